@@ -1,0 +1,447 @@
+"""The vocabulary: every value that crosses the border of the engine.
+
+A controller is a function of one `Observation` to one `Plan`.  All that the engine may know is
+in the observation (metrics as emitted, late and lossy; the *booked* schedule; results of earlier
+actions; standing requests of people), all that it wants done is in the plan.  Nothing here does
+I/O, reads a clock or draws a random number, so a step can be called in a test with one literal,
+replayed from a log and run thousands of times a second.
+
+Times are float seconds since the Unix epoch (UTC), durations end in `_s`, money is USD, rates are
+1/s, fractions are 0-1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+SAMPLE_FIELDS = (
+    "time_s",
+    "cpu",
+    "memory",
+    "request_rate",
+    "p50_s",
+    "p95_s",
+    "p99_s",
+    "error_rate",
+    "queue_depth",
+)
+"""Columns of a metric window: when the sample was taken, cpu and memory as fractions of what is
+provisioned, requests 1/s over the whole service, response-time quantiles, failed share of the
+requests, and requests waiting for a slot (whole service)."""
+
+SAMPLE_DTYPE = np.dtype([(name, "f8") for name in SAMPLE_FIELDS])
+
+Z95 = 1.6448536269514722  # 95 % quantile of the standard normal distribution
+
+
+class Reason(StrEnum):
+    """Why a target is recommended (closed: every decision has one of these)."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+    REQUEST_RATE = "request_rate"
+    RESPONSE_TIME = "response_time"
+    QUEUE_DEPTH = "queue_depth"
+    FORECAST = "forecast"
+    WEDDING_FLOOR = "wedding_floor"
+    EMERGENCY = "emergency"
+    COST = "cost"
+    ROLLBACK = "rollback"
+    MANUAL = "manual"
+
+
+class Category(StrEnum):
+    """Who may let an action pass."""
+
+    AUTOMATIC = "automatic"
+    NEEDS_APPROVAL = "needs_approval"
+    EMERGENCY = "emergency"
+
+
+class Status(StrEnum):
+    """What became of an action, as its infrastructure reports it."""
+
+    ACCEPTED = "accepted"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Direction(StrEnum):
+    """Which way a pause applies."""
+
+    ALL = "all"
+    IN = "in"
+    OUT = "out"
+
+
+class WeddingType(StrEnum):
+    """The four sizes of wedding that WedSync sells."""
+
+    INTIMATE = "intimate"
+    MEDIUM = "medium"
+    LARGE = "large"
+    LUXURY = "luxury"
+
+
+@dataclass(frozen=True, slots=True)
+class BootTime:
+    """Log-normal time from an accepted request to a booted instance.
+
+    `median_s` and `p95_s` in seconds.
+    """
+
+    median_s: float
+    p95_s: float
+
+    @property
+    def sigma(self) -> float:
+        """Shape of the log-normal distribution: ln(p95 / median) / z(0.95)."""
+        return math.log(self.p95_s / self.median_s) / Z95
+
+    def quantile_s(self, z: float) -> float:
+        """Boot time, in seconds, at the standard normal score `z`."""
+        return self.median_s * math.exp(z * self.sigma)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Reactive limits of one service; `up` asks for more, `down` permits less."""
+
+    cpu_up: float = 0.80
+    cpu_down: float = 0.50
+    memory_up: float = 0.85
+    memory_down: float = 0.60
+    request_rate_up: float = 0.85
+    """Arrivals as a share of what the ready instances can serve."""
+    response_time_up: float = 0.80
+    """p95 as a share of the SLO's p95."""
+    queue_depth_up: float = 0.50
+    """Waiting requests per slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A dependency: each request to the owner makes `per_request` requests to `service`."""
+
+    service: str
+    per_request: float
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """What is known of a service before it runs.
+
+    `service_s` is the mean time for which a request holds one of the instance's `slots`, and
+    `service_scv` its squared coefficient of variation, so an instance serves at most
+    `slots / service_s` requests a second.
+    """
+
+    name: str
+    min_instances: int
+    max_instances: int
+    slots: int
+    service_s: float
+    service_scv: float
+    boot: BootTime
+    warmup_s: float
+    slo_p95_s: float
+    price_per_hour: float
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    calls: tuple[Call, ...] = ()
+    stateful: bool = False
+    user_facing: bool = True
+
+    @property
+    def rate_per_instance(self) -> float:
+        """Requests a second that one fully busy instance serves."""
+        return self.slots / self.service_s
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceObservation:
+    """One service as seen now: counts from the infrastructure, samples from the metrics source.
+
+    `window` is a structured array of `SAMPLE_DTYPE`, oldest first and newest last; it may be
+    empty, stale, and may hold NaN.  `desired` is what was last asked for.
+    """
+
+    spec: ServiceSpec
+    desired: int
+    ready: int
+    booting: int
+    draining: int
+    window: NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Wedding:
+    """One booked wedding.  `phase_start_s` has one entry a phase and a last one for the end."""
+
+    id: str
+    time_zone: str
+    type: WeddingType
+    guests: int
+    vendors: int
+    phase_start_s: tuple[float, ...]
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule:
+    """Booked events, column-wise: what a list of `Wedding` is, for 100,000 of them.
+
+    `phase_start_s` has shape (events, phases + 1), epoch seconds, rising along each row: phase k
+    runs from column k to k + 1.  `participants` has shape (events, roles): the expected number of
+    people of each role.  `major` marks the events that get the proactive floor.  Nothing in it is
+    about weddings alone: a football fixture list fits as well.
+    """
+
+    phases: tuple[str, ...]
+    roles: tuple[str, ...]
+    phase_start_s: FloatArray
+    participants: FloatArray
+    major: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        events = len(self.phase_start_s)
+        if self.phase_start_s.shape != (events, len(self.phases) + 1):
+            raise ValueError(
+                f"phase_start_s has shape {self.phase_start_s.shape}, "
+                f"expected ({events}, {len(self.phases) + 1})"
+            )
+        if self.participants.shape != (events, len(self.roles)) or self.major.shape != (events,):
+            raise ValueError("participants and major need one row for each event")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Response:
+    """How booked events turn into load: learned from earlier events, not from today's.
+
+    `rates` has shape (roles, phases, services): requests per second and participant that enter
+    the platform at each service.  `background` has shape (24, services): the load that is there
+    without any event, by hour of the day (UTC).  `lateness_mean_s` and `lateness_sd_s` say how
+    far behind its booked time an event usually runs; `turnout` is the share of booked
+    participants who come, `unbooked_share` the share of all events that are usually missing from
+    the schedule.  `sigma` is the log-standard deviation of a day's true response around these
+    means.
+    """
+
+    services: tuple[str, ...]
+    rates: FloatArray
+    background: FloatArray
+    lateness_mean_s: float
+    lateness_sd_s: float
+    turnout: float
+    unbooked_share: float
+    sigma: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """The calendar as known now, aggregated per service and time bin.
+
+    `load` has shape (services, bins): expected requests/s *arriving at* each service, calls from
+    other services included, from all booked events and the background.  `major_load` is the part
+    of it that belongs to major events.  `events` and `major_events` (bins,) count those in
+    progress.  Bin b covers [start_s + b * bin_s, start_s + (b + 1) * bin_s).  `sigma` is the
+    log-standard deviation of the truth around `load` as far as history tells.
+    """
+
+    issued_s: float
+    start_s: float
+    bin_s: float
+    services: Mapping[str, int]
+    load: FloatArray
+    major_load: FloatArray
+    events: FloatArray
+    major_events: FloatArray
+    sigma: float
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What the infrastructure says of an action."""
+
+    decision_id: str
+    status: Status
+    time_s: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's answer to an action that needs approval."""
+
+    decision_id: str
+    approved: bool
+    time_s: float
+    approver: str
+
+
+@dataclass(frozen=True, slots=True)
+class ManualFloor:
+    """A standing request: at least `instances` of `service` until `expires_s`."""
+
+    service: str
+    instances: int
+    expires_s: float
+    requested_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A standing request: no scaling in `direction` until `expires_s`.
+
+    `service` empty: engine-wide.  `pinned` holds the service at that count meanwhile.
+    """
+
+    service: str = ""
+    direction: Direction = Direction.ALL
+    expires_s: float = math.inf
+    pinned: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Ceilings over all services: USD per hour, and instances (the account's quota)."""
+
+    usd_per_hour: float = math.inf
+    instances: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that a controller may know at `now_s`.
+
+    Level-triggered: standing requests are all listed each time, results and approvals are those
+    since the last step.
+    """
+
+    now_s: float
+    services: tuple[ServiceObservation, ...]
+    outlook: Outlook
+    results: tuple[ActionResult, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    floors: tuple[ManualFloor, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    budget: Budget = Budget()
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A target that one rule wants for one service, with the figures it was led by.
+
+    `trigger_s` is the time of the earliest evidence, `confidence` 0-1.
+    """
+
+    service: str
+    target: int
+    reason: Reason
+    evidence: Mapping[str, float]
+    confidence: float
+    trigger_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A recommendation that was not (wholly) taken, and why."""
+
+    recommendation: Recommendation
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeddingContext:
+    """The events behind a decision: in progress at the time that it plans for, and the major ones."""
+
+    events: float = 0.0
+    major_events: float = 0.0
+    at_s: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """How to undo an action: the count to go back to, and until when its effect is watched."""
+
+    target: int
+    watch_until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One change of one service's instance count.
+
+    `decision_id` is deterministic and the idempotency key: the same action sent twice changes
+    nothing.  `cost_per_hour` is the estimated change of the bill in USD/h.
+    """
+
+    decision_id: str
+    service: str
+    from_instances: int
+    to_instances: int
+    reason: Reason
+    category: Category
+    confidence: float
+    cost_per_hour: float
+    rollback: Rollback
+    weddings: WeddingContext
+    evidence: Mapping[str, float]
+    trigger_s: float
+    decided_s: float
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Arrivals (1/s) of one service at `horizon_s` from now, at three quantiles."""
+
+    service: str
+    horizon_s: float
+    q10: float
+    q50: float
+    q90: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a step wants done.
+
+    `actions` are to be executed now; `awaiting` are worked out and wait for approval, `dry` are
+    what recommend-only mode would have done.  `taken` and `declined` hold the recommendations
+    behind them.  `floors` are the wedding floors in force.
+    """
+
+    actions: tuple[Action, ...] = ()
+    awaiting: tuple[Action, ...] = ()
+    dry: tuple[Action, ...] = ()
+    taken: tuple[Recommendation, ...] = ()
+    declined: tuple[Declined, ...] = ()
+    forecasts: tuple[Forecast, ...] = ()
+    floors: Mapping[str, int] = field(default_factory=dict)
+    next_step_s: float = 0.0
+
+
+class Controller(Protocol):
+    """Anything that can drive the platform: the engine itself, or a baseline to compare it with."""
+
+    def step(self, observation: Observation) -> Plan:
+        """Decide what to do now."""
+        ...
+
+    def snapshot(self) -> str:
+        """Everything it remembers, as JSON: restored from it, the next plan is the same."""
+        ...
+
+    def restore(self, snapshot: str) -> None:
+        """Take over a memory that `snapshot` wrote; raises ValueError for any other text."""
+        ...
