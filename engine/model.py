@@ -362,7 +362,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class WeddingContext:
-    """The events behind a decision: in progress at the time that it plans for, and the major ones."""
+    """The events behind a decision: how many are in progress at the time that it plans for."""
 
     events: float = 0.0
     major_events: float = 0.0

@@ -1,0 +1,1 @@
+"""What state a service is in, and what earlier actions did to it."""

@@ -1,0 +1,88 @@
+"""Read a metric window as it really comes: late, with holes, NaN and single wild samples.
+
+Each figure is the median of the newest three samples that hold it, so one sample with a wrong
+unit moves nothing; samples older than `stale_after_s` do not count, and a service without any is
+`stale`: nobody may take silence for calm.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from engine.model import ServiceObservation
+
+NEWEST = 3
+READ = 6
+NAN = math.nan
+
+Row = tuple[float, float, float, float, float, float, float, float, float]
+"""One sample in the order of `SAMPLE_FIELDS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the newest samples of one service say; NaN where none of them holds the figure.
+
+    `cpu`, `memory`, `error_rate` are fractions, `request_rate` 1/s, `queue_depth` requests,
+    `p95_s` seconds.  `rows` are the fresh samples, newest first.  `age_s` is the age of the newest
+    sample of all (infinite without any).
+    """
+
+    age_s: float
+    newest_s: float
+    rows: tuple[Row, ...]
+    cpu: float
+    memory: float
+    request_rate: float
+    p95_s: float
+    error_rate: float
+    queue_depth: float
+
+    @property
+    def stale(self) -> bool:
+        """No fresh sample."""
+        return not self.rows
+
+
+def view(service: ServiceObservation, now_s: float, stale_after_s: float) -> View:
+    """Read the window of `service` at `now_s`."""
+    newest_s = -math.inf
+    rows: list[Row] = []
+    seen: set[float] = set()
+    for row in reversed(service.window[-READ:].tolist()):
+        time_s = row[0]
+        # A time that is NaN, or ahead of now, cannot be placed; a second copy adds nothing.
+        if not time_s <= now_s or time_s in seen:
+            continue
+        seen.add(time_s)
+        newest_s = max(newest_s, time_s)
+        if now_s - time_s <= stale_after_s:
+            rows.append(row)
+    rows.sort(reverse=True)
+    if not rows:
+        age_s = now_s - newest_s
+        return View(age_s, newest_s, (), NAN, NAN, NAN, NAN, NAN, NAN)
+    fresh = rows[:NEWEST]
+    return View(
+        age_s=now_s - newest_s,
+        newest_s=newest_s,
+        rows=tuple(rows),
+        cpu=_median(fresh, 1),
+        memory=_median(fresh, 2),
+        request_rate=_median(fresh, 3),
+        p95_s=_median(fresh, 5),
+        error_rate=_median(fresh, 7),
+        queue_depth=_median(fresh, 8),
+    )
+
+
+def _median(rows: list[Row], column: int) -> float:
+    """Median of the plausible (finite, not negative) values of a column; NaN without any."""
+    values = sorted([row[column] for row in rows if 0.0 <= row[column] < math.inf])
+    count = len(values)
+    if count == NEWEST:
+        return values[1]
+    if count == 0:
+        return NAN
+    return 0.5 * (values[(count - 1) // 2] + values[count // 2])

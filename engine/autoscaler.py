@@ -1,0 +1,466 @@
+"""The reconciler: one observation in, one plan out.
+
+`Autoscaler.step` reads as its phases, top to bottom.  It is level-triggered like a Kubernetes
+controller: each cycle compares what is desired with what is observed, so a lost action, a restart
+or a duplicate is mended by the next cycle and needs no special case.  Between the full cycles
+(15 s) a step looks only at the newest sample (5 s) for an emergency.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+from engine.analysis.assess import Assessment, assess, learn_slowdown
+from engine.analysis.verify import start_watch, take_results, verify
+from engine.analysis.view import View, view
+from engine.capacity import Sizing, critical_services, sizing
+from engine.explain import explain
+from engine.forecast import schedule
+from engine.model import (
+    Action,
+    Approval,
+    Category,
+    Declined,
+    FloatArray,
+    Forecast,
+    Observation,
+    Plan,
+    Reason,
+    Recommendation,
+    Rollback,
+    ServiceObservation,
+    ServiceSpec,
+)
+from engine.rails.approval import answered, category, is_same_question
+from engine.rails.cost import cheapest
+from engine.rails.limits import Purse, limit, stabilised
+from engine.recommend import manual, wedding
+from engine.recommend.emergency import drowning, emergency
+from engine.recommend.forecast import Need, forecast, lead_time_s, needed, step_discount
+from engine.recommend.reactive import reactive
+from engine.settings import EngineSettings
+from engine.state import AutoscalerState, ServiceMemory
+
+URGENT = (Reason.EMERGENCY, Reason.ROLLBACK, Reason.MANUAL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Constants:
+    """What follows from a service's specification and the settings alone."""
+
+    sizing: Sizing
+    lead_s: float
+    reach_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Case:
+    """One service on its way through the phases of one step."""
+
+    service: ServiceObservation
+    spec: ServiceSpec
+    memory: ServiceMemory
+    constants: _Constants
+    row: int
+    view: View
+    assessment: Assessment
+    curve: schedule.Curve | None = None
+    need: Need | None = None
+    discount: FloatArray | None = None
+    weddings: wedding.WeddingAssessment = field(
+        default_factory=lambda: wedding.WeddingAssessment(0, 0, 0.0)
+    )
+    recommendations: list[Recommendation] = field(default_factory=list)
+    chosen: Recommendation | None = None
+    target: int = 0
+    notes: str = ""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making."""
+
+    actions: list[Action] = field(default_factory=list)
+    awaiting: list[Action] = field(default_factory=list)
+    dry: list[Action] = field(default_factory=list)
+    taken: list[Recommendation] = field(default_factory=list)
+    declined: list[Declined] = field(default_factory=list)
+    forecasts: list[Forecast] = field(default_factory=list)
+    floors: dict[str, int] = field(default_factory=dict)
+
+
+class Autoscaler:
+    """The wedding-aware scaling engine."""
+
+    def __init__(self, settings: EngineSettings | None = None) -> None:
+        self.settings = settings or EngineSettings()
+        self.state = AutoscalerState()
+        self._risk_z = NormalDist().inv_cdf(1.0 - self.settings.forecast.risk)
+        self._constants: dict[str, _Constants] = {}
+        self._specs: tuple[ServiceSpec, ...] = ()
+
+    def step(self, observation: Observation) -> Plan:
+        """Decide what to do at `observation.now_s`; changes only its own memory."""
+        now_s = observation.now_s
+        draft = _Draft()
+        self._know(observation.services)
+        full = now_s >= self.state.next_cycle_s
+        purse = Purse.after(observation.services, observation.budget)
+        results = {result.decision_id: result for result in observation.results}
+        approvals = {answer.decision_id: answer for answer in observation.approvals}
+        for service in observation.services:
+            memory = self.state.services[service.spec.name]
+            if results:
+                take_results(memory, results)
+            if not full and not approvals and not self._alarming(service, memory):
+                continue
+            case = self._observe(service, memory, observation)
+            if full:
+                self._verify(case, now_s)
+                self._assess_weddings(case, observation, draft)
+                self._recommend(case, observation, draft)
+            self._look_for_emergency(case, now_s)
+            self._optimise_and_limit(case, observation, purse, draft, full)
+            self._approve(case, observation, approvals, draft)
+        if full:
+            self.state.next_cycle_s = now_s + self.settings.cycle_s - 1e-6
+        return Plan(
+            actions=tuple(draft.actions),
+            awaiting=tuple(draft.awaiting),
+            dry=tuple(draft.dry),
+            taken=tuple(draft.taken),
+            declined=tuple(draft.declined),
+            forecasts=tuple(draft.forecasts),
+            floors=draft.floors,
+            next_step_s=now_s + self.settings.sample_s,
+        )
+
+    def snapshot(self) -> str:
+        """The memory as JSON."""
+        return self.state.to_json()
+
+    def restore(self, snapshot: str) -> None:
+        """Take over the memory of `snapshot`; raises ValueError when it is not one."""
+        self.state = AutoscalerState.from_json(snapshot)
+        self._specs = ()
+
+    def _know(self, services: tuple[ServiceObservation, ...]) -> None:
+        """Work out once what follows from the specifications."""
+        specs = tuple([service.spec for service in services])
+        if specs == self._specs:
+            return
+        critical = critical_services(specs)
+        limits, weddings = self.settings.limits, self.settings.weddings
+        for spec in specs:
+            lead_s = lead_time_s(spec, self.settings.forecast)
+            # Far enough for the protection, and for eight more steps after the lead time.
+            reach_s = max(weddings.lead_s, weddings.protection_s, self.settings.cost.window_s)
+            reach_s = max(reach_s + lead_s, lead_s + 8.0 * limits.cooldown_s)
+            size = sizing(spec, self.settings.capacity, critical=spec.name in critical)
+            self._constants[spec.name] = _Constants(size, lead_s, reach_s)
+            self.state.services.setdefault(spec.name, ServiceMemory())
+        self._specs = specs
+
+    def _alarming(self, service: ServiceObservation, memory: ServiceMemory) -> bool:
+        """Does the newest sample, not seen before, look like an emergency?"""
+        if len(service.window) == 0:
+            return False
+        row = service.window[-1].item()
+        if not row[0] > memory.last_seen_s:
+            return False
+        memory.last_seen_s = row[0]
+        return drowning(row, service.spec, service.ready, self.settings.emergency)
+
+    def _observe(
+        self, service: ServiceObservation, memory: ServiceMemory, observation: Observation
+    ) -> _Case:
+        """Phases 1 and 2, observe and analyse: the samples, the thresholds, the response learned."""
+        seen = view(service, observation.now_s, self.settings.stale_after_s)
+        memory.last_seen_s = max(memory.last_seen_s, seen.newest_s)
+        name = service.spec.name
+        row = observation.outlook.services[name]
+        if not seen.stale:
+            learn_slowdown(memory.response, service.spec, service.ready, seen)
+            if seen.request_rate > 0.0:
+                schedule.observe(
+                    memory.response,
+                    observation.outlook,
+                    row,
+                    seen.request_rate,
+                    seen.newest_s,
+                    self.settings.forecast,
+                )
+        assessment = assess(service, seen)
+        return _Case(
+            service, service.spec, memory, self._constants[name], row, seen, assessment,
+            target=service.desired,
+        )  # fmt: skip
+
+    def _verify(self, case: _Case, now_s: float) -> None:
+        """Phase 0: judge the last step, and want it undone if it made things worse."""
+        verdict = verify(
+            case.service, case.memory, case.view, case.assessment, now_s, self.settings.verify
+        )
+        if verdict is not None and verdict.rollback is not None:
+            case.recommendations.append(verdict.rollback)
+
+    def _assess_weddings(self, case: _Case, observation: Observation, draft: _Draft) -> None:
+        """Phase 3: the load to come from the booked schedule, its floor and its protection."""
+        outlook, now_s = observation.outlook, observation.now_s
+        response = case.memory.response
+        constants = case.constants
+        case.curve = schedule.curve(
+            response, outlook, case.row, now_s, constants.reach_s, self.settings.forecast
+        )
+        case.need = needed(case.curve, constants.sizing, response.slowdown, self._risk_z)
+        case.discount = step_discount(case.curve.ahead_s, constants.lead_s, self.settings.limits)
+        case.weddings = wedding.assess_weddings(
+            case.curve, constants.sizing, response.slowdown, constants.lead_s,
+            self.settings.weddings,
+        )  # fmt: skip
+        draft.floors[case.spec.name] = case.weddings.floor
+        draft.forecasts.extend(
+            schedule.issue(
+                response, outlook, case.row, case.spec.name, now_s, self.settings.forecast
+            )
+        )
+
+    def _recommend(self, case: _Case, observation: Observation, draft: _Draft) -> None:
+        """Phase 4: every rule has its say; the highest count wins, unless a step is undone."""
+        now_s, spec, wanted = observation.now_s, case.spec, case.recommendations
+        assert case.curve is not None and case.need is not None and case.discount is not None
+        confidence = wedding.confidence_of(float(case.curve.sd[0]))
+        fallback = self.settings.fallback_of(spec.name)
+        if case.view.stale:
+            case.notes = (
+                f"metrics are {_age(case.view.age_s)} old (stale), fallback {fallback.mode}"
+            )
+            confidence *= 0.5
+            wanted.extend(manual.static_fallback(spec, fallback, case.view.age_s, now_s))
+        else:
+            wanted.extend(reactive(case.service, case.view, case.assessment))
+        if not case.view.stale or fallback.mode == "outlook":
+            wanted.append(forecast(spec, case.curve, case.need, case.discount, confidence, now_s))
+            if case.weddings.floor > 0:
+                wanted.append(wedding.wedding_floor(spec, case.weddings, confidence, now_s))
+        if observation.floors:
+            wanted.extend(manual.manual(spec, observation.floors, now_s))
+        undo = next((r for r in wanted if r.reason is Reason.ROLLBACK), None)
+        if undo is not None and undo.target < case.service.desired:
+            case.chosen = undo
+        elif wanted:
+            case.chosen = max(wanted, key=_by_target)
+        for recommendation in wanted:
+            if recommendation is not case.chosen and recommendation.target > case.service.desired:
+                draft.declined.append(
+                    Declined(recommendation, f"{_name(case.chosen)} asks for as much or more")
+                )
+
+    def _look_for_emergency(self, case: _Case, now_s: float) -> None:
+        """The emergency path, on every sample: also keeps the latch against scale-in."""
+        if case.view.stale:
+            return
+        settings = self.settings.emergency
+        found = emergency(
+            case.service, case.view, case.constants.sizing, case.memory.response.slowdown, settings
+        )
+        if found is None:
+            return
+        case.memory.calm_from_s = now_s + settings.calm_s
+        if found.target > case.service.desired:
+            case.chosen = found
+            case.recommendations.append(found)
+
+    def _optimise_and_limit(
+        self,
+        case: _Case,
+        observation: Observation,
+        purse: Purse,
+        draft: _Draft,
+        full: bool,
+    ) -> None:
+        """Phase 5, first half: the cheapest safe target, cut to what may be done now."""
+        spec, memory, now_s = case.spec, case.memory, observation.now_s
+        current = case.service.desired
+        chosen = case.chosen
+        if chosen is None:
+            # Even without a wish, a count outside its min and max is put right.
+            if full:
+                case.target = min(max(current, spec.min_instances), spec.max_instances)
+            return
+        target = chosen.target
+        pauses = (
+            ()
+            if not observation.pauses
+            else manual.pauses_in_force(spec, observation.pauses, now_s)
+        )
+        pin = manual.pinned(pauses)
+        if pin is not None:
+            target, chosen = pin, _pinned(spec, pin, now_s)
+        elif full:
+            highest = stabilised(memory, target, now_s, self.settings.limits.stabilisation_s)
+            if target < current and chosen.reason is not Reason.ROLLBACK:
+                target, chosen = self._scale_in(case, chosen, highest, now_s, draft)
+        case.chosen = chosen
+        if pauses and pin is None and target != current:
+            if manual.is_paused(pauses, out=target > current):
+                draft.declined.append(Declined(chosen, "scaling in this direction is paused"))
+                return
+        if chosen.reason not in URGENT and self._not_worth_it(current, target):
+            return
+        limited = limit(spec, current, target, chosen.reason, memory, now_s, self.settings.limits)
+        afforded = purse.afford(spec, current, limited.target)
+        why = "; ".join(text for text in (limited.why, afforded.why) if text)
+        case.target = afforded.target
+        if why and chosen.target != current:
+            draft.declined.append(Declined(chosen, why))
+            case.notes = "; ".join(text for text in (case.notes, why) if text)
+
+    def _scale_in(
+        self,
+        case: _Case,
+        chosen: Recommendation,
+        highest: int,
+        now_s: float,
+        draft: _Draft,
+    ) -> tuple[int, Recommendation]:
+        """How far down, if at all: not while data are missing, in a breach, or before a peak."""
+        current = case.service.desired
+        why = ""
+        if case.view.stale:
+            why = f"no scale-in on stale metrics ({_age(case.view.age_s)} old)"
+        elif now_s < case.memory.calm_from_s:
+            why = "no scale-in until calm after an emergency"
+        elif case.assessment.breach:
+            why = "no scale-in while the SLO is being missed"
+        elif not case.assessment.cold:
+            why = "no scale-in while a figure is above its lower threshold"
+        elif case.service.booting > 0 and case.service.ready < case.service.desired:
+            why = "no scale-in while instances are booting"
+        if why:
+            draft.declined.append(Declined(chosen, why))
+            return current, chosen
+        protected = max(case.weddings.protected, case.weddings.floor)
+        floor = max(chosen.target, highest, protected, case.spec.min_instances)
+        if floor >= current:
+            if chosen.target < current and protected >= current:
+                draft.declined.append(Declined(chosen, "wedding protection for the next 2 h"))
+            return current, chosen
+        assert case.curve is not None and case.need is not None
+        choice = cheapest(
+            case.spec, current, floor, case.curve.ahead_s, case.need.count, case.constants.lead_s,
+            self.settings.cost,
+        )  # fmt: skip
+        if choice.target >= current:
+            draft.declined.append(Declined(chosen, "holding is cheaper than trimming and booting"))
+            return current, chosen
+        evidence = dict(chosen.evidence)
+        evidence["saving_usd_per_hour"] = (current - choice.target) * case.spec.price_per_hour
+        trimmed = Recommendation(
+            case.spec.name, choice.target, Reason.COST, evidence, chosen.confidence, now_s
+        )
+        return choice.target, trimmed
+
+    def _not_worth_it(self, current: int, target: int) -> bool:
+        limits = self.settings.limits
+        tolerance = limits.tolerance_out if target > current else limits.tolerance_in
+        return abs(target - current) < tolerance * current
+
+    def _approve(
+        self,
+        case: _Case,
+        observation: Observation,
+        approvals: Mapping[str, Approval],
+        draft: _Draft,
+    ) -> None:
+        """Phases 5 and 6: who lets it pass; then the action with all that explains it."""
+        now_s, memory = observation.now_s, case.memory
+        released = answered(memory, approvals, now_s)
+        current = case.service.desired
+        if released is not None and released.from_instances == current:
+            self._execute(case, released, draft, now_s)
+            return
+        if case.chosen is None or case.target == current:
+            return
+        action = self._action(case, case.chosen, observation)
+        if self.settings.mode == "recommend_only":
+            draft.dry.append(action)
+            return
+        if action.category is Category.NEEDS_APPROVAL:
+            pending = memory.pending
+            if pending is not None and is_same_question(pending, action.to_instances):
+                return
+            memory.pending = action
+            memory.pending_until_s = now_s + self.settings.approval.expires_s
+            draft.awaiting.append(action)
+            return
+        self._execute(case, action, draft, now_s)
+
+    def _execute(self, case: _Case, action: Action, draft: _Draft, now_s: float) -> None:
+        memory = case.memory
+        if action.to_instances > action.from_instances:
+            memory.last_out_s = now_s
+        else:
+            memory.last_in_s = now_s
+        memory.pending = None
+        if action.reason is not Reason.ROLLBACK:
+            start_watch(memory, action, case.view, healthy=not case.assessment.breach)
+        draft.actions.append(action)
+        if case.chosen is not None:
+            draft.taken.append(case.chosen)
+
+    def _action(self, case: _Case, chosen: Recommendation, observation: Observation) -> Action:
+        spec, now_s = case.spec, observation.now_s
+        current, target = case.service.desired, case.target
+        cost_per_hour = (target - current) * spec.price_per_hour
+        ahead_s = chosen.evidence.get("ahead_s", case.constants.lead_s)
+        behind = wedding.context(observation.outlook, now_s + ahead_s)
+        verify_settings = self.settings.verify
+        return Action(
+            decision_id=_decision_id(spec.name, current, target, now_s),
+            service=spec.name,
+            from_instances=current,
+            to_instances=target,
+            reason=chosen.reason,
+            category=category(
+                chosen.reason, target - current, cost_per_hour, chosen.confidence,
+                self.settings.approval,
+            ),
+            confidence=chosen.confidence,
+            cost_per_hour=cost_per_hour,
+            rollback=Rollback(current, now_s + verify_settings.settle_s + verify_settings.watch_s),
+            weddings=behind,
+            evidence=chosen.evidence,
+            trigger_s=chosen.trigger_s,
+            decided_s=now_s,
+            explanation=explain(
+                spec.name, current, target, chosen.reason, chosen.evidence, behind, case.notes
+            ),
+        )  # fmt: skip
+
+
+def _by_target(recommendation: Recommendation) -> int:
+    return recommendation.target
+
+
+def _name(recommendation: Recommendation | None) -> str:
+    return recommendation.reason.value if recommendation is not None else "nothing"
+
+
+def _pinned(spec: ServiceSpec, count: int, now_s: float) -> Recommendation:
+    evidence = {"pinned": float(count)}
+    return Recommendation(spec.name, count, Reason.MANUAL, evidence, 1.0, now_s)
+
+
+def _age(age_s: float) -> str:
+    return f"{age_s:.0f} s" if math.isfinite(age_s) else "any number of seconds"
+
+
+def _decision_id(service: str, current: int, target: int, now_s: float) -> str:
+    """The same decision has the same id wherever it is made: it is the idempotency key."""
+    text = f"{service}|{current}|{target}|{now_s:.3f}"
+    return f"{service}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"

@@ -1,0 +1,105 @@
+"""How many instances a rate of requests needs.
+
+The slots needed follow the square-root staffing rule, c = a + beta * sqrt(a * (1 + scv) / 2) with
+the offered load a = rate * service time (Halfin & Whitt 1981, "Heavy-traffic limits for queues
+with many exponential servers", with Allen-Cunneen's correction for the service time's
+variability): a small pool needs proportionally more room than a large one.  A ceiling on the
+utilisation is laid over it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.model import FloatArray, ServiceSpec
+from engine.settings import CapacitySettings
+
+BETA = 1.5
+"""Square-root staffing coefficient: about 5 % of the requests wait at all (Halfin & Whitt)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The constants of one service's sizing: slots per instance and the two ceilings."""
+
+    slots: float
+    service_s: float
+    spread: float
+    utilisation: float
+    zone_utilisation: float
+    """Ceiling that still leaves room when one zone is gone; equal to `utilisation` where that is
+    not asked for."""
+
+    def instances(self, rate: float, utilisation: float) -> int:
+        """Smallest count that carries `rate` (1/s) at no more than `utilisation` (0-1)."""
+        if rate <= 0.0:
+            return 0
+        offered = rate * self.service_s
+        slots = offered + self.spread * math.sqrt(offered)
+        return math.ceil(max(slots, offered / utilisation) / self.slots - 1e-9)
+
+    def instances_along(self, rate: FloatArray, utilisation: float) -> FloatArray:
+        """`instances` for an array of rates (1/s, any shape), as whole-numbered floats."""
+        offered = rate * self.service_s
+        slots = np.maximum(offered + self.spread * np.sqrt(offered), offered / utilisation)
+        return np.ceil(slots / self.slots - 1e-9)
+
+
+def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> Sizing:
+    """Sizing of `spec`; `critical` services are those that users wait for."""
+    survives = settings.survive_zone_loss == "all" or (
+        settings.survive_zone_loss == "critical" and critical
+    )
+    zones = settings.zones
+    share = (zones - 1) / zones if survives and zones > 1 else 1.0
+    return Sizing(
+        slots=float(spec.slots),
+        service_s=spec.service_s,
+        spread=BETA * math.sqrt((1.0 + spec.service_scv) / 2.0),
+        utilisation=settings.max_utilisation,
+        zone_utilisation=settings.max_utilisation * share,
+    )
+
+
+def critical_services(specs: Sequence[ServiceSpec]) -> frozenset[str]:
+    """Names of the services that users wait for: user-facing, or called in time by one that is."""
+    callees = {
+        spec.name: [call.service for call in spec.calls if not call.asynchronous] for spec in specs
+    }
+    found: set[str] = set()
+    waiting = [spec.name for spec in specs if spec.user_facing]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(callees.get(name, ()))
+    return frozenset(found)
+
+
+def call_order(specs: Sequence[ServiceSpec]) -> tuple[int, ...]:
+    """Indices of `specs` with every caller before the services it calls.
+
+    Raises ValueError when the calls form a cycle or name an unknown service.
+    """
+    index = {spec.name: i for i, spec in enumerate(specs)}
+    callers = [0] * len(specs)
+    for spec in specs:
+        for call in spec.calls:
+            if call.service not in index:
+                raise ValueError(f"{spec.name} calls {call.service}, which is not a service")
+            callers[index[call.service]] += 1
+    order = [i for i, count in enumerate(callers) if count == 0]
+    for i in order:
+        for call in specs[i].calls:
+            j = index[call.service]
+            callers[j] -= 1
+            if callers[j] == 0:
+                order.append(j)
+    if len(order) != len(specs):
+        stuck = sorted(spec.name for i, spec in enumerate(specs) if i not in order)
+        raise ValueError(f"the calls between {', '.join(stuck)} form a cycle")
+    return tuple(order)

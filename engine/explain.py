@@ -1,0 +1,72 @@
+"""A sentence for each decision: which rule, which figures, how many weddings behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from engine.model import Reason, WeddingContext
+
+
+def explain(
+    service: str,
+    from_instances: int,
+    to_instances: int,
+    reason: Reason,
+    evidence: Mapping[str, float],
+    weddings: WeddingContext,
+    notes: str,
+) -> str:
+    """Say in one sentence why `service` goes from one count to the other."""
+    verb = "scale out" if to_instances > from_instances else "scale in"
+    because = _because(reason, evidence)
+    parts = [f"{service}: {verb} {from_instances} → {to_instances} because {because}"]
+    if weddings.events >= 1.0:
+        behind = f"{weddings.events:,.0f} weddings booked then"
+        if weddings.major_events >= 1.0:
+            behind += f", {weddings.major_events:,.0f} of them major"
+        parts.append(behind)
+    if notes:
+        parts.append(notes)
+    return "; ".join(parts) + "."
+
+
+def _because(reason: Reason, e: Mapping[str, float]) -> str:
+    match reason:
+        case Reason.CPU | Reason.MEMORY | Reason.REQUEST_RATE | Reason.QUEUE_DEPTH:
+            name = reason.value.replace("_", " ")
+            value, threshold = _get(e, reason.value), _get(e, "threshold")
+            return f"{name} is {value:.2f} (threshold {threshold:.2f})"
+        case Reason.RESPONSE_TIME:
+            share, threshold = _get(e, reason.value), _get(e, "threshold")
+            return f"p95 is {share:.2f} of its SLO (threshold {threshold:.2f})"
+        case Reason.FORECAST | Reason.COST:
+            ahead = _get(e, "ahead_s") / 60.0
+            rate, sd = _get(e, "rate"), _get(e, "sd")
+            text = f"{rate:,.0f} requests/s (± {sd:.0%}) are expected in {ahead:.0f} min"
+            saving = e.get("saving_usd_per_hour", 0.0)
+            return f"{text}, trimming saves {saving:,.2f} USD/h" if reason is Reason.COST else text
+        case Reason.WEDDING_FLOOR:
+            return (
+                f"major events of the next two hours bring {_get(e, 'major_rate'):,.0f} requests/s"
+            )
+        case Reason.EMERGENCY:
+            return (
+                f"it is drowning (cpu {_get(e, 'cpu'):.0%}, {_get(e, 'queue_depth'):,.0f} waiting, "
+                f"{_get(e, 'error_rate'):.1%} failing)"
+            )
+        case Reason.ROLLBACK:
+            return (
+                f"the last step made things worse (p95 {_get(e, 'p95_s'):.2f} s, "
+                f"{_get(e, 'error_rate'):.1%} failing)"
+            )
+        case Reason.MANUAL:
+            if "fallback" in e:
+                return "its metrics are stale and the fallback is a fixed count"
+            if "pinned" in e:
+                return "it is pinned at this count"
+            return "somebody asked for this floor"
+
+
+def _get(evidence: Mapping[str, float], key: str) -> float:
+    return evidence.get(key, math.nan)

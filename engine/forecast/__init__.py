@@ -1,0 +1,1 @@
+"""From the booked schedule to the load to come."""

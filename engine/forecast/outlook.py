@@ -1,0 +1,137 @@
+"""The booked schedule as load per service and time bin.
+
+Events enter additively: a thousand overlapping weddings are the sum of their phases, not the
+largest of them.  The sum is linear in the events, so a cancellation is taken out by subtracting
+its own part (`EventLoad.minus`) and the 100,000 others need not be counted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.capacity import call_order
+from engine.model import FloatArray, Outlook, Response, Schedule, ServiceSpec
+
+BIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Time bins: `bins` of `bin_s` seconds from `start_s` (epoch seconds)."""
+
+    start_s: float
+    bins: int
+    bin_s: float = BIN_S
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EventLoad:
+    """Load of booked events as they would run on time, before lateness and background.
+
+    `load` and `major_load` are (services, bins) requests/s entering each service; `events` and
+    `major_events` (bins,) count those in progress.
+    """
+
+    load: FloatArray
+    major_load: FloatArray
+    events: FloatArray
+    major_events: FloatArray
+
+    def minus(self, other: EventLoad) -> EventLoad:
+        """The load without the events of `other`."""
+        return EventLoad(
+            self.load - other.load,
+            self.major_load - other.major_load,
+            self.events - other.events,
+            self.major_events - other.major_events,
+        )
+
+
+def event_load(schedule: Schedule, response: Response, grid: Grid) -> EventLoad:
+    """Sum the booked events of `schedule` over `grid`."""
+    major = schedule.major
+    load, events = _summed(schedule, response, grid, np.ones(len(major)))
+    major_load, major_events = _summed(schedule, response, grid, major.astype(np.float64))
+    return EventLoad(load, major_load, events, major_events)
+
+
+def outlook(
+    events: EventLoad,
+    response: Response,
+    specs: Sequence[ServiceSpec],
+    grid: Grid,
+    issued_s: float,
+) -> Outlook:
+    """What the booked events let expect at each service of `specs`, calls between them included.
+
+    Events are expected to run as late as they usually do, a few to be missing from the schedule
+    and a share of the guests not to come (`Response`).  Services that `response` does not know
+    get load through calls only.  Raises ValueError when the calls form a cycle.
+    """
+    known = {name: i for i, name in enumerate(response.services)}
+    hours = (np.floor((grid.start_s + grid.bin_s * np.arange(grid.bins)) / 3600.0) % 24).astype(int)
+    share = 1.0 / (1.0 - response.unbooked_share)
+    load = np.zeros((len(specs), grid.bins))
+    major_load = np.zeros_like(load)
+    for i, spec in enumerate(specs):
+        if spec.name in known:
+            k = known[spec.name]
+            load[i] = _late(events.load[k], response, grid) * share
+            load[i] += response.background[hours, k]
+            major_load[i] = _late(events.major_load[k], response, grid) * share
+    index = {spec.name: i for i, spec in enumerate(specs)}
+    for i in call_order(specs):
+        for call in specs[i].calls:
+            load[index[call.service]] += call.per_request * load[i]
+            major_load[index[call.service]] += call.per_request * major_load[i]
+    for array in (load, major_load):
+        np.maximum(array, 0.0, out=array)
+        array.setflags(write=False)
+    return Outlook(
+        issued_s=issued_s,
+        start_s=grid.start_s,
+        bin_s=grid.bin_s,
+        services=index,
+        load=load,
+        major_load=major_load,
+        events=_late(events.events, response, grid),
+        major_events=_late(events.major_events, response, grid),
+        sigma=response.sigma,
+    )
+
+
+def _summed(
+    schedule: Schedule, response: Response, grid: Grid, weight: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Load (services, bins) and count (bins,) of the events, each counted `weight` times."""
+    chosen = weight > 0.0
+    starts = schedule.phase_start_s[chosen]
+    people = schedule.participants[chosen] * response.turnout
+    edges = np.clip(np.rint((starts - grid.start_s) / grid.bin_s), 0, grid.bins).astype(np.int64)
+    length = grid.bins + 1
+    steps = np.zeros((len(response.services), length))
+    for k in range(len(schedule.phases)):
+        rates = people @ response.rates[:, k, :]
+        for s in range(len(response.services)):
+            if rates.size and response.rates[:, k, s].any():
+                steps[s] += np.bincount(edges[:, k], rates[:, s], length)
+                steps[s] -= np.bincount(edges[:, k + 1], rates[:, s], length)
+    count = np.bincount(edges[:, 0], minlength=length) - np.bincount(edges[:, -1], minlength=length)
+    return np.cumsum(steps, axis=1)[:, :-1], np.cumsum(count)[:-1].astype(np.float64)
+
+
+def _late(on_time: FloatArray, response: Response, grid: Grid) -> FloatArray:
+    """Shift and spread a curve (bins,) by the usual lateness, taken as normally distributed."""
+    sd_bins = max(response.lateness_sd_s / grid.bin_s, 1e-6)
+    mean_bins = response.lateness_mean_s / grid.bin_s
+    reach = int(np.ceil(abs(mean_bins) + 4.0 * sd_bins)) + 1
+    offsets = np.arange(-reach, reach + 1)
+    kernel = np.exp(-0.5 * ((offsets - mean_bins) / sd_bins) ** 2)
+    if kernel.sum() == 0.0:
+        kernel[np.argmin(np.abs(offsets - mean_bins))] = 1.0
+    kernel /= kernel.sum()
+    padded = np.concatenate((np.full(reach, on_time[0]), on_time, np.full(reach, on_time[-1])))
+    return np.convolve(padded, kernel, mode="valid")

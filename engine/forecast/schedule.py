@@ -1,0 +1,182 @@
+"""The schedule-based forecaster: booked outlook x learned response, corrected by what is observed.
+
+The booked outlook already knows *when* the load comes; what has to be learned on the day is how
+much of it there is.  That is one ratio a service, observed / booked, tracked in logs: a slow
+`level` (a local-level Kalman filter, Durbin & Koopman 2012, ch. 2) for a day that is busier than
+booked, and a fast `surge` for what nobody booked, expected to fade.  The forecaster judges itself:
+medians issued for fixed horizons are compared with what came, and the intervals follow the errors
+that it really made.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.model import FloatArray, Forecast, Outlook
+from engine.settings import ForecastSettings
+from engine.state import ResponseMemory
+
+HORIZONS_S = (300.0, 900.0, 3600.0, 7200.0)
+Z90 = 1.2815515655446004
+ISSUE_EVERY_S = 60.0
+SURGE_TIME_S = 30.0
+ERROR_MEMORY_S = 3600.0
+MIN_SD = 0.015
+LEVEL_LIMITS = (math.log(0.3), math.log(4.0))
+SURGE_LIMITS = (math.log(0.2), math.log(12.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Load to come at one service, on the outlook's bins from the present one on.
+
+    All arrays (bins,): `ahead_s` the start of each bin from now (the first is <= 0), `mean` the
+    logarithm of the median rate, `sd` its log-standard deviation, `booked` and `major` the
+    outlook's own rates (1/s).
+    """
+
+    ahead_s: FloatArray
+    mean: FloatArray
+    sd: FloatArray
+    booked: FloatArray
+    major: FloatArray
+
+    def rate(self, z: float) -> FloatArray:
+        """The rate (1/s) at the standard normal score `z`, for each bin."""
+        rate: FloatArray = np.exp(self.mean + z * self.sd)
+        return rate
+
+
+def booked_rate(outlook: Outlook, row: int, time_s: float) -> float:
+    """The outlook's rate (1/s) for service `row` at `time_s`, linear between bin centres."""
+    position = (time_s - outlook.start_s) / outlook.bin_s - 0.5
+    load = outlook.load
+    last = load.shape[1] - 1
+    low = min(max(int(position), 0), last)
+    high = min(low + 1, last)
+    share = min(max(position - low, 0.0), 1.0)
+    before, after = float(load[row, low]), float(load[row, high])
+    return before + share * (after - before)
+
+
+def observe(
+    memory: ResponseMemory,
+    outlook: Outlook,
+    row: int,
+    rate: float,
+    sample_s: float,
+    settings: ForecastSettings,
+) -> None:
+    """Correct the learned ratio of service `row` by `rate` (1/s), observed at `sample_s`."""
+    if math.isnan(memory.variance):
+        memory.variance = outlook.sigma**2
+        memory.horizon_variance = [(0.5 * outlook.sigma) ** 2] * len(HORIZONS_S)
+        memory.issued = [[] for _ in HORIZONS_S]
+    elapsed_s = sample_s - memory.updated_s
+    if elapsed_s <= 0.0:
+        return
+    booked = booked_rate(outlook, row, sample_s)
+    if booked <= 1e-9 or rate <= 1e-9:
+        return
+    ratio = math.log(rate / booked)
+    first = memory.updated_s == -math.inf
+    elapsed_s = min(elapsed_s, 3600.0)
+    memory.updated_s = sample_s
+    memory.variance += settings.level_drift_per_h**2 * elapsed_s / 3600.0
+    # A surge is not the level: what departs further than the noise counts less for the level.
+    innovation = ratio - memory.level
+    spread = math.sqrt(memory.variance + settings.observation_sd**2)
+    weight = min(1.0, 2.0 * spread / abs(innovation)) if innovation else 1.0
+    gain = memory.variance / (memory.variance + settings.observation_sd**2)
+    memory.level = _clip(memory.level + gain * weight * innovation, LEVEL_LIMITS)
+    memory.variance *= 1.0 - gain
+    forget = 0.0 if first else math.exp(-elapsed_s / SURGE_TIME_S)
+    surge = _clip(ratio - memory.level, SURGE_LIMITS)
+    memory.surge = forget * memory.surge + (1.0 - forget) * surge
+    _judge(memory, math.log(rate), sample_s)
+
+
+def curve(
+    memory: ResponseMemory,
+    outlook: Outlook,
+    row: int,
+    now_s: float,
+    reach_s: float,
+    settings: ForecastSettings,
+) -> Curve:
+    """The load of service `row` from `now_s` on, for `reach_s` seconds."""
+    bins = outlook.load.shape[1]
+    first = min(max(int((now_s - outlook.start_s) / outlook.bin_s), 0), bins - 1)
+    last = min(first + int(reach_s / outlook.bin_s) + 2, bins)
+    booked = outlook.load[row, first:last]
+    centre_s = outlook.start_s + outlook.bin_s * np.arange(first, last) - now_s
+    ahead = np.maximum(centre_s, 0.0)
+    mean = np.log(np.maximum(booked, 1e-9))
+    mean += memory.level * np.exp(ahead * (-1.0 / settings.level_decay_s))
+    if abs(memory.surge) > 1e-4:
+        mean += memory.surge * np.exp(ahead * (-1.0 / settings.surge_decay_s))
+    return Curve(
+        ahead_s=centre_s,
+        mean=mean,
+        sd=np.interp(ahead, HORIZONS_S, _deviations(memory, outlook)),
+        booked=booked,
+        major=outlook.major_load[row, first:last],
+    )
+
+
+def issue(
+    memory: ResponseMemory,
+    outlook: Outlook,
+    row: int,
+    service: str,
+    now_s: float,
+    settings: ForecastSettings,
+) -> tuple[Forecast, ...]:
+    """Once a minute, forecast the fixed horizons and remember the medians to be judged by."""
+    if now_s - memory.issued_s < ISSUE_EVERY_S or math.isnan(memory.variance):
+        return ()
+    memory.issued_s = now_s
+    forecasts = []
+    for k, horizon_s in enumerate(HORIZONS_S):
+        mean = (
+            math.log(max(booked_rate(outlook, row, now_s + horizon_s), 1e-9))
+            + memory.level * math.exp(-horizon_s / settings.level_decay_s)
+            + memory.surge * math.exp(-horizon_s / settings.surge_decay_s)
+        )
+        sd = max(math.sqrt(memory.horizon_variance[k]), MIN_SD)
+        memory.issued[k].append((now_s + horizon_s, mean))
+        forecasts.append(
+            Forecast(
+                service,
+                horizon_s,
+                q10=math.exp(mean - Z90 * sd),
+                q50=math.exp(mean),
+                q90=math.exp(mean + Z90 * sd),
+            )
+        )
+    return tuple(forecasts)
+
+
+def _judge(memory: ResponseMemory, log_rate: float, sample_s: float) -> None:
+    """Fold the error of each forecast that has come due into its horizon's variance."""
+    keep = math.exp(-ISSUE_EVERY_S / ERROR_MEMORY_S)
+    for k, waiting in enumerate(memory.issued):
+        due = bisect_left(waiting, (sample_s, -math.inf))
+        if due:
+            error = waiting[due - 1][1] - log_rate
+            memory.horizon_variance[k] = keep * memory.horizon_variance[k] + (1.0 - keep) * error**2
+            del waiting[:due]
+
+
+def _deviations(memory: ResponseMemory, outlook: Outlook) -> list[float]:
+    if not memory.horizon_variance:
+        return [max(outlook.sigma, MIN_SD)] * len(HORIZONS_S)
+    return [max(math.sqrt(variance), MIN_SD) for variance in memory.horizon_variance]
+
+
+def _clip(value: float, limits: tuple[float, float]) -> float:
+    return min(max(value, limits[0]), limits[1])

@@ -1,0 +1,1 @@
+"""What keeps a recommendation from doing harm: limits, cost, approval, rollback plans."""

@@ -1,0 +1,52 @@
+"""Who may let an action pass, and what became of a question that was put."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.model import Action, Approval, Category, Reason
+from engine.settings import ApprovalSettings
+from engine.state import NEVER, ServiceMemory
+
+SAME_QUESTION = 0.2
+
+
+def category(
+    reason: Reason, added: int, cost_per_hour: float, confidence: float, settings: ApprovalSettings
+) -> Category:
+    """Category of a change by `added` instances (negative: fewer) at `cost_per_hour` USD/h."""
+    if reason is Reason.EMERGENCY:
+        return Category.EMERGENCY
+    if reason in (Reason.ROLLBACK, Reason.MANUAL):
+        # A rollback restores what was approved before; a manual request is a person's own word.
+        return Category.AUTOMATIC
+    large = abs(added) > settings.max_instances
+    dear = cost_per_hour > settings.max_cost_per_hour
+    unsure = confidence < settings.min_confidence
+    return Category.NEEDS_APPROVAL if large or dear or unsure else Category.AUTOMATIC
+
+
+def answered(
+    memory: ServiceMemory, approvals: Mapping[str, Approval], now_s: float
+) -> Action | None:
+    """The pending action if it has just been approved; forgets it when refused or expired."""
+    pending = memory.pending
+    if pending is None:
+        return None
+    answer = approvals.get(pending.decision_id)
+    if answer is not None and answer.approved:
+        memory.pending = None
+        memory.pending_until_s = NEVER
+        return pending
+    if now_s >= memory.pending_until_s:
+        memory.pending = None
+        memory.pending_until_s = NEVER
+    return None
+
+
+def is_same_question(pending: Action, target: int) -> bool:
+    """Is `target` near enough to what was asked already that asking again would be a nuisance?"""
+    change = pending.to_instances - pending.from_instances
+    return (target > pending.from_instances) == (change > 0) and abs(
+        target - pending.to_instances
+    ) <= max(1.0, SAME_QUESTION * abs(change))

@@ -1,0 +1,75 @@
+"""The cheapest target that keeps the risk below its bound.
+
+The recommendations say what is *needed*; between that and what is there, every count keeps the
+risk below the bound, and the question is only what holding or trimming costs over the coming
+window.  Trimming saves the price of the instances until they are needed again; having to boot
+them again costs their boot time and the wear of a flap.  Off-peak the saving wins, before a peak
+it does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.model import FloatArray, ServiceSpec
+from engine.settings import CostSettings
+
+CANDIDATES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen count, what it costs (USD over the window) and what keeping `current` would."""
+
+    target: int
+    cost: float
+    cost_of_holding: float
+
+
+def cheapest(
+    spec: ServiceSpec,
+    current: int,
+    needed: int,
+    ahead_s: FloatArray,
+    need: FloatArray,
+    lead_s: float,
+    settings: CostSettings,
+) -> Choice:
+    """Weigh the counts from `needed` up to `current` against the need (bins,) to come.
+
+    Raises nothing; with `needed >= current` there is nothing to weigh and `needed` is chosen.
+    """
+    if needed >= current:
+        return Choice(needed, 0.0, 0.0)
+    until = int(np.searchsorted(ahead_s, settings.window_s + lead_s, side="right"))
+    window = np.maximum.accumulate(need[:until])
+    ahead = np.maximum(ahead_s[:until], 0.0)
+    candidates = sorted(
+        {round(needed + (current - needed) * i / (CANDIDATES - 1)) for i in range(CANDIDATES)}
+    )
+    costs = [_cost(spec, n, current, ahead, window, lead_s, settings) for n in candidates]
+    best = int(np.argmin(costs))
+    return Choice(candidates[best], costs[best], costs[-1])
+
+
+def _cost(
+    spec: ServiceSpec,
+    count: int,
+    current: int,
+    ahead: FloatArray,
+    window: FloatArray,
+    lead_s: float,
+    settings: CostSettings,
+) -> float:
+    """USD over the window of holding `count` until more is needed, and `current` at most then."""
+    short = np.nonzero(window > count)[0]
+    horizon_s = settings.window_s
+    if short.size == 0:
+        return count * spec.price_per_hour * horizon_s / 3600.0
+    held_s = min(max(float(ahead[short[0]]) - lead_s, 0.0), horizon_s)
+    again = min(float(window[-1]), float(current))
+    flap_hours = settings.flap_hours + lead_s / 3600.0
+    hours = count * held_s + max(again, count) * (horizon_s - held_s)
+    return spec.price_per_hour * (hours / 3600.0 + max(again - count, 0.0) * flap_hours)

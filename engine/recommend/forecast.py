@@ -1,0 +1,79 @@
+"""Targets from the load to come, early enough that the capacity stands ready when it comes.
+
+An instance that is asked for now serves after the service's own boot-time quantile.  What is
+needed later than that can still be asked for in later steps, each at most `1 + step_out` times
+the one before and a cooldown apart; so the count needed at time t weighs on the present step only
+by need(t) / (1 + step_out)^m, with m the number of steps that still fit in between:
+
+    target = max over t of  need(t) / (1 + step_out) ^ floor((t - lead) / cooldown)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from engine.capacity import Sizing
+from engine.forecast.schedule import Curve
+from engine.model import FloatArray, Reason, Recommendation, ServiceSpec
+from engine.settings import ForecastSettings, LimitSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Instances needed on the curve's bins: `risky` at the accepted risk, the larger of that at
+    full utilisation and the median with a zone to spare."""
+
+    count: FloatArray
+
+
+def lead_time_s(spec: ServiceSpec, settings: ForecastSettings) -> float:
+    """Seconds from asking for an instance to its serving, at the planning quantile."""
+    z = NormalDist().inv_cdf(settings.boot_quantile)
+    return spec.boot.quantile_s(z) + spec.warmup_s
+
+
+def needed(curve: Curve, sizing: Sizing, slowdown: float, risk_z: float) -> Need:
+    """Instances needed for the curve's load, `slowdown` times as slow as specified."""
+    count = sizing.instances_along(curve.rate(risk_z) * slowdown, sizing.utilisation)
+    if sizing.zone_utilisation < sizing.utilisation:
+        spare = sizing.instances_along(curve.rate(0.0) * slowdown, sizing.zone_utilisation)
+        count = np.maximum(count, spare)
+    return Need(count)
+
+
+def step_discount(ahead_s: FloatArray, lead_s: float, limits: LimitSettings) -> FloatArray:
+    """By how much a need `ahead_s` (bins,) may still grow in later steps, >= 1."""
+    steps = np.maximum(np.floor((ahead_s - lead_s) / max(limits.cooldown_s, 1.0)), 0.0)
+    discount: FloatArray = (1.0 + limits.step_out) ** np.minimum(steps, 64.0)
+    return discount
+
+
+def forecast(
+    spec: ServiceSpec,
+    curve: Curve,
+    need: Need,
+    discount: FloatArray,
+    confidence: float,
+    now_s: float,
+) -> Recommendation:
+    """The count to ask for now, so that every later need can be met in time."""
+    weighed = need.count / discount
+    at = int(np.argmax(weighed))
+    ahead_s = max(float(curve.ahead_s[at]), 0.0)
+    return Recommendation(
+        spec.name,
+        math.ceil(float(weighed[at]) - 1e-9),
+        Reason.FORECAST,
+        {
+            "rate": math.exp(float(curve.mean[at])),
+            "sd": float(curve.sd[at]),
+            "need": float(need.count[at]),
+            "ahead_s": ahead_s,
+        },
+        confidence=confidence,
+        trigger_s=now_s,
+    )

@@ -1,0 +1,172 @@
+"""Every knob of the engine, typed and bounded, so that a wrong value is refused where it is read.
+
+The defaults are one set for all scenarios.  A knob is here because somebody running the engine
+would turn it; figures that belong to a service (thresholds, boot time, price) are in its
+`ServiceSpec`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, closed to unknown keys, without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LimitSettings(Section):
+    """How far and how often a service may move."""
+
+    step_out: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
+    """Largest rise in one step, as a share of the current count."""
+    step_in: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
+    """Largest fall in one step, as a share of the current count."""
+    cooldown_s: Seconds = 300.0
+    """Rest between two steps of one service in the same direction."""
+    stabilisation_s: Seconds = 300.0
+    """A scale-in goes no lower than the highest target of this long."""
+    flip_hold_s: Seconds = 300.0
+    """Rest before a step against the direction of the last one."""
+    tolerance_out: Fraction = 0.02
+    """A rise by less than this share is not worth a step."""
+    tolerance_in: Fraction = 0.05
+    """A fall by less than this share is not worth a step."""
+
+
+class CapacitySettings(Section):
+    """How many instances a rate of requests needs."""
+
+    max_utilisation: Annotated[float, Field(gt=0.1, le=0.99)] = 0.92
+    """Share of the slots that may be busy when everything is ready."""
+    zones: Annotated[int, Field(ge=1, le=16)] = 3
+    """Availability zones that instances are spread over."""
+    survive_zone_loss: Literal["critical", "all", "none"] = "critical"
+    """Which services keep enough to carry the expected load with one zone gone; `critical` are
+    those that users wait for, directly or through another service."""
+
+
+class ForecastSettings(Section):
+    """The schedule-based forecaster and what is done with its quantiles."""
+
+    risk: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.02
+    """Accepted probability that the need at a given time exceeds what stands ready."""
+    boot_quantile: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
+    """Boot time to plan with, as a quantile of the service's own distribution."""
+    level_drift_per_h: Annotated[float, Field(gt=0.0, le=2.0)] = 0.08
+    """Log-standard deviation by which the ratio of observed to booked load drifts in an hour."""
+    observation_sd: Annotated[float, Field(gt=0.0, le=2.0)] = 0.10
+    """Log-standard deviation with which one cycle's observation shows that ratio."""
+    surge_decay_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 1200.0
+    """How long a sudden departure from the schedule is expected to last."""
+    level_decay_s: Annotated[float, Field(gt=0.0, le=604_800.0)] = 21_600.0
+    """How long the slow ratio is expected to last."""
+
+
+class WeddingSettings(Section):
+    """Proactive floors and protection from the booked schedule."""
+
+    lead_s: Seconds = 7200.0
+    """Capacity for major events stands this long before their load."""
+    floor_quantile: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.9
+    """Quantile of the booked outlook that a floor covers."""
+    protection_s: Seconds = 7200.0
+    """No scale-in below what the outlook needs within this time."""
+    protection_quantile: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.9
+    """Quantile of the outlook that the protection covers."""
+
+
+class EmergencySettings(Section):
+    """The path that is taken on every sample and bypasses cooldown and step limits."""
+
+    cpu: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    error_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.02
+    queue_per_slot: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.5
+    response_time: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
+    """p95 as a multiple of the SLO's p95."""
+    confirm: Annotated[int, Field(ge=1, le=5)] = 2
+    """So many of the newest three samples must agree: one wild sample is not an emergency."""
+    target_utilisation: Annotated[float, Field(gt=0.1, le=0.99)] = 0.70
+    """Utilisation that the emergency's target aims at."""
+    drain_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 60.0
+    """Time in which a backlog should be worked off."""
+    calm_s: Seconds = 600.0
+    """No scale-in until the service has been calm for so long."""
+
+
+class FallbackSettings(Section):
+    """What carries a service whose metrics are lost."""
+
+    mode: Literal["outlook", "hold", "static"] = "outlook"
+    """`outlook`: the booked outlook's floor; `hold`: what is there; `static`: at least
+    `instances`."""
+    instances: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class ApprovalSettings(Section):
+    """Which actions a person has to approve."""
+
+    max_instances: Annotated[int, Field(ge=1, le=10_000_000)] = 5000
+    """A step by more instances needs approval."""
+    max_cost_per_hour: Annotated[float, Field(ge=0.0, le=1e9)] = 2000.0
+    """A step that raises the bill by more USD/h needs approval."""
+    min_confidence: Fraction = 0.2
+    """A step with less confidence needs approval."""
+    expires_s: Seconds = 900.0
+    """A question that stays unanswered is put anew after this time."""
+
+
+class CostSettings(Section):
+    """What flapping is worth, for the choice between holding and trimming."""
+
+    window_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 7200.0
+    """How far ahead the cost of a target is weighed."""
+    flap_hours: Annotated[float, Field(ge=0.0, le=24.0)] = 0.1
+    """Price of taking one instance away and needing it again, in instance-hours on top of its
+    boot time."""
+
+
+class VerifySettings(Section):
+    """How an action's outcome is judged."""
+
+    settle_s: Seconds = 60.0
+    """Time after an action before its effect is looked at."""
+    watch_s: Seconds = 300.0
+    """Time for which it is looked at."""
+    worse_error_rate: Fraction = 0.01
+    """A rise of the failed share by this much, after a step, is the step's fault."""
+    hold_s: Seconds = 900.0
+    """After a rollback, the same direction rests this long."""
+
+
+class EngineSettings(Section):
+    """All settings of the engine."""
+
+    mode: Literal["act", "recommend_only"] = "act"
+    """`recommend_only` works everything out and changes nothing."""
+    cycle_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 15.0
+    """Time between full cycles."""
+    sample_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
+    """Time between the emergency path's looks at the newest sample."""
+    stale_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 45.0
+    """Metrics older than this do not count."""
+    limits: LimitSettings = LimitSettings()
+    capacity: CapacitySettings = CapacitySettings()
+    forecast: ForecastSettings = ForecastSettings()
+    weddings: WeddingSettings = WeddingSettings()
+    emergency: EmergencySettings = EmergencySettings()
+    fallback: FallbackSettings = FallbackSettings()
+    fallback_by_service: dict[str, FallbackSettings] = {}
+    approval: ApprovalSettings = ApprovalSettings()
+    cost: CostSettings = CostSettings()
+    verify: VerifySettings = VerifySettings()
+
+    def fallback_of(self, service: str) -> FallbackSettings:
+        """What carries `service` when its metrics are lost."""
+        return self.fallback_by_service.get(service, self.fallback)

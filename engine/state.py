@@ -1,0 +1,116 @@
+"""The engine's memory between steps: plain data that survives a JSON round trip.
+
+Everything that a decision may depend on besides the observation is here and nowhere else, so an
+engine that is killed and restored from its last snapshot makes the same next plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.model import Action, Category, Reason, Rollback, WeddingContext
+
+VERSION = 1
+NEVER = -math.inf
+
+
+@dataclass(slots=True)
+class ResponseMemory:
+    """How this service's load compares with the booked outlook (logs of ratios).
+
+    `level` is the slow ratio with variance `variance`, `surge` the fast departure from it,
+    `horizon_variance` the squared error seen at each of the forecaster's horizons, and `issued`
+    the medians that wait to be judged, as (due_s, log rate) for each horizon.
+    """
+
+    level: float = 0.0
+    variance: float = math.nan
+    surge: float = 0.0
+    updated_s: float = NEVER
+    horizon_variance: list[float] = field(default_factory=list)
+    issued: list[list[tuple[float, float]]] = field(default_factory=list)
+    issued_s: float = NEVER
+    slowdown: float = 1.0
+
+
+@dataclass(slots=True)
+class Watch:
+    """A completed step whose effect is still being judged."""
+
+    decision_id: str
+    from_instances: int
+    to_instances: int
+    decided_s: float
+    error_rate: float
+    request_rate: float
+    healthy: bool
+
+
+@dataclass(slots=True)
+class ServiceMemory:
+    """What is remembered of one service."""
+
+    last_out_s: float = NEVER
+    last_in_s: float = NEVER
+    hold_out_until_s: float = NEVER
+    hold_in_until_s: float = NEVER
+    hot_since_s: float = NEVER
+    calm_from_s: float = NEVER
+    last_seen_s: float = NEVER
+    targets: list[tuple[float, int]] = field(default_factory=list)
+    response: ResponseMemory = field(default_factory=ResponseMemory)
+    watch: Watch | None = None
+    pending: Action | None = None
+    pending_until_s: float = NEVER
+
+
+@dataclass(slots=True)
+class AutoscalerState:
+    """All of the engine's memory."""
+
+    next_cycle_s: float = NEVER
+    services: dict[str, ServiceMemory] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The state as JSON text (non-finite numbers as Python's json writes them)."""
+        document = {"version": VERSION, "state": dataclasses.asdict(self)}
+        return json.dumps(document, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> AutoscalerState:
+        """Read what `to_json` wrote; raises ValueError for anything else."""
+        try:
+            document = json.loads(text)
+            if document["version"] != VERSION:
+                raise ValueError(f"engine state: version {document['version']} is not {VERSION}")
+            raw = document["state"]
+            services = {name: _service(item) for name, item in raw["services"].items()}
+            return cls(next_cycle_s=float(raw["next_cycle_s"]), services=services)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"engine state: not a snapshot of this engine ({error!r})") from error
+
+
+def _service(raw: dict[str, Any]) -> ServiceMemory:
+    response = dict(raw["response"])
+    response["issued"] = [
+        [(float(due), float(value)) for due, value in line] for line in response["issued"]
+    ]
+    fields = dict(raw)
+    fields["response"] = ResponseMemory(**response)
+    fields["targets"] = [(float(time_s), int(target)) for time_s, target in raw["targets"]]
+    fields["watch"] = Watch(**raw["watch"]) if raw["watch"] is not None else None
+    fields["pending"] = _action(raw["pending"]) if raw["pending"] is not None else None
+    return ServiceMemory(**fields)
+
+
+def _action(raw: dict[str, Any]) -> Action:
+    fields = dict(raw)
+    fields["reason"] = Reason(raw["reason"])
+    fields["category"] = Category(raw["category"])
+    fields["rollback"] = Rollback(**raw["rollback"])
+    fields["weddings"] = WeddingContext(**raw["weddings"])
+    return Action(**fields)
