@@ -40,9 +40,9 @@ def _minutes_of_day(value: object) -> object:
     """
     if isinstance(value, str):
         hours, colon, minutes = value.partition(":")
-        if colon and len(minutes) == 2 and hours.isdecimal() and minutes.isdecimal():
-            if int(hours) < HOURS_PER_DAY and int(minutes) < 60:
-                return int(hours) * 60 + int(minutes)
+        digits = hours.isdecimal() and minutes.isdecimal() and len(minutes) == 2
+        if colon and digits and int(hours) < HOURS_PER_DAY and int(minutes) < 60:
+            return int(hours) * 60 + int(minutes)
         raise ValueError(f'"{value}" is not a time of day, write it as "HH:MM" (00:00 to 23:59)')
     return value
 
@@ -99,9 +99,7 @@ class Count(_Model):
     @model_validator(mode="after")
     def _bounds_hold_the_mean(self) -> Self:
         if not self.min <= self.mean <= self.max:
-            raise ValueError(
-                f"mean {self.mean:g} is outside [min, max] = [{self.min}, {self.max}]"
-            )
+            raise ValueError(f"mean {self.mean:g} is outside [min, max] = [{self.min}, {self.max}]")
         return self
 
 

@@ -19,18 +19,18 @@ FloatArray = NDArray[np.float64]
 
 @njit(cache=True)
 def phase_times(
-    ceremony_s,
-    offsets_s,
-    late_z,
-    length_z,
-    floor_s,
-    late_mu,
-    late_sigma,
-    length_sd_s,
-    shortest_share,
-    booked_s,
-    actual_s,
-):  # type: ignore[no-untyped-def]
+    ceremony_s: IntArray,
+    offsets_s: IntArray,
+    late_z: NDArray[np.float32],
+    length_z: NDArray[np.float32],
+    floor_s: float,
+    late_mu: float,
+    late_sigma: float,
+    length_sd_s: float,
+    shortest_share: float,
+    booked_s: IntArray,
+    actual_s: IntArray,
+) -> None:
     """Fill `booked_s` and `actual_s` (n, P + 1), whole seconds from the window's start.
 
     `ceremony_s` (n,) is each booked ceremony, `offsets_s` (P + 1,) the phases around it, `late_z`
@@ -73,7 +73,7 @@ def phase_times_reference(
 
 
 @njit(cache=True)
-def _climb(total, best, leaf, change):  # type: ignore[no-untyped-def]
+def _climb(total: IntArray, best: IntArray, leaf: int, change: int) -> None:
     """Add `change` at one second and renew the largest running sum up to the root (node 1)."""
     node = leaf
     total[node] += change
@@ -87,7 +87,9 @@ def _climb(total, best, leaf, change):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def prefix_reaching(first_s, last_s, counts, duration_s, target):  # type: ignore[no-untyped-def]
+def prefix_reaching(
+    first_s: IntArray, last_s: IntArray, counts: NDArray[np.bool_], duration_s: int, target: int
+) -> int:
     """Smallest number of leading events with `target` of them in progress at one second.
 
     `first_s`, `last_s` (n,) are whole seconds, an event is in progress in [first, last) inside
@@ -142,7 +144,9 @@ def prefix_reaching_reference(
 
 
 @njit(cache=True)
-def phase_levels(actual_s, participants, happens, duration_s):  # type: ignore[no-untyped-def]
+def phase_levels(
+    actual_s: IntArray, participants: IntArray, happens: NDArray[np.bool_], duration_s: int
+) -> NDArray[np.int64]:
     """Who is in which phase at each second: int64 (P, duration_s, R + 1), last column = events.
 
     `actual_s` (n, P + 1) whole seconds from the window's start, `participants` (n, R).  Starts and
@@ -188,7 +192,7 @@ def phase_levels_reference(
 
 
 @njit(cache=True)
-def autoregressive(z, persistence, sd):  # type: ignore[no-untyped-def]
+def autoregressive(z: FloatArray, persistence: float, sd: float) -> FloatArray:
     """Stationary AR(1) series (n,) with standard deviation `sd` from standard normal scores."""
     series = np.empty(len(z))
     step = sd * math.sqrt(1.0 - persistence * persistence)

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from engine.model import Schedule, Wedding, WeddingType
 from scenarios import kernels
-from scenarios.config import MINUTES_PER_DAY, ROLES, Count, PopulationConfig
+from scenarios.config import ROLES, Count, PopulationConfig
 
 Streams = Callable[[str], np.random.Generator]
 """Gives the random generator of a purpose; each purpose has its own, independent of all others."""
@@ -33,7 +34,9 @@ Streams = Callable[[str], np.random.Generator]
 TYPES = tuple(WeddingType)
 """The meaning of `type_id`."""
 
-HORIZON_S = 86_400
+DAY_S = 86_400
+
+HORIZON_S = DAY_S
 """The schedule reaches this far past the end of the window."""
 
 SPILL_S = 10_800
@@ -41,6 +44,20 @@ SPILL_S = 10_800
 
 SHORTEST_SHARE = 0.25
 """No phase is cut to less than this share of its booked length."""
+
+PURPOSES = (
+    "cell",
+    "type",
+    "guests",
+    "vendors",
+    "late",
+    "length",
+    "turnout",
+    "cancelled",
+    "notice",
+    "entered",
+)
+"""What a random stream is asked for, each as "population.<purpose>"."""
 
 MAX_WEDDINGS = 40_000_000
 """Bound on the weddings drawn to reach the peak that is asked for."""
@@ -192,10 +209,7 @@ def count_table(count: Count) -> NDArray[np.float64]:
     variance = math.log1p((count.sd / count.mean) ** 2)
     normal = NormalDist(math.log(count.mean) - variance / 2.0, math.sqrt(variance))
     edges = np.array(
-        [
-            normal.cdf(math.log(g - 0.5)) if g >= 1 else 0.0
-            for g in range(count.min, count.max + 2)
-        ]
+        [normal.cdf(math.log(g - 0.5)) if g >= 1 else 0.0 for g in range(count.min, count.max + 2)]
     )
     return (edges[1:] - edges[0]) / (edges[-1] - edges[0])
 
@@ -216,7 +230,7 @@ def _booked(population: Population, rows: NDArray[np.intp]) -> Schedule:
     return Schedule(
         phases=population.phases,
         roles=population.roles,
-        phase_start_s=population.booked_s[rows] + population.start_s,
+        phase_start_s=population.booked_s[rows].astype(np.float64) + population.start_s,
         participants=population.participants_booked[rows].astype(np.float64),
         major=population.major[rows],
     )
@@ -250,7 +264,7 @@ class _BookingCells:
 def _booking_cells(config: PopulationConfig) -> _BookingCells:
     first_s, last_s = 60 * config.phases[0].start_min, 60 * config.end_min
     horizon_s = config.duration_s + HORIZON_S
-    days = range(-2 - MINUTES_PER_DAY * 60 // 86_400, horizon_s // 86_400 + 4)
+    days = range(-4, horizon_s // DAY_S + 5)  # phases reach up to two days from the ceremony
     ceremony_s, zone_id, weight = [], [], []
     zones = [(ZoneInfo(name), share) for name, share in config.time_zones.items()]
     for day in days:
@@ -297,10 +311,7 @@ class _Draw:
     """Draws weddings block by block; the blocks joined are what one large block would have been."""
 
     def __init__(self, config: PopulationConfig, cells: _BookingCells, streams: Streams) -> None:
-        purposes = (
-            "cell type guests vendors late length turnout cancelled notice entered".split()
-        )
-        self._streams = {name: streams(f"population.{name}") for name in purposes}
+        self._streams = {name: streams(f"population.{name}") for name in PURPOSES}
         self._config = config
         self._cells = cells
         self._cell_table = np.cumsum(cells.weight).astype(np.float32)
@@ -309,7 +320,7 @@ class _Draw:
         offsets = [60 * phase.start_min for phase in config.phases] + [60 * config.end_min]
         self._offsets_s = np.array(offsets, dtype=np.int32)
 
-    def next(self, count: int) -> dict[str, NDArray[np.generic]]:
+    def next(self, count: int) -> dict[str, NDArray[Any]]:
         """The next `count` weddings: the columns of `Population`, by name."""
         config, actual = self._config, self._config.actual
         cell = self._index(self._cell_table, self._uniform("cell", count))
