@@ -166,7 +166,7 @@ def schedule(population: Population, known_at_s: float) -> Schedule:
     Without those that nobody entered, and without those whose cancellation had been entered by
     then.  Times, participants and `major` are the booked ones.
     """
-    known_s = known_at_s - population.start_s
+    known_s = np.float64(known_at_s - population.start_s)  # compared in double precision
     rows = np.flatnonzero(population.in_schedule & (population.cancel_known_s > known_s))
     return _booked(population, rows)
 
