@@ -13,7 +13,15 @@ import math
 from typing import Annotated, Self, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 from engine.model import WeddingType
 
@@ -47,10 +55,14 @@ def _minutes_of_day(value: object) -> object:
     return value
 
 
+def _as_text(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
+
+
 def _on_half_hours(minutes: int) -> int:
     if minutes % 30:
         raise ValueError(
-            f'"{minutes // 60:02d}:{minutes % 60:02d}" is not on a full or half hour, '
+            f'"{_as_text(minutes)}" is not on a full or half hour, '
             'write for example "16:00" or "16:30"'
         )
     return minutes
@@ -81,7 +93,10 @@ def _known_zone(name: str) -> str:
 
 
 TimeOfDay = Annotated[
-    int, BeforeValidator(_minutes_of_day), Field(ge=0, lt=MINUTES_PER_DAY, strict=True)
+    int,
+    BeforeValidator(_minutes_of_day),
+    PlainSerializer(_as_text),
+    Field(ge=0, lt=MINUTES_PER_DAY, strict=True),
 ]
 HalfHour = Annotated[TimeOfDay, AfterValidator(_on_half_hours)]
 Zone = Annotated[str, AfterValidator(_known_zone)]

@@ -82,6 +82,15 @@ def test_an_unquoted_time_of_day_in_yaml_means_the_same(population_yaml: dict[st
     assert PopulationConfig(**population_yaml | {"start_utc": 990}) == quoted  # YAML 1.1: base 60
 
 
+def test_a_configuration_survives_the_way_through_json(
+    us: PopulationConfig, wedsync: DemandConfig
+) -> None:
+    assert '"16:30":0.16' in us.model_dump_json()
+    assert PopulationConfig.model_validate_json(us.model_dump_json()) == us
+    assert PopulationConfig.model_validate(us.model_dump()) == us
+    assert DemandConfig.model_validate_json(wedsync.model_dump_json()) == wedsync
+
+
 def test_the_window_starts_on_the_date_in_utc(population_yaml: dict[str, Any]) -> None:
     config = PopulationConfig(**population_yaml | {"date": "2027-06-19", "start_utc": "08:00"})
     assert config.start_s == 1_813_392_000.0
