@@ -72,7 +72,8 @@ def outlook(
     get load through calls only.  Raises ValueError when the calls form a cycle.
     """
     known = {name: i for i, name in enumerate(response.services)}
-    hours = (np.floor((grid.start_s + grid.bin_s * np.arange(grid.bins)) / 3600.0) % 24).astype(int)
+    centres_h = (grid.start_s + grid.bin_s * (np.arange(grid.bins) + 0.5)) / 3600.0 % 24.0
+    middles_h = np.arange(24) + 0.5
     share = 1.0 / (1.0 - response.unbooked_share)
     load = np.zeros((len(specs), grid.bins))
     major_load = np.zeros_like(load)
@@ -80,7 +81,7 @@ def outlook(
         if spec.name in known:
             k = known[spec.name]
             load[i] = _late(events.load[k], response, grid) * share
-            load[i] += response.background[hours, k]
+            load[i] += np.interp(centres_h, middles_h, response.background[:, k], period=24.0)
             major_load[i] = _late(events.major_load[k], response, grid) * share
     index = {spec.name: i for i, spec in enumerate(specs)}
     for i in call_order(specs):

@@ -1,0 +1,1 @@
+"""The Hydra tree: what can be chosen and overridden on the command line, as YAML."""

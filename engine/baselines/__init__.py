@@ -1,0 +1,1 @@
+"""Controllers to compare the engine with, each in one file."""

@@ -1,0 +1,91 @@
+"""A fixed fleet, sized once for the highest booked load in sight plus a margin."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from engine.capacity import Sizing, critical_services, sizing
+from engine.model import (
+    Action,
+    Category,
+    Observation,
+    Plan,
+    Reason,
+    Rollback,
+    ServiceObservation,
+    WeddingContext,
+)
+from engine.settings import EngineSettings
+
+REACH_S = 86_400.0
+
+
+class Static:
+    """Asks once for what the booked peak of the next day needs, times 1 + `margin`."""
+
+    def __init__(self, settings: EngineSettings, margin: float = 0.25) -> None:
+        if not 0.0 <= margin <= 10.0:
+            raise ValueError(f"controller.options.margin: {margin} is not allowed (0 … 10)")
+        self.settings = settings
+        self.margin = margin
+        self.targets: dict[str, int] = {}
+
+    def step(self, observation: Observation) -> Plan:
+        """Ask for the fixed count wherever it is not what is desired."""
+        if not self.targets:
+            critical = critical_services([service.spec for service in observation.services])
+            for service in observation.services:
+                name = service.spec.name
+                size = sizing(service.spec, self.settings.capacity, critical=name in critical)
+                self.targets[name] = self._target(observation, service, size)
+        actions = [
+            self._action(service, self.targets[service.spec.name], observation.now_s)
+            for service in observation.services
+            if service.desired != self.targets[service.spec.name]
+        ]
+        return Plan(
+            actions=tuple(actions), next_step_s=observation.now_s + self.settings.cycle_s
+        )
+
+    def snapshot(self) -> str:
+        """The counts as JSON."""
+        return json.dumps(self.targets, sort_keys=True)
+
+    def restore(self, snapshot: str) -> None:
+        """Take over the counts; raises ValueError when they are not counts."""
+        targets = json.loads(snapshot)
+        if not isinstance(targets, dict):
+            raise ValueError("static controller: not a snapshot")
+        self.targets = {str(name): int(count) for name, count in targets.items()}
+
+    def _target(
+        self, observation: Observation, service: ServiceObservation, size: Sizing
+    ) -> int:
+        outlook = observation.outlook
+        first = max(int((observation.now_s - outlook.start_s) / outlook.bin_s), 0)
+        last = first + int(REACH_S / outlook.bin_s)
+        load = outlook.load[outlook.services[service.spec.name], first:last]
+        peak = float(load.max(initial=0.0)) * (1.0 + self.margin)
+        spec = service.spec
+        count = size.instances(peak, size.zone_utilisation)
+        return min(max(count, spec.min_instances), spec.max_instances)
+
+    def _action(self, service: ServiceObservation, target: int, now_s: float) -> Action:
+        spec, current = service.spec, service.desired
+        return Action(
+            decision_id=f"{spec.name}-static-{target}-{now_s:.0f}",
+            service=spec.name,
+            from_instances=current,
+            to_instances=target,
+            reason=Reason.FORECAST,
+            category=Category.AUTOMATIC,
+            confidence=1.0,
+            cost_per_hour=(target - current) * spec.price_per_hour,
+            rollback=Rollback(current, math.inf),
+            weddings=WeddingContext(),
+            evidence={"margin": self.margin},
+            trigger_s=now_s,
+            decided_s=now_s,
+            explanation=f"{spec.name}: fixed at {target}, the booked peak plus {self.margin:.0%}.",
+        )

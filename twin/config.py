@@ -1,0 +1,429 @@
+"""The border: a run's configuration, parsed once into validated types.
+
+Hydra composes plain data; here it becomes a `RunConfig` or a `ConfigError` that names each wrong
+key, what is wrong with it and what is allowed.  Inside the twin there are no untyped dictionaries.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from engine import EngineSettings
+from engine.capacity import call_order
+from engine.model import BootTime, Call, Direction, ServiceSpec, Thresholds
+from scenarios.config import DemandConfig, PopulationConfig
+from scenarios.faults import Fault
+from twin.controllers import ControllerConfig
+from twin.infrastructure import InfrastructureConfig
+from twin.queues.port import ClientBehaviour
+from twin.telemetry import TelemetryConfig
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; the message names the keys."""
+
+
+class Strict(BaseModel):
+    """Frozen, closed to unknown keys, without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Positive = Annotated[float, Field(gt=0.0, le=1e9)]
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class ScenarioConfig(Strict):
+    """What a scenario says of itself."""
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[\w.-]+$")
+    description: str = ""
+
+
+class BootConfig(Strict):
+    """Log-normal boot time."""
+
+    median_s: Annotated[float, Field(gt=0.0, le=86_400.0)]
+    p95_s: Annotated[float, Field(gt=0.0, le=86_400.0)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BootConfig:
+        if self.p95_s < self.median_s:
+            raise ValueError(f"p95_s {self.p95_s:g} is below median_s {self.median_s:g}")
+        return self
+
+
+class CallConfig(Strict):
+    """Requests to another service that each request makes."""
+
+    per_request: Annotated[float, Field(ge=0.0, le=1000.0)]
+    asynchronous: bool = False
+
+
+class ThresholdsConfig(Strict):
+    """Reactive limits of a service; see `engine.model.Thresholds`."""
+
+    cpu_up: Annotated[float, Field(gt=0.0, le=1.0)] = 0.80
+    cpu_down: Annotated[float, Field(ge=0.0, le=1.0)] = 0.50
+    memory_up: Annotated[float, Field(gt=0.0, le=1.0)] = 0.85
+    memory_down: Annotated[float, Field(ge=0.0, le=1.0)] = 0.80
+    request_rate_up: Annotated[float, Field(gt=0.0, le=2.0)] = 0.95
+    response_time_up: Annotated[float, Field(gt=0.0, le=10.0)] = 0.80
+    queue_depth_up: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.50
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ThresholdsConfig:
+        for name in ("cpu", "memory"):
+            down, up = getattr(self, f"{name}_down"), getattr(self, f"{name}_up")
+            if down > up:
+                raise ValueError(f"{name}_down {down:g} is above {name}_up {up:g}")
+        return self
+
+
+class ClientConfig(Strict):
+    """How clients of a service wait and try again; see `twin.queues.port.ClientBehaviour`."""
+
+    timeout_s: Annotated[float, Field(ge=1.0, le=600.0)] = 10.0
+    max_retries: Annotated[int, Field(ge=0, le=8)] = 2
+    retry_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
+    backoff_s: Annotated[float, Field(ge=0.0, le=60.0)] = 1.0
+    queue_limit_per_slot: Annotated[float, Field(ge=0.0, le=1e9)] = 50.0
+
+    def behaviour(self) -> ClientBehaviour:
+        """The same as the platform takes it."""
+        return ClientBehaviour(**self.model_dump())
+
+
+class ServiceConfig(Strict):
+    """One service of the platform; see `engine.model.ServiceSpec`."""
+
+    slots: Annotated[int, Field(ge=1, le=100_000)]
+    service_s: Annotated[float, Field(gt=0.0, le=600.0)]
+    service_scv: Annotated[float, Field(ge=0.01, le=100.0)]
+    boot: BootConfig
+    price_per_hour: Annotated[float, Field(ge=0.0, le=1e6)]
+    slo_p95_s: Annotated[float, Field(gt=0.0, le=3600.0)]
+    warmup_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
+    min_instances: Annotated[int, Field(ge=1, le=10_000_000)]
+    max_instances: Annotated[int, Field(ge=1, le=10_000_000)]
+    stateful: bool = False
+    user_facing: bool = True
+    calls: dict[str, CallConfig] = {}
+    thresholds: ThresholdsConfig = ThresholdsConfig()
+    client: ClientConfig = ClientConfig()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ServiceConfig:
+        if self.min_instances > self.max_instances:
+            raise ValueError(
+                f"min_instances {self.min_instances} is above max_instances {self.max_instances}"
+            )
+        return self
+
+    def spec(self, name: str) -> ServiceSpec:
+        """The service as the engine knows it."""
+        return ServiceSpec(
+            name=name,
+            min_instances=self.min_instances,
+            max_instances=self.max_instances,
+            slots=self.slots,
+            service_s=self.service_s,
+            service_scv=self.service_scv,
+            boot=BootTime(self.boot.median_s, self.boot.p95_s),
+            warmup_s=self.warmup_s,
+            slo_p95_s=self.slo_p95_s,
+            price_per_hour=self.price_per_hour,
+            thresholds=Thresholds(**self.thresholds.model_dump()),
+            calls=tuple(
+                Call(callee, call.per_request, call.asynchronous)
+                for callee, call in self.calls.items()
+            ),
+            stateful=self.stateful,
+            user_facing=self.user_facing,
+        )
+
+
+class PlatformConfig(Strict):
+    """The platform: zones and services."""
+
+    name: str = Field(min_length=1, max_length=100)
+    zones: Annotated[list[str], Field(min_length=1, max_length=16)]
+    services: Annotated[dict[str, ServiceConfig], Field(min_length=1, max_length=10_000)]
+
+    @model_validator(mode="after")
+    def _calls_known(self) -> PlatformConfig:
+        call_order(self.specs())
+        return self
+
+    def specs(self) -> tuple[ServiceSpec, ...]:
+        """The services as the engine knows them, in the order of the file."""
+        return tuple(service.spec(name) for name, service in self.services.items())
+
+
+class FloorConfig(Strict):
+    """A manual floor, in seconds from the start of the window."""
+
+    service: str
+    instances: Count
+    at_s: Annotated[float, Field(ge=0.0)] = 0.0
+    expires_s: Annotated[float, Field(ge=0.0)]
+
+
+class PauseConfig(Strict):
+    """A pause, in seconds from the start of the window; `service` empty: all."""
+
+    service: str = ""
+    direction: Direction = Direction.ALL
+    pinned: Count | None = None
+    at_s: Annotated[float, Field(ge=0.0)] = 0.0
+    expires_s: Annotated[float, Field(ge=0.0)] = 1e9
+
+
+class OperatorConfig(Strict):
+    """What people do while the run lasts."""
+
+    approval: Literal["automatic", "never"] | Annotated[float, Field(ge=0.0, le=86_400.0)] = (
+        "automatic"
+    )
+    floors: list[FloorConfig] = []
+    pauses: list[PauseConfig] = []
+
+
+class BudgetConfig(Strict):
+    """Ceilings over all services; null: none."""
+
+    usd_per_hour: Annotated[float, Field(ge=0.0)] | None = None
+    instances: Count | None = None
+
+
+THRESHOLD = re.compile(r"^\s*([A-Za-z_][\w.-]*)\s*(<=|>=|==|<|>)\s*([-+.\deE]+)\s*$")
+
+
+class ThresholdConfig(Strict):
+    """A limit on one figure of the summary."""
+
+    metric: str
+    operator: Literal["<=", ">=", "==", "<", ">"]
+    limit: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        match = THRESHOLD.match(value)
+        if match is None:
+            raise ValueError('give a path, an operator and a figure: "slo.availability >= 0.9999"')
+        metric, operator, limit = match.groups()
+        return {"metric": metric, "operator": operator, "limit": limit}
+
+
+class RunConfig(Strict):
+    """Everything that a run is made of."""
+
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    resolution: Literal["fluid"]
+    replications: Annotated[int, Field(ge=1, le=1)] = 1
+    output: str = Field(min_length=1)
+    scenario: ScenarioConfig
+    population: PopulationConfig
+    demand: DemandConfig
+    platform: PlatformConfig
+    engine: EngineSettings
+    controller: ControllerConfig
+    telemetry: TelemetryConfig
+    infrastructure: InfrastructureConfig
+    faults: dict[str, Fault] = {}
+    thresholds: dict[str, ThresholdConfig] = {}
+    operator: OperatorConfig = OperatorConfig()
+    budget: BudgetConfig = BudgetConfig()
+
+    @model_validator(mode="after")
+    def _names_known(self) -> RunConfig:
+        services = list(self.platform.services)
+        for name, fault in self.faults.items():
+            named = [getattr(fault, "service", None), *getattr(fault, "services", ())]
+            for service in named:
+                if service is not None:
+                    _known(service, services, f"faults.{name}.service")
+            zone = getattr(fault, "zone", None)
+            if zone is not None and zone >= len(self.platform.zones):
+                raise ValueError(
+                    f"faults.{name}.zone: {zone} is not allowed (0 … {len(self.platform.zones) - 1})"
+                )
+        for service in self.demand.services:
+            _known(service, services, "demand.rates")
+        for service in self.engine.fallback_by_service:
+            _known(service, services, "engine.fallback_by_service")
+        for floor in self.operator.floors:
+            _known(floor.service, services, "operator.floors.service")
+        for pause in self.operator.pauses:
+            if pause.service:
+                _known(pause.service, services, "operator.pauses.service")
+        if self.population.duration_s % self.telemetry.interval_s:
+            raise ValueError(
+                f"telemetry.interval_s: {self.telemetry.interval_s} does not divide "
+                f"population.duration_s {self.population.duration_s}"
+            )
+        if self.engine.sample_s != self.telemetry.interval_s:
+            raise ValueError(
+                f"engine.sample_s: {self.engine.sample_s:g} has to equal "
+                f"telemetry.interval_s {self.telemetry.interval_s}"
+            )
+        return self
+
+
+def parse(raw: Mapping[str, Any]) -> RunConfig:
+    """The validated configuration; raises ConfigError with one line for each wrong key."""
+    try:
+        return RunConfig.model_validate(_named_faults(raw))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_lines(error))) from None
+
+
+def _named_faults(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A fault's key in the mapping is its name, unless it gives one itself."""
+    config = dict(raw)
+    faults = config.get("faults")
+    if isinstance(faults, Mapping):
+        config["faults"] = {
+            name: {"name": name, **fault} if isinstance(fault, Mapping) else fault
+            for name, fault in faults.items()
+        }
+    return config
+
+
+def _known(name: str, allowed: Sequence[str], path: str) -> None:
+    if name not in allowed:
+        raise ValueError(f'{path}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}')
+
+
+def close(name: str, allowed: Sequence[str]) -> str:
+    """A hint at the nearest allowed names, or nothing."""
+    matches = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def _lines(error: ValidationError) -> list[str]:
+    lines = []
+    for item in error.errors(include_url=False):
+        path = _path(item["loc"])
+        value, context = item["input"], item.get("ctx", {})
+        match item["type"]:
+            case "extra_forbidden":
+                allowed = _allowed_keys(item["loc"][:-1])
+                hint = close(str(item["loc"][-1]), allowed)
+                lines.append(f"{path}: unknown key{hint or f' (allowed: {_list(allowed)})'}")
+            case "missing":
+                lines.append(f"{path}: is missing")
+            case "value_error":
+                text = str(context["error"])
+                lines.append(text if _names_a_key(text) else f"{path}: {text}" if path else text)
+            case "literal_error" | "enum" | "union_tag_invalid":
+                expected = context.get("expected") or context.get("expected_tags", "")
+                lines.append(f"{path}: {_shown(value)} is not allowed ({expected})")
+            case _:
+                lines.append(f"{path}: {_shown(value)} is not allowed ({_range(item['msg'], item['loc'])})")
+    return lines
+
+
+def _names_a_key(text: str) -> bool:
+    head = text.partition(":")[0]
+    return bool(re.fullmatch(r"[a-z_]+(\.[\w-]+)+", head))
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Dotted path without what pydantic adds for unions and tags."""
+    noise = ("constrained-", "literal[", "float", "int", "str", "list[", "function-", "nullable")
+    tags = {"flash_crowd", "zone_loss", "metrics_blackout", "slow_boot", "slow_service"}
+    parts: list[str] = []
+    for i, part in enumerate(location):
+        text = str(part)
+        if isinstance(part, str) and (text.startswith(noise) or (text in tags and i == 2)):
+            continue
+        parts.append(text)
+    return ".".join(parts)
+
+
+def _range(message: str, location: tuple[int | str, ...]) -> str:
+    field = _field(location)
+    low = high = None
+    if field is not None:
+        for constraint in field.metadata:
+            low = getattr(constraint, "ge", getattr(constraint, "gt", low))
+            high = getattr(constraint, "le", getattr(constraint, "lt", high))
+    if low is not None and high is not None:
+        return f"{_figure(low)} … {_figure(high)}"
+    if low is not None:
+        return f"at least {_figure(low)}"
+    return message[0].lower() + message[1:]
+
+
+def _figure(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
+
+
+def _field(location: tuple[int | str, ...]) -> Any:
+    """The pydantic field at `location`, or None."""
+    model: Any = RunConfig
+    field: Any = None
+    for part in location:
+        inner = _model_in(model)
+        if inner is not None and part in inner.model_fields:
+            field = inner.model_fields[str(part)]
+            model = field.annotation
+        elif inner is not None:
+            continue
+        else:
+            arguments = get_args(model)
+            if get_origin(model) in (dict, list) and arguments:
+                model = arguments[-1]
+                field = None
+    return field
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = RunConfig
+    for part in location:
+        inner = _model_in(model, str(part))
+        if inner is None:
+            origin, arguments = get_origin(model), get_args(model)
+            model = arguments[-1] if origin in (dict, list) and arguments else model
+        elif part in inner.model_fields:
+            model = inner.model_fields[str(part)].annotation
+    found = _model_in(model, str(location[-1]) if location else "")
+    return list(found.model_fields) if found is not None else []
+
+
+def _model_in(annotation: Any, tag: str = "") -> type[BaseModel] | None:
+    """The model that an annotation stands for; of a tagged union, the one of `tag`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _model_in(get_args(annotation)[0], tag)
+    if origin is Union or str(origin) == "<class 'types.UnionType'>":
+        models = [m for a in get_args(annotation) if (m := _model_in(a)) is not None]
+        for model in models:
+            kind = model.model_fields.get("kind")
+            if kind is not None and kind.default == tag:
+                return model
+        return models[0] if models else None
+    return None

@@ -1,0 +1,47 @@
+"""Make the controller that a run's configuration names.
+
+`controller.factory` is `module:callable`; the callable gets the engine's settings and the options
+of the YAML as keywords, and returns anything with `step`, `snapshot` and `restore`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine import Autoscaler, EngineSettings
+from engine.model import Controller
+
+
+class ControllerConfig(BaseModel):
+    """Which controller drives the platform."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
+    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    options: dict[str, Any] = {}
+
+
+def engine(settings: EngineSettings) -> Controller:
+    """WedTwin's own engine."""
+    return Autoscaler(settings)
+
+
+def make(config: ControllerConfig, settings: EngineSettings) -> Controller:
+    """The controller of `config`; raises ValueError naming the key that is wrong."""
+    module_name, _, attribute = config.factory.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"controller.factory: {config.factory} cannot be loaded ({error})") from None
+    try:
+        controller: Controller = factory(settings, **config.options)
+    except TypeError as error:
+        raise ValueError(f"controller.options: {error}") from None
+    for method in ("step", "snapshot", "restore"):
+        if not callable(getattr(controller, method, None)):
+            raise ValueError(f"controller.factory: {config.factory} makes no controller: no {method}()")
+    return controller

@@ -1,0 +1,113 @@
+"""What the controller gets to see of the platform: samples as a scrape really delivers them.
+
+A sample is taken each 5 s, becomes visible some seconds later, and now and then is lost, arrives
+twice or with a figure missing.  All of this is drawn before the run, one stream a service, so a
+controller cannot change what the next one will see by looking more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, FloatArray
+from twin.streams import Streams
+
+WINDOW = 60
+"""Samples in the window that a controller is shown: five minutes."""
+
+
+class TelemetryConfig(BaseModel):
+    """How samples reach the controller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    interval_s: int = Field(default=5, ge=1, le=60, description="seconds between samples")
+    lag_s: float = Field(default=3.0, ge=0.0, le=300.0, description="median delay of a sample")
+    lag_sigma: float = Field(default=0.4, ge=0.0, le=2.0, description="log-sd of the delay")
+    loss: float = Field(default=0.001, ge=0.0, le=1.0, description="share that never arrives")
+    nan: float = Field(default=0.0005, ge=0.0, le=1.0, description="share with a figure missing")
+    duplicate: float = Field(default=0.0005, ge=0.0, le=1.0, description="share arriving twice")
+
+
+class Telemetry:
+    """The samples of one service on their way to the controller.
+
+    `metrics` is the platform's own record, shape (samples, fields), filled as the run goes on; a
+    sample is copied out of it only when its delivery time has come.
+    """
+
+    def __init__(
+        self, name: str, config: TelemetryConfig, metrics: FloatArray, streams: Streams
+    ) -> None:
+        samples = len(metrics)
+        rng = streams(f"telemetry.{name}")
+        self.sampled_s = config.interval_s * np.arange(1.0, samples + 1.0)
+        lag_s = config.lag_s * np.exp(config.lag_sigma * rng.standard_normal(samples))
+        lost = rng.random(samples) < config.loss
+        twice = np.nonzero(rng.random(samples) < config.duplicate)[0]
+        self._holed = rng.random(samples) < config.nan
+        self._hole = rng.integers(1, len(SAMPLE_FIELDS), samples)
+        self.delivered_s: FloatArray = np.where(lost, np.inf, self.sampled_s + lag_s)
+        self._again = [(float(self.delivered_s[k]) + config.interval_s, int(k)) for k in twice]
+        self._metrics = metrics
+        self._visible = np.empty((samples + len(twice) + 1, len(SAMPLE_FIELDS)))
+        self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
+        self._count = 0
+        self._queue: list[tuple[float, int]] = []
+        self._next = 0
+
+    def black_out(self, begin_s: float, end_s: float, late_s: float) -> int:
+        """Hold back what is due in [begin_s, end_s) and deliver it up to `late_s` after the end.
+
+        Returns the number of samples concerned.  To be called before the run.
+        """
+        due = (self.delivered_s >= begin_s) & (self.delivered_s < end_s)
+        share = (self.delivered_s[due] - begin_s) / max(end_s - begin_s, 1.0)
+        self.delivered_s[due] = end_s + share * late_s
+        self._again = [
+            (end_s + late_s if begin_s <= at_s < end_s else at_s, k) for at_s, k in self._again
+        ]
+        return int(np.count_nonzero(due))
+
+    def start(self) -> None:
+        """Fix the order of delivery."""
+        arriving = np.nonzero(np.isfinite(self.delivered_s))[0]
+        queue = [(float(self.delivered_s[k]), int(k)) for k in arriving]
+        queue.extend((at_s, k) for at_s, k in self._again if np.isfinite(at_s))
+        self._queue = sorted(queue)
+        self._queue.append((np.inf, -1))
+
+    def window(self, now_s: float) -> np.ndarray:
+        """The newest samples visible at `now_s`, a structured array with the newest last."""
+        queue = self._queue
+        while queue[self._next][0] <= now_s:
+            self._deliver(queue[self._next][1])
+            self._next += 1
+        return self._window[max(self._count - WINDOW, 0) : self._count]
+
+    def _deliver(self, k: int) -> None:
+        visible, at = self._visible, self._count
+        row = self._metrics[k]
+        # Late samples are put in their place: the window is ordered by the time of the sample.
+        while at > 0 and visible[at - 1, 0] > row[0]:
+            at -= 1
+        if at < self._count:
+            # A window that was handed out earlier may not change under its owner's hands.
+            self._visible = visible = visible.copy()
+            self._window = visible.view(SAMPLE_DTYPE)[:, 0]
+            visible[at + 1 : self._count + 1] = visible[at : self._count].copy()
+        visible[at] = row
+        if self._holed[k]:
+            visible[at, self._hole[k]] = np.nan
+        self._count += 1
+
+
+def visible_lag_s(telemetry: Sequence[Telemetry]) -> FloatArray:
+    """Delays of all delivered samples, in seconds."""
+    lags = [t.delivered_s - t.sampled_s for t in telemetry]
+    joined = np.concatenate(lags)
+    finite: FloatArray = joined[np.isfinite(joined)]
+    return finite
