@@ -1,0 +1,146 @@
+"""`python -m twin …`: the twin's command line.
+
+The sub-command is taken off the arguments; `run` hands the rest to Hydra, so overrides,
+`--multirun`, `--cfg job`, `--config-dir` and tab completion work as in any Hydra app.  Here, and
+only here, engine, twin and reports meet.
+
+Exit codes: 0 done, 1 thresholds failed (`check`), 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
+       python -m twin check RECORD
+
+  run     simulate a scenario with the engine in the loop and write a run record with its report
+  check   exit with 1 if a threshold of a run record failed
+
+  python -m twin run --help    lists the scenarios and all keys
+"""
+
+
+def main() -> None:
+    """Run the command line; always ends the process."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        sys.exit(0 if arguments else 2)
+    commands = {"run": _run, "check": _check}
+    command = arguments[0]
+    if command not in commands:
+        from twin.config import close
+
+        _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
+    sys.argv = [f"{sys.argv[0]} {command}", *arguments[1:]]
+    commands[command](arguments[1:])
+
+
+def _run(arguments: list[str]) -> None:
+    import hydra
+
+    from twin import hydra_errors
+    from twin.config import ConfigError
+    from twin.record import OutputError
+    from twin.shell import ControllerError
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    command = shlex.join(["python", "-m", "twin", "run", *arguments])
+    interrupted: list[Path] = []
+
+    @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="twin")
+    def job(config: Any) -> None:
+        folder, partial = _simulate(config, command)
+        print(folder, flush=True)
+        if partial:
+            interrupted.append(folder)
+            raise KeyboardInterrupt
+
+    try:
+        job()
+    except KeyboardInterrupt:
+        kept = f": the record so far is kept and marked partial in {interrupted[0]}"
+        print(f"interrupted{kept if interrupted else ''}", file=sys.stderr)
+        sys.exit(130)
+    except (ConfigError, ControllerError, OutputError) as error:
+        _fail(str(error))
+    except hydra_errors.CAUGHT as error:
+        _fail(hydra_errors.explain(error, arguments))
+
+
+def _simulate(config: Any, command: str) -> tuple[Path, bool]:
+    """One run: simulate, write the record, show the summary; True when it was interrupted."""
+    from omegaconf import OmegaConf
+
+    import reports
+    from twin import record, terminal
+    from twin.config import ConfigError, parse
+    from twin.world import World
+
+    raw = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(raw, dict)
+    settings: dict[str, Any] = {str(key): value for key, value in raw.items()}
+    run = parse(settings)
+    record.check_writable(Path(run.output))
+    started = dt.datetime.now(dt.UTC)
+    began = time.perf_counter()
+    partial = False
+    try:
+        world = World(run)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    with terminal.progress(run.scenario.name, world.duration_s) as advance:
+        try:
+            world.run(advance)
+        except KeyboardInterrupt:
+            partial = True
+    wall_s = time.perf_counter() - began
+    try:
+        folder = record.write(
+            world,
+            settings,
+            command=command,
+            started=started,
+            wall_s=wall_s,
+            partial=partial,
+            render=reports.write,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    terminal.show(json.loads((folder / "summary.json").read_text()), folder)
+    return folder, partial
+
+
+def _check(arguments: list[str]) -> None:
+    if len(arguments) != 1:
+        _fail(f"check takes one run record\n{USAGE}")
+    path = Path(arguments[0]) / "summary.json"
+    try:
+        summary = json.loads(path.read_text())
+        thresholds = summary["thresholds"]
+    except OSError as error:
+        _fail(f"{path}: {error.strerror}; give the folder of a run record")
+    except (ValueError, KeyError, TypeError):
+        _fail(f"{path}: is not the summary of a run record")
+    for threshold in thresholds:
+        mark = "passed" if threshold["passed"] else "FAILED"
+        limit = f"{threshold['operator']} {threshold['limit']:g}"
+        print(f"{mark}  {threshold['name']}: {threshold['metric']} = {threshold['value']} ({limit})")
+    sys.exit(0 if all(threshold["passed"] for threshold in thresholds) else 1)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Hydra's own complaints, said as this tool says all others: which key, what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from twin.config import close
+
+CAUGHT = (HydraException, OmegaConfBaseException)
+
+
+def explain(error: Exception, arguments: Sequence[str]) -> str:
+    """One clear message for an error of Hydra or OmegaConf."""
+    text = str(error).strip()
+    missing = re.search(r"Could not find '([\w-]+)/([^']+)'", text) or re.search(
+        r"Cannot find primary config '()([^']+)'", text
+    )
+    if missing and missing.group(1):
+        group, name = missing.groups()
+        allowed = choices(group, arguments)
+        return f'{group}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}'
+    unknown = re.search(r"Could not override '([^']+)'", text)
+    if unknown:
+        key = unknown.group(1)
+        return f"{key}: unknown key{close(key, known_keys())}"
+    unknown_group = re.search(r"In '[^']*': Could not find '([^']+)'", text)
+    if unknown_group:
+        return f'"{unknown_group.group(1)}" is not there; groups: {", ".join(groups())}'
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def choices(group: str, arguments: Sequence[str]) -> list[str]:
+    """Names that a group offers, those of a `--config-dir` too."""
+    found = {
+        item.name.removesuffix(".yaml")
+        for item in resources.files("conf").joinpath(group).iterdir()
+        if item.name.endswith(".yaml")
+    } if group in groups() else set()
+    for folder in _config_dirs(arguments):
+        found.update(path.stem for path in (folder / group).glob("*.yaml"))
+    return sorted(found)
+
+
+def groups() -> list[str]:
+    """The groups of the tree."""
+    return sorted(
+        item.name
+        for item in resources.files("conf").iterdir()
+        if item.is_dir() and not item.name.startswith("_")
+    )
+
+
+def known_keys() -> list[str]:
+    """All dotted keys of the default configuration."""
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import DictConfig
+
+    keys: list[str] = []
+
+    def walk(node: DictConfig, prefix: str) -> None:
+        for key in node:
+            path = f"{prefix}{key}"
+            keys.append(path)
+            child = node._get_node(key)
+            if isinstance(child, DictConfig):
+                walk(child, f"{path}.")
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("conf", version_base="1.3"):
+        walk(compose("twin"), "")
+    return keys
+
+
+def _config_dirs(arguments: Sequence[str]) -> list[Path]:
+    found = []
+    for i, argument in enumerate(arguments):
+        if argument in ("--config-dir", "-cd") and i + 1 < len(arguments):
+            found.append(Path(arguments[i + 1]))
+        elif argument.startswith("--config-dir="):
+            found.append(Path(argument.partition("=")[2]))
+    return found

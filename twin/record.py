@@ -1,0 +1,217 @@
+"""Write the run record: a folder that is there as a whole or not at all.
+
+Everything goes to a temporary folder beside the final one, which is renamed when the last file is
+complete.  What fails on the way (a full disk, a missing permission) leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import importlib.metadata
+import json
+import platform as machine
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from twin.config import RunConfig
+from twin.queues.port import TRUTH_FIELDS
+from twin.recorder import COUNTS
+from twin.summary import SCHEMA, judge, percentiles, summarise
+from twin.world import World
+
+VERSIONED = ("wedtwin", "simpy", "numpy", "numba", "pandas", "hydra-core")
+PER_SAMPLE = ("served", "failed", "shed", "timed_out", "slow", "queued", "in_flight")
+METRICS = {"cpu": 1, "memory": 2, "p50_s": 4, "p95_s": 5, "p99_s": 6}
+T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
+
+DECISION_COLUMNS = (
+    "time_s kind decision_id service from_instances to_instances reason category outcome why "
+    "confidence cost_per_hour rollback_to trigger_s accepted_s completed_s weddings "
+    "major_weddings evidence explanation"
+).split()
+
+
+class OutputError(OSError):
+    """The run record cannot be written; the message says where and why."""
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the run whether the record can be written after it; raises OutputError."""
+    with _explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def write(
+    world: World,
+    raw: dict[str, Any],
+    *,
+    command: str,
+    started: dt.datetime,
+    wall_s: float,
+    partial: bool,
+    render: Callable[[Path], None],
+) -> Path:
+    """Write the record of `world`, let `render` add the reports; returns the record's folder.
+
+    Raises OutputError when that is impossible, ValueError when a threshold names no figure.
+    """
+    config = world.config
+    base = Path(config.output) / config.scenario.name
+    summary = _summary(world, command=command, started=started, wall_s=wall_s, partial=partial)
+    with _explained(base):
+        base.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=base))
+        try:
+            _write_files(world, config, raw, summary, temporary)
+            render(temporary)
+            temporary.chmod(0o755)
+            name = f"{started:%Y%m%dT%H%M%SZ}-{config.controller.name}-{config.seed}"
+            return _rename(temporary, base, name)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def timeline(world: World) -> pd.DataFrame:
+    """One row for each sample and service."""
+    samples, step_s = world.platform.samples, world.recorder.interval_s
+    frames = []
+    names = [spec.name for spec in world.specs]
+    time_s = world.start_s + step_s * np.arange(1.0, samples + 1.0)
+    first = world.load.arrivals[:, : samples * step_s].reshape(len(names), samples, step_s)
+    demand = first.sum(axis=2) / step_s
+    for i, spec in enumerate(world.specs):
+        truth, metrics = world.platform.truth[i, :samples], world.platform.metrics[i, :samples]
+        columns: dict[str, Any] = {
+            "time_s": time_s,
+            "service": pd.Categorical.from_codes(np.full(samples, i), categories=names),
+            "demand_rate": demand[i],
+            "arrival_rate": truth[:, T["arrived"]] / step_s,
+        }
+        columns |= {name: truth[:, T[name]] for name in PER_SAMPLE}
+        columns |= {name: metrics[:, k] for name, k in METRICS.items()}
+        counts = world.recorder.counts[i, :samples]
+        columns |= {name: counts[:, k] for k, name in enumerate(COUNTS)}
+        columns["needed"] = truth[:, T["needed"]].astype(np.int32)
+        forecast = world.recorder.forecast[i, :samples]
+        columns |= {f"forecast_q{q}": forecast[:, k] for k, q in enumerate((10, 50, 90))}
+        columns["wedding_floor"] = world.recorder.floors[i, :samples]
+        columns["cost_per_hour"] = counts[:, 1:].sum(axis=1) * spec.price_per_hour
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def decisions(world: World) -> pd.DataFrame:
+    """One row for each recommendation and action."""
+    frame = pd.DataFrame(world.recorder.decisions, columns=DECISION_COLUMNS)
+    floats = ("confidence", "cost_per_hour", "trigger_s", "accepted_s", "completed_s", "weddings")
+    return frame.astype(dict.fromkeys((*floats, "major_weddings", "time_s"), "float64"))
+
+
+def weddings(world: World) -> pd.DataFrame:
+    """One row for each minute: weddings in progress, in all and by phase."""
+    until = int(world.env.now)
+    demand = world.load.demand
+    seconds = np.arange(0, max(until, 1), 60)
+    columns: dict[str, Any] = {
+        "time_s": world.start_s + seconds,
+        "in_progress": demand.in_progress[seconds],
+    }
+    columns |= {name: demand.by_phase[k, seconds] for k, name in enumerate(world.population.phases)}
+    return pd.DataFrame(columns)
+
+
+def _write_files(
+    world: World, config: RunConfig, raw: dict[str, Any], summary: dict[str, Any], folder: Path
+) -> None:
+    resolved = raw | {"faults": [fault.model_dump() for fault in config.faults.values()]}
+    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=100)
+    (folder / "config.yaml").write_text(text)
+    timeline(world).to_parquet(folder / "timeline.parquet", index=False)
+    decisions(world).to_parquet(folder / "decisions.parquet", index=False)
+    weddings(world).to_parquet(folder / "weddings.parquet", index=False)
+    with (folder / "events.jsonl").open("w") as lines:
+        for event in world.recorder.events:
+            lines.write(json.dumps(event) + "\n")
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def _summary(
+    world: World, *, command: str, started: dt.datetime, wall_s: float, partial: bool
+) -> dict[str, Any]:
+    config = world.config
+    figures = summarise(world)
+    figures["decision"]["compute_s"] = percentiles(world.recorder.compute_s)
+    simulated_s = float(world.env.now)
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "scenario": config.scenario.name,
+        "description": config.scenario.description,
+        "controller": config.controller.name,
+        "seed": config.seed,
+        "resolution": config.resolution,
+        "world": "twin",
+        "started_at": started.isoformat(timespec="seconds"),
+        "partial": partial,
+        "versions": _versions(),
+        "command": command,
+        **figures,
+    }
+    summary["thresholds"] = judge(summary, config.thresholds)
+    summary["simulation"] = {
+        "wall_s": wall_s,
+        "simulated_s": simulated_s,
+        "speedup": simulated_s / wall_s if wall_s > 0.0 else None,
+        "peak_rss_mib": peak_rss_mib(),
+    }
+    return summary
+
+
+def peak_rss_mib() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Kilobytes on Linux, bytes on macOS (getrusage(2) of either).
+    return peak / (1024.0 * 1024.0 if sys.platform == "darwin" else 1024.0)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": machine.python_version()}
+    for name in VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _rename(temporary: Path, base: Path, name: str) -> Path:
+    """Give the folder its name; where two runs began in the same second, the later gets a number."""
+    for number in range(1, 1000):
+        folder = base / (name if number == 1 else f"{name}-{number}")
+        if not folder.exists():
+            with contextlib.suppress(FileExistsError):
+                return temporary.rename(folder)
+    raise OutputError(f"output: {base}: no free name for {name}")
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"output: {folder} cannot be written ({reason}); give a folder that can, output=…"
+        ) from error

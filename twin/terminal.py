@@ -1,0 +1,95 @@
+"""What a person at a terminal sees: a progress bar while it runs, a summary after it.
+
+Both go to stderr, the bar only when that is a terminal; stdout is left to the record's folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+@contextlib.contextmanager
+def progress(name: str, duration_s: float) -> Iterator[Callable[[float], None]]:
+    """A progress bar over the simulated time; quiet in a pipe."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(name, total=duration_s)
+        yield lambda done_s: bar.update(task, completed=done_s)
+
+
+def show(summary: dict[str, Any], folder: Path) -> None:
+    """The summary as tables, then where the report is."""
+    console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
+    slo, cost, run = summary["slo"], summary["cost"], summary["simulation"]
+    peak = summary["weddings"]["peak_simultaneous"]
+    state = " (interrupted: partial)" if summary["partial"] else ""
+    console.print(
+        f"\n[bold]{summary['scenario']}[/bold], controller {summary['controller']}, "
+        f"seed {summary['seed']}{state}: {peak:,} weddings at once, "
+        f"{summary['requests']['peak_rate_per_s']:,.0f} requests/s at the peak",
+        highlight=False,
+    )
+    console.print(
+        f"SLO violations {slo['violation_ratio']:.5%}, availability {slo['availability']:.4%}, "
+        f"cost {cost['total_usd']:,.2f} USD; {run['simulated_s']:,.0f} s simulated in "
+        f"{run['wall_s']:.1f} s ({run['speedup'] or 0:,.0f} times real time)",
+        highlight=False,
+    )
+    console.print(_services(summary["services"]))
+    if summary["thresholds"]:
+        console.print(_thresholds(summary["thresholds"]))
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _width() -> int | None:
+    return None if Console(stderr=True).is_terminal else 110
+
+
+def _services(services: dict[str, dict[str, float]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("service")
+    headings = ("p50 ms", "p95 ms", "SLO ms", "cpu mean", "most inst.", "inst.-hours", "USD", "short")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for name, figures in services.items():
+        table.add_row(
+            name,
+            f"{1000 * figures['p50_s']:,.0f}",
+            f"{1000 * figures['p95_s']:,.0f}",
+            f"{1000 * figures['slo_p95_s']:,.0f}",
+            f"{figures['cpu_mean']:.0%}",
+            f"{figures['instances_max']:,}",
+            f"{figures['instance_hours']:,.0f}",
+            f"{figures['cost_usd']:,.2f}",
+            f"{figures['under_provisioned_share']:.2%}",
+        )
+    return table
+
+
+def _thresholds(thresholds: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "threshold", "value", "limit"):
+        table.add_column(heading)
+    for item in thresholds:
+        mark = "[green]✓ passed[/green]" if item["passed"] else "[red]✗ FAILED[/red]"
+        value = "none" if item["value"] is None else f"{item['value']:.6g}"
+        table.add_row(mark, item["metric"], value, f"{item['operator']} {item['limit']:g}")
+    return table
