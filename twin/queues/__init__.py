@@ -1,0 +1,20 @@
+"""The twin's data plane: what happens to requests between two events of the simulated world.
+
+`port` says what the world may ask of it, `fluid` answers with amounts instead of single requests,
+`kernels` holds the compiled model and its sources, `response` the part of it that does not depend
+on congestion and the count of instances that a load needs.
+"""
+
+from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, Platform
+from twin.queues.response import needed_curve, needed_instances
+
+__all__ = [
+    "HISTOGRAM_EDGES_S",
+    "TRUTH_FIELDS",
+    "ClientBehaviour",
+    "FluidPlatform",
+    "Platform",
+    "needed_curve",
+    "needed_instances",
+]

@@ -1,0 +1,277 @@
+"""The services as fluids: state arrays around the compiled tick.
+
+This class owns the arrays, checks what comes in, and keeps the response-time tables in step with
+slowdowns; the model itself is in `kernels`.  A call costs a few microseconds, whatever the load,
+so the world may change a service as often as it likes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
+from twin.queues import kernels
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
+from twin.queues.response import call_order, fill_response, static_columns
+
+HISTOGRAM_EDGES_S: FloatArray = np.geomspace(1e-3, 200.0, 257)
+"""Edges of the run-long response-time histogram, seconds, evenly spaced in the logarithm."""
+
+
+class FluidPlatform:
+    """All services of the platform at the fluid resolution; implements `port.Platform`.
+
+    `arrivals` has shape (services, ticks): first attempts that enter each service from outside in
+    each second; the calls between services are made here.  `clients` is the behaviour of the
+    clients of every service, or one for each service by name.  Samples are written each
+    `sample_s` seconds; sample k covers the ticks from `k * sample_s` to `(k + 1) * sample_s` and
+    is stamped with the end of it, in seconds since the epoch (`start_s` is the start of tick 0).
+
+    No service has instances until `set_ready`.  Raises ValueError for arrivals of another shape,
+    not finite or negative, and for a number of ticks that is no multiple of `sample_s`.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[ServiceSpec],
+        arrivals: FloatArray,
+        clients: ClientBehaviour | Mapping[str, ClientBehaviour],
+        sample_s: int = 5,
+        start_s: float = 0.0,
+    ) -> None:
+        services = tuple(services)
+        count = len(services)
+        arrivals = np.ascontiguousarray(arrivals, dtype=np.float64)
+        if arrivals.ndim != 2 or arrivals.shape[0] != count:
+            raise ValueError(f"arrivals has shape {arrivals.shape}, expected ({count}, ticks)")
+        if not (np.isfinite(arrivals).all() and (arrivals >= 0.0).all()):
+            raise ValueError("arrivals must be finite and not negative")
+        ticks = arrivals.shape[1]
+        if sample_s < 1 or ticks % sample_s:
+            raise ValueError(f"arrivals: {ticks} ticks are no multiple of sample_s = {sample_s}")
+        behaviours = _by_service(services, clients)
+        levels = max(b.max_retries for b in behaviours) + 2  # attempts, and calls from services
+        patience = [math.ceil(b.timeout_s) for b in behaviours]
+        index = {spec.name: i for i, spec in enumerate(services)}
+
+        self.services = services
+        self.sample_s = sample_s
+        self._now_s = 0
+        self._start_s = float(start_s)
+        self._arrivals = arrivals
+        self._order = np.array(call_order(services), dtype=np.int64)
+        self._calls = np.zeros((2, count, count))
+        for s, spec in enumerate(services):
+            for call in spec.calls:
+                self._calls[int(call.asynchronous), s, index[call.service]] += call.per_request
+
+        self._spec = static_columns(services)
+        for s, behaviour in enumerate(behaviours):
+            self._spec[s, kernels.TIMEOUT_TICKS] = patience[s]
+            self._spec[s, kernels.QUEUE_LIMIT] = behaviour.queue_limit_per_slot
+            self._spec[s, kernels.RETRIES] = behaviour.max_retries
+            self._spec[s, kernels.RETRY_SHARE] = behaviour.retry_share
+        self._backoff = _backoff_shares(behaviours, levels)
+        self._table = np.zeros((count, kernels.W_ROWS, kernels.X_POINTS))
+        self._slowdown = np.ones(count)
+        self._tables: dict[tuple[int, tuple[float, ...]], tuple[FloatArray, FloatArray]] = {}
+
+        self._state = np.zeros((count, kernels.STATE_COLUMNS))
+        self._in_service = np.zeros((count, levels))
+        self._cohorts = np.zeros((count, max(patience) + 1, levels + kernels.EXTRA))
+        self._retries = np.zeros((count, self._backoff.shape[2], levels))
+        self._parts = np.zeros((count, kernels.PARTS, 4))
+        self._waits = np.zeros((count, kernels.W_ROWS, kernels.SHIFTS))
+        self._histogram = np.zeros((count, HISTOGRAM_EDGES_S.size + 1))
+        samples = ticks // sample_s
+        self.metrics: FloatArray = np.full((count, samples, len(SAMPLE_FIELDS)), np.nan)
+        self.truth: FloatArray = np.zeros((count, samples, len(TRUTH_FIELDS)))
+        self._use_tables(range(count))
+
+    @property
+    def now_s(self) -> int:
+        """Seconds since the start of the window up to which the services have been advanced."""
+        return self._now_s
+
+    @property
+    def samples(self) -> int:
+        """Number of complete samples in `metrics` and `truth`."""
+        return self._now_s // self.sample_s
+
+    def advance(self, until_s: int) -> None:
+        """Simulate the ticks up to `until_s`; nothing happens if that is now.
+
+        Raises ValueError for a time before now or after the last tick of the arrivals.
+        """
+        until_s = int(until_s)
+        if not self._now_s <= until_s <= self._arrivals.shape[1]:
+            raise ValueError(
+                f"until_s: {until_s} is not allowed "
+                f"({self._now_s} … {self._arrivals.shape[1]}, whole seconds)"
+            )
+        if until_s == self._now_s:
+            return
+        kernels.advance(
+            self._now_s,
+            until_s,
+            self.sample_s,
+            self._start_s,
+            self._spec,
+            self._order,
+            self._calls,
+            self._backoff,
+            self._table,
+            self._arrivals,
+            self._state,
+            self._in_service,
+            self._cohorts,
+            self._retries,
+            self._parts,
+            self._waits,
+            self.metrics,
+            self.truth,
+        )
+        self._now_s = until_s
+
+    def set_ready(self, service: int, instances: int) -> None:
+        """From now on `instances` can start requests; those in service are finished in any case.
+
+        Raises ValueError for a negative number.
+        """
+        if instances < 0:
+            raise ValueError(f"instances: {instances} is not allowed (0 or more)")
+        self._state[service, kernels.READY] = instances
+
+    def lose(self, service: int, share: float) -> None:
+        """Fail `share` of the requests in service at once; their clients may retry.
+
+        Raises ValueError for a share outside 0 … 1.
+        """
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"share: {share} is not allowed (0 … 1)")
+        kernels.lose(
+            service,
+            self._now_s,
+            float(share),
+            self._spec,
+            self._backoff,
+            self._state,
+            self._in_service,
+            self._retries,
+        )
+
+    def set_slowdown(self, service: int, factor: float) -> None:
+        """From now on requests hold their slots `factor` times as long as specified.
+
+        Builds new response-time tables for the service and its callers, about 2 ms each the first
+        time; factors used before are remembered.  Raises ValueError outside 0.01 … 1000.
+        """
+        if not 0.01 <= factor <= 1000.0:
+            raise ValueError(f"factor: {factor} is not allowed (0.01 … 1000)")
+        if factor == self._slowdown[service]:
+            return
+        affected = {service}
+        for s in reversed(self._order):
+            if any(self._calls[0, s, callee] > 0.0 for callee in affected):
+                affected.add(int(s))
+        self._fold(sorted(affected))
+        self._slowdown[service] = factor
+        self._use_tables(sorted(affected))
+
+    def totals(self) -> FloatArray:
+        """Counts since the start and stocks now, shape (services, 9), as `TRUTH_FIELDS[:9]`."""
+        result = np.empty((len(self.services), 9))
+        earlier = self._state[:, kernels.EARLIER : kernels.EARLIER + kernels.COUNTS]
+        result[:, : kernels.COUNTS] = self._state[:, : kernels.COUNTS] + earlier
+        result[:, kernels.COUNTS] = self._state[:, kernels.QUEUED]
+        result[:, kernels.COUNTS + 1] = self._in_service.sum(axis=1)
+        return result
+
+    def conservation_error(self) -> float:
+        """Largest |arrived - served - failed - shed - timed out - queued - in flight| / arrived."""
+        totals = self.totals()
+        arrived = totals[:, kernels.ARRIVED]
+        outcomes = totals[:, kernels.SERVED : kernels.TIMED_OUT + 1].sum(axis=1)
+        stocks = totals[:, kernels.COUNTS :].sum(axis=1)
+        return float((np.abs(arrived - outcomes - stocks) / np.maximum(arrived, 1.0)).max())
+
+    def histogram(self, service: int) -> FloatArray:
+        """Served requests by response time over the run so far, between `HISTOGRAM_EDGES_S`.
+
+        Shape (edges + 1,): the first bin lies below the first edge, the last above the last.
+        """
+        self._fold([service])
+        return self._histogram[service].copy()
+
+    def response_quantiles(self, service: int, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+        """Response times (s) by request over the run so far; NaN as long as none was served."""
+        counts = self.histogram(service)
+        total = counts.sum()
+        if total <= 0.0:
+            return tuple(math.nan for _ in quantiles)
+        below = np.cumsum(counts[:-1]) / total
+        found = np.interp(quantiles, below, np.log(HISTOGRAM_EDGES_S))
+        return tuple(float(value) for value in np.exp(found))
+
+    def _use_tables(self, changed: Sequence[int]) -> None:
+        """Put the response tables for the slowdowns in force in place."""
+        for s in changed:
+            relevant = tuple(
+                float(self._slowdown[c]) if c == s or c in self._below(s) else 1.0
+                for c in range(len(self.services))
+            )
+            known = self._tables.get((s, relevant))
+            if known is None:
+                fill_response(self.services, self._slowdown, self._spec, self._table, [s])
+                self._tables[s, relevant] = (self._spec[s].copy(), self._table[s].copy())
+            else:
+                self._spec[s], self._table[s] = known
+
+    def _below(self, service: int) -> set[int]:
+        """The services that requests to `service` wait for."""
+        found = {service}
+        for s in self._order:
+            if s in found:
+                found |= {int(c) for c in np.flatnonzero(self._calls[0, s])}
+        return found
+
+    def _fold(self, changed: Sequence[int]) -> None:
+        """Move the record of waits into the histogram, by the tables that it was made with."""
+        for s in changed:
+            kernels.fold(s, self._waits, HISTOGRAM_EDGES_S, self._table, self._histogram[s])
+            self._waits[s] = 0.0
+
+
+def _by_service(
+    services: tuple[ServiceSpec, ...], clients: ClientBehaviour | Mapping[str, ClientBehaviour]
+) -> tuple[ClientBehaviour, ...]:
+    if isinstance(clients, ClientBehaviour):
+        return (clients,) * len(services)
+    missing = [spec.name for spec in services if spec.name not in clients]
+    if missing:
+        raise ValueError(f"clients: no behaviour is given for {', '.join(missing)}")
+    return tuple(clients[spec.name] for spec in services)
+
+
+def _backoff_shares(behaviours: Sequence[ClientBehaviour], levels: int) -> NDArray[np.float64]:
+    """Share of a level's retries that come after each whole number of ticks.
+
+    Shape (services, levels, delays).  An attempt fails anywhere within its tick, so a delay of
+    2.3 s reaches the second tick after with probability 0.7 and the third with 0.3; a retry comes
+    in the next tick at the earliest.
+    """
+    longest = max(1.5 * b.backoff_s * 2.0 ** max(b.max_retries - 1, 0) for b in behaviours)
+    shares = np.zeros((len(behaviours), levels, int(longest) + 3))
+    for s, behaviour in enumerate(behaviours):
+        for level in range(behaviour.max_retries):
+            middle_s = behaviour.backoff_s * 2.0**level
+            delays_s = middle_s * (0.5 + (np.arange(1000) + 0.5) / 1000.0)
+            whole = np.floor(delays_s).astype(np.int64)
+            later = delays_s - whole
+            np.add.at(shares[s, level], np.maximum(whole, 1), (1.0 - later) / 1000.0)
+            np.add.at(shares[s, level], whole + 1, later / 1000.0)
+    return shares

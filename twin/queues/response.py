@@ -1,0 +1,181 @@
+"""Response times without congestion, and how many instances a load needs.
+
+A request's response is its own service and that of its synchronous calls, one after the other.
+Each is gamma distributed with the service's mean and squared coefficient of variation (SCV); the
+sum is fitted by one gamma distribution with the sum's mean and variance, the number of calls being
+`floor(per_request)` plus one more with the fractional part as probability.  Everything that
+congestion adds is in `kernels`; here is the part that changes only when a service slows down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from engine.model import FloatArray, ServiceSpec
+from twin.queues import kernels
+
+SHAPE_LIMIT = 1e4
+"""Largest gamma shape used: an SCV below 1e-4 counts as 1e-4."""
+
+
+def call_order(services: Sequence[ServiceSpec]) -> tuple[int, ...]:
+    """Indices of the services, callers before callees, otherwise as listed.
+
+    Raises ValueError for a call to a service that is not listed, and for services that call each
+    other in a circle.
+    """
+    index = {spec.name: i for i, spec in enumerate(services)}
+    callers = {spec.name: 0 for spec in services}
+    for spec in services:
+        for call in spec.calls:
+            if call.service not in index:
+                raise ValueError(
+                    f"services.{spec.name}.calls: {call.service!r} is no service "
+                    f"(there are {', '.join(index)})"
+                )
+            callers[call.service] += 1
+    free = [spec.name for spec in services if callers[spec.name] == 0]
+    order: list[int] = []
+    while free:
+        name = free.pop(0)
+        order.append(index[name])
+        for call in services[index[name]].calls:
+            callers[call.service] -= 1
+            if callers[call.service] == 0:
+                free.append(call.service)
+    if len(order) < len(services):
+        circle = ", ".join(name for name, left in callers.items() if left > 0)
+        raise ValueError(f"services: {circle} call each other in a circle")
+    return tuple(order)
+
+
+def base_moments(services: Sequence[ServiceSpec], slowdown: ArrayLike = 1.0) -> FloatArray:
+    """Mean (s) and variance (s²) of the response without any wait, shape (services, 2).
+
+    `slowdown`, one factor or one a service, multiplies the service times.
+    """
+    factors = np.broadcast_to(np.asarray(slowdown, dtype=np.float64), (len(services),))
+    index = {spec.name: i for i, spec in enumerate(services)}
+    moments = np.zeros((len(services), 2))
+    for i in reversed(call_order(services)):
+        spec = services[i]
+        own_s = spec.service_s * float(factors[i])
+        mean = own_s
+        variance = spec.service_scv * own_s**2
+        for call in spec.calls:
+            if call.asynchronous:
+                continue
+            callee_mean, callee_variance = moments[index[call.service]]
+            one_more = call.per_request - math.floor(call.per_request)
+            mean += call.per_request * callee_mean
+            variance += call.per_request * callee_variance
+            variance += one_more * (1.0 - one_more) * callee_mean**2
+        moments[i] = mean, variance
+    return moments
+
+
+def fill_response(
+    services: Sequence[ServiceSpec],
+    slowdown: FloatArray,
+    spec: FloatArray,
+    table: FloatArray,
+    changed: Sequence[int],
+) -> None:
+    """Write the response-time columns of `spec` and the survival tables of the `changed` services.
+
+    `spec` and `table` are laid out as `kernels.advance` wants them; `slowdown` has one factor a
+    service.
+    """
+    moments = base_moments(services, slowdown)
+    for s in changed:
+        mean_s, variance = moments[s]
+        shape = min(mean_s**2 / max(variance, 1e-300), SHAPE_LIMIT)
+        kernels.fill_table(shape, mean_s / shape, table[s])
+        spec[s, kernels.SLOWDOWN] = slowdown[s]
+        spec[s, kernels.MEAN_S] = mean_s
+        slo_s = services[s].slo_p95_s
+        spec[s, kernels.BASE_SLOW] = math.exp(
+            kernels.log_gamma_survival(shape, slo_s * shape / mean_s)
+        )
+        for column, share in (
+            (kernels.BASE_P50, 0.50),
+            (kernels.BASE_P95, 0.05),
+            (kernels.BASE_P99, 0.01),
+        ):
+            # the survival falls with the grid, its negative logarithm rises
+            at = np.interp(-math.log(share), -table[s, 0], np.arange(kernels.X_POINTS))
+            spec[s, column] = math.exp(kernels.LN_X0 + at * kernels.D_LN_X)
+
+
+def static_columns(services: Sequence[ServiceSpec]) -> FloatArray:
+    """The columns of `kernels` that describe a service, clients and slowdown left at zero."""
+    spec = np.zeros((len(services), kernels.SPEC_COLUMNS))
+    for s, service in enumerate(services):
+        spec[s, kernels.SLOTS] = service.slots
+        spec[s, kernels.SERVICE_S] = service.service_s
+        spec[s, kernels.SPREAD] = 0.5 * (1.0 + service.service_scv)
+        spec[s, kernels.SLO_S] = service.slo_p95_s
+    return spec
+
+
+def needed_instances(
+    service: ServiceSpec,
+    rate: float,
+    platform: Sequence[ServiceSpec] = (),
+    slowdown: float = 1.0,
+) -> int:
+    """Smallest number of instances that carries `rate` arrivals (1/s) steadily within the SLO.
+
+    p95 of the stationary response at most `slo_p95_s`, utilisation at most 0.98; 0 for no load,
+    not limited to the service's own minimum and maximum.  The calls made to other services count
+    with their service times if `platform` lists those services, and are left out if it is empty.
+    """
+    return int(needed_curve(service, np.array([rate]), platform, slowdown)[0])
+
+
+def needed_curve(
+    service: ServiceSpec,
+    rates: FloatArray,
+    platform: Sequence[ServiceSpec] = (),
+    slowdown: float = 1.0,
+) -> NDArray[np.int64]:
+    """`needed_instances` for each of `rates` (shape (n,), 1/s), compiled.
+
+    Raises ValueError if a rate is not finite.
+    """
+    rates = np.ascontiguousarray(rates, dtype=np.float64)
+    if not np.isfinite(rates).all():
+        raise ValueError("rates must be finite")
+    columns, table = _staffing(service, tuple(platform), slowdown)
+    counts: NDArray[np.int64] = kernels.needed_curve(0, rates, columns, table)
+    return counts
+
+
+@lru_cache(maxsize=256)
+def _staffing(
+    service: ServiceSpec, platform: tuple[ServiceSpec, ...], slowdown: float
+) -> tuple[FloatArray, FloatArray]:
+    """Kernel columns and survival table of one service alone."""
+    if not platform:
+        service = replace(service, calls=())
+        platform = (service,)
+    names = [spec.name for spec in platform]
+    if service.name not in names:
+        raise ValueError(f"{service.name} is none of the services {', '.join(names)}")
+    s = names.index(service.name)
+    factors = np.ones(len(platform))
+    factors[s] = slowdown
+    columns = static_columns(platform)
+    table = np.zeros((len(platform), kernels.W_ROWS, kernels.X_POINTS))
+    fill_response(platform, factors, columns, table, [s])
+    columns = columns[s : s + 1].copy()
+    table = table[s : s + 1].copy()
+    columns.flags.writeable = False
+    table.flags.writeable = False
+    return columns, table
