@@ -34,6 +34,11 @@ import math
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from engine.model import FloatArray
+
+IntArray = NDArray[np.int64]
 
 # Columns of `spec` (one row per service; those after RETRIES depend on the slowdown in force).
 (
@@ -117,20 +122,20 @@ def advance(
     last: int,
     sample_s: int,
     start_s: float,
-    spec: np.ndarray,
-    order: np.ndarray,
-    calls: np.ndarray,
-    backoff: np.ndarray,
-    table: np.ndarray,
-    arrivals: np.ndarray,
-    state: np.ndarray,
-    in_service: np.ndarray,
-    cohorts: np.ndarray,
-    retries: np.ndarray,
-    parts: np.ndarray,
-    waits: np.ndarray,
-    metrics: np.ndarray,
-    truth: np.ndarray,
+    spec: FloatArray,
+    order: IntArray,
+    calls: FloatArray,
+    backoff: FloatArray,
+    table: FloatArray,
+    arrivals: FloatArray,
+    state: FloatArray,
+    in_service: FloatArray,
+    cohorts: FloatArray,
+    retries: FloatArray,
+    parts: FloatArray,
+    waits: FloatArray,
+    metrics: FloatArray,
+    truth: FloatArray,
 ) -> None:
     """Advance all services through the ticks `first` … `last - 1`, in place.
 
@@ -151,9 +156,19 @@ def advance(
         for i in range(services):
             s = order[i]
             span_count[s] = _move(
-                s, tick, spec, backoff, arrivals, incoming, state, in_service, cohorts, retries,
-                done, spans,
-            )  # fmt: skip
+                s,
+                tick,
+                spec,
+                backoff,
+                arrivals,
+                incoming,
+                state,
+                in_service,
+                cohorts,
+                retries,
+                done,
+                spans,
+            )
             finished = 0.0
             for level in range(levels):
                 finished += done[s, level]
@@ -164,9 +179,20 @@ def advance(
         for i in range(services - 1, -1, -1):
             s = order[i]
             _answer(
-                s, tick, spec, calls, backoff, table, state, retries, done, spans, span_count[s],
-                parts, waits,
-            )  # fmt: skip
+                s,
+                tick,
+                spec,
+                calls,
+                backoff,
+                table,
+                state,
+                retries,
+                done,
+                spans,
+                span_count[s],
+                parts,
+                waits,
+            )
         if (tick + 1) % sample_s == 0:
             sample = (tick + 1) // sample_s - 1
             for s in range(services):
@@ -176,8 +202,19 @@ def advance(
 
 @njit(cache=True, error_model="numpy")
 def _move(
-    s, tick, spec, backoff, arrivals, incoming, state, in_service, cohorts, retries, done, spans
-):  # type: ignore[no-untyped-def]
+    s: int,
+    tick: int,
+    spec: FloatArray,
+    backoff: FloatArray,
+    arrivals: FloatArray,
+    incoming: FloatArray,
+    state: FloatArray,
+    in_service: FloatArray,
+    cohorts: FloatArray,
+    retries: FloatArray,
+    done: FloatArray,
+    spans: FloatArray,
+) -> int:
     """One tick of one service: arrivals, time-outs, starts, shedding, completions.
 
     Writes what finished to `done` and the waits of what started to `spans` (amount, wait);
@@ -331,7 +368,14 @@ def _move(
 
 
 @njit(cache=True, error_model="numpy")
-def _span(s, spans, count, amount, from_s, to_s):  # type: ignore[no-untyped-def]
+def _span(
+    s: int,
+    spans: FloatArray,
+    count: int,
+    amount: float,
+    from_s: float,
+    to_s: float,
+) -> int:
     """Add `amount` requests whose waits run evenly from one value to the other."""
     if amount <= 0.0:
         return count
@@ -343,7 +387,15 @@ def _span(s, spans, count, amount, from_s, to_s):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, error_model="numpy")
-def _relax(s, started, queued, slots, capacity, spec, state):  # type: ignore[no-untyped-def]
+def _relax(
+    s: int,
+    started: float,
+    queued: float,
+    slots: float,
+    capacity: float,
+    spec: FloatArray,
+    state: FloatArray,
+) -> None:
     """Move the stochastic wait towards its stationary value for this tick's utilisation."""
     if queued > 0.0 or capacity <= 0.0:
         state[s, WAIT_P] = 1.0  # the mean is the backlog's; the noise around it stays as it is
@@ -389,7 +441,15 @@ def waiting_probability(servers: float, rho: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def _try_again(s, tick, level, amount, spec, backoff, retries):  # type: ignore[no-untyped-def]
+def _try_again(
+    s: int,
+    tick: int,
+    level: int,
+    amount: float,
+    spec: FloatArray,
+    backoff: FloatArray,
+    retries: FloatArray,
+) -> None:
     """Schedule the retries of `amount` requests of one attempt level that ended badly."""
     if amount <= 0.0 or level >= spec[s, RETRIES] or level == retries.shape[2] - 1:
         return
@@ -402,7 +462,16 @@ def _try_again(s, tick, level, amount, spec, backoff, retries):  # type: ignore[
 
 
 @njit(cache=True, error_model="numpy")
-def lose(s, tick, share, spec, backoff, state, in_service, retries):  # type: ignore[no-untyped-def]
+def lose(
+    s: int,
+    tick: int,
+    share: float,
+    spec: FloatArray,
+    backoff: FloatArray,
+    state: FloatArray,
+    in_service: FloatArray,
+    retries: FloatArray,
+) -> None:
     """Fail `share` of what is in service of `s`, after the ticks before `tick`."""
     for level in range(in_service.shape[1]):
         lost = in_service[s, level] * share
@@ -413,7 +482,21 @@ def lose(s, tick, share, spec, backoff, state, in_service, retries):  # type: ig
 
 
 @njit(cache=True, error_model="numpy")
-def _answer(s, tick, spec, calls, backoff, table, state, retries, done, spans, count, parts, waits):  # type: ignore[no-untyped-def]
+def _answer(
+    s: int,
+    tick: int,
+    spec: FloatArray,
+    calls: FloatArray,
+    backoff: FloatArray,
+    table: FloatArray,
+    state: FloatArray,
+    retries: FloatArray,
+    done: FloatArray,
+    spans: FloatArray,
+    count: int,
+    parts: FloatArray,
+    waits: FloatArray,
+) -> None:
     """Settle what finished in this tick: failed calls, response times, retries."""
     services = spec.shape[0]
     kept = 1.0
@@ -472,7 +555,16 @@ def _answer(s, tick, spec, calls, backoff, table, state, retries, done, spans, c
 
 
 @njit(cache=True, error_model="numpy")
-def _credit(s, amount, shift_s, spec, table, state, parts, waits):  # type: ignore[no-untyped-def]
+def _credit(
+    s: int,
+    amount: float,
+    shift_s: float,
+    spec: FloatArray,
+    table: FloatArray,
+    state: FloatArray,
+    parts: FloatArray,
+    waits: FloatArray,
+) -> None:
     """Record `amount` served requests whose response was shifted by `shift_s` of fluid wait."""
     if amount <= 0.0:
         return
@@ -525,7 +617,10 @@ def _credit(s, amount, shift_s, spec, table, state, parts, waits):  # type: igno
 
 
 @njit(cache=True, error_model="numpy")
-def _row(wait_s, mean_s):  # type: ignore[no-untyped-def]
+def _row(
+    wait_s: float,
+    mean_s: float,
+) -> tuple[int, float]:
     """Row of the table below a mean wait, and how far it is to the next one (0-1)."""
     if wait_s <= 0.0:
         return 0, 0.0
@@ -537,7 +632,13 @@ def _row(wait_s, mean_s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _survival(s, row, above, x_s, table):  # type: ignore[no-untyped-def]
+def _survival(
+    s: int,
+    row: int,
+    above: float,
+    x_s: float,
+    table: FloatArray,
+) -> float:
     """P(base response + exponential wait > x_s), between two rows of the table."""
     if x_s <= 0.0:
         return 1.0
@@ -559,7 +660,15 @@ def _survival(s, row, above, x_s, table):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _slower(s, x_s, wait_p, wait_s, shift_s, mean_s, table):  # type: ignore[no-untyped-def]
+def _slower(
+    s: int,
+    x_s: float,
+    wait_p: float,
+    wait_s: float,
+    shift_s: float,
+    mean_s: float,
+    table: FloatArray,
+) -> float:
     """Share of the responses above `x_s`."""
     share = 0.0
     if wait_p < 1.0:
@@ -571,7 +680,14 @@ def _slower(s, x_s, wait_p, wait_s, shift_s, mean_s, table):  # type: ignore[no-
 
 
 @njit(cache=True, error_model="numpy")
-def _quantile(s, quantile, least_s, spec, table, parts):  # type: ignore[no-untyped-def]
+def _quantile(
+    s: int,
+    quantile: float,
+    least_s: float,
+    spec: FloatArray,
+    table: FloatArray,
+    parts: FloatArray,
+) -> float:
     """Response time below which `quantile` of the sample's responses lie, at least `least_s`."""
     total = 0.0
     for k in range(PARTS):
@@ -595,7 +711,14 @@ def _quantile(s, quantile, least_s, spec, table, parts):  # type: ignore[no-unty
 
 
 @njit(cache=True, error_model="numpy")
-def _above(s, x_s, total, spec, table, parts):  # type: ignore[no-untyped-def]
+def _above(
+    s: int,
+    x_s: float,
+    total: float,
+    spec: FloatArray,
+    table: FloatArray,
+    parts: FloatArray,
+) -> float:
     """Share of the sample's responses above `x_s`."""
     share = 0.0
     if parts[s, 0, 0] > 0.0:
@@ -610,7 +733,18 @@ def _above(s, x_s, total, spec, table, parts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _report(s, sample, sample_s, spec, table, state, in_service, parts, metrics, truth):  # type: ignore[no-untyped-def]
+def _report(
+    s: int,
+    sample: int,
+    sample_s: int,
+    spec: FloatArray,
+    table: FloatArray,
+    state: FloatArray,
+    in_service: FloatArray,
+    parts: FloatArray,
+    metrics: FloatArray,
+    truth: FloatArray,
+) -> None:
     """Write the sample that ends now and start the next one."""
     arrived = state[s, ARRIVED]
     utilisation = state[s, BUSY] / sample_s
@@ -656,7 +790,7 @@ def _report(s, sample, sample_s, spec, table, state, in_service, parts, metrics,
 
 
 @njit(cache=True, error_model="numpy")
-def needed(s: int, rate: float, spec: np.ndarray, table: np.ndarray) -> int:
+def needed(s: int, rate: float, spec: FloatArray, table: FloatArray) -> int:
     """Smallest instance count that carries `rate` (1/s) steadily within the SLO; 0 for no load.
 
     Utilisation at most UTILISATION_LIMIT and p95 at most the SLO; where even the bare service time
@@ -665,7 +799,7 @@ def needed(s: int, rate: float, spec: np.ndarray, table: np.ndarray) -> int:
     if rate <= 0.0:
         return 0
     per_instance = spec[s, SLOTS] / (spec[s, SERVICE_S] * spec[s, SLOWDOWN])
-    low = int(math.ceil(rate / (UTILISATION_LIMIT * per_instance) * (1.0 - 1e-12)))
+    low = math.ceil(rate / (UTILISATION_LIMIT * per_instance) * (1.0 - 1e-12))
     low = max(low, 1)
     if spec[s, BASE_SLOW] > 0.05 or _carries(s, low, rate, per_instance, spec, table):
         return low
@@ -684,7 +818,14 @@ def needed(s: int, rate: float, spec: np.ndarray, table: np.ndarray) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def _carries(s, instances, rate, per_instance, spec, table):  # type: ignore[no-untyped-def]
+def _carries(
+    s: int,
+    instances: int,
+    rate: float,
+    per_instance: float,
+    spec: FloatArray,
+    table: FloatArray,
+) -> bool:
     """Whether the stationary p95 is within the SLO."""
     capacity = instances * per_instance
     rho = rate / capacity
@@ -696,7 +837,7 @@ def _carries(s, instances, rate, per_instance, spec, table):  # type: ignore[no-
 
 
 @njit(cache=True, error_model="numpy")
-def needed_curve(s: int, rates: np.ndarray, spec: np.ndarray, table: np.ndarray) -> np.ndarray:
+def needed_curve(s: int, rates: FloatArray, spec: FloatArray, table: FloatArray) -> IntArray:
     """`needed` for each of `rates`."""
     counts = np.empty(rates.size, np.int64)
     for k in range(rates.size):
@@ -705,8 +846,9 @@ def needed_curve(s: int, rates: np.ndarray, spec: np.ndarray, table: np.ndarray)
 
 
 @njit(cache=True, error_model="numpy")
-def survival_curve(s: int, wait_p: float, wait_s: float, x_s: np.ndarray, mean_s: float,
-                   table: np.ndarray) -> np.ndarray:  # fmt: skip
+def survival_curve(
+    s: int, wait_p: float, wait_s: float, x_s: FloatArray, mean_s: float, table: FloatArray
+) -> FloatArray:
     """P(response > x) for each of `x_s`, with a stochastic wait and no backlog."""
     shares = np.empty(x_s.size)
     for k in range(x_s.size):
@@ -715,8 +857,9 @@ def survival_curve(s: int, wait_p: float, wait_s: float, x_s: np.ndarray, mean_s
 
 
 @njit(cache=True, error_model="numpy")
-def fold(s: int, waits: np.ndarray, edges_s: np.ndarray, table: np.ndarray,
-         histogram: np.ndarray) -> None:  # fmt: skip
+def fold(
+    s: int, waits: FloatArray, edges_s: FloatArray, table: FloatArray, histogram: FloatArray
+) -> None:
     """Turn the record of waits into counts per response-time bin, added to `histogram`.
 
     `edges_s` (E), `histogram` (E + 1): below the first edge, between edges, above the last.
@@ -737,7 +880,7 @@ def fold(s: int, waits: np.ndarray, edges_s: np.ndarray, table: np.ndarray,
 
 @njit(cache=True, error_model="numpy")
 def log_gamma_survival(shape: float, x: float) -> float:
-    """ln P(X > x) for a gamma variate of the given shape and scale 1, without underflow.
+    """Natural logarithm of P(X > x) for a gamma variate of scale 1, without underflow.
 
     Power series below shape + 1, continued fraction above (NIST Digital Library of Mathematical
     Functions, 8.7.1 and 8.9.2).
@@ -774,7 +917,7 @@ def log_gamma_survival(shape: float, x: float) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def fill_table(shape: float, scale_s: float, table: np.ndarray) -> None:
+def fill_table(shape: float, scale_s: float, table: FloatArray) -> None:
     """Log survival of Gamma(shape, scale_s) + Exp(w) on the grid, into `table` (W_ROWS, X_POINTS).
 
     The survival S of the sum obeys S' = (G - S) / w with G the gamma's own; between two grid

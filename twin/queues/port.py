@@ -71,10 +71,10 @@ class Platform(Protocol):
     """
 
     metrics: FloatArray
-    """Shape (services, samples, 9), last axis `engine.model.SAMPLE_FIELDS`: what telemetry emits."""
+    """(services, samples, 9), last axis `engine.model.SAMPLE_FIELDS`: as telemetry emits it."""
 
     truth: FloatArray
-    """Shape (services, samples, 10), last axis `TRUTH_FIELDS`: what really happened."""
+    """(services, samples, 10), last axis `TRUTH_FIELDS`: what really happened."""
 
     @property
     def now_s(self) -> int:
