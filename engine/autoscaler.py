@@ -17,7 +17,7 @@ from statistics import NormalDist
 from engine.analysis.assess import Assessment, assess, learn_slowdown
 from engine.analysis.verify import start_watch, take_results, verify
 from engine.analysis.view import View, view
-from engine.capacity import Sizing, critical_services, sizing
+from engine.capacity import Sizing, call_order, critical_services, sizing
 from engine.explain import explain
 from engine.forecast import schedule
 from engine.model import (
@@ -39,7 +39,7 @@ from engine.rails.approval import answered, category, is_same_question
 from engine.rails.cost import cheapest
 from engine.rails.limits import Purse, limit, stabilised
 from engine.recommend import manual, wedding
-from engine.recommend.emergency import drowning, emergency
+from engine.recommend.emergency import drowning, emergency, passed_on, unserved_rate
 from engine.recommend.forecast import Need, forecast, lead_time_s, needed, step_discount
 from engine.recommend.reactive import reactive
 from engine.settings import EngineSettings
@@ -81,6 +81,14 @@ class _Case:
 
 
 @dataclass(slots=True)
+class _PassedOn:
+    """Load (1/s) that drowning callers will pass on to a service, and since when they drown."""
+
+    rate: float
+    trigger_s: float
+
+
+@dataclass(slots=True)
 class _Draft:
     """A plan in the making."""
 
@@ -91,6 +99,7 @@ class _Draft:
     declined: list[Declined] = field(default_factory=list)
     forecasts: list[Forecast] = field(default_factory=list)
     floors: dict[str, int] = field(default_factory=dict)
+    passed_on: dict[str, _PassedOn] = field(default_factory=dict)
 
 
 class Autoscaler:
@@ -102,6 +111,7 @@ class Autoscaler:
         self._risk_z = NormalDist().inv_cdf(1.0 - self.settings.forecast.risk)
         self._constants: dict[str, _Constants] = {}
         self._specs: tuple[ServiceSpec, ...] = ()
+        self._order: tuple[int, ...] = ()
 
     def step(self, observation: Observation) -> Plan:
         """Decide what to do at `observation.now_s`; changes only its own memory."""
@@ -112,18 +122,21 @@ class Autoscaler:
         purse = Purse.after(observation.services, observation.budget)
         results = {result.decision_id: result for result in observation.results}
         approvals = {answer.decision_id: answer for answer in observation.approvals}
-        for service in observation.services:
+        for index in self._order:
+            service = observation.services[index]
             memory = self.state.services[service.spec.name]
             if results:
                 take_results(memory, results)
-            if not full and not approvals and not self._alarming(service, memory):
+            called = service.spec.name in draft.passed_on
+            alarming = full or called or self._alarming(service, memory)
+            if not alarming and not approvals:
                 continue
             case = self._observe(service, memory, observation)
             if full:
                 self._verify(case, now_s)
                 self._assess_weddings(case, observation, draft)
                 self._recommend(case, observation, draft)
-            self._look_for_emergency(case, now_s)
+            self._look_for_emergency(case, now_s, draft)
             self._optimise_and_limit(case, observation, purse, draft, full)
             self._approve(case, observation, approvals, draft)
         if full:
@@ -154,6 +167,8 @@ class Autoscaler:
         if specs == self._specs:
             return
         critical = critical_services(specs)
+        # Callers first: what a drowning caller will pass on reaches its callees in the same step.
+        self._order = call_order(specs)
         limits, weddings = self.settings.limits, self.settings.weddings
         for spec in specs:
             lead_s = lead_time_s(spec, self.settings.forecast)
@@ -260,18 +275,30 @@ class Autoscaler:
                     Declined(recommendation, f"{_name(case.chosen)} asks for as much or more")
                 )
 
-    def _look_for_emergency(self, case: _Case, now_s: float) -> None:
+    def _look_for_emergency(self, case: _Case, now_s: float, draft: _Draft) -> None:
         """The emergency path, on every sample: also keeps the latch against scale-in."""
         if case.view.stale:
             return
-        settings = self.settings.emergency
-        found = emergency(
-            case.service, case.view, case.constants.sizing, case.memory.response.slowdown, settings
-        )
+        settings, size = self.settings.emergency, case.constants.sizing
+        service, slowdown = case.service, case.memory.response.slowdown
+        found = emergency(service, case.view, size, slowdown, settings)
+        if found is not None:
+            extra = unserved_rate(service, case.view, slowdown)
+            for call in case.spec.calls:
+                passed = draft.passed_on.setdefault(call.service, _PassedOn(0.0, found.trigger_s))
+                passed.rate += call.per_request * extra
+        else:
+            called = draft.passed_on.get(case.spec.name)
+            if called is not None and called.rate > 0.0:
+                found = passed_on(
+                    service, case.view, size, slowdown, called.rate, called.trigger_s, settings
+                )
         if found is None:
             return
+        again = case.memory.calm_from_s > now_s
         case.memory.calm_from_s = now_s + settings.calm_s
-        if found.target > case.service.desired:
+        enough = service.desired * (settings.again if again else 1.0)
+        if found.target > enough:
             case.chosen = found
             case.recommendations.append(found)
 

@@ -51,6 +51,9 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
                 f"major events of the next two hours bring {_get(e, 'major_rate'):,.0f} requests/s"
             )
         case Reason.EMERGENCY:
+            if "passed_on_rate" in e:
+                passed = _get(e, "passed_on_rate")
+                return f"a drowning caller will pass on another {passed:,.0f} requests/s"
             return (
                 f"it is drowning (cpu {_get(e, 'cpu'):.0%}, {_get(e, 'queue_depth'):,.0f} waiting, "
                 f"{_get(e, 'error_rate'):.1%} failing)"

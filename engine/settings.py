@@ -96,6 +96,11 @@ class EmergencySettings(Section):
     """Utilisation that the emergency's target aims at."""
     drain_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 60.0
     """Time in which a backlog should be worked off."""
+    most_at_once: Annotated[float, Field(gt=1.0, le=100.0)] = 8.0
+    """The target is at most this many times what is ready: arrivals that are mostly retries, or a
+    wrong figure, must not order without bound."""
+    again: Annotated[float, Field(ge=1.0, le=10.0)] = 1.1
+    """A further emergency of the same service has to ask for this many times what is desired."""
     calm_s: Seconds = 600.0
     """No scale-in until the service has been calm for so long."""
 

@@ -120,7 +120,7 @@ def decisions(world: World) -> pd.DataFrame:
 
 def weddings(world: World) -> pd.DataFrame:
     """One row for each minute: weddings in progress, in all and by phase."""
-    until = int(world.env.now)
+    until = int(world.now_s)
     demand = world.load.demand
     seconds = np.arange(0, max(until, 1), 60)
     columns: dict[str, Any] = {
@@ -152,7 +152,7 @@ def _summary(
     config = world.config
     figures = summarise(world)
     figures["decision"]["compute_s"] = percentiles(world.recorder.compute_s)
-    simulated_s = float(world.env.now)
+    simulated_s = float(world.now_s)
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "scenario": config.scenario.name,

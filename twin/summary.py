@@ -95,7 +95,7 @@ def _at(summary: dict[str, Any], path: str, name: str) -> float | None:
 
 
 def _weddings(world: World) -> dict[str, Any]:
-    until = max(int(world.env.now), 1)
+    until = max(int(world.now_s), 1)
     in_progress = world.load.demand.in_progress[:until]
     peak_at = int(in_progress.argmax())
     return {
@@ -155,7 +155,7 @@ def _service(world: World, i: int, truth: FloatArray) -> dict[str, float]:
     ready = world.recorder.counts[i, :samples, 1]
     needed = truth[:, T["needed"]]
     fleet = world.fleets[spec.name]
-    hours = fleet.instance_seconds(world.env.now) / 3600.0
+    hours = fleet.instance_seconds(world.now_s) / 3600.0
     p50_s, p95_s, p99_s = world.platform.response_quantiles(i, (0.5, 0.95, 0.99))
     bad = sum(float(truth[:, T[name]].sum()) for name in BAD)
     return {
@@ -176,7 +176,7 @@ def _service(world: World, i: int, truth: FloatArray) -> dict[str, float]:
 
 def _cost(world: World) -> dict[str, float]:
     total = sum(
-        fleet.instance_seconds(world.env.now) / 3600.0 * fleet.spec.price_per_hour
+        fleet.instance_seconds(world.now_s) / 3600.0 * fleet.spec.price_per_hour
         for fleet in world.fleets.values()
     )
     return {

@@ -43,6 +43,10 @@ from twin.streams import Streams
 from twin.telemetry import Telemetry
 
 
+PIECES = 200
+"""How often the progress bar moves."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
     """The realised load of a run: `arrivals` (services, seconds) first requests in each second."""
@@ -86,7 +90,9 @@ class World:
 
         response = demands.response(config.demand, config.population, names)
         self.feed = ScheduleFeed(self.population, response, self.specs)
-        behaviour = [service.client.behaviour() for service in config.platform.services.values()]
+        behaviour = {
+            name: service.client.behaviour() for name, service in config.platform.services.items()
+        }
         self.platform = FluidPlatform(
             self.specs,
             self.load.arrivals,
@@ -141,14 +147,18 @@ class World:
     def run(self, progress: Callable[[float], None] | None = None) -> None:
         """Run to the end; `progress` is told the simulated seconds now and then."""
         self.env.process(self.shell.run())
-        pieces = 200
-        for piece in range(1, pieces + 1):
-            until_s = self.duration_s * piece / pieces
-            if until_s > self.env.now:
-                self.env.run(until=until_s)
+        for piece in range(1, PIECES + 1):
+            until_s = self.duration_s * piece / PIECES
+            # A little longer, as what happens at the very end belongs to the last sample.
+            self.env.run(until=until_s + 1e-6)
             if progress is not None:
                 progress(until_s)
         self._catch_up()
+
+    @property
+    def now_s(self) -> float:
+        """Simulated seconds so far."""
+        return min(self.env.now, float(self.duration_s))
 
     def _catch_up(self) -> None:
         """Let the services run up to now."""

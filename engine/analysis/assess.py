@@ -15,7 +15,8 @@ from engine.model import Reason, ServiceObservation, ServiceSpec
 from engine.state import ResponseMemory
 
 SLOWDOWN_MEMORY = 0.3
-MAX_SLOWDOWN = 10.0
+MAX_SLOWDOWN = 5.0
+UNCLEAR_ERRORS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,28 @@ def learn_slowdown(memory: ResponseMemory, spec: ServiceSpec, ready: int, view: 
 
     Busy slots over throughput is the time that a request really holds a slot (Little's law), so
     a database that has become three times slower shows as 3 long before its queue is worked off.
+    What fails because a callee failed has held a slot all the same, what was shed has not; where
+    the two cannot be told apart (many errors in a service that waits for others) nothing is learned.
     """
-    throughput = view.request_rate * (1.0 - view.error_rate)
-    if not (throughput > 1.0 and view.cpu > 0.05 and ready > 0):
+    if not (view.cpu > 0.05 and ready > 0 and view.request_rate > 1.0):
         return
-    if view.queue_depth > 0.2 * ready * spec.slots and view.cpu < 0.9:
+    if view.error_rate > UNCLEAR_ERRORS and any(not call.asynchronous for call in spec.calls):
+        return
+    throughput = view.request_rate * (1.0 - view.error_rate) - _queue_growth(view)
+    if not throughput > 0.0:
         return
     held_s = view.cpu * ready * spec.slots / throughput
-    # While a queue builds up, arrivals outrun the throughput and `held_s` is only a lower bound.
     slowdown = min(max(held_s / spec.service_s, 1.0), MAX_SLOWDOWN)
     if math.isfinite(slowdown):
         memory.slowdown += SLOWDOWN_MEMORY * (slowdown - memory.slowdown)
         if abs(memory.slowdown - 1.0) < 0.05:
             memory.slowdown = 1.0
+
+
+def _queue_growth(view: View) -> float:
+    """Requests/s that joined the queue between the two newest samples, never below 0."""
+    if len(view.rows) < 2:
+        return 0.0
+    newest, before = view.rows[0], view.rows[1]
+    growth = (newest[8] - before[8]) / max(newest[0] - before[0], 1.0)
+    return growth if growth > 0.0 else 0.0

@@ -55,7 +55,7 @@ def booked_rate(outlook: Outlook, row: int, time_s: float) -> float:
     """The outlook's rate (1/s) for service `row` at `time_s`, linear between bin centres."""
     position = (time_s - outlook.start_s) / outlook.bin_s - 0.5
     load = outlook.load
-    last = load.shape[1] - 1
+    last: int = load.shape[1] - 1
     low = min(max(int(position), 0), last)
     high = min(low + 1, last)
     share = min(max(position - low, 0.0), 1.0)
