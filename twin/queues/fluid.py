@@ -86,6 +86,7 @@ class FluidPlatform:
         self._retries = np.zeros((count, self._backoff.shape[2], levels))
         self._parts = np.zeros((count, kernels.PARTS, 4))
         self._waits = np.zeros((count, kernels.W_ROWS, kernels.SHIFTS))
+        self._spans = np.zeros((count, kernels.STEPS * (max(patience) + 2), 2))
         self._histogram = np.zeros((count, HISTOGRAM_EDGES_S.size + 1))
         samples = ticks // sample_s
         self.metrics: FloatArray = np.full((count, samples, len(SAMPLE_FIELDS)), np.nan)
@@ -132,6 +133,7 @@ class FluidPlatform:
             self._retries,
             self._parts,
             self._waits,
+            self._spans,
             self.metrics,
             self.truth,
         )

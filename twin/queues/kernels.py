@@ -17,7 +17,9 @@ left, comes from queueing theory as a distribution laid over the tick:
   square growing by 2/pi * (ca2 + cs2) / mu each second, and falls by drift, 1 - rho each second.
   The stationary value is approached at that pace from either side (time constant of the order
   (ca2 + cs2) / (mu (1 - rho)^2), as in Odoni & Roth, Operations Research 31 (1983)), and so it
-  stays finite as rho passes 1, where the fluid backlog takes over.
+  stays finite as rho passes 1, where the fluid backlog takes over.  Under overload the same
+  Brownian motion exceeds its fluid path by what it was reflected in the beginning, an exponential
+  amount with mean (ca2 + cs2) / (2 mu (rho - 1)), which stays until the backlog is gone.
 
 The response time is gamma distributed (service, plus the service of the synchronous calls), plus
 zero or an exponential wait, plus the fluid wait of the backlog here and at the callee.  The sum of
@@ -106,7 +108,8 @@ LN_SHIFT0 = math.log(1e-5)
 D_LN_SHIFT = (math.log(600.0) - LN_SHIFT0) / (SHIFTS - 2)
 
 PARTS = 48  # distinct waits that one sample's quantiles are made of
-STEPS = 4  # points that stand for a span of waits
+STEPS = 16  # points, at most, that stand for a span of waits
+STEP_SHARE = 0.05  # of the SLO: distance between them
 
 UTILISATION_LIMIT = 0.98
 MEMORY_IDLE = 0.30
@@ -134,6 +137,7 @@ def advance(
     retries: FloatArray,
     parts: FloatArray,
     waits: FloatArray,
+    spans: FloatArray,
     metrics: FloatArray,
     truth: FloatArray,
 ) -> None:
@@ -144,12 +148,11 @@ def advance(
     retries by delay in ticks, `table` (S, W_ROWS, X_POINTS) log survival, `arrivals` (S, T) first
     attempts; state: `state` (S, STATE_COLUMNS), `in_service` (S, levels), `cohorts` (S, ring,
     levels + EXTRA), `retries` (S, delays, levels), `parts` (S, PARTS, 4), `waits` (S, W_ROWS,
-    SHIFTS); results: `metrics`, `truth`.
+    SHIFTS), `spans` (S, STEPS * (ring + 1), 2) only within a tick; results: `metrics`, `truth`.
     """
     services, levels = in_service.shape
     incoming = np.zeros((services, 2))
     done = np.zeros((services, levels))
-    spans = np.empty((services, STEPS * (cohorts.shape[1] + 2), 2))
     span_count = np.zeros(services, np.int64)
     for tick in range(first, last):
         incoming[:] = 0.0
@@ -297,7 +300,7 @@ def _move(
                 if backlog < capacity - arrived:
                     busy_s = backlog / (capacity - arrived)
                 take = amount
-                count = _span(s, spans, count, take * busy_s, backlog / capacity, 0.0)
+                count = _span(s, spec, spans, count, take * busy_s, backlog / capacity, 0.0)
                 if busy_s < 1.0:
                     spans[s, count, 0] = take * (1.0 - busy_s)
                     spans[s, count, 1] = 0.0
@@ -307,7 +310,7 @@ def _move(
                 gone = admitted - amount
                 before_s = tick + started / capacity - (head + gone / admitted)
                 after_s = tick + (started + take) / capacity - (head + (gone + take) / admitted)
-                count = _span(s, spans, count, take, max(before_s, 0.0), max(after_s, 0.0))
+                count = _span(s, spec, spans, count, take, max(before_s, 0.0), max(after_s, 0.0))
             for level in range(levels):
                 part = cohorts[s, slot, level] * (take / amount)
                 done[s, level] += part
@@ -340,7 +343,7 @@ def _move(
     state[s, QUEUED] = queued
     state[s, HEAD] = head
 
-    _relax(s, started, queued, slots, capacity, spec, state)
+    _relax(s, arrived, started, queued, slots, capacity, spec, state)
     if started > 0.0:
         mean = 0.0
         for k in range(count):
@@ -370,6 +373,7 @@ def _move(
 @njit(cache=True, error_model="numpy")
 def _span(
     s: int,
+    spec: FloatArray,
     spans: FloatArray,
     count: int,
     amount: float,
@@ -379,9 +383,10 @@ def _span(
     """Add `amount` requests whose waits run evenly from one value to the other."""
     if amount <= 0.0:
         return count
-    for k in range(STEPS):
-        spans[s, count, 0] = amount / STEPS
-        spans[s, count, 1] = from_s + (to_s - from_s) * (k + 0.5) / STEPS
+    steps = min(1 + int(abs(to_s - from_s) / (STEP_SHARE * spec[s, SLO_S])), STEPS)
+    for k in range(steps):
+        spans[s, count, 0] = amount / steps
+        spans[s, count, 1] = from_s + (to_s - from_s) * (k + 0.5) / steps
         count += 1
     return count
 
@@ -389,6 +394,7 @@ def _span(
 @njit(cache=True, error_model="numpy")
 def _relax(
     s: int,
+    arrived: float,
     started: float,
     queued: float,
     slots: float,
@@ -397,21 +403,25 @@ def _relax(
     state: FloatArray,
 ) -> None:
     """Move the stochastic wait towards its stationary value for this tick's utilisation."""
-    if queued > 0.0 or capacity <= 0.0:
-        state[s, WAIT_P] = 1.0  # the mean is the backlog's; the noise around it stays as it is
-        state[s, STOCHASTIC_QUEUE] = 0.0
+    state[s, STOCHASTIC_QUEUE] = 0.0
+    state[s, WAIT_P] = 1.0
+    if capacity <= 0.0:
         return
-    spare = 1.0 - started / capacity
     spread = spec[s, SPREAD]
     wait_s = state[s, WAIT_S]
     highest = math.sqrt(wait_s * wait_s + (2.0 / math.pi) * 2.0 * spread / capacity)
+    if queued > 0.0:
+        excess = arrived / capacity - 1.0
+        if excess > 0.0:
+            state[s, WAIT_S] = max(wait_s, min(spread / (capacity * excess), highest))
+        return
+    spare = 1.0 - started / capacity
     if spare > 0.0:
         stationary = spread / (capacity * spare)
         state[s, WAIT_S] = min(max(stationary, wait_s - spare), highest)
         state[s, WAIT_P] = waiting_probability(slots, 1.0 - spare)
     else:
         state[s, WAIT_S] = highest
-        state[s, WAIT_P] = 1.0
     state[s, STOCHASTIC_QUEUE] = started * state[s, WAIT_P] * state[s, WAIT_S]
 
 
