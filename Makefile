@@ -1,0 +1,42 @@
+# Two commands do everything on a machine with only python3 and make:
+#   make run     creates .venv/ and runs the main job
+#   make test    creates .venv/ and runs all tests
+# The environment is renewed only when pyproject.toml or constraints.txt changed.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@echo
+	@echo 'Options:  make run ARGS="scenario=zone_outage seed=3"   make test ARGS="-k forecast"'
+	@echo '          PYTHON=python3.12 chooses the interpreter (3.11 or newer)'
+
+run: $(VENV)/.installed-test ## Simulate a scenario and write its report (default: scenario=june_peak)
+	$(BIN)/python -m twin run $(if $(findstring scenario=,$(ARGS)),,scenario=june_peak) $(ARGS)
+
+test: $(VENV)/.installed-test ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## Check style, formatting, types and import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## Put all files into the house format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove the environment, caches and build results (never the run records in outputs/)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed-%: pyproject.toml constraints.txt .ci/venv
+	@.ci/venv $(VENV) $* $(PYTHON)
+	@touch $@
