@@ -232,7 +232,11 @@ class Autoscaler:
             response, outlook, case.row, now_s, constants.reach_s, self.settings.forecast
         )
         case.need = needed(case.curve, constants.sizing, response.slowdown, self._risk_z)
-        case.discount = step_discount(case.curve.ahead_s, constants.lead_s, self.settings.limits)
+        limits = self.settings.limits
+        case.discount = step_discount(
+            len(case.curve.ahead_s), outlook.bin_s, constants.lead_s, limits.cooldown_s,
+            limits.step_out,
+        )  # fmt: skip
         case.weddings = wedding.assess_weddings(
             case.curve, constants.sizing, response.slowdown, constants.lead_s,
             self.settings.weddings,

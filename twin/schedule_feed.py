@@ -9,7 +9,7 @@ from engine.forecast.outlook import BIN_S, EventLoad, Grid, event_load, outlook
 from engine.model import Outlook, Response, ServiceSpec
 from scenarios.population import Population, cancellations, schedule
 
-REFRESH_S = 900.0
+REFRESH_S = 1800.0
 BEFORE_S = 3600.0
 BEYOND_S = 86_400.0
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,21 +35,30 @@ SURGE_LIMITS = (math.log(0.2), math.log(12.0))
 class Curve:
     """Load to come at one service, on the outlook's bins from the present one on.
 
-    All arrays (bins,): `ahead_s` the start of each bin from now (the first is <= 0), `mean` the
-    logarithm of the median rate, `sd` its log-standard deviation, `booked` and `major` the
-    outlook's own rates (1/s).
+    All arrays (bins,): `ahead_s` the earliest that a bin can begin from now, `booked` and `major`
+    the outlook's own rates (1/s), `correction` the logarithm of what they are to be multiplied by
+    for the median, `sd` the log-standard deviation around it.
     """
 
     ahead_s: FloatArray
-    mean: FloatArray
+    correction: FloatArray
     sd: FloatArray
     booked: FloatArray
     major: FloatArray
+    bin_s: float
+
+    def ratio(self, z: float) -> FloatArray:
+        """Rate over booked rate at the standard normal score `z`, for each bin."""
+        ratio: FloatArray = np.exp(self.correction + z * self.sd)
+        return ratio
 
     def rate(self, z: float) -> FloatArray:
         """The rate (1/s) at the standard normal score `z`, for each bin."""
-        rate: FloatArray = np.exp(self.mean + z * self.sd)
-        return rate
+        return self.booked * self.ratio(z)
+
+    def bins_within(self, time_s: float) -> int:
+        """How many of the bins may begin within `time_s` from now."""
+        return min(int(time_s / self.bin_s) + 2, len(self.ahead_s))
 
 
 def booked_rate(outlook: Outlook, row: int, time_s: float) -> float:
@@ -110,22 +120,44 @@ def curve(
 ) -> Curve:
     """The load of service `row` from `now_s` on, for `reach_s` seconds."""
     bins = outlook.load.shape[1]
-    first = min(max(int((now_s - outlook.start_s) / outlook.bin_s), 0), bins - 1)
-    last = min(first + int(reach_s / outlook.bin_s) + 2, bins)
-    booked = outlook.load[row, first:last]
-    centre_s = outlook.start_s + outlook.bin_s * np.arange(first, last) - now_s
-    ahead = np.maximum(centre_s, 0.0)
-    mean = np.log(np.maximum(booked, 1e-9))
-    mean += memory.level * np.exp(ahead * (-1.0 / settings.level_decay_s))
+    bin_s = outlook.bin_s
+    first = min(max(int((now_s - outlook.start_s) / bin_s), 0), bins - 1)
+    last = min(first + int(reach_s / bin_s) + 2, bins)
+    ahead_s = _ahead(last - first, bin_s)
+    correction = memory.level * _decay(last - first, bin_s, settings.level_decay_s)
     if abs(memory.surge) > 1e-4:
-        mean += memory.surge * np.exp(ahead * (-1.0 / settings.surge_decay_s))
+        correction += memory.surge * _decay(last - first, bin_s, settings.surge_decay_s)
     return Curve(
-        ahead_s=centre_s,
-        mean=mean,
-        sd=np.interp(ahead, HORIZONS_S, _deviations(memory, outlook)),
-        booked=booked,
+        ahead_s=ahead_s,
+        correction=correction,
+        sd=_deviation(last - first, bin_s, _deviations(memory, outlook)),
+        booked=outlook.load[row, first:last],
         major=outlook.major_load[row, first:last],
+        bin_s=bin_s,
     )
+
+
+@lru_cache(maxsize=256)
+def _ahead(bins: int, bin_s: float) -> FloatArray:
+    """Earliest beginning of each bin from now: the present one began up to a bin ago."""
+    ahead_s = bin_s * (np.arange(bins, dtype=np.float64) - 1.0)
+    ahead_s.setflags(write=False)
+    return ahead_s
+
+
+@lru_cache(maxsize=256)
+def _decay(bins: int, bin_s: float, decay_s: float) -> FloatArray:
+    decay: FloatArray = np.exp(np.maximum(_ahead(bins, bin_s), 0.0) / -decay_s)
+    decay.setflags(write=False)
+    return decay
+
+
+@lru_cache(maxsize=4096)
+def _deviation(bins: int, bin_s: float, deviations: tuple[float, ...]) -> FloatArray:
+    """Log-standard deviation along the bins, from those at the fixed horizons."""
+    deviation = np.interp(_ahead(bins, bin_s), HORIZONS_S, deviations)
+    deviation.setflags(write=False)
+    return deviation
 
 
 def issue(
@@ -172,10 +204,10 @@ def _judge(memory: ResponseMemory, log_rate: float, sample_s: float) -> None:
             del waiting[:due]
 
 
-def _deviations(memory: ResponseMemory, outlook: Outlook) -> list[float]:
+def _deviations(memory: ResponseMemory, outlook: Outlook) -> tuple[float, ...]:
     if not memory.horizon_variance:
-        return [max(outlook.sigma, MIN_SD)] * len(HORIZONS_S)
-    return [max(math.sqrt(variance), MIN_SD) for variance in memory.horizon_variance]
+        return (max(outlook.sigma, MIN_SD),) * len(HORIZONS_S)
+    return tuple([max(math.sqrt(variance), MIN_SD) for variance in memory.horizon_variance])
 
 
 def _clip(value: float, limits: tuple[float, float]) -> float:

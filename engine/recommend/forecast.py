@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from engine.capacity import Sizing
 from engine.forecast.schedule import Curve
 from engine.model import FloatArray, Reason, Recommendation, ServiceSpec
-from engine.settings import ForecastSettings, LimitSettings
+from engine.settings import ForecastSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,18 @@ def needed(curve: Curve, sizing: Sizing, slowdown: float, risk_z: float) -> Need
     return Need(count)
 
 
-def step_discount(ahead_s: FloatArray, lead_s: float, limits: LimitSettings) -> FloatArray:
-    """By how much a need `ahead_s` (bins,) may still grow in later steps, >= 1."""
-    steps = np.maximum(np.floor((ahead_s - lead_s) / max(limits.cooldown_s, 1.0)), 0.0)
-    discount: FloatArray = (1.0 + limits.step_out) ** np.minimum(steps, 64.0)
+@lru_cache(maxsize=1024)
+def step_discount(
+    bins: int, bin_s: float, lead_s: float, cooldown_s: float, step_out: float
+) -> FloatArray:
+    """By how much the need of each bin (bins,) may still grow in later steps, >= 1.
+
+    Bin k may begin as early as (k - 1) * `bin_s` from now.
+    """
+    ahead_s = bin_s * (np.arange(bins) - 1.0)
+    steps = np.maximum(np.floor((ahead_s - lead_s) / max(cooldown_s, 1.0)), 0.0)
+    discount: FloatArray = (1.0 + step_out) ** np.minimum(steps, 64.0)
+    discount.setflags(write=False)
     return discount
 
 
@@ -62,14 +71,14 @@ def forecast(
 ) -> Recommendation:
     """The count to ask for now, so that every later need can be met in time."""
     weighed = need.count / discount
-    at = int(np.argmax(weighed))
+    at = int(weighed.argmax())
     ahead_s = max(float(curve.ahead_s[at]), 0.0)
     return Recommendation(
         spec.name,
         math.ceil(float(weighed[at]) - 1e-9),
         Reason.FORECAST,
         {
-            "rate": math.exp(float(curve.mean[at])),
+            "rate": float(curve.booked[at]) * math.exp(float(curve.correction[at])),
             "sd": float(curve.sd[at]),
             "need": float(need.count[at]),
             "ahead_s": ahead_s,

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
-
-import numpy as np
 
 from engine.capacity import Sizing
 from engine.forecast.schedule import Curve
@@ -44,20 +43,26 @@ def assess_weddings(
     curve: Curve, sizing: Sizing, slowdown: float, lead_s: float, settings: WeddingSettings
 ) -> WeddingAssessment:
     """Floor and protection for the service whose load `curve` describes."""
-    upper = NormalDist().inv_cdf(settings.floor_quantile)
-    ratio = np.exp(curve.mean - np.log(np.maximum(curve.booked, 1e-9)) + upper * curve.sd)
-    near = int(np.searchsorted(curve.ahead_s, lead_s, side="right"))
-    far = int(np.searchsorted(curve.ahead_s, settings.lead_s, side="right"))
-    ordinary = float(((curve.booked - curve.major) * ratio)[:near].max(initial=0.0))
-    major = float((curve.major * ratio)[:far].max(initial=0.0))
+    ratio = curve.ratio(_score(settings.floor_quantile))
+    near, far = curve.bins_within(lead_s), curve.bins_within(settings.lead_s)
+    booked = curve.booked * ratio
+    major = curve.major * ratio
+    highest_major = float(major[:far].max(initial=0.0))
     floor = 0
-    if major > 0.0:
-        floor = sizing.instances((ordinary + major) * slowdown, sizing.utilisation)
-    until = int(np.searchsorted(curve.ahead_s, settings.protection_s, side="right"))
-    z = NormalDist().inv_cdf(settings.protection_quantile)
-    highest = float(curve.rate(z)[:until].max(initial=0.0))
+    if highest_major > 0.0:
+        ordinary = float((booked[:near] - major[:near]).max(initial=0.0))
+        floor = sizing.instances((ordinary + highest_major) * slowdown, sizing.utilisation)
+    if settings.protection_quantile != settings.floor_quantile:
+        booked = curve.rate(_score(settings.protection_quantile))
+    highest = float(booked[: curve.bins_within(settings.protection_s)].max(initial=0.0))
     protected = sizing.instances(highest * slowdown, sizing.utilisation)
-    return WeddingAssessment(floor, protected, major)
+    return WeddingAssessment(floor, protected, highest_major)
+
+
+@lru_cache(maxsize=64)
+def _score(quantile: float) -> float:
+    """Standard normal score of a quantile."""
+    return NormalDist().inv_cdf(quantile)
 
 
 def wedding_floor(
