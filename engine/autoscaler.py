@@ -341,7 +341,8 @@ class Autoscaler:
             if manual.is_paused(pauses, out=target > current):
                 draft.declined.append(Declined(chosen, "scaling in this direction is paused"))
                 return
-        if chosen.reason not in URGENT and self._not_worth_it(current, target):
+        inside = spec.min_instances <= current <= spec.max_instances
+        if inside and (target == current or self._not_worth_it(current, target, chosen.reason)):
             return
         limited = limit(spec, current, target, chosen.reason, memory, now_s, self.settings.limits)
         afforded = purse.afford(spec, current, limited.target)
@@ -396,10 +397,10 @@ class Autoscaler:
         )
         return choice.target, trimmed
 
-    def _not_worth_it(self, current: int, target: int) -> bool:
+    def _not_worth_it(self, current: int, target: int, reason: Reason) -> bool:
         limits = self.settings.limits
         tolerance = limits.tolerance_out if target > current else limits.tolerance_in
-        return abs(target - current) < tolerance * current
+        return reason not in URGENT and abs(target - current) < tolerance * current
 
     def _approve(
         self,

@@ -58,17 +58,18 @@ def assess(service: ServiceObservation, view: View) -> Assessment:
     slots = max(service.ready, 1) * spec.slots
     queue = view.queue_depth / slots
     busy = view.cpu > limits.cpu_up or queue > limits.queue_depth_up
-    signals = (
-        Signal(Reason.CPU, view.cpu, limits.cpu_up),
-        Signal(Reason.MEMORY, view.memory, limits.memory_up),
-        Signal(Reason.REQUEST_RATE, view.request_rate / capacity, limits.request_rate_up),
-        Signal(Reason.RESPONSE_TIME, view.p95_s / spec.slo_p95_s, limits.response_time_up),
-        Signal(Reason.QUEUE_DEPTH, queue, limits.queue_depth_up),
-    )
     over = tuple(
-        signal
-        for signal in signals
-        if signal.value > signal.threshold and (busy or signal.reason is not Reason.RESPONSE_TIME)
+        [
+            Signal(reason, value, threshold)
+            for reason, value, threshold in (
+                (Reason.CPU, view.cpu, limits.cpu_up),
+                (Reason.MEMORY, view.memory, limits.memory_up),
+                (Reason.REQUEST_RATE, view.request_rate / capacity, limits.request_rate_up),
+                (Reason.RESPONSE_TIME, view.p95_s / spec.slo_p95_s, limits.response_time_up),
+                (Reason.QUEUE_DEPTH, queue, limits.queue_depth_up),
+            )
+            if value > threshold and (busy or reason is not Reason.RESPONSE_TIME)
+        ]
     )
     breach = view.p95_s > spec.slo_p95_s or view.error_rate > 0.01
     cold = (

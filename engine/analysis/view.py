@@ -48,18 +48,20 @@ class View:
 def view(service: ServiceObservation, now_s: float, stale_after_s: float) -> View:
     """Read the window of `service` at `now_s`."""
     newest_s = -math.inf
+    oldest_s = now_s - stale_after_s
     rows: list[Row] = []
-    seen: set[float] = set()
+    ordered = True
     for row in reversed(service.window[-READ:].tolist()):
         time_s = row[0]
-        # A time that is NaN, or ahead of now, cannot be placed; a second copy adds nothing.
-        if not time_s <= now_s or time_s in seen:
-            continue
-        seen.add(time_s)
-        newest_s = max(newest_s, time_s)
-        if now_s - time_s <= stale_after_s:
-            rows.append(row)
-    rows.sort(reverse=True)
+        # A time that is NaN, or ahead of now, cannot be placed.
+        if time_s <= now_s:
+            newest_s = max(newest_s, time_s)
+            if time_s >= oldest_s:
+                ordered = ordered and not (rows and time_s >= rows[-1][0])
+                rows.append(row)
+    if not ordered:
+        # Out of order, or twice: by time, and of two with the same time only one counts.
+        rows = sorted({row[0]: row for row in reversed(rows)}.values(), reverse=True)
     if not rows:
         age_s = now_s - newest_s
         return View(age_s, newest_s, (), NAN, NAN, NAN, NAN, NAN, NAN)

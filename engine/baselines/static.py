@@ -44,9 +44,7 @@ class Static:
             for service in observation.services
             if service.desired != self.targets[service.spec.name]
         ]
-        return Plan(
-            actions=tuple(actions), next_step_s=observation.now_s + self.settings.cycle_s
-        )
+        return Plan(actions=tuple(actions), next_step_s=observation.now_s + self.settings.cycle_s)
 
     def snapshot(self) -> str:
         """The counts as JSON."""
@@ -59,9 +57,7 @@ class Static:
             raise ValueError("static controller: not a snapshot")
         self.targets = {str(name): int(count) for name, count in targets.items()}
 
-    def _target(
-        self, observation: Observation, service: ServiceObservation, size: Sizing
-    ) -> int:
+    def _target(self, observation: Observation, service: ServiceObservation, size: Sizing) -> int:
         outlook = observation.outlook
         first = max(int((observation.now_s - outlook.start_s) / outlook.bin_s), 0)
         last = first + int(REACH_S / outlook.bin_s)
