@@ -1,0 +1,36 @@
+"""Reports: what a run record looks like to a person, to a pull request and to a build server.
+
+    from reports import write
+    write(Path("outputs/june_peak/20261124T030000Z-engine-1"))
+
+adds `report.html`, `report.md` and `junit.xml` to the record's folder.  Everything is read from the
+record's files, nothing from a running simulation or engine, so that a report can be made again at
+any time (`python -m reports FOLDER`), also of a live run, and says the same each time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reports.record import RecordError
+
+__all__ = ["RecordError", "write"]
+
+
+def write(folder: Path) -> None:
+    """Write `report.html`, `report.md` and `junit.xml` into the run record `folder`.
+
+    Raises RecordError when the record is incomplete or malformed, OSError when it cannot be written.
+    """
+    # Matplotlib and Jinja take most of a second to import: only who writes a report pays for them.
+    from reports import html, junit, markdown, plots, record, story
+
+    run = record.load(folder)
+    told = story.tell(run)
+    pages = {
+        "report.html": html.render(told, plots.draw(run)),
+        "report.md": markdown.render(told),
+        "junit.xml": junit.render(run.summary),
+    }
+    for name, text in pages.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")

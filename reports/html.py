@@ -1,0 +1,48 @@
+"""`report.html`: one file that needs nothing else, on any screen and on paper.
+
+No script and no address in it: it opens offline, from a mail or a build server's artifacts, and
+still does in ten years.  The template ships with the package.  Everything that comes from the
+record passes through Jinja's autoescape; only the plots, drawn here, are markup.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from importlib import resources
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from reports.plots import Plot, Plots
+from reports.story import ServiceStory, Story
+
+TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A service with its plot; without samples there is none."""
+
+    story: ServiceStory
+    plot: Plot | None
+    anchor: str
+
+
+def render(story: Story, plots: Plots) -> str:
+    """The page as text."""
+    panels = [
+        Panel(service, plots.services.get(service.name), f"service-{number}")
+        for number, service in enumerate(story.services, 1)
+    ]
+    return _template().render(story=story, plots=plots, panels=panels)
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["drawn"] = Markup  # for SVG that `reports.plots` made, nothing else
+    source = resources.files("reports").joinpath("templates", TEMPLATE)
+    return environment.from_string(source.read_text(encoding="utf-8"))

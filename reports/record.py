@@ -1,0 +1,335 @@
+"""Read a run record, the folder of files that a simulated or a live run leaves behind.
+
+The report knows a run from these files alone, so it serves every world that can write them and can
+be made again years later.  What comes from a file is checked once, here: behind `load` all columns
+exist and are numeric, all figures of the summary are numbers or None.  Unknown keys and columns are
+ignored, so that an older report reads a newer record as long as its schema number is the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+TIMELINE_COLUMNS = (
+    "time_s demand_rate arrival_rate served failed shed timed_out slow queued in_flight cpu memory "
+    "p50_s p95_s p99_s desired ready booting draining needed forecast_q10 forecast_q50 "
+    "forecast_q90 wedding_floor cost_per_hour"
+).split()
+DECISION_TEXTS = "kind decision_id service reason category outcome why explanation".split()
+DECISION_COLUMNS = (
+    "time_s from_instances to_instances confidence cost_per_hour trigger_s accepted_s completed_s "
+    "weddings major_weddings"
+).split()
+WEDDING_COLUMNS = ("time_s", "in_progress")
+
+
+class RecordError(ValueError):
+    """A run record that cannot be read; the message names the file and the field."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Percentiles(_Part):
+    """A distribution in four figures, in seconds; None for each where nothing was measured."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+
+
+class EmergencyPercentiles(Percentiles):
+    """The same for the `count` emergencies of a run."""
+
+    count: int
+
+
+class Weddings(_Part):
+    """How many weddings there were; `peak_at` is an ISO time (UTC)."""
+
+    total: int
+    peak_simultaneous: int
+    peak_at: str
+
+
+class Requests(_Part):
+    """User-facing requests by what became of them."""
+
+    total: float
+    peak_rate_per_s: float
+    served: float
+    failed: float
+    shed: float
+    timed_out: float
+
+
+class Slo(_Part):
+    """What users noticed: shares of user-facing requests, 0-1."""
+
+    violation_ratio: float | None
+    violation_minutes: float | None
+    availability: float | None
+
+
+class Service(_Part):
+    """One service over the whole run; shares are 0-1."""
+
+    p50_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    slo_p95_s: float
+    cpu_mean: float | None
+    cpu_max: float | None
+    instances_max: int
+    instance_hours: float
+    cost_usd: float
+    violation_ratio: float | None
+    under_provisioned_share: float | None
+    over_provisioned_share: float | None
+
+
+class Cost(_Part):
+    """USD for the instances of the whole run."""
+
+    total_usd: float
+    per_wedding_usd: float | None
+
+
+class Decision(_Part):
+    """How often and how fast the controller decided; durations in seconds."""
+
+    cycles: int
+    actions: int
+    by_reason: dict[str, int]
+    compute_s: Percentiles
+    trigger_to_execution_s: Percentiles
+    emergency_s: EmergencyPercentiles
+
+
+class Prediction(_Part):
+    """Accuracy at one horizon: WAPE, coverage of the 80 % interval, relative pinball loss."""
+
+    wape: float | None
+    coverage_80: float | None
+    pinball: float | None
+
+
+class Conservation(_Part):
+    """Whether all requests were accounted for."""
+
+    checked: bool
+    worst_relative_error: float | None
+
+
+class Threshold(_Part):
+    """One limit of the run, and whether it was kept."""
+
+    name: str
+    metric: str
+    operator: str
+    limit: float
+    value: float | None
+    passed: bool
+
+
+class Simulation(_Part):
+    """What the run itself took."""
+
+    wall_s: float | None
+    simulated_s: float | None
+    speedup: float | None
+    peak_rss_mib: float | None
+
+
+class Summary(_Part):
+    """`summary.json`, schema 1."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    scenario: str
+    description: str = ""
+    controller: str
+    seed: int
+    resolution: str
+    world: str
+    started_at: str
+    partial: bool
+    versions: dict[str, str]
+    command: str
+    weddings: Weddings
+    requests: Requests
+    slo: Slo
+    services: dict[str, Service]
+    cost: Cost
+    decision: Decision
+    prediction: dict[str, Prediction]
+    conservation: Conservation
+    thresholds: tuple[Threshold, ...]
+    simulation: Simulation
+
+
+class Event(_Part):
+    """Something that happened to the platform, at `time_s` epoch seconds."""
+
+    time_s: float = Field(allow_inf_nan=False)
+    kind: str
+    name: str = ""
+    service: str = ""
+    what: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A run record in memory.
+
+    `timeline` has one row for each sample and service, sorted by time within a service;
+    `decisions` one for each recommendation and action, `weddings` one a minute.  `config_text` is
+    `config.yaml` as written, `config` the same as a mapping.
+    """
+
+    folder: Path
+    summary: Summary
+    timeline: pd.DataFrame
+    decisions: pd.DataFrame
+    weddings: pd.DataFrame
+    events: tuple[Event, ...]
+    config: dict[str, Any]
+    config_text: str
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Names of the services in the order of the summary."""
+        return tuple(self.summary.services)
+
+    @property
+    def actions(self) -> pd.DataFrame:
+        """The rows of `decisions` that are actions."""
+        return self.decisions[self.decisions["kind"] == "action"]
+
+    @property
+    def span_s(self) -> tuple[float, float]:
+        """First and last time in the record (epoch seconds); (0, 0) when it has no sample."""
+        times = [frame["time_s"] for frame in (self.timeline, self.weddings) if len(frame)]
+        if not times:
+            return (0.0, 0.0)
+        return (min(float(t.min()) for t in times), max(float(t.max()) for t in times))
+
+    def by_service(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Each service with its part of the timeline, in the order of `services`."""
+        parts = dict(list(self.timeline.groupby("service", sort=False, observed=True)))
+        for name in self.services:
+            yield name, parts.get(name, self.timeline.iloc[:0])
+
+
+def load(folder: Path) -> Record:
+    """Read the record in `folder`; raises RecordError when a file or field is missing or wrong."""
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: is not a folder; give the folder of a run record")
+    summary = _summary(folder / "summary.json")
+    config_text = _text(folder / "config.yaml")
+    timeline = _table(folder / "timeline.parquet", TIMELINE_COLUMNS, ("service",))
+    unknown = sorted(set(timeline["service"].unique()) - set(summary.services))
+    if unknown:
+        raise RecordError(
+            f"{folder / 'timeline.parquet'}: service: {unknown[0]!r} is not in summary.json"
+        )
+    return Record(
+        folder=folder,
+        summary=summary,
+        timeline=timeline.sort_values("time_s", kind="stable", ignore_index=True),
+        decisions=_table(folder / "decisions.parquet", DECISION_COLUMNS, DECISION_TEXTS),
+        weddings=_table(folder / "weddings.parquet", WEDDING_COLUMNS, ()),
+        events=tuple(_events(folder / "events.jsonl")),
+        config=_config(folder / "config.yaml", config_text),
+        config_text=config_text,
+    )
+
+
+def _summary(path: Path) -> Summary:
+    try:
+        raw = json.loads(_text(path))
+    except ValueError as error:
+        raise RecordError(f"{path}: is not JSON: {error}") from error
+    return _checked(Summary, raw, str(path))
+
+
+def _config(path: Path, text: str) -> dict[str, Any]:
+    try:
+        config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise RecordError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise RecordError(f"{path}: is not a mapping of keys to values")
+    return config
+
+
+def _events(path: Path) -> Iterator[Event]:
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            raw = json.loads(line)
+        except ValueError as error:
+            raise RecordError(f"{path}: line {number} is not JSON: {error}") from error
+        yield _checked(Event, raw, f"{path}: line {number}")
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _checked(model: type[_Model], raw: Any, where: str) -> _Model:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "(all of it)"
+        problem = "is missing" if first["type"] == "missing" else first["msg"]
+        raise RecordError(f"{where}: {field}: {problem}") from error
+
+
+def _table(path: Path, numbers: tuple[str, ...] | list[str], texts: Any) -> pd.DataFrame:
+    if not path.is_file():
+        raise RecordError(f"{path}: is missing")
+    try:
+        frame = pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises its own kinds, and OSError, for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RecordError(f"{path}: is not a readable Parquet file: {reason}") from error
+    for column in (*numbers, *texts):
+        if column not in frame.columns:
+            raise RecordError(f"{path}: {column}: the column is missing")
+    return frame.assign(
+        **{column: _numbers(path, column, frame[column]) for column in numbers},
+        **{column: frame[column].astype(object).fillna("").astype(str) for column in texts},
+    )
+
+
+def _numbers(path: Path, column: str, values: pd.Series) -> pd.Series:
+    try:
+        converted = values.astype("float64")
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"{path}: {column}: not all values are numbers") from error
+    if column == "time_s" and not np.isfinite(converted.to_numpy()).all():
+        raise RecordError(f"{path}: {column}: not all times are finite")
+    return converted
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: is missing") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise RecordError(f"{path}: cannot be read: {reason}") from error

@@ -1,0 +1,520 @@
+"""What a report says, before it is a page or a Markdown text.
+
+`tell` turns a record into sentences and tables of finished texts, so that the page and the text for
+a pull request cannot differ in what they say, and each of the two only cares for how it looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from reports import plots, ranking, wording
+from reports.record import Prediction, Record, Service, Summary, Threshold
+from reports.wording import count, percent, plural, seconds, usd, words
+
+EVENTS_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One word with a symbol, and the tone in which to show it: good, bad or neutral."""
+
+    word: str
+    symbol: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFigure:
+    """A figure that stands for itself, with what to compare it to."""
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Finished cells; `numeric` says which columns are set flush right."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A threshold with its value, and whether it was kept."""
+
+    name: str
+    metric: str
+    limit: str
+    value: str
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionStory:
+    """One of the decisions that mattered: what, why, and why it is on the list."""
+
+    time: str
+    service: str
+    change: str
+    facts: tuple[str, ...]
+    tags: tuple[str, ...]
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStory:
+    """One service in one line."""
+
+    name: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that a report says."""
+
+    title: str
+    eyebrow: str
+    verdict: Verdict
+    headline: str
+    description: str
+    partial_note: str
+    limits: tuple[Limit, ...]
+    key_figures: tuple[KeyFigure, ...]
+    services: tuple[ServiceStory, ...]
+    service_table: Table
+    latency_table: Table
+    reasons: str
+    cost_line: str
+    decisions: tuple[DecisionStory, ...]
+    decisions_note: str
+    declined: Table | None
+    declined_note: str
+    prediction: Table | None
+    faults: Table | None
+    events: Table | None
+    events_note: str
+    thinning: str
+    caveats: tuple[str, ...]
+    reproduce: str
+    command: str
+    run: Table
+    versions: Table
+    config: str
+
+
+def tell(record: Record) -> Story:
+    """The story of `record`."""
+    summary = record.summary
+    declined = ranking.declined(record)
+    decisions = tuple(_decision(ranked) for ranked in ranking.most_important(record))
+    return Story(
+        title=summary.scenario,
+        eyebrow=_eyebrow(record),
+        verdict=_verdict(summary),
+        headline=_headline(record),
+        description=" ".join(summary.description.split()),
+        partial_note=_partial_note(record),
+        limits=tuple(_limit(threshold) for threshold in summary.thresholds),
+        key_figures=_key_figures(summary),
+        services=tuple(
+            ServiceStory(name, _service_line(service)) for name, service in summary.services.items()
+        ),
+        service_table=_service_table(record),
+        latency_table=_latency_table(summary),
+        reasons=_reasons(summary),
+        cost_line=_cost_line(summary),
+        decisions=decisions,
+        decisions_note=ranking.RANKING_EXPLAINED if decisions else "The controller took no action.",
+        declined=_declined_table(declined),
+        declined_note=_declined_note(declined),
+        prediction=_prediction_table(summary.prediction),
+        faults=_faults_table(record),
+        events=_events_table(record),
+        events_note=_events_note(record),
+        thinning=_thinning(record),
+        caveats=tuple(_caveats(record)),
+        reproduce=_reproduce(summary),
+        command=summary.command,
+        run=_run_table(summary),
+        versions=_table(("package", "version"), "  ", sorted(summary.versions.items())),
+        config=record.config_text,
+    )
+
+
+def _verdict(summary: Summary) -> Verdict:
+    if any(not threshold.passed for threshold in summary.thresholds):
+        return Verdict("failed", "✗", "bad")
+    if summary.partial:
+        return Verdict("partial", "◐", "neutral")
+    if not summary.thresholds:
+        return Verdict("no limits set", "○", "neutral")
+    return Verdict("passed", "✓", "good")
+
+
+def _eyebrow(record: Record) -> str:
+    summary = record.summary
+    day = wording.date(record.span_s[0]) if record.span_s[1] > 0.0 else "no samples"
+    return " · ".join(
+        (day, f"controller {summary.controller}", f"seed {summary.seed}", summary.world)
+    )
+
+
+def _headline(record: Record) -> str:
+    summary = record.summary
+    platform = record.config.get("platform")
+    name = platform.get("name") if isinstance(platform, dict) else None
+    who = f"The {name} platform" if isinstance(name, str) and name else "The platform"
+    at_once = plural(summary.weddings.peak_simultaneous, "wedding")
+    missed = percent(summary.slo.violation_ratio) if summary.slo.violation_ratio else "none"
+    sentence = (
+        f"{who} carried {at_once} at once; {missed} of the requests missed their SLO; it cost "
+        f"{usd(summary.cost.total_usd)}"
+    )
+    failed = [threshold for threshold in summary.thresholds if not threshold.passed]
+    if failed:
+        kept = f"{len(failed)} of {plural(len(summary.thresholds), 'limit')} not kept"
+        return f"{sentence}. {kept}: {', '.join(words(threshold.name) for threshold in failed)}."
+    return f"{sentence}."
+
+
+def _partial_note(record: Record) -> str:
+    if not record.summary.partial:
+        return ""
+    simulated = seconds(record.summary.simulation.simulated_s)
+    return (
+        f"This run was interrupted after {simulated}. All figures are those of this part; limits "
+        "that it keeps might not have been kept by the whole."
+    )
+
+
+def _limit(threshold: Threshold) -> Limit:
+    unit = wording.figure_of(threshold.metric, threshold.limit)
+    return Limit(
+        name=words(threshold.name),
+        metric=threshold.metric,
+        limit=f"{_OPERATORS.get(threshold.operator, threshold.operator)} {unit}",
+        value=wording.figure_of(threshold.metric, threshold.value),
+        passed=threshold.passed,
+    )
+
+
+_OPERATORS = {"<=": "≤", ">=": "≥", "==": "="}
+
+
+def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
+    weddings, requests, slo = summary.weddings, summary.requests, summary.slo
+    decision, run = summary.decision, summary.simulation
+    emergencies = decision.emergency_s
+    actions_note = f"{plural(decision.cycles, 'cycle')}; {plural(emergencies.count, 'emergency', 'emergencies')}"
+    return (
+        KeyFigure(
+            "weddings at once",
+            count(weddings.peak_simultaneous),
+            f"at {wording.moment(weddings.peak_at)}; {count(weddings.total)} in all",
+        ),
+        KeyFigure(
+            "user requests",
+            wording.large(requests.total),
+            f"up to {count(requests.peak_rate_per_s)} a second",
+        ),
+        KeyFigure(
+            "missed their SLO",
+            percent(slo.violation_ratio),
+            f"{plural(slo.violation_minutes or 0, 'minute')} with more than 1 %",
+        ),
+        KeyFigure(
+            "availability",
+            percent(slo.availability),
+            f"{count(requests.failed + requests.shed + requests.timed_out)} failed, shed or timed out",
+        ),
+        KeyFigure(
+            "cost",
+            usd(summary.cost.total_usd),
+            f"{usd(summary.cost.per_wedding_usd)} a wedding",
+        ),
+        KeyFigure("scaling actions", count(decision.actions), actions_note),
+        KeyFigure(
+            "time to decide, p99",
+            seconds(decision.compute_s.p99),
+            f"median {seconds(decision.compute_s.p50)}",
+        ),
+        KeyFigure(
+            "faster than real time",
+            f"{count(run.speedup)} ×" if run.speedup else wording.NOTHING,
+            f"{seconds(run.simulated_s)} in {seconds(run.wall_s)}",
+        ),
+    )
+
+
+def _service_line(service: Service) -> str:
+    short = service.under_provisioned_share
+    return (
+        f"p95 {seconds(service.p95_s)} (SLO {seconds(service.slo_p95_s)}), up to "
+        f"{plural(service.instances_max, 'instance')}, {usd(service.cost_usd)}, short of need "
+        f"{percent(short)} of the time"
+    )
+
+
+def _service_table(record: Record) -> Table:
+    headings = (
+        "service", "users wait", "p50", "p95", "p99", "SLO p95", "missed SLO", "cpu mean", "cpu max",
+        "most instances", "instance-hours", "cost", "short of need", "above need",
+    )  # fmt: skip
+    rows = [
+        (
+            name, _user_facing(record.config, name), seconds(s.p50_s), seconds(s.p95_s),
+            seconds(s.p99_s), seconds(s.slo_p95_s), percent(s.violation_ratio),
+            percent(s.cpu_mean), percent(s.cpu_max), count(s.instances_max),
+            count(s.instance_hours), usd(s.cost_usd), percent(s.under_provisioned_share),
+            percent(s.over_provisioned_share),
+        )
+        for name, s in record.summary.services.items()
+    ]  # fmt: skip
+    return _table(headings, "  ############", rows)
+
+
+def _user_facing(config: dict[str, Any], name: str) -> str:
+    """Whether the configuration says that users wait for this service."""
+    found: Any = config
+    for key in ("platform", "services", name, "user_facing"):
+        if not isinstance(found, dict) or key not in found:
+            return wording.NOTHING
+        found = found[key]
+    return "yes" if found else "no"
+
+
+def _latency_table(summary: Summary) -> Table:
+    decision = summary.decision
+    rows = [
+        (name, *(seconds(value) for value in (p.p50, p.p95, p.p99, p.max)))
+        for name, p in (
+            ("compute a plan", decision.compute_s),
+            ("trigger to accepted action", decision.trigger_to_execution_s),
+            (f"the same, {plural(decision.emergency_s.count, 'emergency', 'emergencies')}",
+             decision.emergency_s),
+        )
+    ]  # fmt: skip
+    return _table(("", "p50", "p95", "p99", "max"), " ####", rows)
+
+
+def _reasons(summary: Summary) -> str:
+    found = sorted(summary.decision.by_reason.items(), key=lambda item: (-item[1], item[0]))
+    if not found:
+        return ""
+    return "Actions by reason: " + ", ".join(f"{words(name)} {count(n)}" for name, n in found) + "."
+
+
+def _cost_line(summary: Summary) -> str:
+    services = sorted(summary.services.items(), key=lambda item: -item[1].cost_usd)
+    total = summary.cost.total_usd
+    shares = [
+        f"{name} {usd(service.cost_usd)} ({percent(service.cost_usd / total)})"
+        for name, service in services[:3]
+        if total > 0.0
+    ]
+    text = f"{usd(total)} in all, {usd(summary.cost.per_wedding_usd)} a wedding"
+    return f"{text}. Most of it: {', '.join(shares)}." if shares else f"{text}."
+
+
+def _decision(ranked: ranking.Ranked) -> DecisionStory:
+    row = ranked.row
+    before, after = row["from_instances"], row["to_instances"]
+    sign = "+" if after >= before else "−"
+    facts = [words(row["reason"]), words(row["category"]), words(row["outcome"])]
+    facts.append(f"{usd(row['cost_per_hour'], signed=True)}/h")
+    facts.append(f"confidence {percent(row['confidence'])}")
+    waited = row["accepted_s"] - row["trigger_s"]
+    if waited == waited:
+        facts.append(f"accepted {seconds(max(waited, 0.0))} after its trigger")
+    seen: dict[str, None] = dict.fromkeys(text for text in facts if text)
+    explanation = row["explanation"].removeprefix(f"{row['service']}: ") or (
+        f"{count(before)} → {count(after)} because of {words(row['reason'])}."
+    )
+    return DecisionStory(
+        time=wording.clock(row["time_s"]),
+        service=row["service"],
+        change=f"{count(before)} → {count(after)} ({sign}{count(abs(after - before))})",
+        facts=tuple(seen),
+        tags=ranked.because,
+        explanation=explanation[:1].upper() + explanation[1:],
+    )
+
+
+def _declined_table(groups: tuple[ranking.DeclinedGroup, ...]) -> Table | None:
+    rows = [(group.why, count(group.times), ", ".join(group.services)) for group in groups]
+    return _table(("why it was declined", "times", "services"), " # ", rows) if rows else None
+
+
+def _declined_note(groups: tuple[ranking.DeclinedGroup, ...]) -> str:
+    if not groups:
+        return "No recommendation was declined."
+    total = sum(group.times for group in groups)
+    return (
+        f"{plural(total, 'recommendation was', 'recommendations were')} declined or cut. One that "
+        "stands for an hour is counted in each cycle of that hour."
+    )
+
+
+def _prediction_table(prediction: dict[str, Prediction]) -> Table | None:
+    def horizon(item: tuple[str, Prediction]) -> tuple[float, str]:
+        return (_number(item[0]), item[0])
+
+    rows = [
+        (
+            seconds(_number(name)) if _number(name) >= 0.0 else name,
+            percent(p.wape),
+            percent(p.coverage_80),
+            wording.figure(None if p.pinball is None else round(p.pinball, 4)),
+        )
+        for name, p in sorted(prediction.items(), key=horizon)
+    ]
+    headings = ("ahead", "error (WAPE)", "inside the 80 % interval", "pinball loss")
+    return _table(headings, "####", rows) if rows else None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
+
+
+def _faults_table(record: Record) -> Table | None:
+    rows = [
+        (
+            fault.letter,
+            words(fault.name),
+            wording.clock(fault.start_s),
+            wording.clock(fault.end_s) if fault.ended else "did not end",
+            "; ".join(t for t in (words(fault.what), fault.detail) if t and t != words(fault.name)),
+        )
+        for fault in plots.faults(record)[:EVENTS_SHOWN]
+    ]
+    return _table(("", "fault", "from (UTC)", "to (UTC)", "what"), "     ", rows) if rows else None
+
+
+def _other_events(record: Record) -> list[Any]:
+    return [event for event in record.events if not event.kind.startswith("fault_")]
+
+
+def _events_table(record: Record) -> Table | None:
+    rows = [
+        (
+            wording.clock(event.time_s),
+            words(event.kind),
+            words(event.name),
+            "; ".join(t for t in (event.service, words(event.what), event.detail) if t),
+        )
+        for event in _other_events(record)[:EVENTS_SHOWN]
+    ]
+    return _table(("time (UTC)", "event", "name", "what"), "    ", rows) if rows else None
+
+
+def _events_note(record: Record) -> str:
+    hidden = max(len(_other_events(record)) - EVENTS_SHOWN, 0)
+    hidden += max(len(plots.faults(record)) - EVENTS_SHOWN, 0)
+    if hidden:
+        return f"{count(hidden)} more are in events.jsonl."
+    return "" if record.events else "Nothing was broken on purpose in this run."
+
+
+def _thinning(record: Record) -> str:
+    longest = max((len(part) for _, part in record.by_service()), default=0)
+    if longest <= plots.POINTS:
+        return "Every sample is drawn. Times are UTC."
+    start_s, end_s = record.span_s
+    interval = seconds((end_s - start_s) / plots.INTERVALS)
+    half = seconds((end_s - start_s) / plots.POINTS)
+    return (
+        f"Each line joins the lowest and the highest sample of every {interval}, so no spike is "
+        f"lost; p95 is the highest of every {half}, forecasts are means. Times are UTC."
+    )
+
+
+def _caveats(record: Record) -> Iterable[str]:
+    summary = record.summary
+    if summary.partial:
+        yield "The run was interrupted: what came after is not in any figure here."
+    if summary.world == "twin":
+        yield (
+            "This is a simulation. The numbers of weddings rest on public figures, but how many "
+            "requests people make is an assumption, and so are the services' times and prices."
+        )
+        if summary.resolution == "fluid":
+            yield (
+                "At the fluid resolution requests flow through queues in small steps of time "
+                "instead of one by one: response times are quantiles of a queueing model, the "
+                "instances of a service share its load evenly, and no single request can be "
+                "followed."
+            )
+        else:
+            yield (
+                f"At the {summary.resolution} resolution each service is a queue before its "
+                "instances: the network, operating systems and uneven load between instances are "
+                "not in it."
+            )
+    yield (
+        f"It is one run with one seed ({summary.seed}). Another seed draws other weddings and "
+        "boot times: differences between controllers need several seeds."
+    )
+    yield (
+        "“Needed” is known in hindsight only: the fewest instances that would have carried what "
+        "arrived. Nobody could have followed it, with boot times of minutes."
+    )
+    yield "Costs are instance-hours alone: no traffic, storage, licences or people."
+    yield (
+        "Times to compute and the speed of the run are those of the machine that ran it; all other "
+        "figures are the same on every run of this command."
+        if summary.world == "twin"
+        else "Times to compute are those of the machine that ran the controller."
+    )
+    conservation = summary.conservation
+    if conservation.checked:
+        worst = conservation.worst_relative_error
+        yield (
+            "Requests were counted in and out: arrived = served + failed + shed + timed out + "
+            f"queued + in flight, with a relative error of at most {wording.figure(worst)}."
+        )
+    else:
+        yield "That no request was lost or counted twice was not checked in this run."
+
+
+def _reproduce(summary: Summary) -> str:
+    if summary.world != "twin":
+        return "This was started. Traffic that comes from outside does not come again."
+    return (
+        "The same command with the same versions gives the same run, apart from what was measured "
+        "by the clock."
+    )
+
+
+def _run_table(summary: Summary) -> Table:
+    run = summary.simulation
+    rows = [
+        ("scenario", summary.scenario),
+        ("controller", summary.controller),
+        ("seed", str(summary.seed)),
+        ("resolution", summary.resolution),
+        ("world", summary.world),
+        ("started", wording.moment(summary.started_at)),
+        ("took", f"{seconds(run.wall_s)} for {seconds(run.simulated_s)}"),
+        ("most memory", f"{count(run.peak_rss_mib)} MiB"),
+        ("record schema", str(summary.schema_version)),
+    ]
+    return _table(("", "this run"), "  ", rows)
+
+
+def _table(headings: tuple[str, ...], numeric: str, rows: Iterable[tuple[str, ...]]) -> Table:
+    """A table; `numeric` has a "#" for each column that is set flush right."""
+    flags = tuple(mark == "#" for mark in numeric)
+    assert len(flags) == len(headings), headings
+    return Table(headings, tuple(rows), flags)
+
+
