@@ -1,0 +1,74 @@
+"""What the default engine reaches in each scenario, over several seeds, as a Markdown table.
+
+    python benchmarks/scenario_table.py [--seeds 7] [--scenarios june_peak,zone_outage] [key=value ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+ALL = (
+    "june_peak,quiet_tuesday,late_bookings,slow_boot,metrics_blackout,zone_outage,flash_crowd,"
+    "retry_storm"
+)
+
+
+def summary(scenario: str, seed: int, overrides: tuple[str, ...]) -> dict[str, Any]:
+    """The summary of one run."""
+    from hydra import compose, initialize_config_module
+    from omegaconf import OmegaConf
+
+    from twin.config import parse
+    from twin.summary import summarise
+    from twin.world import World
+
+    with initialize_config_module("conf", version_base="1.3"):
+        composed = compose("twin", [f"scenario={scenario}", f"seed={seed}", *overrides])
+    raw = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(raw, dict)
+    world = World(parse({str(key): value for key, value in raw.items()}))
+    world.run()
+    return summarise(world)
+
+
+def span(values: list[float], form: str) -> str:
+    """Smallest and largest value."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} … {high}"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=7)
+    parser.add_argument("--scenarios", default=ALL)
+    parser.add_argument("overrides", nargs="*")
+    arguments = parser.parse_args()
+    seeds = range(1, arguments.seeds + 1)
+    print(
+        "| scenario | SLO violation ratio | violation minutes | availability | USD | emergencies "
+        "| slowest emergency s |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    with ProcessPoolExecutor(max_workers=2) as pool:
+        for scenario in arguments.scenarios.split(","):
+            jobs = [
+                pool.submit(summary, scenario, seed, tuple(arguments.overrides)) for seed in seeds
+            ]
+            found = [job.result() for job in jobs]
+            slowest = [s["decision"]["emergency_s"]["max"] or 0.0 for s in found]
+            cells = (
+                scenario,
+                span([s["slo"]["violation_ratio"] for s in found], ".5f"),
+                span([float(s["slo"]["violation_minutes"]) for s in found], ".0f"),
+                span([s["slo"]["availability"] for s in found], ".5f"),
+                span([s["cost"]["total_usd"] for s in found], ",.0f"),
+                span([float(s["decision"]["emergency_s"]["count"]) for s in found], ".0f"),
+                span(slowest, ".0f") if max(slowest) else "–",
+            )
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
