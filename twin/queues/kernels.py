@@ -26,6 +26,12 @@ zero or an exponential wait, plus the fluid wait of the backlog here and at the 
 a gamma and an exponential variate is tabulated once per service as the logarithm of its survival
 function, so that shares of 1e-8 are as exact as shares of one half.
 
+What it leaves out: service that is cut short when its client gives up; the spread of the stochastic
+wait at a callee (callers see its mean); waits within a second when a finite queue limit is about
+as short as the noise (there a real queue sheds a little below saturation); and what a request
+still waits for when its slot is free again counts as served at once, so a backlog at a callee
+fails its callers when the calls fail, not before.
+
 One pass over the services, callers first, moves the fluid; a second one, callees first, tells the
 callers what became of their calls.
 """
@@ -98,8 +104,8 @@ X_POINTS = 512
 LN_X0 = math.log(1e-4)
 D_LN_X = (math.log(400.0) - LN_X0) / (X_POINTS - 1)
 W_ROWS = 97  # row 0: no wait
-LN_W0 = math.log(1e-3)
-D_LN_W = (math.log(1e3) - LN_W0) / (W_ROWS - 2)
+LN_W0 = math.log(1e-2)
+D_LN_W = (math.log(2e2) - LN_W0) / (W_ROWS - 2)
 LN_FLOOR = -690.0  # of a survival function: below, it counts as this
 
 # Grid of the fluid waits (s) in the run-long record of waits.
@@ -116,7 +122,7 @@ MEMORY_IDLE = 0.30
 MEMORY_PER_UTILISATION = 0.45
 MEMORY_TIME_S = 60.0
 NEGLIGIBLE = 1e-4  # a wait below this share of the mean response changes nothing that is reported
-DUST = 1e-9  # requests: what is left in service below this is served
+DUST = 1e-9  # requests: less than this in service is served, less than this is not retried
 
 
 @njit(cache=True, error_model="numpy")
@@ -247,6 +253,9 @@ def _move(
                 queued -= amount
                 cohorts[s, slot, :] = 0.0
             head += 1
+    if queued <= 0.0:
+        queued = 0.0
+        head = tick  # an older head would point at slots that newer cohorts have taken over
 
     # arrivals: cohort of this tick
     here = tick % ring
@@ -269,7 +278,6 @@ def _move(
     count = 0
     if queued <= 0.0 and arrived <= capacity:
         # nothing waits: all start at once
-        queued = 0.0
         for level in range(levels):
             done[s, level] = cohorts[s, here, level]
         started = arrived
@@ -326,7 +334,7 @@ def _move(
             queued = 0.0
 
         # what finds the queue full is turned away
-        limit = spec[s, QUEUE_LIMIT] * max(state[s, READY], 1.0) * spec[s, SLOTS]
+        limit = _queue_limit(s, spec, state)
         if queued > limit:
             amount = cohorts[s, here, levels + 1]
             shed = min(queued - limit, amount)
@@ -402,18 +410,26 @@ def _relax(
     spec: FloatArray,
     state: FloatArray,
 ) -> None:
-    """Move the stochastic wait towards its stationary value for this tick's utilisation."""
+    """Move the stochastic wait towards its stationary value for this tick's utilisation.
+
+    It is never longer than what room the queue has left, and than the clients' patience.
+    """
     state[s, STOCHASTIC_QUEUE] = 0.0
     state[s, WAIT_P] = 1.0
     if capacity <= 0.0:
         return
     spread = spec[s, SPREAD]
     wait_s = state[s, WAIT_S]
+    room_s = max(_queue_limit(s, spec, state) - queued, 0.0) / capacity
+    room_s = min(room_s, spec[s, TIMEOUT_TICKS])
+    wait_s = min(wait_s, room_s)
     highest = math.sqrt(wait_s * wait_s + (2.0 / math.pi) * 2.0 * spread / capacity)
+    highest = min(highest, room_s)
     if queued > 0.0:
         excess = arrived / capacity - 1.0
         if excess > 0.0:
-            state[s, WAIT_S] = max(wait_s, min(spread / (capacity * excess), highest))
+            wait_s = max(wait_s, min(spread / (capacity * excess), highest))
+        state[s, WAIT_S] = wait_s
         return
     spare = 1.0 - started / capacity
     if spare > 0.0:
@@ -423,6 +439,12 @@ def _relax(
     else:
         state[s, WAIT_S] = highest
     state[s, STOCHASTIC_QUEUE] = started * state[s, WAIT_P] * state[s, WAIT_S]
+
+
+@njit(cache=True, error_model="numpy")
+def _queue_limit(s: int, spec: FloatArray, state: FloatArray) -> float:
+    """How many requests may wait before more are shed."""
+    return spec[s, QUEUE_LIMIT] * max(state[s, READY], 1.0) * spec[s, SLOTS]
 
 
 @njit(cache=True, error_model="numpy")
@@ -464,6 +486,8 @@ def _try_again(
     if amount <= 0.0 or level >= spec[s, RETRIES] or level == retries.shape[2] - 1:
         return
     amount *= spec[s, RETRY_SHARE]
+    if amount < DUST:
+        return
     delays = retries.shape[1]
     for delay in range(1, delays):
         share = backoff[s, level, delay]
@@ -767,9 +791,12 @@ def _report(
     metrics[s, sample, 2] = memory
     metrics[s, sample, 3] = arrived / sample_s
     if parts[s, 1, 0] > 0.0:
-        metrics[s, sample, 4] = _quantile(s, 0.50, spec[s, BASE_P50], spec, table, parts)
-        metrics[s, sample, 5] = _quantile(s, 0.95, spec[s, BASE_P95], spec, table, parts)
-        metrics[s, sample, 6] = _quantile(s, 0.99, spec[s, BASE_P99], spec, table, parts)
+        p50_s = _quantile(s, 0.50, spec[s, BASE_P50], spec, table, parts)
+        p95_s = _quantile(s, 0.95, max(spec[s, BASE_P95], p50_s), spec, table, parts)
+        p99_s = _quantile(s, 0.99, max(spec[s, BASE_P99], p95_s), spec, table, parts)
+        metrics[s, sample, 4] = p50_s
+        metrics[s, sample, 5] = p95_s
+        metrics[s, sample, 6] = p99_s
     elif parts[s, 0, 0] > 0.0:
         metrics[s, sample, 4] = spec[s, BASE_P50]
         metrics[s, sample, 5] = spec[s, BASE_P95]

@@ -204,7 +204,9 @@ class ReferencePlatform:
         spread = 0.5 * (1.0 + spec.service_scv)
         state.wait_p = 1.0
         if capacity > 0.0:
-            highest = math.sqrt(state.wait_s**2 + 4.0 / math.pi * spread / capacity)
+            room_s = min(max(limit - queued, 0.0) / capacity, math.ceil(client.timeout_s))
+            state.wait_s = min(state.wait_s, room_s)
+            highest = min(math.sqrt(state.wait_s**2 + 4.0 / math.pi * spread / capacity), room_s)
             if queued > 1e-12 * max(arrived, 1.0):
                 if arrived > capacity:
                     stationary = spread / (arrived - capacity)

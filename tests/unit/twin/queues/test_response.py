@@ -1,0 +1,203 @@
+"""Waits and response times against closed forms, and the count of instances built on them."""
+
+import heapq
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from engine.model import BootTime, Call, ServiceSpec
+from twin.queues import ClientBehaviour, FluidPlatform, kernels, needed_curve, needed_instances
+from twin.queues.reference import erlang_c
+from twin.queues.response import base_moments, call_order
+
+PATIENT = ClientBehaviour(timeout_s=600.0, max_retries=0, queue_limit_per_slot=1e9)
+
+
+def service(name="api", slots=16, service_s=0.04, scv=1.5, slo_p95_s=0.5, calls=()):
+    return ServiceSpec(
+        name=name,
+        min_instances=1,
+        max_instances=10_000,
+        slots=slots,
+        service_s=service_s,
+        service_scv=scv,
+        boot=BootTime(60.0, 120.0),
+        warmup_s=10.0,
+        slo_p95_s=slo_p95_s,
+        price_per_hour=0.1,
+        calls=calls,
+    )
+
+
+SERVERS = (1, 2, 5, 16, 64, 250, 1000)
+LOADS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
+
+
+@pytest.mark.parametrize("servers", SERVERS)
+@pytest.mark.parametrize("rho", LOADS)
+def test_probability_of_waiting_is_erlangs(servers, rho):
+    exact = erlang_c(servers, rho)
+    assert kernels.waiting_probability(servers, rho) == pytest.approx(exact, rel=0.008, abs=1e-11)
+
+
+@pytest.mark.parametrize("servers", SERVERS)
+@pytest.mark.parametrize("rho", LOADS)
+def test_mean_wait_of_a_steady_service_is_that_of_mmc(servers, rho):
+    spec = service(slots=1, scv=1.0)
+    rate = rho * servers / spec.service_s
+    platform = FluidPlatform([spec], np.full((1, 300), rate), PATIENT)
+    platform.set_ready(0, servers)
+    platform.advance(300)
+    wait_s = platform.metrics[0, -1, 8] / rate  # Little: waiting requests over their rate
+    exact_s = erlang_c(servers, rho) * spec.service_s / (servers * (1.0 - rho))
+    assert wait_s == pytest.approx(exact_s, rel=0.008, abs=1e-12)
+
+
+@pytest.mark.parametrize(("servers", "scv", "rho"), [(1, 1.0, 0.8), (16, 1.5, 0.9), (32, 2.5, 0.9)])
+def test_response_quantiles_agree_with_a_simulated_queue(servers, scv, rho):
+    rng = np.random.default_rng(7)
+    spec = service(slots=servers, scv=scv)
+    count = 400_000
+    rate = rho * servers / spec.service_s
+    at_s = np.cumsum(rng.exponential(1.0 / rate, count))
+    holds_s = rng.gamma(1.0 / scv, scv * spec.service_s, count)
+    free_s = [0.0] * servers
+    response_s = np.empty(count)
+    for i in range(count):
+        start_s = max(at_s[i], free_s[0])
+        heapq.heapreplace(free_s, start_s + holds_s[i])
+        response_s[i] = start_s + holds_s[i] - at_s[i]
+    platform = FluidPlatform([spec], np.full((1, 600), rate), PATIENT)
+    platform.set_ready(0, 1)
+    platform.advance(600)
+    simulated_s = np.quantile(response_s[20_000:], (0.5, 0.95, 0.99))
+    np.testing.assert_allclose(platform.metrics[0, -1, 4:7], simulated_s, rtol=0.08)
+
+
+def test_wait_at_saturation_grows_with_the_square_root_of_time():
+    spec = service(slots=100, scv=1.0)
+    capacity = 100 / spec.service_s
+    platform = FluidPlatform([spec], np.full((1, 400), capacity), PATIENT, sample_s=1)
+    platform.set_ready(0, 1)
+    platform.advance(400)
+    wait_s = platform.metrics[0, :, 8] / capacity
+    seconds = np.arange(1, 401)
+    brownian_s = np.sqrt(2.0 / math.pi * 2.0 * seconds / capacity)  # mean of |B|, variance 2/mu
+    np.testing.assert_allclose(wait_s, brownian_s, rtol=1e-9)
+
+
+def test_wait_returns_to_normal_after_overload():
+    spec = service(slots=100)
+    capacity = 100 / spec.service_s
+    arrivals = np.concatenate([np.full(100, 0.8), np.full(30, 1.3), np.full(170, 0.8)]) * capacity
+    platform = FluidPlatform([spec], arrivals[None], PATIENT)
+    platform.set_ready(0, 1)
+    platform.advance(300)
+    p95_s = platform.metrics[0, :, 5]
+    assert p95_s[24] > 5.0
+    assert p95_s[-1] == pytest.approx(p95_s[15], rel=1e-3)
+
+
+@pytest.mark.parametrize("scv", [0.3, 1.0, 2.5])
+def test_tail_without_waiting_is_the_gamma_distributions(scv):
+    x_s = np.geomspace(0.01, 2.0, 60)
+    distribution = stats.gamma(1.0 / scv, scale=0.04 * scv)
+    exact = distribution.sf(x_s)
+    table = np.empty((1, kernels.W_ROWS, kernels.X_POINTS))
+    kernels.fill_table(1.0 / scv, 0.04 * scv, table[0])
+    found = kernels.survival_curve(0, 0.0, 0.0, x_s, 0.04, table)
+    kept = exact > 1e-12
+    np.testing.assert_allclose(found[kept], exact[kept], rtol=0.01)
+    for x, share in zip(x_s, exact, strict=True):
+        log_share = kernels.log_gamma_survival(1.0 / scv, x / (0.04 * scv))
+        if share > 1e-300:
+            assert math.exp(log_share) == pytest.approx(share, rel=1e-11)
+
+
+@pytest.mark.parametrize("scv", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("wait_s", [0.0005, 0.004, 0.04, 0.3])
+def test_tail_with_waiting_is_the_convolution(scv, wait_s):
+    x_s = np.geomspace(0.02, 3.0, 25)
+    shape, scale_s = 1.0 / scv, 0.04 * scv
+    table = np.empty((1, kernels.W_ROWS, kernels.X_POINTS))
+    kernels.fill_table(shape, scale_s, table[0])
+    found = kernels.survival_curve(0, 1.0, wait_s, x_s, 0.04, table)
+    exact = np.empty(x_s.size)
+    for k, x in enumerate(x_s):
+        # density of the gamma times the exponential's tail, even in the gamma's own quantiles
+        edges_s = np.concatenate([[0.0], np.geomspace(1e-12, x, 20_001)])
+        mass = -np.diff(stats.gamma.sf(edges_s, shape, scale=scale_s))
+        middle_s = 0.5 * (edges_s[1:] + edges_s[:-1])
+        exact[k] = stats.gamma.sf(x, shape, scale=scale_s)
+        exact[k] += (mass * np.exp(-(x - middle_s) / wait_s)).sum()
+    kept = exact > 1e-8
+    np.testing.assert_allclose(found[kept], exact[kept], rtol=0.03)
+
+
+def test_base_response_is_the_sum_of_service_and_calls():
+    api = service(calls=(Call("database", 1.6), Call("jobs", 3.0, asynchronous=True)))
+    database = service("database", 64, 0.006, 2.0, 0.1)
+    moments = base_moments([api, database, service("jobs")], [1.0, 3.0, 1.0])
+    rng = np.random.default_rng(5)
+    n = 2_000_000
+    samples_s = rng.gamma(1 / 1.5, 1.5 * 0.04, n)
+    call_s = rng.gamma(1 / 2.0, 2.0 * 0.018, (2, n))
+    samples_s += call_s[0] + call_s[1] * (rng.random(n) < 0.6)
+    assert moments[0, 0] == pytest.approx(samples_s.mean(), rel=0.004)
+    assert moments[0, 1] == pytest.approx(samples_s.var(), rel=0.02)
+
+
+def test_callers_come_before_the_services_they_call():
+    database = service("database")
+    api = service(calls=(Call("database", 1.0),))
+    front = service("front", calls=(Call("api", 1.0), Call("database", 1.0)))
+    assert call_order([database, api, front]) == (2, 1, 0)
+    with pytest.raises(ValueError, match="circle"):
+        call_order([service("a", calls=(Call("b", 1.0),)), service("b", calls=(Call("a", 1.0),))])
+    with pytest.raises(ValueError, match="'nowhere' is no service"):
+        call_order([service(calls=(Call("nowhere", 1.0),))])
+
+
+@pytest.mark.parametrize("rate", [1.0, 300.0, 12_345.0, 400_000.0])
+def test_needed_count_meets_the_slo_and_one_less_does_not(rate):
+    spec = service(slo_p95_s=0.15)
+    count = needed_instances(spec, rate)
+
+    def p95_s(instances):
+        platform = FluidPlatform([spec], np.full((1, 900), rate), PATIENT)
+        platform.set_ready(0, instances)
+        platform.advance(900)
+        return platform.metrics[0, -1, 5]
+
+    def utilisation(instances):
+        return rate / (instances * spec.rate_per_instance)
+
+    assert p95_s(count) <= spec.slo_p95_s * 1.002
+    assert utilisation(count) <= 0.98
+    if count > 1:
+        assert utilisation(count - 1) > 0.98 or p95_s(count - 1) > spec.slo_p95_s * 0.998
+
+
+def test_needed_counts_special_cases():
+    spec = service()
+    assert needed_instances(spec, 0.0) == 0
+    assert needed_instances(spec, 1e-9) == 1
+    assert needed_instances(spec, 392.0) >= 1
+    # a service that cannot meet its SLO on its own gets what its utilisation asks for
+    hopeless = service(slo_p95_s=0.001)
+    assert needed_instances(hopeless, 4000.0) == math.ceil(4000.0 / (0.98 * 400.0))
+    slowed = needed_instances(spec, 4000.0, slowdown=3.0)
+    assert slowed >= 3 * 4000.0 / 400.0
+    # calls take their part of the SLO
+    database = service("database", 64, 0.05, 2.0, 1.0)
+    caller = service(slo_p95_s=0.3, calls=(Call("database", 1.6),))
+    alone = needed_instances(caller, 4000.0)
+    assert needed_instances(caller, 4000.0, (caller, database)) >= alone
+    rates = np.linspace(0.0, 5e4, 200)
+    curve = needed_curve(spec, rates)
+    assert (np.diff(curve) >= 0).all()
+    assert curve[-1] == needed_instances(spec, 5e4)
+    with pytest.raises(ValueError, match="finite"):
+        needed_curve(spec, np.array([math.nan]))
