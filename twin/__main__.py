@@ -16,7 +16,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
        python -m twin check RECORD
@@ -54,24 +54,26 @@ def _run(arguments: list[str]) -> None:
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = shlex.join(["python", "-m", "twin", "run", *arguments])
-    interrupted: list[Path] = []
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="twin")
     def job(config: Any) -> None:
-        folder, partial = _simulate(config, command)
+        # Errors end the process here: Hydra would add its own words to whatever passes through it.
+        try:
+            folder, partial = _simulate(config, command)
+        except (ConfigError, ControllerError, OutputError) as error:
+            _fail(str(error))
+        except hydra_errors.CAUGHT as error:
+            _fail(hydra_errors.explain(error, arguments))
         print(folder, flush=True)
         if partial:
-            interrupted.append(folder)
-            raise KeyboardInterrupt
+            print("interrupted: the record so far is kept and marked partial", file=sys.stderr)
+            sys.exit(130)
 
     try:
         job()
     except KeyboardInterrupt:
-        kept = f": the record so far is kept and marked partial in {interrupted[0]}"
-        print(f"interrupted{kept if interrupted else ''}", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except (ConfigError, ControllerError, OutputError) as error:
-        _fail(str(error))
     except hydra_errors.CAUGHT as error:
         _fail(hydra_errors.explain(error, arguments))
 
@@ -95,6 +97,7 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
     partial = False
     try:
         world = World(run)
+        record.check_thresholds(world)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with terminal.progress(run.scenario.name, world.duration_s) as advance:
@@ -133,11 +136,13 @@ def _check(arguments: list[str]) -> None:
     for threshold in thresholds:
         mark = "passed" if threshold["passed"] else "FAILED"
         limit = f"{threshold['operator']} {threshold['limit']:g}"
-        print(f"{mark}  {threshold['name']}: {threshold['metric']} = {threshold['value']} ({limit})")
+        print(
+            f"{mark}  {threshold['name']}: {threshold['metric']} = {threshold['value']} ({limit})"
+        )
     sys.exit(0 if all(threshold["passed"] for threshold in thresholds) else 1)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 

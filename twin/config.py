@@ -301,7 +301,9 @@ def _named_faults(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _known(name: str, allowed: Sequence[str], path: str) -> None:
     if name not in allowed:
-        raise ValueError(f'{path}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}')
+        raise ValueError(
+            f'{path}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}'
+        )
 
 
 def close(name: str, allowed: Sequence[str]) -> str:
@@ -329,7 +331,9 @@ def _lines(error: ValidationError) -> list[str]:
                 expected = context.get("expected") or context.get("expected_tags", "")
                 lines.append(f"{path}: {_shown(value)} is not allowed ({expected})")
             case _:
-                lines.append(f"{path}: {_shown(value)} is not allowed ({_range(item['msg'], item['loc'])})")
+                lines.append(
+                    f"{path}: {_shown(value)} is not allowed ({_range(item['msg'], item['loc'])})"
+                )
     return lines
 
 
@@ -353,20 +357,27 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 def _range(message: str, location: tuple[int | str, ...]) -> str:
     field = _field(location)
-    low = high = None
-    if field is not None:
-        for constraint in field.metadata:
-            low = getattr(constraint, "ge", getattr(constraint, "gt", low))
-            high = getattr(constraint, "le", getattr(constraint, "lt", high))
-    if low is not None and high is not None:
-        return f"{_figure(low)} … {_figure(high)}"
-    if low is not None:
-        return f"at least {_figure(low)}"
+    low = high = ""
+    for constraint in field.metadata if field is not None else ():
+        if hasattr(constraint, "ge"):
+            low = _figure(constraint.ge)
+        elif hasattr(constraint, "gt"):
+            low = f"more than {_figure(constraint.gt)}"
+        if hasattr(constraint, "le"):
+            high = _figure(constraint.le)
+        elif hasattr(constraint, "lt"):
+            high = f"less than {_figure(constraint.lt)}"
+    if low and high:
+        return f"{low} … {high}"
+    if low:
+        return low if low.startswith("more") else f"at least {low}"
     return message[0].lower() + message[1:]
 
 
 def _figure(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,g}" if isinstance(value, float) else str(value)
 
 
 def _shown(value: Any) -> str:

@@ -36,12 +36,16 @@ def make(config: ControllerConfig, settings: EngineSettings) -> Controller:
     try:
         factory = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"controller.factory: {config.factory} cannot be loaded ({error})") from None
+        raise ValueError(
+            f"controller.factory: {config.factory} cannot be loaded ({error})"
+        ) from None
     try:
         controller: Controller = factory(settings, **config.options)
     except TypeError as error:
         raise ValueError(f"controller.options: {error}") from None
     for method in ("step", "snapshot", "restore"):
         if not callable(getattr(controller, method, None)):
-            raise ValueError(f"controller.factory: {config.factory} makes no controller: no {method}()")
+            raise ValueError(
+                f"controller.factory: {config.factory} makes no controller: no {method}()"
+            )
     return controller

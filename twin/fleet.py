@@ -145,7 +145,9 @@ class Fleet:
             self._zone[: self._size][self._phase[: self._size] <= Phase.READY],
             minlength=max(self._open_zones) + 1,
         )
-        self._zone[rows] = _spread(count, [int(held[z]) for z in self._open_zones], self._open_zones)
+        self._zone[rows] = _spread(
+            count, [int(held[z]) for z in self._open_zones], self._open_zones
+        )
         self._phase[rows] = Phase.BOOTING
         self._launched_s[rows] = self.env.now
         self._size = need

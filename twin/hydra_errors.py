@@ -12,6 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from twin.config import close
 
+OPEN = ("thresholds", "faults")
+"""Mappings that take new keys, which Hydra wants to be said with a plus sign."""
+
 CAUGHT = (HydraException, OmegaConfBaseException)
 
 
@@ -28,6 +31,8 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         key = unknown.group(1)
+        if any(key.startswith(f"{name}.") and key.count(".") == 1 for name in OPEN):
+            return f"{key}: is not there yet; to add it, write +{key}=…"
         return f"{key}: unknown key{close(key, known_keys())}"
     unknown_group = re.search(r"In '[^']*': Could not find '([^']+)'", text)
     if unknown_group:
@@ -37,11 +42,15 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
 
 def choices(group: str, arguments: Sequence[str]) -> list[str]:
     """Names that a group offers, those of a `--config-dir` too."""
-    found = {
-        item.name.removesuffix(".yaml")
-        for item in resources.files("conf").joinpath(group).iterdir()
-        if item.name.endswith(".yaml")
-    } if group in groups() else set()
+    found = (
+        {
+            item.name.removesuffix(".yaml")
+            for item in resources.files("conf").joinpath(group).iterdir()
+            if item.name.endswith(".yaml")
+        }
+        if group in groups()
+        else set()
+    )
     for folder in _config_dirs(arguments):
         found.update(path.stem for path in (folder / group).glob("*.yaml"))
     return sorted(found)

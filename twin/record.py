@@ -52,6 +52,18 @@ def check_writable(folder: Path) -> None:
             pass
 
 
+def check_thresholds(world: World) -> None:
+    """Find out before the run whether each threshold names a figure; raises ValueError if not."""
+    skeleton = summarise(world)
+    skeleton["decision"]["compute_s"] = percentiles([])
+    known = {
+        name: threshold
+        for name, threshold in world.config.thresholds.items()
+        if not threshold.metric.startswith("prediction.")  # horizons are known after the run
+    }
+    judge(skeleton, known)
+
+
 def write(
     world: World,
     raw: dict[str, Any],

@@ -78,7 +78,9 @@ class Recorder:
         self.floors[:, k] = self._floors_now
         self.compute_s.append(compute_s)
         for issued in plan.forecasts:
-            self._forecast(now_s, issued.service, issued.horizon_s, issued.q10, issued.q50, issued.q90)
+            self._forecast(
+                now_s, issued.service, issued.horizon_s, issued.q10, issued.q50, issued.q90
+            )
         if plan.taken or plan.declined:
             desired = {s.spec.name: s.desired for s in observation.services}
             for recommendation in plan.taken:

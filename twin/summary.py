@@ -34,9 +34,7 @@ def summarise(world: World) -> dict[str, Any]:
         "weddings": _weddings(world),
         "requests": _requests(world, truth),
         "slo": _slo(world, truth),
-        "services": {
-            spec.name: _service(world, i, truth[i]) for i, spec in enumerate(world.specs)
-        },
+        "services": {spec.name: _service(world, i, truth[i]) for i, spec in enumerate(world.specs)},
         "cost": _cost(world),
         "decision": _decision(world),
         "prediction": _prediction(world, samples),
@@ -53,13 +51,16 @@ def judge(summary: dict[str, Any], thresholds: dict[str, ThresholdConfig]) -> li
     for name, threshold in thresholds.items():
         value = _at(summary, threshold.metric, name)
         limit = threshold.limit
-        passed = value is not None and {
-            "<=": value <= limit,
-            "<": value < limit,
-            ">=": value >= limit,
-            ">": value > limit,
-            "==": value == limit,
-        }[threshold.operator]
+        passed = (
+            value is not None
+            and {
+                "<=": value <= limit,
+                "<": value < limit,
+                ">=": value >= limit,
+                ">": value > limit,
+                "==": value == limit,
+            }[threshold.operator]
+        )
         judged.append(
             {
                 "name": name,
@@ -86,8 +87,9 @@ def _at(summary: dict[str, Any], path: str, name: str) -> float | None:
     for part in path.split("."):
         if not isinstance(value, dict) or part not in value:
             keys = ", ".join(value) if isinstance(value, dict) else "a figure"
-            raise ValueError(f'thresholds.{name}: "{path}" is not in the summary, "{part}" is not '
-                             f"one of {keys}")
+            raise ValueError(
+                f'thresholds.{name}: "{path}" is not in the summary, "{part}" is not one of {keys}'
+            )
         value = value[part]
     if value is None or isinstance(value, (int, float)):
         return value
@@ -140,7 +142,9 @@ def _slo(world: World, truth: FloatArray) -> dict[str, float]:
 
 
 def _done(truth: FloatArray) -> FloatArray:
-    done: FloatArray = sum(truth[..., T[name]] for name in ("served", "failed", "shed", "timed_out"))
+    done: FloatArray = sum(
+        truth[..., T[name]] for name in ("served", "failed", "shed", "timed_out")
+    )
     return done
 
 

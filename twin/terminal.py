@@ -66,7 +66,16 @@ def _width() -> int | None:
 def _services(services: dict[str, dict[str, float]]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("service")
-    headings = ("p50 ms", "p95 ms", "SLO ms", "cpu mean", "most inst.", "inst.-hours", "USD", "short")
+    headings = (
+        "p50 ms",
+        "p95 ms",
+        "SLO ms",
+        "cpu mean",
+        "most inst.",
+        "inst.-hours",
+        "USD",
+        "short",
+    )
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, figures in services.items():
