@@ -20,7 +20,7 @@ __all__ = ["RecordError", "write"]
 def write(folder: Path) -> None:
     """Write `report.html`, `report.md` and `junit.xml` into the run record `folder`.
 
-    Raises RecordError when the record is incomplete or malformed, OSError when it cannot be written.
+    Raises RecordError when the record is incomplete or malformed, OSError when writing fails.
     """
     # Matplotlib and Jinja take most of a second to import: only who writes a report pays for them.
     from reports import html, junit, markdown, plots, record, story
@@ -33,4 +33,5 @@ def write(folder: Path) -> None:
         "junit.xml": junit.render(run.summary),
     }
     for name, text in pages.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        # Half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes a question mark.
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))

@@ -39,8 +39,10 @@ def _lines(story: Story) -> Iterator[str]:
         yield "This run has no limits to keep.\n"
 
     yield "## Key figures\n"
-    rows = tuple((text(k.label), f"**{text(k.value)}**", text(k.note)) for k in story.key_figures)
-    yield from _raw_table(("", "", ""), rows, (False, True, False))
+    figures = tuple(
+        (text(k.label), f"**{text(k.value)}**", text(k.note)) for k in story.key_figures
+    )
+    yield from _raw_table(("", "", ""), figures, (False, True, False))
 
     yield "## Services\n"
     yield from _table(story.service_table)

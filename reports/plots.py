@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import itertools
 import math
 import re
 import warnings
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -35,6 +36,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from numpy.typing import NDArray
 
 from reports import wording
+from reports.ranking import NOT_DONE, is_emergency
 from reports.record import Event, Percentiles, Record
 
 FloatArray = NDArray[np.float64]
@@ -141,13 +143,15 @@ def faults(record: Record) -> tuple[Fault, ...]:
 
 
 def _letter(index: int) -> str:
-    return chr(ord("A") + index) if index < 26 else f"{_letter(index // 26 - 1)}{_letter(index % 26)}"
+    """A to Z, then AA, AB and so on."""
+    last = chr(ord("A") + index % 26)
+    return last if index < 26 else _letter(index // 26 - 1) + last
 
 
 def _service(record: Record, name: str, part: pd.DataFrame, found: Sequence[Fault]) -> Plot:
     """Demand, capacity and response time of one service, one above the other."""
     slo_s = record.summary.services[name].slo_p95_s
-    figure, (demand, capacity, response) = _figure(name, (128, 128, 104), record.span_s)
+    figure, (demand, capacity, response) = _figure((136, 142, 110), record.span_s)
     columns = {c: part[c].to_numpy() for c in part.columns if c != "service"}
     t = columns["time_s"]
     keys = _draw_demand(demand, t, columns)
@@ -186,13 +190,15 @@ def _draw_capacity(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) ->
     axes.set_title("Instances", loc="left")
     at, needed = _envelope(t, columns["needed"])
     axes.fill_between(at, needed, 0, color="#d3d6da", linewidth=0, step="post")
-    steps = {"drawstyle": "steps-post"}
-    axes.plot(at, needed, color=MUTED, linewidth=0.7, **steps)
-    axes.plot(*_envelope(t, columns["desired"]), color=VERMILLION, lw=1.1, ls=DASHED, **steps)
-    axes.plot(*_envelope(t, columns["ready"]), color=BLUE, linewidth=1.5, **steps)
+    lines = axes.plot(at, needed, color=MUTED, linewidth=0.7)
+    lines += axes.plot(*_envelope(t, columns["ready"]), color=BLUE, linewidth=1.5)
+    lines += axes.plot(*_envelope(t, columns["desired"]), color=VERMILLION, lw=1.1, ls=DASHED)
+    for line in lines:
+        line.set_drawstyle("steps-post")
     most = _top(columns["needed"], columns["desired"], columns["ready"])
     axes.set_ylim(0, most * STRIP)
-    axes.yaxis.set_major_locator(FixedLocator(MaxNLocator(3).tick_values(0, most)))
+    ticks = MaxNLocator(4, integer=True).tick_values(0, most)
+    axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if 0.0 <= tick <= most]))
     return [
         Key("needed (in hindsight)", _band("#d3d6da", 1.0, edge=MUTED)),
         Key("ready", _line(BLUE, "", 2.2)),
@@ -220,9 +226,9 @@ def _draw_actions(axes: Axes, actions: pd.DataFrame, span_s: tuple[float, float]
     at_s = actions["time_s"].to_numpy()
     out = (actions["to_instances"] >= actions["from_instances"]).to_numpy()
     height = np.where(out, 0.965, 0.885)
-    urgent = ((actions["category"] == "emergency") | (actions["reason"] == "emergency")).to_numpy()
+    urgent = is_emergency(actions)
     back = (actions["reason"] == "rollback").to_numpy() & ~urgent
-    hollow = actions["outcome"].isin(["failed", "rejected", "awaiting", "dry_run"]).to_numpy()
+    hollow = actions["outcome"].isin(NOT_DONE).to_numpy()
     kind = np.select([urgent, back, out], [2, 3, 0], default=1)
     bins = np.floor((at_s - span_s[0]) / max(span_s[1] - span_s[0], 1.0) * 300.0)
     keys = []
@@ -279,26 +285,36 @@ def _weddings(record: Record, found: Sequence[Fault]) -> Plot:
         c for c in table.columns
         if c not in ("time_s", "in_progress") and pd.api.types.is_numeric_dtype(table[c])
     ]  # fmt: skip
-    figure, (axes,) = _figure("weddings", (210,), record.span_s)
+    figure, (axes,) = _figure((220,), record.span_s)
     at, layers = _means(t, *(table[c].to_numpy(float) for c in phases))
     total = table["in_progress"].to_numpy()
     keys = _stack(axes, at, dict(zip(map(wording.words, phases), layers, strict=True)))
     axes.plot(*_envelope(t, total), color=INK, linewidth=1.2)
-    peak = int(np.argmax(total))
-    high = max(float(total[peak]), 1.0)
-    axes.set_ylim(0, high * 1.22)
-    axes.plot([t[peak]], [total[peak]], marker="o", markersize=4, color=INK)
-    side = "right" if t[peak] > sum(record.span_s) / 2 else "left"
+    peak_s, peak = _peak(record, t, total)
+    axes.set_ylim(0, 1.22 * max(peak, 1.0))
+    axes.plot([peak_s], [peak], marker="o", markersize=4, color=INK)
+    side = "right" if peak_s > sum(record.span_s) / 2 else "left"
     axes.annotate(
-        f"{total[peak]:,.0f} at {wording.clock(t[peak])[:5]}", (t[peak], total[peak]),
+        f"{peak:,.0f} at {wording.clock(peak_s)[:5]}", (peak_s, peak),
         xytext=(-6 if side == "right" else 6, 5), textcoords="offset points", ha=side,
         va="bottom", fontweight="bold", fontsize=11, zorder=6,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
     )  # fmt: skip
     _mark_faults((axes,), found, record.span_s, named=False)
-    label = f"weddings in progress by phase; the most at once were {total[peak]:,.0f}"
+    label = f"weddings in progress by phase; the most at once were {peak:,.0f}"
     keys = [Key("all", _line(INK, "", 1.8)), *keys]
     return Plot(_svg(figure, "weddings", label), label, (*keys, *_fault_keys(found)))
+
+
+def _peak(record: Record, t: FloatArray, total: FloatArray) -> tuple[float, float]:
+    """When most weddings were in progress, and how many: to the second, as the summary has it."""
+    highest = int(np.argmax(total))
+    try:
+        when = dt.datetime.fromisoformat(record.summary.weddings.peak_at)
+    except ValueError:
+        return float(t[highest]), float(total[highest])
+    when = when if when.tzinfo is not None else when.replace(tzinfo=dt.UTC)
+    return when.timestamp(), float(record.summary.weddings.peak_simultaneous)
 
 
 def _cost(record: Record, found: Sequence[Fault]) -> Plot:
@@ -315,7 +331,7 @@ def _cost(record: Record, found: Sequence[Fault]) -> Plot:
     if len(ranked) > 7:
         layers[f"{len(ranked) - 7} others"] = np.sum([series[name] for name in ranked[7:]], axis=0)
     at = (edges[:-1] + edges[1:]) / 2.0
-    figure, (axes,) = _figure("cost", (170,), record.span_s)
+    figure, (axes,) = _figure((180,), record.span_s)
     keys = _stack(axes, at, layers)
     total = np.sum(list(series.values()), axis=0)
     axes.plot(at, total, color=INK, linewidth=1.2)
@@ -323,7 +339,7 @@ def _cost(record: Record, found: Sequence[Fault]) -> Plot:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${wording.compact(value)}"))
     axes.set_title("Cost, USD per hour", loc="left")
     _mark_faults((axes,), found, record.span_s, named=False)
-    label = f"cost per hour by service; the dearest moment costs {wording.usd(_most(total))} an hour"
+    label = f"cost per hour by service; the most is {wording.usd(_most(total))} an hour"
     keys = [Key("total", _line(INK, "", 1.8)), *keys]
     return Plot(_svg(figure, "cost", label), label, (*keys, *_fault_keys(found)))
 
@@ -339,7 +355,7 @@ def _latency(record: Record) -> Plot | None:
     rows = [(name, row) for name, row in rows if any(_points(row))]
     actions = record.actions
     waited = (actions["accepted_s"] - actions["trigger_s"]).to_numpy()
-    urgent = ((actions["category"] == "emergency") | (actions["reason"] == "emergency")).to_numpy()
+    urgent = is_emergency(actions)
     known = np.isfinite(waited) & (waited >= 0.0)
     if not rows and not known.any():
         return None
@@ -347,9 +363,10 @@ def _latency(record: Record) -> Plot | None:
     least = min((v for v in values if v > 0.0), default=1e-3)
     low, high = least / 2.0, max([*values, EMERGENCY_LIMIT_S]) * 2.0
     heights = [34.0 * len(rows) + 10] * bool(rows) + [130.0] * bool(known.any())
-    figure, axes = _figure("latency", heights, (low, high), time_axis=False)
+    figure, axes = _figure(heights, (low, high), time_axis=False)
     keys = []
-    marks = (("p50", "o", BLUE), ("p95", "s", ORANGE), ("p99", "D", GREEN), ("max", "X", VERMILLION))
+    names, colours = ("p50", "p95", "p99", "max"), (BLUE, ORANGE, GREEN, VERMILLION)
+    marks = tuple(zip(names, "osDX", colours, strict=True))
     for i, (_, row) in enumerate(rows):
         points = _points(row)
         axes[0].plot([max(min(points), low), max(points)], [i, i], color=GREY, linewidth=1.5)
@@ -406,23 +423,30 @@ def _points(row: Percentiles) -> list[float]:
 
 
 def _stack(axes: Axes, at: FloatArray, layers: dict[str, FloatArray]) -> list[Key]:
-    """Areas on top of one another with white lines between; wide ones say their name."""
+    """Areas on top of one another with white lines between; wide ones say their name.
+
+    A name that would lie on another is left out (all are in the legend).
+    """
     if not layers:
         return []
     tops = np.cumsum([np.nan_to_num(layer) for layer in layers.values()], axis=0)
     high = max(float(tops[-1].max(initial=0.0)), 1e-12)
     bottom = np.zeros(len(at))
     keys = []
+    named: list[tuple[float, float, float]] = []
     for i, (name, top) in enumerate(zip(layers, tops, strict=True)):
         colour = STACK[i % len(STACK)]
         axes.fill_between(at, bottom, top, color=colour, linewidth=0)
         axes.plot(at, top, color="white", linewidth=0.8)
         widest = int(np.argmax(top - bottom))
         edge = 0.06 * len(at)
-        if (top - bottom)[widest] > 0.13 * high and edge < widest < len(at) - edge:
+        place = (widest / len(at), (top + bottom)[widest] / (2.0 * high), 0.0055 * len(name))
+        free = all(abs(place[0] - x) > place[2] + w or abs(place[1] - y) > 0.1 for x, y, w in named)
+        if (top - bottom)[widest] > 0.13 * high and edge < widest < len(at) - edge and free:
+            named.append(place)
             axes.annotate(
                 name, (at[widest], (top[widest] + bottom[widest]) / 2), ha="center", va="center",
-                fontsize=10, color=INK, clip_on=True,
+                fontsize=10.5, color=INK, clip_on=True,
             )  # fmt: skip
         keys.append(Key(name, _band(colour, 1.0)))
         bottom = top
@@ -448,7 +472,7 @@ def _mark_faults(
             late = start_s > middle_s
             axes.annotate(
                 text if k == 0 else fault.letter, (start_s, 1), xycoords=("data", "axes fraction"),
-                xytext=(-3 if late else 3, (-26 if k == 1 else -4) - 12 * (i % 4)),
+                xytext=(-3 if late else 3, (-26 if k == 1 else -4) - 15 * (i % 4)),
                 textcoords="offset points",
                 ha="right" if late else "left", va="top", fontsize=9, fontweight="bold", color=INK,
             )  # fmt: skip
@@ -469,10 +493,10 @@ def _fault_keys(found: Sequence[Fault]) -> list[Key]:
 
 
 def _figure(
-    name: str, heights: Sequence[float], span: tuple[float, float], time_axis: bool = True
+    heights: Sequence[float], span: tuple[float, float], time_axis: bool = True
 ) -> tuple[Figure, tuple[Axes, ...]]:
     """Panels of `heights` units above one another that share the horizontal axis `span`."""
-    gap, bottom, head = 30.0, 40.0 if time_axis else 26.0, 24.0
+    gap, bottom, head = 30.0, 42.0 if time_axis else 26.0, 24.0
     height = head + sum(heights) + gap * (len(heights) - 1) + bottom
     figure = Figure(figsize=(WIDTH / 72.0, height / 72.0), dpi=72)
     FigureCanvasSVG(figure)
@@ -497,13 +521,15 @@ def _figure(
     if time_axis:
         panels[-1].annotate(
             f"{wording.date(span[0])}, UTC", (0, 0), xycoords="axes fraction",
-            xytext=(0, -36), textcoords="offset points", ha="left", va="baseline",
+            xytext=(0, -38), textcoords="offset points", ha="left", va="baseline",
             fontsize=9.5, color=MUTED,
         )  # fmt: skip
     return figure, tuple(panels)
 
 
-_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200)
+_STEPS_S = (
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200,
+)  # fmt: skip
 
 
 def _time_ticks(start_s: float, end_s: float) -> list[float]:
@@ -548,7 +574,7 @@ def _envelope(t: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray
         return t[kept], values[kept]
     edges = np.linspace(0, len(t), INTERVALS + 1).astype(int)
     kept_list: list[int] = []
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         piece = values[first:last]
         finite = np.isfinite(piece)
         if not finite.any():
@@ -630,12 +656,12 @@ def _settings() -> Iterator[None]:
         "ytick.color": MUTED,
         "xtick.major.size": 4,
         "ytick.major.size": 0,
-        "xtick.major.pad": 5,
+        "xtick.major.pad": 7,
         "lines.solid_joinstyle": "round",
         "path.simplify": True,
         "axes.unicode_minus": True,
     }
-    with mpl.rc_context(look), warnings.catch_warnings():
+    with mpl.rc_context(cast(Any, look)), warnings.catch_warnings():
         # A name in a script that the layout font lacks is measured a little wrong, no more: the
         # text is set by the reader's own fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

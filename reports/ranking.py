@@ -61,7 +61,7 @@ def most_important(record: Record, limit: int = 10) -> tuple[Ranked, ...]:
     actions = record.actions
     if actions.empty:
         return ()
-    emergency = ((actions["category"] == "emergency") | (actions["reason"] == "emergency")).to_numpy()
+    emergency = is_emergency(actions)
     rollback = (actions["reason"] == "rollback").to_numpy()
     not_done = actions["outcome"].isin(NOT_DONE).to_numpy()
     near = _near_violation(record, actions)
@@ -88,13 +88,21 @@ def most_important(record: Record, limit: int = 10) -> tuple[Ranked, ...]:
     return tuple(chosen)
 
 
+def is_emergency(actions: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which of the `actions` are emergencies, by category or by reason."""
+    return ((actions["category"] == "emergency") | (actions["reason"] == "emergency")).to_numpy(
+        bool
+    )
+
+
 def declined(record: Record) -> tuple[DeclinedGroup, ...]:
     """What was not taken, by reason, the most frequent first."""
     rows = record.decisions
     rows = rows[(rows["kind"] == "recommendation") & (rows["outcome"] == "declined")]
     groups: dict[str, list[tuple[str, str, int]]] = {}
-    for (why, service), times in rows.groupby(["why", "service"], sort=True).size().items():
-        groups.setdefault(_NUMBER.sub("#", str(why)), []).append((str(why), str(service), int(times)))
+    counted = Counter(zip(rows["why"], rows["service"], strict=True))
+    for (why, service), times in sorted(counted.items()):
+        groups.setdefault(_NUMBER.sub("#", why), []).append((why, service, times))
     found = [
         DeclinedGroup(
             why=_common([why for why, _, _ in members]) or "no reason given",
@@ -117,7 +125,8 @@ def _common(texts: list[str]) -> str:
 
 
 def _pick(score: NDArray[np.float64], keys: list[tuple[str, str]], limit: int) -> list[int]:
-    left, seen, picked = dict(enumerate(score)), Counter[tuple[str, str]](), []
+    left, picked = dict(enumerate(score.tolist())), list[int]()
+    seen = Counter[tuple[str, str]]()
     while left and len(picked) < limit:
         best = max(left, key=lambda i: (left[i] * REPEATED ** seen[keys[i]], -i))
         picked.append(best)
@@ -143,12 +152,10 @@ def _near_violation(record: Record, actions: pd.DataFrame) -> NDArray[np.bool_]:
     return near
 
 
-def _size(
-    record: Record, actions: pd.DataFrame
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _size(record: Record, actions: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Change as a share of the service's largest fleet, and cost as a share of the dearest hour."""
-    services = record.summary.services
-    fleets = [float(services[s].instances_max) if s in services else 0.0 for s in actions["service"]]
+    largest = {name: s.instances_max for name, s in record.summary.services.items()}
+    fleets = [float(largest.get(name, 0)) for name in actions["service"]]
     change = np.nan_to_num((actions["to_instances"] - actions["from_instances"]).abs().to_numpy())
     fleet_share = change / np.maximum(np.array(fleets), 1.0)
     dearest = float(record.timeline.groupby("time_s")["cost_per_hour"].sum().max() or 0.0)

@@ -20,15 +20,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 TIMELINE_COLUMNS = (
-    "time_s demand_rate arrival_rate served failed shed timed_out slow queued in_flight cpu memory "
-    "p50_s p95_s p99_s desired ready booting draining needed forecast_q10 forecast_q50 "
-    "forecast_q90 wedding_floor cost_per_hour"
-).split()
-DECISION_TEXTS = "kind decision_id service reason category outcome why explanation".split()
+    "time_s", "demand_rate", "arrival_rate", "served", "failed", "shed", "timed_out", "slow",
+    "queued", "in_flight", "cpu", "memory", "p50_s", "p95_s", "p99_s", "desired", "ready",
+    "booting", "draining", "needed", "forecast_q10", "forecast_q50", "forecast_q90",
+    "wedding_floor", "cost_per_hour",
+)  # fmt: skip
+DECISION_TEXTS = (
+    "kind", "decision_id", "service", "reason", "category", "outcome", "why", "explanation",
+)  # fmt: skip
 DECISION_COLUMNS = (
-    "time_s from_instances to_instances confidence cost_per_hour trigger_s accepted_s completed_s "
-    "weddings major_weddings"
-).split()
+    "time_s", "from_instances", "to_instances", "confidence", "cost_per_hour", "trigger_s",
+    "accepted_s", "completed_s", "weddings", "major_weddings",
+)  # fmt: skip
 WEDDING_COLUMNS = ("time_s", "in_progress")
 
 
@@ -298,7 +301,7 @@ def _checked(model: type[_Model], raw: Any, where: str) -> _Model:
         raise RecordError(f"{where}: {field}: {problem}") from error
 
 
-def _table(path: Path, numbers: tuple[str, ...] | list[str], texts: Any) -> pd.DataFrame:
+def _table(path: Path, numbers: tuple[str, ...], texts: tuple[str, ...]) -> pd.DataFrame:
     if not path.is_file():
         raise RecordError(f"{path}: is missing")
     try:

@@ -212,7 +212,7 @@ def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
     weddings, requests, slo = summary.weddings, summary.requests, summary.slo
     decision, run = summary.decision, summary.simulation
     emergencies = decision.emergency_s
-    actions_note = f"{plural(decision.cycles, 'cycle')}; {plural(emergencies.count, 'emergency', 'emergencies')}"
+    lost = requests.failed + requests.shed + requests.timed_out
     return (
         KeyFigure(
             "weddings at once",
@@ -232,14 +232,19 @@ def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
         KeyFigure(
             "availability",
             percent(slo.availability),
-            f"{count(requests.failed + requests.shed + requests.timed_out)} failed, shed or timed out",
+            f"{count(lost)} failed, shed or timed out",
         ),
         KeyFigure(
             "cost",
             usd(summary.cost.total_usd),
             f"{usd(summary.cost.per_wedding_usd)} a wedding",
         ),
-        KeyFigure("scaling actions", count(decision.actions), actions_note),
+        KeyFigure(
+            "scaling actions",
+            count(decision.actions),
+            f"{plural(emergencies.count, 'emergency', 'emergencies')}; "
+            f"{plural(decision.cycles, 'cycle')}",
+        ),
         KeyFigure(
             "time to decide, p99",
             seconds(decision.compute_s.p99),
@@ -264,8 +269,8 @@ def _service_line(service: Service) -> str:
 
 def _service_table(record: Record) -> Table:
     headings = (
-        "service", "users wait", "p50", "p95", "p99", "SLO p95", "missed SLO", "cpu mean", "cpu max",
-        "most instances", "instance-hours", "cost", "short of need", "above need",
+        "service", "users wait", "p50", "p95", "p99", "SLO p95", "missed SLO", "cpu mean",
+        "cpu max", "most instances", "instance-hours", "cost", "short of need", "above need",
     )  # fmt: skip
     rows = [
         (
@@ -516,5 +521,3 @@ def _table(headings: tuple[str, ...], numeric: str, rows: Iterable[tuple[str, ..
     flags = tuple(mark == "#" for mark in numeric)
     assert len(flags) == len(headings), headings
     return Table(headings, tuple(rows), flags)
-
-

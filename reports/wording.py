@@ -11,6 +11,7 @@ import datetime as dt
 import math
 
 NOTHING = "–"
+GAP = "\N{NO-BREAK SPACE}"  # between a figure and its unit
 
 
 def count(value: float | None) -> str:
@@ -42,12 +43,22 @@ def large(value: float | None) -> str:
 
 def percent(share: float | None) -> str:
     """A share 0-1 as per cent, with two digits of its distance to 0 and to 1: 99.9962 %."""
-    return NOTHING if _missing(share) else f"{_digits_near_the_ends(share, 100.0, 2)} %"
+    if _missing(share):
+        return NOTHING
+    assert share is not None
+    if 0.0 < share < 1e-6:
+        return f"< 0.0001{GAP}%"
+    if 1e-6 > 1.0 - share > 0.0:
+        return f"> 99.9999{GAP}%"
+    return f"{_digits_near_the_ends(share, 100.0, 2)}{GAP}%"
 
 
 def fraction(share: float | None) -> str:
     """A share 0-1 as it is, with four digits of its distance to 0 and to 1: 0.99996184."""
-    return NOTHING if _missing(share) else _digits_near_the_ends(share, 1.0, 4)
+    if _missing(share):
+        return NOTHING
+    assert share is not None
+    return f"{share:.4g}" if 0.0 < share < 1e-6 else _digits_near_the_ends(share, 1.0, 4)
 
 
 def usd(value: float | None, *, signed: bool = False) -> str:
@@ -74,16 +85,22 @@ def seconds(value: float | None) -> str:
     if value == 0.0:
         return "0 s"
     if abs(value) < 1e-3:
-        return f"{value * 1e6:.3g} µs"
+        return f"{value * 1e6:.3g}{GAP}µs"
     if abs(value) < 0.9995:
-        return f"{value * 1e3:.3g} ms"
+        return f"{value * 1e3:.3g}{GAP}ms"
     if abs(value) < 99.95:
-        return f"{value:.3g} s"
+        return f"{value:.3g}{GAP}s"
     whole = round(value)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+        return (
+            f"{whole // 60}{GAP}min {whole % 60}{GAP}s" if whole % 60 else f"{whole // 60}{GAP}min"
+        )
     minutes = round(value / 60.0)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+    return (
+        f"{minutes // 60}{GAP}h {minutes % 60}{GAP}min"
+        if minutes % 60
+        else f"{minutes // 60}{GAP}h"
+    )
 
 
 def figure(value: float | None) -> str:
@@ -139,8 +156,7 @@ def plural(number: float, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
-def _digits_near_the_ends(share: float | None, scale: float, significant: int) -> str:
-    assert share is not None
+def _digits_near_the_ends(share: float, scale: float, significant: int) -> str:
     nearest = min(abs(share), abs(1.0 - share)) * scale
     if nearest == 0.0:
         return f"{share * scale:.0f}"

@@ -1,0 +1,459 @@
+"""What every report must be: complete, safe to open, the same each time, and clear about errors."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import reports
+from reports import junit, plots, ranking, record
+from reports.__main__ import main
+
+Make = Callable[..., Any]
+HOSTILE = '<img src=x onerror="alert(1)">|`@team`$\\frac{1}{2}$ & "co" 日本'
+FILES = ("report.html", "report.md", "junit.xml")
+
+
+class Page(HTMLParser):
+    """Collects what a browser would fetch, the ids, and whether all elements are closed."""
+
+    VOID = ("meta", "img", "br", "link", "input", "hr")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "data", "action", "poster", "srcset"):
+                self.targets.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def written(folder: Path) -> tuple[Page, str, ET.Element]:
+    reports.write(folder)
+    page, text, xml = ((folder / name).read_text(encoding="utf-8") for name in FILES)
+    return Page(page), text, ET.fromstring(xml)
+
+
+def tables(markdown: str) -> list[list[str]]:
+    """Runs of lines that are table rows, code blocks left out."""
+    found: list[list[str]] = [[]]
+    fence = ""
+    for line in markdown.splitlines():
+        mark = re.match(r"`{3,}", line)
+        if mark and (not fence or line == fence):
+            fence = "" if fence else mark[0]
+        if not fence and line.startswith("|"):
+            found[-1].append(line)
+        elif found[-1]:
+            found.append([])
+    return [rows for rows in found if rows]
+
+
+def cells(row: str) -> int:
+    return len(re.findall(r"(?<!\\)\|", row)) - 1
+
+
+@pytest.fixture
+def copied(small_record: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_record, tmp_path / "record"))
+
+
+def test_the_page_is_whole_and_loads_nothing_from_elsewhere(copied: Path) -> None:
+    page, _, _ = written(copied)
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids))
+    assert all(target.startswith("#") for target in page.targets)
+    assert {target[1:] for target in page.targets} <= set(page.ids)
+    raw = (copied / "report.html").read_text(encoding="utf-8")
+    outside = re.findall(r"https?://[^\s\"'<>]+", raw)
+    assert set(outside) <= {"http://www.w3.org/2000/svg"}  # a name of a language, no address
+    assert "script" not in page.tags
+    assert "@import" not in raw
+    assert not re.search(r"url\((?!#)", raw)
+
+
+def test_all_plots_are_in_the_page_and_their_texts_are_texts(copied: Path) -> None:
+    run = record.load(copied)
+    drawn = plots.draw(run)
+    page, _, _ = written(copied)
+    raw = (copied / "report.html").read_text(encoding="utf-8")
+    everything = [drawn.weddings, drawn.cost, drawn.latency, *drawn.services.values()]
+    assert len(drawn.services) == len(run.services)
+    for plot in everything:
+        assert plot is not None
+        assert plot.svg in raw
+        ET.fromstring(plot.svg)
+    assert "p95 response time" in "".join(page.text)
+    assert "viral moment" in "".join(page.text)
+
+
+@pytest.mark.parametrize("missing", ["emergencies", "nothing"])
+def test_the_verdict_is_said_in_words(made: Make, tmp_path: Path, missing: str) -> None:
+    whole = made(actions=missing == "nothing")
+    for threshold in whole.summary["thresholds"]:
+        threshold["passed"] = missing == "nothing"
+    page, text, xml = written(whole.write(tmp_path / "r"))
+    said = " ".join("".join(page.text).split())
+    if missing == "nothing":
+        assert "✓ passed" in said
+        assert "FAILED" not in said + text
+        assert xml.findall(".//failure") == []
+    else:
+        assert "✗ failed" in said
+        assert "✗ FAILED" in said
+        assert "4 of 4 limits not kept" in said
+        assert len(xml.findall(".//failure")) == 4
+
+
+def test_the_same_record_gives_the_same_bytes(small_record: Path, tmp_path: Path) -> None:
+    contents = []
+    for name, command in (("a", None), ("b", [sys.executable, "-m", "reports"])):
+        folder = Path(shutil.copytree(small_record, tmp_path / name))
+        if command is None:
+            reports.write(folder)
+        else:
+            done = subprocess.run(
+                [*command, str(folder)], capture_output=True, text=True, check=True,
+                cwd=Path(__file__).parents[3],
+            )  # fmt: skip
+            assert done.stdout.strip() == str(folder / "report.html")
+        contents.append([(folder / file).read_bytes() for file in FILES])
+    assert contents[0] == contents[1]
+
+
+def test_hostile_names_are_shown_and_do_nothing(made: Make, tmp_path: Path) -> None:
+    services = {HOSTILE: (0.3, 400.0, 0.5, 0.1, 60), "$x_1$": (0.3, 400.0, 0.5, 0.1, 60)}
+    whole = made(120, services)
+    whole.summary |= {"scenario": HOSTILE, "description": HOSTILE, "command": HOSTILE + "\x00\ud800"}
+    whole.summary["thresholds"][0] |= {"name": HOSTILE + "\x1b", "passed": False}
+    whole.events[0]["name"] = whole.events[1]["name"] = HOSTILE
+    whole.weddings = whole.weddings.rename(columns={"dinner": HOSTILE})
+    whole.decisions["why"] = whole.decisions["why"].mask(whole.decisions["why"] != "", HOSTILE)
+    whole.config["scenario"] = {"name": "```` </code></pre><script>"}
+    folder = whole.write(tmp_path / "r")
+    page, text, xml = written(folder)
+    assert "img" not in page.tags
+    assert "script" not in page.tags
+    assert page.open == []
+    assert HOSTILE.split("|")[0] in "".join(page.text)
+    assert "日本" in "".join(page.text)
+    prose = re.sub(r"(?ms)^(`{3,})[a-z]*\n.*?^\1$", "", text)
+    assert "<img" not in prose
+    assert "@team" not in prose
+    assert all(cells(row) == cells(rows[0]) for rows in tables(text) for row in rows)
+    assert len(xml.findall(".//testcase")) == 4
+
+
+def test_markdown_tables_are_well_formed(copied: Path) -> None:
+    _, text, _ = written(copied)
+    found = tables(text)
+    assert len(found) >= 8
+    for rows in found:
+        assert re.fullmatch(r"\|(?: (?:---|---:) \|)+", rows[1])
+        assert all(cells(row) == cells(rows[0]) for row in rows)
+    for heading in ("Limits", "Services", "Cost", "Reproduce", "What this does not show"):
+        assert f"\n## {heading}\n" in text
+    assert "python -m twin run scenario=june_peak seed=1" in text
+
+
+def test_page_and_markdown_say_the_same(copied: Path) -> None:
+    page, text, _ = written(copied)
+    said = " ".join("".join(page.text).split())
+    plain = " ".join(re.sub(r"\\(.)", r"\1", text).replace("&lt;", "<").split())
+    decisions = re.findall(r"\d+\. \*\*(\S+) (\S+) (\d+) →", text)
+    assert len(decisions) == 10
+    for at, service, before in decisions:
+        assert at in said
+        assert f"{service} {before} →" in said
+    for sentence in re.findall(r"\*\*(The .*?)\*\*", plain):
+        assert sentence in said
+
+
+def test_every_threshold_is_a_case_and_a_failure_states_value_and_limit(
+    made: Make, tmp_path: Path
+) -> None:
+    whole = made(60)
+    whole.summary["thresholds"] = [
+        {"name": "kept", "metric": "slo.availability", "operator": ">=", "limit": 0.999,
+         "value": 0.9995, "passed": True},
+        {"name": "broken", "metric": "slo.violation_ratio", "operator": "<=", "limit": 0.0005,
+         "value": 0.0125, "passed": False},
+        {"name": "unknown", "metric": "decision.emergency_s.max", "operator": "<=", "limit": 30,
+         "value": None, "passed": False},
+    ]  # fmt: skip
+    _, _, xml = written(whole.write(tmp_path / "r"))
+    suite = xml.find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+    cases = {case.get("name"): case for case in suite.findall("testcase")}
+    assert cases["kept"].find("failure") is None
+    messages = {name: f.get("message") for name, c in cases.items() for f in c.findall("failure")}
+    assert messages["broken"] == "slo.violation_ratio is 0.0125, the limit is <= 0.0005"
+    assert messages["unknown"] == "decision.emergency_s.max is not measured, the limit is <= 30"
+
+
+@pytest.mark.parametrize("samples", [0, 1, 2, 40])
+def test_an_interrupted_run_is_called_partial(made: Make, tmp_path: Path, samples: int) -> None:
+    whole = made(samples, interval_s=5.0)
+    whole.summary["partial"] = True
+    for threshold in whole.summary["thresholds"]:
+        threshold["passed"] = True
+    page, text, xml = written(whole.write(tmp_path / "r"))
+    said = " ".join("".join(page.text).split())
+    assert "◐ partial" in said
+    assert "This run was interrupted after" in said
+    assert "◐ partial" in text
+    assert len(xml.findall(".//skipped")) == 4
+
+
+def test_a_run_without_actions_faults_forecasts_or_limits_is_reported(
+    made: Make, tmp_path: Path
+) -> None:
+    whole = made(120, actions=False, faults=False)
+    whole.decisions = whole.decisions.iloc[:0]
+    for column in ("forecast_q10", "forecast_q50", "forecast_q90"):
+        whole.timeline[column] = np.nan
+    whole.timeline["p95_s"] = np.nan
+    nothing = dict.fromkeys(("p50", "p95", "p99", "max"))
+    whole.summary["decision"] |= {
+        "actions": 0, "by_reason": {}, "trigger_to_execution_s": nothing,
+        "emergency_s": {"count": 0, **nothing},
+    }  # fmt: skip
+    whole.summary |= {"prediction": {}, "thresholds": []}
+    page, text, xml = written(whole.write(tmp_path / "r"))
+    said = " ".join("".join(page.text).split())
+    for sentence in (
+        "This run has no limits to keep.",
+        "The controller took no action.",
+        "No recommendation was declined.",
+        "No forecast fell due in this run.",
+        "Nothing was broken on purpose in this run.",
+    ):
+        assert sentence in said
+        assert sentence in text
+    assert "forecast 15 min before" not in said
+    assert xml.findall(".//testcase") == []
+
+
+@pytest.mark.parametrize("number", [1, 20])
+def test_any_number_of_services_fits(made: Make, tmp_path: Path, number: int) -> None:
+    services = {f"service-{i}": (0.3 / (i + 1), 400.0, 0.5, 0.1, 60) for i in range(number)}
+    folder = made(2000, services).write(tmp_path / "r")
+    page, _, _ = written(folder)
+    assert sum(f"service-{i}" in page.ids for i in range(1, number + 1)) == number
+    assert (folder / "report.html").stat().st_size < 5_000_000
+
+
+def test_a_whole_day_stays_below_two_megabytes(made: Make, tmp_path: Path) -> None:
+    folder = made(17_280).write(tmp_path / "r")
+    reports.write(folder)
+    assert (folder / "report.html").stat().st_size < 2_000_000
+
+
+def test_what_a_later_version_adds_is_ignored(made: Make, tmp_path: Path) -> None:
+    whole = made(60)
+    whole.summary["novelty"] = {"a": [1]}
+    whole.summary["slo"]["novelty"] = "x"
+    whole.summary["services"]["api"]["novelty"] = None
+    whole.events.append({"time_s": 1.0, "kind": "novelty", "extra": [1, 2]})
+    whole.timeline["novelty"] = "x"
+    whole.decisions["novelty"] = 1
+    reports.write(whole.write(tmp_path / "r"))
+
+
+def test_thinning_loses_neither_peak_nor_trough() -> None:
+    rng = np.random.Generator(np.random.Philox(3))
+    t = np.arange(17_280.0)
+    values = rng.normal(100.0, 1.0, t.size)
+    values[[17, 9_000, 17_001]] = (500.0, -300.0, np.nan)
+    at, thin = plots._envelope(t, values)
+    assert len(at) <= plots.POINTS
+    assert (np.nanmax(thin), np.nanmin(thin)) == (500.0, -300.0)
+    assert (np.diff(at) > 0).all()
+    assert np.array_equal(values[at.astype(int)], thin, equal_nan=True)
+    _, highest = plots._highest(t, values)
+    assert len(highest) <= plots.POINTS
+    assert np.nanmax(highest) == 500.0
+
+
+def test_a_line_of_few_steps_is_drawn_exactly() -> None:
+    t = np.arange(17_280.0)
+    steps = np.repeat([3.0, 8.0, 5.0, 5.0], 4_320)
+    at, thin = plots._envelope(t, steps)
+    assert len(at) <= 8
+    again = thin[np.searchsorted(at, t, side="right") - 1]
+    assert np.array_equal(again, steps)
+
+
+def test_faults_are_paired_and_one_without_an_end_lasts(made: Make, tmp_path: Path) -> None:
+    whole = made(60)
+    start_s = float(whole.timeline["time_s"].min())
+    whole.events = [
+        {"time_s": start_s + 10, "kind": "fault_started", "name": "a"},
+        {"time_s": start_s + 20, "kind": "fault_started", "name": "b"},
+        {"time_s": start_s + 30, "kind": "fault_ended", "name": "a"},
+        {"time_s": start_s + 40, "kind": "fault_ended", "name": "never_started"},
+        {"time_s": start_s + 50, "kind": "fault_fired", "name": "c"},
+    ]
+    run = record.load(whole.write(tmp_path / "r"))
+    found = plots.faults(run)
+    assert [(f.letter, f.name, f.ended) for f in found] == [
+        ("A", "a", True), ("B", "b", False), ("C", "c", True),
+    ]  # fmt: skip
+    assert found[0].end_s == start_s + 30
+    assert found[1].end_s == run.span_s[1]
+    assert found[2].end_s == found[2].start_s
+
+
+def test_emergencies_and_rollbacks_lead_but_do_not_crowd_out_the_rest(
+    made: Make, tmp_path: Path
+) -> None:
+    whole = made(600)
+    actions = whole.decisions.index[whole.decisions["kind"] == "action"]
+    whole.decisions.loc[actions, ["reason", "category"]] = ["forecast", "automatic"]
+    crowd, rollback = actions[:30], actions[40]
+    whole.decisions.loc[crowd, ["reason", "category", "service"]] = [
+        "emergency",
+        "emergency",
+        "api",
+    ]
+    whole.decisions.loc[rollback, "reason"] = "rollback"
+    chosen = ranking.most_important(record.load(whole.write(tmp_path / "r")))
+    assert len(chosen) == 10
+    times = [ranked.row["time_s"] for ranked in chosen]
+    assert times == sorted(times)
+    reasons = [ranked.row["reason"] for ranked in chosen]
+    assert "rollback" in reasons
+    assert 1 <= reasons.count("emergency") <= 5
+    assert all("emergency" in r.because for r in chosen if r.row["reason"] == "emergency")
+
+
+def test_declined_reasons_that_differ_in_figures_only_are_one(made: Make, tmp_path: Path) -> None:
+    whole = made(600)
+    groups = {g.why: g for g in ranking.declined(record.load(whole.write(tmp_path / "r")))}
+    assert "cooldown for another … s" in groups
+    assert "wedding protection for the next 2 h" in groups
+    declined = (whole.decisions["outcome"] == "declined").sum()
+    assert sum(group.times for group in groups.values()) == declined
+
+
+def edit_summary(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text())
+    change(summary)
+    path.write_text(json.dumps(summary))
+
+
+def drop_column(folder: Path, table: str, column: str) -> None:
+    path = folder / f"{table}.parquet"
+    pd.read_parquet(path).drop(columns=column).to_parquet(path)
+
+
+BROKEN = {
+    "no summary": (lambda f: (f / "summary.json").unlink(), "summary.json: is missing"),
+    "cut summary": (lambda f: (f / "summary.json").write_text('{"schema"'), "is not JSON"),
+    "list for a summary": (lambda f: (f / "summary.json").write_text("[]"), "summary.json: "),
+    "no field": (
+        lambda f: edit_summary(f, lambda s: s["slo"].pop("availability")),
+        "summary.json: slo.availability: is missing",
+    ),
+    "text for a figure": (
+        lambda f: edit_summary(f, lambda s: s["services"]["api"].update(cost_usd="dear")),
+        "summary.json: services.api.cost_usd: ",
+    ),
+    "another schema": (lambda f: edit_summary(f, lambda s: s.update(schema=2)), "schema: "),
+    "no table": (lambda f: (f / "weddings.parquet").unlink(), "weddings.parquet: is missing"),
+    "no Parquet": (
+        lambda f: (f / "timeline.parquet").write_text("x"),
+        "timeline.parquet: is not a readable Parquet file",
+    ),
+    "no column": (
+        lambda f: drop_column(f, "timeline", "p95_s"),
+        "timeline.parquet: p95_s: the column is missing",
+    ),
+    "no text column": (
+        lambda f: drop_column(f, "decisions", "explanation"),
+        "decisions.parquet: explanation: the column is missing",
+    ),
+    "unknown service": (
+        lambda f: edit_summary(f, lambda s: s["services"].pop("api")),
+        "timeline.parquet: service: 'api' is not in summary.json",
+    ),
+    "broken event": (
+        lambda f: (f / "events.jsonl").write_text('{"time_s": 1, "kind": "x"}\n{"time'),
+        "events.jsonl: line 2 is not JSON",
+    ),
+    "event without a time": (
+        lambda f: (f / "events.jsonl").write_text('{"kind": "x"}\n'),
+        "events.jsonl: line 1: time_s: is missing",
+    ),
+    "broken config": (lambda f: (f / "config.yaml").write_text("a: ["), "config.yaml: is not YAML"),
+    "config of another shape": (
+        lambda f: (f / "config.yaml").write_text("- a\n"),
+        "config.yaml: is not a mapping",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_record_is_refused_in_one_line_naming_file_and_field(
+    copied: Path, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil, expected = BROKEN[case]
+    spoil(copied)
+    assert main([str(copied)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"error: {copied}")
+    assert expected in printed.err
+    assert printed.err.count("\n") == 1
+    assert not any((copied / name).exists() for name in FILES)
+
+
+def test_a_folder_that_is_not_there_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    assert main([]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_junit_text_is_xml_whatever_the_names(small_record: Path) -> None:
+    summary = record.load(small_record).summary
+    odd = summary.model_copy(update={"scenario": '\x00\ud800<&>"', "started_at": "whenever"})
+    assert ET.fromstring(junit.render(odd)).find("testsuite") is not None
