@@ -24,15 +24,16 @@ BETA = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """The constants of one service's sizing: slots per instance and the two ceilings."""
+    """The constants of one service's sizing: slots per instance, ceiling, zones.
+
+    `zones` is the number of zones one of which may be lost; 1 where that need not be survived.
+    """
 
     slots: float
     service_s: float
     spread: float
     utilisation: float
-    zone_utilisation: float
-    """Ceiling that still leaves room when one zone is gone; equal to `utilisation` where that is
-    not asked for."""
+    zones: int
 
     def instances(self, rate: float, utilisation: float) -> int:
         """Smallest count that carries `rate` (1/s) at no more than `utilisation` (0-1)."""
@@ -48,20 +49,29 @@ class Sizing:
         slots = np.maximum(offered + self.spread * np.sqrt(offered), offered / utilisation)
         return np.ceil(slots / self.slots - 1e-9)
 
+    def with_zone_to_spare(self, count: int) -> int:
+        """Smallest count that leaves `count` when the fullest of the zones is lost.
+
+        Instances are spread evenly, so of n the fullest zone holds ceil(n / zones).
+        """
+        return count + math.ceil(count / (self.zones - 1)) if self.zones > 1 else count
+
+    def with_zone_to_spare_along(self, count: FloatArray) -> FloatArray:
+        """`with_zone_to_spare` for an array of counts."""
+        return count + np.ceil(count / (self.zones - 1)) if self.zones > 1 else count
+
 
 def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> Sizing:
     """Sizing of `spec`; `critical` services are those that users wait for."""
     survives = settings.survive_zone_loss == "all" or (
         settings.survive_zone_loss == "critical" and critical
     )
-    zones = settings.zones
-    share = (zones - 1) / zones if survives and zones > 1 else 1.0
     return Sizing(
         slots=float(spec.slots),
         service_s=spec.service_s,
         spread=BETA * math.sqrt((1.0 + spec.service_scv) / 2.0),
         utilisation=settings.max_utilisation,
-        zone_utilisation=settings.max_utilisation * share,
+        zones=settings.zones if survives else 1,
     )
 
 

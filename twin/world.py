@@ -183,7 +183,8 @@ class World:
                 booked_rate(outlook, row, self.start_s + ahead_s)
                 for ahead_s in np.arange(0.0, 3601.0, 600.0)
             )
-            count = size.instances(rate * math.exp(outlook.sigma), size.zone_utilisation)
+            count = size.instances(rate * math.exp(outlook.sigma), size.utilisation)
+            count = size.with_zone_to_spare(count)
             count = min(max(count, spec.min_instances), spec.max_instances)
             self.fleets[spec.name].start_with(count)
 

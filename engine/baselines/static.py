@@ -64,7 +64,7 @@ class Static:
         load = outlook.load[outlook.services[service.spec.name], first:last]
         peak = float(load.max(initial=0.0)) * (1.0 + self.margin)
         spec = service.spec
-        count = size.instances(peak, size.zone_utilisation)
+        count = size.with_zone_to_spare(size.instances(peak, size.utilisation))
         return min(max(count, spec.min_instances), spec.max_instances)
 
     def _action(self, service: ServiceObservation, target: int, now_s: float) -> Action:

@@ -40,9 +40,9 @@ def lead_time_s(spec: ServiceSpec, settings: ForecastSettings) -> float:
 def needed(curve: Curve, sizing: Sizing, slowdown: float, risk_z: float) -> Need:
     """Instances needed for the curve's load, `slowdown` times as slow as specified."""
     count = sizing.instances_along(curve.rate(risk_z) * slowdown, sizing.utilisation)
-    if sizing.zone_utilisation < sizing.utilisation:
-        spare = sizing.instances_along(curve.rate(0.0) * slowdown, sizing.zone_utilisation)
-        count = np.maximum(count, spare)
+    if sizing.zones > 1:
+        median = sizing.instances_along(curve.rate(0.0) * slowdown, sizing.utilisation)
+        count = np.maximum(count, sizing.with_zone_to_spare_along(median))
     return Need(count)
 
 
