@@ -425,7 +425,7 @@ def _points(row: Percentiles) -> list[float]:
 def _stack(axes: Axes, at: FloatArray, layers: dict[str, FloatArray]) -> list[Key]:
     """Areas on top of one another with white lines between; wide ones say their name.
 
-    A name that would lie on another is left out (all are in the legend).
+    A name is left out where it would not fit into its area (all are in the legend).
     """
     if not layers:
         return []
@@ -433,24 +433,30 @@ def _stack(axes: Axes, at: FloatArray, layers: dict[str, FloatArray]) -> list[Ke
     high = max(float(tops[-1].max(initial=0.0)), 1e-12)
     bottom = np.zeros(len(at))
     keys = []
-    named: list[tuple[float, float, float]] = []
     for i, (name, top) in enumerate(zip(layers, tops, strict=True)):
         colour = STACK[i % len(STACK)]
         axes.fill_between(at, bottom, top, color=colour, linewidth=0)
         axes.plot(at, top, color="white", linewidth=0.8)
-        widest = int(np.argmax(top - bottom))
-        edge = 0.06 * len(at)
-        place = (widest / len(at), (top + bottom)[widest] / (2.0 * high), 0.0055 * len(name))
-        free = all(abs(place[0] - x) > place[2] + w or abs(place[1] - y) > 0.1 for x, y, w in named)
-        if (top - bottom)[widest] > 0.13 * high and edge < widest < len(at) - edge and free:
-            named.append(place)
+        middle, y, room = _roomiest(bottom, top, 0.0105 * len(name))
+        if room > 0.06 * high:
             axes.annotate(
-                name, (at[widest], (top[widest] + bottom[widest]) / 2), ha="center", va="center",
-                fontsize=10.5, color=INK, clip_on=True,
+                name, (at[middle], y), ha="center", va="center", fontsize=10.5, color=INK
             )  # fmt: skip
         keys.append(Key(name, _band(colour, 1.0)))
         bottom = top
     return keys
+
+
+def _roomiest(bottom: FloatArray, top: FloatArray, width: float) -> tuple[int, float, float]:
+    """Where an area has most room for a text of `width` (share of the axis): index, y, height."""
+    window = max(math.ceil(width * len(top)), 1)
+    if window > len(top):
+        return 0, 0.0, 0.0
+    ceiling = np.lib.stride_tricks.sliding_window_view(top, window).min(axis=1)
+    floor = np.lib.stride_tricks.sliding_window_view(bottom, window).max(axis=1)
+    best = int(np.argmax(ceiling - floor))
+    height = float(ceiling[best] - floor[best])
+    return best + window // 2, float(ceiling[best] + floor[best]) / 2.0, height
 
 
 def _mark_faults(

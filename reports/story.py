@@ -12,7 +12,7 @@ from typing import Any
 
 from reports import plots, ranking, wording
 from reports.record import Prediction, Record, Service, Summary, Threshold
-from reports.wording import count, percent, plural, seconds, usd, words
+from reports.wording import count, percent, plural, roughly, seconds, usd, words
 
 EVENTS_SHOWN = 40
 
@@ -276,9 +276,9 @@ def _service_table(record: Record) -> Table:
         (
             name, _user_facing(record.config, name), seconds(s.p50_s), seconds(s.p95_s),
             seconds(s.p99_s), seconds(s.slo_p95_s), percent(s.violation_ratio),
-            percent(s.cpu_mean), percent(s.cpu_max), count(s.instances_max),
+            roughly(s.cpu_mean), roughly(s.cpu_max), count(s.instances_max),
             count(s.instance_hours), usd(s.cost_usd), percent(s.under_provisioned_share),
-            percent(s.over_provisioned_share),
+            roughly(s.over_provisioned_share),
         )
         for name, s in record.summary.services.items()
     ]  # fmt: skip
@@ -320,7 +320,7 @@ def _cost_line(summary: Summary) -> str:
     services = sorted(summary.services.items(), key=lambda item: -item[1].cost_usd)
     total = summary.cost.total_usd
     shares = [
-        f"{name} {usd(service.cost_usd)} ({percent(service.cost_usd / total)})"
+        f"{name} {usd(service.cost_usd)} ({roughly(service.cost_usd / total)})"
         for name, service in services[:3]
         if total > 0.0
     ]
@@ -334,7 +334,7 @@ def _decision(ranked: ranking.Ranked) -> DecisionStory:
     sign = "+" if after >= before else "−"
     facts = [words(row["reason"]), words(row["category"]), words(row["outcome"])]
     facts.append(f"{usd(row['cost_per_hour'], signed=True)}/h")
-    facts.append(f"confidence {percent(row['confidence'])}")
+    facts.append(f"confidence {roughly(row['confidence'])}")
     waited = row["accepted_s"] - row["trigger_s"]
     if waited == waited:
         facts.append(f"accepted {seconds(max(waited, 0.0))} after its trigger")
@@ -374,8 +374,8 @@ def _prediction_table(prediction: dict[str, Prediction]) -> Table | None:
     rows = [
         (
             seconds(_number(name)) if _number(name) >= 0.0 else name,
-            percent(p.wape),
-            percent(p.coverage_80),
+            roughly(p.wape),
+            roughly(p.coverage_80),
             wording.figure(None if p.pinball is None else round(p.pinball, 4)),
         )
         for name, p in sorted(prediction.items(), key=horizon)

@@ -12,6 +12,7 @@ import math
 
 NOTHING = "–"
 GAP = "\N{NO-BREAK SPACE}"  # between a figure and its unit
+ROUNDING = 1e-12  # shares that differ by less are the same, floating point apart
 
 
 def count(value: float | None) -> str:
@@ -46,10 +47,10 @@ def percent(share: float | None) -> str:
     if _missing(share):
         return NOTHING
     assert share is not None
-    if 0.0 < share < 1e-6:
-        return f"< 0.0001{GAP}%"
-    if 1e-6 > 1.0 - share > 0.0:
-        return f"> 99.9999{GAP}%"
+    if ROUNDING < share < 1e-6:
+        return f"under 0.0001{GAP}%"
+    if 1e-6 > 1.0 - share > ROUNDING:
+        return f"over 99.9999{GAP}%"
     return f"{_digits_near_the_ends(share, 100.0, 2)}{GAP}%"
 
 
@@ -58,7 +59,15 @@ def fraction(share: float | None) -> str:
     if _missing(share):
         return NOTHING
     assert share is not None
-    return f"{share:.4g}" if 0.0 < share < 1e-6 else _digits_near_the_ends(share, 1.0, 4)
+    return f"{share:.4g}" if ROUNDING < share < 1e-6 else _digits_near_the_ends(share, 1.0, 4)
+
+
+def roughly(share: float | None) -> str:
+    """A share 0-1 as per cent where a tenth of a per cent is enough: 93 %, 4.2 %."""
+    if _missing(share):
+        return NOTHING
+    assert share is not None
+    return f"{100.0 * share:.{0 if share >= 0.0995 else 1}f}{GAP}%"
 
 
 def usd(value: float | None, *, signed: bool = False) -> str:
@@ -158,7 +167,7 @@ def plural(number: float, one: str, many: str = "") -> str:
 
 def _digits_near_the_ends(share: float, scale: float, significant: int) -> str:
     nearest = min(abs(share), abs(1.0 - share)) * scale
-    if nearest == 0.0:
+    if nearest <= ROUNDING * scale:
         return f"{share * scale:.0f}"
     digits = min(max(significant - 1 - math.floor(math.log10(nearest)), 0), 10)
     text = f"{share * scale:.{digits}f}"
