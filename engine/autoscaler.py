@@ -255,9 +255,7 @@ class Autoscaler:
         confidence = wedding.confidence_of(float(case.curve.sd[0]))
         fallback = self.settings.fallback_of(spec.name)
         if case.view.stale:
-            case.notes = (
-                f"metrics are {_age(case.view.age_s)} old (stale), fallback {fallback.mode}"
-            )
+            case.notes = f"metrics are stale ({_age(case.view.age_s)}), fallback {fallback.mode}"
             confidence *= 0.5
             wanted.extend(manual.static_fallback(spec, fallback, case.view.age_s, now_s))
         else:
@@ -364,7 +362,7 @@ class Autoscaler:
         current = case.service.desired
         why = ""
         if case.view.stale:
-            why = f"no scale-in on stale metrics ({_age(case.view.age_s)} old)"
+            why = f"no scale-in on stale metrics ({_age(case.view.age_s)})"
         elif now_s < case.memory.calm_from_s:
             why = "no scale-in until calm after an emergency"
         elif case.assessment.breach:
@@ -480,7 +478,7 @@ def _by_target(recommendation: Recommendation) -> int:
 
 
 def _name(recommendation: Recommendation | None) -> str:
-    return recommendation.reason.value if recommendation is not None else "nothing"
+    return recommendation.reason.value.replace("_", " ") if recommendation else "nothing"
 
 
 def _pinned(spec: ServiceSpec, count: int, now_s: float) -> Recommendation:
@@ -489,7 +487,7 @@ def _pinned(spec: ServiceSpec, count: int, now_s: float) -> Recommendation:
 
 
 def _age(age_s: float) -> str:
-    return f"{age_s:.0f} s" if math.isfinite(age_s) else "any number of seconds"
+    return f"{age_s:.0f} s old" if math.isfinite(age_s) else "no sample yet"
 
 
 def _decision_id(service: str, current: int, target: int, now_s: float) -> str:

@@ -21,16 +21,19 @@ from engine.settings import CapacitySettings
 BETA = 1.5
 """Square-root staffing coefficient: about 5 % of the requests wait at all (Halfin & Whitt)."""
 
+ROUNDING = 1e-9
+"""So much of an instance is rounding error, not a need for one more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """The constants of one service's sizing: slots per instance, ceiling, zones.
+    """The constants of one service's sizing.
 
-    `zones` is the number of zones one of which may be lost; 1 where that need not be survived.
+    `instances_per_rate`: instances kept busy by one request a second; `spread`: the staffing
+    coefficient in units of instances; `utilisation`: the ceiling.  `zones` is the number of zones one of which may be lost; 1 where that need not be survived.
     """
 
-    slots: float
-    service_s: float
+    instances_per_rate: float
     spread: float
     utilisation: float
     zones: int
@@ -39,15 +42,19 @@ class Sizing:
         """Smallest count that carries `rate` (1/s) at no more than `utilisation` (0-1)."""
         if rate <= 0.0:
             return 0
-        offered = rate * self.service_s
-        slots = offered + self.spread * math.sqrt(offered)
-        return math.ceil(max(slots, offered / utilisation) / self.slots - 1e-9)
+        busy = rate * self.instances_per_rate
+        return math.ceil(max(busy + self.spread * math.sqrt(busy), busy / utilisation) - ROUNDING)
 
     def instances_along(self, rate: FloatArray, utilisation: float) -> FloatArray:
         """`instances` for an array of rates (1/s, any shape), as whole-numbered floats."""
-        offered = rate * self.service_s
-        slots = np.maximum(offered + self.spread * np.sqrt(offered), offered / utilisation)
-        return np.ceil(slots / self.slots - 1e-9)
+        busy = rate * self.instances_per_rate
+        count: FloatArray = np.sqrt(busy)
+        count *= self.spread
+        count += busy
+        busy /= utilisation
+        np.maximum(count, busy, out=count)
+        count -= ROUNDING
+        return np.ceil(count, out=count)
 
     def with_zone_to_spare(self, count: int) -> int:
         """Smallest count that leaves `count` when the fullest of the zones is lost.
@@ -67,9 +74,8 @@ def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> 
         settings.survive_zone_loss == "critical" and critical
     )
     return Sizing(
-        slots=float(spec.slots),
-        service_s=spec.service_s,
-        spread=BETA * math.sqrt((1.0 + spec.service_scv) / 2.0),
+        instances_per_rate=spec.service_s / spec.slots,
+        spread=BETA * math.sqrt((1.0 + spec.service_scv) / 2.0 / spec.slots),
         utilisation=settings.max_utilisation,
         zones=settings.zones if survives else 1,
     )

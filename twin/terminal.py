@@ -65,17 +65,8 @@ def _width() -> int | None:
 
 def _services(services: dict[str, dict[str, float]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("service")
-    headings = (
-        "p50 ms",
-        "p95 ms",
-        "SLO ms",
-        "cpu mean",
-        "most inst.",
-        "inst.-hours",
-        "USD",
-        "short",
-    )
+    table.add_column("service", no_wrap=True)
+    headings = ("p50 ms", "p95 ms", "SLO ms", "cpu", "most", "inst-h", "USD", "short")
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, figures in services.items():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from engine.model import ServiceObservation
 
 NEWEST = 3
-READ = 6
+READ = 5
 NAN = math.nan
 
 Row = tuple[float, float, float, float, float, float, float, float, float]
@@ -81,10 +81,14 @@ def view(service: ServiceObservation, now_s: float, stale_after_s: float) -> Vie
 
 def _median(rows: list[Row], column: int) -> float:
     """Median of the plausible (finite, not negative) values of a column; NaN without any."""
+    if len(rows) == NEWEST:
+        a, b, c = rows[0][column], rows[1][column], rows[2][column]
+        if a >= 0.0 and b >= 0.0 and c >= 0.0 and a + b + c < math.inf:
+            if a <= b:
+                return b if b <= c else max(a, c)
+            return a if a <= c else max(b, c)
     values = sorted([row[column] for row in rows if 0.0 <= row[column] < math.inf])
-    count = len(values)
-    if count == NEWEST:
-        return values[1]
-    if count == 0:
+    if not values:
         return NAN
+    count = len(values)
     return 0.5 * (values[(count - 1) // 2] + values[count // 2])

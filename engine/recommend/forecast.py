@@ -25,8 +25,8 @@ from engine.settings import ForecastSettings
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Instances needed on the curve's bins: `risky` at the accepted risk, the larger of that at
-    full utilisation and the median with a zone to spare."""
+    """Instances needed on the curve's bins (bins,): at the accepted risk with everything ready, and
+    for the median load with a zone to spare where that is asked for, whichever is more."""
 
     count: FloatArray
 
