@@ -43,7 +43,8 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
         case Reason.FORECAST | Reason.COST:
             ahead = _get(e, "ahead_s") / 60.0
             rate, sd = _get(e, "rate"), _get(e, "sd")
-            text = f"{rate:,.0f} requests/s (± {sd:.0%}) are expected in {ahead:.0f} min"
+            when = f"in {ahead:.0f} min" if ahead >= 1.0 else "now"
+            text = f"{rate:,.0f} requests/s (± {sd:.0%}) are expected {when}"
             saving = e.get("saving_usd_per_hour", 0.0)
             return f"{text}, trimming saves {saving:,.2f} USD/h" if reason is Reason.COST else text
         case Reason.WEDDING_FLOOR:
