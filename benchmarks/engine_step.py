@@ -52,7 +52,12 @@ def observation(services: int, now_s: float) -> Observation:
         now_s,
         tuple(
             ServiceObservation(
-                ServiceSpec(name, 3, 10_000, 16, 0.04, 1.5, boot, 10.0, 0.5, 0.1), 5, 5, 0, 0, window
+                ServiceSpec(name, 3, 10_000, 16, 0.04, 1.5, boot, 10.0, 0.5, 0.1),
+                desired=5,
+                ready=5,
+                booting=0,
+                draining=0,
+                window=window,
             )
             for name in names
         ),

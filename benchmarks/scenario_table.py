@@ -1,6 +1,6 @@
 """What the default engine reaches in each scenario, over several seeds, as a Markdown table.
 
-    python benchmarks/scenario_table.py [--seeds 7] [--scenarios june_peak,zone_outage] [key=value ...]
+python benchmarks/scenario_table.py [--seeds 7] [--scenarios june_peak,zone_outage] [key=value ...]
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ class Autoscaler:
         self._specs = specs
 
     def _alarming(self, service: ServiceObservation, memory: ServiceMemory) -> bool:
-        """Does the newest sample, not seen before, look like an emergency?"""
+        """Whether the newest sample, not seen before, looks like an emergency."""
         if len(service.window) == 0:
             return False
         row = service.window[-1].item()
@@ -193,7 +193,7 @@ class Autoscaler:
     def _observe(
         self, service: ServiceObservation, memory: ServiceMemory, observation: Observation
     ) -> _Case:
-        """Phases 1 and 2, observe and analyse: the samples, the thresholds, the response learned."""
+        """Phases 1 and 2, observe and analyse: samples, thresholds, the response learned."""
         seen = view(service, observation.now_s, self.settings.stale_after_s)
         memory.last_seen_s = max(memory.last_seen_s, seen.newest_s)
         name = service.spec.name
@@ -335,10 +335,10 @@ class Autoscaler:
             if target < current and chosen.reason is not Reason.ROLLBACK:
                 target, chosen = self._scale_in(case, chosen, highest, now_s, draft)
         case.chosen = chosen
-        if pauses and pin is None and target != current:
-            if manual.is_paused(pauses, out=target > current):
-                draft.declined.append(Declined(chosen, "scaling in this direction is paused"))
-                return
+        moves = target != current and pin is None
+        if moves and manual.is_paused(pauses, out=target > current):
+            draft.declined.append(Declined(chosen, "scaling in this direction is paused"))
+            return
         inside = spec.min_instances <= current <= spec.max_instances
         if inside and (target == current or self._not_worth_it(current, target, chosen.reason)):
             return

@@ -30,7 +30,8 @@ class Sizing:
     """The constants of one service's sizing.
 
     `instances_per_rate`: instances kept busy by one request a second; `spread`: the staffing
-    coefficient in units of instances; `utilisation`: the ceiling.  `zones` is the number of zones one of which may be lost; 1 where that need not be survived.
+    coefficient in units of instances; `utilisation`: the ceiling; `zones`: the number of zones of
+    which one may be lost, 1 where that need not be survived.
     """
 
     instances_per_rate: float

@@ -229,11 +229,11 @@ class Response:
 
     `rates` has shape (roles, phases, services): requests per second and participant that enter
     the platform at each service.  `background` has shape (24, services): the load that is there
-    without any event, in the middle of each hour of the day (UTC).  `lateness_mean_s` and `lateness_sd_s` say how
-    far behind its booked time an event usually runs; `turnout` is the share of booked
-    participants who come, `unbooked_share` the share of all events that are usually missing from
-    the schedule.  `sigma` is the log-standard deviation of a day's true response around these
-    means.
+    without any event, in the middle of each hour of the day (UTC).  `lateness_mean_s` and
+    `lateness_sd_s` say how far behind its booked time an event usually runs; `turnout` is the
+    share of booked participants who come, `unbooked_share` the share of all events that are
+    usually missing from the schedule.  `sigma` is the log-standard deviation of a day's true
+    response around these means.
     """
 
     services: tuple[str, ...]

@@ -185,12 +185,13 @@ class PauseConfig(Strict):
     expires_s: Annotated[float, Field(ge=0.0)] = 1e9
 
 
-class OperatorConfig(Strict):
-    """What people do while the run lasts."""
+Approval = Literal["automatic", "never"] | Annotated[float, Field(ge=0.0, le=86_400.0)]
+"""Who answers an action that needs approval: at once, nobody, or somebody after so many seconds."""
 
-    approval: Literal["automatic", "never"] | Annotated[float, Field(ge=0.0, le=86_400.0)] = (
-        "automatic"
-    )
+
+class OperatorConfig(Strict):
+    """Standing requests of people while the run lasts."""
+
     floors: list[FloorConfig] = []
     pauses: list[PauseConfig] = []
 
@@ -241,6 +242,7 @@ class RunConfig(Strict):
     infrastructure: InfrastructureConfig
     faults: dict[str, Fault] = {}
     thresholds: dict[str, ThresholdConfig] = {}
+    approval: Approval = "automatic"
     operator: OperatorConfig = OperatorConfig()
     budget: BudgetConfig = BudgetConfig()
 
@@ -254,9 +256,8 @@ class RunConfig(Strict):
                     _known(service, services, f"faults.{name}.service")
             zone = getattr(fault, "zone", None)
             if zone is not None and zone >= len(self.platform.zones):
-                raise ValueError(
-                    f"faults.{name}.zone: {zone} is not allowed (0 … {len(self.platform.zones) - 1})"
-                )
+                last = len(self.platform.zones) - 1
+                raise ValueError(f"faults.{name}.zone: {zone} is not allowed (0 … {last})")
         for service in self.demand.services:
             _known(service, services, "demand.rates")
         for service in self.engine.fallback_by_service:
@@ -312,11 +313,29 @@ def close(name: str, allowed: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 
+KINDS = {
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
 def _lines(error: ValidationError) -> list[str]:
-    lines = []
+    """One line for each wrong key; what its alternatives allow is joined."""
+    lines: list[str] = []
+    refused: dict[str, tuple[str, list[str]]] = {}
     for item in error.errors(include_url=False):
         path = _path(item["loc"])
-        value, context = item["input"], item.get("ctx", {})
+        context = item.get("ctx", {})
         match item["type"]:
             case "extra_forbidden":
                 allowed = _allowed_keys(item["loc"][:-1])
@@ -326,14 +345,17 @@ def _lines(error: ValidationError) -> list[str]:
                 lines.append(f"{path}: is missing")
             case "value_error":
                 text = str(context["error"])
-                lines.append(text if _names_a_key(text) else f"{path}: {text}" if path else text)
+                lines.append(text if _names_a_key(text) or not path else f"{path}: {text}")
             case "literal_error" | "enum" | "union_tag_invalid":
                 expected = context.get("expected") or context.get("expected_tags", "")
-                lines.append(f"{path}: {_shown(value)} is not allowed ({expected})")
-            case _:
-                lines.append(
-                    f"{path}: {_shown(value)} is not allowed ({_range(item['msg'], item['loc'])})"
-                )
+                refused.setdefault(path, (_shown(item["input"]), []))[1].append(str(expected))
+            case kind:
+                expected = _range(KINDS.get(kind, item["msg"]), item["loc"])
+                refused.setdefault(path, (_shown(item["input"]), []))[1].append(expected)
+    lines.extend(
+        f"{path}: {shown} is not allowed ({' or '.join(allowed)})"
+        for path, (shown, allowed) in refused.items()
+    )
     return lines
 
 

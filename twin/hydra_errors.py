@@ -75,7 +75,7 @@ def known_keys() -> list[str]:
 
     def walk(node: DictConfig, prefix: str) -> None:
         for key in node:
-            path = f"{prefix}{key}"
+            path = f"{prefix}{key!s}"
             keys.append(path)
             child = node._get_node(key)
             if isinstance(child, DictConfig):

@@ -34,10 +34,27 @@ METRICS = {"cpu": 1, "memory": 2, "p50_s": 4, "p95_s": 5, "p99_s": 6}
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 
 DECISION_COLUMNS = (
-    "time_s kind decision_id service from_instances to_instances reason category outcome why "
-    "confidence cost_per_hour rollback_to trigger_s accepted_s completed_s weddings "
-    "major_weddings evidence explanation"
-).split()
+    "time_s",
+    "kind",
+    "decision_id",
+    "service",
+    "from_instances",
+    "to_instances",
+    "reason",
+    "category",
+    "outcome",
+    "why",
+    "confidence",
+    "cost_per_hour",
+    "rollback_to",
+    "trigger_s",
+    "accepted_s",
+    "completed_s",
+    "weddings",
+    "major_weddings",
+    "evidence",
+    "explanation",
+)
 
 
 class OutputError(OSError):
@@ -106,7 +123,7 @@ def timeline(world: World) -> pd.DataFrame:
         truth, metrics = world.platform.truth[i, :samples], world.platform.metrics[i, :samples]
         columns: dict[str, Any] = {
             "time_s": time_s,
-            "service": pd.Categorical.from_codes(np.full(samples, i), categories=names),
+            "service": pd.Categorical([spec.name] * samples, categories=names),
             "demand_rate": demand[i],
             "arrival_rate": truth[:, T["arrived"]] / step_s,
         }
@@ -125,7 +142,7 @@ def timeline(world: World) -> pd.DataFrame:
 
 def decisions(world: World) -> pd.DataFrame:
     """One row for each recommendation and action."""
-    frame = pd.DataFrame(world.recorder.decisions, columns=DECISION_COLUMNS)
+    frame = pd.DataFrame(world.recorder.decisions, columns=list(DECISION_COLUMNS))
     floats = ("confidence", "cost_per_hour", "trigger_s", "accepted_s", "completed_s", "weddings")
     return frame.astype(dict.fromkeys((*floats, "major_weddings", "time_s"), "float64"))
 
@@ -207,7 +224,7 @@ def _versions() -> dict[str, str]:
 
 
 def _rename(temporary: Path, base: Path, name: str) -> Path:
-    """Give the folder its name; where two runs began in the same second, the later gets a number."""
+    """Give the folder its name, with a number where another run began in the same second."""
     for number in range(1, 1000):
         folder = base / (name if number == 1 else f"{name}-{number}")
         if not folder.exists():

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import simpy
 
+from engine import model
 from engine.model import (
     Action,
-    Approval,
     Budget,
     Controller,
     ManualFloor,
@@ -24,7 +24,7 @@ from engine.model import (
     ServiceObservation,
     ServiceSpec,
 )
-from twin.config import OperatorConfig
+from twin.config import Approval, OperatorConfig
 from twin.fleet import Fleet
 from twin.infrastructure import Infrastructure
 from twin.recorder import Recorder
@@ -47,11 +47,17 @@ class _Standing:
 class Operator:
     """The people around the engine: they approve, ask for floors and pause."""
 
-    def __init__(self, env: simpy.Environment, config: OperatorConfig, start_s: float) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        config: OperatorConfig,
+        approval: Approval,
+        start_s: float,
+    ) -> None:
         self.env = env
-        self._approval = config.approval
+        self._approval = approval
         self._start_s = start_s
-        self._answers: list[Approval] = []
+        self._answers: list[model.Approval] = []
         self._standing = [
             _Standing(
                 start_s + floor.at_s,
@@ -72,7 +78,7 @@ class Operator:
             delay_s = 0.0 if self._approval == "automatic" else float(self._approval)
             self.env.process(self._answer(action.decision_id, delay_s))
 
-    def answers(self) -> tuple[Approval, ...]:
+    def answers(self) -> tuple[model.Approval, ...]:
         """Answers since this was last asked for."""
         if not self._answers:
             return ()
@@ -99,7 +105,7 @@ class Operator:
     def _answer(self, decision_id: str, delay_s: float) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(delay_s)
         now_s = self._start_s + self.env.now
-        self._answers.append(Approval(decision_id, True, now_s, "approver"))
+        self._answers.append(model.Approval(decision_id, True, now_s, "approver"))
 
 
 class Shell:

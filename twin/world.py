@@ -42,7 +42,6 @@ from twin.shell import Operator, Shell
 from twin.streams import Streams
 from twin.telemetry import Telemetry
 
-
 PIECES = 200
 """How often the progress bar moves."""
 
@@ -131,7 +130,7 @@ class World:
             self.telemetry,
             self.feed,
             self.infrastructure,
-            Operator(self.env, config.operator, self.start_s),
+            Operator(self.env, config.operator, config.approval, self.start_s),
             _budget(config),
             self.recorder,
             self.start_s,
@@ -174,7 +173,7 @@ class World:
         return changed
 
     def _start_fleets(self) -> None:
-        """Begin as a platform that has been running: enough for the booked load of the first hour."""
+        """Begin as if it had been running: enough for the booked load of the first hour."""
         outlook = self.feed.outlook(self.start_s)
         critical = critical_services(self.specs)
         for row, spec in enumerate(self.specs):

@@ -87,8 +87,8 @@ def learn_slowdown(memory: ResponseMemory, spec: ServiceSpec, ready: int, view: 
 
     Busy slots over throughput is the time that a request really holds a slot (Little's law), so
     a database that has become three times slower shows as 3 long before its queue is worked off.
-    What fails because a callee failed has held a slot all the same, what was shed has not; where
-    the two cannot be told apart (many errors in a service that waits for others) nothing is learned.
+    What fails because a callee failed has held a slot all the same, what was shed has not: where
+    the two cannot be told apart (many errors, and calls to wait for), nothing is learned.
     """
     if not (view.cpu > 0.05 and ready > 0 and view.request_rate > 1.0):
         return

@@ -45,7 +45,7 @@ def answered(
 
 
 def is_same_question(pending: Action, target: int) -> bool:
-    """Is `target` near enough to what was asked already that asking again would be a nuisance?"""
+    """Whether `target` is so near to what was asked that asking again would be a nuisance."""
     change = pending.to_instances - pending.from_instances
     return (target > pending.from_instances) == (change > 0) and abs(
         target - pending.to_instances

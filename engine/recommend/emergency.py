@@ -21,7 +21,7 @@ LOOKED_AT = 3
 
 
 def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySettings) -> bool:
-    """Does this one sample show a service that is out of capacity?"""
+    """Whether this one sample shows a service that is out of capacity."""
     cpu, p95_s, error_rate, queue = row[1], row[5], row[7], row[8]
     slots = max(ready, 1) * spec.slots
     busy = cpu >= settings.cpu

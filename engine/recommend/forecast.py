@@ -25,8 +25,11 @@ from engine.settings import ForecastSettings
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Instances needed on the curve's bins (bins,): at the accepted risk with everything ready, and
-    for the median load with a zone to spare where that is asked for, whichever is more."""
+    """Instances needed on the curve's bins (bins,).
+
+    Enough for the accepted risk with everything ready and, where a zone is to be spared, for the
+    median load without it.
+    """
 
     count: FloatArray
 

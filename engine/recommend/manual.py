@@ -48,6 +48,6 @@ def pinned(pauses: Sequence[Pause]) -> int | None:
 
 
 def is_paused(pauses: Sequence[Pause], out: bool) -> bool:
-    """Do these pauses forbid a step out (`out`) or in?"""
+    """Whether these pauses forbid a step out (`out`) or in."""
     direction = Direction.OUT if out else Direction.IN
     return any(pause.direction in (Direction.ALL, direction) for pause in pauses)
