@@ -85,7 +85,7 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
     import reports
     from twin import record, terminal
     from twin.config import ConfigError, parse
-    from twin.world import World
+    from twin.world import World, load_kernels
 
     raw = OmegaConf.to_container(config, resolve=True)
     assert isinstance(raw, dict)
@@ -93,9 +93,13 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
     run = parse(settings)
     record.check_writable(Path(run.output))
     started = dt.datetime.now(dt.UTC)
-    began = time.perf_counter()
     partial = False
     try:
+        with terminal.compiling():
+            began = time.perf_counter()
+            load_kernels(run)
+        compile_s = time.perf_counter() - began
+        began = time.perf_counter()
         world = World(run)
         record.check_thresholds(world)
     except ValueError as error:
@@ -113,6 +117,7 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
             command=command,
             started=started,
             wall_s=wall_s,
+            compile_s=compile_s,
             partial=partial,
             render=reports.write,
         )

@@ -35,6 +35,17 @@ def progress(name: str, duration_s: float) -> Iterator[Callable[[float], None]]:
         yield lambda done_s: bar.update(task, completed=done_s)
 
 
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """Say what takes so long in the very first run."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status("loading kernels (the first run compiles them)"):
+        yield
+
+
 def show(summary: dict[str, Any], folder: Path) -> None:
     """The summary as tables, then where the report is."""
     console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())

@@ -262,6 +262,14 @@ class World:
             fleet.restore_zone(fault.zone)
 
 
+def load_kernels(config: RunConfig) -> None:
+    """Compile the kernels, or load them from numba's cache, by half a minute of a tiny world."""
+    few = config.population.model_copy(update={"simultaneous": 10})
+    world = World(config.model_copy(update={"population": few, "faults": {}}))
+    world.env.process(world.shell.run())
+    world.env.run(until=30.0)
+
+
 def _budget(config: RunConfig) -> Budget:
     budget = config.budget
     return Budget(
