@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.capacity import call_order
 from engine.model import FloatArray, Outlook, Response, Schedule, ServiceSpec
@@ -52,9 +53,11 @@ class EventLoad:
 
 def event_load(schedule: Schedule, response: Response, grid: Grid) -> EventLoad:
     """Sum the booked events of `schedule` over `grid`."""
+    edges = _edges(schedule.phase_start_s, grid)
+    people = np.ascontiguousarray(schedule.participants.T)
+    load, events = _summed(edges, people, response, grid)
     major = schedule.major
-    load, events = _summed(schedule, response, grid, np.ones(len(major)))
-    major_load, major_events = _summed(schedule, response, grid, major.astype(np.float64))
+    major_load, major_events = _summed(edges[:, major], people[:, major], response, grid)
     return EventLoad(load, major_load, events, major_events)
 
 
@@ -104,24 +107,34 @@ def outlook(
     )
 
 
+def _edges(phase_start_s: FloatArray, grid: Grid) -> NDArray[np.int64]:
+    """The bin at whose beginning each phase starts, nearest: (phases + 1, events)."""
+    position = np.ascontiguousarray(phase_start_s.T)
+    position -= grid.start_s
+    position /= grid.bin_s
+    np.rint(position, out=position)
+    np.clip(position, 0, grid.bins, out=position)
+    return position.astype(np.int64)
+
+
 def _summed(
-    schedule: Schedule, response: Response, grid: Grid, weight: FloatArray
+    edges: NDArray[np.int64], people: FloatArray, response: Response, grid: Grid
 ) -> tuple[FloatArray, FloatArray]:
-    """Load (services, bins) and count (bins,) of the events, each counted `weight` times."""
-    chosen = weight > 0.0
-    starts = schedule.phase_start_s[chosen]
-    people = schedule.participants[chosen] * response.turnout
-    edges = np.clip(np.rint((starts - grid.start_s) / grid.bin_s), 0, grid.bins).astype(np.int64)
+    """Load (services, bins) and count (bins,) of events with `people` (roles, events)."""
     length = grid.bins + 1
     steps = np.zeros((len(response.services), length))
-    for k in range(len(schedule.phases)):
-        rates = people @ response.rates[:, k, :]
-        for s in range(len(response.services)):
-            if rates.size and response.rates[:, k, s].any():
-                steps[s] += np.bincount(edges[:, k], rates[:, s], length)
-                steps[s] -= np.bincount(edges[:, k + 1], rates[:, s], length)
-    count = np.bincount(edges[:, 0], minlength=length) - np.bincount(edges[:, -1], minlength=length)
-    return np.cumsum(steps, axis=1)[:, :-1], np.cumsum(count)[:-1].astype(np.float64)
+    entered = [s for s in range(len(response.services)) if response.rates[:, :, s].any()]
+    table = response.rates[:, :, entered] * response.turnout
+    # At the edge between two phases the load changes by the difference of their rates.
+    change = np.diff(table, axis=1, prepend=0.0, append=0.0)
+    for k in range(change.shape[1]):
+        rates = change[:, k, :].T @ people
+        for row, s in enumerate(entered):
+            steps[s] += np.bincount(edges[k], rates[row], length)
+    begun = np.bincount(edges[0], minlength=length)
+    ended = np.bincount(edges[-1], minlength=length)
+    count = np.cumsum(begun - ended)[:-1].astype(np.float64)
+    return np.cumsum(steps, axis=1)[:, :-1], count
 
 
 def _late(on_time: FloatArray, response: Response, grid: Grid) -> FloatArray:
