@@ -52,7 +52,8 @@ def limit(
     # What is outside its own min and max is brought back at once.
     outside = not spec.min_instances <= current <= spec.max_instances
     if outside and current > spec.max_instances:
-        return Limited(spec.max_instances, why)
+        back = "first back to its maximum" if bounded < spec.max_instances else why
+        return Limited(spec.max_instances, back)
     floor = max(current, spec.min_instances)
     if bounded == current:
         return Limited(bounded, why)
