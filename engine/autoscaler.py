@@ -150,6 +150,7 @@ class Autoscaler:
             forecasts=tuple(draft.forecasts),
             floors=draft.floors,
             next_step_s=now_s + self.settings.sample_s,
+            cycle=full,
         )
 
     def snapshot(self) -> str:

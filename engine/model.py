@@ -418,7 +418,8 @@ class Plan:
 
     `actions` are to be executed now; `awaiting` are worked out and wait for approval, `dry` are
     what recommend-only mode would have done.  `taken` and `declined` hold the recommendations
-    behind them.  `floors` are the wedding floors in force.
+    behind them.  `floors` are the wedding floors in force.  `cycle` is false for a step between two
+    cycles, which looks at the newest samples alone.
     """
 
     actions: tuple[Action, ...] = ()
@@ -429,6 +430,7 @@ class Plan:
     forecasts: tuple[Forecast, ...] = ()
     floors: Mapping[str, int] = field(default_factory=dict)
     next_step_s: float = 0.0
+    cycle: bool = True
 
 
 class Controller(Protocol):

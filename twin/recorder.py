@@ -57,7 +57,9 @@ class Recorder:
         self.events: list[dict[str, Any]] = []
         self.decisions: list[dict[str, Any]] = []
         self.issued: list[Issued] = []
+        self.steps = 0
         self.compute_s: list[float] = []
+        """Wall seconds of each full cycle."""
         self._actions: dict[str, dict[str, Any]] = {}
         self._floors_now = np.zeros(services, np.int32)
 
@@ -76,7 +78,9 @@ class Recorder:
             for name, floor in plan.floors.items():
                 self._floors_now[self._index[name]] = floor
         self.floors[:, k] = self._floors_now
-        self.compute_s.append(compute_s)
+        self.steps += 1
+        if plan.cycle:
+            self.compute_s.append(compute_s)
         for issued in plan.forecasts:
             self._forecast(
                 now_s, issued.service, issued.horizon_s, issued.q10, issued.q50, issued.q90

@@ -196,6 +196,7 @@ def _decision(world: World) -> dict[str, Any]:
     for row in actions:
         by_reason[row["reason"]] = by_reason.get(row["reason"], 0) + 1
     return {
+        "steps": world.recorder.steps,
         "cycles": len(world.recorder.compute_s),
         "actions": len(done),
         "by_reason": dict(sorted(by_reason.items())),
