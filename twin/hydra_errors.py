@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from twin.config import close
@@ -21,6 +21,8 @@ CAUGHT = (HydraException, OmegaConfBaseException)
 def explain(error: Exception, arguments: Sequence[str]) -> str:
     """One clear message for an error of Hydra or OmegaConf."""
     text = str(error).strip()
+    if isinstance(error, OverrideParseException):
+        return f'"{error.override}" cannot be read; write it as key=value'
     missing = re.search(r"Could not find '([\w-]+)/([^']+)'", text) or re.search(
         r"Cannot find primary config '()([^']+)'", text
     )

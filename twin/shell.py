@@ -155,6 +155,11 @@ class Shell:
                 name = type(self.controller).__name__
                 at = f"{self.env.now:.0f} s into the run"
                 raise ControllerError(f"controller {name} raised {error!r} {at}") from error
+            if not isinstance(plan, Plan):
+                name = type(self.controller).__name__
+                raise ControllerError(
+                    f"controller {name} returned {type(plan).__name__}, not a Plan"
+                )
             self._recorder.step(
                 observation, plan, time.perf_counter() - began, [f for _, f, _ in self._services]
             )
