@@ -150,7 +150,7 @@ class Shell:
             observation = self.observe()
             began = time.perf_counter()
             try:
-                plan = self.controller.step(observation)
+                plan: object = self.controller.step(observation)
             except Exception as error:
                 name = type(self.controller).__name__
                 at = f"{self.env.now:.0f} s into the run"
