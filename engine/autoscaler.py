@@ -9,15 +9,14 @@ or a duplicate is mended by the next cycle and needs no special case.  Between t
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from statistics import NormalDist
 
-from engine.analysis.assess import Assessment, assess, learn_slowdown
+from engine.analysis.assess import assess, learn_slowdown
 from engine.analysis.verify import start_watch, take_results, verify
-from engine.analysis.view import View, view
-from engine.capacity import Sizing, call_order, critical_services, sizing
+from engine.analysis.view import view
+from engine.capacity import call_order, critical_services, sizing
+from engine.case import Case, Constants, Draft, PassedOn
 from engine.explain import explain
 from engine.forecast import schedule
 from engine.model import (
@@ -25,8 +24,6 @@ from engine.model import (
     Approval,
     Category,
     Declined,
-    FloatArray,
-    Forecast,
     Observation,
     Plan,
     Reason,
@@ -36,70 +33,16 @@ from engine.model import (
     ServiceSpec,
 )
 from engine.rails.approval import answered, category, is_same_question
-from engine.rails.cost import cheapest
 from engine.rails.limits import Purse, limit, stabilised
+from engine.rails.scale_in import scale_in
 from engine.recommend import manual, wedding
 from engine.recommend.emergency import drowning, emergency, passed_on, unserved_rate
-from engine.recommend.forecast import Need, forecast, lead_time_s, needed, step_discount
+from engine.recommend.forecast import forecast, lead_time_s, needed, step_discount
 from engine.recommend.reactive import reactive
 from engine.settings import EngineSettings
 from engine.state import AutoscalerState, ServiceMemory
 
 URGENT = (Reason.EMERGENCY, Reason.ROLLBACK, Reason.MANUAL)
-
-
-@dataclass(frozen=True, slots=True)
-class _Constants:
-    """What follows from a service's specification and the settings alone."""
-
-    sizing: Sizing
-    lead_s: float
-    reach_s: float
-
-
-@dataclass(slots=True, eq=False)
-class _Case:
-    """One service on its way through the phases of one step."""
-
-    service: ServiceObservation
-    spec: ServiceSpec
-    memory: ServiceMemory
-    constants: _Constants
-    row: int
-    view: View
-    assessment: Assessment
-    curve: schedule.Curve | None = None
-    need: Need | None = None
-    discount: FloatArray | None = None
-    weddings: wedding.WeddingAssessment = field(
-        default_factory=lambda: wedding.WeddingAssessment(0, 0, 0.0)
-    )
-    recommendations: list[Recommendation] = field(default_factory=list)
-    chosen: Recommendation | None = None
-    target: int = 0
-    notes: str = ""
-
-
-@dataclass(slots=True)
-class _PassedOn:
-    """Load (1/s) that drowning callers will pass on to a service, and since when they drown."""
-
-    rate: float
-    trigger_s: float
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A plan in the making."""
-
-    actions: list[Action] = field(default_factory=list)
-    awaiting: list[Action] = field(default_factory=list)
-    dry: list[Action] = field(default_factory=list)
-    taken: list[Recommendation] = field(default_factory=list)
-    declined: list[Declined] = field(default_factory=list)
-    forecasts: list[Forecast] = field(default_factory=list)
-    floors: dict[str, int] = field(default_factory=dict)
-    passed_on: dict[str, _PassedOn] = field(default_factory=dict)
 
 
 class Autoscaler:
@@ -109,14 +52,14 @@ class Autoscaler:
         self.settings = settings or EngineSettings()
         self.state = AutoscalerState()
         self._risk_z = NormalDist().inv_cdf(1.0 - self.settings.forecast.risk)
-        self._constants: dict[str, _Constants] = {}
+        self._constants: dict[str, Constants] = {}
         self._specs: tuple[ServiceSpec, ...] = ()
         self._order: tuple[int, ...] = ()
 
     def step(self, observation: Observation) -> Plan:
         """Decide what to do at `observation.now_s`; changes only its own memory."""
         now_s = observation.now_s
-        draft = _Draft()
+        draft = Draft()
         self._know(observation.services)
         full = now_s >= self.state.next_cycle_s
         purse = Purse.after(observation.services, observation.budget)
@@ -177,7 +120,7 @@ class Autoscaler:
             reach_s = max(weddings.lead_s, weddings.protection_s, self.settings.cost.window_s)
             reach_s = max(reach_s + lead_s, lead_s + 8.0 * limits.cooldown_s)
             size = sizing(spec, self.settings.capacity, critical=spec.name in critical)
-            self._constants[spec.name] = _Constants(size, lead_s, reach_s)
+            self._constants[spec.name] = Constants(size, lead_s, reach_s)
             self.state.services.setdefault(spec.name, ServiceMemory())
         self._specs = specs
 
@@ -193,7 +136,7 @@ class Autoscaler:
 
     def _observe(
         self, service: ServiceObservation, memory: ServiceMemory, observation: Observation
-    ) -> _Case:
+    ) -> Case:
         """Phases 1 and 2, observe and analyse: samples, thresholds, the response learned."""
         seen = view(service, observation.now_s, self.settings.stale_after_s)
         memory.last_seen_s = max(memory.last_seen_s, seen.newest_s)
@@ -211,12 +154,12 @@ class Autoscaler:
                     self.settings.forecast,
                 )
         assessment = assess(service, seen)
-        return _Case(
+        return Case(
             service, service.spec, memory, self._constants[name], row, seen, assessment,
             target=service.desired,
         )  # fmt: skip
 
-    def _verify(self, case: _Case, now_s: float) -> None:
+    def _verify(self, case: Case, now_s: float) -> None:
         """Phase 0: judge the last step, and want it undone if it made things worse."""
         verdict = verify(
             case.service, case.memory, case.view, case.assessment, now_s, self.settings.verify
@@ -224,7 +167,7 @@ class Autoscaler:
         if verdict is not None and verdict.rollback is not None:
             case.recommendations.append(verdict.rollback)
 
-    def _assess_weddings(self, case: _Case, observation: Observation, draft: _Draft) -> None:
+    def _assess_weddings(self, case: Case, observation: Observation, draft: Draft) -> None:
         """Phase 3: the load to come from the booked schedule, its floor and its protection."""
         outlook, now_s = observation.outlook, observation.now_s
         response = case.memory.response
@@ -249,14 +192,14 @@ class Autoscaler:
             )
         )
 
-    def _recommend(self, case: _Case, observation: Observation, draft: _Draft) -> None:
+    def _recommend(self, case: Case, observation: Observation, draft: Draft) -> None:
         """Phase 4: every rule has its say; the highest count wins, unless a step is undone."""
         now_s, spec, wanted = observation.now_s, case.spec, case.recommendations
         assert case.curve is not None and case.need is not None and case.discount is not None
         confidence = wedding.confidence_of(float(case.curve.sd[0]))
         fallback = self.settings.fallback_of(spec.name)
         if case.view.stale:
-            case.notes = f"metrics are stale ({_age(case.view.age_s)}), fallback {fallback.mode}"
+            case.notes = f"metrics are stale ({case.view.age}), fallback {fallback.mode}"
             confidence *= 0.5
             wanted.extend(manual.static_fallback(spec, fallback, case.view.age_s, now_s))
         else:
@@ -278,7 +221,7 @@ class Autoscaler:
                     Declined(recommendation, f"{_name(case.chosen)} asks for as much or more")
                 )
 
-    def _look_for_emergency(self, case: _Case, now_s: float, draft: _Draft) -> None:
+    def _look_for_emergency(self, case: Case, now_s: float, draft: Draft) -> None:
         """The emergency path, on every sample: also keeps the latch against scale-in."""
         if case.view.stale:
             return
@@ -288,7 +231,7 @@ class Autoscaler:
         if found is not None:
             extra = unserved_rate(service, case.view, slowdown)
             for call in case.spec.calls:
-                passed = draft.passed_on.setdefault(call.service, _PassedOn(0.0, found.trigger_s))
+                passed = draft.passed_on.setdefault(call.service, PassedOn(0.0, found.trigger_s))
                 passed.rate += call.per_request * extra
         else:
             called = draft.passed_on.get(case.spec.name)
@@ -307,10 +250,10 @@ class Autoscaler:
 
     def _optimise_and_limit(
         self,
-        case: _Case,
+        case: Case,
         observation: Observation,
         purse: Purse,
-        draft: _Draft,
+        draft: Draft,
         full: bool,
     ) -> None:
         """Phase 5, first half: the cheapest safe target, cut to what may be done now."""
@@ -333,8 +276,11 @@ class Autoscaler:
             target, chosen = pin, _pinned(spec, pin, now_s)
         elif full:
             highest = stabilised(memory, target, now_s, self.settings.limits.stabilisation_s)
-            if target < current and chosen.reason is not Reason.ROLLBACK:
-                target, chosen = self._scale_in(case, chosen, highest, now_s, draft)
+            if target < current and chosen.reason is Reason.ROLLBACK:
+                # A step that did harm is undone at once, but not below what is booked.
+                target = min(max(target, case.weddings.protected, case.weddings.floor), current)
+            elif target < current:
+                target, chosen = scale_in(case, chosen, highest, now_s, draft, self.settings.cost)
         case.chosen = chosen
         moves = target != current and pin is None
         if moves and manual.is_paused(pauses, out=target > current):
@@ -351,51 +297,6 @@ class Autoscaler:
             draft.declined.append(Declined(chosen, why))
             case.notes = "; ".join(text for text in (case.notes, why) if text)
 
-    def _scale_in(
-        self,
-        case: _Case,
-        chosen: Recommendation,
-        highest: int,
-        now_s: float,
-        draft: _Draft,
-    ) -> tuple[int, Recommendation]:
-        """How far down, if at all: not while data are missing, in a breach, or before a peak."""
-        current = case.service.desired
-        why = ""
-        if case.view.stale:
-            why = f"no scale-in on stale metrics ({_age(case.view.age_s)})"
-        elif now_s < case.memory.calm_from_s:
-            why = "no scale-in until calm after an emergency"
-        elif case.assessment.breach:
-            why = "no scale-in while the SLO is being missed"
-        elif not case.assessment.cold:
-            why = "no scale-in while a figure is above its lower threshold"
-        elif case.service.booting > 0 and case.service.ready < case.service.desired:
-            why = "no scale-in while instances are booting"
-        if why:
-            draft.declined.append(Declined(chosen, why))
-            return current, chosen
-        protected = max(case.weddings.protected, case.weddings.floor)
-        floor = max(chosen.target, highest, protected, case.spec.min_instances)
-        if floor >= current:
-            if chosen.target < current and protected >= current:
-                draft.declined.append(Declined(chosen, "wedding protection for the next 2 h"))
-            return current, chosen
-        assert case.curve is not None and case.need is not None
-        choice = cheapest(
-            case.spec, current, floor, case.curve.ahead_s, case.need.count, case.constants.lead_s,
-            self.settings.cost,
-        )  # fmt: skip
-        if choice.target >= current:
-            draft.declined.append(Declined(chosen, "holding is cheaper than trimming and booting"))
-            return current, chosen
-        evidence = dict(chosen.evidence)
-        evidence["saving_usd_per_hour"] = (current - choice.target) * case.spec.price_per_hour
-        trimmed = Recommendation(
-            case.spec.name, choice.target, Reason.COST, evidence, chosen.confidence, now_s
-        )
-        return choice.target, trimmed
-
     def _not_worth_it(self, current: int, target: int, reason: Reason) -> bool:
         limits = self.settings.limits
         tolerance = limits.tolerance_out if target > current else limits.tolerance_in
@@ -403,10 +304,10 @@ class Autoscaler:
 
     def _approve(
         self,
-        case: _Case,
+        case: Case,
         observation: Observation,
         approvals: Mapping[str, Approval],
-        draft: _Draft,
+        draft: Draft,
     ) -> None:
         """Phases 5 and 6: who lets it pass; then the action with all that explains it."""
         now_s, memory = observation.now_s, case.memory
@@ -431,7 +332,7 @@ class Autoscaler:
             return
         self._execute(case, action, draft, now_s)
 
-    def _execute(self, case: _Case, action: Action, draft: _Draft, now_s: float) -> None:
+    def _execute(self, case: Case, action: Action, draft: Draft, now_s: float) -> None:
         memory = case.memory
         if action.to_instances > action.from_instances:
             memory.last_out_s = now_s
@@ -444,7 +345,7 @@ class Autoscaler:
         if case.chosen is not None:
             draft.taken.append(case.chosen)
 
-    def _action(self, case: _Case, chosen: Recommendation, observation: Observation) -> Action:
+    def _action(self, case: Case, chosen: Recommendation, observation: Observation) -> Action:
         spec, now_s = case.spec, observation.now_s
         current, target = case.service.desired, case.target
         cost_per_hour = (target - current) * spec.price_per_hour
@@ -485,10 +386,6 @@ def _name(recommendation: Recommendation | None) -> str:
 def _pinned(spec: ServiceSpec, count: int, now_s: float) -> Recommendation:
     evidence = {"pinned": float(count)}
     return Recommendation(spec.name, count, Reason.MANUAL, evidence, 1.0, now_s)
-
-
-def _age(age_s: float) -> str:
-    return f"{age_s:.0f} s old" if math.isfinite(age_s) else "no sample yet"
 
 
 def _decision_id(service: str, current: int, target: int, now_s: float) -> str:

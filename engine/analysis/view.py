@@ -40,6 +40,11 @@ class View:
     queue_depth: float
 
     @property
+    def age(self) -> str:
+        """The age in words."""
+        return f"{self.age_s:.0f} s old" if math.isfinite(self.age_s) else "no sample yet"
+
+    @property
     def stale(self) -> bool:
         """No fresh sample."""
         return not self.rows

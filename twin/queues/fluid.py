@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.capacity import call_order
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.queues import kernels
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
-from twin.queues.response import call_order, fill_response, static_columns
+from twin.queues.response import fill_response, static_columns
 
 HISTOGRAM_EDGES_S: FloatArray = np.geomspace(1e-3, 200.0, 257)
 """Edges of the run-long response-time histogram, seconds, evenly spaced in the logarithm."""

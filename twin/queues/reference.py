@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import gammaincinv
 
+from engine.capacity import call_order
 from engine.model import FloatArray, ServiceSpec
 from twin.queues.port import ClientBehaviour
-from twin.queues.response import base_moments, call_order
+from twin.queues.response import base_moments
 
 CALLS = -1
 """Attempt level of calls from other services, which are not repeated."""

@@ -17,42 +17,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from engine.capacity import call_order
 from engine.model import FloatArray, ServiceSpec
 from twin.queues import kernels
 
 SHAPE_LIMIT = 1e4
 """Largest gamma shape used: an SCV below 1e-4 counts as 1e-4."""
-
-
-def call_order(services: Sequence[ServiceSpec]) -> tuple[int, ...]:
-    """Indices of the services, callers before callees, otherwise as listed.
-
-    Raises ValueError for a call to a service that is not listed, and for services that call each
-    other in a circle.
-    """
-    index = {spec.name: i for i, spec in enumerate(services)}
-    callers = {spec.name: 0 for spec in services}
-    for spec in services:
-        for call in spec.calls:
-            if call.service not in index:
-                raise ValueError(
-                    f"services.{spec.name}.calls: {call.service!r} is no service "
-                    f"(there are {', '.join(index)})"
-                )
-            callers[call.service] += 1
-    free = [spec.name for spec in services if callers[spec.name] == 0]
-    order: list[int] = []
-    while free:
-        name = free.pop(0)
-        order.append(index[name])
-        for call in services[index[name]].calls:
-            callers[call.service] -= 1
-            if callers[call.service] == 0:
-                free.append(call.service)
-    if len(order) < len(services):
-        circle = ", ".join(name for name, left in callers.items() if left > 0)
-        raise ValueError(f"services: {circle} call each other in a circle")
-    return tuple(order)
 
 
 def base_moments(services: Sequence[ServiceSpec], slowdown: ArrayLike = 1.0) -> FloatArray:

@@ -224,3 +224,15 @@ def test_critical_are_those_that_users_wait_for() -> None:
     order = call_order(specs)
     assert order.index(0) < order.index(2)
     assert order.index(1) < order.index(3)
+
+
+def test_callers_come_before_the_services_they_call() -> None:
+    database = make_spec("database")
+    api = make_spec(calls=(Call("database", 1.0),))
+    front = make_spec("front", calls=(Call("api", 1.0), Call("database", 1.0)))
+    assert call_order([database, api, front]) == (2, 1, 0)
+    circle = [make_spec("a", calls=(Call("b", 1.0),)), make_spec("b", calls=(Call("a", 1.0),))]
+    with pytest.raises(ValueError, match="a, b form a cycle"):
+        call_order(circle)
+    with pytest.raises(ValueError, match="api calls nowhere, which is not a service"):
+        call_order([make_spec(calls=(Call("nowhere", 1.0),))])

@@ -400,6 +400,24 @@ def test_a_step_in_that_made_things_worse_is_rolled_back() -> None:
     pytest.fail("no rollback")
 
 
+@pytest.mark.parametrize(("booked", "back_to"), [(500.0, [20]), (1890.0, [22]), (9000.0, [])])
+def test_a_step_out_that_brought_errors_is_undone_but_not_below_what_is_booked(
+    booked: float, back_to: list[int]
+) -> None:
+    engine = Autoscaler(LEAN)
+    window = make_window(cpu=0.4, rate=500.0, memory=0.95)
+    first = only(engine.step(observe(make_service(desired=20, window=window))))
+    assert first.to_instances == 23
+    undone: list[int] = []
+    for after_s in np.arange(15.0, 120.0, 15.0):
+        window = make_window(NOW_S + after_s, cpu=0.2, rate=500.0, error_rate=0.05)
+        service = make_service(desired=23, window=window)
+        outlook = make_outlook(lambda ahead_s: np.where(ahead_s > 4000.0, booked, 500.0))
+        plan = engine.step(observe(service, now_s=NOW_S + after_s, outlook=outlook))
+        undone += [a.to_instances for a in plan.actions if a.reason is Reason.ROLLBACK]
+    assert undone == back_to
+
+
 def test_load_that_has_grown_is_not_the_steps_fault() -> None:
     engine, count = scaled_in()
     window = make_window(NOW_S + 60.0, cpu=0.5, rate=5000.0, error_rate=0.03)

@@ -10,7 +10,7 @@ from scipy import stats
 from engine.model import BootTime, Call, ServiceSpec
 from twin.queues import ClientBehaviour, FluidPlatform, kernels, needed_curve, needed_instances
 from twin.queues.reference import erlang_c
-from twin.queues.response import base_moments, call_order
+from twin.queues.response import base_moments
 
 PATIENT = ClientBehaviour(timeout_s=600.0, max_retries=0, queue_limit_per_slot=1e9)
 
@@ -147,17 +147,6 @@ def test_base_response_is_the_sum_of_service_and_calls():
     samples_s += call_s[0] + call_s[1] * (rng.random(n) < 0.6)
     assert moments[0, 0] == pytest.approx(samples_s.mean(), rel=0.004)
     assert moments[0, 1] == pytest.approx(samples_s.var(), rel=0.02)
-
-
-def test_callers_come_before_the_services_they_call():
-    database = service("database")
-    api = service(calls=(Call("database", 1.0),))
-    front = service("front", calls=(Call("api", 1.0), Call("database", 1.0)))
-    assert call_order([database, api, front]) == (2, 1, 0)
-    with pytest.raises(ValueError, match="circle"):
-        call_order([service("a", calls=(Call("b", 1.0),)), service("b", calls=(Call("a", 1.0),))])
-    with pytest.raises(ValueError, match="'nowhere' is no service"):
-        call_order([service(calls=(Call("nowhere", 1.0),))])
 
 
 @pytest.mark.parametrize("rate", [1.0, 300.0, 12_345.0, 400_000.0])
