@@ -37,7 +37,7 @@ def main() -> None:
     commands = {"run": _run, "check": _check}
     command = arguments[0]
     if command not in commands:
-        from twin.config import close
+        from twin.complaints import close
 
         _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
     sys.argv = [f"{sys.argv[0]} {command}", *arguments[1:]]

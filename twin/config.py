@@ -6,11 +6,9 @@ key, what is wrong with it and what is allowed.  Inside the twin there are no un
 
 from __future__ import annotations
 
-import difflib
-import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,6 +17,7 @@ from engine.capacity import call_order
 from engine.model import BootTime, Call, Direction, ServiceSpec, Thresholds
 from scenarios.config import DemandConfig, PopulationConfig
 from scenarios.faults import Fault
+from twin.complaints import close, lines
 from twin.controllers import ControllerConfig
 from twin.infrastructure import InfrastructureConfig
 from twin.queues.port import ClientBehaviour
@@ -285,7 +284,7 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(_named_faults(raw))
     except ValidationError as error:
-        raise ConfigError("\n".join(_lines(error))) from None
+        raise ConfigError("\n".join(lines(error, RunConfig))) from None
 
 
 def _named_faults(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,158 +304,3 @@ def _known(name: str, allowed: Sequence[str], path: str) -> None:
         raise ValueError(
             f'{path}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}'
         )
-
-
-def close(name: str, allowed: Sequence[str]) -> str:
-    """A hint at the nearest allowed names, or nothing."""
-    matches = difflib.get_close_matches(name, allowed, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(matches)}?" if matches else ""
-
-
-KINDS = {
-    "float_parsing": "a number",
-    "float_type": "a number",
-    "int_parsing": "a whole number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
-
-
-def _lines(error: ValidationError) -> list[str]:
-    """One line for each wrong key; what its alternatives allow is joined."""
-    lines: list[str] = []
-    refused: dict[str, tuple[str, list[str]]] = {}
-    for item in error.errors(include_url=False):
-        path = _path(item["loc"])
-        context = item.get("ctx", {})
-        match item["type"]:
-            case "extra_forbidden":
-                allowed = _allowed_keys(item["loc"][:-1])
-                hint = close(str(item["loc"][-1]), allowed)
-                lines.append(f"{path}: unknown key{hint or f' (allowed: {_list(allowed)})'}")
-            case "missing":
-                lines.append(f"{path}: is missing")
-            case "value_error":
-                text = str(context["error"])
-                lines.append(text if _names_a_key(text) or not path else f"{path}: {text}")
-            case "literal_error" | "enum" | "union_tag_invalid":
-                expected = context.get("expected") or context.get("expected_tags", "")
-                refused.setdefault(path, (_shown(item["input"]), []))[1].append(str(expected))
-            case kind:
-                expected = _range(KINDS.get(kind, item["msg"]), item["loc"])
-                refused.setdefault(path, (_shown(item["input"]), []))[1].append(expected)
-    lines.extend(
-        f"{path}: {shown} is not allowed ({' or '.join(allowed)})"
-        for path, (shown, allowed) in refused.items()
-    )
-    return lines
-
-
-def _names_a_key(text: str) -> bool:
-    head = text.partition(":")[0]
-    return bool(re.fullmatch(r"[a-z_]+(\.[\w-]+)+", head))
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """Dotted path without what pydantic adds for unions and tags."""
-    noise = ("constrained-", "literal[", "float", "int", "str", "list[", "function-", "nullable")
-    tags = {"flash_crowd", "zone_loss", "metrics_blackout", "slow_boot", "slow_service"}
-    parts: list[str] = []
-    for i, part in enumerate(location):
-        text = str(part)
-        if isinstance(part, str) and (text.startswith(noise) or (text in tags and i == 2)):
-            continue
-        parts.append(text)
-    return ".".join(parts)
-
-
-def _range(message: str, location: tuple[int | str, ...]) -> str:
-    field = _field(location)
-    low = high = ""
-    for constraint in field.metadata if field is not None else ():
-        if hasattr(constraint, "ge"):
-            low = _figure(constraint.ge)
-        elif hasattr(constraint, "gt"):
-            low = f"more than {_figure(constraint.gt)}"
-        if hasattr(constraint, "le"):
-            high = _figure(constraint.le)
-        elif hasattr(constraint, "lt"):
-            high = f"less than {_figure(constraint.lt)}"
-    if low and high:
-        return f"{low} … {high}"
-    if low:
-        return low if low.startswith("more") else f"at least {low}"
-    return message[0].lower() + message[1:]
-
-
-def _figure(value: Any) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,g}" if isinstance(value, float) else str(value)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float) and math.isnan(value):
-        return "NaN"
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
-
-
-def _field(location: tuple[int | str, ...]) -> Any:
-    """The pydantic field at `location`, or None."""
-    model: Any = RunConfig
-    field: Any = None
-    for part in location:
-        inner = _model_in(model)
-        if inner is not None and part in inner.model_fields:
-            field = inner.model_fields[str(part)]
-            model = field.annotation
-        elif inner is not None:
-            continue
-        else:
-            arguments = get_args(model)
-            if get_origin(model) in (dict, list) and arguments:
-                model = arguments[-1]
-                field = None
-    return field
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = RunConfig
-    for part in location:
-        inner = _model_in(model, str(part))
-        if inner is None:
-            origin, arguments = get_origin(model), get_args(model)
-            model = arguments[-1] if origin in (dict, list) and arguments else model
-        elif part in inner.model_fields:
-            model = inner.model_fields[str(part)].annotation
-    found = _model_in(model, str(location[-1]) if location else "")
-    return list(found.model_fields) if found is not None else []
-
-
-def _model_in(annotation: Any, tag: str = "") -> type[BaseModel] | None:
-    """The model that an annotation stands for; of a tagged union, the one of `tag`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _model_in(get_args(annotation)[0], tag)
-    if origin is Union or str(origin) == "<class 'types.UnionType'>":
-        models = [m for a in get_args(annotation) if (m := _model_in(a)) is not None]
-        for model in models:
-            kind = model.model_fields.get("kind")
-            if kind is not None and kind.default == tag:
-                return model
-        return models[0] if models else None
-    return None

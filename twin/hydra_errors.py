@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from twin.config import close
+from twin.complaints import close
 
 OPEN = ("thresholds", "faults")
 """Mappings that take new keys, which Hydra wants to be said with a plus sign."""

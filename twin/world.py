@@ -46,6 +46,14 @@ PIECES = 200
 """How often the progress bar moves."""
 
 
+CONSERVED = 1e-9
+"""Largest relative error in the balance of requests that rounding can explain."""
+
+
+class ConservationError(AssertionError):
+    """Requests came from nowhere or went nowhere: a defect of the twin, never of its input."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
     """The realised load of a run: `arrivals` (services, seconds) first requests in each second."""
@@ -153,6 +161,9 @@ class World:
             if progress is not None:
                 progress(until_s)
         self._catch_up()
+        error = self.platform.conservation_error()
+        if error > CONSERVED:
+            raise ConservationError(f"requests are not conserved: relative error {error:.1e}")
 
     @property
     def now_s(self) -> float:

@@ -55,7 +55,7 @@ def seen(spec: ServiceSpec, desired: int, now_s: float, m: dict, budget: Budget)
     service = make_service(
         spec, desired=desired, ready=ready, booting=desired - ready, window=window
     )
-    return Observation(now_s, (service,), make_outlook(m["booked"]), budget=budget)
+    return Observation(now_s, (service,), make_outlook(m["booked"], major=0.3), budget=budget)
 
 
 def replay(moments: list[dict], budget: Budget = UNLIMITED) -> list[tuple[Observation, Plan]]:
@@ -113,6 +113,16 @@ def test_no_scale_in_while_data_are_missing_or_the_slo_is_missed(moments: list[d
                 assert len(fresh)
                 assert np.nanmedian(fresh["p95_s"][-3:]) <= SPEC.slo_p95_s
                 assert np.nanmedian(fresh["error_rate"][-3:]) <= 0.01
+
+
+@given(st.lists(moment, min_size=1, max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_nothing_is_taken_away_below_the_wedding_floor(moments: list[dict]) -> None:
+    for _, plan in replay(moments):
+        for action in plan.actions:
+            if action.to_instances < action.from_instances:
+                floor = min(plan.floors["api"], SPEC.max_instances)
+                assert action.to_instances >= min(floor, action.from_instances)
 
 
 @given(st.lists(moment, min_size=2, max_size=40), st.integers(1, 39))
