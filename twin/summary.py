@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,13 @@ from twin.world import World
 SCHEMA = 1
 VIOLATION_MINUTE = 0.01
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    "<": operator.lt,
+    ">=": operator.ge,
+    ">": operator.gt,
+    "==": operator.eq,
+}
 BAD = ("failed", "shed", "timed_out", "slow")
 
 
@@ -51,16 +59,10 @@ def judge(summary: dict[str, Any], thresholds: dict[str, ThresholdConfig]) -> li
     for name, threshold in thresholds.items():
         value = _at(summary, threshold.metric, name)
         limit = threshold.limit
-        passed = (
-            value is not None
-            and {
-                "<=": value <= limit,
-                "<": value < limit,
-                ">=": value >= limit,
-                ">": value > limit,
-                "==": value == limit,
-            }[threshold.operator]
-        )
+        if value is None:
+            passed = threshold.operator in ("<=", "<")  # what did not occur exceeded nothing
+        else:
+            passed = COMPARISONS[threshold.operator](value, limit)
         judged.append(
             {
                 "name": name,
@@ -68,7 +70,7 @@ def judge(summary: dict[str, Any], thresholds: dict[str, ThresholdConfig]) -> li
                 "operator": threshold.operator,
                 "limit": limit,
                 "value": value,
-                "passed": bool(passed),
+                "passed": passed,
             }
         )
     return judged

@@ -49,7 +49,7 @@ class Curve:
 
     def ratio(self, z: float) -> FloatArray:
         """Rate over booked rate at the standard normal score `z`, for each bin."""
-        ratio: FloatArray = np.exp(self.correction + z * self.sd)
+        ratio: FloatArray = np.exp(self.correction + z * self.sd if z else self.correction)
         return ratio
 
     def rate(self, z: float) -> FloatArray:
