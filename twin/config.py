@@ -228,7 +228,7 @@ class RunConfig(Strict):
     """Everything that a run is made of."""
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
-    resolution: Literal["fluid"]
+    resolution: Literal["fluid", "request"]
     replications: Annotated[int, Field(ge=1, le=1)] = 1
     output: str = Field(min_length=1)
     scenario: ScenarioConfig

@@ -30,7 +30,8 @@ class Phase(IntEnum):
 class Fleet:
     """All instances that one service ever had, in columns.
 
-    `changed` is called with the number of ready instances whenever it changes.
+    `changed` is called whenever the number of ready instances changes, with that number and how
+    many of those ready before have crashed.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Fleet:
         zones: int,
         drain_s: float,
         rng: np.random.Generator,
-        changed: Callable[[int], None],
+        changed: Callable[[int, int], None],
     ) -> None:
         self.env = env
         self.spec = spec
@@ -67,7 +68,7 @@ class Fleet:
         self._phase[new] = Phase.READY
         self._ready_s[new] = self.env.now
         self.ready = count
-        self._changed(self.ready)
+        self._changed(self.ready, 0)
 
     def want(self, count: int) -> None:
         """Set the desired count and bring the instances to it."""
@@ -82,12 +83,11 @@ class Fleet:
         elif missing < 0:
             self._retire(-missing)
 
-    def lose_zone(self, zone: int) -> float:
-        """Take a zone away at once; returns the share of the ready instances lost with it."""
+    def lose_zone(self, zone: int) -> None:
+        """Take a zone away at once, and all its instances with it."""
         if zone in self._open_zones:
             self._open_zones.remove(zone)
         hit = np.nonzero((self._zone[: self._size] == zone) & self._alive())[0]
-        before = self.ready
         phases = self._phase[hit]
         lost = int(np.count_nonzero(phases == Phase.READY))
         self.ready -= lost
@@ -95,8 +95,7 @@ class Fleet:
         self.draining -= int(np.count_nonzero(phases == Phase.DRAINING))
         self._end(hit)
         if lost:
-            self._changed(self.ready)
-        return lost / before if before else 0.0
+            self._changed(self.ready, lost)
 
     def restore_zone(self, zone: int) -> None:
         """Let new instances be placed in `zone` again."""
@@ -178,7 +177,7 @@ class Fleet:
                 self._phase[up] = Phase.READY
                 self.booting -= int(up.size)
                 self.ready += int(up.size)
-                self._changed(self.ready)
+                self._changed(self.ready, 0)
 
     def _retire(self, count: int) -> None:
         """Give up the youngest boots first, then drain ready instances, zones kept even."""
@@ -201,7 +200,7 @@ class Fleet:
         self._phase[leaving] = Phase.DRAINING
         self.ready -= int(leaving.size)
         self.draining += int(leaving.size)
-        self._changed(self.ready)
+        self._changed(self.ready, 0)
         self.env.process(self._drain(leaving))
 
     def _drain(self, rows: np.ndarray) -> Generator[simpy.Event, None, None]:

@@ -9,7 +9,7 @@ reach: it gets observations made of telemetry and of the booked schedule.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,8 @@ from twin.config import RunConfig
 from twin.fleet import Fleet
 from twin.infrastructure import Infrastructure
 from twin.queues.fluid import FluidPlatform
+from twin.queues.port import ClientBehaviour, Platform
+from twin.queues.requests import RequestPlatform
 from twin.recorder import Recorder
 from twin.schedule_feed import ScheduleFeed
 from twin.shell import Operator, Shell
@@ -100,13 +102,7 @@ class World:
         behaviour = {
             name: service.client.behaviour() for name, service in config.platform.services.items()
         }
-        self.platform = FluidPlatform(
-            self.specs,
-            self.load.arrivals,
-            behaviour,
-            start_s=self.start_s,
-            sample_s=config.telemetry.interval_s,
-        )
+        self.platform = self._platform(behaviour)
         self.telemetry = [
             Telemetry(name, config.telemetry, self.platform.metrics[i], self.streams)
             for i, name in enumerate(names)
@@ -151,6 +147,18 @@ class World:
             telemetry.start()
         self._start_fleets()
 
+    def _platform(self, clients: Mapping[str, ClientBehaviour]) -> Platform:
+        """The services at the resolution asked for."""
+        sample_s = self.config.telemetry.interval_s
+        if self.config.resolution == "request":
+            return RequestPlatform(
+                self.specs, self.load.arrivals, clients, self.streams("requests"),
+                sample_s=sample_s, start_s=self.start_s,
+            )  # fmt: skip
+        return FluidPlatform(
+            self.specs, self.load.arrivals, clients, sample_s=sample_s, start_s=self.start_s
+        )
+
     def run(self, progress: Callable[[float], None] | None = None) -> None:
         """Run to the end; `progress` is told the simulated seconds now and then."""
         self.env.process(self.shell.run())
@@ -176,10 +184,10 @@ class World:
         if now_s > self.platform.now_s:
             self.platform.advance(now_s)
 
-    def _ready_changed(self, service: int) -> Callable[[int], None]:
-        def changed(ready: int) -> None:
+    def _ready_changed(self, service: int) -> Callable[[int, int], None]:
+        def changed(ready: int, crashed: int) -> None:
             self._catch_up()
-            self.platform.set_ready(service, ready)
+            self.platform.set_ready(service, ready, crashed)
 
         return changed
 
@@ -260,9 +268,8 @@ class World:
         yield self.env.timeout(at_s)
         self._catch_up()
         before = {name: fleet.ready for name, fleet in self.fleets.items()}
-        for index, fleet in enumerate(self.fleets.values()):
-            share = fleet.lose_zone(fault.zone)
-            self.platform.lose(index, share)
+        for fleet in self.fleets.values():
+            fleet.lose_zone(fault.zone)
         self.env.process(self.infrastructure.replace_lost())
         lost = ", ".join(
             f"{name} {before[name] - fleet.ready}" for name, fleet in self.fleets.items()

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model import BootTime, Call, ServiceSpec
-from twin.queues import TRUTH_FIELDS, ClientBehaviour, FluidPlatform
+from twin.queues import TRUTH_FIELDS, ClientBehaviour, FluidPlatform, RequestPlatform
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 TICKS = 40
@@ -63,8 +63,8 @@ def test_requests_are_conserved_and_every_figure_stays_in_its_range(steps, behav
     platform = FluidPlatform(PLATFORM, arrivals, by_name)
     for k, (_, ready, slowdown, lost) in enumerate(steps):
         for s, instances in enumerate(ready):
-            platform.set_ready(s, instances)
-            platform.lose(s, lost)
+            before = steps[k - 1][1][s] if k else 0
+            platform.set_ready(s, instances, crashed=round(lost * before))
         platform.set_slowdown(2, slowdown)
         for now_s in range(k * EVERY + 1, (k + 1) * EVERY + 1):
             platform.advance(now_s)
@@ -141,3 +141,34 @@ def test_backlog_scales_with_the_platform(loads, factor):
     np.testing.assert_allclose(
         large.truth[0][:, counts] / factor, small.truth[0][:, counts], rtol=1e-6, atol=1e-6
     )
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    steps=steps,
+    behaviours=st.lists(clients, min_size=3, max_size=3),
+    seed=st.integers(0, 2**32),
+)
+def test_single_requests_are_conserved_and_obey_littles_law(steps, behaviours, seed):
+    loads = np.minimum(np.array([step[0] for step in steps]).T, 2000.0)
+    arrivals = np.floor(np.repeat(loads, EVERY, axis=1))
+    by_name = {spec.name: b for spec, b in zip(PLATFORM, behaviours, strict=True)}
+    platform = RequestPlatform(PLATFORM, arrivals, by_name, np.random.default_rng(seed))
+    for k, (_, ready, slowdown, lost) in enumerate(steps):
+        for s, instances in enumerate(ready):
+            before = steps[k - 1][1][s] if k else 0
+            platform.set_ready(s, instances, crashed=round(lost * before))
+        platform.set_slowdown(2, slowdown)
+        platform.advance((k + 1) * EVERY)
+        assert platform.conservation_error() == 0.0
+        assert platform.little_error() < 1e-9
+        assert platform.totals().min() >= 0.0
+    truth, metrics = platform.truth, platform.metrics
+    assert (truth[:, :, T["slow"]] <= truth[:, :, T["served"]]).all()
+    np.testing.assert_array_equal(platform.totals()[:, :7], truth[:, :, :7].sum(axis=1))
+    assert ((metrics[:, :, 1:3] >= 0.0) & (metrics[:, :, 1:3] <= 1.0)).all()
+    p50_s, p95_s, p99_s = np.moveaxis(metrics[:, :, 4:7], 2, 0)
+    answered = truth[:, :, T["served"]] > 0.0
+    assert (np.isfinite(p50_s) == answered).all()
+    assert (p50_s[answered] <= p95_s[answered]).all()
+    assert (p95_s[answered] <= p99_s[answered]).all()

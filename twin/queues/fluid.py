@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.capacity import call_order
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.queues import kernels
-from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service
 from twin.queues.response import fill_response, static_columns
 
 HISTOGRAM_EDGES_S: FloatArray = np.geomspace(1e-3, 200.0, 257)
@@ -54,7 +54,7 @@ class FluidPlatform:
         ticks = arrivals.shape[1]
         if sample_s < 1 or ticks % sample_s:
             raise ValueError(f"arrivals: {ticks} ticks are no multiple of sample_s = {sample_s}")
-        behaviours = _by_service(services, clients)
+        behaviours = by_service(services, clients)
         levels = max(b.max_retries for b in behaviours) + 2  # attempts, and calls from services
         patience = [math.ceil(b.timeout_s) for b in behaviours]
         index = {spec.name: i for i, spec in enumerate(services)}
@@ -140,32 +140,28 @@ class FluidPlatform:
         )
         self._now_s = until_s
 
-    def set_ready(self, service: int, instances: int) -> None:
-        """From now on `instances` can start requests; those in service are finished in any case.
+    def set_ready(self, service: int, instances: int, crashed: int = 0) -> None:
+        """From now on `instances` can start requests.
 
-        Raises ValueError for a negative number.
+        Of those ready before, `crashed` are gone, and with them their share of the requests in
+        service, whose clients may retry; what drains finishes what it serves.  Raises ValueError
+        for a negative number.
         """
-        if instances < 0:
-            raise ValueError(f"instances: {instances} is not allowed (0 or more)")
+        if instances < 0 or crashed < 0:
+            raise ValueError(f"instances: {min(instances, crashed)} is not allowed (0 or more)")
+        before = self._state[service, kernels.READY]
+        if crashed and before > 0.0:
+            kernels.lose(
+                service,
+                self._now_s,
+                min(crashed / before, 1.0),
+                self._spec,
+                self._backoff,
+                self._state,
+                self._in_service,
+                self._retries,
+            )
         self._state[service, kernels.READY] = instances
-
-    def lose(self, service: int, share: float) -> None:
-        """Fail `share` of the requests in service at once; their clients may retry.
-
-        Raises ValueError for a share outside 0 … 1.
-        """
-        if not 0.0 <= share <= 1.0:
-            raise ValueError(f"share: {share} is not allowed (0 … 1)")
-        kernels.lose(
-            service,
-            self._now_s,
-            float(share),
-            self._spec,
-            self._backoff,
-            self._state,
-            self._in_service,
-            self._retries,
-        )
 
     def set_slowdown(self, service: int, factor: float) -> None:
         """From now on requests hold their slots `factor` times as long as specified.
@@ -247,17 +243,6 @@ class FluidPlatform:
         for s in changed:
             kernels.fold(s, self._waits, HISTOGRAM_EDGES_S, self._table, self._histogram[s])
             self._waits[s] = 0.0
-
-
-def _by_service(
-    services: tuple[ServiceSpec, ...], clients: ClientBehaviour | Mapping[str, ClientBehaviour]
-) -> tuple[ClientBehaviour, ...]:
-    if isinstance(clients, ClientBehaviour):
-        return (clients,) * len(services)
-    missing = [spec.name for spec in services if spec.name not in clients]
-    if missing:
-        raise ValueError(f"clients: no behaviour is given for {', '.join(missing)}")
-    return tuple(clients[spec.name] for spec in services)
 
 
 def _backoff_shares(behaviours: Sequence[ClientBehaviour], levels: int) -> NDArray[np.float64]:

@@ -1,18 +1,19 @@
 """What the rest of the twin may ask of the simulated services, whatever their resolution.
 
 The world's SimPy processes (fleet, faults, telemetry, controller) change a service only at whole
-seconds and only through the four verbs below; between two such moments nothing outside can touch a
+seconds and only through the three verbs below; between two such moments nothing outside can touch a
 service, so a whole stretch of ticks runs in one compiled call.  That is what lets a day of some
-10^10 requests pass in under a second.  The fluid resolution is one implementation; one that
-follows every request can take its place because callers see only this protocol.
+10^10 requests pass in under a second.  `FluidPlatform` is one implementation, `RequestPlatform`
+with every single request another: callers see only this protocol.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.model import FloatArray
+from engine.model import FloatArray, ServiceSpec
 
 TRUTH_FIELDS = (
     "arrived",
@@ -90,12 +91,12 @@ class Platform(Protocol):
         """Simulate the whole ticks up to `until_s`, with what is ready now."""
         ...
 
-    def set_ready(self, service: int, instances: int) -> None:
-        """From now on `instances` of the service can start requests."""
-        ...
+    def set_ready(self, service: int, instances: int, crashed: int = 0) -> None:
+        """From now on `instances` of the service can start requests.
 
-    def lose(self, service: int, share: float) -> None:
-        """A crash: this share (0-1) of the requests in service fails at once."""
+        Of those ready before, `crashed` are gone and what they were serving has failed; whatever
+        else is fewer drains: it finishes what it serves.
+        """
         ...
 
     def set_slowdown(self, service: int, factor: float) -> None:
@@ -113,3 +114,15 @@ class Platform(Protocol):
     def response_quantiles(self, service: int, quantiles: tuple[float, ...]) -> tuple[float, ...]:
         """Response time in seconds, over all requests that the service answered so far."""
         ...
+
+
+def by_service(
+    services: Sequence[ServiceSpec], clients: ClientBehaviour | Mapping[str, ClientBehaviour]
+) -> tuple[ClientBehaviour, ...]:
+    """The clients of each service; raises ValueError naming the services without any."""
+    if isinstance(clients, ClientBehaviour):
+        return (clients,) * len(services)
+    missing = [spec.name for spec in services if spec.name not in clients]
+    if missing:
+        raise ValueError(f"clients: no behaviour is given for {', '.join(missing)}")
+    return tuple(clients[spec.name] for spec in services)

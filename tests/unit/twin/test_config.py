@@ -50,7 +50,7 @@ def test_every_scenario_is_valid_and_named_like_its_file(scenario: str) -> None:
     [
         ("seed", -1, "seed: -1 is not allowed (0 …"),
         ("seed", 1.5, "seed: 1.5 is not allowed (0 …"),
-        ("resolution", "exact", "resolution: \"exact\" is not allowed ('fluid')"),
+        ("resolution", "exact", "resolution: \"exact\" is not allowed ('fluid' or 'request')"),
         (
             "population.simultaneous",
             -5,

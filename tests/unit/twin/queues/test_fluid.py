@@ -82,8 +82,10 @@ def test_kernel_agrees_with_the_plain_reference(seed):
             fluid.set_ready(s, int(instances))
             plain.services[s].ready = int(instances)
         if tick == 25:
-            fluid.lose(0, 0.3)
-            plain.lose(0, 0.3)
+            before = plain.services[0].ready
+            fluid.set_ready(0, before // 2, crashed=before - before // 2)
+            plain.lose(0, (before - before // 2) / before if before else 0.0)
+            plain.services[0].ready = before // 2
         if tick in (30, 45):
             factor = 3.0 if tick == 30 else 1.0
             fluid.set_slowdown(1, factor)
@@ -196,11 +198,11 @@ def test_metrics_of_a_steady_service():
 
 
 def test_crash_fails_what_is_in_service_and_nothing_else():
-    slow = service("slow", 100, 2.0, 1.0, 10.0)
-    platform = single(slow, [100.0] * 60, ready=1)
+    slow = service("slow", 25, 2.0, 1.0, 10.0)
+    platform = single(slow, [100.0] * 60, ready=4)
     platform.advance(60)
     before = platform.totals()[0]
-    platform.lose(0, 0.25)
+    platform.set_ready(0, 3, crashed=1)
     after = platform.totals()[0]
     assert after[T["failed"]] == pytest.approx(0.25 * before[T["in_flight"]])
     assert after[T["in_flight"]] == pytest.approx(0.75 * before[T["in_flight"]])
@@ -334,7 +336,7 @@ def test_wrong_calls_are_refused():
         lambda: platform.advance(4),
         lambda: platform.advance(11),
         lambda: platform.set_ready(0, -1),
-        lambda: platform.lose(0, 1.5),
+        lambda: platform.set_ready(0, 1, crashed=-1),
         lambda: platform.set_slowdown(0, math.nan),
         lambda: ClientBehaviour(timeout_s=math.nan),
     ):

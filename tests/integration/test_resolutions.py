@@ -1,0 +1,72 @@
+"""The same small day at both resolutions: the engine cannot tell them apart, nor can the bill."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from twin.config import parse
+from twin.queues import TRUTH_FIELDS
+from twin.world import World
+
+T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
+SMALL = (
+    "population.simultaneous=1000",
+    "population.duration_s=3600",
+    'population.start_utc="17:00"',
+)
+
+
+def world_of(*overrides: str) -> World:
+    with initialize_config_module("conf", version_base="1.3"):
+        raw = OmegaConf.to_container(compose("twin", [*SMALL, *overrides]), resolve=True)
+    assert isinstance(raw, dict)
+    world = World(parse({str(key): value for key, value in raw.items()}))
+    world.run()
+    return world
+
+
+@pytest.fixture(scope="module", params=["june_peak", "zone_outage"])
+def pair(request: pytest.FixtureRequest) -> tuple[World, World]:
+    """A fluid world and one that follows every request."""
+    scenario = f"scenario={request.param}"
+    return world_of(scenario), world_of(scenario, "resolution=request")
+
+
+def test_both_see_the_same_users_and_serve_them_alike(pair: tuple[World, World]) -> None:
+    fluid, single = pair
+    np.testing.assert_array_equal(fluid.load.arrivals, single.load.arrivals)
+    ours, theirs = single.platform.totals(), fluid.platform.totals()
+    np.testing.assert_allclose(ours[:, T["served"]], theirs[:, T["served"]], rtol=0.01)
+    assert single.platform.conservation_error() == 0.0
+    for s, spec in enumerate(single.specs):
+        exact = single.platform.response_quantiles(s, (0.5, 0.95))
+        modelled = fluid.platform.response_quantiles(s, (0.5, 0.95))
+        assert exact == pytest.approx(modelled, rel=0.05), spec.name
+
+
+def test_both_are_scaled_alike(pair: tuple[World, World]) -> None:
+    fluid, single = pair
+    hours = [
+        [fleet.instance_seconds(world.now_s) / 3600.0 for fleet in world.fleets.values()]
+        for world in pair
+    ]
+    assert sum(hours[0]) == pytest.approx(sum(hours[1]), rel=0.05)
+    assert any(row["kind"] == "action" for row in single.recorder.decisions)
+    assert len(single.recorder.decisions) > 0 < len(fluid.recorder.decisions)
+
+
+def test_a_lost_zone_fails_requests_at_both() -> None:
+    for resolution in ("fluid", "request"):
+        world = world_of("scenario=zone_outage", f"resolution={resolution}")
+        failed = world.platform.totals()[:, T["failed"]]
+        assert failed.sum() > 0.0, resolution
+
+
+def test_the_same_seed_gives_the_same_requests() -> None:
+    one, two = (world_of("resolution=request", "population.duration_s=1800") for _ in range(2))
+    assert one.platform.truth.tobytes() == two.platform.truth.tobytes()
+    assert one.platform.metrics.tobytes() == two.platform.metrics.tobytes()
+    assert one.recorder.decisions == two.recorder.decisions

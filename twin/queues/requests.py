@@ -1,0 +1,267 @@
+"""The services request by request: state arrays around the compiled event loop.
+
+Same protocol as the fluid, so nothing outside can tell the two apart but by their figures.  The
+arrays grow with the number of requests in the system; the loop stops and asks when it needs room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.capacity import call_order
+from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
+from twin.queues import kernels
+from twin.queues import request_kernels as loop
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service
+from twin.queues.response import fill_response, static_columns
+
+NO_SCRIPT: FloatArray = np.zeros((2, 1, 0))
+FEWEST_BUCKETS, MOST_BUCKETS = 256, 1 << 18
+
+
+class RequestPlatform:
+    """All services of the platform at the request resolution; implements `port.Platform`.
+
+    `arrivals` has shape (services, ticks): how many first attempts enter each service from outside
+    in each second, whole numbers; within the second they come at independent uniform times, which
+    makes them a Poisson stream if the counts are Poisson distributed.  `rng` draws everything
+    else.  For `clients`, `sample_s` and `start_s` see `FluidPlatform`.
+
+    `script` (2, services, n) replaces the draws for the first n arrivals of each service by given
+    times (s, rising, in keeping with `arrivals`) and service times (s, in the order of starting);
+    `keep_waits` is how many waits of each service are kept in `waits`, in the order of starting.
+
+    Raises ValueError for arrivals of another shape, negative, not finite or not whole, and for a
+    number of ticks that is no multiple of `sample_s`.
+    """
+
+    def __init__(
+        self,
+        services: Sequence[ServiceSpec],
+        arrivals: FloatArray,
+        clients: ClientBehaviour | Mapping[str, ClientBehaviour],
+        rng: np.random.Generator,
+        sample_s: int = 5,
+        start_s: float = 0.0,
+        script: FloatArray = NO_SCRIPT,
+        keep_waits: int = 0,
+    ) -> None:
+        services = tuple(services)
+        count = len(services)
+        arrivals = np.ascontiguousarray(arrivals, dtype=np.float64)
+        if arrivals.ndim != 2 or arrivals.shape[0] != count:
+            raise ValueError(f"arrivals has shape {arrivals.shape}, expected ({count}, ticks)")
+        if not (np.isfinite(arrivals).all() and (arrivals >= 0.0).all()):
+            raise ValueError("arrivals must be finite and not negative")
+        if not (arrivals == np.floor(arrivals)).all():
+            raise ValueError("arrivals must be whole numbers of requests")
+        ticks = arrivals.shape[1]
+        if sample_s < 1 or ticks % sample_s:
+            raise ValueError(f"arrivals: {ticks} ticks are no multiple of sample_s = {sample_s}")
+
+        self.services = services
+        self.sample_s = sample_s
+        self._start_s = float(start_s)
+        self._arrivals = arrivals
+        self._rng = rng
+        self._script = np.ascontiguousarray(script, dtype=np.float64)
+        behaviours = by_service(services, clients)
+        self._limits = [behaviour.queue_limit_per_slot for behaviour in behaviours]
+        self._fixed = np.zeros((count, loop.FIXED_COLUMNS))
+        for s, (spec, client) in enumerate(zip(services, behaviours, strict=True)):
+            shape = 1.0 / spec.service_scv if spec.service_scv > 0.0 else 0.0
+            self._fixed[s] = (
+                shape,
+                spec.service_s / shape if shape > 0.0 else spec.service_s,
+                client.timeout_s,
+                client.max_retries,
+                client.retry_share,
+                client.backoff_s,
+                spec.slo_p95_s,
+            )
+        self._sync, self._sync_calls = _calls(services, asynchronous=False)
+        self._jobs, self._jobs_calls = _calls(services, asynchronous=True)
+        most = int(np.ceil(self._jobs_calls).sum(axis=1).max()) + 2
+        self._stack = np.zeros((most, 3), np.int64)
+
+        self._slowdown = np.ones(count)
+        self._spec = static_columns(services)
+        self._table = np.zeros((count, kernels.W_ROWS, kernels.X_POINTS))
+        fill_response(services, self._slowdown, self._spec, self._table, range(count))
+
+        self._count = np.zeros((count, loop.COUNT_COLUMNS), np.int64)
+        self._real = np.zeros((count, loop.REAL_COLUMNS))
+        self._totals = np.zeros((count, loop.SLOW + 1), np.int64)
+        busiest = float(arrivals.sum(axis=0).max(initial=0.0))
+        per_second = 1 << max(math.ceil(math.log2(max(2.0 * busiest, 1.0))), 0)
+        buckets = min(max(per_second, FEWEST_BUCKETS), MOST_BUCKETS)
+        self._near = np.full(buckets, -1, np.int32)
+        self._far = np.full(loop.FAR, -1, np.int32)
+        self._wheel = np.zeros(loop.WHEEL_COLUMNS, np.int64)
+        self._wheel[loop.BUCKET] = self._wheel[loop.CURRENT] = self._wheel[loop.FREE_HEAD] = -1
+        self._nodes = np.zeros(0, loop.NODE)
+        self._make_room(2 * count)
+        for s in range(count):
+            # the standing events: the next arrival from outside, the patience of the queue's head
+            self._nodes[s]["state"], self._nodes[count + s]["state"] = loop.EXTERNAL, loop.TIMER
+            self._nodes[s]["service"] = self._nodes[count + s]["service"] = s
+        self._make_room(4096 + 8 * count)
+        self._histogram = np.zeros((count, loop.BINS), np.int32)
+        self._histogram_all = np.zeros((count, loop.BINS), np.int64)
+        samples = ticks // sample_s
+        self.metrics: FloatArray = np.full((count, samples, len(SAMPLE_FIELDS)), np.nan)
+        self.truth: FloatArray = np.zeros((count, samples, len(TRUTH_FIELDS)))
+        self.waits: FloatArray = np.full((count, keep_waits), np.nan)
+        for s in range(count):
+            self.set_ready(s, 0)
+
+    @property
+    def now_s(self) -> int:
+        """Seconds since the start of the window up to which the services have been advanced."""
+        return int(self._wheel[loop.SECOND])
+
+    @property
+    def samples(self) -> int:
+        """Number of complete samples in `metrics` and `truth`."""
+        return self.now_s // self.sample_s
+
+    def advance(self, until_s: int) -> None:
+        """Simulate every request up to `until_s`; nothing happens if that is now.
+
+        Raises ValueError for a time before now or after the last tick of the arrivals.
+        """
+        until_s = int(until_s)
+        if not self.now_s <= until_s <= self._arrivals.shape[1]:
+            raise ValueError(
+                f"until_s: {until_s} is not allowed "
+                f"({self.now_s} … {self._arrivals.shape[1]}, whole seconds)"
+            )
+        while (
+            loop.run(
+                until_s, self.sample_s, self._start_s, self._rng, self._script, self._arrivals,
+                self._fixed, self._sync, self._sync_calls, self._jobs, self._jobs_calls,
+                self._slowdown, self._count, self._real, self._nodes, self._near, self._far,
+                self._wheel, self._stack, self._histogram, self._histogram_all, self._spec,
+                self._table, self.metrics, self.truth, self._totals, self.waits,
+            )
+            == loop.ROOM_NEEDED
+        ):  # fmt: skip
+            self._make_room(len(self._nodes))
+
+    def set_ready(self, service: int, instances: int, crashed: int = 0) -> None:
+        """From now on `instances` can start requests.
+
+        Of those ready before, `crashed` are gone and fail what they were serving; whatever else
+        is fewer drains: it finishes what it serves and starts no more.  Raises ValueError for a
+        negative number.
+        """
+        if instances < 0 or crashed < 0:
+            raise ValueError(f"instances: {min(instances, crashed)} is not allowed (0 or more)")
+        slots = self.services[service].slots
+        busy = int(self._count[service, loop.BUSY])
+        if crashed and self._wheel[loop.FREE_COUNT] < busy:
+            self._make_room(busy)
+        limit = self._limits[service] * max(instances, 1) * slots
+        loop.set_slots(
+            service, float(self.now_s), instances * slots, crashed * slots,
+            int(min(limit, 2.0**62)), self._rng, self._script, self._fixed, self._slowdown,
+            self._count, self._real, self._nodes, self._near, self._far, self._wheel, self.waits,
+        )  # fmt: skip
+
+    def set_slowdown(self, service: int, factor: float) -> None:
+        """From now on requests that start hold their slots `factor` times as long as specified.
+
+        Raises ValueError outside 0.01 … 1000.
+        """
+        if not 0.01 <= factor <= 1000.0:
+            raise ValueError(f"factor: {factor} is not allowed (0.01 … 1000)")
+        if factor != self._slowdown[service]:
+            self._slowdown[service] = factor
+            every = range(len(self.services))
+            fill_response(self.services, self._slowdown, self._spec, self._table, every)
+
+    def totals(self) -> FloatArray:
+        """Counts since the start and stocks now, shape (services, 9), as `TRUTH_FIELDS[:9]`."""
+        result = np.empty((len(self.services), 9))
+        result[:, :7] = self._totals + self._count[:, :7]
+        result[:, 7] = self._count[:, loop.WAITING_NOW]
+        result[:, 8] = self._count[:, loop.BUSY] + self._count[:, loop.CALLING_NOW]
+        return result
+
+    def conservation_error(self) -> float:
+        """Largest |arrived - served - failed - shed - timed out - queued - in flight| / arrived."""
+        totals = self.totals()
+        balance = totals[:, 0] - totals[:, 2:6].sum(axis=1) - totals[:, 7:].sum(axis=1)
+        return float((np.abs(balance) / np.maximum(totals[:, 0], 1.0)).max())
+
+    def little_error(self) -> float:
+        """Largest relative difference between the two sides of Little's law over the services.
+
+        The queue's length added up over time, against the waits added up over the requests
+        (J. D. C. Little, Operations Research 9 (1961)); exact on every path, not only on average.
+        """
+        worst = 0.0
+        for s in range(len(self.services)):
+            over_time = self._real[s, loop.WAIT_AREA]
+            waited = self._real[s, loop.WAITED]
+            node = int(self._count[s, loop.HEAD])
+            for _ in range(int(self._count[s, loop.WAITING_NOW])):
+                waited += self.now_s - self._nodes[node]["arrived"]
+                node = int(self._nodes[node]["next"])
+            worst = max(worst, abs(over_time - waited) / max(over_time, waited, 1.0))
+        return float(worst)
+
+    def started(self, service: int) -> int:
+        """Requests that have got a slot so far."""
+        return int(self._count[service, loop.STARTED])
+
+    def mean_wait_s(self, service: int) -> float:
+        """Mean wait, in seconds, of all that have left the queue; NaN as long as none has."""
+        timed_out = self._totals[service, loop.TIMED_OUT] + self._count[service, loop.TIMED_OUT]
+        left = self.started(service) + int(timed_out)
+        return float(self._real[service, loop.WAITED]) / left if left else math.nan
+
+    def response_quantiles(self, service: int, quantiles: tuple[float, ...]) -> tuple[float, ...]:
+        """Response times (s) by request over the run so far; NaN as long as none was served."""
+        counts = self._histogram_all[service] + self._histogram[service]
+        return tuple(float(loop.quantile_of(counts, q)) for q in quantiles)
+
+    def _make_room(self, more: int) -> None:
+        """Add `more` free nodes."""
+        old = len(self._nodes)
+        nodes = np.zeros(old + more, loop.NODE)
+        nodes[:old] = self._nodes
+        if old:  # the very first ones are for the standing events
+            nodes["next"][old:] = np.arange(old + 1, old + more + 1)
+            nodes["next"][old + more - 1] = self._wheel[loop.FREE_HEAD]
+            self._wheel[loop.FREE_HEAD] = old
+            self._wheel[loop.FREE_COUNT] += more
+        self._nodes = nodes
+
+
+def _calls(
+    services: Sequence[ServiceSpec], *, asynchronous: bool
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """Callees of each service in call order, -1 beyond the last, and calls per request."""
+    index = {spec.name: i for i, spec in enumerate(services)}
+    order = call_order(services)
+    lists = []
+    for spec in services:
+        made = [
+            (index[call.service], call.per_request)
+            for call in spec.calls
+            if call.asynchronous is asynchronous and call.per_request > 0.0
+        ]
+        lists.append(sorted(made, key=lambda item: order.index(item[0])))
+    width = max(max(len(made) for made in lists), 1)
+    callees = np.full((len(services), width), -1, np.int64)
+    times = np.zeros((len(services), width))
+    for s, made in enumerate(lists):
+        for k, (callee, per_request) in enumerate(made):
+            callees[s, k] = callee
+            times[s, k] = per_request
+    return callees, times
