@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,15 +50,39 @@ Factor = Annotated[float, Field(gt=0, le=1_000)]
 Services = Annotated[tuple[str, ...], Field(description="services it hits; empty: all")]
 
 
+Share = Annotated[float, Field(gt=0, le=1, description="share of what is concerned, 0-1")]
+Zones = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=99)], ...],
+    Field(description="indices of the zones it hits; empty: all"),
+]
+
+
 class _Fault(BaseModel):
+    """What all faults have; `name` is by default the fault's key in the configuration."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str
+    name: str = Field(
+        default_factory=lambda values: values["kind"], min_length=1, max_length=100,
+        description="name in the record",
+    )  # fmt: skip
+
+
+class _During(_Fault):
+    """A fault with a beginning and an end."""
+
+    at: At
+    duration_s: Duration
+
+
+# --- what users and services do
 
 
 class FlashCrowd(_Fault):
     """A viral moment: one service's demand rises in a straight line, stays, and falls back."""
 
     kind: Literal["flash_crowd"] = "flash_crowd"
-    name: str = Field(default="flash_crowd", min_length=1, description="name in the record")
     service: str = Field(description="service whose demand is multiplied")
     factor: Factor = Field(description="demand at the top, as a multiple of the usual")
     at: At
@@ -72,54 +96,322 @@ class FlashCrowd(_Fault):
         return self.ramp_s + self.hold_s + self.decay_s
 
 
-class ZoneLoss(_Fault):
+class SlowService(_During):
+    """Each request holds its slot `factor` times as long; a slow database is one."""
+
+    kind: Literal["slow_service"] = "slow_service"
+    service: str
+    factor: Factor
+
+
+class CacheFlush(_Fault):
+    """A service's cache is empty: it calls others `factor` times as often until it is warm again.
+
+    The excess falls exponentially and is down to 5 % of itself after `refill_s`.
+    """
+
+    kind: Literal["cache_flush"] = "cache_flush"
+    service: str
+    factor: Annotated[float, Field(ge=1, le=100)]
+    at: At
+    refill_s: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds until the cache counts as warm."""
+        return self.refill_s
+
+
+# --- what happens to instances
+
+
+class ZoneLoss(_During):
     """All instances of one zone are lost; it takes new ones again after `duration_s`."""
 
     kind: Literal["zone_loss"] = "zone_loss"
-    name: str = Field(default="zone_loss", min_length=1, description="name in the record")
     zone: int = Field(ge=0, le=99, description="index of the zone, from 0")
+
+
+class SlowZone(_During):
+    """The instances of one zone need `factor` times as long, as behind a sick network.
+
+    Requests are spread evenly over the instances, so the mean service time rises with the share of
+    a service's ready instances that are in the zone.
+    """
+
+    kind: Literal["slow_zone"] = "slow_zone"
+    zone: int = Field(ge=0, le=99, description="index of the zone, from 0")
+    factor: Annotated[float, Field(ge=1, le=100)]
+
+
+class SpotReclaim(_Fault):
+    """The provider takes a share of the instances back, all at once, after a short notice."""
+
+    kind: Literal["spot_reclaim"] = "spot_reclaim"
+    share: Share
     at: At
-    duration_s: Duration
-
-
-class MetricsBlackout(_Fault):
-    """No samples arrive; afterwards those of the blackout come `late_s` late."""
-
-    kind: Literal["metrics_blackout"] = "metrics_blackout"
-    name: str = Field(default="metrics_blackout", min_length=1, description="name in the record")
-    at: At
-    duration_s: Duration
-    late_s: Ramp = 0.0
+    notice_s: Ramp = 120.0
+    zones: Zones = ()
     services: Services = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the notice until the instances are gone."""
+        return self.notice_s
 
 
 class SlowBoot(_Fault):
     """Boots take `factor` times as long: the whole run, or from `at` for `duration_s`."""
 
     kind: Literal["slow_boot"] = "slow_boot"
-    name: str = Field(default="slow_boot", min_length=1, description="name in the record")
     factor: Factor
     at: At | None = None
     duration_s: Duration = float(MAX_OFFSET_S)
     services: Services = ()
 
 
-class SlowService(_Fault):
-    """Each request holds its slot `factor` times as long."""
+class HeavyBoots(_During):
+    """A share of the boots take Pareto(`tail`) times as long: a few of them for ever, almost."""
 
-    kind: Literal["slow_service"] = "slow_service"
-    name: str = Field(default="slow_service", min_length=1, description="name in the record")
-    service: str
-    factor: Factor
-    at: At
-    duration_s: Duration
+    kind: Literal["heavy_boots"] = "heavy_boots"
+    share: Share = 0.1
+    tail: Annotated[float, Field(ge=0.5, le=10)] = 1.5
+    services: Services = ()
+
+
+class NeverReady(_During):
+    """A share of the boots hang; such an instance is given up and replaced after `given_up_s`."""
+
+    kind: Literal["never_ready"] = "never_ready"
+    share: Share
+    given_up_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    services: Services = ()
+
+
+class CrashLoop(_During):
+    """A share of the launched instances crash `up_s` after they got ready, `crashes` times over.
+
+    Each restart waits twice as long as the one before, from 10 s to 5 min, as a kubelet's does
+    (Kubernetes documentation, "Pod Lifecycle"), and warms up anew.
+    """
+
+    kind: Literal["crash_loop"] = "crash_loop"
+    share: Share
+    up_s: Annotated[float, Field(ge=1, le=86_400)] = 20.0
+    crashes: Annotated[int, Field(ge=1, le=20)] = 3
+    services: Services = ()
+
+
+class CapacityShortage(_During):
+    """The provider has too little: of what is asked for, only the share `granted` is launched.
+
+    0 is a stock-out.  With `zones`, those give nothing and the others all; what is missing is asked
+    for again and again.
+    """
+
+    kind: Literal["capacity_shortage"] = "capacity_shortage"
+    granted: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    zones: Zones = ()
+    services: Services = ()
+
+
+# --- what happens to the infrastructure's interface
+
+
+class _Commands(_During):
+    share: Share = 1.0
+    services: Services = ()
+
+
+class ApiErrors(_Commands):
+    """Commands are refused with an HTTP status and change nothing."""
+
+    kind: Literal["api_errors"] = "api_errors"
+    status: Literal[429, 500, 502, 503, 504] = 503
+
+
+class ApiTimeout(_Commands):
+    """No answer within `timeout_s`, which reads as a failure; carried out `late_s` after it."""
+
+    kind: Literal["api_timeout"] = "api_timeout"
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    late_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+
+
+class CommandsLost(_Commands):
+    """Commands vanish: they change nothing and nobody ever answers."""
+
+    kind: Literal["commands_lost"] = "commands_lost"
+
+
+class CommandsDuplicated(_Commands):
+    """Commands arrive again, `delay_s` later."""
+
+    kind: Literal["commands_duplicated"] = "commands_duplicated"
+    delay_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+
+
+# --- what happens to the metrics
+
+
+class _Samples(_During):
+    services: Services = ()
+
+
+class MetricsBlackout(_Samples):
+    """No samples arrive; afterwards those of the blackout come `late_s` late."""
+
+    kind: Literal["metrics_blackout"] = "metrics_blackout"
+    late_s: Ramp = 0.0
+
+
+class ScrapeLag(_Samples):
+    """Samples arrive `lag_s` later than usual."""
+
+    kind: Literal["scrape_lag"] = "scrape_lag"
+    lag_s: Annotated[float, Field(gt=0, le=3_600)]
+
+
+class SampleLoss(_Samples):
+    """A share of the samples never arrives."""
+
+    kind: Literal["sample_loss"] = "sample_loss"
+    share: Share
+
+
+class SampleNan(_Samples):
+    """A share of the samples has one figure missing (NaN)."""
+
+    kind: Literal["sample_nan"] = "sample_nan"
+    share: Share
+
+
+class SampleDuplicates(_Samples):
+    """A share of the samples arrives twice."""
+
+    kind: Literal["sample_duplicates"] = "sample_duplicates"
+    share: Share
+
+
+class SampleReorder(_Samples):
+    """A share of the samples is held back up to `late_s`, so that later ones overtake them."""
+
+    kind: Literal["sample_reorder"] = "sample_reorder"
+    share: Share
+    late_s: Annotated[float, Field(gt=0, le=3_600)] = 20.0
+
+
+class UnitSpike(_Samples):
+    """A share of the samples has `figure` in a wrong unit: `factor` times what it was."""
+
+    kind: Literal["unit_spike"] = "unit_spike"
+    share: Share
+    factor: Annotated[float, Field(gt=0, le=1e9)] = 1_000.0
+    figure: Literal[
+        "cpu", "memory", "request_rate", "p50_s", "p95_s", "p99_s", "error_rate", "queue_depth"
+    ] = "request_rate"
+
+
+# --- what happens to the engine
+
+
+class EngineKill(_During):
+    """The engine dies between deciding and acting, and is restarted from an old snapshot.
+
+    It dies with the first decision after `at` that asks for something, of which `acted` actions
+    still go out; if there is none it dies at the end of `duration_s`.  `down_s` later it starts
+    again from a snapshot that was `snapshot_age_s` old when it died, or with no memory at all if
+    there is none so old.
+    """
+
+    kind: Literal["engine_kill"] = "engine_kill"
+    duration_s: Duration = 600.0
+    acted: Annotated[int, Field(ge=0, le=100)] = 0
+    down_s: Annotated[float, Field(ge=0, le=86_400)] = 30.0
+    snapshot_age_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+
+
+class TwoLeaders(_During):
+    """A second engine takes the lead while the first, cut off, still believes that it leads.
+
+    The old leader goes on from what it saw `behind_s` ago and sends its commands under its old
+    lease, until `duration_s` is over.
+    """
+
+    kind: Literal["two_leaders"] = "two_leaders"
+    behind_s: Annotated[float, Field(ge=0, le=3_600)] = 30.0
+
+
+class ClockStep(_During):
+    """The engine's clock is wrong by `step_s` (either sign), until it is put right."""
+
+    kind: Literal["clock_step"] = "clock_step"
+    step_s: Annotated[float, Field(ge=-86_400, le=86_400)]
+
+
+# --- what happens to the schedule feed
+
+
+class ScheduleStale(_During):
+    """The feed is not refreshed: bookings and cancellations stay unknown."""
+
+    kind: Literal["schedule_stale"] = "schedule_stale"
+
+
+class ScheduleLate(_During):
+    """The feed is `delay_s` behind."""
+
+    kind: Literal["schedule_late"] = "schedule_late"
+    delay_s: Annotated[float, Field(gt=0, le=604_800)]
+
+
+class ScheduleWrong(_During):
+    """The feed is wrong: events shifted in time, missing, or with a wrong number of people."""
+
+    kind: Literal["schedule_wrong"] = "schedule_wrong"
+    shift_s: Annotated[float, Field(ge=-86_400, le=86_400)] = 0.0
+    missing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    scale: Annotated[float, Field(gt=0, le=100)] = 1.0
 
 
 Fault = Annotated[
-    FlashCrowd | ZoneLoss | MetricsBlackout | SlowBoot | SlowService, Field(discriminator="kind")
+    FlashCrowd
+    | SlowService
+    | CacheFlush
+    | ZoneLoss
+    | SlowZone
+    | SpotReclaim
+    | SlowBoot
+    | HeavyBoots
+    | NeverReady
+    | CrashLoop
+    | CapacityShortage
+    | ApiErrors
+    | ApiTimeout
+    | CommandsLost
+    | CommandsDuplicated
+    | MetricsBlackout
+    | ScrapeLag
+    | SampleLoss
+    | SampleNan
+    | SampleDuplicates
+    | SampleReorder
+    | UnitSpike
+    | EngineKill
+    | TwoLeaders
+    | ClockStep
+    | ScheduleStale
+    | ScheduleLate
+    | ScheduleWrong,
+    Field(discriminator="kind"),
 ]
 Faults = list[Fault]
 """The faults of a scenario."""
+
+KINDS: dict[str, type[_Fault]] = {
+    kind.model_fields["kind"].default: kind for kind in get_args(get_args(Fault)[0])
+}
+"""Every kind of fault by its name."""
 
 
 def resolve_at(at: float | str, demand: Demand) -> int:

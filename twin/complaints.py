@@ -14,6 +14,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from scenarios.faults import KINDS as FAULT_KINDS
+
 Location = tuple[int | str, ...]
 """Where in the configuration an error is, as pydantic says it."""
 
@@ -57,8 +59,16 @@ def lines(error: ValidationError, root: type[BaseModel]) -> list[str]:
             case "value_error":
                 text = str(context["error"])
                 lines.append(text if _names_a_key(text) or not path else f"{path}: {text}")
-            case "literal_error" | "enum" | "union_tag_invalid":
-                expected = context.get("expected") or context.get("expected_tags", "")
+            case "union_tag_invalid":
+                key = f"{path}.{str(context['discriminator']).strip(chr(39))}"
+                tag, tags = str(context["tag"]), str(context["expected_tags"]).replace("'", "")
+                hint = close(tag, tags.split(", "))
+                lines.append(f"{key}: {_shown(tag)} is not allowed ({tags}){hint}")
+            case "union_tag_not_found":
+                key = f"{path}.{str(context['discriminator']).strip(chr(39))}"
+                lines.append(f"{key}: is missing")
+            case "literal_error" | "enum":
+                expected = context["expected"]
                 refused.setdefault(path, (_shown(item["input"]), []))[1].append(str(expected))
             case kind:
                 expected = _range(KINDS.get(kind, item["msg"]), item["loc"], root)
@@ -78,11 +88,10 @@ def _names_a_key(text: str) -> bool:
 def _path(location: Location) -> str:
     """Dotted path without what pydantic adds for unions and tags."""
     noise = ("constrained-", "literal[", "float", "int", "str", "list[", "function-", "nullable")
-    tags = {"flash_crowd", "zone_loss", "metrics_blackout", "slow_boot", "slow_service"}
     parts: list[str] = []
     for i, part in enumerate(location):
         text = str(part)
-        if isinstance(part, str) and (text.startswith(noise) or (text in tags and i == 2)):
+        if isinstance(part, str) and (text.startswith(noise) or (text in FAULT_KINDS and i == 2)):
             continue
         parts.append(text)
     return ".".join(parts)

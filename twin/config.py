@@ -16,7 +16,7 @@ from engine import EngineSettings
 from engine.capacity import call_order
 from engine.model import BootTime, Call, Direction, ServiceSpec, Thresholds
 from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.faults import Fault
+from scenarios.faults import CapacityShortage, Fault, FlashCrowd
 from twin.complaints import close, lines
 from twin.controllers import ControllerConfig
 from twin.infrastructure import InfrastructureConfig
@@ -253,10 +253,18 @@ class RunConfig(Strict):
             for service in named:
                 if service is not None:
                     _known(service, services, f"faults.{name}.service")
-            zone = getattr(fault, "zone", None)
-            if zone is not None and zone >= len(self.platform.zones):
-                last = len(self.platform.zones) - 1
-                raise ValueError(f"faults.{name}.zone: {zone} is not allowed (0 … {last})")
+            last = len(self.platform.zones) - 1
+            for key in ("zone", "zones"):
+                zones = getattr(fault, key, ())
+                for zone in zones if isinstance(zones, tuple) else (zones,):
+                    if zone > last:
+                        raise ValueError(f"faults.{name}.{key}: {zone} is not allowed (0 … {last})")
+            if isinstance(fault, CapacityShortage) and fault.zones and fault.granted > 0.0:
+                raise ValueError(
+                    f"faults.{name}.granted: {fault.granted:g} is not allowed with zones (0)"
+                )
+            if isinstance(fault, FlashCrowd):
+                _known(fault.service, self.demand.services, f"faults.{name}.service")
         for service in self.demand.services:
             _known(service, services, "demand.rates")
         for service in self.engine.fallback_by_service:

@@ -9,13 +9,22 @@ by 500 instances costs as many events as they have different seconds in which th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 import simpy
+from numpy.typing import NDArray
 
-from engine.model import ServiceSpec
+from engine.model import FloatArray, ServiceSpec
+
+RETRY_S = 30.0
+"""After so long an instance that could not be launched is asked for again."""
+
+BACKOFF_S, LONGEST_BACKOFF_S = 10.0, 300.0
+"""First and longest wait before a crashed instance starts again (a kubelet's defaults)."""
 
 
 class Phase(IntEnum):
@@ -25,6 +34,21 @@ class Phase(IntEnum):
     READY = 1
     DRAINING = 2
     GONE = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """A launch about to begin, for faults to change in place.
+
+    Arrays of shape (instances,): `wait_s` until ready, infinite for a boot that hangs;
+    `given_up_s` after which such a one is replaced; `crashes` still to come, each `up_s` after
+    getting ready.
+    """
+
+    wait_s: FloatArray
+    given_up_s: FloatArray
+    crashes: NDArray[np.int64]
+    up_s: FloatArray
 
 
 class Fleet:
@@ -50,10 +74,15 @@ class Fleet:
         self.booting = 0
         self.draining = 0
         self.boot_factor = 1.0
+        self.launch_faults: list[Callable[[Launch], None]] = []
+        self.shortages: list[Callable[[int], int]] = []
+        """Each is asked how many of so many instances the provider has."""
+        self._closed: Counter[int] = Counter()
+        self._retrying = False
         self._drain_s = drain_s
         self._rng = rng
         self._changed = changed
-        self._open_zones = list(range(zones))
+        self._zones = zones
         self._size = 0
         self._phase = np.empty(64, np.int8)
         self._zone = np.empty(64, np.int8)
@@ -85,8 +114,7 @@ class Fleet:
 
     def lose_zone(self, zone: int) -> None:
         """Take a zone away at once, and all its instances with it."""
-        if zone in self._open_zones:
-            self._open_zones.remove(zone)
+        self.close_zone(zone)
         hit = np.nonzero((self._zone[: self._size] == zone) & self._alive())[0]
         phases = self._phase[hit]
         lost = int(np.count_nonzero(phases == Phase.READY))
@@ -97,11 +125,49 @@ class Fleet:
         if lost:
             self._changed(self.ready, lost)
 
+    def close_zone(self, zone: int) -> None:
+        """Let no new instance be placed in `zone`; may be called several times."""
+        self._closed[zone] += 1
+
     def restore_zone(self, zone: int) -> None:
-        """Let new instances be placed in `zone` again."""
-        if zone not in self._open_zones:
-            self._open_zones.append(zone)
-            self._open_zones.sort()
+        """Take back one `close_zone` or `lose_zone`."""
+        self._closed[zone] -= 1
+
+    def ready_share(self, zone: int) -> float:
+        """Share of the ready instances that are in `zone`, 0 without any."""
+        ready = self._phase[: self._size] == Phase.READY
+        there = int(np.count_nonzero(ready & (self._zone[: self._size] == zone)))
+        return there / self.ready if self.ready else 0.0
+
+    def reclaim(
+        self, share: float, zones: Sequence[int], notice_s: float, rng: np.random.Generator
+    ) -> int:
+        """The provider takes back about `share` of what boots or serves in `zones` (empty: all).
+
+        What serves drains for `notice_s` and is gone then; without notice it crashes.  Returns how
+        many instances are taken.
+        """
+        size = self._size
+        hit = (rng.random(size) < share) & (self._phase[:size] <= Phase.READY)
+        if zones:
+            hit &= np.isin(self._zone[:size], list(zones))
+        rows = np.nonzero(hit)[0]
+        booting = rows[self._phase[rows] == Phase.BOOTING]
+        serving = rows[self._phase[rows] == Phase.READY]
+        self._end(booting)
+        self.booting -= int(booting.size)
+        self.ready -= int(serving.size)
+        if not serving.size:
+            return int(rows.size)
+        if notice_s > 0.0:
+            self._phase[serving] = Phase.DRAINING
+            self.draining += int(serving.size)
+            self._changed(self.ready, 0)
+            self.env.process(self._drain(serving, notice_s))
+        else:
+            self._end(serving)
+            self._changed(self.ready, int(serving.size))
+        return int(rows.size)
 
     def instance_seconds(self, until_s: float) -> float:
         """Billed time of all instances up to `until_s`: from launch to end, boot and drain too."""
@@ -142,31 +208,80 @@ class Fleet:
         rows = np.arange(self._size, need)
         held = np.bincount(
             self._zone[: self._size][self._phase[: self._size] <= Phase.READY],
-            minlength=max(self._open_zones) + 1,
+            minlength=self._zones,
         )
-        self._zone[rows] = _spread(
-            count, [int(held[z]) for z in self._open_zones], self._open_zones
-        )
+        zones = self._open_zones()
+        self._zone[rows] = _spread(count, [int(held[z]) for z in zones], zones)
         self._phase[rows] = Phase.BOOTING
         self._launched_s[rows] = self.env.now
         self._size = need
         return rows
 
-    def _launch(self, count: int) -> None:
-        if not self._open_zones:
+    def _open_zones(self) -> list[int]:
+        return [zone for zone in range(self._zones) if self._closed[zone] <= 0]
+
+    def _launch(self, missing: int) -> None:
+        count = missing if self._open_zones() else 0
+        for available in self.shortages:
+            count = min(count, available(count))
+        if count < missing and not self._retrying:
+            self._retrying = True
+            self.env.process(self._ask_again())
+        if count == 0:
             return
         rows = self._add(count)
         boot = self.spec.boot
         draw = boot.median_s * np.exp(boot.sigma * self._rng.standard_normal(count))
-        wait_s = np.ceil(draw * self.boot_factor + self.spec.warmup_s)
-        self._ready_s[rows] = self.env.now + wait_s
+        launch = Launch(
+            draw * self.boot_factor + self.spec.warmup_s,
+            np.full(count, math.inf), np.zeros(count, np.int64), np.zeros(count),
+        )  # fmt: skip
+        for change in self.launch_faults:
+            change(launch)
+        self._ready_s[rows] = self.env.now + np.ceil(launch.wait_s)
         self.booting += count
         self.env.process(self._boot(rows))
+        for given_up_s in np.unique(launch.given_up_s[np.isinf(launch.wait_s)]).tolist():
+            hung = rows[np.isinf(launch.wait_s) & (launch.given_up_s == given_up_s)]
+            self.env.process(self._give_up(hung, given_up_s))
+        for k in np.nonzero((launch.crashes > 0) & np.isfinite(launch.wait_s))[0].tolist():
+            loop = self._crash_loop(int(rows[k]), int(launch.crashes[k]), float(launch.up_s[k]))
+            self.env.process(loop)
+
+    def _ask_again(self) -> Generator[simpy.Event, None, None]:
+        yield self.env.timeout(RETRY_S)
+        self._retrying = False
+        self.reconcile()
+
+    def _give_up(self, rows: np.ndarray, after_s: float) -> Generator[simpy.Event, None, None]:
+        """What hangs in its boot is replaced."""
+        yield self.env.timeout(after_s)
+        hung = rows[self._phase[rows] == Phase.BOOTING]
+        self.booting -= int(hung.size)
+        self._end(hung)
+        self.reconcile()
+
+    def _crash_loop(
+        self, row: int, crashes: int, up_s: float
+    ) -> Generator[simpy.Event, None, None]:
+        """One instance that crashes `up_s` after each start, `crashes` times."""
+        for crash in range(crashes):
+            # Past the very second of getting ready, so that it is ready by then.
+            yield self.env.timeout(float(self._ready_s[row]) - self.env.now + max(up_s, 1.0))
+            if self._phase[row] != Phase.READY:
+                return
+            self._phase[row] = Phase.BOOTING
+            self.ready -= 1
+            self.booting += 1
+            self._changed(self.ready, 1)
+            wait_s = min(BACKOFF_S * 2.0**crash, LONGEST_BACKOFF_S) + self.spec.warmup_s
+            self._ready_s[row] = self.env.now + math.ceil(wait_s)
+            self.env.process(self._boot(np.array([row])))
 
     def _boot(self, rows: np.ndarray) -> Generator[simpy.Event, None, None]:
         """One launch: its instances get ready, each at its own time, unless given up before."""
-        order = np.argsort(self._ready_s[rows], kind="stable")
-        rows = rows[order]
+        rows = rows[np.isfinite(self._ready_s[rows])]
+        rows = rows[np.argsort(self._ready_s[rows], kind="stable")]
         times, first = np.unique(self._ready_s[rows], return_index=True)
         bounds = [*first.tolist(), len(rows)]
         for i, at_s in enumerate(times.tolist()):
@@ -201,10 +316,10 @@ class Fleet:
         self.ready -= int(leaving.size)
         self.draining += int(leaving.size)
         self._changed(self.ready, 0)
-        self.env.process(self._drain(leaving))
+        self.env.process(self._drain(leaving, self._drain_s))
 
-    def _drain(self, rows: np.ndarray) -> Generator[simpy.Event, None, None]:
-        yield self.env.timeout(self._drain_s)
+    def _drain(self, rows: np.ndarray, after_s: float) -> Generator[simpy.Event, None, None]:
+        yield self.env.timeout(after_s)
         still = rows[self._phase[rows] == Phase.DRAINING]
         self.draining -= int(still.size)
         self._end(still)

@@ -57,27 +57,39 @@ class Recorder:
         self.events: list[dict[str, Any]] = []
         self.decisions: list[dict[str, Any]] = []
         self.issued: list[Issued] = []
+        self.fired: dict[str, int] = {}
+        """How often each fault really did something."""
         self.steps = 0
         self.compute_s: list[float] = []
         """Wall seconds of each full cycle."""
         self._actions: dict[str, dict[str, Any]] = {}
         self._floors_now = np.zeros(services, np.int32)
 
+    def count(self, at_s: float, fleets: Sequence[Fleet]) -> int:
+        """Note the instances `at_s` seconds into the run; returns the sample's index."""
+        k = round(at_s / self.interval_s) - 1
+        self.counts[:, k] = [[f.desired, f.ready, f.booting, f.draining] for f in fleets]
+        self.floors[:, k] = self._floors_now
+        return k
+
     def step(
         self,
+        at_s: float,
         observation: Observation,
         plan: Plan,
         compute_s: float,
         fleets: Sequence[Fleet],
     ) -> None:
-        """Note one step; the counts are those before its actions take effect."""
-        now_s = observation.now_s
-        k = round((now_s - self.start_s) / self.interval_s) - 1
-        self.counts[:, k] = [[f.desired, f.ready, f.booting, f.draining] for f in fleets]
+        """Note one step, `at_s` seconds into the run; counts are those before its actions.
+
+        Times in the record are the world's, also where the engine's clock (`observation.now_s`)
+        is wrong.
+        """
+        now_s = self.start_s + at_s
         if plan.floors:
             for name, floor in plan.floors.items():
                 self._floors_now[self._index[name]] = floor
-        self.floors[:, k] = self._floors_now
+        self.count(at_s, fleets)
         self.steps += 1
         if plan.cycle:
             self.compute_s.append(compute_s)
@@ -101,11 +113,19 @@ class Recorder:
             self._action(now_s, action, "dry_run")
 
     def result(self, result: ActionResult) -> None:
-        """Note what became of an action."""
-        row = self._actions[result.decision_id]
+        """Note what became of an action; those of an engine that no longer leads are no decisions.
+
+        A command that failed for its caller may be carried out after all, so the last word counts.
+        """
+        row = self._actions.get(result.decision_id)
+        if row is None:
+            return
         row["outcome"] = result.status.value
         if result.status is Status.ACCEPTED:
             row["accepted_s"] = result.time_s
+            row["why"] = ""
+        elif result.status is Status.FAILED:
+            row["why"] = result.detail
         elif result.status is Status.COMPLETED:
             row["completed_s"] = result.time_s
 
@@ -120,6 +140,10 @@ class Recorder:
                 "detail": detail,
             }
         )
+
+    def fire(self, name: str, times: int = 1) -> None:
+        """Note that fault `name` did what it is there for."""
+        self.fired[name] = self.fired.get(name, 0) + times
 
     def _forecast(
         self, now_s: float, name: str, horizon_s: float, q10: float, q50: float, q90: float
@@ -183,7 +207,8 @@ class Recorder:
             "confidence": action.confidence,
             "cost_per_hour": action.cost_per_hour,
             "rollback_to": action.rollback.target,
-            "trigger_s": action.trigger_s,
+            # A decision without a sample behind it was triggered by the engine's clock.
+            "trigger_s": now_s if action.trigger_s == action.decided_s else action.trigger_s,
             "accepted_s": math.nan,
             "completed_s": math.nan,
             "weddings": action.weddings.events,

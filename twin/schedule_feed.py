@@ -1,12 +1,16 @@
-"""The booked schedule as the engine gets it: refreshed now and then, never more than is booked."""
+"""The booked schedule as the engine gets it: refreshed now and then, never more than is booked.
+
+Faults can stop the refresh (`stale`), let it run behind (`delay_s`), or distort what is booked
+(`distort`).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.forecast.outlook import BIN_S, EventLoad, Grid, event_load, outlook
-from engine.model import Outlook, Response, ServiceSpec
+from engine.model import Outlook, Response, Schedule, ServiceSpec
 from scenarios.population import Population, cancellations, schedule
 
 REFRESH_S = 1800.0
@@ -26,20 +30,60 @@ class ScheduleFeed:
         bins = math.ceil((BEFORE_S + population.duration_s + BEYOND_S) / BIN_S)
         self._grid = Grid(population.start_s - BEFORE_S, bins)
         self._known_s = population.start_s
-        self._events: EventLoad = event_load(
-            schedule(population, self._known_s), response, self._grid
-        )
+        self.stale = 0
+        """How many faults stop the refresh now."""
+        self.delay_s = 0.0
+        self.missed = 0
+        """Refreshes that were due and did not come."""
+        self._distortions: list[Callable[[Schedule], Schedule]] = []
+        self._due_s = population.start_s + REFRESH_S
+        self._events = self._all_events()
         self._outlook = self._built()
 
     def outlook(self, now_s: float) -> Outlook:
         """The outlook as of the last refresh (epoch seconds)."""
-        if now_s >= self._known_s + REFRESH_S:
-            gone = cancellations(self._population, self._known_s, now_s)
-            self._known_s = now_s
-            if len(gone.major):
-                self._events = self._events.minus(event_load(gone, self._response, self._grid))
-                self._outlook = self._built()
+        if now_s >= self._due_s:
+            self._due_s = now_s + REFRESH_S
+            until_s = now_s - self.delay_s
+            if self.stale or until_s < self._known_s:
+                self.missed += 1
+            else:
+                self._refresh(until_s)
         return self._outlook
+
+    def distort(self, change: Callable[[Schedule], Schedule]) -> None:
+        """From now on show the schedule as `change` makes it."""
+        self._distortions.append(change)
+        self._rebuild()
+
+    def put_right(self, change: Callable[[Schedule], Schedule]) -> None:
+        """Take a distortion back."""
+        self._distortions.remove(change)
+        self._rebuild()
+
+    def catch_up(self) -> None:
+        """Let the next look at the outlook refresh it."""
+        self._due_s = -math.inf
+
+    def _refresh(self, until_s: float) -> None:
+        after_s, self._known_s = self._known_s, until_s
+        if self._distortions:
+            self._rebuild()
+            return
+        gone = cancellations(self._population, after_s, until_s)
+        if len(gone.major):
+            self._events = self._events.minus(event_load(gone, self._response, self._grid))
+            self._outlook = self._built()
+
+    def _rebuild(self) -> None:
+        self._events = self._all_events()
+        self._outlook = self._built()
+
+    def _all_events(self) -> EventLoad:
+        booked = schedule(self._population, self._known_s)
+        for change in self._distortions:
+            booked = change(booked)
+        return event_load(booked, self._response, self._grid)
 
     def _built(self) -> Outlook:
         return outlook(self._events, self._response, self._specs, self._grid, self._known_s)

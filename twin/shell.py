@@ -1,14 +1,17 @@
 """The thin shell around a controller in simulated time: observe, step, act, every 5 s.
 
 It holds no policy.  It gathers what the controller may know, hands its actions to the
-infrastructure, puts its questions to the approver and gives everything to the recorder.
+infrastructure, puts its questions to the approver and gives everything to the recorder.  Faults of
+the engine happen here: it is killed and restored, replaced by another leader, or has a wrong clock.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import simpy
 
@@ -24,6 +27,7 @@ from engine.model import (
     ServiceObservation,
     ServiceSpec,
 )
+from scenarios.faults import EngineKill
 from twin.config import Approval, OperatorConfig
 from twin.fleet import Fleet
 from twin.infrastructure import Infrastructure
@@ -108,13 +112,38 @@ class Operator:
         self._answers.append(model.Approval(decision_id, True, now_s, "approver"))
 
 
+Watcher = Callable[[Observation, Plan], None]
+"""Is told of each step of the leading controller, before its actions are sent."""
+
+
+@dataclass(slots=True)
+class _Death:
+    """An engine that is to be killed, from `at_s` on and by `until_s` at the latest."""
+
+    fault: EngineKill
+    at_s: float
+    until_s: float
+    fired: Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Deposed:
+    """A leader that was replaced and does not know: it sees what was seen `behind` steps ago."""
+
+    controller: Controller
+    lease: int
+    behind: int
+    seen: deque[Observation] = field(default_factory=deque)
+
+
 class Shell:
-    """Drives one controller."""
+    """Drives one controller; `make` gives another one of the same kind, without memory."""
 
     def __init__(
         self,
         env: simpy.Environment,
         controller: Controller,
+        make: Callable[[], Controller],
         specs: Sequence[ServiceSpec],
         fleets: Mapping[str, Fleet],
         telemetry: Sequence[Telemetry],
@@ -129,6 +158,12 @@ class Shell:
     ) -> None:
         self.env = env
         self.controller = controller
+        self.clock_error_s = 0.0
+        """How far the engine's clock is ahead of the world's."""
+        self.deposed_steps = 0
+        """Steps that an engine made after it had lost the lead."""
+        self.watchers: list[Watcher] = []
+        self._make = make
         self._services = [
             (spec, fleets[spec.name], source) for spec, source in zip(specs, telemetry, strict=True)
         ]
@@ -141,36 +176,65 @@ class Shell:
         self._start_s = start_s
         self._interval_s = interval_s
         self._catch_up = catch_up
+        self._lease = infrastructure.lease
+        self._deaths: list[_Death] = []
+        self._down_until_s = -math.inf
+        self._snapshot = ""
+        self._snapshots: deque[tuple[float, str]] = deque()
+        self._keep_s = -1.0
+        self._deposed: list[_Deposed] = []
 
     def run(self) -> Generator[simpy.Event, None, None]:
         """The process: one step a sample, for as long as the world runs."""
+        fleets = [fleet for _, fleet, _ in self._services]
         while True:
             yield self.env.timeout(self._interval_s)
             self._catch_up()
+            if not self._alive():
+                self._recorder.count(self.env.now, fleets)
+                continue
             observation = self.observe()
             began = time.perf_counter()
-            try:
-                plan: object = self.controller.step(observation)
-            except Exception as error:
-                name = type(self.controller).__name__
-                at = f"{self.env.now:.0f} s into the run"
-                raise ControllerError(f"controller {name} raised {error!r} {at}") from error
-            if not isinstance(plan, Plan):
-                name = type(self.controller).__name__
-                raise ControllerError(
-                    f"controller {name} returned {type(plan).__name__}, not a Plan"
-                )
-            self._recorder.step(
-                observation, plan, time.perf_counter() - began, [f for _, f, _ in self._services]
-            )
-            self._act(plan)
+            plan = self._step(self.controller, observation)
+            compute_s = time.perf_counter() - began
+            self._recorder.step(self.env.now, observation, plan, compute_s, fleets)
+            for watcher in self.watchers:
+                watcher(observation, plan)
+            death = self._dying(plan)
+            if death is None:
+                self._act(plan)
+                self._remember(plan)
+            else:
+                self._act(replace(plan, actions=plan.actions[: death.fault.acted], awaiting=()))
+                self._die(death)
+            for deposed in self._deposed:
+                self._go_on(deposed, observation)
+
+    def kill(
+        self, fault: EngineKill, at_s: float, until_s: float, fired: Callable[[str], None]
+    ) -> None:
+        """Arrange for the engine to be killed as `fault` says; to be called before the run."""
+        self._deaths.append(_Death(fault, at_s, until_s, fired))
+        self._keep_s = max(self._keep_s, fault.snapshot_age_s)
+
+    def depose(self, behind_s: float) -> Callable[[], None]:
+        """Let another engine lead; returns what makes the old one notice.
+
+        The new one starts from the old one's memory.
+        """
+        old = _Deposed(self.controller, self._lease, round(behind_s / self._interval_s))
+        self._deposed.append(old)
+        self.controller = self._make()
+        self.controller.restore(old.controller.snapshot())
+        self._lease = self._infrastructure.new_lease()
+        return lambda: self._deposed.remove(old)
 
     def observe(self) -> Observation:
         """Everything that the controller may know now."""
         since_start_s = self.env.now
         now_s = self._start_s + since_start_s
         return Observation(
-            now_s=now_s,
+            now_s=now_s + self.clock_error_s,
             services=tuple(
                 [
                     ServiceObservation(
@@ -181,24 +245,35 @@ class Shell:
                 ]
             ),
             outlook=self._feed.outlook(now_s),
-            results=self._infrastructure.results(),
+            results=self._infrastructure.results(self._lease),
             approvals=self._operator.answers(),
             floors=self._operator.floors(now_s),
             pauses=self._operator.pauses(now_s),
             budget=self._budget,
         )  # fmt: skip
 
+    def _step(self, controller: Controller, observation: Observation) -> Plan:
+        name = type(controller).__name__
+        try:
+            plan: object = controller.step(observation)
+        except Exception as error:
+            at = f"{self.env.now:.0f} s into the run"
+            raise ControllerError(f"controller {name} raised {error!r} {at}") from error
+        if not isinstance(plan, Plan):
+            raise ControllerError(f"controller {name} returned {type(plan).__name__}, not a Plan")
+        for action in plan.actions:
+            self._check(action, name)
+        return plan
+
     def _act(self, plan: Plan) -> None:
         for action in plan.actions:
-            self._check(action)
-            self._infrastructure.apply(action)
+            self._infrastructure.apply(action, self._lease)
         for action in plan.awaiting:
             self._operator.ask(action)
 
-    def _check(self, action: Action) -> None:
+    def _check(self, action: Action, name: str) -> None:
         """Nonsense is reported, never silently put right."""
         spec = self._specs.get(action.service)
-        name = type(self.controller).__name__
         if spec is None:
             raise ControllerError(f'controller {name}: unknown service "{action.service}"')
         if not isinstance(action.to_instances, int) or not (
@@ -208,3 +283,53 @@ class Shell:
                 f"controller {name}: {spec.name} to {action.to_instances} instances is not allowed "
                 f"({spec.min_instances} … {spec.max_instances})"
             )
+
+    def _remember(self, plan: Plan) -> None:
+        """Keep the snapshots that a later restart may want, one a cycle."""
+        if self._keep_s < 0.0 or not plan.cycle:
+            return
+        now_s = self.env.now
+        self._snapshots.append((now_s, self.controller.snapshot()))
+        while len(self._snapshots) > 1 and self._snapshots[1][0] <= now_s - self._keep_s:
+            self._snapshots.popleft()
+
+    def _dying(self, plan: Plan) -> _Death | None:
+        """The death that is due now: with something to do, or at its last moment."""
+        for death in self._deaths:
+            if self.env.now >= death.at_s and (plan.actions or self.env.now >= death.until_s):
+                return death
+        return None
+
+    def _die(self, death: _Death) -> None:
+        now_s, fault = self.env.now, death.fault
+        self._deaths.remove(death)
+        old = [text for at_s, text in self._snapshots if at_s <= now_s - fault.snapshot_age_s]
+        self._snapshot = old[-1] if old else ""
+        self._down_until_s = now_s + fault.down_s
+        memory = f"a memory {fault.snapshot_age_s:.0f} s old" if old else "no memory"
+        death.fired(f"killed before acting; restarts after {fault.down_s:.0f} s with {memory}")
+
+    def _alive(self) -> bool:
+        """Whether there is an engine now; starts the next one when its time has come."""
+        if self._down_until_s == -math.inf:
+            return True
+        if self.env.now < self._down_until_s:
+            return False
+        self._down_until_s = -math.inf
+        self.controller = self._make()
+        if self._snapshot:
+            self.controller.restore(self._snapshot)
+        self._infrastructure.results(self._lease)  # the answers to the dead one reach nobody
+        return True
+
+    def _go_on(self, deposed: _Deposed, observation: Observation) -> None:
+        """One step of an engine that does not know that it no longer leads."""
+        deposed.seen.append(observation)
+        if len(deposed.seen) <= deposed.behind:
+            return
+        answers = self._infrastructure.results(deposed.lease)
+        seen = replace(deposed.seen.popleft(), results=answers, approvals=())
+        plan = self._step(deposed.controller, seen)
+        self.deposed_steps += 1
+        for action in plan.actions:
+            self._infrastructure.apply(action, deposed.lease)

@@ -46,6 +46,10 @@ def summarise(world: World) -> dict[str, Any]:
         "cost": _cost(world),
         "decision": _decision(world),
         "prediction": _prediction(world, samples),
+        "faults": {
+            fault.name: {"kind": fault.kind, "fired": world.recorder.fired.get(fault.name, 0)}
+            for fault in world.config.faults.values()
+        },
         "conservation": {
             "checked": True,
             "worst_relative_error": float(world.platform.conservation_error()),

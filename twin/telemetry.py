@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, FloatArray
@@ -52,8 +53,9 @@ class Telemetry:
         self._hole = rng.integers(1, len(SAMPLE_FIELDS), samples)
         self.delivered_s: FloatArray = np.where(lost, np.inf, self.sampled_s + lag_s)
         self._again = [(float(self.delivered_s[k]) + config.interval_s, int(k)) for k in twice]
+        self._misread: dict[int, list[tuple[int, float]]] = {}
         self._metrics = metrics
-        self._visible = np.empty((samples + len(twice) + 1, len(SAMPLE_FIELDS)))
+        self._visible = np.empty((0, len(SAMPLE_FIELDS)))
         self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
         self._count = 0
         self._queue: list[tuple[float, int]] = []
@@ -62,7 +64,8 @@ class Telemetry:
     def black_out(self, begin_s: float, end_s: float, late_s: float) -> int:
         """Hold back what is due in [begin_s, end_s) and deliver it up to `late_s` after the end.
 
-        Returns the number of samples concerned.  To be called before the run.
+        Returns the number of samples concerned.  Like all that follows up to `start`, to be called
+        before the run.
         """
         due = (self.delivered_s >= begin_s) & (self.delivered_s < end_s)
         share = (self.delivered_s[due] - begin_s) / max(end_s - begin_s, 1.0)
@@ -72,6 +75,40 @@ class Telemetry:
         ]
         return int(np.count_nonzero(due))
 
+    def delay(self, chosen: NDArray[np.bool_], late_s: FloatArray) -> int:
+        """Let the `chosen` (samples,) arrive `late_s` (samples,) later; returns how many."""
+        self.delivered_s[chosen] += late_s[chosen]
+        return self._arriving(chosen)
+
+    def lose(self, chosen: NDArray[np.bool_]) -> int:
+        """Let the `chosen` (samples,) never arrive; returns how many would have."""
+        lost = self._arriving(chosen)
+        self.delivered_s[chosen] = np.inf
+        self._again = [(at_s, k) for at_s, k in self._again if not chosen[k]]
+        return lost
+
+    def punch(self, chosen: NDArray[np.bool_]) -> int:
+        """Leave one figure of each of the `chosen` (samples,) out; returns how many."""
+        self._holed |= chosen
+        return self._arriving(chosen)
+
+    def repeat(self, chosen: NDArray[np.bool_]) -> int:
+        """Let the `chosen` (samples,) arrive once more, an interval later; returns how many."""
+        step_s = float(self.sampled_s[0])
+        again = np.nonzero(chosen & np.isfinite(self.delivered_s))[0]
+        self._again.extend((float(self.delivered_s[k]) + step_s, int(k)) for k in again)
+        return len(again)
+
+    def misread(self, chosen: NDArray[np.bool_], figure: str, factor: float) -> int:
+        """Show `figure` of the `chosen` (samples,) `factor` times too large; returns how many."""
+        column = SAMPLE_FIELDS.index(figure)
+        for k in np.nonzero(chosen)[0].tolist():
+            self._misread.setdefault(k, []).append((column, factor))
+        return self._arriving(chosen)
+
+    def _arriving(self, chosen: NDArray[np.bool_]) -> int:
+        return int(np.count_nonzero(chosen & np.isfinite(self.delivered_s)))
+
     def start(self) -> None:
         """Fix the order of delivery."""
         arriving = np.nonzero(np.isfinite(self.delivered_s))[0]
@@ -79,6 +116,8 @@ class Telemetry:
         queue.extend((at_s, k) for at_s, k in self._again if np.isfinite(at_s))
         self._queue = sorted(queue)
         self._queue.append((np.inf, -1))
+        self._visible = np.empty((len(self._queue), len(SAMPLE_FIELDS)))
+        self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
 
     def window(self, now_s: float) -> np.ndarray:
         """The newest samples visible at `now_s`, a structured array with the newest last."""
@@ -100,6 +139,8 @@ class Telemetry:
             self._window = visible.view(SAMPLE_DTYPE)[:, 0]
             visible[at + 1 : self._count + 1] = visible[at : self._count].copy()
         visible[at] = row
+        for column, factor in self._misread.get(k, ()):
+            visible[at, column] *= factor
         if self._holed[k]:
             visible[at, self._hole[k]] = np.nan
         self._count += 1

@@ -9,7 +9,7 @@ reach: it gets observations made of telemetry and of the booked schedule.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,18 +20,9 @@ from engine.forecast.schedule import booked_rate
 from engine.model import Budget, Controller, FloatArray, ServiceSpec
 from scenarios import demand as demands
 from scenarios.demand import Demand
-from scenarios.faults import (
-    Fault,
-    FlashCrowd,
-    MetricsBlackout,
-    SlowBoot,
-    SlowService,
-    ZoneLoss,
-    apply_to_demand,
-    resolve_at,
-)
+from scenarios.faults import apply_to_demand, resolve_at
 from scenarios.population import Population, generate
-from twin import controllers
+from twin import controllers, faults
 from twin.config import RunConfig
 from twin.fleet import Fleet
 from twin.infrastructure import Infrastructure
@@ -129,6 +120,7 @@ class World:
         self.shell = Shell(
             self.env,
             self.controller,
+            lambda: controllers.make(config.controller, config.engine),
             self.specs,
             self.fleets,
             self.telemetry,
@@ -141,8 +133,8 @@ class World:
             config.telemetry.interval_s,
             catch_up=self._catch_up,
         )
-        for fault in config.faults.values():
-            self._arrange(fault, plain)
+        self.slowness = faults.Slowness(self.platform, list(self.fleets.values()))
+        self._arrange_faults(plain)
         for telemetry in self.telemetry:
             telemetry.start()
         self._start_fleets()
@@ -188,6 +180,8 @@ class World:
         def changed(ready: int, crashed: int) -> None:
             self._catch_up()
             self.platform.set_ready(service, ready, crashed)
+            if self.slowness.zones:
+                self.slowness.refresh(service)
 
         return changed
 
@@ -206,78 +200,26 @@ class World:
             count = min(max(count, spec.min_instances), spec.max_instances)
             self.fleets[spec.name].start_with(count)
 
-    def _arrange(self, fault: Fault, plain: Demand) -> None:
-        """Start what carries out `fault`; its times refer to the demand without faults."""
-        at_s = 0 if fault.at is None else resolve_at(fault.at, plain)
-        end_s = min(at_s + fault.duration_s, self.duration_s)
-        match fault:
-            case FlashCrowd():
-                process = self._noted(fault, at_s, end_s, fault.service)
-            case MetricsBlackout():
-                chosen = fault.services or tuple(self.fleets)
-                held = 0
-                for spec, telemetry in zip(self.specs, self.telemetry, strict=True):
-                    if spec.name in chosen:
-                        held += telemetry.black_out(at_s, end_s, fault.late_s)
-                process = self._noted(fault, at_s, end_s, f"{held} samples held back")
-            case SlowBoot():
-                process = self._slow_boot(fault, at_s, end_s)
-            case SlowService():
-                process = self._slow_service(fault, at_s, end_s)
-            case ZoneLoss():
-                process = self._zone_loss(fault, at_s, end_s)
-        self.env.process(process)
-
-    def _noted(
-        self, fault: Fault, at_s: float, end_s: float, detail: str
-    ) -> Generator[simpy.Event, None, None]:
-        """Say in the record when a fault began and ended."""
-        yield self.env.timeout(at_s - self.env.now)
-        self.recorder.event(self.env.now, "fault_started", fault.name, fault.kind, detail)
-        yield self.env.timeout(end_s - self.env.now)
-        self.recorder.event(self.env.now, "fault_ended", fault.name, fault.kind, "")
-
-    def _slow_boot(
-        self, fault: SlowBoot, at_s: float, end_s: float
-    ) -> Generator[simpy.Event, None, None]:
-        fleets = [self.fleets[name] for name in fault.services or self.fleets]
-        if at_s > 0:
-            yield self.env.timeout(at_s)
-        for fleet in fleets:
-            fleet.boot_factor *= fault.factor
-        detail = f"boots take {fault.factor:g} times as long"
-        yield from self._noted(fault, self.env.now, end_s, detail)
-        for fleet in fleets:
-            fleet.boot_factor /= fault.factor
-
-    def _slow_service(
-        self, fault: SlowService, at_s: float, end_s: float
-    ) -> Generator[simpy.Event, None, None]:
-        index = list(self.fleets).index(fault.service)
-        yield self.env.timeout(at_s)
-        self._catch_up()
-        self.platform.set_slowdown(index, fault.factor)
-        detail = f"{fault.service} takes {fault.factor:g} times as long"
-        yield from self._noted(fault, self.env.now, end_s, detail)
-        self._catch_up()
-        self.platform.set_slowdown(index, 1.0)
-
-    def _zone_loss(
-        self, fault: ZoneLoss, at_s: float, end_s: float
-    ) -> Generator[simpy.Event, None, None]:
-        yield self.env.timeout(at_s)
-        self._catch_up()
-        before = {name: fleet.ready for name, fleet in self.fleets.items()}
-        for fleet in self.fleets.values():
-            fleet.lose_zone(fault.zone)
-        self.env.process(self.infrastructure.replace_lost())
-        lost = ", ".join(
-            f"{name} {before[name] - fleet.ready}" for name, fleet in self.fleets.items()
+    def _arrange_faults(self, plain: Demand) -> None:
+        """Start what carries out the faults; their times refer to the demand without faults."""
+        stage = faults.Stage(
+            self.env,
+            self.duration_s,
+            self.config.platform.zones,
+            self.streams,
+            self.platform,
+            self.slowness,
+            self.fleets,
+            dict(zip(self.fleets, self.telemetry, strict=True)),
+            self.feed,
+            self.infrastructure,
+            self.shell,
+            self.recorder,
+            self._catch_up,
         )
-        zone = self.config.platform.zones[fault.zone]
-        yield from self._noted(fault, self.env.now, end_s, f"zone {zone}: lost {lost}")
-        for fleet in self.fleets.values():
-            fleet.restore_zone(fault.zone)
+        for fault in self.config.faults.values():
+            at_s = 0 if fault.at is None else resolve_at(fault.at, plain)
+            faults.arrange(fault, at_s, stage)
 
 
 def load_kernels(config: RunConfig) -> None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from engine.capacity import call_order
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.queues import kernels
-from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service
-from twin.queues.response import fill_response, static_columns
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service, check_calls_factor
+from twin.queues.response import fill_response, static_columns, with_more_calls
 
 HISTOGRAM_EDGES_S: FloatArray = np.geomspace(1e-3, 200.0, 257)
 """Edges of the run-long response-time histogram, seconds, evenly spaced in the logarithm."""
@@ -70,6 +70,8 @@ class FluidPlatform:
             for call in spec.calls:
                 self._calls[int(call.asynchronous), s, index[call.service]] += call.per_request
 
+        self._specified_calls = self._calls[0].copy()
+        self._more_calls = np.ones(count)
         self._spec = static_columns(services)
         for s, behaviour in enumerate(behaviours):
             self._spec[s, kernels.TIMEOUT_TICKS] = patience[s]
@@ -173,13 +175,25 @@ class FluidPlatform:
             raise ValueError(f"factor: {factor} is not allowed (0.01 … 1000)")
         if factor == self._slowdown[service]:
             return
-        affected = {service}
-        for s in reversed(self._order):
-            if any(self._calls[0, s, callee] > 0.0 for callee in affected):
-                affected.add(int(s))
-        self._fold(sorted(affected))
+        affected = self._above(service)
+        self._fold(affected)
         self._slowdown[service] = factor
-        self._use_tables(sorted(affected))
+        self._use_tables(affected)
+
+    def set_calls(self, service: int, factor: float) -> None:
+        """From now on each request makes `factor` times as many synchronous calls as specified.
+
+        Builds new response-time tables as `set_slowdown` does.  Raises ValueError outside
+        0 … 1000.
+        """
+        check_calls_factor(factor)
+        if factor == self._more_calls[service]:
+            return
+        affected = self._above(service)
+        self._fold(affected)
+        self._more_calls[service] = factor
+        self._calls[0, service] = self._specified_calls[service] * factor
+        self._use_tables(affected)
 
     def totals(self) -> FloatArray:
         """Counts since the start and stocks now, shape (services, 9), as `TRUTH_FIELDS[:9]`."""
@@ -219,24 +233,39 @@ class FluidPlatform:
     def _use_tables(self, changed: Sequence[int]) -> None:
         """Put the response tables for the slowdowns in force in place."""
         for s in changed:
+            below = self._below(s)
             relevant = tuple(
-                float(self._slowdown[c]) if c == s or c in self._below(s) else 1.0
+                factor
                 for c in range(len(self.services))
+                for factor in (
+                    (float(self._slowdown[c]), float(self._more_calls[c]))
+                    if c in below
+                    else (1.0, 1.0)
+                )
             )
             known = self._tables.get((s, relevant))
             if known is None:
-                fill_response(self.services, self._slowdown, self._spec, self._table, [s])
+                services = with_more_calls(self.services, self._more_calls)
+                fill_response(services, self._slowdown, self._spec, self._table, [s])
                 self._tables[s, relevant] = (self._spec[s].copy(), self._table[s].copy())
             else:
                 self._spec[s], self._table[s] = known
 
     def _below(self, service: int) -> set[int]:
-        """The services that requests to `service` wait for."""
+        """The service and those that requests to it wait for."""
         found = {service}
         for s in self._order:
             if s in found:
-                found |= {int(c) for c in np.flatnonzero(self._calls[0, s])}
+                found |= {int(c) for c in np.flatnonzero(self._specified_calls[s])}
         return found
+
+    def _above(self, service: int) -> list[int]:
+        """The service and those whose requests wait for it."""
+        found = {service}
+        for s in reversed(self._order):
+            if any(self._specified_calls[s, callee] > 0.0 for callee in found):
+                found.add(int(s))
+        return sorted(found)
 
     def _fold(self, changed: Sequence[int]) -> None:
         """Move the record of waits into the histogram, by the tables that it was made with."""

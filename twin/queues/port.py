@@ -1,7 +1,7 @@
 """What the rest of the twin may ask of the simulated services, whatever their resolution.
 
 The world's SimPy processes (fleet, faults, telemetry, controller) change a service only at whole
-seconds and only through the three verbs below; between two such moments nothing outside can touch a
+seconds and only through the verbs below; between two such moments nothing outside can touch a
 service, so a whole stretch of ticks runs in one compiled call.  That is what lets a day of some
 10^10 requests pass in under a second.  `FluidPlatform` is one implementation, `RequestPlatform`
 with every single request another: callers see only this protocol.
@@ -103,6 +103,10 @@ class Platform(Protocol):
         """From now on each request holds its slot `factor` times as long as specified."""
         ...
 
+    def set_calls(self, service: int, factor: float) -> None:
+        """From now on each request makes `factor` times as many synchronous calls as specified."""
+        ...
+
     def totals(self) -> FloatArray:
         """Shape (services, 9): the first nine of `TRUTH_FIELDS` over the run so far."""
         ...
@@ -126,3 +130,9 @@ def by_service(
     if missing:
         raise ValueError(f"clients: no behaviour is given for {', '.join(missing)}")
     return tuple(clients[spec.name] for spec in services)
+
+
+def check_calls_factor(factor: float) -> None:
+    """Raise ValueError for a factor that `Platform.set_calls` does not take."""
+    if not 0.0 <= factor <= 1000.0:
+        raise ValueError(f"factor: {factor} is not allowed (0 … 1000)")

@@ -16,8 +16,8 @@ from engine.capacity import call_order
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.queues import kernels
 from twin.queues import request_kernels as loop
-from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service
-from twin.queues.response import fill_response, static_columns
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service, check_calls_factor
+from twin.queues.response import fill_response, static_columns, with_more_calls
 
 NO_SCRIPT: FloatArray = np.zeros((2, 1, 0))
 FEWEST_BUCKETS, MOST_BUCKETS = 256, 1 << 18
@@ -84,6 +84,8 @@ class RequestPlatform:
                 spec.slo_p95_s,
             )
         self._sync, self._sync_calls = _calls(services, asynchronous=False)
+        self._specified_calls = self._sync_calls.copy()
+        self._more_calls = np.ones(count)
         self._jobs, self._jobs_calls = _calls(services, asynchronous=True)
         most = int(np.ceil(self._jobs_calls).sum(axis=1).max()) + 2
         self._stack = np.zeros((most, 3), np.int64)
@@ -91,7 +93,7 @@ class RequestPlatform:
         self._slowdown = np.ones(count)
         self._spec = static_columns(services)
         self._table = np.zeros((count, kernels.W_ROWS, kernels.X_POINTS))
-        fill_response(services, self._slowdown, self._spec, self._table, range(count))
+        self._fill_response()
 
         self._count = np.zeros((count, loop.COUNT_COLUMNS), np.int64)
         self._real = np.zeros((count, loop.REAL_COLUMNS))
@@ -181,8 +183,22 @@ class RequestPlatform:
             raise ValueError(f"factor: {factor} is not allowed (0.01 … 1000)")
         if factor != self._slowdown[service]:
             self._slowdown[service] = factor
-            every = range(len(self.services))
-            fill_response(self.services, self._slowdown, self._spec, self._table, every)
+            self._fill_response()
+
+    def set_calls(self, service: int, factor: float) -> None:
+        """From now on each request makes `factor` times as many synchronous calls as specified.
+
+        Raises ValueError outside 0 … 1000.
+        """
+        check_calls_factor(factor)
+        if factor != self._more_calls[service]:
+            self._more_calls[service] = factor
+            self._sync_calls[service] = self._specified_calls[service] * factor
+            self._fill_response()
+
+    def _fill_response(self) -> None:
+        services = with_more_calls(self.services, self._more_calls)
+        fill_response(services, self._slowdown, self._spec, self._table, range(len(services)))
 
     def totals(self) -> FloatArray:
         """Counts since the start and stocks now, shape (services, 9), as `TRUTH_FIELDS[:9]`."""

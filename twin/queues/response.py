@@ -50,6 +50,26 @@ def base_moments(services: Sequence[ServiceSpec], slowdown: ArrayLike = 1.0) -> 
     return moments
 
 
+def with_more_calls(
+    services: Sequence[ServiceSpec], factors: FloatArray
+) -> tuple[ServiceSpec, ...]:
+    """The services with `factors` (services,) times as many synchronous calls."""
+    return tuple(
+        spec
+        if factor == 1.0
+        else replace(
+            spec,
+            calls=tuple(
+                call
+                if call.asynchronous
+                else replace(call, per_request=call.per_request * float(factor))
+                for call in spec.calls
+            ),
+        )
+        for spec, factor in zip(services, factors, strict=True)
+    )
+
+
 def fill_response(
     services: Sequence[ServiceSpec],
     slowdown: FloatArray,

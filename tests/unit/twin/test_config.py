@@ -92,7 +92,7 @@ def test_every_scenario_is_valid_and_named_like_its_file(scenario: str) -> None:
         ),
         ("approval", -3, "approval: -3 is not allowed"),
         ("thresholds", {"x": "fast enough"}, "thresholds.x: give a path, an operator and a figure"),
-        ("faults", {"f": {"kind": "flood"}}, "faults.f: "),
+        ("faults", {"f": {"kind": "flood"}}, "faults.f.kind: "),
         (
             "faults",
             {"f": {"kind": "zone_loss", "zone": 7, "at": 0, "duration_s": 60}},

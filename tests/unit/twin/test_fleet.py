@@ -20,7 +20,7 @@ from engine.model import (
     Status,
     WeddingContext,
 )
-from twin.fleet import Fleet
+from twin.fleet import Fleet, Launch
 from twin.infrastructure import Infrastructure, InfrastructureConfig
 
 SPEC = ServiceSpec("api", 1, 1000, 16, 0.04, 1.5, BootTime(60.0, 120.0), 10.0, 0.5, 0.1)
@@ -155,9 +155,9 @@ def test_with_no_zone_left_nothing_is_launched() -> None:
     assert yard.fleet.billed == 0
 
 
-def action(count: int, decision_id: str = "d-1") -> Action:
+def action(count: int, decision_id: str = "d-1", before: int = 3) -> Action:
     return Action(
-        decision_id, "api", 3, count, Reason.CPU, Category.AUTOMATIC, 1.0, 0.0,
+        decision_id, "api", before, count, Reason.CPU, Category.AUTOMATIC, 1.0, 0.0,
         Rollback(3, 0.0), WeddingContext(), {}, 0.0, 0.0, "",
     )  # fmt: skip
 
@@ -167,12 +167,12 @@ def test_an_action_is_accepted_after_a_while_and_complete_when_all_are_ready() -
     yard.fleet.start_with(3)
     config = InfrastructureConfig(accept_s=2.0)
     cloud = Infrastructure(yard.env, config, {"api": yard.fleet}, 1000.0, heard.append)
-    cloud.apply(action(6))
+    cloud.apply(action(6), cloud.lease)
     assert yard.fleet.desired == 3
     yard.env.run(until=3.0)
     assert yard.fleet.desired == 6
-    assert cloud.results() == (ActionResult("d-1", Status.ACCEPTED, 1002.0),)
-    assert cloud.results() == ()
+    assert cloud.results(cloud.lease) == (ActionResult("d-1", Status.ACCEPTED, 1002.0),)
+    assert cloud.results(cloud.lease) == ()
     yard.env.run(until=3600.0)
     assert [result.status for result in heard] == [Status.ACCEPTED, Status.COMPLETED]
     assert heard[1].time_s - 1000.0 >= yard.fleet.history()["ready_s"].max()
@@ -183,13 +183,108 @@ def test_the_same_action_sent_twice_is_done_once() -> None:
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
     cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
-    cloud.apply(action(6))
+    cloud.apply(action(6), cloud.lease)
     yard.env.run(until=600.0)
-    cloud.apply(action(9, "d-2"))
-    cloud.apply(action(6))
+    cloud.apply(action(9, "d-2", before=6), cloud.lease)
+    cloud.apply(action(6), cloud.lease)
     yard.env.run(until=3600.0)
     assert yard.fleet.desired == 9
     assert len(heard) == 4
+    assert cloud.replayed == 1
+
+
+def test_a_command_that_comes_late_undoes_nothing() -> None:
+    yard = Yard()
+    yard.fleet.start_with(3)
+    heard: list[ActionResult] = []
+    cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    cloud.apply(action(6), cloud.lease)
+    yard.env.run(until=60.0)
+    cloud.apply(action(4, "d-2"), cloud.lease)
+    yard.env.run(until=70.0)
+    assert yard.fleet.desired == 6
+    assert heard[-1].status is Status.FAILED
+    assert heard[-1].detail == "conflict: 6 are desired, not 3"
+
+
+def test_an_engine_that_lost_the_lead_changes_nothing() -> None:
+    yard = Yard()
+    yard.fleet.start_with(3)
+    heard: list[ActionResult] = []
+    cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    old = cloud.lease
+    new = cloud.new_lease()
+    cloud.apply(action(9), old)
+    yard.env.run(until=10.0)
+    assert yard.fleet.desired == 3
+    assert cloud.writes == []
+    assert [result.status for result in cloud.results(old)] == [Status.FAILED]
+    cloud.apply(action(6, "d-2"), new)
+    yard.env.run(until=20.0)
+    assert yard.fleet.desired == 6
+    assert [write.lease for write in cloud.writes] == [new]
+
+
+def test_what_could_not_be_launched_is_asked_for_again() -> None:
+    yard = Yard()
+    yard.fleet.start_with(3)
+    yard.fleet.shortages.append(lambda _: 0)
+    yard.fleet.want(6)
+    yard.env.run(until=600.0)
+    assert yard.fleet.billed == 3
+    yard.fleet.shortages.clear()
+    yard.env.run(until=3600.0)
+    assert yard.fleet.ready == 6
+
+
+def test_an_instance_that_hangs_in_its_boot_is_replaced() -> None:
+    yard = Yard()
+    yard.fleet.start_with(3)
+
+    def hang(launch: Launch) -> None:
+        launch.wait_s[0] = math.inf
+        launch.given_up_s[0] = 500.0
+
+    yard.fleet.launch_faults.append(hang)
+    yard.fleet.want(5)
+    yard.env.run(until=499.0)
+    assert (yard.fleet.ready, yard.fleet.booting) == (4, 1)
+    yard.fleet.launch_faults.clear()
+    yard.env.run(until=3600.0)
+    assert (yard.fleet.ready, yard.fleet.booting) == (5, 0)
+    assert len(yard.fleet.history()["zone"]) == 6
+    assert np.isinf(yard.fleet.history()["ready_s"]).sum() == 1
+
+
+def test_a_crash_loop_crashes_as_often_as_it_should() -> None:
+    yard = Yard()
+    yard.fleet.start_with(3)
+
+    def loop(launch: Launch) -> None:
+        launch.crashes[:] = 2
+        launch.up_s[:] = 20.0
+
+    yard.fleet.launch_faults.append(loop)
+    yard.fleet.want(4)
+    yard.env.run(until=3600.0)
+    assert yard.fleet.ready == 4
+    assert yard.fleet.booting == 0
+    assert yard.crashed == 2
+
+
+def test_reclaimed_instances_drain_for_the_notice_and_are_replaced() -> None:
+    yard = Yard()
+    yard.fleet.start_with(30)
+    taken = yard.fleet.reclaim(1.0, [1], 120.0, np.random.default_rng(1))
+    assert taken == 10
+    assert (yard.fleet.ready, yard.fleet.draining) == (20, 10)
+    yard.fleet.reconcile()
+    yard.env.run(until=3600.0)
+    assert (yard.fleet.ready, yard.fleet.draining) == (30, 0)
+    assert yard.crashed == 0
+    yard.fleet.reclaim(1.0, [], 0.0, np.random.default_rng(1))
+    assert yard.fleet.ready == 0
+    assert yard.crashed == 30
 
 
 def test_a_boot_time_without_spread_is_met_to_the_second() -> None:

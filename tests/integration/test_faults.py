@@ -1,0 +1,181 @@
+"""Every kind of fault really happens to a running platform, says so, and touches nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from scenarios.faults import KINDS
+from twin.config import ConfigError, RunConfig, parse
+from twin.world import World
+
+ALL_DAY = {"at": 600, "duration_s": 5400}
+FAULTS: dict[str, dict[str, Any]] = {
+    "flash_crowd": {
+        "service": "api", "factor": 5, "at": 1800, "ramp_s": 60, "hold_s": 300, "decay_s": 60,
+    },
+    "slow_service": {"service": "database", "factor": 3, "at": 1800, "duration_s": 600},
+    "cache_flush": {"service": "api", "factor": 5, "at": 1800, "refill_s": 600},
+    "zone_loss": {"zone": 1, "at": 1800, "duration_s": 600},
+    "slow_zone": {"zone": 1, "factor": 4, "at": 1800, "duration_s": 600},
+    "spot_reclaim": {"share": 0.5, "at": 1800, "notice_s": 60},
+    "slow_boot": {"factor": 4},
+    "heavy_boots": {"share": 0.5, **ALL_DAY},
+    "never_ready": {"share": 0.5, **ALL_DAY},
+    "crash_loop": {"share": 0.5, **ALL_DAY},
+    "capacity_shortage": {"granted": 0.5, **ALL_DAY},
+    "api_errors": {"status": 429, "share": 0.5, **ALL_DAY},
+    "api_timeout": {"share": 0.5, **ALL_DAY},
+    "commands_lost": {"share": 0.5, **ALL_DAY},
+    "commands_duplicated": {**ALL_DAY},
+    "metrics_blackout": {"at": 1800, "duration_s": 300},
+    "scrape_lag": {"lag_s": 60, "at": 1800, "duration_s": 600},
+    "sample_loss": {"share": 0.5, "at": 1800, "duration_s": 600},
+    "sample_nan": {"share": 0.5, "at": 1800, "duration_s": 600},
+    "sample_duplicates": {"share": 0.5, "at": 600, "duration_s": 6600},
+    "sample_reorder": {"share": 0.5, "at": 1800, "duration_s": 600},
+    "unit_spike": {"share": 0.1, "at": 1800, "duration_s": 600},
+    "engine_kill": {"at": 1800, "duration_s": 3600, "down_s": 60, "snapshot_age_s": 120},
+    "two_leaders": {"at": 1800, "duration_s": 900, "behind_s": 60},
+    "clock_step": {"step_s": -600, "at": 1800, "duration_s": 900},
+    "schedule_stale": {**ALL_DAY},
+    "schedule_late": {"delay_s": 3600, **ALL_DAY},
+    "schedule_wrong": {"shift_s": 3600, "missing": 0.2, "scale": 1.5, **ALL_DAY},
+}  # fmt: skip
+
+
+def configuration(faults: dict[str, dict[str, Any]], *overrides: str) -> RunConfig:
+    """Two hours of a June afternoon, with a ramp that the engine has to follow."""
+    small = ["population.simultaneous=2500", "population.duration_s=7200"]
+    with initialize_config_module("conf", version_base="1.3"):
+        given = [*small, 'population.start_utc="17:00"', *overrides]
+        raw = OmegaConf.to_container(compose("twin", given), resolve=True)
+    assert isinstance(raw, dict)
+    return parse({**{str(key): value for key, value in raw.items()}, "faults": faults})
+
+
+def ran(faults: dict[str, dict[str, Any]], *overrides: str) -> World:
+    world = World(configuration(faults, *overrides))
+    world.run()
+    return world
+
+
+def sampled(world: World) -> list[float]:
+    """Times of the samples of the last minute that the engine was shown."""
+    time_s = world.telemetry[0].window(world.duration_s)["time_s"]
+    return [at_s for at_s in time_s.tolist() if at_s > world.start_s + world.duration_s - 60]
+
+
+@pytest.fixture(scope="module")
+def calm() -> World:
+    """The same two hours without any fault."""
+    return ran({})
+
+
+def test_every_kind_is_tried_here() -> None:
+    assert set(FAULTS) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", list(FAULTS))
+def test_a_fault_fires_and_says_so(kind: str, calm: World) -> None:
+    world = ran({"trouble": {"kind": kind, **FAULTS[kind]}})
+    events = [event for event in world.recorder.events if event["name"] == "trouble"]
+    began = [event for event in events if event["kind"] == "fault_started"]
+    assert [event["what"] for event in began] == [kind]
+    assert world.recorder.fired["trouble"] >= 1
+    if kind not in ("engine_kill", "slow_boot"):
+        assert [event["what"] for event in events if event["kind"] == "fault_ended"] == [kind]
+    if kind == "flash_crowd":
+        assert world.load.arrivals.sum() > 1.02 * calm.load.arrivals.sum()
+    else:
+        assert (world.load.arrivals == calm.load.arrivals).all()
+    changed = (
+        world.recorder.decisions != calm.recorder.decisions
+        or not np.array_equal(world.platform.truth, calm.platform.truth)
+        or world.infrastructure.replayed > 0
+        or len(sampled(world)) > len(sampled(calm))
+        or world.feed.missed > 0
+        or world.shell.deposed_steps > 0
+    )
+    assert changed
+
+
+@pytest.mark.parametrize("resolution", ["fluid", "request"])
+def test_the_faults_of_a_service_hit_both_resolutions(resolution: str) -> None:
+    faults = {
+        kind: {"kind": kind, **FAULTS[kind]}
+        for kind in ("slow_service", "cache_flush", "zone_loss")
+    }
+    small = ("population.simultaneous=100", f"resolution={resolution}")
+    world, calm = ran(faults, *small), ran({}, *small)
+    database = world.config.platform.services
+    row = list(database).index("database")
+    inside = slice(1860 // 5, 2100 // 5)
+    assert (
+        world.platform.truth[row, inside, 0].sum() > 2.0 * calm.platform.truth[row, inside, 0].sum()
+    )
+    busy, was_busy = world.platform.metrics[row, inside, 1], calm.platform.metrics[row, inside, 1]
+    assert np.nanmean(busy) > 2.0 * np.nanmean(was_busy)
+
+
+def test_taking_one_fault_out_leaves_the_draws_of_the_others() -> None:
+    two = {
+        "holes": {"kind": "sample_nan", **FAULTS["sample_nan"]},
+        "losses": {"kind": "sample_loss", **FAULTS["sample_loss"]},
+    }
+    both, one = World(configuration(two)), World(configuration({"losses": two["losses"]}))
+    assert (both.load.arrivals == one.load.arrivals).all()
+    for with_holes, without in zip(both.telemetry, one.telemetry, strict=True):
+        assert (with_holes.delivered_s == without.delivered_s).all()
+
+
+def test_the_same_faults_give_the_same_run_again() -> None:
+    faults = {kind: {"kind": kind, **FAULTS[kind]} for kind in KINDS}
+    one, again = ran(faults), ran(faults)
+    assert one.recorder.decisions == again.recorder.decisions
+    assert one.recorder.events == again.recorder.events
+    assert one.recorder.fired == again.recorder.fired
+    assert np.array_equal(one.platform.metrics, again.platform.metrics, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ({"kind": "meteor"}, 'faults.trouble.kind: "meteor" is not allowed'),
+        ({"kind": "sample_loss", "at": 0, "duration_s": 9, "share": 2}, "faults.trouble.share: 2"),
+        ({"kind": "sample_loss", "at": 0, "share": 0.5}, "faults.trouble.duration_s: is missing"),
+        (
+            {"kind": "api_errors", "at": 0, "duration_s": 9, "status": 404},
+            "faults.trouble.status: 404",
+        ),
+        (
+            {"kind": "slow_zone", "at": 0, "duration_s": 9, "zone": 3, "factor": 2},
+            "faults.trouble.zone",
+        ),
+        (
+            {"kind": "spot_reclaim", "at": 0, "share": 0.5, "zones": [0, 7]},
+            "faults.trouble.zones: 7",
+        ),
+        (
+            {"kind": "capacity_shortage", "at": 0, "duration_s": 9, "granted": 0.5, "zones": [0]},
+            "faults.trouble.granted",
+        ),
+        ({"kind": "cache_flush", "at": 0, "service": "apy", "factor": 2}, "did you mean api"),
+        (
+            {"kind": "unit_spike", "at": 0, "duration_s": 9, "share": 0.1, "figure": "disk"},
+            'faults.trouble.figure: "disk"',
+        ),
+        ({"kind": "clock_step", "at": 0, "duration_s": 9, "step_s": "x"}, "faults.trouble.step_s"),
+        ({"kind": "scrape_lag", "at": 0, "duration_s": 9, "lag": 3}, "faults.trouble.lag"),
+    ],
+)
+def test_a_wrong_fault_is_refused_with_the_path_of_its_key(
+    fault: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        configuration({"trouble": fault})
+    assert says in str(refused.value)
