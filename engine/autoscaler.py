@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from statistics import NormalDist
 
 from engine.analysis.assess import assess, learn_slowdown
-from engine.analysis.verify import start_watch, take_results, verify
+from engine.analysis.verify import compare, start_watch, take_results, verify
 from engine.analysis.view import view
 from engine.capacity import call_order, critical_services, sizing
 from engine.case import Case, Constants, Draft, PassedOn
@@ -32,7 +32,7 @@ from engine.model import (
     ServiceObservation,
     ServiceSpec,
 )
-from engine.rails.approval import answered, category, is_same_question
+from engine.rails.approval import answered, category, is_same_question, still_right
 from engine.rails.limits import Purse, limit, stabilised
 from engine.rails.scale_in import scale_in
 from engine.recommend import manual, wedding
@@ -40,7 +40,7 @@ from engine.recommend.emergency import drowning, emergency, passed_on, unserved_
 from engine.recommend.forecast import forecast, lead_time_s, needed, step_discount
 from engine.recommend.reactive import reactive
 from engine.settings import EngineSettings
-from engine.state import AutoscalerState, ServiceMemory
+from engine.state import AutoscalerState, Sent, ServiceMemory
 
 URGENT = (Reason.EMERGENCY, Reason.ROLLBACK, Reason.MANUAL)
 
@@ -61,8 +61,11 @@ class Autoscaler:
         now_s = observation.now_s
         draft = Draft()
         self._know(observation.services)
+        if now_s < self.state.last_step_s:
+            self.state.turn_back(self.state.last_step_s + self.settings.sample_s - now_s)
+        self.state.last_step_s = now_s
         full = now_s >= self.state.next_cycle_s
-        purse = Purse.after(observation.services, observation.budget)
+        purse = Purse.after(observation.services, observation.budget, self.state.services)
         results = {result.decision_id: result for result in observation.results}
         approvals = {answer.decision_id: answer for answer in observation.approvals}
         for index in self._order:
@@ -70,18 +73,22 @@ class Autoscaler:
             memory = self.state.services[service.spec.name]
             if results:
                 take_results(memory, results)
+            compare(memory, service.desired, now_s, self.settings.verify)
             called = service.spec.name in draft.passed_on
+            # What is approved is looked at afresh: it may be some time since it was asked for.
+            answer = memory.pending is not None and memory.pending.decision_id in approvals
             alarming = full or called or self._alarming(service, memory)
-            if not alarming and not approvals:
+            if not alarming and not answer:
                 continue
             case = self._observe(service, memory, observation)
-            if full:
+            whole = full or answer
+            if whole:
                 self._verify(case, now_s)
                 self._assess_weddings(case, observation, draft)
                 self._recommend(case, observation, draft)
             self._look_for_emergency(case, now_s, draft)
-            self._optimise_and_limit(case, observation, purse, draft, full)
-            self._approve(case, observation, approvals, draft)
+            self._optimise_and_limit(case, observation, purse, draft, whole)
+            self._approve(case, observation, approvals, purse, draft)
         if full:
             self.state.next_cycle_s = now_s + self.settings.cycle_s - 1e-6
         return Plan(
@@ -166,6 +173,7 @@ class Autoscaler:
         )
         if verdict is not None and verdict.rollback is not None:
             case.recommendations.append(verdict.rollback)
+            case.undoes = verdict.watch
 
     def _assess_weddings(self, case: Case, observation: Observation, draft: Draft) -> None:
         """Phase 3: the load to come from the booked schedule, its floor and its protection."""
@@ -243,7 +251,10 @@ class Autoscaler:
             return
         again = case.memory.calm_from_s > now_s
         case.memory.calm_from_s = now_s + settings.calm_s
-        enough = service.desired * (settings.again if again else 1.0)
+        asked, sent = service.desired, case.memory.sent
+        if sent is not None and not sent.accepted and now_s < sent.sent_s + self.settings.cycle_s:
+            asked = max(asked, sent.to_instances)  # on its way
+        enough = asked * (settings.again if again else 1.0)
         if found.target > enough:
             case.chosen = found
             case.recommendations.append(found)
@@ -307,15 +318,20 @@ class Autoscaler:
         case: Case,
         observation: Observation,
         approvals: Mapping[str, Approval],
+        purse: Purse,
         draft: Draft,
     ) -> None:
         """Phases 5 and 6: who lets it pass; then the action with all that explains it."""
         now_s, memory = observation.now_s, case.memory
-        released = answered(memory, approvals, now_s)
+        approved = answered(memory, approvals, now_s)
         current = case.service.desired
-        if released is not None and released.from_instances == current:
-            self._execute(case, released, draft, now_s)
-            return
+        if approved is not None:
+            released = still_right(approved, case.spec, current, case.target, purse)
+            if released is not None:
+                self._execute(case, released, draft, now_s)
+                return
+            if case.chosen is not None:
+                draft.declined.append(Declined(case.chosen, "approved, but no longer right"))
         if case.chosen is None or case.target == current:
             return
         action = self._action(case, case.chosen, observation)
@@ -334,10 +350,20 @@ class Autoscaler:
 
     def _execute(self, case: Case, action: Action, draft: Draft, now_s: float) -> None:
         memory = case.memory
-        if action.to_instances > action.from_instances:
-            memory.last_out_s = now_s
+        out = action.to_instances > action.from_instances
+        if out:
+            rest_s, memory.last_out_s = memory.last_out_s, now_s
         else:
-            memory.last_in_s = now_s
+            rest_s, memory.last_in_s = memory.last_in_s, now_s
+        before, highest = memory.sent, action.to_instances
+        if before is not None and not before.accepted:
+            highest = max(highest, before.highest)
+            if (before.to_instances > before.from_instances) == out:
+                rest_s = before.rest_s
+        memory.sent = Sent(
+            action.decision_id, action.from_instances, action.to_instances, highest, now_s, rest_s,
+            undoes=case.undoes if action.reason is Reason.ROLLBACK else None,
+        )  # fmt: skip
         memory.pending = None
         if action.reason is not Reason.ROLLBACK:
             start_watch(memory, action, case.view, healthy=not case.assessment.breach)

@@ -19,7 +19,7 @@ from engine.model import (
 )
 from engine.recommend.forecast import Need
 from engine.recommend.wedding import WeddingAssessment
-from engine.state import ServiceMemory
+from engine.state import ServiceMemory, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Case:
     weddings: WeddingAssessment = field(default_factory=lambda: WeddingAssessment(0, 0, 0.0))
     recommendations: list[Recommendation] = field(default_factory=list)
     chosen: Recommendation | None = None
+    undoes: Watch | None = None
     target: int = 0
     notes: str = ""
 

@@ -146,6 +146,8 @@ class VerifySettings(Section):
     """Time for which it is looked at."""
     worse_error_rate: Fraction = 0.01
     """A rise of the failed share by this much, after a step, is the step's fault."""
+    answer_s: Seconds = 60.0
+    """A command without answer or effect counts as lost after this time."""
     hold_s: Seconds = 900.0
     """After a rollback, the same direction rests this long."""
 

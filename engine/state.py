@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.model import Action, Category, Reason, Rollback, WeddingContext
 
-VERSION = 1
+VERSION = 2
 NEVER = -math.inf
 
 
@@ -51,6 +51,25 @@ class Watch:
 
 
 @dataclass(slots=True)
+class Sent:
+    """The last command sent for a service.
+
+    `rest_s` is when the step before it in the same direction was made, for the case that this one
+    turns out not to have happened; `undoes` the watch that a rollback put an end to; `highest` the
+    most that was asked for since the last answer.
+    """
+
+    decision_id: str
+    from_instances: int
+    to_instances: int
+    highest: int
+    sent_s: float
+    rest_s: float
+    accepted: bool = False
+    undoes: Watch | None = None
+
+
+@dataclass(slots=True)
 class ServiceMemory:
     """What is remembered of one service."""
 
@@ -63,17 +82,55 @@ class ServiceMemory:
     last_seen_s: float = NEVER
     targets: list[tuple[float, int]] = field(default_factory=list)
     response: ResponseMemory = field(default_factory=ResponseMemory)
+    desired: int = -1
+    """What was desired when last looked at; -1: never looked at."""
+    sent: Sent | None = None
     watch: Watch | None = None
     pending: Action | None = None
     pending_until_s: float = NEVER
+
+
+_TIMES = (
+    "last_out_s",
+    "last_in_s",
+    "hold_out_until_s",
+    "hold_in_until_s",
+    "calm_from_s",
+    "last_seen_s",
+    "pending_until_s",
+)
 
 
 @dataclass(slots=True)
 class AutoscalerState:
     """All of the engine's memory."""
 
+    last_step_s: float = NEVER
     next_cycle_s: float = NEVER
     services: dict[str, ServiceMemory] = field(default_factory=dict)
+
+    def turn_back(self, by_s: float) -> None:
+        """Move every time that is remembered back, as the clock was set back by `by_s`.
+
+        What has to rest for another minute then rests for another minute, not for an hour.
+        """
+        self.last_step_s -= by_s
+        self.next_cycle_s -= by_s
+        for memory in self.services.values():
+            for name in _TIMES:
+                setattr(memory, name, getattr(memory, name) - by_s)
+            memory.targets = [(time_s - by_s, target) for time_s, target in memory.targets]
+            memory.response.updated_s -= by_s
+            memory.response.issued_s -= by_s
+            memory.response.issued = [
+                [(due_s - by_s, rate) for due_s, rate in line] for line in memory.response.issued
+            ]
+            if memory.sent is not None:
+                memory.sent.sent_s -= by_s
+                memory.sent.rest_s -= by_s
+            for watch in (memory.watch, memory.sent.undoes if memory.sent else None):
+                if watch is not None:
+                    watch.decided_s -= by_s
 
     def to_json(self) -> str:
         """The state as JSON text (non-finite numbers as Python's json writes them)."""
@@ -89,7 +146,11 @@ class AutoscalerState:
                 raise ValueError(f"engine state: version {document['version']} is not {VERSION}")
             raw = document["state"]
             services = {name: _service(item) for name, item in raw["services"].items()}
-            return cls(next_cycle_s=float(raw["next_cycle_s"]), services=services)
+            return cls(
+                last_step_s=float(raw["last_step_s"]),
+                next_cycle_s=float(raw["next_cycle_s"]),
+                services=services,
+            )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"engine state: not a snapshot of this engine ({error!r})") from error
 
@@ -102,9 +163,15 @@ def _service(raw: dict[str, Any]) -> ServiceMemory:
     fields = dict(raw)
     fields["response"] = ResponseMemory(**response)
     fields["targets"] = [(float(time_s), int(target)) for time_s, target in raw["targets"]]
-    fields["watch"] = Watch(**raw["watch"]) if raw["watch"] is not None else None
+    fields["watch"] = _watch(raw["watch"])
+    if raw["sent"] is not None:
+        fields["sent"] = Sent(**(raw["sent"] | {"undoes": _watch(raw["sent"]["undoes"])}))
     fields["pending"] = _action(raw["pending"]) if raw["pending"] is not None else None
     return ServiceMemory(**fields)
+
+
+def _watch(raw: dict[str, Any] | None) -> Watch | None:
+    return None if raw is None else Watch(**raw)
 
 
 def _action(raw: dict[str, Any]) -> Action:

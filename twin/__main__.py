@@ -4,7 +4,8 @@ The sub-command is taken off the arguments; `run` hands the rest to Hydra, so ov
 `--multirun`, `--cfg job`, `--config-dir` and tab completion work as in any Hydra app.  Here, and
 only here, engine, twin and reports meet.
 
-Exit codes: 0 done, 1 thresholds failed (`check`), 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 thresholds failed (`check`) or a failing world found (`hunt`), 2 bad input,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Any, NoReturn
 
 USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
        python -m twin check RECORD
+       python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
 
   run     simulate a scenario with the engine in the loop and write a run record with its report
   check   exit with 1 if a threshold of a run record failed
+  hunt    look for scaling failures in random worlds; exit with 1 if there is one
 
   python -m twin run --help    lists the scenarios and all keys
 """
@@ -34,7 +37,7 @@ def main() -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)
-    commands = {"run": _run, "check": _check}
+    commands = {"run": _run, "check": _check, "hunt": _hunt}
     command = arguments[0]
     if command not in commands:
         from twin.complaints import close
@@ -145,6 +148,12 @@ def _check(arguments: list[str]) -> None:
             f"{mark}  {threshold['name']}: {threshold['metric']} = {threshold['value']} ({limit})"
         )
     sys.exit(0 if all(threshold["passed"] for threshold in thresholds) else 1)
+
+
+def _hunt(arguments: list[str]) -> None:
+    from twin.hunt import command
+
+    sys.exit(command.run(arguments))
 
 
 def _fail(message: str) -> NoReturn:

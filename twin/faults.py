@@ -59,7 +59,7 @@ from twin.telemetry import Telemetry
 Process = Generator[simpy.Event, None, None]
 Samples = ScrapeLag | SampleLoss | SampleNan | SampleDuplicates | SampleReorder | UnitSpike
 
-REFILL_STEP_S = 10.0
+REFILL_STEP_S = 20.0
 """How often the calls of a service with a filling cache are set anew."""
 
 REFILLED = 3.0

@@ -187,6 +187,10 @@ class Fleet:
             "ended_s": self._ended_s[:size].copy(),
         }
 
+    def phases(self) -> NDArray[np.int8]:
+        """The phase of every instance, in the order of `history`."""
+        return self._phase[: self._size].copy()
+
     @property
     def billed(self) -> int:
         """Instances that are paid for now."""

@@ -34,9 +34,8 @@ class InfrastructureConfig(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A command that was carried out, `at_s` seconds into the run, and the count it replaced."""
+    """A command that is carried out, and the count it replaces."""
 
-    at_s: float
     lease: int
     action: Action
     before: int
@@ -75,8 +74,8 @@ class Infrastructure:
         """The lease of the engine that leads; commands under an older one are refused."""
         self.replayed = 0
         """Commands that arrived a second time and changed nothing."""
-        self.writes: list[Write] = []
-        """Every change of a desired count, oldest first."""
+        self.watchers: list[Callable[[Write], None]] = []
+        """Are told of each command that is carried out, before the fleet follows it."""
         self._start_s = start_s
         self._noted = noted
         self._seen: set[str] = set()
@@ -148,7 +147,9 @@ class Infrastructure:
             self._report(action, lease, Status.FAILED, why)
             return
         self._seen.add(action.decision_id)
-        self.writes.append(Write(self.env.now, lease, action, fleet.desired))
+        write = Write(lease, action, fleet.desired)
+        for watcher in self.watchers:
+            watcher(write)
         fleet.want(action.to_instances)
         self._report(action, lease, Status.ACCEPTED)
         while fleet.desired == action.to_instances and fleet.ready != fleet.desired:

@@ -192,6 +192,7 @@ class Recorder:
         if known is not None:
             # An approved action is the one that was asked about: one row, with both times.
             known["outcome"] = outcome
+            known["to_instances"] = action.to_instances
             return
         row = {
             "time_s": now_s,

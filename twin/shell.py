@@ -162,6 +162,8 @@ class Shell:
         """How far the engine's clock is ahead of the world's."""
         self.deposed_steps = 0
         """Steps that an engine made after it had lost the lead."""
+        self.amnesia_s: list[float] = []
+        """When the engine was restarted without any memory, seconds into the run."""
         self.watchers: list[Watcher] = []
         self._make = make
         self._services = [
@@ -319,6 +321,8 @@ class Shell:
         self.controller = self._make()
         if self._snapshot:
             self.controller.restore(self._snapshot)
+        else:
+            self.amnesia_s.append(self.env.now)
         self._infrastructure.results(self._lease)  # the answers to the dead one reach nobody
         return True
 

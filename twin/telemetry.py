@@ -52,7 +52,8 @@ class Telemetry:
         self._holed = rng.random(samples) < config.nan
         self._hole = rng.integers(1, len(SAMPLE_FIELDS), samples)
         self.delivered_s: FloatArray = np.where(lost, np.inf, self.sampled_s + lag_s)
-        self._again = [(float(self.delivered_s[k]) + config.interval_s, int(k)) for k in twice]
+        self._again: list[int] = twice.tolist()
+        self._dark: list[tuple[float, float]] = []
         self._misread: dict[int, list[tuple[int, float]]] = {}
         self._metrics = metrics
         self._visible = np.empty((0, len(SAMPLE_FIELDS)))
@@ -70,9 +71,7 @@ class Telemetry:
         due = (self.delivered_s >= begin_s) & (self.delivered_s < end_s)
         share = (self.delivered_s[due] - begin_s) / max(end_s - begin_s, 1.0)
         self.delivered_s[due] = end_s + share * late_s
-        self._again = [
-            (end_s + late_s if begin_s <= at_s < end_s else at_s, k) for at_s, k in self._again
-        ]
+        self._dark.append((begin_s, end_s))
         return int(np.count_nonzero(due))
 
     def delay(self, chosen: NDArray[np.bool_], late_s: FloatArray) -> int:
@@ -84,7 +83,6 @@ class Telemetry:
         """Let the `chosen` (samples,) never arrive; returns how many would have."""
         lost = self._arriving(chosen)
         self.delivered_s[chosen] = np.inf
-        self._again = [(at_s, k) for at_s, k in self._again if not chosen[k]]
         return lost
 
     def punch(self, chosen: NDArray[np.bool_]) -> int:
@@ -94,10 +92,8 @@ class Telemetry:
 
     def repeat(self, chosen: NDArray[np.bool_]) -> int:
         """Let the `chosen` (samples,) arrive once more, an interval later; returns how many."""
-        step_s = float(self.sampled_s[0])
-        again = np.nonzero(chosen & np.isfinite(self.delivered_s))[0]
-        self._again.extend((float(self.delivered_s[k]) + step_s, int(k)) for k in again)
-        return len(again)
+        self._again.extend(np.nonzero(chosen)[0].tolist())
+        return self._arriving(chosen)
 
     def misread(self, chosen: NDArray[np.bool_], figure: str, factor: float) -> int:
         """Show `figure` of the `chosen` (samples,) `factor` times too large; returns how many."""
@@ -113,7 +109,10 @@ class Telemetry:
         """Fix the order of delivery."""
         arriving = np.nonzero(np.isfinite(self.delivered_s))[0]
         queue = [(float(self.delivered_s[k]), int(k)) for k in arriving]
-        queue.extend((at_s, k) for at_s, k in self._again if np.isfinite(at_s))
+        for k in self._again:
+            at_s = float(self.delivered_s[k] + self.sampled_s[0])
+            if np.isfinite(at_s) and not any(begin <= at_s < end for begin, end in self._dark):
+                queue.append((at_s, k))
         self._queue = sorted(queue)
         self._queue.append((np.inf, -1))
         self._visible = np.empty((len(self._queue), len(SAMPLE_FIELDS)))

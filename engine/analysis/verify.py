@@ -1,8 +1,8 @@
 """Did the last step help?  Judge it once its effect can be seen.
 
-An action that was refused or failed is forgotten, so that the next cycle finds the same gap and
-asks again.  One that went through is watched: if the service was well before and is not after it,
-and the load does not explain that, the step is taken back.
+An action that was refused, failed or lost is forgotten, so that the next cycle finds the same gap
+and asks again.  One that went through is watched: if the service was well before and is not after
+it, and the load does not explain that, the step is taken back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from engine.analysis.assess import Assessment
 from engine.analysis.view import View
 from engine.model import Action, ActionResult, Reason, Recommendation, ServiceObservation, Status
 from engine.settings import VerifySettings
-from engine.state import NEVER, ServiceMemory, Watch
+from engine.state import Sent, ServiceMemory, Watch
 
 SAME_LOAD = 1.25
 
@@ -22,23 +22,62 @@ SAME_LOAD = 1.25
 class Verdict:
     """The outcome of a watched step; `rollback` is set when it has to be undone."""
 
-    decision_id: str
+    watch: Watch
     good: bool
     rollback: Recommendation | None = None
 
 
 def take_results(memory: ServiceMemory, results: dict[str, ActionResult]) -> None:
-    """Forget the step that was refused: neither its cooldown nor its watch may stand."""
-    watch = memory.watch
-    if watch is None:
+    """Note what became of the command sent last."""
+    sent = memory.sent
+    result = results.get(sent.decision_id) if sent is not None else None
+    if sent is None or result is None:
         return
-    result = results.get(watch.decision_id)
-    if result is not None and result.status is Status.FAILED:
-        if watch.to_instances > watch.from_instances:
-            memory.last_out_s = NEVER
-        else:
-            memory.last_in_s = NEVER
+    if result.status is not Status.FAILED:
+        sent.accepted = True
+    elif not sent.accepted:
+        _forget(memory, sent)
+
+
+def compare(memory: ServiceMemory, desired: int, now_s: float, settings: VerifySettings) -> None:
+    """Compare what is desired with what was sent and what was desired before.
+
+    A command without answer or effect counts as lost.  A change that nobody here asked for (a
+    command that was thought lost, another engine, a person) counts as a step made now, so that the
+    rest after a step holds for it too.
+    """
+    sent = memory.sent
+    if desired != memory.desired:
+        if memory.desired >= 0 and (sent is None or desired != sent.to_instances):
+            if desired > memory.desired:
+                memory.last_out_s = now_s
+            else:
+                memory.last_in_s = now_s
+        memory.desired = desired
+    if (
+        sent is not None
+        and not sent.accepted
+        and desired == sent.from_instances
+        and now_s >= sent.sent_s + settings.answer_s
+    ):
+        _forget(memory, sent)
+
+
+def _forget(memory: ServiceMemory, sent: Sent) -> None:
+    """The step was not made: neither its rest nor its watch may stand, and no rollback was done."""
+    unchanged = (
+        memory.desired == sent.from_instances
+    )  # else somebody's step was made: rest after it
+    out = sent.to_instances > sent.from_instances
+    if unchanged and out and memory.last_out_s == sent.sent_s:
+        memory.last_out_s = sent.rest_s
+    elif unchanged and not out and memory.last_in_s == sent.sent_s:
+        memory.last_in_s = sent.rest_s
+    if sent.undoes is not None:
+        memory.watch = sent.undoes
+    elif memory.watch is not None and memory.watch.decision_id == sent.decision_id:
         memory.watch = None
+    memory.sent = None
 
 
 def start_watch(memory: ServiceMemory, action: Action, view: View, healthy: bool) -> None:
@@ -93,10 +132,10 @@ def verify(
         recommendation = Recommendation(
             service.spec.name, watch.from_instances, Reason.ROLLBACK, evidence, 0.9, now_s
         )
-        return Verdict(watch.decision_id, good=False, rollback=recommendation)
+        return Verdict(watch, good=False, rollback=recommendation)
     if now_s >= watch.decided_s + settings.settle_s + settings.watch_s:
         memory.watch = None
-        return Verdict(watch.decision_id, good=True)
+        return Verdict(watch, good=True)
     return None
 
 

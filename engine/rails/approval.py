@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from engine.model import Action, Approval, Category, Reason
+from engine.model import Action, Approval, Category, Reason, ServiceSpec
+from engine.rails.limits import Purse
 from engine.settings import ApprovalSettings
 from engine.state import NEVER, ServiceMemory
 
@@ -50,3 +52,24 @@ def is_same_question(pending: Action, target: int) -> bool:
     return (target > pending.from_instances) == (change > 0) and abs(
         target - pending.to_instances
     ) <= max(1.0, SAME_QUESTION * abs(change))
+
+
+def still_right(
+    approved: Action, spec: ServiceSpec, current: int, target: int, purse: Purse
+) -> Action | None:
+    """What of an approved action may be done now that the rails allow `target`; None: nothing.
+
+    A rise may be as high as approved if it can be paid, a fall goes no further than is safe now.
+    """
+    if (
+        approved.from_instances != current
+        or target == current
+        or not is_same_question(approved, target)
+    ):
+        return None
+    to = approved.to_instances
+    if target < current:
+        to = max(target, to)
+    elif to > target:
+        to = purse.afford(spec, target, to).target
+    return approved if to == approved.to_instances else replace(approved, to_instances=to)

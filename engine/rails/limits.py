@@ -7,7 +7,7 @@ undoes a step, so it may move at once, but no further than any other step.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.model import Budget, Reason, ServiceObservation, ServiceSpec
@@ -93,10 +93,21 @@ class Purse:
     instances: float
 
     @classmethod
-    def after(cls, services: Sequence[ServiceObservation], budget: Budget) -> Purse:
-        """The rest of `budget` once what is desired now is paid."""
-        usd = sum(service.desired * service.spec.price_per_hour for service in services)
-        count = sum(service.desired for service in services)
+    def after(
+        cls,
+        services: Sequence[ServiceObservation],
+        budget: Budget,
+        memories: Mapping[str, ServiceMemory],
+    ) -> Purse:
+        """The rest of `budget` once all that is desired, or was sent and may yet be, is paid."""
+        usd = count = 0.0
+        for service in services:
+            wanted = service.desired
+            memory = memories.get(service.spec.name)
+            if memory is not None and memory.sent is not None and not memory.sent.accepted:
+                wanted = max(wanted, memory.sent.highest)
+            usd += wanted * service.spec.price_per_hour
+            count += wanted
         return cls(budget.usd_per_hour - usd, budget.instances - count)
 
     def afford(self, spec: ServiceSpec, current: int, target: int) -> Limited:

@@ -195,6 +195,10 @@ class FluidPlatform:
         self._calls[0, service] = self._specified_calls[service] * factor
         self._use_tables(affected)
 
+    def ready(self, service: int) -> float:
+        """Instances that can start requests now."""
+        return float(self._state[service, kernels.READY])
+
     def totals(self) -> FloatArray:
         """Counts since the start and stocks now, shape (services, 9), as `TRUTH_FIELDS[:9]`."""
         result = np.empty((len(self.services), 9))

@@ -107,6 +107,10 @@ class Platform(Protocol):
         """From now on each request makes `factor` times as many synchronous calls as specified."""
         ...
 
+    def ready(self, service: int) -> float:
+        """Instances that can start requests now, as the queues have it."""
+        ...
+
     def totals(self) -> FloatArray:
         """Shape (services, 9): the first nine of `TRUTH_FIELDS` over the run so far."""
         ...

@@ -200,6 +200,10 @@ class RequestPlatform:
         services = with_more_calls(self.services, self._more_calls)
         fill_response(services, self._slowdown, self._spec, self._table, range(len(services)))
 
+    def ready(self, service: int) -> float:
+        """Instances that can start requests now."""
+        return float(self._count[service, loop.SLOTS]) / self.services[service].slots
+
     def totals(self) -> FloatArray:
         """Counts since the start and stocks now, shape (services, 9), as `TRUTH_FIELDS[:9]`."""
         result = np.empty((len(self.services), 9))

@@ -21,7 +21,7 @@ from engine.model import (
     WeddingContext,
 )
 from twin.fleet import Fleet, Launch
-from twin.infrastructure import Infrastructure, InfrastructureConfig
+from twin.infrastructure import Infrastructure, InfrastructureConfig, Write
 
 SPEC = ServiceSpec("api", 1, 1000, 16, 0.04, 1.5, BootTime(60.0, 120.0), 10.0, 0.5, 0.1)
 
@@ -212,17 +212,19 @@ def test_an_engine_that_lost_the_lead_changes_nothing() -> None:
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
     cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    writes: list[Write] = []
+    cloud.watchers.append(writes.append)
     old = cloud.lease
     new = cloud.new_lease()
     cloud.apply(action(9), old)
     yard.env.run(until=10.0)
     assert yard.fleet.desired == 3
-    assert cloud.writes == []
+    assert writes == []
     assert [result.status for result in cloud.results(old)] == [Status.FAILED]
     cloud.apply(action(6, "d-2"), new)
     yard.env.run(until=20.0)
     assert yard.fleet.desired == 6
-    assert [write.lease for write in cloud.writes] == [new]
+    assert [(write.lease, write.before) for write in writes] == [(new, 3)]
 
 
 def test_what_could_not_be_launched_is_asked_for_again() -> None:

@@ -1,0 +1,185 @@
+"""The hunt itself: many worlds in parallel processes, counted, and the failing ones kept.
+
+Which worlds are run follows from the seed and their number alone; how many, from the limits.  One
+in `TWICE_EVERY` is run twice and has to come out the same to the byte.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from twin.hunt import worlds
+from twin.hunt.examine import Outcome, examine
+from twin.hunt.invariants import Violation
+from twin.hunt.shrink import shrink
+
+TWICE_EVERY = 20
+"""FoundationDB's simulation re-runs one test in twenty to find what is not deterministic."""
+
+BATCH = 4
+"""Worlds that a worker is given at a time."""
+
+NOT_REPEATABLE = "the same again"
+
+MOST_KEPT = 20
+"""Failing worlds that are shrunk and kept."""
+
+
+Task = Future[list[tuple[int, Outcome, bool]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A failing world: its number, what it violates first, and where it is kept."""
+
+    index: int
+    violation: Violation
+    path: Path | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a hunt has seen so far; `worlds` in which something happened, `times` in all."""
+
+    seed: int
+    examined: int = 0
+    repeated: int = 0
+    failing: int = 0
+    found: list[Found] = field(default_factory=list)
+    worlds: Counter[str] = field(default_factory=Counter)
+    times: Counter[str] = field(default_factory=Counter)
+    wall_s: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Worlds a second, repeated ones not counted."""
+        return self.examined / self.wall_s if self.wall_s > 0.0 else 0.0
+
+    def add(self, index: int, outcome: Outcome) -> None:
+        """Count one world."""
+        self.examined += 1
+        self.worlds.update(outcome.covered.keys())
+        self.times.update(outcome.covered)
+        if outcome.violations:
+            self.failing += 1
+            self.found.append(Found(index, outcome.violations[0]))
+
+
+def hunt(
+    seed: int,
+    *,
+    most_worlds: int,
+    most_s: float,
+    workers: int,
+    advance: Callable[[Tally], None],
+) -> Tally:
+    """Examine worlds 0, 1, … of `seed` until `most_worlds` are done or `most_s` has passed.
+
+    `advance` is told after each batch.  After an interrupt the tally so far is returned, marked as
+    `interrupted`.
+    """
+    tally = Tally(seed)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_warm_up)
+    try:
+        for ready in [pool.submit(os.getpid) for _ in range(workers)]:
+            ready.result()  # loading the kernels is no part of the hunt
+        _examine_all(pool, tally, most_worlds, most_s, 2 * workers, advance)
+    except KeyboardInterrupt:
+        tally.interrupted = True
+        for process in multiprocessing.active_children():
+            process.terminate()
+    finally:
+        pool.shutdown(wait=not tally.interrupted, cancel_futures=True)
+    tally.found.sort(key=lambda found: found.index)
+    return tally
+
+
+def _examine_all(
+    pool: ProcessPoolExecutor,
+    tally: Tally,
+    most_worlds: int,
+    most_s: float,
+    most_running: int,
+    advance: Callable[[Tally], None],
+) -> None:
+    began = time.perf_counter()
+    batches = _batches(most_worlds)
+    digests: dict[int, str] = {}
+    running: set[Task] = set()
+    again: list[int] = []
+    while True:
+        while len(running) < most_running:
+            over = time.perf_counter() - began >= most_s
+            if again:
+                # Often another process than the first one, with other hash values.
+                running.add(pool.submit(_examine_batch, tally.seed, [again.pop()], True))
+            elif not over and (batch := next(batches, None)) is not None:
+                running.add(pool.submit(_examine_batch, tally.seed, batch, False))
+            else:
+                break
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for task in done:
+            for index, outcome, second in task.result():
+                if not second:
+                    tally.add(index, outcome)
+                    if index % TWICE_EVERY == 0:
+                        digests[index] = outcome.digest
+                        again.append(index)
+                    continue
+                tally.repeated += 1
+                if outcome.digest != digests.pop(index):
+                    difference = Violation(NOT_REPEATABLE, 0.0, "two runs of one world differ")
+                    tally.failing += 1
+                    tally.found.append(Found(index, difference))
+        tally.wall_s = time.perf_counter() - began
+        advance(tally)
+
+
+def keep(tally: Tally, folder: Path, tell: Callable[[str], None]) -> None:
+    """Shrink the failing worlds and write them to `folder` as scenario files.
+
+    Of several that violate the same invariant only the first is kept.
+    """
+    kept: dict[str, Found] = {}
+    for place, found in enumerate(tally.found):
+        invariant = found.violation.invariant
+        if invariant in kept or len(kept) == MOST_KEPT:
+            continue
+        tell(f"world {found.index}: making it smaller ({invariant})")
+        world = worlds.generate(tally.seed, found.index)
+        if invariant != NOT_REPEATABLE:
+            world = shrink(world, invariant)
+        path = worlds.write(world, folder, f"violates: {invariant} ({found.violation.detail})")
+        kept[invariant] = tally.found[place] = Found(found.index, found.violation, path)
+
+
+def _examine_batch(
+    seed: int, batch: Sequence[int], second: bool
+) -> list[tuple[int, Outcome, bool]]:
+    return [(index, examine(worlds.generate(seed, index)), second) for index in batch]
+
+
+def _batches(most: int) -> Iterator[range]:
+    for first in count(0, BATCH):
+        if first >= most:
+            return
+        yield range(first, min(first + BATCH, most))
+
+
+def _warm_up() -> None:
+    """Load the kernels of both resolutions before the first world."""
+    raw = worlds.generate(0, 0)
+    for resolution in ("fluid", "request"):
+        examine({**raw, "resolution": resolution, "faults": {}})

@@ -1,0 +1,203 @@
+"""`python -m twin hunt`: what it takes, and what it says."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from scenarios.faults import KINDS
+from twin.config import ConfigError
+from twin.hunt import campaign, worlds
+from twin.hunt.campaign import Tally
+from twin.hunt.examine import examine
+
+KEEP = Path("tests/regression/worlds")
+MOST_SHOWN = 12
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Hunt, or replay one world; returns the exit code: 0 clean, 1 something was found."""
+    options = _parser().parse_args(arguments)
+    if options.replay is not None:
+        return _replay(options.replay)
+    console = Console(stderr=True)
+    with _progress(console, options.worlds, options.seconds) as advance:
+        tally = campaign.hunt(
+            options.seed,
+            most_worlds=options.worlds,
+            most_s=options.seconds,
+            workers=options.workers,
+            advance=advance,
+        )
+    if tally.found and not tally.interrupted:
+        campaign.keep(tally, options.keep, lambda text: console.print(text, highlight=False))
+    if options.json is not None:
+        _write_json(tally, options.json)
+    _show(tally)
+    if tally.interrupted:
+        print("interrupted: what was examined so far is counted", file=sys.stderr)
+        return 130
+    return 1 if tally.found else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m twin hunt",
+        description="Run the real engine in random worlds and check invariants in every cycle.",
+        allow_abbrev=False,
+    )
+    cores = os.cpu_count() or 1
+    number = {"type": _at_least(1), "metavar": "N"}
+    parser.add_argument("--worlds", default=1000, help="how many (default 1000)", **number)  # type: ignore[arg-type]
+    parser.add_argument(
+        "--seconds", type=_seconds, default=float("inf"), metavar="S", help="stop after so long"
+    )
+    parser.add_argument("--workers", default=cores, help=f"processes (here {cores})", **number)  # type: ignore[arg-type]
+    parser.add_argument(
+        "--seed", type=_at_least(0), default=1, metavar="K", help="of the swarm (default 1)"
+    )
+    parser.add_argument(
+        "--keep", type=Path, default=KEEP, metavar="DIR",
+        help=f"where failing worlds are kept as scenario files (default {KEEP})",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the tally there as JSON")
+    parser.add_argument(
+        "--replay", type=Path, metavar="FILE", help="examine one kept world instead of hunting"
+    )
+    return parser
+
+
+def _at_least(low: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value < 2**63:
+            raise argparse.ArgumentTypeError(f'"{text}" is not allowed (a whole number ≥ {low})')
+        return value
+
+    return whole
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0.0:
+        raise argparse.ArgumentTypeError(f'"{text}" is not allowed (seconds, more than 0)')
+    return value
+
+
+def _replay(path: Path) -> int:
+    try:
+        outcome = examine(worlds.read(path))
+    except (ConfigError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for violation in outcome.violations:
+        print(f"{violation.at_s:8.0f} s  {violation.invariant}: {violation.detail}")
+    if not outcome.violations:
+        print(f"{path}: every invariant holds")
+    return 1 if outcome.violations else 0
+
+
+@contextlib.contextmanager
+def _progress(
+    console: Console, most_worlds: int, most_s: float
+) -> Iterator[Callable[[Tally], None]]:
+    """A bar over the worlds, or over the time where that is what ends the hunt."""
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("hunting"),
+        BarColumn(),
+        TextColumn("{task.fields[said]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1.0, said="loading kernels")
+
+        def advance(tally: Tally) -> None:
+            share = max(tally.examined / most_worlds, min(tally.wall_s / most_s, 1.0))
+            said = f"{tally.examined:,} worlds, {tally.rate:.0f}/s, {tally.failing} failing"
+            bar.update(task, completed=share, said=said)
+
+        yield advance
+
+
+def _show(tally: Tally) -> None:
+    """The coverage on stdout: what was found, which faults fired, what the engine did."""
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    console.print(
+        f"{tally.examined:,} worlds of seed {tally.seed} in {tally.wall_s:.0f} s "
+        f"({tally.rate:.1f} a second), {tally.repeated:,} of them run twice: "
+        + (f"{tally.failing:,} failing" if tally.failing else "every invariant held"),
+        highlight=False,
+    )
+    for found in tally.found:
+        if found.path is not None:
+            violation = found.violation
+            console.print(
+                f"  world {found.index}: {violation.invariant} at {violation.at_s:.0f} s, "
+                f"{violation.detail}\n    kept as {found.path}",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
+    console.print(_table("fault", "fault: ", tally, [*KINDS]))
+    console.print(_table("resolution", "resolution: ", tally))
+    console.print(_table("action: reason, category, outcome", "action: ", tally))
+    console.print(_table("recommendation of the engine", "engine: ", tally))
+    console.print(_table("why it was declined", "declined: ", tally))
+    console.print(_table("command failed", "failed: ", tally))
+    console.print(_table("the cloud", "cloud: ", tally))
+
+
+def _table(title: str, prefix: str, tally: Tally, always: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(title, no_wrap=True, min_width=60)
+    table.add_column("worlds", justify="right")
+    table.add_column("times", justify="right")
+    names = {name.removeprefix(prefix) for name in tally.worlds if name.startswith(prefix)}
+    for name in sorted(names | set(always)):
+        worlds_with, times = tally.worlds[prefix + name], tally.times[prefix + name]
+        mark = "" if worlds_with else "[yellow]never[/yellow]"
+        table.add_row(name, mark or f"{worlds_with:,}", f"{times:,}")
+    return table
+
+
+def _write_json(tally: Tally, path: Path) -> None:
+    document = {
+        "seed": tally.seed,
+        "worlds": tally.examined,
+        "run_twice": tally.repeated,
+        "failing": tally.failing,
+        "wall_s": tally.wall_s,
+        "found": [
+            {
+                "world": found.index,
+                "invariant": found.violation.invariant,
+                "at_s": found.violation.at_s,
+                "detail": found.violation.detail,
+                "kept": str(found.path) if found.path else None,
+            }
+            for found in tally.found
+        ],
+        "covered": {
+            name: {"worlds": tally.worlds[name], "times": tally.times[name]}
+            for name in sorted(tally.worlds)
+        },
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n")

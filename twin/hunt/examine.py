@@ -1,0 +1,80 @@
+"""Run one world with the invariants watching, and say what happened in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from twin.hunt.invariants import Invariants, Violation
+from twin.hunt.worlds import configuration
+from twin.shell import ControllerError
+from twin.world import ConservationError, World
+
+_FIGURES = re.compile(r"-?\d[\d,.]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one world.
+
+    `covered` counts what happened, as "fault: …", "engine: …" and the like; `digest` is the same
+    for two runs exactly if they decided, emitted and recorded the same.
+    """
+
+    violations: tuple[Violation, ...]
+    covered: Mapping[str, int] = field(default_factory=dict)
+    digest: str = ""
+
+
+def examine(raw: Mapping[str, Any]) -> Outcome:
+    """Run the world `raw` (overrides, as `worlds.generate` makes them).
+
+    Raises ConfigError where it is not a legal configuration; an engine that raises, and requests
+    that are not conserved, are violations.
+    """
+    world = World(configuration(raw))
+    invariants = Invariants(world)
+    try:
+        world.run()
+    except ControllerError as error:
+        invariants.violations.append(Violation("the engine answers", world.env.now, str(error)))
+    except ConservationError as error:
+        invariants.violations.append(Violation("conservation", world.env.now, str(error)))
+    else:
+        invariants.finish()
+    return Outcome(tuple(invariants.violations), _covered(world), _digest(world))
+
+
+def _covered(world: World) -> dict[str, int]:
+    covered: Counter[str] = Counter()
+    covered[f"resolution: {world.config.resolution}"] += 1
+    for fault in world.config.faults.values():
+        covered[f"fault: {fault.kind}"] += world.recorder.fired.get(fault.name, 0)
+    for row in world.recorder.decisions:
+        if row["kind"] == "recommendation":
+            covered[f"engine: {row['reason']} {row['outcome']}"] += 1
+            for why in filter(None, row["why"].split("; ")):
+                covered[f"declined: {_FIGURES.sub('#', why)}"] += 1
+        else:
+            way = "out" if row["to_instances"] > row["from_instances"] else "in"
+            covered[f"action: {row['reason']} {way}, {row['category']}, {row['outcome']}"] += 1
+            if row["outcome"] == "failed":
+                covered[f"failed: {_FIGURES.sub('#', row['why'])}"] += 1
+    covered["cloud: command replayed"] += world.infrastructure.replayed
+    covered["engine: restarted without memory"] += len(world.shell.amnesia_s)
+    return {name: count for name, count in covered.items() if count}
+
+
+def _digest(world: World) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps(world.recorder.decisions).encode())
+    digest.update(json.dumps(world.recorder.events).encode())
+    digest.update(world.platform.metrics.tobytes())
+    digest.update(world.platform.truth.tobytes())
+    digest.update(world.recorder.counts.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,414 @@
+"""What must hold in every world, whatever goes wrong in it.
+
+Safety is looked at in each step, from the outside: what the leading engine was shown and what it
+wants, what the cloud carried out, what the queues and the fleets hold.  Liveness is looked at in
+the end, when the faults have been over for a while.  None of it uses the engine's own reading of
+its observation, except the wedding floors that it publishes in its plans.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.model import (
+    Action,
+    Budget,
+    Category,
+    Direction,
+    Observation,
+    Plan,
+    Reason,
+    ServiceObservation,
+    ServiceSpec,
+    Status,
+)
+from scenarios.faults import ClockStep, EngineKill, ScheduleLate, ScheduleWrong
+from twin.fleet import RETRY_S, Phase
+from twin.infrastructure import Write
+from twin.queues.requests import RequestPlatform
+from twin.world import CONSERVED, World
+
+SLOW_EVERY = 12
+"""The costlier checks are made in each so many steps."""
+
+LITTLE = 1e-6
+BILL = 1e-9
+BOOT_Z = 5.0
+"""Standard score of the longest boot that is allowed for: one in 3 million is longer."""
+
+CALM_S = 900.0
+"""So long after the faults the queues have to be short again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """An invariant that did not hold, `at_s` seconds into the run."""
+
+    invariant: str
+    at_s: float
+    detail: str
+
+
+class Invariants:
+    """Watches one world; `violations` fills as it runs, `finish` adds what shows in the end."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.violations: list[Violation] = []
+        self._settings = world.config.engine
+        self._budget = Budget(
+            math.inf if world.config.budget.usd_per_hour is None
+            else world.config.budget.usd_per_hour,
+            math.inf if world.config.budget.instances is None else world.config.budget.instances,
+        )  # fmt: skip
+        self._sent_s: dict[str, float] = {}
+        self._approved: set[str] = set()
+        self._failed: set[str] = set()
+        self._steps = 0
+        self._rise_s = dict.fromkeys(world.fleets, -math.inf)
+        self._fall_s = dict.fromkeys(world.fleets, -math.inf)
+        self._none_ready: dict[int, tuple[float, float]] = {}
+        self._edges_s = self._clock_edges()
+        self._wanted = {name: fleet.desired for name, fleet in world.fleets.items()}
+        self._done: set[str] = set()
+        self._lease = 1
+        world.shell.watchers.append(self._stepped)
+        world.infrastructure.watchers.append(self._written)
+
+    def finish(self) -> None:
+        """Look at what can only be judged when the run is over."""
+        for name, fleet in self.world.fleets.items():
+            if fleet.desired != self._wanted[name]:
+                self._broken("one leader's writes", f"{name}: {fleet.desired} are desired")
+        self._bill()
+        self._little()
+        self._slow_checks()
+        self._recovered()
+
+    def _broken(self, invariant: str, detail: str) -> None:
+        self.violations.append(Violation(invariant, self.world.env.now, detail))
+
+    # --- each step
+
+    def _stepped(self, observation: Observation, plan: Plan) -> None:
+        self._steps += 1
+        self._seen_no_earlier(observation)
+        self._failed.update(r.decision_id for r in observation.results if r.status is Status.FAILED)
+        self._approved.update(a.decision_id for a in observation.approvals if a.approved)
+        services = {service.spec.name: service for service in observation.services}
+        if self._settings.mode == "recommend_only" and plan.actions:
+            self._broken("recommend only", f"{plan.actions[0].decision_id} was to be executed")
+        for action in plan.actions:
+            self._action(action, services[action.service], observation, plan)
+        if self._steps % SLOW_EVERY == 0:
+            self._slow_checks()
+        else:
+            self._nothing_from_nowhere()
+
+    def _action(
+        self, action: Action, service: ServiceObservation, observation: Observation, plan: Plan
+    ) -> None:
+        spec, now_s = service.spec, self.world.env.now
+        what = f"{spec.name} {action.from_instances} → {action.to_instances} ({action.reason})"
+        if action.decision_id in self._sent_s:
+            self._broken("one decision, one id", f"{what}: {action.decision_id} was sent before")
+        self._sent_s[action.decision_id] = now_s
+        if not spec.min_instances <= action.to_instances <= spec.max_instances:
+            self._broken(
+                "min and max", f"{what}: {spec.min_instances} … {spec.max_instances} are allowed"
+            )
+        if not action.explanation or not 0.0 <= action.confidence <= 1.0:
+            self._broken("explained", f"{what}: confidence {action.confidence}")
+        if action.category is Category.NEEDS_APPROVAL and action.decision_id not in self._approved:
+            self._broken("approval", f"{what}: nobody approved it")
+        self._step_size(action, service, what)
+        self._paused(action, observation, what)
+        if action.to_instances < action.from_instances:
+            self._scale_in(action, service, observation, plan, what)
+        self._rest(action, what)
+
+    def _step_size(self, action: Action, service: ServiceObservation, what: str) -> None:
+        if action.reason is Reason.EMERGENCY:
+            return
+        limits, current = self._settings.limits, action.from_instances
+        base = max(current, service.spec.min_instances)
+        most = max(base + 1, math.floor(base * (1.0 + limits.step_out) + 1e-9))
+        least = min(current - 1, math.ceil(current * (1.0 - limits.step_in) - 1e-9))
+        least = min(least, service.spec.max_instances)
+        if not least <= action.to_instances <= most:
+            self._broken("step limit", f"{what}: {least} … {most} are allowed")
+
+    def _rest(self, action: Action, what: str) -> None:
+        """Cooldown in the same direction, and before a step back in after one out."""
+        now_s, name, limits = self.world.env.now, action.service, self._settings.limits
+        out = action.to_instances > action.from_instances
+        if action.reason not in (Reason.EMERGENCY, Reason.ROLLBACK):
+            last_s = self._rise_s[name] if out else self._fall_s[name]
+            earliest_s = last_s + limits.cooldown_s
+            if not out:
+                earliest_s = max(earliest_s, self._rise_s[name] + limits.flip_hold_s)
+                last_s = max(last_s, self._rise_s[name])
+            if now_s < earliest_s - 1e-6 and not self._forgot(last_s, now_s):
+                self._broken("cooldown", f"{what}: {earliest_s - now_s:.0f} s too early")
+
+    def _forgot(self, since_s: float, until_s: float) -> bool:
+        """Whether the engine's clock or memory was tampered with between two times."""
+        edges_s = (*self._edges_s, *self.world.shell.amnesia_s)
+        return any(since_s - 1.0 <= edge_s <= until_s + 1.0 for edge_s in edges_s)
+
+    def _paused(self, action: Action, observation: Observation, what: str) -> None:
+        direction = Direction.OUT if action.to_instances > action.from_instances else Direction.IN
+        inside = (
+            self.world.config.platform.services[action.service].min_instances
+            <= action.from_instances
+            <= self.world.config.platform.services[action.service].max_instances
+        )
+        for pause in observation.pauses:
+            if pause.service not in ("", action.service) or pause.pinned is not None or not inside:
+                continue
+            if pause.direction in (Direction.ALL, direction) and not any(
+                p.pinned is not None and p.service in ("", action.service)
+                for p in observation.pauses
+            ):
+                self._broken("paused", f"{what}: scaling {direction} is paused")
+
+    def _scale_in(
+        self,
+        action: Action,
+        service: ServiceObservation,
+        observation: Observation,
+        plan: Plan,
+        what: str,
+    ) -> None:
+        if action.reason is Reason.EMERGENCY:
+            self._broken("emergencies only grow", what)
+        if action.reason is Reason.MANUAL:
+            return
+        fresh = _fresh(service.window, observation.now_s, self._settings.stale_after_s)
+        if len(fresh) == 0:
+            self._broken("no scale-in in a data gap", what)
+        elif action.reason is not Reason.ROLLBACK:
+            p95_s, failed = _median(fresh["p95_s"]), _median(fresh["error_rate"])
+            if p95_s > service.spec.slo_p95_s or failed > 0.01:
+                self._broken(
+                    "no scale-in in a breach", f"{what}: p95 {p95_s:.3g} s, {failed:.1%} failed"
+                )
+        floor = min(plan.floors.get(action.service, 0), action.from_instances)
+        if action.to_instances < floor:
+            self._broken("wedding floor", f"{what}: the floor is {floor}")
+
+    def _within_budget(self, rising: ServiceSpec) -> None:
+        """What is desired once `rising` has more stays within what it needs more of."""
+        count = sum(self._wanted.values())
+        usd = sum(self._wanted[spec.name] * spec.price_per_hour for spec in self.world.specs)
+        dearer = rising.price_per_hour > 0.0 and usd > self._budget.usd_per_hour + 1e-6
+        if dearer or count > self._budget.instances + 1e-9:
+            self._broken(
+                "budget and quota",
+                f"{rising.name}: {count} instances for {usd:.2f} USD/h, allowed are "
+                f"{self._budget.instances:g} and {self._budget.usd_per_hour:g}",
+            )
+
+    def _seen_no_earlier(self, observation: Observation) -> None:
+        """No sample before its delivery, no booking before the feed knows it."""
+        world = self.world
+        now_s = world.env.now
+        for telemetry, service in zip(world.telemetry, observation.services, strict=True):
+            if len(service.window) == 0:
+                continue
+            sampled_s = float(service.window["time_s"][-1]) - world.start_s
+            k = round(sampled_s / world.config.telemetry.interval_s) - 1
+            if telemetry.delivered_s[k] > now_s or sampled_s > now_s:
+                self._broken("nothing from the future", f"{service.spec.name}: sample {k}")
+        known_s = observation.outlook.issued_s - world.start_s
+        if known_s > now_s - world.feed.delay_s + 1e-6 and known_s > 0.0:
+            self._broken("nothing from the future", f"bookings as of {known_s:.0f} s")
+
+    # --- the queues and the fleets
+
+    def _slow_checks(self) -> None:
+        world = self.world
+        error = world.platform.conservation_error()
+        if error > CONSERVED:
+            self._broken("conservation", f"relative error {error:.2g}")
+        for i, (name, fleet) in enumerate(world.fleets.items()):
+            phases = fleet.phases()
+            counted = tuple(int(np.count_nonzero(phases == phase)) for phase in Phase)[:3]
+            if counted != (fleet.booting, fleet.ready, fleet.draining):
+                self._broken("instances are counted once", f"{name}: {counted}")
+            lives = fleet.history()
+            serving = phases == Phase.READY
+            early = serving & ~(lives["ready_s"] <= world.env.now)
+            if early.any():
+                self._broken("ready before serving", f"{name}: {int(early.sum())} instances")
+            if world.platform.ready(i) != fleet.ready:
+                self._broken(
+                    "served by ready instances only",
+                    f"{name}: {world.platform.ready(i):g} serve, {fleet.ready} are ready",
+                )
+        self._nothing_from_nowhere()
+
+    def _nothing_from_nowhere(self) -> None:
+        """Without a ready instance nothing is served but what was in service before."""
+        without = [i for i, f in enumerate(self.world.fleets.values()) if f.ready == 0]
+        if not without and not self._none_ready:
+            return
+        totals = self.world.platform.totals()
+        now: dict[int, tuple[float, float]] = {}
+        for i in without:
+            served, in_flight = float(totals[i, 2]), float(totals[i, 8])
+            before = self._none_ready.get(i)
+            if before is not None and served - before[0] > before[1] * (1.0 + 1e-9) + 1e-6:
+                self._broken(
+                    "served by ready instances only",
+                    f"{self.world.specs[i].name}: {served - before[0]:.3g} served, none is ready",
+                )
+            now[i] = (served, in_flight)
+        self._none_ready = now
+
+    # --- what the cloud carried out
+
+    def _written(self, write: Write) -> None:
+        """The cloud carries a command out, just now."""
+        action, name = write.action, write.action.service
+        if action.decision_id in self._done:
+            self._broken("a replayed command changes nothing", action.decision_id)
+        self._done.add(action.decision_id)
+        if write.lease < self._lease or write.lease != self.world.infrastructure.lease:
+            self._broken("one leader's writes", f"lease {write.lease} wrote after {self._lease}")
+        self._lease = write.lease
+        if write.before != self._wanted[name]:
+            self._broken(
+                "one leader's writes",
+                f"{name} was {self._wanted[name]}, the write saw {write.before}",
+            )
+        self._wanted[name] = action.to_instances
+        # What the engine was told had failed it can only notice now.
+        told_failed = action.decision_id in self._failed
+        asked_s = self.world.env.now if told_failed else self._sent_s[action.decision_id]
+        if action.to_instances > write.before:
+            self._rise_s[name] = asked_s
+            self._within_budget(self.world.fleets[name].spec)
+        else:
+            self._fall_s[name] = asked_s
+
+    def _bill(self) -> None:
+        """Instance-seconds from the lives of the instances against the counts of the samples."""
+        world = self.world
+        interval_s = world.config.telemetry.interval_s
+        until_s = world.now_s
+        for i, (name, fleet) in enumerate(world.fleets.items()):
+            lives = fleet.history()
+            exact = fleet.instance_seconds(until_s)
+            ends = np.minimum(lives["ended_s"], until_s)
+            by_hand = math.fsum((ends - np.minimum(lives["launched_s"], until_s)).tolist())
+            if abs(exact - by_hand) > BILL * max(exact, 1.0):
+                self._broken("bill", f"{name}: {exact} against {by_hand} instance-seconds")
+            sampled = float(world.recorder.counts[i, :, 1:].sum()) * interval_s
+            if abs(sampled - exact) > 2.0 * interval_s * len(lives["ended_s"]):
+                self._broken("bill", f"{name}: {exact} against {sampled:.0f} sampled")
+
+    def _little(self) -> None:
+        platform = self.world.platform
+        if isinstance(platform, RequestPlatform) and platform.little_error() > LITTLE:
+            self._broken("Little's law", f"relative error {platform.little_error():.2g}")
+
+    # --- when the faults are over
+
+    def _recovered(self) -> None:
+        world, now_s = self.world, self.world.env.now
+        healed_s = self._healed_s()
+        for i, (name, fleet) in enumerate(world.fleets.items()):
+            spec = fleet.spec
+            boot_s = spec.boot.quantile_s(BOOT_Z) + spec.warmup_s
+            settle_s = RETRY_S + world.config.infrastructure.replace_after_s + boot_s
+            settle_s += world.config.infrastructure.accept_s
+            # Boots that a fault spoiled take as long as they take; all others are done by now.
+            lives, phases = fleet.history(), fleet.phases()
+            spoiled = (phases == Phase.BOOTING) & (lives["launched_s"] <= healed_s + RETRY_S)
+            last_s = max(self._rise_s[name], self._fall_s[name], healed_s)
+            if now_s - last_s > settle_s:
+                actual = fleet.ready + int(np.count_nonzero(spoiled))
+                if actual != fleet.desired:
+                    self._broken(
+                        "desired = actual", f"{name}: {fleet.desired} desired, {actual} there"
+                    )
+            if now_s - healed_s > CALM_S + boot_s and self._could_recover(name):
+                per_sample = world.config.telemetry.interval_s
+                samples = round(180.0 / per_sample)
+                queued = world.platform.truth[i, :, 7][-samples:]
+                if float(queued.min()) > max(fleet.ready, 1) * spec.slots:
+                    self._broken(
+                        "the queues drain",
+                        f"{name}: never less than {queued.min():.0f} requests waited in the last "
+                        f"180 s, {fleet.ready} instances are ready",
+                    )
+
+    def _healed_s(self) -> float:
+        """When the last fault was over, and with it what it had left behind."""
+        last_s = 0.0
+        for event in self.world.recorder.events:
+            if event["kind"] in ("fault_started", "fault_ended"):
+                last_s = max(last_s, event["time_s"] - self.world.start_s)
+        for fault in self.world.config.faults.values():
+            last_s += getattr(fault, "late_s", 0.0)
+            if isinstance(fault, EngineKill):
+                last_s += fault.down_s
+        return last_s
+
+    def _could_recover(self, name: str) -> bool:
+        """Whether nothing that people set keeps the engine from giving the service enough."""
+        config, world = self.world.config, self.world
+        settings, fleet = config.engine, world.fleets[name]
+        legal_but_unwise = (
+            settings.mode != "act"
+            or settings.limits.cooldown_s > 300.0
+            or settings.limits.step_out < 0.2
+            or settings.emergency.most_at_once < 1.5
+            or settings.emergency.target_utilisation > 0.9
+            or settings.emergency.queue_per_slot > 1.0
+            or settings.emergency.again > 1.5
+            or settings.verify.hold_s > 300.0
+            or settings.cycle_s > 30.0
+            or settings.stale_after_s < 30.0
+        )
+        people = bool(config.operator.pauses) or config.approval != "automatic"
+        bound = math.isfinite(self._budget.instances) or math.isfinite(self._budget.usd_per_hour)
+        full = any(fleet.desired >= fleet.spec.max_instances for fleet in world.fleets.values())
+        blind = (
+            config.telemetry.loss > 0.05 or config.telemetry.nan > 0.05
+            or config.telemetry.lag_s > 10.0
+        )  # fmt: skip
+        slow = config.infrastructure.accept_s > 15.0
+        misled = any(
+            isinstance(fault, (ScheduleWrong, ScheduleLate)) for fault in config.faults.values()
+        )
+        unfinished = fleet.ready < fleet.desired
+        return not (
+            legal_but_unwise or people or bound or full or blind or slow or misled or unfinished
+        )
+
+    def _clock_edges(self) -> list[float]:
+        """Times at which the engine's clock jumps."""
+        edges: list[float] = []
+        for fault in self.world.config.faults.values():
+            if isinstance(fault, ClockStep) and not isinstance(fault.at, str):
+                edges += [fault.at, fault.at + fault.duration_s]
+        return edges
+
+
+def _fresh(window: np.ndarray, now_s: float, stale_after_s: float) -> np.ndarray:
+    """The newest three different samples that are not too old, newest last."""
+    recent = window[-20:]
+    times = recent["time_s"]
+    recent = recent[(times <= now_s) & (times >= now_s - stale_after_s)]
+    _, rows = np.unique(recent["time_s"], return_index=True)
+    return recent[rows][-3:]
+
+
+def _median(values: np.ndarray) -> float:
+    good = values[np.isfinite(values) & (values >= 0.0)]
+    return float(np.median(good)) if len(good) else math.nan
