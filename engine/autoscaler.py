@@ -371,6 +371,15 @@ class Autoscaler:
         if case.chosen is not None:
             draft.taken.append(case.chosen)
 
+    def _decision_id(self, service: str, current: int, target: int, now_s: float) -> str:
+        """The same decision has the same id wherever it is made: it is the idempotency key.
+
+        The count of decisions is for a clock that was set back: a time may come twice.
+        """
+        self.state.decisions += 1
+        text = f"{service}|{current}|{target}|{now_s:.3f}|{self.state.decisions}"
+        return f"{service}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+
     def _action(self, case: Case, chosen: Recommendation, observation: Observation) -> Action:
         spec, now_s = case.spec, observation.now_s
         current, target = case.service.desired, case.target
@@ -379,7 +388,7 @@ class Autoscaler:
         behind = wedding.context(observation.outlook, now_s + ahead_s)
         verify_settings = self.settings.verify
         return Action(
-            decision_id=_decision_id(spec.name, current, target, now_s),
+            decision_id=self._decision_id(spec.name, current, target, now_s),
             service=spec.name,
             from_instances=current,
             to_instances=target,
@@ -412,9 +421,3 @@ def _name(recommendation: Recommendation | None) -> str:
 def _pinned(spec: ServiceSpec, count: int, now_s: float) -> Recommendation:
     evidence = {"pinned": float(count)}
     return Recommendation(spec.name, count, Reason.MANUAL, evidence, 1.0, now_s)
-
-
-def _decision_id(service: str, current: int, target: int, now_s: float) -> str:
-    """The same decision has the same id wherever it is made: it is the idempotency key."""
-    text = f"{service}|{current}|{target}|{now_s:.3f}"
-    return f"{service}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"

@@ -77,7 +77,6 @@ class ServiceMemory:
     last_in_s: float = NEVER
     hold_out_until_s: float = NEVER
     hold_in_until_s: float = NEVER
-    hot_since_s: float = NEVER
     calm_from_s: float = NEVER
     last_seen_s: float = NEVER
     targets: list[tuple[float, int]] = field(default_factory=list)
@@ -107,6 +106,7 @@ class AutoscalerState:
 
     last_step_s: float = NEVER
     next_cycle_s: float = NEVER
+    decisions: int = 0
     services: dict[str, ServiceMemory] = field(default_factory=dict)
 
     def turn_back(self, by_s: float) -> None:
@@ -149,6 +149,7 @@ class AutoscalerState:
             return cls(
                 last_step_s=float(raw["last_step_s"]),
                 next_cycle_s=float(raw["next_cycle_s"]),
+                decisions=int(raw["decisions"]),
                 services=services,
             )
         except (KeyError, TypeError, AttributeError) as error:

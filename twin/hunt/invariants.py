@@ -39,7 +39,7 @@ BILL = 1e-9
 BOOT_Z = 5.0
 """Standard score of the longest boot that is allowed for: one in 3 million is longer."""
 
-CALM_S = 900.0
+CALM_S = 480.0
 """So long after the faults the queues have to be short again."""
 
 
@@ -166,14 +166,15 @@ class Invariants:
             <= action.from_instances
             <= self.world.config.platform.services[action.service].max_instances
         )
-        for pause in observation.pauses:
-            if pause.service not in ("", action.service) or pause.pinned is not None or not inside:
-                continue
-            if pause.direction in (Direction.ALL, direction) and not any(
-                p.pinned is not None and p.service in ("", action.service)
-                for p in observation.pauses
-            ):
-                self._broken("paused", f"{what}: scaling {direction} is paused")
+        pauses = [
+            pause
+            for pause in observation.pauses
+            if pause.service in ("", action.service) and observation.now_s < pause.expires_s
+        ]
+        if not inside or any(pause.pinned is not None for pause in pauses):
+            return
+        if any(pause.direction in (Direction.ALL, direction) for pause in pauses):
+            self._broken("paused", f"{what}: scaling {direction} is paused")
 
     def _scale_in(
         self,
@@ -371,7 +372,7 @@ class Invariants:
             or settings.emergency.target_utilisation > 0.9
             or settings.emergency.queue_per_slot > 1.0
             or settings.emergency.again > 1.5
-            or settings.verify.hold_s > 300.0
+            or settings.verify.hold_s > 900.0
             or settings.cycle_s > 30.0
             or settings.stale_after_s < 30.0
         )

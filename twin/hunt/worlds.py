@@ -43,7 +43,7 @@ def generate(seed: int, index: int) -> World:
     draw = _Draw(rng)
     interval_s = draw.one_of([5, 10])
     faulty_s = draw.whole(420, 900)
-    duration_s = -(-(faulty_s + draw.whole(700, 1200)) // 60) * 60
+    duration_s = -(-(faulty_s + draw.whole(780, 1140)) // 60) * 60
     zones = draw.whole(1, 3)
     services = _services(draw)
     population = _population(draw, duration_s)
@@ -122,7 +122,8 @@ def _base() -> dict[str, Any]:
         config = compose("twin", ["platform=blank", "demand=blank", "faults=none"])
         raw = OmegaConf.to_container(config, resolve=True)
     assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items()}
+    # A world takes the place of the default scenario, so what that one sets has to go.
+    return {str(key): value for key, value in raw.items()} | {"thresholds": {}}
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
