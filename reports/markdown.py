@@ -48,6 +48,11 @@ def _lines(story: Story) -> Iterator[str]:
     yield from _table(story.service_table)
     yield "The plots of demand, capacity and response time are in `report.html`.\n"
 
+    if story.replications is not None:
+        yield "## Other seeds\n"
+        yield f"{text(story.replications_note)}\n"
+        yield from _table(story.replications)
+
     yield "## Decision latency\n"
     yield from _table(story.latency_table)
     if story.reasons:

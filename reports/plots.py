@@ -79,6 +79,7 @@ class Plots:
 
     weddings: Plot | None
     services: dict[str, Plot]
+    replications: Plot | None
     latency: Plot | None
     cost: Plot | None
 
@@ -108,6 +109,7 @@ def draw(record: Record) -> Plots:
         return Plots(
             weddings=_weddings(record, found) if len(record.weddings) > 1 else None,
             services=services,
+            replications=_replications(record),
             latency=_latency(record),
             cost=_cost(record, found) if services else None,
         )
@@ -342,6 +344,47 @@ def _cost(record: Record, found: Sequence[Fault]) -> Plot:
     label = f"cost per hour by service; the most is {wording.usd(_most(total))} an hour"
     keys = [Key("total", _line(INK, "", 1.8)), *keys]
     return Plot(_svg(figure, "cost", label), label, (*keys, *_fault_keys(found)))
+
+
+def _replications(record: Record) -> Plot | None:
+    """Each replication as a dot, this run's in colour, with the interval of the mean below."""
+    found = record.summary.replications
+    if found is None:
+        return None
+    panels = [
+        ("SLO violation ratio", "slo.violation_ratio", found.slo["violation_ratio"],
+         lambda value, _: wording.percent(value)),
+        ("Cost, USD", "cost.total_usd", found.cost["total_usd"],
+         lambda value, _: wording.usd(value)),
+    ]  # fmt: skip
+    figure = Figure(figsize=(WIDTH / 72.0, 190.0 / 72.0), dpi=72)
+    FigureCanvasSVG(figure)
+    for i, (title, column, interval, shown) in enumerate(panels):
+        bottom = (122.0 - 92.0 * i) / 190.0
+        axes = figure.add_axes((LEFT / WIDTH, bottom, 1.0 - (LEFT + RIGHT) / WIDTH, 0.2))
+        values = record.replications[column].dropna().to_numpy()
+        heights = 0.55 + 0.3 * np.sin(2.4 * np.arange(len(values)))  # side by side, not on top
+        axes.scatter(values, heights, s=16, color=GREY, linewidths=0)
+        axes.scatter(values[:1], heights[:1], s=34, color=VERMILLION, linewidths=0, zorder=3)
+        if interval.low is not None and interval.high is not None:
+            axes.plot([interval.low, interval.high], [0.05, 0.05], color=INK, linewidth=2.2)
+        axes.scatter([interval.mean], [0.05], s=26, color=INK, marker="|", zorder=3)
+        low, high = float(values.min()), float(values.max())
+        room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+        axes.set_xlim(min(low, interval.low or low) - room, max(high, interval.high or high) + room)
+        axes.set_ylim(-0.15, 1.0)
+        axes.yaxis.set_visible(False)
+        axes.spines[["left"]].set_visible(False)
+        axes.grid(visible=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(FuncFormatter(shown))
+        axes.set_title(title, loc="left")
+    label = f"SLO violation ratio and cost of {found.count} replications"
+    keys = (
+        Key("this run", _dot(VERMILLION)), Key("another seed", _dot(GREY)),
+        Key("mean with its 95 % interval", _line(INK, "", 2.2)),
+    )  # fmt: skip
+    return Plot(_svg(figure, "replications", label), label, keys)
 
 
 def _latency(record: Record) -> Plot | None:
@@ -731,6 +774,10 @@ def _line(colour: str, dash: str, width: float) -> str:
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     path = f'<path d="M1 6 H27" stroke="{colour}" stroke-width="{width}"{dashes} fill="none"/>'
     return _swatch(path)
+
+
+def _dot(colour: str) -> str:
+    return _swatch(f'<circle cx="14" cy="6" r="4" fill="{colour}"/>')
 
 
 def _band(colour: str, opacity: float, edge: str = "none") -> str:

@@ -32,6 +32,7 @@ DECISION_COLUMNS = (
     "time_s", "from_instances", "to_instances", "confidence", "cost_per_hour", "trigger_s",
     "accepted_s", "completed_s", "weddings", "major_weddings",
 )  # fmt: skip
+REPLICATION_COLUMNS = ("slo.violation_ratio", "cost.total_usd")
 WEDDING_COLUMNS = ("time_s", "in_progress")
 
 
@@ -155,6 +156,28 @@ class Simulation(_Part):
     peak_rss_mib: float | None
 
 
+class Interval(_Part):
+    """A figure over the replications; `low` and `high` bound its mean, None with a single one."""
+
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    min: float
+    max: float
+
+
+class Replications(_Part):
+    """Headline figures over replications with different seeds, nested as in the summary."""
+
+    count: int
+    confidence: float
+    slo: dict[str, Interval]
+    cost: dict[str, Interval]
+    requests: dict[str, Interval]
+    services: dict[str, dict[str, Interval]]
+
+
 class Summary(_Part):
     """`summary.json`, schema 1."""
 
@@ -177,6 +200,7 @@ class Summary(_Part):
     decision: Decision
     prediction: dict[str, Prediction]
     conservation: Conservation
+    replications: Replications | None = None
     thresholds: tuple[Threshold, ...]
     simulation: Simulation
 
@@ -197,8 +221,9 @@ class Record:
     """A run record in memory.
 
     `timeline` has one row for each sample and service, sorted by time within a service;
-    `decisions` one for each recommendation and action, `weddings` one a minute.  `config_text` is
-    `config.yaml` as written, `config` the same as a mapping.
+    `decisions` one for each recommendation and action, `weddings` one a minute, `replications` one
+    for each replication (none without any).  `config_text` is `config.yaml` as written, `config`
+    the same as a mapping.
     """
 
     folder: Path
@@ -206,6 +231,7 @@ class Record:
     timeline: pd.DataFrame
     decisions: pd.DataFrame
     weddings: pd.DataFrame
+    replications: pd.DataFrame
     events: tuple[Event, ...]
     config: dict[str, Any]
     config_text: str
@@ -253,6 +279,11 @@ def load(folder: Path) -> Record:
         timeline=timeline.sort_values("time_s", kind="stable", ignore_index=True),
         decisions=_table(folder / "decisions.parquet", DECISION_COLUMNS, DECISION_TEXTS),
         weddings=_table(folder / "weddings.parquet", WEDDING_COLUMNS, ()),
+        replications=(
+            pd.DataFrame(columns=list(REPLICATION_COLUMNS), dtype="float64")
+            if summary.replications is None
+            else _table(folder / "replications.parquet", REPLICATION_COLUMNS, ())
+        ),
         events=tuple(_events(folder / "events.jsonl")),
         config=_config(folder / "config.yaml", config_text),
         config_text=config_text,

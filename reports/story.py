@@ -6,12 +6,12 @@ a pull request cannot differ in what they say, and each of the two only cares fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from reports import plots, ranking, wording
-from reports.record import Prediction, Record, Service, Summary, Threshold
+from reports.record import Interval, Prediction, Record, Service, Summary, Threshold
 from reports.wording import count, percent, plural, roughly, seconds, usd, words
 
 EVENTS_SHOWN = 40
@@ -89,6 +89,8 @@ class Story:
     key_figures: tuple[KeyFigure, ...]
     services: tuple[ServiceStory, ...]
     service_table: Table
+    replications: Table | None
+    replications_note: str
     latency_table: Table
     reasons: str
     cost_line: str
@@ -127,6 +129,8 @@ def tell(record: Record) -> Story:
             ServiceStory(name, _service_line(service)) for name, service in summary.services.items()
         ),
         service_table=_service_table(record),
+        replications=_replications_table(summary),
+        replications_note=_replications_note(summary),
         latency_table=_latency_table(summary),
         reasons=_reasons(summary),
         cost_line=_cost_line(summary),
@@ -364,6 +368,50 @@ def _declined_note(groups: tuple[ranking.DeclinedGroup, ...]) -> str:
     return (
         f"{plural(total, 'recommendation was', 'recommendations were')} declined or cut. One that "
         "stands for an hour is counted in each cycle of that hour."
+    )
+
+
+def _replications_table(summary: Summary) -> Table | None:
+    found = summary.replications
+    if found is None:
+        return None
+    lines: list[tuple[str, float | None, Interval, Callable[[float | None], str]]] = [
+        ("requests that missed the SLO", summary.slo.violation_ratio,
+         found.slo["violation_ratio"], percent),
+        ("minutes that missed the SLO", summary.slo.violation_minutes,
+         found.slo["violation_minutes"], wording.figure),
+        ("availability", summary.slo.availability, found.slo["availability"], percent),
+        ("cost", summary.cost.total_usd, found.cost["total_usd"], usd),
+        ("most requests a second", summary.requests.peak_rate_per_s,
+         found.requests["peak_rate_per_s"], count),
+    ]  # fmt: skip
+    lines += [
+        (f"{name}: p95", summary.services[name].p95_s, figures["p95_s"], seconds)
+        for name, figures in found.services.items()
+        if "p95_s" in figures and name in summary.services
+    ]
+    rows = [
+        (
+            label,
+            show(value),
+            show(interval.mean),
+            "–" if interval.low is None else f"{show(interval.low)} … {show(interval.high)}",
+            f"{show(interval.min)} … {show(interval.max)}",
+        )
+        for label, value, interval, show in lines
+    ]
+    headings = ("", "this run", "mean", f"{found.confidence:.0%} interval of the mean", "range")
+    return _table(headings, " ####", rows)
+
+
+def _replications_note(summary: Summary) -> str:
+    found = summary.replications
+    if found is None:
+        return ""
+    return (
+        f"{plural(found.count, 'replication')} of this run, the first of them this one, each with "
+        "a seed of its own: other weddings, arrivals and draws, the same scenario. The interval is "
+        "Student's, for the mean; a single day can lie anywhere in the range and beyond."
     )
 
 

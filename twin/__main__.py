@@ -86,7 +86,7 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
     from omegaconf import OmegaConf
 
     import reports
-    from twin import record, terminal
+    from twin import record, replications, terminal
     from twin.config import ConfigError, parse
     from twin.world import World, load_kernels
 
@@ -113,6 +113,11 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
         except KeyboardInterrupt:
             partial = True
     wall_s = time.perf_counter() - began
+    others: list[replications.Replication] = []
+    if run.replications > 1 and not partial:
+        with terminal.progress(f"{run.replications} replications", run.replications - 1) as advance:
+            others = replications.run_others(settings, run.seed, run.replications, advance)
+        partial = len(others) < run.replications - 1
     try:
         folder = record.write(
             world,
@@ -122,6 +127,7 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
             wall_s=wall_s,
             compile_s=compile_s,
             partial=partial,
+            others=others,
             render=reports.write,
         )
     except ValueError as error:

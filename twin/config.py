@@ -229,7 +229,7 @@ class RunConfig(Strict):
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     resolution: Literal["fluid", "request"]
-    replications: Annotated[int, Field(ge=1, le=1)] = 1
+    replications: Annotated[int, Field(ge=1, le=10_000)] = 1
     output: str = Field(min_length=1)
     scenario: ScenarioConfig
     population: PopulationConfig

@@ -161,7 +161,7 @@ class _Arranged:
             case ApiErrors() | ApiTimeout() | CommandsLost() | CommandsDuplicated():
                 process = self._spoil_commands(fault)
             case EngineKill():
-                stage.shell.kill(fault, self.at_s, self.end_s, self._killed)
+                stage.shell.kill(fault, self.at_s, self.end_s, self._killed(fault))
                 return
             case TwoLeaders():
                 process = self._two_leaders(fault)
@@ -413,9 +413,17 @@ class _Arranged:
 
         return self._lasting(begin, lambda: faults.remove(active))
 
-    def _killed(self, detail: str) -> None:
-        self._fire()
-        self._note("fault_started", detail)
+    def _killed(self, fault: EngineKill) -> Callable[[str], None]:
+        def restarts() -> Process:
+            yield self.stage.env.timeout(fault.down_s)
+            self._note("fault_ended", "")
+
+        def killed(detail: str) -> None:
+            self._fire()
+            self._note("fault_started", detail)
+            self.stage.env.process(restarts())
+
+        return killed
 
     def _two_leaders(self, fault: TwoLeaders) -> Process:
         shell, before = self.stage.shell, 0

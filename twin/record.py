@@ -14,7 +14,7 @@ import platform as machine
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ import yaml
 from twin.config import RunConfig
 from twin.queues.port import TRUTH_FIELDS
 from twin.recorder import COUNTS
+from twin.replications import Replication, headline_figures, section, table
 from twin.summary import SCHEMA, judge, percentiles, summarise
 from twin.world import World
 
@@ -74,10 +75,13 @@ def check_thresholds(world: World) -> None:
     skeleton = summarise(world)
     skeleton["decision"]["compute_s"] = percentiles([])
     skeleton["simulation"] = _simulation(world, 0.0, 0.0)
+    if world.config.replications > 1:
+        skeleton["replications"] = section([Replication(0, 0, headline_figures(skeleton))] * 2)
     known = {
         name: threshold
         for name, threshold in world.config.thresholds.items()
-        if not threshold.metric.startswith("prediction.")  # horizons are known after the run
+        # horizons are known after the run
+        if not threshold.metric.startswith(("prediction.", "replications.prediction."))
     }
     judge(skeleton, known)
 
@@ -91,20 +95,26 @@ def write(
     wall_s: float,
     compile_s: float,
     partial: bool,
+    others: Sequence[Replication],
     render: Callable[[Path], None],
 ) -> Path:
     """Write the record of `world`, let `render` add the reports; returns the record's folder.
+
+    `others` are its replications with other seeds, if it has any.
 
     Raises OutputError when that is impossible, ValueError when a threshold names no figure.
     """
     config = world.config
     base = Path(config.output) / config.scenario.name
-    summary = _summary(world, command, started, wall_s, compile_s, partial)
+    summary = _summary(world, command, started, wall_s, compile_s, partial, others)
     with _explained(base):
         base.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=base))
         try:
             _write_files(world, config, raw, summary, temporary)
+            if others:
+                everyone = [_replication(world, summary), *others]
+                table(everyone).to_parquet(temporary / "replications.parquet", index=False)
             render(temporary)
             temporary.chmod(0o755)
             name = f"{started:%Y%m%dT%H%M%SZ}-{config.controller.name}-{config.seed}"
@@ -184,6 +194,7 @@ def _summary(
     wall_s: float,
     compile_s: float,
     partial: bool,
+    others: Sequence[Replication],
 ) -> dict[str, Any]:
     config = world.config
     figures = summarise(world)
@@ -202,9 +213,16 @@ def _summary(
         "command": command,
         **figures,
     }
+    if others:
+        summary["replications"] = section([_replication(world, summary), *others])
     simulation = _simulation(world, wall_s, compile_s)
     judged = judge({**summary, "simulation": simulation}, config.thresholds)
     return {**summary, "thresholds": judged, "simulation": simulation}
+
+
+def _replication(world: World, summary: dict[str, Any]) -> Replication:
+    """The run itself as the first of its replications."""
+    return Replication(0, world.config.seed, headline_figures(summary))
 
 
 def _simulation(world: World, wall_s: float, compile_s: float) -> dict[str, float | None]:

@@ -65,6 +65,8 @@ def show(summary: dict[str, Any], folder: Path) -> None:
         highlight=False,
     )
     console.print(_services(summary["services"]))
+    if "replications" in summary:
+        console.print(_replications(summary["replications"]))
     if summary["thresholds"]:
         console.print(_thresholds(summary["thresholds"]))
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
@@ -91,6 +93,24 @@ def _services(services: dict[str, dict[str, float]]) -> Table:
             f"{figures['instance_hours']:,.0f}",
             f"{figures['cost_usd']:,.2f}",
             f"{figures['under_provisioned_share']:.2%}",
+        )
+    return table
+
+
+def _replications(section: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in (f"over {section['count']} replications", "mean", "95 % interval", "range"):
+        table.add_column(heading, justify="left" if not table.columns else "right")
+    for label, (group, figure) in {
+        "SLO violation ratio": ("slo", "violation_ratio"),
+        "availability": ("slo", "availability"),
+        "cost, USD": ("cost", "total_usd"),
+        "actions": ("decision", "actions"),
+    }.items():
+        found = section[group][figure]
+        between = "–" if found["low"] is None else f"{found['low']:,.6g} … {found['high']:,.6g}"
+        table.add_row(
+            label, f"{found['mean']:,.6g}", between, f"{found['min']:,.6g} … {found['max']:,.6g}"
         )
     return table
 
