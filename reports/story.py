@@ -432,6 +432,19 @@ def _prediction_table(prediction: dict[str, Prediction]) -> Table | None:
     return _table(headings, "####", rows) if rows else None
 
 
+def _hybrid(record: Record) -> str:
+    """Which part of the platform was followed request by request."""
+    asked = record.config.get("request")
+    asked = asked if isinstance(asked, dict) else {}
+    when = asked.get("at")
+    window = "all the time" if when is None else f"for {asked.get('duration_s')} s from {when}"
+    return (
+        f"{asked.get('simulated')} of {asked.get('cells')} equal cells of users and instances were "
+        f"followed request by request {window}; all else flowed through queues in small steps of "
+        "time, and the figures are those of both parts together."
+    )
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -507,6 +520,8 @@ def _caveats(record: Record) -> Iterable[str]:
                 "instances of a service share its load evenly, and no single request can be "
                 "followed."
             )
+        elif summary.resolution == "hybrid":
+            yield _hybrid(record)
         else:
             yield (
                 f"At the {summary.resolution} resolution each service is a queue before its "

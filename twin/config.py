@@ -16,7 +16,7 @@ from engine import EngineSettings
 from engine.capacity import call_order
 from engine.model import BootTime, Call, Direction, ServiceSpec, Thresholds
 from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.faults import CapacityShortage, Fault, FlashCrowd
+from scenarios.faults import At, CapacityShortage, Fault, FlashCrowd
 from twin.complaints import close, lines
 from twin.controllers import ControllerConfig
 from twin.infrastructure import InfrastructureConfig
@@ -224,11 +224,22 @@ class ThresholdConfig(Strict):
         return {"metric": metric, "operator": operator, "limit": limit}
 
 
+class RequestConfig(Strict):
+    """What `resolution=hybrid` follows request by request; `at` null: the whole run."""
+
+    at: At | None = None
+    duration_s: Annotated[float, Field(gt=0.0, le=604_800.0)] = 3600.0
+    cells: Annotated[int, Field(ge=1, le=4096)] = 1
+    simulated: Annotated[int, Field(ge=1, le=4096)] = 1
+    warmup_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 120.0
+
+
 class RunConfig(Strict):
     """Everything that a run is made of."""
 
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
-    resolution: Literal["fluid", "request"]
+    resolution: Literal["fluid", "request", "hybrid"]
+    request: RequestConfig = RequestConfig()
     replications: Annotated[int, Field(ge=1, le=10_000)] = 1
     output: str = Field(min_length=1)
     scenario: ScenarioConfig
@@ -248,6 +259,16 @@ class RunConfig(Strict):
     @model_validator(mode="after")
     def _names_known(self) -> RunConfig:
         services = list(self.platform.services)
+        if self.request.simulated > self.request.cells:
+            raise ValueError(
+                f"request.simulated: {self.request.simulated} is not allowed "
+                f"(1 … request.cells = {self.request.cells})"
+            )
+        if self.resolution != "hybrid" and self.request != RequestConfig():
+            raise ValueError(
+                f"request.cells: nothing under request counts with resolution={self.resolution}; "
+                "ask for resolution=hybrid"
+            )
         for name, fault in self.faults.items():
             named = [getattr(fault, "service", None), *getattr(fault, "services", ())]
             for service in named:

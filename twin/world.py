@@ -23,10 +23,11 @@ from scenarios.demand import Demand
 from scenarios.faults import apply_to_demand, resolve_at
 from scenarios.population import Population, generate
 from twin import controllers, faults
-from twin.config import RunConfig
+from twin.config import RequestConfig, RunConfig
 from twin.fleet import Fleet
 from twin.infrastructure import Infrastructure
 from twin.queues.fluid import FluidPlatform
+from twin.queues.hybrid import HybridPlatform, Share
 from twin.queues.port import ClientBehaviour, Platform
 from twin.queues.requests import RequestPlatform
 from twin.recorder import Recorder
@@ -93,7 +94,7 @@ class World:
         behaviour = {
             name: service.client.behaviour() for name, service in config.platform.services.items()
         }
-        self.platform = self._platform(behaviour)
+        self.platform = self._platform(behaviour, plain)
         self.telemetry = [
             Telemetry(name, config.telemetry, self.platform.metrics[i], self.streams)
             for i, name in enumerate(names)
@@ -139,17 +140,31 @@ class World:
             telemetry.start()
         self._start_fleets()
 
-    def _platform(self, clients: Mapping[str, ClientBehaviour]) -> Platform:
+    def _platform(self, clients: Mapping[str, ClientBehaviour], plain: Demand) -> Platform:
         """The services at the resolution asked for."""
         sample_s = self.config.telemetry.interval_s
-        if self.config.resolution == "request":
-            return RequestPlatform(
-                self.specs, self.load.arrivals, clients, self.streams("requests"),
-                sample_s=sample_s, start_s=self.start_s,
-            )  # fmt: skip
-        return FluidPlatform(
-            self.specs, self.load.arrivals, clients, sample_s=sample_s, start_s=self.start_s
-        )
+        arrivals, start_s = self.load.arrivals, self.start_s
+        match self.config.resolution:
+            case "fluid":
+                return FluidPlatform(self.specs, arrivals, clients, sample_s, start_s)
+            case "request":
+                rng = self.streams("requests")
+                return RequestPlatform(self.specs, arrivals, clients, rng, sample_s, start_s)
+            case "hybrid":
+                share = self._share(self.config.request, plain)
+                return HybridPlatform(
+                    self.specs, arrivals, clients, share, self.streams, sample_s, start_s
+                )
+
+    def _share(self, request: RequestConfig, plain: Demand) -> Share:
+        """What is followed request by request, in whole samples."""
+        sample_s = self.config.telemetry.interval_s
+        begin_s, end_s = 0, self.duration_s
+        if request.at is not None:
+            begin_s = resolve_at(request.at, plain) // sample_s * sample_s
+            length_s = math.ceil(request.duration_s / sample_s) * sample_s
+            end_s = min(begin_s + max(length_s, sample_s), self.duration_s)
+        return Share(begin_s, end_s, request.cells, request.simulated, round(request.warmup_s))
 
     def run(self, progress: Callable[[float], None] | None = None) -> None:
         """Run to the end; `progress` is told the simulated seconds now and then."""
@@ -225,7 +240,8 @@ class World:
 def load_kernels(config: RunConfig) -> None:
     """Compile the kernels, or load them from numba's cache, by half a minute of a tiny world."""
     few = config.population.model_copy(update={"simultaneous": 10})
-    world = World(config.model_copy(update={"population": few, "faults": {}}))
+    plain = {"population": few, "faults": {}, "request": RequestConfig()}
+    world = World(config.model_copy(update=plain))
     world.env.process(world.shell.run())
     world.env.run(until=30.0)
 

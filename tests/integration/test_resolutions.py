@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from twin.config import parse
+from twin.config import ConfigError, parse
 from twin.queues import TRUTH_FIELDS
 from twin.world import World
 
@@ -70,3 +70,41 @@ def test_the_same_seed_gives_the_same_requests() -> None:
     assert one.platform.truth.tobytes() == two.platform.truth.tobytes()
     assert one.platform.metrics.tobytes() == two.platform.metrics.tobytes()
     assert one.recorder.decisions == two.recorder.decisions
+
+
+def test_a_window_of_some_cells_is_scaled_and_served_like_the_whole() -> None:
+    window = (
+        "resolution=hybrid", "request.at=peak-600", "request.duration_s=900",
+        "request.cells=4", "request.simulated=3",
+    )  # fmt: skip
+    one, two, fluid = world_of(*window), world_of(*window), world_of("resolution=fluid")
+    assert one.platform.metrics.tobytes() == two.platform.metrics.tobytes()
+    assert one.platform.truth.tobytes() == two.platform.truth.tobytes()
+    assert one.recorder.decisions == two.recorder.decisions
+    assert one.platform.conservation_error() < 1e-9
+    assert one.platform.truth.tobytes() != fluid.platform.truth.tobytes()
+    np.testing.assert_allclose(
+        one.platform.totals()[:, T["served"]], fluid.platform.totals()[:, T["served"]], rtol=0.01
+    )
+    for s, spec in enumerate(one.specs):
+        ours = one.platform.response_quantiles(s, (0.5, 0.95))
+        assert ours == pytest.approx(fluid.platform.response_quantiles(s, (0.5, 0.95)), rel=0.05), (
+            spec.name
+        )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("resolution=hybrid", "request.cells=0"), "request.cells: 0"),
+        (("resolution=hybrid", "request.simulated=2"), "request.simulated: 2 is not allowed"),
+        (("resolution=hybrid", "request.at=noon"), '"noon" is not allowed'),
+        (("resolution=hybrid", "request.duration_s=0"), "request.duration_s: 0"),
+        (("request.cells=4",), "ask for resolution=hybrid"),
+        (("resolution=exact",), "resolution"),
+    ],
+)
+def test_a_wrong_window_is_refused(overrides: tuple[str, ...], says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        world_of(*overrides)
+    assert says in str(refused.value)

@@ -2,11 +2,12 @@
 
 `port` says what the world may ask of it, `fluid` answers with amounts instead of single requests,
 `kernels` holds the compiled model and its sources, `requests` follows every single request with the
-event loop of `request_kernels`, `response` the part of it that does not depend
-on congestion and the count of instances that a load needs.
+event loop of `request_kernels`, `hybrid` runs both side by side, `response` the part that does not
+depend on congestion and the count of instances that a load needs.
 """
 
 from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
+from twin.queues.hybrid import HybridPlatform, Share
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, Platform
 from twin.queues.requests import RequestPlatform
 from twin.queues.response import needed_curve, needed_instances
@@ -16,8 +17,10 @@ __all__ = [
     "TRUTH_FIELDS",
     "ClientBehaviour",
     "FluidPlatform",
+    "HybridPlatform",
     "Platform",
     "RequestPlatform",
+    "Share",
     "needed_curve",
     "needed_instances",
 ]

@@ -657,6 +657,13 @@ def bin_of(value_s: float) -> int:
     return octave * SUB + int((2.0 * mantissa - 1.0) * SUB)
 
 
+def bin_edges() -> FloatArray:
+    """Borders (s) of the bins of a histogram, shape (BINS + 1,)."""
+    k = np.arange(BINS + 1)
+    edges: FloatArray = 2.0 ** (LOWEST + k // SUB) * (1.0 + (k % SUB) / SUB)
+    return edges
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def quantile_of(histogram: np.ndarray, quantile: float) -> float:
     """Response time (s) at `quantile`, evenly within its bin; NaN for an empty histogram."""
