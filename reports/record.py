@@ -101,6 +101,7 @@ class Service(_Part):
     violation_ratio: float | None
     under_provisioned_share: float | None
     over_provisioned_share: float | None
+    unverified_share: float = 0.0
 
 
 class Cost(_Part):

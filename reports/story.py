@@ -16,6 +16,9 @@ from reports.wording import count, percent, plural, roughly, seconds, usd, words
 
 EVENTS_SHOWN = 40
 
+UNVERIFIED_SHOWN = 0.01
+"""Share of the samples beyond what the fluid is verified for that is worth a warning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -432,6 +435,22 @@ def _prediction_table(prediction: dict[str, Prediction]) -> Table | None:
     return _table(headings, "####", rows) if rows else None
 
 
+def _unverified(summary: Summary) -> Iterable[str]:
+    """A warning where the fluid was used beyond what it is verified for."""
+    long = {
+        name: service.unverified_share
+        for name, service in summary.services.items()
+        if service.unverified_share > UNVERIFIED_SHOWN
+    }
+    if long:
+        shares = ", ".join(f"{name} {percent(share)}" for name, share in long.items())
+        yield (
+            "Warning: with few slots, or few of them free, the fluid's response times are not "
+            f"verified to 10 % at p95 (docs/fidelity.md). That was so for part of the time: "
+            f"{shares}. Ask for resolution=request where these response times matter."
+        )
+
+
 def _hybrid(record: Record) -> str:
     """Which part of the platform was followed request by request."""
     asked = record.config.get("request")
@@ -528,6 +547,7 @@ def _caveats(record: Record) -> Iterable[str]:
                 "instances: the network, operating systems and uneven load between instances are "
                 "not in it."
             )
+    yield from _unverified(summary)
     yield (
         f"It is one run with one seed ({summary.seed}). Another seed draws other weddings and "
         "boot times: differences between controllers need several seeds."

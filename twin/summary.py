@@ -19,6 +19,7 @@ import numpy as np
 from engine.model import FloatArray, Reason
 from twin.config import ThresholdConfig
 from twin.queues.port import TRUTH_FIELDS
+from twin.queues.validity import outside_share
 from twin.world import World
 
 SCHEMA = 1
@@ -180,6 +181,11 @@ def _service(world: World, i: int, truth: FloatArray) -> dict[str, float]:
         "violation_ratio": _share(bad, float(_done(truth).sum())),
         "under_provisioned_share": float(np.mean(ready < needed)) if samples else 0.0,
         "over_provisioned_share": float(np.mean(ready > needed)) if samples else 0.0,
+        "unverified_share": (
+            0.0
+            if world.config.resolution == "request"
+            else outside_share(ready.astype(np.float64) * spec.slots, cpu)
+        ),
     }
 
 

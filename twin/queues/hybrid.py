@@ -52,7 +52,8 @@ class HybridPlatform:
     """All services, part of them at the request resolution; implements `port.Platform`.
 
     As `FluidPlatform`; `arrivals` have to be whole numbers.  `streams` gives a generator for a
-    name: "cells" divides the arrivals, "requests.cell0" and so on drive the cells.
+    name: "cells" divides the arrivals, "requests.cell0" and so on drive the cells, in as many
+    `threads` as there are cores unless told otherwise; the results do not depend on their number.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class HybridPlatform:
         streams: Callable[[str], np.random.Generator],
         sample_s: int = 5,
         start_s: float = 0.0,
+        threads: int | None = None,
     ) -> None:
         self.services = tuple(services)
         self.sample_s = sample_s
@@ -80,7 +82,7 @@ class HybridPlatform:
         self._slots = np.zeros(len(self.services), np.int64)
         self._slowdown = np.ones(len(self.services))
         self._more_calls = np.ones(len(self.services))
-        self._pool = ThreadPoolExecutor(min(share.simulated, os.cpu_count() or 1))
+        self._pool = ThreadPoolExecutor(min(share.simulated, threads or os.cpu_count() or 1))
         self._merged = 0
         self._over = False
         self._before: list[FloatArray] = []
