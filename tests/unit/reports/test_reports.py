@@ -492,3 +492,20 @@ def test_durations_have_the_unit_that_suits_them(duration_s: float | None, said:
 )
 def test_money_keeps_the_digits_that_matter(amount: float, said: str) -> None:
     assert wording.usd(amount) == said
+
+
+def test_a_service_beyond_what_the_fluid_is_verified_for_gets_a_warning(
+    made: Make, tmp_path: Path
+) -> None:
+    kept = made()
+    name = next(iter(kept.summary["services"]))
+    kept.summary["services"][name]["unverified_share"] = 0.25
+    kept.write(tmp_path / "warned")
+    reports.write(tmp_path / "warned")
+    warned = (tmp_path / "warned" / "report.md").read_text()
+    assert "Warning: with few slots" in warned
+    assert f"{name} 25 %" in warned
+    kept.summary["services"][name]["unverified_share"] = 0.005
+    kept.write(tmp_path / "quiet")
+    reports.write(tmp_path / "quiet")
+    assert "Warning" not in (tmp_path / "quiet" / "report.md").read_text()
