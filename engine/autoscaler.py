@@ -42,6 +42,9 @@ from engine.recommend.reactive import reactive
 from engine.settings import EngineSettings
 from engine.state import AutoscalerState, Sent, ServiceMemory
 
+ASLEEP_S = 60.0
+"""Without a step for longer the engine was down, and does not know what happened meanwhile."""
+
 URGENT = (Reason.EMERGENCY, Reason.ROLLBACK, Reason.MANUAL)
 
 
@@ -63,6 +66,8 @@ class Autoscaler:
         self._know(observation.services)
         if now_s < self.state.last_step_s:
             self.state.turn_back(self.state.last_step_s + self.settings.sample_s - now_s)
+        elif now_s > self.state.last_step_s + max(ASLEEP_S, 3.0 * self.settings.cycle_s):
+            self.state.wake_up(now_s)
         self.state.last_step_s = now_s
         full = now_s >= self.state.next_cycle_s
         purse = Purse.after(observation.services, observation.budget, self.state.services)

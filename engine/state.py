@@ -132,6 +132,15 @@ class AutoscalerState:
                 if watch is not None:
                     watch.decided_s -= by_s
 
+    def wake_up(self, now_s: float) -> None:
+        """Take nothing away for a while: what was done since `last_step_s` is not remembered.
+
+        A count that has changed and changed back cannot be told from one that has not.
+        """
+        for memory in self.services.values():
+            if self.last_step_s > NEVER:
+                memory.last_in_s = now_s
+
     def to_json(self) -> str:
         """The state as JSON text (non-finite numbers as Python's json writes them)."""
         document = {"version": VERSION, "state": dataclasses.asdict(self)}

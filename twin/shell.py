@@ -162,8 +162,8 @@ class Shell:
         """How far the engine's clock is ahead of the world's."""
         self.deposed_steps = 0
         """Steps that an engine made after it had lost the lead."""
-        self.amnesia_s: list[float] = []
-        """When the engine was restarted without any memory, seconds into the run."""
+        self.restarts: list[tuple[float, float]] = []
+        """When the engine was restarted, and from when its memory was; -inf: it had none."""
         self.watchers: list[Watcher] = []
         self._make = make
         self._services = [
@@ -181,7 +181,7 @@ class Shell:
         self._lease = infrastructure.lease
         self._deaths: list[_Death] = []
         self._down_until_s = -math.inf
-        self._snapshot = ""
+        self._snapshot_s, self._snapshot = -math.inf, ""
         self._snapshots: deque[tuple[float, str]] = deque()
         self._keep_s = -1.0
         self._deposed: list[_Deposed] = []
@@ -305,8 +305,8 @@ class Shell:
     def _die(self, death: _Death) -> None:
         now_s, fault = self.env.now, death.fault
         self._deaths.remove(death)
-        old = [text for at_s, text in self._snapshots if at_s <= now_s - fault.snapshot_age_s]
-        self._snapshot = old[-1] if old else ""
+        old = [kept for kept in self._snapshots if kept[0] <= now_s - fault.snapshot_age_s]
+        self._snapshot_s, self._snapshot = old[-1] if old else (-math.inf, "")
         self._down_until_s = now_s + fault.down_s
         memory = f"a memory {fault.snapshot_age_s:.0f} s old" if old else "no memory"
         death.fired(f"killed before acting; restarts after {fault.down_s:.0f} s with {memory}")
@@ -321,8 +321,7 @@ class Shell:
         self.controller = self._make()
         if self._snapshot:
             self.controller.restore(self._snapshot)
-        else:
-            self.amnesia_s.append(self.env.now)
+        self.restarts.append((self.env.now, self._snapshot_s))
         self._infrastructure.results(self._lease)  # the answers to the dead one reach nobody
         return True
 

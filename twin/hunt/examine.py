@@ -66,7 +66,8 @@ def _covered(world: World) -> dict[str, int]:
             if row["outcome"] == "failed":
                 covered[f"failed: {_FIGURES.sub('#', row['why'])}"] += 1
     covered["cloud: command replayed"] += world.infrastructure.replayed
-    covered["engine: restarted without memory"] += len(world.shell.amnesia_s)
+    for _, memory_s in world.shell.restarts:
+        covered[f"engine: restarted with{'' if memory_s >= 0.0 else 'out'} memory"] += 1
     return {name: count for name, count in covered.items() if count}
 
 

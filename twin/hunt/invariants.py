@@ -65,6 +65,7 @@ class Invariants:
             math.inf if world.config.budget.instances is None else world.config.budget.instances,
         )  # fmt: skip
         self._sent_s: dict[str, float] = {}
+        self._last_sent: dict[str, tuple[int, float]] = {}
         self._approved: set[str] = set()
         self._failed: set[str] = set()
         self._steps = 0
@@ -113,9 +114,11 @@ class Invariants:
     ) -> None:
         spec, now_s = service.spec, self.world.env.now
         what = f"{spec.name} {action.from_instances} → {action.to_instances} ({action.reason})"
-        if action.decision_id in self._sent_s:
+        before_s = self._sent_s.get(action.decision_id)
+        if before_s is not None and not self._died(before_s):
             self._broken("one decision, one id", f"{what}: {action.decision_id} was sent before")
         self._sent_s[action.decision_id] = now_s
+        self._last_sent[spec.name] = (action.to_instances, now_s)
         if not spec.min_instances <= action.to_instances <= spec.max_instances:
             self._broken(
                 "min and max", f"{what}: {spec.min_instances} … {spec.max_instances} are allowed"
@@ -129,6 +132,13 @@ class Invariants:
         if action.to_instances < action.from_instances:
             self._scale_in(action, service, observation, plan, what)
         self._rest(action, what)
+
+    def _died(self, at_s: float) -> bool:
+        """Whether the engine was killed at that time, before it could send what it had decided."""
+        return any(
+            event["what"] == "engine_kill" and event["time_s"] == self.world.start_s + at_s
+            for event in self.world.recorder.events
+        )
 
     def _step_size(self, action: Action, service: ServiceObservation, what: str) -> None:
         if action.reason is Reason.EMERGENCY:
@@ -151,13 +161,21 @@ class Invariants:
             if not out:
                 earliest_s = max(earliest_s, self._rise_s[name] + limits.flip_hold_s)
                 last_s = max(last_s, self._rise_s[name])
-            if now_s < earliest_s - 1e-6 and not self._forgot(last_s, now_s):
+            if now_s < earliest_s - 1e-6 and not self._forgot(last_s, now_s, out=out):
                 self._broken("cooldown", f"{what}: {earliest_s - now_s:.0f} s too early")
 
-    def _forgot(self, since_s: float, until_s: float) -> bool:
-        """Whether the engine's clock or memory was tampered with between two times."""
-        edges_s = (*self._edges_s, *self.world.shell.amnesia_s)
-        return any(since_s - 1.0 <= edge_s <= until_s + 1.0 for edge_s in edges_s)
+    def _forgot(self, since_s: float, until_s: float, *, out: bool) -> bool:
+        """Whether the engine cannot know of a step at `since_s`: another clock, or no memory of it.
+
+        After a restart it knows a step from the count, if that has not changed back since; of a
+        step in it is told nothing by that, so then it takes nothing away for a while.
+        """
+        if any(since_s - 1.0 <= edge_s <= until_s + 1.0 for edge_s in self._edges_s):
+            return True
+        return any(
+            since_s <= at_s <= until_s and (memory_s < 0.0 or (out and memory_s <= since_s))
+            for at_s, memory_s in self.world.shell.restarts
+        )
 
     def _paused(self, action: Action, observation: Observation, what: str) -> None:
         direction = Direction.OUT if action.to_instances > action.from_instances else Direction.IN
@@ -288,8 +306,12 @@ class Invariants:
             )
         self._wanted[name] = action.to_instances
         # What the engine was told had failed it can only notice now.
-        told_failed = action.decision_id in self._failed
-        asked_s = self.world.env.now if told_failed else self._sent_s[action.decision_id]
+        asked_s = self._sent_s[action.decision_id]
+        if action.decision_id in self._failed:
+            asked_s = self.world.env.now
+            same, sent_s = self._last_sent[name]
+            if same == action.to_instances:
+                asked_s = sent_s  # it had asked for the same again, and takes this for that
         if action.to_instances > write.before:
             self._rise_s[name] = asked_s
             self._within_budget(self.world.fleets[name].spec)

@@ -148,6 +148,15 @@ def test_the_engine_goes_on_when_its_clock_is_set_back() -> None:
     assert sum(cycles) == 2
 
 
+def test_after_a_long_sleep_nothing_is_taken_away_for_a_while() -> None:
+    engine = Autoscaler()
+    engine.step(observe(now_s=1_000_000.0))
+    engine.step(observe(now_s=1_000_050.0))
+    assert engine.state.services["api"].last_in_s == NEVER
+    engine.step(observe(now_s=1_000_200.0))
+    assert engine.state.services["api"].last_in_s == 1_000_200.0
+
+
 def test_the_memory_of_a_command_survives_a_restart() -> None:
     watch = Watch("d-0", 10, 15, 800.0, 0.0, 100.0, healthy=True)
     state = AutoscalerState(last_step_s=5.0, next_cycle_s=15.0)
