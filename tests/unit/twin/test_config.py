@@ -50,7 +50,11 @@ def test_every_scenario_is_valid_and_named_like_its_file(scenario: str) -> None:
     [
         ("seed", -1, "seed: -1 is not allowed (0 …"),
         ("seed", 1.5, "seed: 1.5 is not allowed (0 …"),
-        ("resolution", "exact", "resolution: \"exact\" is not allowed ('fluid' or 'request')"),
+        (
+            "resolution",
+            "exact",
+            "resolution: \"exact\" is not allowed ('fluid', 'request' or 'hybrid')",
+        ),
         (
             "population.simultaneous",
             -5,
