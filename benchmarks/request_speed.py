@@ -8,11 +8,14 @@ Machines differ and are shared, so what counts are the ratios within this one ru
 from __future__ import annotations
 
 import os
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
-import numpy as np
-from fidelity import PATIENT, SERVICE_S, poisson, spec, variates, waits_ciw, waits_simpy
+import ciw
+import simpy
+from fidelity import PATIENT, SERVICE_S, poisson, spec
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
@@ -35,7 +38,7 @@ def one_service(servers: int, requests: float = 1e7) -> float:
     """Requests a second through one queue at ρ = 0.8, on one core."""
     rate = RHO * servers / SERVICE_S
     seconds = max(int(requests / rate) // 5 * 5, 5)
-    rng = np.random.Generator(np.random.Philox(servers))
+    rng = Streams(servers).quick("requests")
     platform = RequestPlatform([spec(1.0)], poisson(rate, seconds, 1), PATIENT, rng)
     platform.set_ready(0, servers)
     began = time.perf_counter()
@@ -43,12 +46,45 @@ def one_service(servers: int, requests: float = 1e7) -> float:
     return platform.started(0) / (time.perf_counter() - began)
 
 
-def textbook(model: Callable[..., object], requests: int) -> float:
-    """Requests a second of another simulator on M/M/10 at ρ = 0.8."""
-    arrival_s, service_s = variates(10, requests, seed=1)
+def simpy_textbook(servers: int, requests: int) -> float:
+    """Requests a second of the model that SimPy's documentation teaches, on M/M/c at ρ = 0.8."""
+    draw, rate = random.Random(1), RHO * servers / SERVICE_S
+    env = simpy.Environment()
+    resource = simpy.Resource(env, servers)
+    waits: list[float] = []
+
+    def request() -> Iterator[simpy.Event]:
+        arrived = env.now
+        with resource.request() as slot:
+            yield slot
+            waits.append(env.now - arrived)
+            yield env.timeout(draw.expovariate(1.0 / SERVICE_S))
+
+    def source() -> Iterator[simpy.Event]:
+        for _ in range(requests):
+            yield env.timeout(draw.expovariate(rate))
+            env.process(request())
+
+    env.process(source())
     began = time.perf_counter()
-    model(arrival_s, service_s, 10)
-    return requests / (time.perf_counter() - began)
+    env.run()
+    return len(waits) / (time.perf_counter() - began)
+
+
+def ciw_textbook(servers: int, requests: int) -> float:
+    """Requests a second of Ciw on M/M/c at ρ = 0.8."""
+    rate = RHO * servers / SERVICE_S
+    network = ciw.create_network(
+        arrival_distributions=[ciw.dists.Exponential(rate)],
+        service_distributions=[ciw.dists.Exponential(1.0 / SERVICE_S)],
+        number_of_servers=[servers],
+    )
+    ciw.seed(1)
+    simulation = ciw.Simulation(network)
+    began = time.perf_counter()
+    simulation.simulate_until_max_time(requests / rate)
+    wall_s = time.perf_counter() - began
+    return len(simulation.get_all_records()) / wall_s
 
 
 def world(*overrides: str) -> World:
@@ -97,12 +133,15 @@ def day() -> float:
 def main() -> None:
     """Measure and print."""
     one_service(10, 1e5)
-    speeds = {servers: best(lambda s=servers: one_service(s)) for servers in (10, 100, 1000)}  # type: ignore[misc]
-    for servers, speed in speeds.items():
-        print(f"one service, ρ 0.8, {servers:5} servers: {speed / 1e6:6.2f} M requests/s")
-    for name, model, requests in (("SimPy", waits_simpy, 100_000), ("Ciw", waits_ciw, 50_000)):
-        theirs = best(lambda m=model, n=requests: textbook(m, n))  # type: ignore[misc]
-        print(f"{name} on M/M/10: {theirs:,.0f} requests/s, twin {speeds[10] / theirs:.0f} ×")
+    for servers in (10, 100, 1000):
+        twin = best(partial(one_service, servers))
+        simpy_speed = best(partial(simpy_textbook, servers, 100_000))
+        ciw_speed = best(partial(ciw_textbook, servers, 50_000))
+        print(
+            f"one service, ρ 0.8, {servers:4} servers: {twin / 1e6:5.2f} M requests/s; "
+            f"SimPy {simpy_speed:,.0f}, {twin / simpy_speed:.0f} ×; "
+            f"Ciw {ciw_speed:,.0f}, {twin / ciw_speed:.0f} ×"
+        )
     graph = best(call_graph)
     print(f"five services with the engine, one core: {graph / 1e6:.2f} M requests/s")
     cells(1)

@@ -1,4 +1,4 @@
-"""Randomness: one independent Philox stream for each entity and purpose.
+"""Randomness: one independent stream for each entity and purpose.
 
 A stream's seed follows from the run's seed and the stream's own name, not from how many streams
 were asked for before it.  So taking a fault out of a scenario, or changing a controller, leaves
@@ -20,7 +20,13 @@ class Streams:
 
     def __call__(self, name: str) -> np.random.Generator:
         """A fresh generator for `name`; the same name gives the same draws again."""
+        return np.random.Generator(np.random.Philox(self._sequence(name)))
+
+    def quick(self, name: str) -> np.random.Generator:
+        """The same for the many millions of draws of single requests: SFC64 takes half the time."""
+        return np.random.Generator(np.random.SFC64(self._sequence(name)))
+
+    def _sequence(self, name: str) -> np.random.SeedSequence:
         digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
         key = tuple(int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4))
-        sequence = np.random.SeedSequence(entropy=self.seed, spawn_key=key)
-        return np.random.Generator(np.random.Philox(sequence))
+        return np.random.SeedSequence(entropy=self.seed, spawn_key=key)

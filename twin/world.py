@@ -148,7 +148,7 @@ class World:
             case "fluid":
                 return FluidPlatform(self.specs, arrivals, clients, sample_s, start_s)
             case "request":
-                rng = self.streams("requests")
+                rng = self.streams.quick("requests")
                 return RequestPlatform(self.specs, arrivals, clients, rng, sample_s, start_s)
             case "hybrid":
                 share = self._share(self.config.request, plain)

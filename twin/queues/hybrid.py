@@ -17,7 +17,7 @@ are longer than in one large pool, as they are in reality.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -27,6 +27,7 @@ from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.requests import RequestPlatform
+from twin.streams import Streams
 
 F = {name: i for i, name in enumerate(SAMPLE_FIELDS)}
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
@@ -62,7 +63,7 @@ class HybridPlatform:
         arrivals: FloatArray,
         clients: ClientBehaviour | Mapping[str, ClientBehaviour],
         share: Share,
-        streams: Callable[[str], np.random.Generator],
+        streams: Streams,
         sample_s: int = 5,
         start_s: float = 0.0,
         threads: int | None = None,
@@ -224,7 +225,7 @@ class HybridPlatform:
                 arrivals = drawn.astype(np.float64)
                 left -= arrivals
             cell = RequestPlatform(
-                services, arrivals, self._clients, self._streams(f"requests.cell{k}"),
+                services, arrivals, self._clients, self._streams.quick(f"requests.cell{k}"),
                 self.sample_s, self._start_s + begin_s,
             )  # fmt: skip
             self.cells.append(cell)

@@ -18,6 +18,7 @@ meanwhile.  A call that fails fails the request that made it, and the rest is no
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -79,7 +80,7 @@ ignore."""
     WAITED,  # the same as the sum over those who left the queue, however they left it
     RESPONDED,  # sum of the response times
     MEMORY,
-    EXTERNAL_AT,  # how much of the second has passed when the last first attempt came (0-1)
+    REMAINING,  # share of the second that is left when the last first attempt came (0-1)
     SLOT_AREA,  # ready slot-seconds within the sample
     REAL_COLUMNS,
 ) = range(10)
@@ -100,8 +101,14 @@ BINS = OCTAVES * SUB
 
 DONE, ROOM_NEEDED = 0, 1
 
+# Without numba's reference counts: the loop allocates nothing, and the atomic counting of each
+# access to a node took more than half of the time.
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+compiled = njit(**_OPTIONS)
+inlined = njit(inline="always", **_OPTIONS)
 
-@njit(cache=True, nogil=True, error_model="numpy")
+
+@compiled
 def run(
     until: int,
     sample_s: int,
@@ -201,7 +208,7 @@ def run(
     return DONE
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _begin_second(
     second: int,
     rng: np.random.Generator,
@@ -227,12 +234,12 @@ def _begin_second(
         node = following
     for s in range(services):
         count[s, TO_COME] = int(arrivals[s, second])
-        real[s, EXTERNAL_AT] = 0.0
+        real[s, REMAINING] = 1.0
         if count[s, TO_COME] > 0:
             _next_external(s, second, rng, script, count, real, nodes, near, far, wheel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _next_external(
     s: int,
     second: int,
@@ -245,21 +252,20 @@ def _next_external(
     far: np.ndarray,
     wheel: np.ndarray,
 ) -> None:
-    """The next of n independent uniform times: 1 - x shrinks by the n-th root of a uniform."""
+    """The next of n uniform times: what remains shrinks by the n-th root of a uniform number."""
     count[s, CAME] += 1
     if count[s, CAME] <= script.shape[2]:
         count[s, TO_COME] -= 1
         _schedule(s, script[0, s, count[s, CAME] - 1], nodes, near, far, wheel)
         return
-    at = real[s, EXTERNAL_AT]
-    at += (1.0 - at) * -math.expm1(-rng.standard_exponential() / count[s, TO_COME])
-    at = min(at, 1.0 - 1e-10)
-    real[s, EXTERNAL_AT] = at
+    remaining = real[s, REMAINING] * math.exp(-rng.standard_exponential() / count[s, TO_COME])
+    remaining = max(remaining, 1e-10)
+    real[s, REMAINING] = remaining
     count[s, TO_COME] -= 1
-    _schedule(s, second + at, nodes, near, far, wheel)
+    _schedule(s, second + (1.0 - remaining), nodes, near, far, wheel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _schedule(
     node: int,
     time: float,
@@ -295,7 +301,7 @@ def _schedule(
     nodes[after].next = node
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _sort(bucket: int, nodes: np.ndarray, near: np.ndarray, wheel: np.ndarray) -> None:
     """Make the bucket the one in progress, its events by time."""
     node = near[bucket]
@@ -319,7 +325,7 @@ def _sort(bucket: int, nodes: np.ndarray, near: np.ndarray, wheel: np.ndarray) -
         node = following
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _push(stack: np.ndarray, depth: int, service: int, parent: int, node: int) -> int:
     """Leave an arrival for later in this event; `node` -1 if the request has none yet."""
     stack[depth, 0] = service
@@ -328,7 +334,7 @@ def _push(stack: np.ndarray, depth: int, service: int, parent: int, node: int) -
     return depth + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _take(nodes: np.ndarray, wheel: np.ndarray) -> int:
     """A free node; `run` sees to it that there is one."""
     node = wheel[FREE_HEAD]
@@ -337,7 +343,7 @@ def _take(nodes: np.ndarray, wheel: np.ndarray) -> int:
     return int(node)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _free(node: int, nodes: np.ndarray, wheel: np.ndarray) -> None:
     nodes[node].state = FREE
     nodes[node].next = wheel[FREE_HEAD]
@@ -345,7 +351,7 @@ def _free(node: int, nodes: np.ndarray, wheel: np.ndarray) -> None:
     wheel[FREE_COUNT] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _pass(s: int, now: float, count: np.ndarray, real: FloatArray) -> None:
     """Add up what was busy and what waited since the last change."""
     span = now - real[s, BUSY_SINCE]
@@ -356,7 +362,7 @@ def _pass(s: int, now: float, count: np.ndarray, real: FloatArray) -> None:
     real[s, WAIT_SINCE] = now
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _arrive(
     s: int,
     now: float,
@@ -406,7 +412,7 @@ def _arrive(
             _set_timer(s, fixed, count, nodes, near, far, wheel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _busy_pass(s: int, now: float, count: np.ndarray, real: FloatArray) -> None:
     span = now - real[s, BUSY_SINCE]
     real[s, BUSY_AREA] += span * (count[s, BUSY] - count[s, DRAINING])
@@ -414,13 +420,13 @@ def _busy_pass(s: int, now: float, count: np.ndarray, real: FloatArray) -> None:
     real[s, BUSY_SINCE] = now
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _wait_pass(s: int, now: float, count: np.ndarray, real: FloatArray) -> None:
     real[s, WAIT_AREA] += (now - real[s, WAIT_SINCE]) * count[s, WAITING_NOW]
     real[s, WAIT_SINCE] = now
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _set_timer(
     s: int,
     fixed: FloatArray,
@@ -437,7 +443,7 @@ def _set_timer(
     _schedule(timer, due, nodes, near, far, wheel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _expire(
     s: int,
     now: float,
@@ -464,7 +470,7 @@ def _expire(
         _refused(node, now, rng, fixed, count, nodes, near, far, wheel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _start(
     node: int,
     s: int,
@@ -499,7 +505,7 @@ def _start(
     _schedule(node, now + service_s * slowdown[s], nodes, near, far, wheel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _complete(
     node: int,
     now: float,
@@ -560,7 +566,7 @@ def _complete(
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _go_on(
     node: int,
     now: float,
@@ -603,7 +609,7 @@ def _go_on(
         nodes[node].left -= 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _refused(
     node: int,
     now: float,
@@ -635,7 +641,7 @@ def _refused(
         count[s, FAILED] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def _times(per_request: float, rng: np.random.Generator) -> int:
     """A whole number of calls with mean `per_request`, as evenly as it can be."""
     whole = int(per_request)
@@ -645,16 +651,12 @@ def _times(per_request: float, rng: np.random.Generator) -> int:
     return whole
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@inlined
 def bin_of(value_s: float) -> int:
     """Bin of a response time: logarithmic between powers of two, even within them."""
-    mantissa, exponent = math.frexp(value_s)
-    octave = exponent - 1 - LOWEST
-    if octave < 0 or value_s <= 0.0:
-        return 0
-    if octave >= OCTAVES:
-        return BINS - 1
-    return octave * SUB + int((2.0 * mantissa - 1.0) * SUB)
+    # the leading bits of a float64 are its exponent (biased by 1023), then its mantissa
+    leading = int(np.float64(value_s).view(np.int64)) >> (52 - SUB_BITS)
+    return min(max(leading - ((1023 + LOWEST) << SUB_BITS), 0), BINS - 1)
 
 
 def bin_edges() -> FloatArray:
@@ -664,25 +666,60 @@ def bin_edges() -> FloatArray:
     return edges
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def quantile_of(histogram: np.ndarray, quantile: float) -> float:
     """Response time (s) at `quantile`, evenly within its bin; NaN for an empty histogram."""
-    total = histogram.sum()
-    if total == 0:
-        return math.nan
+    total = 0
+    for k in range(histogram.size):
+        total += histogram[k]
     rank = quantile * total
     below = 0.0
     for k in range(histogram.size):
         here = histogram[k]
         if here > 0 and below + here >= rank:
-            low = 2.0 ** (LOWEST + k // SUB) * (1.0 + (k % SUB) / SUB)
-            width = 2.0 ** (LOWEST + k // SUB) / SUB
-            return low + width * max(rank - below, 0.0) / here
+            return _within(k, (rank - below) / here)
         below += here
     return math.nan
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@inlined
+def _within(k: int, part: float) -> float:
+    """Response time (s) a part (0-1) of the way through bin `k`."""
+    unit = 2.0 ** (LOWEST + k // SUB)
+    return float(unit * (1.0 + (k % SUB) / SUB) + unit / SUB * max(part, 0.0))
+
+
+@compiled
+def _percentiles(
+    s: int, sample: int, served: int, hist: np.ndarray, hist_all: np.ndarray, metrics: FloatArray
+) -> None:
+    """p50, p95 and p99 of the sample, and its histogram into that of the run."""
+    for column in range(4, 7):
+        metrics[s, sample, column] = math.nan
+    if served == 0:
+        return
+    column = 4
+    rank = 0.50 * served
+    below = 0
+    for octave in range(OCTAVES):
+        first = octave * SUB
+        within = 0
+        for k in range(first, first + SUB):
+            within += hist[s, k]
+        if within == 0:
+            continue
+        for k in range(first, first + SUB):
+            here = hist[s, k]
+            while column < 7 and here > 0 and below + here >= rank:
+                metrics[s, sample, column] = _within(k, (rank - below) / here)
+                column += 1
+                rank = (0.95 if column == 5 else 0.99) * served
+            below += here
+            hist_all[s, k] += here
+            hist[s, k] = 0
+
+
+@compiled
 def _report(
     sample: int,
     sample_s: int,
@@ -714,9 +751,7 @@ def _report(
         metrics[s, sample, 1] = utilisation
         metrics[s, sample, 2] = memory
         metrics[s, sample, 3] = arrived / sample_s
-        metrics[s, sample, 4] = quantile_of(hist[s], 0.50)
-        metrics[s, sample, 5] = quantile_of(hist[s], 0.95)
-        metrics[s, sample, 6] = quantile_of(hist[s], 0.99)
+        _percentiles(s, sample, count[s, SERVED], hist, hist_all, metrics)
         if arrived > 0:
             metrics[s, sample, 7] = min(bad / arrived, 1.0)
         else:
@@ -731,12 +766,9 @@ def _report(
         truth[s, sample, SLOW + 3] = kernels.needed(s, arrived / sample_s, spec, table)
         real[s, BUSY_AREA] = 0.0
         real[s, SLOT_AREA] = 0.0
-        for k in range(BINS):
-            hist_all[s, k] += hist[s, k]
-            hist[s, k] = 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def set_slots(
     s: int,
     now: float,
@@ -782,7 +814,7 @@ def set_slots(
             )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _remove(
     s: int,
     now: float,
@@ -823,7 +855,7 @@ def _remove(
     count[s, IDLE] -= to_leave
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _crash(
     node: int,
     now: float,
@@ -846,7 +878,7 @@ def _crash(
     _refused(copy, now, rng, fixed, count, nodes, near, far, wheel)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def kiefer_wolfowitz(arrival_s: FloatArray, service_s: FloatArray, servers: int) -> FloatArray:
     """Waits (n,) of a FIFO queue by Kiefer & Wolfowitz's recursion: the reference of `run`.
 

@@ -20,7 +20,7 @@ from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service, check_ca
 from twin.queues.response import fill_response, static_columns, with_more_calls
 
 NO_SCRIPT: FloatArray = np.zeros((2, 1, 0))
-FEWEST_BUCKETS, MOST_BUCKETS = 256, 1 << 18
+FEWEST_BUCKETS, MOST_BUCKETS = 64, 1 << 18
 
 
 class RequestPlatform:
@@ -99,7 +99,7 @@ class RequestPlatform:
         self._real = np.zeros((count, loop.REAL_COLUMNS))
         self._totals = np.zeros((count, loop.SLOW + 1), np.int64)
         busiest = float(arrivals.sum(axis=0).max(initial=0.0))
-        per_second = 1 << max(math.ceil(math.log2(max(2.0 * busiest, 1.0))), 0)
+        per_second = 1 << max(math.ceil(math.log2(max(busiest, 1.0))), 0)
         buckets = min(max(per_second, FEWEST_BUCKETS), MOST_BUCKETS)
         self._near = np.full(buckets, -1, np.int32)
         self._far = np.full(loop.FAR, -1, np.int32)

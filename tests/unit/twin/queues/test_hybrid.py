@@ -53,7 +53,7 @@ def test_one_cell_all_the_time_is_the_request_resolution() -> None:
     both = hybrid(Share(0, SECONDS, warmup_s=0))
     alone = RequestPlatform(
         [replace(spec, slots=1) for spec in SERVICES], arrivals(), CLIENTS,
-        Streams(1)("requests.cell0"),
+        Streams(1).quick("requests.cell0"),
     )  # fmt: skip
     for s, count in enumerate(READY):
         alone.set_ready(s, count * SERVICES[s].slots)
