@@ -54,7 +54,6 @@ class Autoscaler:
     def __init__(self, settings: EngineSettings | None = None) -> None:
         self.settings = settings or EngineSettings()
         self.state = AutoscalerState()
-        self._risk_z = NormalDist().inv_cdf(1.0 - self.settings.forecast.risk)
         self._constants: dict[str, Constants] = {}
         self._specs: tuple[ServiceSpec, ...] = ()
         self._order: tuple[int, ...] = ()
@@ -131,8 +130,12 @@ class Autoscaler:
             # Far enough for the protection, and for eight more steps after the lead time.
             reach_s = max(weddings.lead_s, weddings.protection_s, self.settings.cost.window_s)
             reach_s = max(reach_s + lead_s, lead_s + 8.0 * limits.cooldown_s)
-            size = sizing(spec, self.settings.capacity, critical=spec.name in critical)
-            self._constants[spec.name] = Constants(size, lead_s, reach_s)
+            waited_for = spec.name in critical
+            size = sizing(spec, self.settings.capacity, critical=waited_for)
+            risks = self.settings.forecast
+            risk = risks.risk if waited_for else risks.risk_deferred
+            risk_z = NormalDist().inv_cdf(1.0 - risk)
+            self._constants[spec.name] = Constants(size, risk_z, lead_s, reach_s)
             self.state.services.setdefault(spec.name, ServiceMemory())
         self._specs = specs
 
@@ -188,7 +191,7 @@ class Autoscaler:
         case.curve = schedule.curve(
             response, outlook, case.row, now_s, constants.reach_s, self.settings.forecast
         )
-        case.need = needed(case.curve, constants.sizing, response.slowdown, self._risk_z)
+        case.need = needed(case.curve, constants.sizing, response.slowdown, constants.risk_z)
         limits = self.settings.limits
         case.discount = step_discount(
             len(case.curve.ahead_s), outlook.bin_s, constants.lead_s, limits.cooldown_s,

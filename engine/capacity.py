@@ -77,7 +77,7 @@ def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> 
     return Sizing(
         instances_per_rate=spec.service_s / spec.slots,
         spread=BETA * math.sqrt((1.0 + spec.service_scv) / 2.0 / spec.slots),
-        utilisation=settings.max_utilisation,
+        utilisation=settings.max_utilisation if critical else settings.max_utilisation_deferred,
         zones=settings.zones if survives else 1,
     )
 

@@ -27,6 +27,7 @@ class Constants:
     """What follows from a service's specification and the settings alone."""
 
     sizing: Sizing
+    risk_z: float
     lead_s: float
     reach_s: float
 

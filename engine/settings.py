@@ -45,6 +45,8 @@ class CapacitySettings(Section):
 
     max_utilisation: Annotated[float, Field(gt=0.1, le=0.99)] = 0.92
     """Share of the slots that may be busy when everything is ready."""
+    max_utilisation_deferred: Annotated[float, Field(gt=0.1, le=0.99)] = 0.97
+    """The same for services that no user waits for: their work can queue for a moment."""
     zones: Annotated[int, Field(ge=1, le=16)] = 3
     """Availability zones that instances are spread over."""
     survive_zone_loss: Literal["critical", "all", "none"] = "critical"
@@ -57,6 +59,8 @@ class ForecastSettings(Section):
 
     risk: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.02
     """Accepted probability that the need at a given time exceeds what stands ready."""
+    risk_deferred: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.1
+    """The same for services that no user waits for."""
     boot_quantile: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
     """Boot time to plan with, as a quantile of the service's own distribution."""
     level_drift_per_h: Annotated[float, Field(gt=0.0, le=2.0)] = 0.08

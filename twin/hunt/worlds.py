@@ -286,6 +286,7 @@ def _engine(draw: _Draw, services: list[str]) -> dict[str, Any]:
         },
         "capacity": lambda: {
             "max_utilisation": draw.real(0.3, 0.99),
+            "max_utilisation_deferred": draw.real(0.3, 0.99),
             "survive_zone_loss": draw.one_of(["critical", "all", "none"]),
         },
         "forecast": lambda: {

@@ -36,7 +36,11 @@ from tests.unit.engine.conftest import (
     observe,
 )
 
-LEAN = EngineSettings(capacity=CapacitySettings(max_utilisation=0.9, survive_zone_loss="none"))
+LEAN = EngineSettings(
+    capacity=CapacitySettings(
+        max_utilisation=0.9, max_utilisation_deferred=0.9, survive_zone_loss="none"
+    )
+)
 
 
 def only(plan: Plan):  # type: ignore[no-untyped-def]
@@ -486,3 +490,15 @@ def test_one_zone_to_spare_for_what_users_wait_for() -> None:
 def test_a_foreign_snapshot_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"engine state|Expecting"):
         Autoscaler().restore(text)
+
+
+def test_what_no_user_waits_for_may_run_hotter() -> None:
+    def asked(**changes: object) -> int:
+        engine = Autoscaler(EngineSettings(capacity=CapacitySettings(survive_zone_loss="none")))
+        window = make_window(cpu=0.5, rate=40_000.0)
+        service = make_service(make_spec(**changes), desired=600, window=window)
+        plan = engine.step(observe(service, outlook=make_outlook(40_000.0)))
+        wanted = [*plan.taken, *(declined.recommendation for declined in plan.declined)]
+        return next(r.target for r in wanted if r.reason is Reason.FORECAST)
+
+    assert asked(user_facing=False) < asked(user_facing=True)
