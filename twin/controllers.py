@@ -7,6 +7,7 @@ of the YAML as keywords, and returns anything with `step`, `snapshot` and `resto
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,9 @@ class ControllerConfig(BaseModel):
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
     factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     options: dict[str, Any] = {}
+    foresight: bool = False
+    """Whether it is told what is to come.  That makes it no controller but a bound; reports say so.
+    """
 
 
 def engine(settings: EngineSettings) -> Controller:
@@ -30,8 +34,13 @@ def engine(settings: EngineSettings) -> Controller:
     return Autoscaler(settings)
 
 
-def make(config: ControllerConfig, settings: EngineSettings) -> Controller:
-    """The controller of `config`; raises ValueError naming the key that is wrong."""
+def make(
+    config: ControllerConfig, settings: EngineSettings, foresight: Callable[[], Any]
+) -> Controller:
+    """The controller of `config`; raises ValueError naming the key that is wrong.
+
+    `foresight` is asked for only if the configuration says so.
+    """
     module_name, _, attribute = config.factory.partition(":")
     try:
         factory = getattr(importlib.import_module(module_name), attribute)
@@ -40,7 +49,8 @@ def make(config: ControllerConfig, settings: EngineSettings) -> Controller:
             f"controller.factory: {config.factory} cannot be loaded ({error})"
         ) from None
     try:
-        controller: Controller = factory(settings, **config.options)
+        known = {"foresight": foresight()} if config.foresight else {}
+        controller: Controller = factory(settings, **config.options, **known)
     except TypeError as error:
         raise ValueError(f"controller.options: {error}") from None
     for method in ("step", "snapshot", "restore"):

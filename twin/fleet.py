@@ -8,6 +8,7 @@ by 500 instances costs as many events as they have different seconds in which th
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -191,6 +192,18 @@ class Fleet:
         """The phase of every instance, in the order of `history`."""
         return self._phase[: self._size].copy()
 
+    def boots_to_come(self, count: int) -> FloatArray:
+        """How long (s) each of the next `count` launches would take as things are, shape (count,).
+
+        Nothing is drawn: the launches themselves will find the same.
+        """
+        return np.ceil(self._boot_times(copy.deepcopy(self._rng), count))
+
+    def ready_times(self) -> FloatArray:
+        """When the instances that boot now will be ready, rising; infinite if it hangs."""
+        booting = self._phase[: self._size] == Phase.BOOTING
+        return np.sort(self._ready_s[: self._size][booting])
+
     @property
     def billed(self) -> int:
         """Instances that are paid for now."""
@@ -234,10 +247,8 @@ class Fleet:
         if count == 0:
             return
         rows = self._add(count)
-        boot = self.spec.boot
-        draw = boot.median_s * np.exp(boot.sigma * self._rng.standard_normal(count))
         launch = Launch(
-            draw * self.boot_factor + self.spec.warmup_s,
+            self._boot_times(self._rng, count),
             np.full(count, math.inf), np.zeros(count, np.int64), np.zeros(count),
         )  # fmt: skip
         for change in self.launch_faults:
@@ -251,6 +262,12 @@ class Fleet:
         for k in np.nonzero((launch.crashes > 0) & np.isfinite(launch.wait_s))[0].tolist():
             loop = self._crash_loop(int(rows[k]), int(launch.crashes[k]), float(launch.up_s[k]))
             self.env.process(loop)
+
+    def _boot_times(self, rng: np.random.Generator, count: int) -> FloatArray:
+        boot = self.spec.boot
+        draw = boot.median_s * np.exp(boot.sigma * rng.standard_normal(count))
+        times: FloatArray = draw * self.boot_factor + self.spec.warmup_s
+        return times
 
     def _ask_again(self) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(RETRY_S)

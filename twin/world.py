@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import simpy
 
+from engine.baselines.clairvoyant import Foresight
 from engine.capacity import critical_services, sizing
 from engine.forecast.schedule import booked_rate
 from engine.model import Budget, Controller, FloatArray, ServiceSpec
@@ -25,6 +26,7 @@ from scenarios.population import Population, generate
 from twin import controllers, faults
 from twin.config import RequestConfig, RunConfig
 from twin.fleet import Fleet
+from twin.foresight import foresee
 from twin.infrastructure import Infrastructure
 from twin.queues.fluid import FluidPlatform
 from twin.queues.hybrid import HybridPlatform, Share
@@ -117,11 +119,11 @@ class World:
         self.infrastructure = Infrastructure(
             self.env, config.infrastructure, self.fleets, self.start_s, self.recorder.result
         )
-        self.controller = controller or controllers.make(config.controller, config.engine)
+        self.controller = controller or self._make_controller()
         self.shell = Shell(
             self.env,
             self.controller,
-            lambda: controllers.make(config.controller, config.engine),
+            self._make_controller,
             self.specs,
             self.fleets,
             self.telemetry,
@@ -139,6 +141,13 @@ class World:
         for telemetry in self.telemetry:
             telemetry.start()
         self._start_fleets()
+
+    def _make_controller(self) -> Controller:
+        def look_ahead() -> Foresight:
+            drain_s = self.config.infrastructure.drain_s
+            return foresee(self.load.arrivals, self.fleets, self.start_s, drain_s)
+
+        return controllers.make(self.config.controller, self.config.engine, look_ahead)
 
     def _platform(self, clients: Mapping[str, ClientBehaviour], plain: Demand) -> Platform:
         """The services at the resolution asked for."""

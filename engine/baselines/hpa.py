@@ -11,27 +11,22 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from engine.baselines import kubernetes as k8s
 from engine.baselines.asking import ask
+from engine.baselines.options import Given, options_of
 from engine.model import Action, Observation, Plan, Reason, ServiceObservation
 from engine.settings import EngineSettings
-
-Options = TypeVar("Options", bound=BaseModel)
 
 STALE_S = 60.0
 """The metrics server forgets a pod that it could not scrape in its last rounds."""
 
 
-class _Given(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PolicyOptions(_Given):
+class PolicyOptions(Given):
     """One entry of `policies`, spelled as in Kubernetes."""
 
     type: Literal["Pods", "Percent"]
@@ -39,7 +34,7 @@ class PolicyOptions(_Given):
     periodSeconds: int = Field(gt=0, le=1800)
 
 
-class RulesOptions(_Given):
+class RulesOptions(Given):
     """`scaleUp` or `scaleDown`, spelled as in Kubernetes."""
 
     stabilizationWindowSeconds: int | None = Field(default=None, ge=0, le=3600)
@@ -62,14 +57,14 @@ class RulesOptions(_Given):
         )
 
 
-class BehaviorOptions(_Given):
+class BehaviorOptions(Given):
     """`spec.behavior`."""
 
     scaleUp: RulesOptions = RulesOptions()
     scaleDown: RulesOptions = RulesOptions()
 
 
-class HpaOptions(_Given):
+class HpaOptions(Given):
     """What `controller.options` may hold.
 
     `target_cpu` in per cent; `sync_s` and `window_s` in seconds, `tolerance` as a fraction.
@@ -80,16 +75,6 @@ class HpaOptions(_Given):
     sync_s: float = Field(default=15.0, gt=0.0, le=600.0)
     window_s: float = Field(default=15.0, gt=0.0, le=600.0)
     tolerance: float = Field(default=0.1, ge=0.0, lt=1.0)
-
-
-def options_of(kind: type[Options], given: dict[str, Any]) -> Options:
-    """The options, checked; raises ValueError naming the key that is wrong."""
-    try:
-        return kind.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"controller.options.{path}: {first['msg']}") from None
 
 
 class _Service:

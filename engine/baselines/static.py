@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 
+from engine.baselines.asking import ask
 from engine.capacity import Sizing, critical_services, sizing
 from engine.model import (
     Action,
-    Category,
     Observation,
     Plan,
     Reason,
-    Rollback,
     ServiceObservation,
-    WeddingContext,
 )
 from engine.settings import EngineSettings
 
@@ -68,20 +65,13 @@ class Static:
         return min(max(count, spec.min_instances), spec.max_instances)
 
     def _action(self, service: ServiceObservation, target: int, now_s: float) -> Action:
-        spec, current = service.spec, service.desired
-        return Action(
-            decision_id=f"{spec.name}-static-{target}-{now_s:.0f}",
-            service=spec.name,
-            from_instances=current,
-            to_instances=target,
+        return ask(
+            service,
+            target,
+            now_s,
             reason=Reason.FORECAST,
-            category=Category.AUTOMATIC,
-            confidence=1.0,
-            cost_per_hour=(target - current) * spec.price_per_hour,
-            rollback=Rollback(current, math.inf),
-            weddings=WeddingContext(),
-            evidence={"margin": self.margin},
             trigger_s=now_s,
-            decided_s=now_s,
-            explanation=f"{spec.name}: fixed at {target}, the booked peak plus {self.margin:.0%}.",
+            evidence={"margin": self.margin},
+            explanation=f"{service.spec.name}: fixed at {target}, the booked peak plus "
+            f"{self.margin:.0%}.",
         )
