@@ -269,7 +269,7 @@ def _booking_cells(config: PopulationConfig) -> _BookingCells:
     zones = [(ZoneInfo(name), share) for name, share in config.time_zones.items()]
     for day in days:
         date = config.date + dt.timedelta(days=day)
-        on_day = _day_weight(config, date)
+        on_day = day_weight(config, date)
         for index, (zone, in_zone) in enumerate(zones):
             for minute, at_minute in config.ceremony_start.items():
                 local = dt.datetime.combine(date, dt.time(minute // 60, minute % 60), tzinfo=zone)
@@ -291,7 +291,7 @@ def _booking_cells(config: PopulationConfig) -> _BookingCells:
     )
 
 
-def _day_weight(config: PopulationConfig, date: dt.date) -> float:
+def day_weight(config: PopulationConfig, date: dt.date) -> float:
     """Weddings on `date` relative to those on other dates: share of the month, of the week."""
     following = (date.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
     days_in_month = (following - date.replace(day=1)).days

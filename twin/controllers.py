@@ -27,6 +27,8 @@ class ControllerConfig(BaseModel):
     foresight: bool = False
     """Whether it is told what is to come.  That makes it no controller but a bound; reports say so.
     """
+    history: bool = False
+    """Whether it is told the loads of the same weekday in the weeks before."""
 
 
 def engine(settings: EngineSettings) -> Controller:
@@ -35,11 +37,14 @@ def engine(settings: EngineSettings) -> Controller:
 
 
 def make(
-    config: ControllerConfig, settings: EngineSettings, foresight: Callable[[], Any]
+    config: ControllerConfig,
+    settings: EngineSettings,
+    foresight: Callable[[], Any],
+    history: Callable[[], Any],
 ) -> Controller:
     """The controller of `config`; raises ValueError naming the key that is wrong.
 
-    `foresight` is asked for only if the configuration says so.
+    `foresight` and `history` are asked for only if the configuration says so.
     """
     module_name, _, attribute = config.factory.partition(":")
     try:
@@ -49,7 +54,11 @@ def make(
             f"controller.factory: {config.factory} cannot be loaded ({error})"
         ) from None
     try:
-        known = {"foresight": foresight()} if config.foresight else {}
+        known: dict[str, Any] = {}
+        if config.foresight:
+            known["foresight"] = foresight()
+        if config.history:
+            known["history"] = history()
         controller: Controller = factory(settings, **config.options, **known)
     except TypeError as error:
         raise ValueError(f"controller.options: {error}") from None

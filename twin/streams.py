@@ -26,6 +26,10 @@ class Streams:
         """The same for the many millions of draws of single requests: SFC64 takes half the time."""
         return np.random.Generator(np.random.SFC64(self._sequence(name)))
 
+    def child(self, name: str) -> Streams:
+        """Streams of another world, as independent of this one's as of any other."""
+        return Streams(int(self._sequence(name).generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
     def _sequence(self, name: str) -> np.random.SeedSequence:
         digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
         key = tuple(int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4))

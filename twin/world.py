@@ -16,6 +16,7 @@ import numpy as np
 import simpy
 
 from engine.baselines.clairvoyant import Foresight
+from engine.baselines.target_tracking import History
 from engine.capacity import critical_services, sizing
 from engine.forecast.schedule import booked_rate
 from engine.model import Budget, Controller, FloatArray, ServiceSpec
@@ -27,6 +28,7 @@ from twin import controllers, faults
 from twin.config import RequestConfig, RunConfig
 from twin.fleet import Fleet
 from twin.foresight import foresee
+from twin.history import recall
 from twin.infrastructure import Infrastructure
 from twin.queues.fluid import FluidPlatform
 from twin.queues.hybrid import HybridPlatform, Share
@@ -147,7 +149,11 @@ class World:
             drain_s = self.config.infrastructure.drain_s
             return foresee(self.load.arrivals, self.fleets, self.start_s, drain_s)
 
-        return controllers.make(self.config.controller, self.config.engine, look_ahead)
+        def look_back() -> History:
+            population, demand = self.config.population, self.config.demand
+            return recall(population, demand, self.specs, self.streams)
+
+        return controllers.make(self.config.controller, self.config.engine, look_ahead, look_back)
 
     def _platform(self, clients: Mapping[str, ClientBehaviour], plain: Demand) -> Platform:
         """The services at the resolution asked for."""
