@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reports.record import RecordError
 
-__all__ = ["RecordError", "write"]
+__all__ = ["RecordError", "write", "write_comparison"]
 
 
 def write(folder: Path) -> None:
@@ -34,4 +34,12 @@ def write(folder: Path) -> None:
     }
     for name, text in pages.items():
         # Half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes a question mark.
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_comparison(folder: Path) -> None:
+    """Write `report.html` and `report.md` into the comparison `folder`; raises as `write` does."""
+    from reports import comparison
+
+    for name, text in comparison.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from importlib import resources
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from reports.plots import Plot, Plots
@@ -35,14 +34,18 @@ def render(story: Story, plots: Plots) -> str:
         Panel(service, plots.services.get(service.name), f"service-{number}")
         for number, service in enumerate(story.services, 1)
     ]
-    return _template().render(story=story, plots=plots, panels=panels)
+    return template(TEMPLATE).render(story=story, plots=plots, panels=panels)
 
 
 @functools.cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """One of the templates of this package."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["drawn"] = Markup  # for SVG that `reports.plots` made, nothing else
-    source = resources.files("reports").joinpath("templates", TEMPLATE)
-    return environment.from_string(source.read_text(encoding="utf-8"))
+    return environment.get_template(name)

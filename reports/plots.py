@@ -100,7 +100,7 @@ class Fault:
 def draw(record: Record) -> Plots:
     """Draw everything that the record has data for."""
     found = faults(record)
-    with _settings():
+    with look():
         services = {
             name: _service(record, name, part, found)
             for name, part in record.by_service()
@@ -153,7 +153,7 @@ def _letter(index: int) -> str:
 def _service(record: Record, name: str, part: pd.DataFrame, found: Sequence[Fault]) -> Plot:
     """Demand, capacity and response time of one service, one above the other."""
     slo_s = record.summary.services[name].slo_p95_s
-    figure, (demand, capacity, response) = _figure((136, 142, 110), record.span_s)
+    figure, (demand, capacity, response) = figure_of((136, 142, 110), record.span_s)
     columns = {c: part[c].to_numpy() for c in part.columns if c != "service"}
     t = columns["time_s"]
     keys = _draw_demand(demand, t, columns)
@@ -166,7 +166,7 @@ def _service(record: Record, name: str, part: pd.DataFrame, found: Sequence[Faul
         f"{name} over time: arrivals and their forecast, instances desired, ready and needed, "
         f"and the 95th percentile of the response time against its SLO of {wording.seconds(slo_s)}"
     )
-    return Plot(_svg(figure, f"service {name}", label), label, (*keys, *_fault_keys(found)))
+    return Plot(svg(figure, f"service {name}", label), label, (*keys, *_fault_keys(found)))
 
 
 def _draw_demand(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) -> list[Key]:
@@ -180,12 +180,12 @@ def _draw_demand(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) -> l
         axes.plot(at, middle, color="#7a4f00", linewidth=1.2, linestyle=DASHED)
         keys += [
             Key("forecast 15 min before, 10 – 90 %", _band(ORANGE, 0.35)),
-            Key("its median", _line("#7a4f00", "5 2.5", 1.6)),
+            Key("its median", line_key("#7a4f00", "5 2.5", 1.6)),
         ]
     else:
         axes.plot(*_envelope(t, columns["arrival_rate"]), color=BLUE, linewidth=1.0)
     axes.set_ylim(0, _top(columns["arrival_rate"], high))
-    return [Key("arrivals", _line(BLUE, "", 1.8)), *keys]
+    return [Key("arrivals", line_key(BLUE, "", 1.8)), *keys]
 
 
 def _draw_capacity(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) -> list[Key]:
@@ -203,8 +203,8 @@ def _draw_capacity(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) ->
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if 0.0 <= tick <= most]))
     return [
         Key("needed (in hindsight)", _band("#d3d6da", 1.0, edge=MUTED)),
-        Key("ready", _line(BLUE, "", 2.2)),
-        Key("desired", _line(VERMILLION, "5 2.5", 1.6)),
+        Key("ready", line_key(BLUE, "", 2.2)),
+        Key("desired", line_key(VERMILLION, "5 2.5", 1.6)),
     ]
 
 
@@ -265,7 +265,7 @@ def _draw_response(axes: Axes, t: FloatArray, p95_s: FloatArray, slo_s: float) -
     axes.yaxis.set_major_locator(FixedLocator(_log_ticks(low, high)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: wording.seconds(value)))
-    keys = [Key("p95, highest", _line(BLUE, "", 1.8)), Key("SLO", _line(INK, "7 3", 1.6))]
+    keys = [Key("p95, highest", line_key(BLUE, "", 1.8)), Key("SLO", line_key(INK, "7 3", 1.6))]
     if (finite > slo_s).any():
         over = np.where(highest > slo_s, highest, slo_s)
         axes.fill_between(at, slo_s, over, color=VERMILLION, alpha=0.45, linewidth=0)
@@ -287,7 +287,7 @@ def _weddings(record: Record, found: Sequence[Fault]) -> Plot:
         c for c in table.columns
         if c not in ("time_s", "in_progress") and pd.api.types.is_numeric_dtype(table[c])
     ]  # fmt: skip
-    figure, (axes,) = _figure((220,), record.span_s)
+    figure, (axes,) = figure_of((220,), record.span_s)
     at, layers = _means(t, *(table[c].to_numpy(float) for c in phases))
     total = table["in_progress"].to_numpy()
     keys = _stack(axes, at, dict(zip(map(wording.words, phases), layers, strict=True)))
@@ -304,8 +304,8 @@ def _weddings(record: Record, found: Sequence[Fault]) -> Plot:
     )  # fmt: skip
     _mark_faults((axes,), found, record.span_s, named=False)
     label = f"weddings in progress by phase; the most at once were {peak:,.0f}"
-    keys = [Key("all", _line(INK, "", 1.8)), *keys]
-    return Plot(_svg(figure, "weddings", label), label, (*keys, *_fault_keys(found)))
+    keys = [Key("all", line_key(INK, "", 1.8)), *keys]
+    return Plot(svg(figure, "weddings", label), label, (*keys, *_fault_keys(found)))
 
 
 def _peak(record: Record, t: FloatArray, total: FloatArray) -> tuple[float, float]:
@@ -333,7 +333,7 @@ def _cost(record: Record, found: Sequence[Fault]) -> Plot:
     if len(ranked) > 7:
         layers[f"{len(ranked) - 7} others"] = np.sum([series[name] for name in ranked[7:]], axis=0)
     at = (edges[:-1] + edges[1:]) / 2.0
-    figure, (axes,) = _figure((180,), record.span_s)
+    figure, (axes,) = figure_of((180,), record.span_s)
     keys = _stack(axes, at, layers)
     total = np.sum(list(series.values()), axis=0)
     axes.plot(at, total, color=INK, linewidth=1.2)
@@ -342,8 +342,8 @@ def _cost(record: Record, found: Sequence[Fault]) -> Plot:
     axes.set_title("Cost, USD per hour", loc="left")
     _mark_faults((axes,), found, record.span_s, named=False)
     label = f"cost per hour by service; the most is {wording.usd(_most(total))} an hour"
-    keys = [Key("total", _line(INK, "", 1.8)), *keys]
-    return Plot(_svg(figure, "cost", label), label, (*keys, *_fault_keys(found)))
+    keys = [Key("total", line_key(INK, "", 1.8)), *keys]
+    return Plot(svg(figure, "cost", label), label, (*keys, *_fault_keys(found)))
 
 
 def _replications(record: Record) -> Plot | None:
@@ -381,10 +381,10 @@ def _replications(record: Record) -> Plot | None:
         axes.set_title(title, loc="left")
     label = f"SLO violation ratio and cost of {found.count} replications"
     keys = (
-        Key("this run", _dot(VERMILLION)), Key("another seed", _dot(GREY)),
-        Key("mean with its 95 % interval", _line(INK, "", 2.2)),
+        Key("this run", dot_key(VERMILLION)), Key("another seed", dot_key(GREY)),
+        Key("mean with its 95 % interval", line_key(INK, "", 2.2)),
     )  # fmt: skip
-    return Plot(_svg(figure, "replications", label), label, keys)
+    return Plot(svg(figure, "replications", label), label, keys)
 
 
 def _latency(record: Record) -> Plot | None:
@@ -406,7 +406,7 @@ def _latency(record: Record) -> Plot | None:
     least = min((v for v in values if v > 0.0), default=1e-3)
     low, high = least / 2.0, max([*values, EMERGENCY_LIMIT_S]) * 2.0
     heights = [34.0 * len(rows) + 10] * bool(rows) + [130.0] * bool(known.any())
-    figure, axes = _figure(heights, (low, high), time_axis=False)
+    figure, axes = figure_of(heights, (low, high), time_axis=False)
     keys = []
     names, colours = ("p50", "p95", "p99", "max"), (BLUE, ORANGE, GREEN, VERMILLION)
     marks = tuple(zip(names, "osDX", colours, strict=True))
@@ -435,7 +435,7 @@ def _latency(record: Record) -> Plot | None:
         keys += [Key(text, _swatch(shapes[m].format(c))) for text, m, c in marks]
     for ax in axes:
         ax.axvline(EMERGENCY_LIMIT_S, color=INK, linewidth=1.0, linestyle=DOTTED)
-    keys.append(Key("30 s, the limit for emergencies", _line(INK, "1.5 2", 1.6)))
+    keys.append(Key("30 s, the limit for emergencies", line_key(INK, "1.5 2", 1.6)))
     if known.any():
         axes[-1].set_title("Actions accepted within …, share", loc="left")
         axes[-1].set_ylim(0, 1.04)
@@ -454,9 +454,9 @@ def _latency(record: Record) -> Plot | None:
                 np.concatenate(([0.0], share[kept], [1.0])),
                 color=colour, linestyle=line, linewidth=1.7, drawstyle="steps-post",
             )  # fmt: skip
-            keys.append(Key(f"actions: {name} ({chosen.sum():,})", _line(colour, dash, 2.0)))
+            keys.append(Key(f"actions: {name} ({chosen.sum():,})", line_key(colour, dash, 2.0)))
     label = "decision latency: percentiles of the compute time and of trigger to accepted action"
-    return Plot(_svg(figure, "latency", label), label, tuple(keys))
+    return Plot(svg(figure, "latency", label), label, tuple(keys))
 
 
 def _points(row: Percentiles) -> list[float]:
@@ -541,7 +541,7 @@ def _fault_keys(found: Sequence[Fault]) -> list[Key]:
     return keys
 
 
-def _figure(
+def figure_of(
     heights: Sequence[float], span: tuple[float, float], time_axis: bool = True
 ) -> tuple[Figure, tuple[Axes, ...]]:
     """Panels of `heights` units above one another that share the horizontal axis `span`."""
@@ -679,7 +679,7 @@ def _most(values: FloatArray) -> float:
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def look() -> Iterator[None]:
     """The look of all plots, for as long as they are drawn."""
     look: dict[str, Any] = {
         "svg.fonttype": "none",
@@ -728,7 +728,7 @@ _UNTURNED = re.compile(r' transform="rotate\(-?0(?:\.0+)? [^)]*\)"')
 _BLANK = re.compile(r"\s*\n\s*")
 
 
-def _svg(figure: Figure, name: str, label: str) -> str:
+def svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an `<svg>` element: small, the same each time, its texts left to the page."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
@@ -770,13 +770,15 @@ def _swatch(shape: str) -> str:
     return f'<svg class="key" viewBox="0 0 28 12" aria-hidden="true">{shape}</svg>'
 
 
-def _line(colour: str, dash: str, width: float) -> str:
+def line_key(colour: str, dash: str, width: float) -> str:
+    """A line for a legend."""
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     path = f'<path d="M1 6 H27" stroke="{colour}" stroke-width="{width}"{dashes} fill="none"/>'
     return _swatch(path)
 
 
-def _dot(colour: str) -> str:
+def dot_key(colour: str) -> str:
+    """A dot for a legend."""
     return _swatch(f'<circle cx="14" cy="6" r="4" fill="{colour}"/>')
 
 

@@ -20,14 +20,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
+       python -m twin compare [scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]
        python -m twin check RECORD
        python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
 
   run     simulate a scenario with the engine in the loop and write a run record with its report
+  compare run several controllers in the same world and write a comparison
   check   exit with 1 if a threshold of a run record failed
   hunt    look for scaling failures in random worlds; exit with 1 if there is one
 
   python -m twin run --help    lists the scenarios and all keys
+"""
+
+COMPARE_USAGE = """usage: python -m twin compare [key=value ...] [--config-dir DIR]
+
+  controllers=[A,B]     whom to compare; names of the group controller (default: all that there are)
+  hpa_targets=[50,70]   further CPU targets of hpa, in per cent, if it takes part; [] for none
+  replications=N        so many seeds, the same for everybody; figures get confidence intervals
+  key=value             everything else as for run: scenario=, seed=, output=, engine.limits.… =
 """
 
 
@@ -37,7 +47,7 @@ def main() -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)
-    commands = {"run": _run, "check": _check, "hunt": _hunt}
+    commands = {"run": _run, "compare": _compare, "check": _check, "hunt": _hunt}
     command = arguments[0]
     if command not in commands:
         from twin.complaints import close
@@ -52,7 +62,7 @@ def _run(arguments: list[str]) -> None:
 
     from twin import hydra_errors
     from twin.config import ConfigError
-    from twin.record import OutputError
+    from twin.folders import OutputError
     from twin.shell import ControllerError
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -86,7 +96,7 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
     from omegaconf import OmegaConf
 
     import reports
-    from twin import record, replications, terminal
+    from twin import folders, record, replications, terminal
     from twin.config import ConfigError, parse
     from twin.world import World, load_kernels
 
@@ -94,7 +104,7 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
     assert isinstance(raw, dict)
     settings: dict[str, Any] = {str(key): value for key, value in raw.items()}
     run = parse(settings)
-    record.check_writable(Path(run.output))
+    folders.check_writable(Path(run.output))
     started = dt.datetime.now(dt.UTC)
     partial = False
     try:
@@ -134,6 +144,27 @@ def _simulate(config: Any, command: str) -> tuple[Path, bool]:
         raise ConfigError(str(error)) from error
     terminal.show(json.loads((folder / "summary.json").read_text()), folder)
     return folder, partial
+
+
+def _compare(arguments: list[str]) -> None:
+    import reports
+    from twin.compare import command
+    from twin.config import ConfigError
+    from twin.folders import OutputError
+    from twin.shell import ControllerError
+
+    if "--help" in arguments or "-h" in arguments:
+        print(COMPARE_USAGE, end="")
+        return
+    line = shlex.join(["python", "-m", "twin", "compare", *arguments])
+    try:
+        folder = command.run(arguments, line, reports.write_comparison)
+    except (ConfigError, ControllerError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is written", file=sys.stderr)
+        sys.exit(130)
+    print(folder, flush=True)
 
 
 def _check(arguments: list[str]) -> None:

@@ -1,8 +1,4 @@
-"""Write the run record: a folder that is there as a whole or not at all.
-
-Everything goes to a temporary folder beside the final one, which is renamed when the last file is
-complete.  What fails on the way (a full disk, a missing permission) leaves nothing behind.
-"""
+"""Write the run record, and find out beforehand whether that will be possible."""
 
 from __future__ import annotations
 
@@ -11,10 +7,8 @@ import datetime as dt
 import importlib.metadata
 import json
 import platform as machine
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +17,7 @@ import pandas as pd
 import yaml
 
 from twin.config import RunConfig
+from twin.folders import write_whole
 from twin.queues.port import TRUTH_FIELDS
 from twin.recorder import COUNTS
 from twin.replications import Replication, headline_figures, section, table
@@ -56,18 +51,6 @@ DECISION_COLUMNS = (
     "evidence",
     "explanation",
 )
-
-
-class OutputError(OSError):
-    """The run record cannot be written; the message says where and why."""
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before the run whether the record can be written after it; raises OutputError."""
-    with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
 
 
 def check_thresholds(world: World) -> None:
@@ -107,20 +90,16 @@ def write(
     config = world.config
     base = Path(config.output) / config.scenario.name
     summary = _summary(world, command, started, wall_s, compile_s, partial, others)
-    with _explained(base):
-        base.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=base))
-        try:
-            _write_files(world, config, raw, summary, temporary)
-            if others:
-                everyone = [_replication(world, summary), *others]
-                table(everyone).to_parquet(temporary / "replications.parquet", index=False)
-            render(temporary)
-            temporary.chmod(0o755)
-            name = f"{started:%Y%m%dT%H%M%SZ}-{config.controller.name}-{config.seed}"
-            return _rename(temporary, base, name)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    name = f"{started:%Y%m%dT%H%M%SZ}-{config.controller.name}-{config.seed}"
+
+    def fill(folder: Path) -> None:
+        _write_files(world, config, raw, summary, folder)
+        if others:
+            everyone = [_replication(world, summary), *others]
+            table(everyone).to_parquet(folder / "replications.parquet", index=False)
+        render(folder)
+
+    return write_whole(base, name, fill)
 
 
 def timeline(world: World) -> pd.DataFrame:
@@ -209,7 +188,7 @@ def _summary(
         "world": "twin",
         "started_at": started.isoformat(timespec="seconds"),
         "partial": partial,
-        "versions": _versions(),
+        "versions": versions(),
         "command": command,
         **figures,
     }
@@ -245,32 +224,10 @@ def peak_rss_mib() -> float:
     return peak / (1024.0 * 1024.0 if sys.platform == "darwin" else 1024.0)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of what the results may depend on."""
     versions = {"python": machine.python_version()}
     for name in VERSIONED:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
-
-
-def _rename(temporary: Path, base: Path, name: str) -> Path:
-    """Give the folder its name, with a number where another run began in the same second."""
-    for number in range(1, 1000):
-        folder = base / (name if number == 1 else f"{name}-{number}")
-        if not folder.exists():
-            with contextlib.suppress(FileExistsError):
-                return temporary.rename(folder)
-    raise OutputError(f"output: {base}: no free name for {name}")
-
-
-@contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OutputError:
-        raise
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"output: {folder} cannot be written ({reason}); give a folder that can, output=…"
-        ) from error

@@ -9,10 +9,7 @@ difference can be taken replication by replication.
 from __future__ import annotations
 
 import math
-import multiprocessing
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +20,7 @@ from scipy import stats
 from twin.config import parse
 from twin.shell import ControllerError
 from twin.summary import summarise
+from twin.workers import spread
 from twin.world import World
 
 CONFIDENCE = 0.95
@@ -82,21 +80,13 @@ def run_others(
     Raises ControllerError, with the replication's seed, when a controller fails in one.
     """
     done: list[Replication] = []
-    workers = max(min(os.cpu_count() or 1, count - 1), 1)
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    tasks = [(settings, k, seed_of(seed, k)) for k in range(1, count)]
     try:
-        tasks = [pool.submit(_run, settings, k, seed_of(seed, k)) for k in range(1, count)]
-        for task in as_completed(tasks):
-            done.append(task.result())
+        for _, replication in spread(_run, tasks):
+            done.append(replication)
             advance(len(done))
-    except BaseException as error:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
-        if not isinstance(error, KeyboardInterrupt):
-            raise
-    else:
-        pool.shutdown()
+    except KeyboardInterrupt:
+        pass
     return sorted(done, key=lambda replication: replication.number)
 
 
@@ -166,8 +156,9 @@ def _at(summary: Mapping[str, Any], path: str) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _run(settings: Mapping[str, Any], number: int, seed: int) -> Replication:
+def _run(task: tuple[Mapping[str, Any], int, int]) -> Replication:
     """One replication, in a process of its own."""
+    settings, number, seed = task
     world = World(parse({**settings, "seed": seed, "replications": 1}))
     try:
         world.run()

@@ -3,7 +3,7 @@
 `violation_ratio` is the share of user-facing requests (attempts, retries included) that failed,
 were shed, timed out or were served slower than their service's SLO.  A violation minute is one in
 which that share is above 1 %.  Under- and over-provisioned shares are the time shares of SPEC's
-elasticity metrics (Herbst et al. 2013): how long fewer, or more, instances were ready than needed.
+elasticity metrics (`twin.elasticity`): how long fewer, or more, instances were ready than needed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from engine.model import FloatArray, Reason
 from twin.config import ThresholdConfig
+from twin.elasticity import NAMES, elasticity, flaps, longest_run
 from twin.queues.port import TRUTH_FIELDS
 from twin.queues.validity import outside_share
 from twin.world import World
@@ -45,6 +46,7 @@ def summarise(world: World) -> dict[str, Any]:
         "slo": _slo(world, truth),
         "services": {spec.name: _service(world, i, truth[i]) for i, spec in enumerate(world.specs)},
         "cost": _cost(world),
+        "elasticity": _elasticity(world, truth),
         "decision": _decision(world),
         "prediction": _prediction(world, samples),
         "faults": {
@@ -134,21 +136,24 @@ def _requests(world: World, truth: FloatArray) -> dict[str, Any]:
 def _slo(world: World, truth: FloatArray) -> dict[str, float]:
     facing = truth[_user_facing(world)].sum(axis=0)
     bad = sum(facing[:, T[name]] for name in BAD)
-    done = _done(facing)
+    done = done_requests(facing)
     per_minute = max(round(60 / world.recorder.interval_s), 1)
     minutes = len(facing) // per_minute * per_minute
     shape = (-1, per_minute)
     bad_minutes = bad[:minutes].reshape(shape).sum(axis=1)
     done_minutes = done[:minutes].reshape(shape).sum(axis=1)
     lost = sum(float(facing[:, T[name]].sum()) for name in BAD[:3])
+    violated = bad_minutes > VIOLATION_MINUTE * done_minutes
     return {
         "violation_ratio": _share(float(bad.sum()), float(done.sum())),
-        "violation_minutes": int(np.count_nonzero(bad_minutes > VIOLATION_MINUTE * done_minutes)),
+        "violation_minutes": int(np.count_nonzero(violated)),
+        "longest_violation_s": 60.0 * longest_run(violated.tolist()),
         "availability": 1.0 - _share(lost, float(done.sum())),
     }
 
 
-def _done(truth: FloatArray) -> FloatArray:
+def done_requests(truth: FloatArray) -> FloatArray:
+    """Requests that ended, whichever way: the columns summed, shape (...,)."""
     columns = [T[name] for name in ("served", "failed", "shed", "timed_out")]
     done: FloatArray = truth[..., columns].sum(axis=-1)
     return done
@@ -178,7 +183,7 @@ def _service(world: World, i: int, truth: FloatArray) -> dict[str, float]:
         "instances_max": int(world.recorder.counts[i, :samples, 1:].sum(axis=1).max(initial=0)),
         "instance_hours": hours,
         "cost_usd": hours * spec.price_per_hour,
-        "violation_ratio": _share(bad, float(_done(truth).sum())),
+        "violation_ratio": _share(bad, float(done_requests(truth).sum())),
         "under_provisioned_share": float(np.mean(ready < needed)) if samples else 0.0,
         "over_provisioned_share": float(np.mean(ready > needed)) if samples else 0.0,
         "unverified_share": (
@@ -200,6 +205,21 @@ def _cost(world: World) -> dict[str, float]:
     }
 
 
+def _elasticity(world: World, truth: FloatArray) -> dict[str, float]:
+    """SPEC's metrics, as means over the services."""
+    samples = truth.shape[1]
+    per_minute = max(round(60 / world.recorder.interval_s), 1)
+    each = [
+        elasticity(
+            world.recorder.counts[i, :samples, 1].astype(np.float64),
+            np.maximum(truth[i, :, T["needed"]], spec.min_instances),
+            per_minute,
+        )
+        for i, spec in enumerate(world.specs)
+    ]
+    return {name: math.fsum(one[name] for one in each) / len(each) for name in NAMES}
+
+
 def _decision(world: World) -> dict[str, Any]:
     actions = [row for row in world.recorder.decisions if row["kind"] == "action"]
     done = [row for row in actions if row["accepted_s"] == row["accepted_s"]]
@@ -211,6 +231,7 @@ def _decision(world: World) -> dict[str, Any]:
         "steps": world.recorder.steps,
         "cycles": len(world.recorder.compute_s),
         "actions": len(done),
+        "flaps": flaps(done),
         "by_reason": dict(sorted(by_reason.items())),
         "trigger_to_execution_s": percentiles([r["accepted_s"] - r["trigger_s"] for r in done]),
         "emergency_s": {

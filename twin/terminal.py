@@ -72,6 +72,40 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
+def show_comparison(comparison: dict[str, Any], folder: Path) -> None:
+    """Who did how well, then where the report is."""
+    console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
+    table = Table(box=None, pad_edge=False)
+    table.add_column("controller")
+    headings = ("violations", "minutes", "USD", "× clairvoyant", "× hpa", "actions", "flaps")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for name, own in comparison["figures"].items():
+        ratios = [
+            f"{pair['cost_ratio']['mean']:.3f}" if pair else ""
+            for pair in (
+                comparison["paired"][name].get(reference) for reference in ("clairvoyant", "hpa")
+            )
+        ]
+        star = " *" if name in comparison["pareto"] else ""
+        table.add_row(
+            f"{name}{star}",
+            f"{own['slo.violation_ratio']['mean']:.4%}",
+            f"{own['slo.violation_minutes']['mean']:.1f}",
+            f"{own['cost.total_usd']['mean']:,.0f}",
+            *ratios,
+            f"{own['decision.actions']['mean']:,.0f}",
+            f"{own['decision.flaps']['mean']:,.0f}",
+        )
+    console.print(
+        f"\n[bold]{comparison['scenario']}[/bold], seed {comparison['seed']}, "
+        f"{comparison['replications']} replications; * nobody is both cheaper and better",
+        highlight=False,
+    )
+    console.print(table)
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
 def _width() -> int | None:
     return None if Console(stderr=True).is_terminal else 110
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from twin import record
+from twin import folders
 
 SMALL = (
     "population.simultaneous=150",
@@ -321,4 +321,4 @@ def test_two_runs_of_the_same_second_get_different_folders(tmp_path: Path) -> No
     for expected in ("a", "a-2", "a-3"):
         unfinished = tmp_path / ".unfinished"
         unfinished.mkdir()
-        assert record._rename(unfinished, tmp_path, "a").name == expected
+        assert folders._rename(unfinished, tmp_path, "a").name == expected

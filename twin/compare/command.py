@@ -1,0 +1,217 @@
+"""`python -m twin compare`: who does best in a scenario, and by how much."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from twin import folders, hydra_errors, terminal
+from twin.compare import verdict
+from twin.compare.contest import Contestant, Run, run_all
+from twin.complaints import close
+from twin.config import ConfigError, RunConfig, parse
+from twin.record import versions
+from twin.world import World, load_kernels
+
+EVERYBODY = (
+    "engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static",
+    "clairvoyant",
+)  # fmt: skip
+HPA_TARGETS = (40, 50, 60, 70, 80, 90)
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the command line asks: whom to compare, in what."""
+
+    controllers: tuple[str, ...]
+    hpa_targets: tuple[int, ...]
+    overrides: tuple[str, ...]
+    config_dirs: tuple[str, ...]
+
+
+def read(arguments: Sequence[str]) -> Question:
+    """Take apart the command line; raises ConfigError for what cannot be read."""
+    controllers: tuple[str, ...] = EVERYBODY
+    targets: tuple[int, ...] = HPA_TARGETS
+    overrides: list[str] = []
+    folders_given: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        key, _, value = argument.partition("=")
+        if key == "--config-dir":
+            folders_given.append(value or (rest.pop(0) if rest else ""))
+        elif argument.startswith("-"):
+            raise ConfigError(f"{argument}: unknown option{close(argument, ['--config-dir'])}")
+        elif key == "controllers":
+            controllers = tuple(_list("controllers", value))
+        elif key == "hpa_targets":
+            targets = tuple(_targets(value))
+        elif key == "controller":
+            raise ConfigError("controller: write controllers=[…] to compare")
+        else:
+            overrides.append(argument)
+    for folder in folders_given:
+        if not Path(folder).is_dir():
+            raise ConfigError(f"--config-dir: {folder} is no folder")
+    if len(set(controllers)) != len(controllers):
+        raise ConfigError("controllers: each one once")
+    return Question(controllers, targets, tuple(overrides), tuple(folders_given))
+
+
+def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
+    """Compare and write the record; returns its folder.
+
+    Raises ConfigError, ControllerError or OutputError.
+    """
+    question = read(arguments)
+    configs = compose_all(question, arguments)
+    contestants = [Contestant(name, settings) for name, settings in configs.items()]
+    runs_config = parse(contestants[0].settings)
+    folders.check_writable(Path(runs_config.output))
+    started = dt.datetime.now(dt.UTC)
+    try:
+        with terminal.compiling():
+            load_kernels(runs_config)
+        for contestant in contestants[1:]:
+            World(_small(parse(contestant.settings)))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    seed, replications = runs_config.seed, runs_config.replications
+    total = len(contestants) * replications
+    with terminal.progress(f"{len(contestants)} controllers × {replications}", total) as advance:
+        runs = run_all(contestants, seed, replications, advance)
+    content = comparison(contestants, runs, runs_config, command, started)
+
+    def fill(folder: Path) -> None:
+        _write(folder, content, contestants[0], runs)
+        render(folder)
+
+    base = Path(runs_config.output) / runs_config.scenario.name
+    folder = folders.write_whole(base, f"{started:%Y%m%dT%H%M%SZ}-compare-{seed}", fill)
+    terminal.show_comparison(content, folder)
+    return folder
+
+
+def compose_all(question: Question, arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The configuration of each contestant by name; with `hpa` come the points of its front."""
+    overrides = list(question.overrides)
+    if question.config_dirs:
+        paths = ",".join(f"file://{Path(folder).resolve()}" for folder in question.config_dirs)
+        overrides.append(f"hydra.searchpath=[{paths}]")
+    configs: dict[str, dict[str, Any]] = {}
+    with initialize_config_module("conf", version_base="1.3"):
+        for name in question.controllers:
+            configs[name] = _compose([*overrides, f"controller={name}"], arguments)
+        if "hpa" in configs:
+            own = configs["hpa"]["controller"]["options"]["target_cpu"]
+            for target in question.hpa_targets:
+                if target != own:
+                    more = f"controller.options.target_cpu={target}"
+                    configs[f"hpa@{target}"] = _compose(
+                        [*overrides, "controller=hpa", more], arguments
+                    )
+    return configs
+
+
+def comparison(
+    contestants: Sequence[Contestant],
+    runs: Sequence[Run],
+    config: RunConfig,
+    command: str,
+    started: dt.datetime,
+) -> dict[str, Any]:
+    """Everything that `comparison.json` says."""
+    bounds = [c.name for c in contestants if c.settings["controller"].get("foresight")]
+    figures = verdict.figures(runs)
+    return {
+        "schema": SCHEMA,
+        "kind": "comparison",
+        "scenario": config.scenario.name,
+        "description": config.scenario.description,
+        "seed": config.seed,
+        "replications": config.replications,
+        "resolution": config.resolution,
+        "started_at": started.isoformat(timespec="seconds"),
+        "versions": versions(),
+        "command": command,
+        "controllers": {
+            c.name: {
+                "factory": c.settings["controller"]["factory"],
+                "options": c.settings["controller"]["options"],
+                "foresight": c.name in bounds,
+            }
+            for c in contestants
+        },
+        "faults": [{"name": fault.name, "kind": fault.kind} for fault in config.faults.values()],
+        "figures": figures,
+        "paired": verdict.paired(runs),
+        "pareto": verdict.pareto(figures, bounds),
+        "losses": {
+            run.name: verdict.losses(run.minutes) for run in runs if run.minutes is not None
+        },
+    }
+
+
+def _write(folder: Path, content: dict[str, Any], first: Contestant, runs: Sequence[Run]) -> None:
+    (folder / "comparison.json").write_text(json.dumps(content, indent=2) + "\n")
+    shared = {key: value for key, value in first.settings.items() if key != "controller"}
+    text = yaml.safe_dump(shared, sort_keys=False, allow_unicode=True, width=100)
+    (folder / "config.yaml").write_text(text)
+    rows = [
+        {"controller": run.name, "replication": run.number, "seed": run.seed, **run.figures}
+        for run in runs
+    ]
+    pd.DataFrame(rows).to_parquet(folder / "runs.parquet", index=False)
+    minutes = [run.minutes.assign(controller=run.name) for run in runs if run.minutes is not None]
+    pd.concat(minutes, ignore_index=True).to_parquet(folder / "minutes.parquet", index=False)
+
+
+def _compose(overrides: Sequence[str], arguments: Sequence[str]) -> dict[str, Any]:
+    try:
+        raw = OmegaConf.to_container(compose("twin", list(overrides)), resolve=True)
+    except hydra_errors.CAUGHT as error:
+        raise ConfigError(hydra_errors.explain(error, arguments)) from error
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items()}
+
+
+def _small(config: RunConfig) -> RunConfig:
+    """The same with a handful of weddings: enough to see whether a controller can be made."""
+    few = config.population.model_copy(update={"simultaneous": 10, "duration_s": 900})
+    return config.model_copy(update={"population": few, "faults": {}})
+
+
+def _list(key: str, value: str) -> list[str]:
+    names = [name.strip() for name in value.strip().removeprefix("[").removesuffix("]").split(",")]
+    if not all(re.fullmatch(r"[A-Za-z0-9_-]+", name) for name in names):
+        raise ConfigError(f'{key}: "{value}" cannot be read; write {key}=[engine,hpa]')
+    return names
+
+
+def _targets(value: str) -> list[int]:
+    inside = value.strip().removeprefix("[").removesuffix("]").strip()
+    if not inside:
+        return []
+    try:
+        targets = [int(part) for part in inside.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f'hpa_targets: "{value}" cannot be read; write hpa_targets=[50,70], per cent'
+        ) from None
+    for target in targets:
+        if not 1 <= target <= 100:
+            raise ConfigError(f"hpa_targets: {target} is not allowed (1 … 100)")
+    return targets
