@@ -36,7 +36,7 @@ class Scheduled(Hpa):
         end_s = math.floor((now_s + self.options.lead_s) / HOUR_S) * HOUR_S + HOUR_S
         load = outlook.load[outlook.services[spec.name]]
         first = max(math.floor((begin_s - outlook.start_s) / outlook.bin_s), 0)
-        last = max(math.ceil((end_s - outlook.start_s) / outlook.bin_s), first)
+        last = max(math.floor((end_s - outlook.start_s) / outlook.bin_s), first)
         booked = float(load[first:last].max(initial=0.0)) * (1.0 + self.options.margin)
         floor = math.ceil(booked / (spec.rate_per_instance * self.options.target_cpu / 100.0))
         return min(max(floor, spec.min_instances), spec.max_instances)

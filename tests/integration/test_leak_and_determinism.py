@@ -78,6 +78,25 @@ def test_no_decision_depends_on_what_has_not_happened_yet(scenario: str) -> None
     assert decided(one) != decided(other)  # the scrambling was there to be noticed
 
 
+@pytest.mark.parametrize(
+    "name", ["hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static"]
+)
+def test_no_baseline_knows_what_has_not_happened_yet(name: str) -> None:
+    config = configuration(f"controller={name}")
+    one, other = World(config), World(config, change_load=scramble(5400))
+    one.run()
+    other.run()
+    assert decided(one, 5400.0) == decided(other, 5400.0)
+
+
+def test_the_clairvoyant_does_know_it() -> None:
+    config = configuration("controller=clairvoyant", "platform.services.api.slots=1")
+    one, other = World(config), World(config, change_load=scramble(5400))
+    one.run()
+    other.run()
+    assert decided(one, 5400.0) != decided(other, 5400.0)
+
+
 def test_taking_a_fault_away_leaves_the_demand_as_it_was() -> None:
     with_fault = World(configuration("scenario=zone_outage", "population.simultaneous=400"))
     without = World(configuration())
