@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format clean
+.PHONY: help run test guard baselines lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
@@ -22,6 +22,12 @@ run: $(VENV)/.installed-test ## Simulate a scenario and write its report (defaul
 
 test: $(VENV)/.installed-test ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+guard: $(VENV)/.installed-test ## Compare scaling with the stored baselines (ARGS="june_peak" for one)
+	PYTHON=$(BIN)/python .ci/guard $(ARGS)
+
+baselines: $(VENV)/.installed-test ## Show what changed against the baselines, then renew them
+	PYTHON=$(BIN)/python .ci/guard --update $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style, formatting, types and import rules
 	$(BIN)/ruff check

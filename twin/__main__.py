@@ -4,8 +4,8 @@ The sub-command is taken off the arguments; `run` hands the rest to Hydra, so ov
 `--multirun`, `--cfg job`, `--config-dir` and tab completion work as in any Hydra app.  Here, and
 only here, engine, twin and reports meet.
 
-Exit codes: 0 done, 1 thresholds failed (`check`) or a failing world found (`hunt`), 2 bad input,
-130 interrupted.
+Exit codes: 0 done, 1 thresholds failed or figures worse (`check`) or a failing world found
+(`hunt`), 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, NoReturn
 
 USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
        python -m twin compare [scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]
-       python -m twin check RECORD
+       python -m twin check RECORD [--against BASELINE] [--update]
        python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
 
   run     simulate a scenario with the engine in the loop and write a run record with its report
   compare run several controllers in the same world and write a comparison
-  check   exit with 1 if a threshold of a run record failed
+  check   exit with 1 if a threshold of a run record failed, or a figure is worse than the baseline
   hunt    look for scaling failures in random worlds; exit with 1 if there is one
 
   python -m twin run --help    lists the scenarios and all keys
@@ -168,23 +168,9 @@ def _compare(arguments: list[str]) -> None:
 
 
 def _check(arguments: list[str]) -> None:
-    if len(arguments) != 1:
-        _fail(f"check takes one run record\n{USAGE}")
-    path = Path(arguments[0]) / "summary.json"
-    try:
-        summary = json.loads(path.read_text())
-        thresholds = summary["thresholds"]
-    except OSError as error:
-        _fail(f"{path}: {error.strerror}; give the folder of a run record")
-    except (ValueError, KeyError, TypeError):
-        _fail(f"{path}: is not the summary of a run record")
-    for threshold in thresholds:
-        mark = "passed" if threshold["passed"] else "FAILED"
-        limit = f"{threshold['operator']} {threshold['limit']:g}"
-        print(
-            f"{mark}  {threshold['name']}: {threshold['metric']} = {threshold['value']} ({limit})"
-        )
-    sys.exit(0 if all(threshold["passed"] for threshold in thresholds) else 1)
+    from twin import check
+
+    sys.exit(check.run(arguments))
 
 
 def _hunt(arguments: list[str]) -> None:
