@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reports.record import RecordError
 
-__all__ = ["RecordError", "write", "write_comparison"]
+__all__ = ["RecordError", "write", "write_comparison", "write_sweep"]
 
 
 def write(folder: Path) -> None:
@@ -42,4 +42,12 @@ def write_comparison(folder: Path) -> None:
     from reports import comparison
 
     for name, text in comparison.render(folder).items():
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_sweep(folder: Path) -> None:
+    """Write `report.html` and `report.md` into the `folder` of a sweep; raises as `write` does."""
+    from reports import sweep
+
+    for name, text in sweep.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))

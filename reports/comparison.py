@@ -252,17 +252,18 @@ def _points(value: float) -> str:
 
 def markdown(told: Told) -> str:
     """The same as text for a pull request."""
-    parts = [f"# {told.title}", told.headline, _as_markdown(told.main)]
+    parts = [f"# {told.title}", told.headline, as_markdown(told.main)]
     parts += ["★: nobody is both cheaper and better.", "## Paired differences"]
-    parts += [_as_markdown(told.pairs), "## Elasticity", _as_markdown(told.elasticity)]
+    parts += [as_markdown(told.pairs), "## Elasticity", as_markdown(told.elasticity)]
     if told.losses is not None:
-        parts += ["## Where the SLO was lost", _as_markdown(told.losses)]
+        parts += ["## Where the SLO was lost", as_markdown(told.losses)]
     parts += ["## Notes", "\n".join(f"- {note}" for note in told.notes)]
     parts += [f"```\n{told.command}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
-def _as_markdown(table: Table) -> str:
+def as_markdown(table: Table) -> str:
+    """A table in Markdown."""
     lines = ["| " + " | ".join(table.headings) + " |"]
     lines.append("| " + " | ".join("---:" if n else "---" for n in table.numeric) + " |")
     lines += [

@@ -58,6 +58,26 @@ def draw(content: dict[str, Any], minutes: pd.DataFrame) -> ComparisonPlots:
         )
 
 
+def scatter(costs: pd.Series, bads: pd.Series) -> Plot:
+    """Cost against violations of any number of runs."""
+    with look():
+        height = 300.0
+        figure = Figure(figsize=(WIDTH / 72.0, height / 72.0), dpi=72)
+        FigureCanvasSVG(figure)
+        left = (LEFT + 14) / WIDTH
+        axes = figure.add_axes((left, 46.0 / height, 1.0 - left - RIGHT / WIDTH, 0.82))
+        axes.set_yscale("log")
+        axes.scatter(costs, bads.clip(lower=LEAST_RATIO), s=22, color=BLUE, alpha=0.7, linewidths=0)
+        axes.margins(x=0.06, y=0.15)
+        axes.xaxis.set_major_locator(MaxNLocator(7))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: wording.usd(value)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+        axes.set_ylabel("requests that missed the SLO", color=MUTED)
+        axes.set_xlabel("cost", color=MUTED)
+        label = "Cost against SLO violations of each run; left and low is better"
+        return Plot(svg(figure, "sweep", label), label, (Key("a run", dot_key(BLUE)),))
+
+
 def _is_front(name: str) -> bool:
     """Whether it is another target of hpa, drawn with it and not for itself."""
     return name.startswith("hpa@")

@@ -19,6 +19,10 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+
 USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
        python -m twin compare [scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]
        python -m twin check RECORD [--against BASELINE] [--update]
@@ -59,21 +63,25 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> None:
     import hydra
+    from hydra.types import RunMode
 
     from twin import hydra_errors
     from twin.config import ConfigError
     from twin.folders import OutputError
     from twin.shell import ControllerError
 
+    OURS = (ConfigError, ControllerError, OutputError)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = shlex.join(["python", "-m", "twin", "run", *arguments])
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="twin")
-    def job(config: Any) -> None:
+    def job(config: Any) -> float | None:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _one_of_many(config, command)
         # Errors end the process here: Hydra would add its own words to whatever passes through it.
         try:
-            folder, partial = _simulate(config, command)
-        except (ConfigError, ControllerError, OutputError) as error:
+            folder, partial = _simulate(_plain(config), command)
+        except OURS as error:
             _fail(str(error))
         except hydra_errors.CAUGHT as error:
             _fail(hydra_errors.explain(error, arguments))
@@ -81,28 +89,97 @@ def _run(arguments: list[str]) -> None:
         if partial:
             print("interrupted: the record so far is kept and marked partial", file=sys.stderr)
             sys.exit(130)
+        return None
 
     try:
         job()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
+        if {"-m", "--multirun"} & set(arguments):
+            print(
+                "what is done is kept: the same command with the same sweep.name=… goes on",
+                file=sys.stderr,
+            )
         sys.exit(130)
+    except OURS as error:
+        _fail(str(error))
     except hydra_errors.CAUGHT as error:
         _fail(hydra_errors.explain(error, arguments))
 
 
-def _simulate(config: Any, command: str) -> tuple[Path, bool]:
-    """One run: simulate, write the record, show the summary; True when it was interrupted."""
+class Gather(Callback):
+    """Told by Hydra that a sweep is over: puts its runs into one table and report."""
+
+    def on_multirun_end(self, config: Any, **_: Any) -> None:
+        """Gather what the sweep's folder holds."""
+        import reports
+        from twin import sweep
+
+        folder = Path(config.hydra.sweep.dir)
+        if not (folder / sweep.DONE).is_dir():
+            return
+        for record in sweep.gather(folder)["record"]:
+            if record:
+                print(record)
+        reports.write_sweep(folder)
+        print(folder, flush=True)
+
+
+def _one_of_many(config: Any, command: str) -> float:
+    """One job of a sweep, in a process of its own; returns the figure that tuning goes by."""
+    from twin import sweep
+    from twin.config import parse
+    from twin.world import World, load_kernels
+
+    hydra_config = HydraConfig.get()
+    folder, overrides = Path(hydra_config.sweep.dir), list(hydra_config.overrides.task)
+    settings = _plain(config)
+    run = parse(settings)
+    if not run.sweep.scenarios:
+
+        def simulate() -> dict[str, Any]:
+            record, partial = _simulate(settings, command)
+            if partial:
+                raise KeyboardInterrupt
+            summary = json.loads((record / "summary.json").read_text())
+            return {"record": str(record), "figures": headline_figures(summary)}
+
+        from twin.replications import headline_figures
+
+        outcomes = [sweep.once(folder, settings, overrides, simulate)]
+    else:
+        outcomes = []
+        for scenario in run.sweep.scenarios:
+            kept = [o for o in overrides if not o.startswith("scenario=")]
+            one = _plain(compose("twin", [*kept, f"scenario={scenario}"]))
+
+            def measure(one: dict[str, Any] = one) -> dict[str, Any]:
+                parsed = parse(one)
+                load_kernels(parsed)
+                world = World(parsed)
+                world.run()
+                return sweep.figures_of(world)
+
+            outcomes.append(sweep.once(folder, one, [*kept, f"scenario={scenario}"], measure))
+    return sweep.value(outcomes, run.sweep.slo)
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """Hydra's configuration as plain data."""
     from omegaconf import OmegaConf
 
+    raw = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items()}
+
+
+def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
+    """One run: simulate, write the record, show the summary; True when it was interrupted."""
     import reports
     from twin import folders, record, replications, terminal
     from twin.config import ConfigError, parse
     from twin.world import World, load_kernels
 
-    raw = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(raw, dict)
-    settings: dict[str, Any] = {str(key): value for key, value in raw.items()}
     run = parse(settings)
     folders.check_writable(Path(run.output))
     started = dt.datetime.now(dt.UTC)

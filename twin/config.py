@@ -234,6 +234,14 @@ class RequestConfig(Strict):
     warmup_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 120.0
 
 
+class SweepConfig(Strict):
+    """A sweep: its folder's name, and what tuning goes by."""
+
+    name: str = Field(default="sweep", min_length=1, max_length=100, pattern=r"^[\w.-]+$")
+    scenarios: tuple[str, ...] = ()
+    slo: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.0005
+
+
 class RunConfig(Strict):
     """Everything that a run is made of."""
 
@@ -242,6 +250,7 @@ class RunConfig(Strict):
     request: RequestConfig = RequestConfig()
     replications: Annotated[int, Field(ge=1, le=10_000)] = 1
     output: str = Field(min_length=1)
+    sweep: SweepConfig = SweepConfig()
     scenario: ScenarioConfig
     population: PopulationConfig
     demand: DemandConfig

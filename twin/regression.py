@@ -23,7 +23,9 @@ from twin.replications import headline_figures
 
 SCHEMA = 1
 CONFIDENCE = 0.99
-NOT_THE_WORLD = ("engine", "controller", "output", "replications", "seed", "thresholds", "request")
+NOT_THE_WORLD = (
+    "engine", "controller", "output", "replications", "seed", "thresholds", "request", "sweep",
+)  # fmt: skip
 """Sections of the configuration that may differ: what is judged, and what does not matter."""
 
 

@@ -152,9 +152,10 @@ def test_a_scenario_of_ones_own_works_from_any_folder(tmp_path: Path) -> None:
 def test_a_sweep_makes_a_record_for_each_job(tmp_path: Path) -> None:
     result = twin("run", "-m", "seed=1,2", *SMALL, folder=tmp_path)
     assert result.returncode == 0, result.stderr
-    records = [tmp_path / line for line in result.stdout.splitlines() if line]
+    *records, sweep = [tmp_path / line for line in result.stdout.splitlines() if line]
     seeds = [json.loads((r / "summary.json").read_text())["seed"] for r in records]
     assert seeds == [1, 2]
+    assert (sweep / "report.html").exists()
 
 
 def test_cfg_job_shows_the_configuration_and_runs_nothing(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PACKAGES = ("twin", "engine", "scenarios", "reports", "conf", "locustfiles")
+PACKAGES = ("twin", "engine", "scenarios", "reports", "conf", "locustfiles", "hydra_plugins")
 NOT_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "outputs")
 
 

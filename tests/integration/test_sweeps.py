@@ -1,0 +1,118 @@
+"""Sweeps: joblib, Ray, Optuna; nothing is done twice, and all of it ends in one table."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+TINY = (
+    "population.simultaneous=100",
+    "population.duration_s=1800",
+    'population.start_utc="18:00"',
+    "output=out",
+)
+
+
+def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "twin", "run", "-m", *arguments, *TINY]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280)
+
+
+def done(folder: Path) -> dict[str, float]:
+    """Finished runs and when their files were written."""
+    return {path.name: path.stat().st_mtime for path in (folder / "done").glob("*.json")}
+
+
+def test_a_sweep_goes_on_without_doing_anything_twice(tmp_path: Path) -> None:
+    first = twin("seed=1,2", "controller=engine,hpa", "sweep.name=s", folder=tmp_path)
+    assert first.returncode == 0, first.stderr
+    sweep = tmp_path / "out" / "sweeps" / "s"
+    before = done(sweep)
+    assert len(before) == 4
+    again = twin("seed=1,2,3", "controller=engine,hpa", "sweep.name=s", folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    after = done(sweep)
+    assert len(after) == 6
+    assert {name: after[name] for name in before} == before
+    records = list((tmp_path / "out").rglob("summary.json"))
+    assert len(records) == 6
+    table = pd.read_parquet(sweep / "sweep.parquet")
+    assert sorted(zip(table["seed"], table["controller"], strict=True)) == [
+        (seed, name) for seed in "123" for name in ("engine", "hpa")
+    ]
+    for row in table.to_dict("records"):
+        summary = json.loads((tmp_path / row["record"] / "summary.json").read_text())
+        assert summary["seed"] == int(row["seed"])
+        assert summary["cost"]["total_usd"] == row["cost.total_usd"]
+    text = (sweep / "report.md").read_text()
+    assert "6 runs over seed, controller." in text
+    assert (sweep / "report.html").read_text().count("<svg") >= 1
+
+
+def test_an_interrupted_sweep_keeps_what_is_done(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "twin", "run", "-m", f"seed={','.join(map(str, range(40)))}",
+               "sweep.name=s", *TINY]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    sweep = tmp_path / "out" / "sweeps" / "s"
+    deadline = time.monotonic() + 120.0
+    while not done(sweep) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "same sweep.name" in said
+    kept = done(sweep)
+    assert 0 < len(kept) < 40
+    for path in (sweep / "done").glob("*.json"):
+        assert json.loads(path.read_text())["figures"]
+
+
+def test_what_is_wrong_in_a_sweep_is_said(tmp_path: Path) -> None:
+    result = twin("seed=1,-2", folder=tmp_path)
+    assert result.returncode == 2
+    assert "seed: -2 is not allowed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_tuning_sees_the_training_scenarios_alone(tmp_path: Path) -> None:
+    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
+        pytest.skip("Optuna is not installed: pip install 'wedtwin[tune]'")
+    result = twin(
+        "experiment=tune_engine", "hydra.sweeper.n_trials=2",
+        "sweep.scenarios=[june_peak,slow_boot]", folder=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    sweep = tmp_path / "out" / "sweeps" / "tune_engine"
+    table = pd.read_parquet(sweep / "sweep.parquet")
+    assert sorted(table["scenario"]) == ["june_peak"] * 2 + ["slow_boot"] * 2
+    assert table["engine.forecast.risk"].nunique() == 2
+    assert "best_params" in (sweep / "optimization_results.yaml").read_text()
+
+
+def test_a_sweep_on_a_ray_cluster_of_several_processes(tmp_path: Path) -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'wedtwin[ray]'")
+    result = twin(
+        "hydra/launcher=ray", "hydra.launcher.num_cpus=2", "seed=1,2,3", "sweep.name=s",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    table = pd.read_parquet(tmp_path / "out" / "sweeps" / "s" / "sweep.parquet")
+    assert sorted(table["seed"]) == ["1", "2", "3"]
+    same = twin("seed=2", "sweep.name=t", folder=tmp_path)
+    assert same.returncode == 0, same.stderr
+    alone = pd.read_parquet(tmp_path / "out" / "sweeps" / "t" / "sweep.parquet")
+    by_ray = table[table["seed"] == "2"]["cost.total_usd"].iloc[0]
+    assert alone["cost.total_usd"].iloc[0] == by_ray
