@@ -186,6 +186,7 @@ class Summary(_Part):
     scenario: str
     description: str = ""
     controller: str
+    foresight: bool = False
     seed: int
     resolution: str
     world: str

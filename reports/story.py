@@ -527,6 +527,11 @@ def _caveats(record: Record) -> Iterable[str]:
     summary = record.summary
     if summary.partial:
         yield "The run was interrupted: what came after is not in any figure here."
+    if summary.foresight:
+        yield (
+            f"{summary.controller} is no controller but a bound: it knew the load and the boot "
+            "times beforehand, which nobody can."
+        )
     if summary.world == "twin":
         yield (
             "This is a simulation. The numbers of weddings rest on public figures, but how many "

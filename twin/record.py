@@ -183,6 +183,7 @@ def _summary(
         "scenario": config.scenario.name,
         "description": config.scenario.description,
         "controller": config.controller.name,
+        "foresight": config.controller.foresight,
         "seed": config.seed,
         "resolution": config.resolution,
         "world": "twin",
