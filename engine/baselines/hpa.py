@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from engine.baselines import kubernetes as k8s
+from engine.baselines import times
 from engine.baselines.asking import ask
 from engine.baselines.options import Given, options_of
 from engine.model import Action, Observation, Plan, Reason, ServiceObservation
@@ -141,11 +142,11 @@ class Hpa:
                 "log": known.memory.log,
                 "ups": [[e.change, e.at_s, e.outdated] for e in known.memory.ups],
                 "downs": [[e.change, e.at_s, e.outdated] for e in known.memory.downs],
-                "cohorts": [[_finite(at_s), count] for at_s, count in known.cohorts],
+                "cohorts": [[times.to_json(at_s), count] for at_s, count in known.cohorts],
             }
             for name, known in self._services.items()
         }
-        memory = {"next_sync_s": _finite(self._next_sync_s), "services": services}
+        memory = {"next_sync_s": times.to_json(self._next_sync_s), "services": services}
         return json.dumps(memory | self._more_memory(), sort_keys=True)
 
     def restore(self, snapshot: str) -> None:
@@ -159,8 +160,10 @@ class Hpa:
                 known.memory.log = None if log is None else [(int(n), float(at)) for n, at in log]
                 known.memory.ups = [k8s.Event(*event) for event in kept["ups"]]
                 known.memory.downs = [k8s.Event(*event) for event in kept["downs"]]
-                known.cohorts = [(_time(at_s), int(count)) for at_s, count in kept["cohorts"]]
-            self._next_sync_s = _time(memory["next_sync_s"])
+                known.cohorts = [
+                    (times.from_json(at_s), int(count)) for at_s, count in kept["cohorts"]
+                ]
+            self._next_sync_s = times.from_json(memory["next_sync_s"])
             self._services = services
             self._restore_more(memory)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
@@ -258,11 +261,3 @@ class Hpa:
         used = fresh["cpu"][fresh["time_s"] > newest_s - self.options.window_s]
         usage_m = max(int(float(used.mean()) * 1000.0 + 0.5), 0)
         return k8s.Sample((usage_m,), newest_s, self.options.window_s)
-
-
-def _finite(time_s: float) -> float | None:
-    return time_s if math.isfinite(time_s) else None
-
-
-def _time(value: float | None) -> float:
-    return -math.inf if value is None else float(value)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from engine.baselines import times
 from engine.baselines.asking import ask
 from engine.baselines.options import Given, options_of
 from engine.model import (
@@ -90,7 +91,7 @@ class TargetTracking:
         """The minutes as JSON."""
         return json.dumps(
             {
-                name: [_finite(m.begun_s), m.values, _finite(m.changed_s)]
+                name: [times.to_json(m.begun_s), m.values, times.to_json(m.changed_s)]
                 for name, m in self._minutes.items()
             },
             sort_keys=True,
@@ -100,7 +101,9 @@ class TargetTracking:
         """Take over the minutes; raises ValueError for any other text."""
         try:
             self._minutes = {
-                name: _Minutes(_time(begun_s), [float(v) for v in values], _time(changed_s))
+                name: _Minutes(
+                    times.from_json(begun_s), [float(v) for v in values], times.from_json(changed_s)
+                )
                 for name, (begun_s, values, changed_s) in json.loads(snapshot).items()
             }
         except (TypeError, AttributeError, ValueError) as error:
@@ -163,11 +166,3 @@ class TargetTracking:
         rate = float(load[first : last + 1].max(initial=0.0)) * (1.0 + self.options.margin)
         per_instance = service.spec.rate_per_instance * self.options.target_cpu / 100.0
         return math.ceil(rate / per_instance)
-
-
-def _finite(time_s: float) -> float | None:
-    return time_s if math.isfinite(time_s) else None
-
-
-def _time(value: float | None) -> float:
-    return -math.inf if value is None else float(value)
