@@ -26,6 +26,9 @@ def run(arguments: Sequence[str]) -> int:
     except BaselineError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     return 0 if passed else 1
 
 

@@ -113,3 +113,5 @@ def test_check_against_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "✗ worse" in capsys.readouterr().out  # the difference is shown before it is taken over
     assert check.run([str(new), "--against", str(base)]) == 0
     assert check.run([str(new), "--update"]) == 2
+    nowhere = tmp_path / "nowhere" / "what.md"
+    assert check.run([str(new), "--against", str(base), "--markdown", str(nowhere)]) == 2
