@@ -21,7 +21,7 @@ run: $(VENV)/.installed-test ## Simulate a scenario and write its report (defaul
 	$(BIN)/python -m twin run $(if $(findstring scenario=,$(ARGS)),,scenario=june_peak) $(ARGS)
 
 test: $(VENV)/.installed-test ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
 
 guard: $(VENV)/.installed-test ## Compare scaling with the stored baselines (ARGS="june_peak" for one)
 	PYTHON=$(BIN)/python .ci/guard $(ARGS)

@@ -23,8 +23,9 @@ from engine.baselines.options import Given, options_of
 from engine.model import Action, Observation, Plan, Reason, ServiceObservation
 from engine.settings import EngineSettings
 
-STALE_S = 60.0
-"""The metrics server forgets a pod that it could not scrape in its last rounds."""
+STALE_S = 300.0
+"""How far a metrics API looks back for the newest sample (Prometheus' default); the autoscaler
+itself takes what it is given."""
 
 
 class PolicyOptions(Given):

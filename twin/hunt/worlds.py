@@ -122,6 +122,7 @@ def _base() -> dict[str, Any]:
         config = compose("twin", ["platform=blank", "demand=blank", "faults=none"])
         raw = OmegaConf.to_container(config, resolve=True)
     assert isinstance(raw, dict)
+    del raw["sweep"]  # its name is the time of day
     # A world takes the place of the default scenario, so what that one sets has to go.
     return {str(key): value for key, value in raw.items()} | {"thresholds": {}}
 

@@ -110,7 +110,9 @@ def test_hpa_takes_five_minutes_to_go_down() -> None:
 
 
 def test_hpa_without_samples_does_nothing() -> None:
-    gone = make_service(desired=10, window=make_window(NOW_S - 120.0, cpu=0.9))
+    late = make_service(desired=10, window=make_window(NOW_S - 120.0, cpu=0.9))
+    assert target_of(Hpa(SETTINGS).step(observe(late))) == 15  # late is not gone
+    gone = make_service(desired=10, window=make_window(NOW_S - 320.0, cpu=0.9))
     assert Hpa(SETTINGS).step(observe(gone)).actions == ()
     empty = replace(gone, window=gone.window[:0])
     assert Hpa(SETTINGS).step(observe(empty)).actions == ()
