@@ -268,6 +268,53 @@ class Outlook:
     sigma: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """One measured quantity on an even time grid.
+
+    `values` (steps,): value i is the mean over [start_s + i * step_s, start_s + (i + 1) * step_s),
+    NaN where nothing was measured.  Any unit, but not negative where it is forecast.
+    """
+
+    name: str
+    start_s: float
+    step_s: float
+    values: FloatArray
+
+    def times_s(self) -> FloatArray:
+        """When each step begins (epoch seconds)."""
+        return self.start_s + self.step_s * np.arange(len(self.values), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calendar:
+    """Scheduled events of any sort, known beforehand: football matches as well as weddings.
+
+    All (events,), in the order of their starts: `start_s` (epoch seconds), `size` the expected
+    size, relative to a usual event (1.0), `kinds` what sort of event it is (stage of a cup, type of
+    a wedding), `known_s` since when it is in the calendar (-inf: always).  What happens when,
+    counted from the start, is for the forecaster to learn.
+    """
+
+    start_s: FloatArray
+    size: FloatArray
+    kinds: tuple[str, ...]
+    known_s: FloatArray
+
+    def __post_init__(self) -> None:
+        events = len(self.start_s)
+        if not events == len(self.size) == len(self.kinds) == len(self.known_s):
+            raise ValueError("start_s, size, kinds and known_s need one entry for each event")
+
+    def known_at(self, time_s: float) -> Calendar:
+        """What of it was known at `time_s`."""
+        known = self.known_s <= time_s
+        if known.all():
+            return self
+        kinds = tuple(kind for kind, is_known in zip(self.kinds, known, strict=True) if is_known)
+        return Calendar(self.start_s[known], self.size[known], kinds, self.known_s[known])
+
+
 @dataclass(frozen=True, slots=True)
 class ActionResult:
     """What the infrastructure says of an action."""
