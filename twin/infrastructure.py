@@ -8,13 +8,14 @@ comes late nor an engine that does not know that it was replaced can undo what w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import simpy
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.infrastructure import Counts, Sighting
 from engine.model import Action, ActionResult, Status
 from scenarios.faults import ApiErrors, ApiTimeout, CommandsDuplicated, CommandsLost
 from twin.fleet import Fleet
@@ -161,3 +162,30 @@ class Infrastructure:
         result = ActionResult(action.decision_id, status, self._start_s + self.env.now, why)
         self._results.setdefault(lease, []).append(result)
         self._noted(result)
+
+
+class Seat:
+    """The infrastructure's port (`engine.infrastructure`), as the engine under one lease has it."""
+
+    def __init__(self, cloud: Infrastructure, lease: int) -> None:
+        self.lease = lease
+        self._cloud = cloud
+
+    def observe(self) -> Sighting:
+        """The counts of all fleets now, and what has come of this engine's commands."""
+        return Sighting(
+            {
+                name: Counts(fleet.desired, fleet.ready, fleet.booting, fleet.draining)
+                for name, fleet in self._cloud.fleets.items()
+            },
+            self._cloud.results(self.lease),
+        )
+
+    def apply(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:
+        """Send each command on its way; all answers come with `observe`."""
+        for action in actions:
+            self._cloud.apply(action, self.lease)
+        return ()
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -30,7 +30,7 @@ from engine.model import (
 from scenarios.faults import EngineKill
 from twin.config import Approval, OperatorConfig
 from twin.fleet import Fleet
-from twin.infrastructure import Infrastructure
+from twin.infrastructure import Infrastructure, Seat
 from twin.recorder import Recorder
 from twin.schedule_feed import ScheduleFeed
 from twin.telemetry import Telemetry
@@ -131,7 +131,7 @@ class _Deposed:
     """A leader that was replaced and does not know: it sees what was seen `behind` steps ago."""
 
     controller: Controller
-    lease: int
+    seat: Seat
     behind: int
     seen: deque[Observation] = field(default_factory=deque)
 
@@ -166,9 +166,8 @@ class Shell:
         """When the engine was restarted, and from when its memory was; -inf: it had none."""
         self.watchers: list[Watcher] = []
         self._make = make
-        self._services = [
-            (spec, fleets[spec.name], source) for spec, source in zip(specs, telemetry, strict=True)
-        ]
+        self._fleets = fleets
+        self._services = list(zip(specs, telemetry, strict=True))
         self._specs = {spec.name: spec for spec in specs}
         self._feed = feed
         self._infrastructure = infrastructure
@@ -178,7 +177,7 @@ class Shell:
         self._start_s = start_s
         self._interval_s = interval_s
         self._catch_up = catch_up
-        self._lease = infrastructure.lease
+        self._seat = Seat(infrastructure, infrastructure.lease)
         self._deaths: list[_Death] = []
         self._down_until_s = -math.inf
         self._snapshot_s, self._snapshot = -math.inf, ""
@@ -188,7 +187,7 @@ class Shell:
 
     def run(self) -> Generator[simpy.Event, None, None]:
         """The process: one step a sample, for as long as the world runs."""
-        fleets = [fleet for _, fleet, _ in self._services]
+        fleets = [self._fleets[spec.name] for spec, _ in self._services]
         while True:
             yield self.env.timeout(self._interval_s)
             self._catch_up()
@@ -224,30 +223,32 @@ class Shell:
 
         The new one starts from the old one's memory.
         """
-        old = _Deposed(self.controller, self._lease, round(behind_s / self._interval_s))
+        old = _Deposed(self.controller, self._seat, round(behind_s / self._interval_s))
         self._deposed.append(old)
         self.controller = self._make()
         self.controller.restore(old.controller.snapshot())
-        self._lease = self._infrastructure.new_lease()
+        self._seat = Seat(self._infrastructure, self._infrastructure.new_lease())
         return lambda: self._deposed.remove(old)
 
     def observe(self) -> Observation:
         """Everything that the controller may know now."""
         since_start_s = self.env.now
         now_s = self._start_s + since_start_s
+        seen = self._seat.observe()
         return Observation(
             now_s=now_s + self.clock_error_s,
             services=tuple(
                 [
                     ServiceObservation(
-                        spec, fleet.desired, fleet.ready, fleet.booting, fleet.draining,
+                        spec, counts.desired, counts.ready, counts.booting, counts.draining,
                         source.window(since_start_s),
                     )
-                    for spec, fleet, source in self._services
+                    for spec, source in self._services
+                    for counts in (seen.services[spec.name],)
                 ]
             ),
             outlook=self._feed.outlook(now_s),
-            results=self._infrastructure.results(self._lease),
+            results=seen.results,
             approvals=self._operator.answers(),
             floors=self._operator.floors(now_s),
             pauses=self._operator.pauses(now_s),
@@ -268,8 +269,7 @@ class Shell:
         return plan
 
     def _act(self, plan: Plan) -> None:
-        for action in plan.actions:
-            self._infrastructure.apply(action, self._lease)
+        self._seat.apply(plan.actions)
         for action in plan.awaiting:
             self._operator.ask(action)
 
@@ -322,7 +322,7 @@ class Shell:
         if self._snapshot:
             self.controller.restore(self._snapshot)
         self.restarts.append((self.env.now, self._snapshot_s))
-        self._infrastructure.results(self._lease)  # the answers to the dead one reach nobody
+        self._infrastructure.results(self._seat.lease)  # the answers to the dead one reach nobody
         return True
 
     def _go_on(self, deposed: _Deposed, observation: Observation) -> None:
@@ -330,9 +330,8 @@ class Shell:
         deposed.seen.append(observation)
         if len(deposed.seen) <= deposed.behind:
             return
-        answers = self._infrastructure.results(deposed.lease)
+        answers = deposed.seat.observe().results
         seen = replace(deposed.seen.popleft(), results=answers, approvals=())
         plan = self._step(deposed.controller, seen)
         self.deposed_steps += 1
-        for action in plan.actions:
-            self._infrastructure.apply(action, deposed.lease)
+        deposed.seat.apply(plan.actions)

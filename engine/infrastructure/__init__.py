@@ -1,0 +1,5 @@
+"""Where instances run: one small port, and an adapter for each kind of infrastructure."""
+
+from engine.infrastructure.port import Counts, Infrastructure, Sighting, connect
+
+__all__ = ["Counts", "Infrastructure", "Sighting", "connect"]
