@@ -21,7 +21,10 @@ from typing import Any, NoReturn
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
+
+from hydra_plugins.wedtwin_ray import RayLauncher
 
 USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
        python -m twin compare [scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]
@@ -71,6 +74,8 @@ def _run(arguments: list[str]) -> None:
     from twin.shell import ControllerError
 
     OURS = (ConfigError, ControllerError, OutputError)
+    # Hydra looks for plugins in the folders of its namespace; an editable install has none there.
+    Plugins.instance().register(RayLauncher)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = shlex.join(["python", "-m", "twin", "run", *arguments])
 
