@@ -51,7 +51,7 @@ def realise(population: Population, config: DemandConfig, streams: Streams) -> D
     service does not depend on which others there are.  Raises ValueError where the table of
     `config` does not name exactly the phases of the population.
     """
-    table = _rate_table(config, population.phases, config.services)
+    table = rate_table(config, population.phases, config.services)
     levels = kernels.phase_levels(
         population.actual_s,
         population.participants_actual,
@@ -112,7 +112,7 @@ def response(
     overrun_variance_s2 = (60.0 * actual.overrun_sd_min) ** 2 * phases / 2.0
     return Response(
         services=services,
-        rates=_rate_table(config, population_config.phase_names, services),
+        rates=rate_table(config, population_config.phase_names, services),
         background=_background(
             config, services, population_config.time_zones, population_config.start_s
         ),
@@ -124,7 +124,7 @@ def response(
     )
 
 
-def _rate_table(
+def rate_table(
     config: DemandConfig, phases: tuple[str, ...], services: tuple[str, ...]
 ) -> NDArray[np.float64]:
     """Requests/s per participant (roles, phases, services); 0 for services not in `config`."""
@@ -142,26 +142,44 @@ def _rate_table(
     return table
 
 
+def background_rates(
+    config: DemandConfig,
+    services: tuple[str, ...],
+    zone_shares: NDArray[np.float64],
+    offsets_s: NDArray[np.int32],
+) -> NDArray[np.float64]:
+    """Requests/s of everybody else by hour of the day, UTC: (24, services).
+
+    `zone_shares` (Z,) add up to 1, `offsets_s` (Z,) is the local time of each zone minus UTC.
+    """
+    local = np.array(config.background.local_hours)
+    local = local / local.mean()
+    by_hour = np.zeros(HOURS_PER_DAY)
+    for share, offset_s in zip(zone_shares.tolist(), offsets_s.tolist(), strict=True):
+        by_hour += share * np.roll(local, -round(offset_s / HOUR_S))
+    result = np.zeros((HOURS_PER_DAY, len(services)))
+    for service, figure in config.background.requests_per_user_day.items():
+        mean_rate = config.background.users * figure.rate / DAY_S
+        result[:, services.index(service)] = mean_rate * by_hour
+    return result
+
+
 def _background(
     config: DemandConfig,
     services: tuple[str, ...],
     zone_shares: Mapping[str, float],
     start_s: float,
 ) -> NDArray[np.float64]:
-    """Requests/s of everybody else by hour of the day, UTC: (24, services)."""
-    local = np.array(config.background.local_hours)
-    local = local / local.mean()
-    by_hour = np.zeros(HOURS_PER_DAY)
-    total = math.fsum(zone_shares.values())
+    """`background_rates` with the clocks as they are at `start_s`."""
     at = dt.datetime.fromtimestamp(start_s, tz=dt.UTC)
-    for name, share in zone_shares.items():
-        offset = at.astimezone(ZoneInfo(name)).utcoffset() or dt.timedelta()
-        by_hour += share / total * np.roll(local, -round(offset.total_seconds() / HOUR_S))
-    result = np.zeros((HOURS_PER_DAY, len(services)))
-    for service, figure in config.background.requests_per_user_day.items():
-        mean_rate = config.background.users * figure.rate / DAY_S
-        result[:, services.index(service)] = mean_rate * by_hour
-    return result
+    offsets = [at.astimezone(ZoneInfo(name)).utcoffset() or dt.timedelta() for name in zone_shares]
+    total = math.fsum(zone_shares.values())
+    return background_rates(
+        config,
+        services,
+        np.array([share / total for share in zone_shares.values()]),
+        np.array([offset.total_seconds() for offset in offsets], dtype=np.int32),
+    )
 
 
 def _by_second(hourly: NDArray[np.float64], start_s: float, duration_s: int) -> NDArray[np.float64]:

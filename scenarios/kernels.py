@@ -192,6 +192,62 @@ def phase_levels_reference(
 
 
 @njit(cache=True)
+def add_load(
+    requests: FloatArray,
+    actual_s: IntArray,
+    participants: IntArray,
+    happens: NDArray[np.bool_],
+    factor: FloatArray,
+    table: FloatArray,
+    bin_s: int,
+) -> None:
+    """Add to `requests` (S, bins) what events make in each bin of `bin_s` seconds from 0.
+
+    `actual_s` (n, P + 1) whole seconds, `participants` (n, R), `factor` (n, S) on the rates `table`
+    (R, P, S) in requests/s per participant.  A bin gets its part of a phase that it cuts.
+    """
+    n, phases = actual_s.shape[0], actual_s.shape[1] - 1
+    services, bins = requests.shape
+    roles = participants.shape[1]
+    rate = np.empty(services)
+    for i in range(n):
+        if not happens[i]:
+            continue
+        for p in range(phases):
+            start = max(actual_s[i, p], 0)
+            end = min(actual_s[i, p + 1], bins * bin_s)
+            if start >= end:
+                continue
+            for s in range(services):
+                rate[s] = 0.0
+                for r in range(roles):
+                    rate[s] += participants[i, r] * table[r, p, s]
+                rate[s] *= factor[i, s]
+            for b in range(start // bin_s, (end - 1) // bin_s + 1):
+                covered = min(end, (b + 1) * bin_s) - max(start, b * bin_s)
+                for s in range(services):
+                    requests[s, b] += rate[s] * covered
+
+
+def add_load_reference(
+    requests: FloatArray,
+    actual_s: IntArray,
+    participants: IntArray,
+    happens: NDArray[np.bool_],
+    factor: FloatArray,
+    table: FloatArray,
+    bin_s: int,
+) -> None:
+    """`add_load` second by second."""
+    bins = requests.shape[1]
+    for i in np.flatnonzero(happens):
+        for p in range(actual_s.shape[1] - 1):
+            rate = factor[i] * (participants[i] @ table[:, p, :])
+            for second in range(max(actual_s[i, p], 0), min(actual_s[i, p + 1], bins * bin_s)):
+                requests[:, second // bin_s] += rate
+
+
+@njit(cache=True)
 def autoregressive(z: FloatArray, persistence: float, sd: float) -> FloatArray:
     """Stationary AR(1) series (n,) with standard deviation `sd` from standard normal scores."""
     series = np.empty(len(z))

@@ -220,6 +220,52 @@ def mean_count(count: Count) -> float:
     return float(mass @ np.arange(count.min, count.max + 1))
 
 
+def row_of(table: NDArray[np.float32], u: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Row of a cumulative table for uniform numbers in [0, 1)."""
+    return np.minimum(np.searchsorted(table, u, side="right"), len(table) - 1)
+
+
+def booked_participants(
+    config: PopulationConfig,
+    type_id: NDArray[np.int8],
+    guests_u: NDArray[np.float32],
+    vendors_u: NDArray[np.float32],
+) -> NDArray[np.int32]:
+    """People booked (n, roles) for weddings of the types `type_id`, by uniform numbers (n,)."""
+    booked = np.empty((len(type_id), len(ROLES)), dtype=np.int32)
+    couple, guest, vendor, planner = (ROLES.index(role) for role in ROLES)
+    booked[:, couple] = 2
+    for index, kind in enumerate(TYPES):
+        type_config = config.types[kind]
+        rows = np.flatnonzero(type_id == index)
+        booked[rows, planner] = type_config.planners
+        for role, people, u in (
+            (guest, type_config.guests, guests_u),
+            (vendor, type_config.vendors, vendors_u),
+        ):
+            table = count_table(people).astype(np.float32)
+            booked[rows, role] = people.min + row_of(table, u[rows])
+    return booked
+
+
+def who_come(
+    config: PopulationConfig,
+    booked: NDArray[np.int32],
+    turnout_z: NDArray[np.float32],
+    stay_away: NDArray[np.float64] | float = 0.0,
+) -> NDArray[np.int32]:
+    """Of the people `booked` (n, roles) those who come; only guests stay away.
+
+    `turnout_z` (n,) are standard normal scores, `stay_away` a further share of the guests.
+    """
+    guest = ROLES.index("guest")
+    turnout = config.actual.turnout
+    share = np.clip(turnout.mean + turnout.sd * turnout_z - stay_away, 0.0, 1.0)
+    come = booked.copy()
+    come[:, guest] = np.rint(booked[:, guest] * share)
+    return come
+
+
 def log_normal(mean: float, sd: float) -> tuple[float, float]:
     """(mu, sigma) of the log-normal distribution with this mean and standard deviation."""
     variance = math.log1p((sd / mean) ** 2)
@@ -323,8 +369,8 @@ class _Draw:
     def next(self, count: int) -> dict[str, NDArray[Any]]:
         """The next `count` weddings: the columns of `Population`, by name."""
         config, actual = self._config, self._config.actual
-        cell = self._index(self._cell_table, self._uniform("cell", count))
-        type_id = self._index(self._type_table, self._uniform("type", count)).astype(np.int8)
+        cell = row_of(self._cell_table, self._uniform("cell", count))
+        type_id = row_of(self._type_table, self._uniform("type", count)).astype(np.int8)
         booked_s, actual_s = self._times(self._cells.ceremony_s[cell])
         booked, come = self._participants(type_id)
 
@@ -374,31 +420,11 @@ class _Draw:
         return booked_s, actual_s
 
     def _participants(self, type_id: NDArray[np.int8]) -> tuple[NDArray[np.int32], ...]:
-        """(n, roles) booked and those who come; only guests stay away."""
+        """(n, roles) booked and those who come."""
         count = len(type_id)
         guests_u, vendors_u = self._uniform("guests", count), self._uniform("vendors", count)
-        booked = np.empty((count, len(ROLES)), dtype=np.int32)
-        couple, guest, vendor, planner = (ROLES.index(role) for role in ROLES)
-        booked[:, couple] = 2
-        for index, kind in enumerate(TYPES):
-            type_config = self._config.types[kind]
-            rows = np.flatnonzero(type_id == index)
-            booked[rows, planner] = type_config.planners
-            for role, people, u in (
-                (guest, type_config.guests, guests_u),
-                (vendor, type_config.vendors, vendors_u),
-            ):
-                table = count_table(people).astype(np.float32)
-                booked[rows, role] = people.min + self._index(table, u[rows])
-        turnout = self._config.actual.turnout
-        share = np.clip(turnout.mean + turnout.sd * self._normal("turnout", count), 0.0, 1.0)
-        come = booked.copy()
-        come[:, guest] = np.rint(booked[:, guest] * share)
-        return booked, come
-
-    def _index(self, table: NDArray[np.float32], u: NDArray[np.float32]) -> NDArray[np.intp]:
-        """Row of a cumulative table for uniform numbers in [0, 1)."""
-        return np.minimum(np.searchsorted(table, u, side="right"), len(table) - 1)
+        booked = booked_participants(self._config, type_id, guests_u, vendors_u)
+        return booked, who_come(self._config, booked, self._normal("turnout", count))
 
     def _uniform(self, purpose: str, count: int) -> NDArray[np.float32]:
         return self._streams[purpose].random(count, dtype=np.float32)

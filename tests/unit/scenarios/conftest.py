@@ -55,3 +55,8 @@ def saturday() -> Population:
     """20,000 simultaneous weddings of the shipped population, for figures of distributions."""
     plain = yaml.safe_load((CONF / "population" / "us.yaml").read_text())
     return generate(PopulationConfig(**plain | {"simultaneous": 20_000}), philox(7))
+
+
+@pytest.fixture(scope="session")
+def seasons_yaml() -> dict[str, Any]:
+    return yaml.safe_load((CONF / "seasons" / "us.yaml").read_text())

@@ -1,0 +1,1 @@
+"""Forecasts from the command line: training data, models, predictions and their reports."""
