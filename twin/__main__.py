@@ -68,10 +68,10 @@ def _run(arguments: list[str]) -> None:
     import hydra
     from hydra.types import RunMode
 
+    from engine.decide import ControllerError
+    from engine.record.folders import OutputError
     from twin import hydra_errors
     from twin.config import ConfigError
-    from twin.folders import OutputError
-    from twin.shell import ControllerError
 
     OURS = (ConfigError, ControllerError, OutputError)
     # Hydra looks for plugins in the folders of its namespace; an editable install has none there.
@@ -181,7 +181,8 @@ def _plain(config: Any) -> dict[str, Any]:
 def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
     """One run: simulate, write the record, show the summary; True when it was interrupted."""
     import reports
-    from twin import folders, record, replications, terminal
+    from engine.record import folders
+    from twin import record, replications, terminal
     from twin.config import ConfigError, parse
     from twin.world import World, load_kernels
 
@@ -230,10 +231,10 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
 
 def _compare(arguments: list[str]) -> None:
     import reports
+    from engine.decide import ControllerError
+    from engine.record.folders import OutputError
     from twin.compare import command
     from twin.config import ConfigError
-    from twin.folders import OutputError
-    from twin.shell import ControllerError
 
     if "--help" in arguments or "-h" in arguments:
         print(COMPARE_USAGE, end="")

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from engine.record.folders import write_whole
 from twin.config import RunConfig
-from twin.folders import write_whole
 from twin.queues.port import TRUTH_FIELDS
 from twin.recorder import COUNTS
 from twin.replications import Replication, headline_figures, section, table
@@ -28,29 +28,6 @@ VERSIONED = ("wedtwin", "simpy", "numpy", "numba", "pandas", "hydra-core")
 PER_SAMPLE = ("served", "failed", "shed", "timed_out", "slow", "queued", "in_flight")
 METRICS = {"cpu": 1, "memory": 2, "p50_s": 4, "p95_s": 5, "p99_s": 6}
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
-
-DECISION_COLUMNS = (
-    "time_s",
-    "kind",
-    "decision_id",
-    "service",
-    "from_instances",
-    "to_instances",
-    "reason",
-    "category",
-    "outcome",
-    "why",
-    "confidence",
-    "cost_per_hour",
-    "rollback_to",
-    "trigger_s",
-    "accepted_s",
-    "completed_s",
-    "weddings",
-    "major_weddings",
-    "evidence",
-    "explanation",
-)
 
 
 def check_thresholds(world: World) -> None:
@@ -131,13 +108,6 @@ def timeline(world: World) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def decisions(world: World) -> pd.DataFrame:
-    """One row for each recommendation and action."""
-    frame = pd.DataFrame(world.recorder.decisions, columns=list(DECISION_COLUMNS))
-    floats = ("confidence", "cost_per_hour", "trigger_s", "accepted_s", "completed_s", "weddings")
-    return frame.astype(dict.fromkeys((*floats, "major_weddings", "time_s"), "float64"))
-
-
 def weddings(world: World) -> pd.DataFrame:
     """One row for each minute: weddings in progress, in all and by phase."""
     until = int(world.now_s)
@@ -158,7 +128,7 @@ def _write_files(
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=100)
     (folder / "config.yaml").write_text(text)
     timeline(world).to_parquet(folder / "timeline.parquet", index=False)
-    decisions(world).to_parquet(folder / "decisions.parquet", index=False)
+    world.recorder.decision_table().to_parquet(folder / "decisions.parquet", index=False)
     weddings(world).to_parquet(folder / "weddings.parquet", index=False)
     with (folder / "events.jsonl").open("w") as lines:
         for event in world.recorder.events:

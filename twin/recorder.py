@@ -6,23 +6,15 @@ are made of them once, at the end, by `twin.record`.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from engine.model import (
-    Action,
-    ActionResult,
-    Observation,
-    Plan,
-    Recommendation,
-    ServiceSpec,
-    Status,
-)
+from engine.model import ActionResult, Observation, Plan, ServiceSpec
+from engine.record.decisions import Decisions, Row
 from twin.fleet import Fleet
 
 FORECAST_SHOWN_S = 900.0
@@ -55,14 +47,13 @@ class Recorder:
         self.floors = np.zeros((services, samples), np.int32)
         self.forecast = np.full((services, samples, 3), np.nan)
         self.events: list[dict[str, Any]] = []
-        self.decisions: list[dict[str, Any]] = []
+        self._decisions = Decisions()
         self.issued: list[Issued] = []
         self.fired: dict[str, int] = {}
         """How often each fault really did something."""
         self.steps = 0
         self.compute_s: list[float] = []
         """Wall seconds of each full cycle."""
-        self._actions: dict[str, dict[str, Any]] = {}
         self._floors_now = np.zeros(services, np.int32)
 
     def count(self, at_s: float, fleets: Sequence[Fleet]) -> int:
@@ -97,37 +88,20 @@ class Recorder:
             self._forecast(
                 now_s, issued.service, issued.horizon_s, issued.q10, issued.q50, issued.q90
             )
-        if plan.taken or plan.declined:
-            desired = {s.spec.name: s.desired for s in observation.services}
-            for recommendation in plan.taken:
-                self._recommendation(now_s, recommendation, desired, "taken", "")
-            for declined in plan.declined:
-                self._recommendation(
-                    now_s, declined.recommendation, desired, "declined", declined.why
-                )
-        for action in plan.actions:
-            self._action(now_s, action, "requested")
-        for action in plan.awaiting:
-            self._action(now_s, action, "awaiting")
-        for action in plan.dry:
-            self._action(now_s, action, "dry_run")
+        self._decisions.note(now_s, observation, plan)
 
     def result(self, result: ActionResult) -> None:
-        """Note what became of an action; those of an engine that no longer leads are no decisions.
+        """Note what became of an action."""
+        self._decisions.result(result)
 
-        A command that failed for its caller may be carried out after all, so the last word counts.
-        """
-        row = self._actions.get(result.decision_id)
-        if row is None:
-            return
-        row["outcome"] = result.status.value
-        if result.status is Status.ACCEPTED:
-            row["accepted_s"] = result.time_s
-            row["why"] = ""
-        elif result.status is Status.FAILED:
-            row["why"] = result.detail
-        elif result.status is Status.COMPLETED:
-            row["completed_s"] = result.time_s
+    @property
+    def decisions(self) -> list[Row]:
+        """Every recommendation and action so far."""
+        return self._decisions.rows
+
+    def decision_table(self) -> pd.DataFrame:
+        """The same as a table."""
+        return self._decisions.table()
 
     def event(self, at_s: float, kind: str, name: str, what: str, detail: str) -> None:
         """Note a fault or another event, `at_s` seconds into the run."""
@@ -153,74 +127,3 @@ class Recorder:
         if horizon_s == FORECAST_SHOWN_S:
             k = round((now_s + horizon_s - self.start_s) / self.interval_s) - 1
             self.forecast[service, k : k + round(60 / self.interval_s)] = (q10, q50, q90)
-
-    def _recommendation(
-        self,
-        now_s: float,
-        recommendation: Recommendation,
-        desired: dict[str, int],
-        outcome: str,
-        why: str,
-    ) -> None:
-        self.decisions.append(
-            {
-                "time_s": now_s,
-                "kind": "recommendation",
-                "decision_id": "",
-                "service": recommendation.service,
-                "from_instances": desired[recommendation.service],
-                "to_instances": recommendation.target,
-                "reason": recommendation.reason.value,
-                "category": "",
-                "outcome": outcome,
-                "why": why,
-                "confidence": recommendation.confidence,
-                "cost_per_hour": math.nan,
-                "rollback_to": -1,
-                "trigger_s": recommendation.trigger_s,
-                "accepted_s": math.nan,
-                "completed_s": math.nan,
-                "weddings": math.nan,
-                "major_weddings": math.nan,
-                "evidence": _json(recommendation.evidence),
-                "explanation": "",
-            }
-        )
-
-    def _action(self, now_s: float, action: Action, outcome: str) -> None:
-        known = self._actions.get(action.decision_id)
-        if known is not None:
-            # An approved action is the one that was asked about: one row, with both times.
-            known["outcome"] = outcome
-            known["to_instances"] = action.to_instances
-            return
-        row = {
-            "time_s": now_s,
-            "kind": "action",
-            "decision_id": action.decision_id,
-            "service": action.service,
-            "from_instances": action.from_instances,
-            "to_instances": action.to_instances,
-            "reason": action.reason.value,
-            "category": action.category.value,
-            "outcome": outcome,
-            "why": "",
-            "confidence": action.confidence,
-            "cost_per_hour": action.cost_per_hour,
-            "rollback_to": action.rollback.target,
-            # A decision without a sample behind it was triggered by the engine's clock.
-            "trigger_s": now_s if action.trigger_s == action.decided_s else action.trigger_s,
-            "accepted_s": math.nan,
-            "completed_s": math.nan,
-            "weddings": action.weddings.events,
-            "major_weddings": action.weddings.major_events,
-            "evidence": _json(action.evidence),
-            "explanation": action.explanation,
-        }
-        self._actions[action.decision_id] = row
-        self.decisions.append(row)
-
-
-def _json(evidence: Any) -> str:
-    rounded = {k: round(v, 6) if math.isfinite(v) else None for k, v in evidence.items()}
-    return json.dumps(rounded, sort_keys=True)

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from engine.decide import ControllerError
 from twin.config import parse
-from twin.shell import ControllerError
 from twin.summary import summarise
 from twin.workers import spread
 from twin.world import World

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import simpy
 
 from engine import model
+from engine.decide import decide
 from engine.model import (
     Action,
     Budget,
@@ -34,10 +35,6 @@ from twin.infrastructure import Infrastructure, Seat
 from twin.recorder import Recorder
 from twin.schedule_feed import ScheduleFeed
 from twin.telemetry import Telemetry
-
-
-class ControllerError(RuntimeError):
-    """The controller raised, or asked for something that makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,35 +253,12 @@ class Shell:
         )  # fmt: skip
 
     def _step(self, controller: Controller, observation: Observation) -> Plan:
-        name = type(controller).__name__
-        try:
-            plan: object = controller.step(observation)
-        except Exception as error:
-            at = f"{self.env.now:.0f} s into the run"
-            raise ControllerError(f"controller {name} raised {error!r} {at}") from error
-        if not isinstance(plan, Plan):
-            raise ControllerError(f"controller {name} returned {type(plan).__name__}, not a Plan")
-        for action in plan.actions:
-            self._check(action, name)
-        return plan
+        return decide(controller, observation, self._specs, f"{self.env.now:.0f} s into the run")
 
     def _act(self, plan: Plan) -> None:
         self._seat.apply(plan.actions)
         for action in plan.awaiting:
             self._operator.ask(action)
-
-    def _check(self, action: Action, name: str) -> None:
-        """Nonsense is reported, never silently put right."""
-        spec = self._specs.get(action.service)
-        if spec is None:
-            raise ControllerError(f'controller {name}: unknown service "{action.service}"')
-        if not isinstance(action.to_instances, int) or not (
-            spec.min_instances <= action.to_instances <= spec.max_instances
-        ):
-            raise ControllerError(
-                f"controller {name}: {spec.name} to {action.to_instances} instances is not allowed "
-                f"({spec.min_instances} … {spec.max_instances})"
-            )
 
     def _remember(self, plan: Plan) -> None:
         """Keep the snapshots that a later restart may want, one a cycle."""

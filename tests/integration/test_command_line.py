@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from twin import folders
+from engine.record import folders
 
 SMALL = (
     "population.simultaneous=150",

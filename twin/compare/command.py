@@ -15,7 +15,8 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from twin import folders, hydra_errors, terminal
+from engine.record import folders
+from twin import hydra_errors, terminal
 from twin.compare import verdict
 from twin.compare.contest import Contestant, Run, run_all
 from twin.complaints import close

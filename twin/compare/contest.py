@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.decide import ControllerError
 from twin.config import parse
 from twin.replications import headline_figures, seed_of
-from twin.shell import ControllerError
 from twin.summary import BAD, T, done_requests, summarise
 from twin.workers import spread
 from twin.world import World
