@@ -6,7 +6,6 @@ key, what is wrong with it and what is allowed.  Inside the twin there are no un
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from engine import EngineSettings
 from engine.capacity import call_order
 from engine.model import BootTime, Call, Direction, ServiceSpec, Thresholds
+from engine.record.figures import ThresholdConfig
 from scenarios.config import DemandConfig, PopulationConfig
 from scenarios.faults import At, CapacityShortage, Fault, FlashCrowd
 from twin.complaints import close, lines
@@ -200,28 +200,6 @@ class BudgetConfig(Strict):
 
     usd_per_hour: Annotated[float, Field(ge=0.0)] | None = None
     instances: Count | None = None
-
-
-THRESHOLD = re.compile(r"^\s*([A-Za-z_][\w.-]*)\s*(<=|>=|==|<|>)\s*([-+.\deE]+)\s*$")
-
-
-class ThresholdConfig(Strict):
-    """A limit on one figure of the summary."""
-
-    metric: str
-    operator: Literal["<=", ">=", "==", "<", ">"]
-    limit: float
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        match = THRESHOLD.match(value)
-        if match is None:
-            raise ValueError('give a path, an operator and a figure: "slo.availability >= 0.9999"')
-        metric, operator, limit = match.groups()
-        return {"metric": metric, "operator": operator, "limit": limit}
 
 
 class RequestConfig(Strict):

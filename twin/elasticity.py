@@ -11,14 +11,10 @@ Model. Perform. Eval. Comput. Syst. 3(4), 2018, with s(t) instances ready and d(
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from engine.model import FloatArray
-
-FLAP_S = 600.0
-"""Two steps of one service against each other within this time are a flap."""
 
 
 def elasticity(ready: FloatArray, needed: FloatArray, per_minute: int) -> dict[str, float]:
@@ -41,22 +37,6 @@ def elasticity(ready: FloatArray, needed: FloatArray, per_minute: int) -> dict[s
 
 
 NAMES = ("accuracy_under", "accuracy_over", "timeshare_under", "timeshare_over", "instability")
-
-
-def flaps(actions: Sequence[dict[str, Any]]) -> int:
-    """How often a service was stepped one way and, within `FLAP_S`, back again.
-
-    `actions` in the order of time, each with `service`, `time_s`, `from_instances`, `to_instances`.
-    """
-    last: dict[str, tuple[float, bool]] = {}
-    found = 0
-    for action in actions:
-        up = action["to_instances"] > action["from_instances"]
-        before = last.get(action["service"])
-        if before is not None and before[1] != up and action["time_s"] - before[0] <= FLAP_S:
-            found += 1
-        last[action["service"]] = (action["time_s"], up)
-    return found
 
 
 def longest_run(flags: Sequence[bool]) -> int:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import importlib.metadata
 import json
-import platform as machine
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +12,16 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from engine.record.figures import SCHEMA, judge, percentiles
 from engine.record.folders import write_whole
+from engine.record.machine import peak_rss_mib, versions
 from twin.config import RunConfig
 from twin.queues.port import TRUTH_FIELDS
 from twin.recorder import COUNTS
 from twin.replications import Replication, headline_figures, section, table
-from twin.summary import SCHEMA, judge, percentiles, summarise
+from twin.summary import summarise
 from twin.world import World
 
-VERSIONED = ("wedtwin", "simpy", "numpy", "numba", "pandas", "hydra-core")
 PER_SAMPLE = ("served", "failed", "shed", "timed_out", "slow", "queued", "in_flight")
 METRICS = {"cpu": 1, "memory": 2, "p50_s": 4, "p95_s": 5, "p99_s": 6}
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
@@ -184,21 +181,3 @@ def _simulation(world: World, wall_s: float, compile_s: float) -> dict[str, floa
         "speedup": world.now_s / wall_s if wall_s > 0.0 else None,
         "peak_rss_mib": peak_rss_mib(),
     }
-
-
-def peak_rss_mib() -> float:
-    """Largest resident memory of this process so far, in MiB."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kilobytes on Linux, bytes on macOS (getrusage(2) of either).
-    return peak / (1024.0 * 1024.0 if sys.platform == "darwin" else 1024.0)
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of what the results may depend on."""
-    versions = {"python": machine.python_version()}
-    for name in VERSIONED:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions

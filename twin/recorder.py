@@ -7,7 +7,6 @@ are made of them once, at the end, by `twin.record`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,22 +14,11 @@ import pandas as pd
 
 from engine.model import ActionResult, Observation, Plan, ServiceSpec
 from engine.record.decisions import Decisions, Row
+from engine.record.figures import Issued
 from twin.fleet import Fleet
 
 FORECAST_SHOWN_S = 900.0
 COUNTS = ("desired", "ready", "booting", "draining")
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A forecast as it was issued, times in epoch seconds, rates in 1/s."""
-
-    service: int
-    horizon_s: float
-    due_s: float
-    q10: float
-    q50: float
-    q90: float
 
 
 class Recorder:

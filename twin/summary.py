@@ -10,29 +10,19 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import operator
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from engine.model import FloatArray, Reason
-from twin.config import ThresholdConfig
-from twin.elasticity import NAMES, elasticity, flaps, longest_run
+from engine.model import FloatArray
+from engine.record.figures import decision_figures, prediction_figures
+from twin.elasticity import NAMES, elasticity, longest_run
 from twin.queues.port import TRUTH_FIELDS
 from twin.queues.validity import outside_share
 from twin.world import World
 
-SCHEMA = 1
 VIOLATION_MINUTE = 0.01
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "<=": operator.le,
-    "<": operator.lt,
-    ">=": operator.ge,
-    ">": operator.gt,
-    "==": operator.eq,
-}
 BAD = ("failed", "shed", "timed_out", "slow")
 
 
@@ -47,8 +37,15 @@ def summarise(world: World) -> dict[str, Any]:
         "services": {spec.name: _service(world, i, truth[i]) for i, spec in enumerate(world.specs)},
         "cost": _cost(world),
         "elasticity": _elasticity(world, truth),
-        "decision": _decision(world),
-        "prediction": _prediction(world, samples),
+        "decision": decision_figures(
+            world.recorder.decisions, world.recorder.steps, len(world.recorder.compute_s)
+        ),
+        "prediction": prediction_figures(
+            world.recorder.issued,
+            truth[:, :, T["arrived"]] / world.recorder.interval_s,
+            world.start_s,
+            world.recorder.interval_s,
+        ),
         "faults": {
             fault.name: {"kind": fault.kind, "fired": world.recorder.fired.get(fault.name, 0)}
             for fault in world.config.faults.values()
@@ -58,51 +55,6 @@ def summarise(world: World) -> dict[str, Any]:
             "worst_relative_error": float(world.platform.conservation_error()),
         },
     }
-
-
-def judge(summary: dict[str, Any], thresholds: dict[str, ThresholdConfig]) -> list[dict[str, Any]]:
-    """Each threshold with its value; a path that leads nowhere raises ValueError naming it."""
-    judged = []
-    for name, threshold in thresholds.items():
-        value = _at(summary, threshold.metric, name)
-        limit = threshold.limit
-        if value is None:
-            passed = threshold.operator in ("<=", "<")  # what did not occur exceeded nothing
-        else:
-            passed = COMPARISONS[threshold.operator](value, limit)
-        judged.append(
-            {
-                "name": name,
-                "metric": threshold.metric,
-                "operator": threshold.operator,
-                "limit": limit,
-                "value": value,
-                "passed": passed,
-            }
-        )
-    return judged
-
-
-def percentiles(values: Sequence[float]) -> dict[str, float | None]:
-    """p50, p95, p99 and max; None for each without values."""
-    if len(values) == 0:
-        return {"p50": None, "p95": None, "p99": None, "max": None}
-    p50, p95, p99 = np.percentile(np.asarray(values), (50, 95, 99))
-    return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "max": float(max(values))}
-
-
-def _at(summary: dict[str, Any], path: str, name: str) -> float | None:
-    value: Any = summary
-    for part in path.split("."):
-        if not isinstance(value, dict) or part not in value:
-            keys = ", ".join(value) if isinstance(value, dict) else "a figure"
-            raise ValueError(
-                f'thresholds.{name}: "{path}" is not in the summary, "{part}" is not one of {keys}'
-            )
-        value = value[part]
-    if value is None or isinstance(value, (int, float)):
-        return value
-    raise ValueError(f'thresholds.{name}: "{path}" is not a figure')
 
 
 def _weddings(world: World) -> dict[str, Any]:
@@ -218,74 +170,3 @@ def _elasticity(world: World, truth: FloatArray) -> dict[str, float]:
         for i, spec in enumerate(world.specs)
     ]
     return {name: math.fsum(one[name] for one in each) / len(each) for name in NAMES}
-
-
-def _decision(world: World) -> dict[str, Any]:
-    actions = [row for row in world.recorder.decisions if row["kind"] == "action"]
-    done = [row for row in actions if row["accepted_s"] == row["accepted_s"]]
-    emergency = [row for row in done if row["reason"] == Reason.EMERGENCY.value]
-    by_reason: dict[str, int] = {}
-    for row in actions:
-        by_reason[row["reason"]] = by_reason.get(row["reason"], 0) + 1
-    return {
-        "steps": world.recorder.steps,
-        "cycles": len(world.recorder.compute_s),
-        "actions": len(done),
-        "flaps": flaps(done),
-        "by_reason": dict(sorted(by_reason.items())),
-        "trigger_to_execution_s": percentiles([r["accepted_s"] - r["trigger_s"] for r in done]),
-        "emergency_s": {
-            "count": len(emergency),
-            **percentiles([row["accepted_s"] - row["trigger_s"] for row in emergency]),
-        },
-    }
-
-
-def _prediction(world: World, samples: int) -> dict[str, Any]:
-    """Accuracy of the forecasts by horizon: mean over the services of WAPE, coverage and pinball.
-
-    A forecast for a time is compared with the mean arrival rate of the minute around it; pinball
-    loss (Koenker & Bassett 1978) is the mean over the quantiles 0.1, 0.5 and 0.9, relative to the
-    mean rate.
-    """
-    step_s = world.recorder.interval_s
-    half = max(round(30 / step_s), 1)
-    arrived = world.platform.truth[:, :samples, T["arrived"]] / step_s
-    total = np.concatenate((np.zeros((len(arrived), 1)), np.cumsum(arrived, axis=1)), axis=1)
-    figures: dict[str, Any] = {}
-    for horizon_s in sorted({issued.horizon_s for issued in world.recorder.issued}):
-        scores = []
-        for service in range(len(world.specs)):
-            rows = [
-                (round((f.due_s - world.start_s) / step_s), f.q10, f.q50, f.q90)
-                for f in world.recorder.issued
-                if f.service == service and f.horizon_s == horizon_s
-            ]
-            due = np.array([row[0] for row in rows])
-            inside = (due >= half) & (due + half <= samples)
-            if not inside.any():
-                continue
-            due = due[inside]
-            quantiles = np.array([row[1:] for row in rows])[inside]
-            actual = (total[service, due + half] - total[service, due - half]) / (2 * half)
-            scores.append(_scores(actual, quantiles))
-        if scores:
-            wape, coverage, pinball = np.mean(scores, axis=0)
-            figures[f"{horizon_s:.0f}"] = {
-                "wape": float(wape),
-                "coverage_80": float(coverage),
-                "pinball": float(pinball),
-            }
-    return figures
-
-
-def _scores(actual: FloatArray, quantiles: FloatArray) -> tuple[float, float, float]:
-    q10, q50, q90 = quantiles.T
-    wape = float(np.abs(actual - q50).sum() / max(actual.sum(), 1e-9))
-    coverage = float(np.mean((actual >= q10) & (actual <= q90)))
-    losses = [
-        np.mean(np.maximum(level * (actual - q), (level - 1.0) * (actual - q)))
-        for level, q in ((0.1, q10), (0.5, q50), (0.9, q90))
-    ]
-    pinball = float(np.mean(losses) / max(actual.mean(), 1e-9))
-    return (wape, coverage, pinball) if math.isfinite(pinball) else (wape, coverage, 0.0)

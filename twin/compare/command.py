@@ -16,12 +16,12 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from engine.record import folders
+from engine.record.machine import versions
 from twin import hydra_errors, terminal
 from twin.compare import verdict
 from twin.compare.contest import Contestant, Run, run_all
 from twin.complaints import close
 from twin.config import ConfigError, RunConfig, parse
-from twin.record import versions
 from twin.world import World, load_kernels
 
 EVERYBODY = (

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.record.figures import flaps
 from twin.compare import command, verdict
 from twin.compare.contest import Run
 from twin.config import ConfigError
-from twin.elasticity import elasticity, flaps, longest_run
+from twin.elasticity import elasticity, longest_run
 from twin.workers import spread
 
 

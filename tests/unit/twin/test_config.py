@@ -9,8 +9,8 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from engine.record.figures import judge
 from twin.config import ConfigError, ThresholdConfig, parse
-from twin.summary import judge
 
 SCENARIOS = (
     "june_peak",
