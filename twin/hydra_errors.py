@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,6 +17,9 @@ from twin.complaints import close
 
 OPEN = ("thresholds", "faults")
 """Mappings that take new keys, which Hydra wants to be said with a plus sign."""
+
+EXTRAS = {"hydra/sweeper/optuna": "tune"}
+"""Choices that Hydra knows only when an extra of this project is installed."""
 
 CAUGHT = (HydraException, OmegaConfBaseException)
 
@@ -27,7 +33,9 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
         r"Cannot find primary config '()([^']+)'", text
     )
     if missing and missing.group(1):
-        group, name = missing.groups()
+        group, _, name = f"{missing.group(1)}/{missing.group(2)}".rpartition("/")
+        if extra := EXTRAS.get(f"{group}/{name}"):
+            return f"{group}: \"{name}\" is not installed: pip install 'wedtwin[{extra}]'"
         allowed = choices(group, arguments)
         return f'{group}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}'
     unknown = re.search(r"Could not override '([^']+)'", text)
@@ -44,15 +52,17 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
 
 def choices(group: str, arguments: Sequence[str]) -> list[str]:
     """Names that a group offers, those of a `--config-dir` too."""
-    found = (
-        {
-            item.name.removesuffix(".yaml")
-            for item in resources.files("conf").joinpath(group).iterdir()
-            if item.name.endswith(".yaml")
-        }
-        if group in groups()
-        else set()
-    )
+    kept = resources.files("conf").joinpath(group)
+    found = {
+        item.name.removesuffix(".yaml")
+        for item in (kept.iterdir() if kept.is_dir() else ())
+        if item.name.endswith(".yaml")
+    }
+    if group.startswith("hydra/"):
+        Plugins.instance()  # each plugin stores its configuration when it is found
+        with contextlib.suppress(OSError):  # there is no such group
+            stored = ConfigStore.instance().list(group)
+            found.update(name.removesuffix(".yaml") for name in stored if name.endswith(".yaml"))
     for folder in _config_dirs(arguments):
         found.update(path.stem for path in (folder / group).glob("*.yaml"))
     return sorted(found)

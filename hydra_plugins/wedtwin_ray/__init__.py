@@ -39,7 +39,15 @@ class RayLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Run a batch; the results are in the order of the jobs."""
         import joblib
-        import ray
+
+        from twin.config import ConfigError
+
+        try:
+            import ray
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "hydra/launcher: \"ray\" is not installed: pip install 'wedtwin[ray]'"
+            ) from error
         from hydra_plugins.hydra_joblib_launcher._core import execute_job
         from ray.util.joblib import register_ray
 
