@@ -25,6 +25,9 @@ class Command:
 
 
 COMMANDS = {
+    "staging": Command(
+        "engine.cli.staging:run", "up|down|status [key=value ...]", "the platform, on this machine"
+    ),
     "pause": Command("engine.cli.requests:pause", "[SERVICE] [--for TIME]", "do not scale"),
     "resume": Command("engine.cli.requests:resume", "[SERVICE]", "take a pause back"),
     "floor": Command(

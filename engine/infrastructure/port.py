@@ -19,6 +19,10 @@ from typing import Any, Protocol
 from engine.model import Action, ActionResult, ServiceSpec
 
 
+class Unreachable(RuntimeError):
+    """The infrastructure cannot be seen now; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Instances of one service: asked for, serving, on their way, and on their way out."""
@@ -44,7 +48,10 @@ class Infrastructure(Protocol):
     """
 
     def observe(self) -> Sighting:
-        """The counts now, and the results since this was last asked for."""
+        """The counts now, and the results since this was last asked for.
+
+        Raises Unreachable, and loses no result by it.
+        """
         ...
 
     def apply(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:

@@ -1,0 +1,167 @@
+"""`python -m engine staging up|down|status`: the platform in small, on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+from pydantic import Field, ValidationError, field_validator
+
+from engine.staging import stack
+from engine.staging.layout import Layout, StackError, StagedService
+from twin import hydra_errors
+from twin.complaints import close, lines
+from twin.config import ConfigError, PlatformConfig, Strict
+
+USAGE = """usage: python -m engine staging up|down|status [key=value ...]
+
+  up       start HAProxy, PostgreSQL, Redis, Prometheus and the workers of each service
+  down     stop exactly these, also after a crash, and remove the folder
+  status   say what runs; exit with 1 if something does not
+
+  folder=DIR               where everything is (default: /tmp/wedtwin-staging)
+  platform=NAME            the services and their capacity (default: staging)
+  platform.services.api.slots=8, platform.services.api.max_instances=4, …
+  port=N prometheus_port=N ports to use (default: any free ones)
+  seed=N                   of boot and service times
+  weddings=N               ids 1 … N are known (default: 1000)
+  keep_logs=true           for down: leave the logs
+"""
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class StagingConfig(Strict):
+    """What `staging` can be told."""
+
+    folder: Annotated[str, Field(min_length=1)]
+    platform: PlatformConfig
+    port: Port = 0
+    prometheus_port: Port = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
+    weddings: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    keep_logs: bool = False
+
+    @field_validator("folder")
+    @classmethod
+    def _absolute(cls, folder: str) -> str:
+        return str(Path(folder).expanduser().absolute())
+
+    def wish(self) -> stack.Wish:
+        """The stack that this asks for."""
+        services = {
+            name: StagedService(
+                service.spec(name), service.client.queue_limit_per_slot, service.client.timeout_s
+            )
+            for name, service in self.platform.services.items()
+        }
+        return stack.Wish(
+            folder=Path(self.folder),
+            services=services,
+            zones=tuple(self.platform.zones),
+            seed=self.seed,
+            weddings=self.weddings,
+            port=self.port,
+            prometheus_port=self.prometheus_port,
+        )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one of the three; returns the exit code."""
+    commands = {"up": _up, "down": _down, "status": _status}
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0 if arguments else 2
+    command, *rest = arguments
+    if command not in commands:
+        return _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
+    try:
+        return commands[command](_read(rest))
+    except (ConfigError, StackError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _up(config: StagingConfig) -> int:
+    made = stack.up(config.wish(), _progress())
+    ports = made.ports
+    _say(
+        f"up: http://127.0.0.1:{ports['front']} is the platform, "
+        f"http://127.0.0.1:{ports['prometheus']} is Prometheus, "
+        f"http://127.0.0.1:{ports['exporter']}/metrics is HAProxy's exporter"
+    )
+    _say(f"take it down with: python -m engine staging down folder={config.folder}")
+    print(config.folder)
+    return 0
+
+
+def _down(config: StagingConfig) -> int:
+    killed = stack.take_down(Layout(Path(config.folder)), keep_logs=config.keep_logs)
+    _say("down" + (f"; these had to be killed: {', '.join(killed)}" if killed else ""))
+    print(config.folder)
+    return 0
+
+
+def _status(config: StagingConfig) -> int:
+    standing = stack.look(Layout(Path(config.folder)))
+    for part in standing.parts:
+        state = "runs" if part.running else "has ended"
+        print(f"{part.name:<14} pid {part.pid:<8} {state:<10} {part.address}")
+    for name, count in standing.services.items():
+        print(
+            f"{name:<14} {count.desired} desired, {count.ready} ready, {count.booting} booting, "
+            f"{count.draining} draining"
+        )
+    for trouble in standing.trouble:
+        _say(trouble)
+    if standing.trouble:
+        _say(
+            f"to begin anew: python -m engine staging down folder={config.folder} && "
+            f"python -m engine staging up folder={config.folder}"
+        )
+    print(config.folder)
+    return 1 if standing.trouble else 0
+
+
+def _read(arguments: Sequence[str]) -> StagingConfig:
+    """The configuration; raises ConfigError naming what is wrong."""
+    for argument in arguments:
+        if argument.startswith("-") or "=" not in argument:
+            raise ConfigError(f'"{argument}" cannot be read; write it as key=value')
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            composed = compose("staging", list(arguments))
+        raw: Any = OmegaConf.to_container(composed, resolve=True)
+        return StagingConfig.model_validate(raw)
+    except hydra_errors.CAUGHT as error:
+        raise ConfigError(hydra_errors.explain(error, arguments)) from None
+    except ValidationError as error:
+        raise ConfigError("\n".join(lines(error, StagingConfig))) from None
+
+
+def _progress() -> stack.Say:
+    """Show each new word on a terminal; a pipe is spared the counting."""
+    last = ""
+
+    def say(text: str) -> None:
+        nonlocal last
+        if text != last and sys.stderr.isatty():
+            _say(text)
+        last = text
+
+    return say
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
