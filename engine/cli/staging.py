@@ -132,7 +132,7 @@ def _status(config: StagingConfig) -> int:
 def _read(arguments: Sequence[str]) -> StagingConfig:
     """The configuration; raises ConfigError naming what is wrong."""
     for argument in arguments:
-        if argument.startswith("-") or "=" not in argument:
+        if argument.startswith("-") or ("=" not in argument and argument[0] != "~"):
             raise ConfigError(f'"{argument}" cannot be read; write it as key=value')
     try:
         with initialize_config_module("conf", version_base="1.3"):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import signal
 import socket
 import sys
@@ -36,7 +37,7 @@ from engine.staging import layout
 from engine.staging.layout import DEFAULT_FOLDER, Layout, StackError
 from engine.staging.worker_environment import BOOTED, LAUNCHED, SOCKET
 
-SERVER_OPTIONS = "check inter 2s fastinter 500ms downinter 1s fall 3 rise 1 pool-purge-delay 1s"
+SERVER_OPTIONS = "check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 pool-purge-delay 1s"
 PROBE_TIMEOUT_S = 1.0
 BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
 """First and longest wait after a boot that failed."""
@@ -47,11 +48,13 @@ def connect(
     folder: str = str(DEFAULT_FOLDER),
     drain_s: float = 20.0,
     boot_timeout_s: float = 60.0,
+    ill_s: float = 15.0,
 ) -> HaproxyPool:
     """The pool of the stack in `folder`; raises ValueError when there is none that fits `specs`.
 
     A request may go on for `drain_s` when its instance leaves; an instance that is not ready
-    `boot_timeout_s` after its boot should have been over is replaced.
+    `boot_timeout_s` after its boot should have been over, or whose health check fails for `ill_s`,
+    is replaced.
     """
     place = Layout(Path(folder))
     try:
@@ -63,7 +66,10 @@ def connect(
             raise ValueError(
                 f"platform.services.{spec.name}: the stack in {folder} has only {', '.join(known)}"
             )
-    return HaproxyPool(place, drain_s=drain_s, boot_timeout_s=boot_timeout_s)
+    log = logging.getLogger(__name__)
+    return HaproxyPool(
+        place, drain_s=drain_s, boot_timeout_s=boot_timeout_s, ill_s=ill_s, say=log.warning
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,7 @@ class HaproxyPool:
         *,
         drain_s: float = 20.0,
         boot_timeout_s: float = 60.0,
+        ill_s: float = 15.0,
         poll_s: float = 0.2,
         boot_at_once: bool = False,
         say: Callable[[str], None] = lambda _: None,
@@ -94,6 +101,7 @@ class HaproxyPool:
         self._file = PoolFile(place.pool)
         self._drain_s = drain_s
         self._boot_timeout_s = boot_timeout_s
+        self._ill_s = ill_s
         self._poll_s = poll_s
         self._boot_at_once = boot_at_once
         self._say = say
@@ -278,8 +286,8 @@ class HaproxyPool:
                     self._kill(instance)
                     book.instances.remove(instance)
             case Phase.READY:
-                if servers is not None and instance.server not in servers:
-                    self._api.add(instance.server, f"127.0.0.1:{instance.port}", SERVER_OPTIONS)
+                if servers is not None:
+                    self._keep_serving(instance, servers.get(instance.server), now_s)
             case Phase.DRAINING:
                 state = servers.get(instance.server) if servers is not None else None
                 if servers is None:
@@ -294,6 +302,20 @@ class HaproxyPool:
                     book.instances.remove(instance)
                 elif now_s - instance.since_s > self._drain_s:
                     self._kill(instance)
+
+    def _keep_serving(self, instance: Instance, state: ServerState | None, now_s: float) -> None:
+        """HAProxy has to have a ready instance; one that stays ill is ended, and so replaced."""
+        if state is None:
+            self._api.add(instance.server, f"127.0.0.1:{instance.port}", SERVER_OPTIONS)
+        elif state.down:
+            instance.down_s = instance.down_s or now_s
+            if now_s - instance.down_s > self._ill_s:
+                self._say(f"{instance.id} has been ill for {self._ill_s:.0f} s")
+                self._kill(instance)
+        elif state.up:
+            instance.down_s = 0.0
+        else:
+            self._api.enable(instance.server)  # left in maintenance, by whoever was interrupted
 
     def _idle(self, instance: Instance, state: ServerState, now_s: float) -> bool:
         """Nothing under way for two looks, or no more patience."""
@@ -384,7 +406,7 @@ class HaproxyPool:
         for service, pending in list(self._pending.items()):
             if book.services[service].desired != pending.target:
                 del self._pending[service]
-            elif len(book.of(service, Phase.READY)) == pending.target:
+            elif book.serving(service) == pending.target:
                 del self._pending[service]
                 self._results.append(_result(pending.decision_id, Status.COMPLETED))
 
@@ -400,12 +422,16 @@ class HaproxyPool:
 
 
 def counts(book: Book) -> dict[str, Counts]:
-    """What there is of each service; what stops has no requests any more but is still paid for."""
+    """What there is of each service.
+
+    What is ill counts as booting: it does not serve and either comes back or is replaced.  What
+    stops has no requests any more but is still paid for.
+    """
     return {
         name: Counts(
             desired=wanted.desired,
-            ready=len(book.of(name, Phase.READY)),
-            booting=len(book.of(name, Phase.BOOTING)),
+            ready=book.serving(name),
+            booting=len(book.of(name, Phase.BOOTING, Phase.READY)) - book.serving(name),
             draining=len(book.of(name, Phase.DRAINING, Phase.STOPPING)),
         )
         for name, wanted in book.services.items()

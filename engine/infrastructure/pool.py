@@ -36,7 +36,10 @@ class Phase(StrEnum):
 
 @dataclass(slots=True)
 class Instance:
-    """One worker: `since_s` is when its phase began, `process` None before it was started."""
+    """One worker: `since_s` is when its phase began, `process` None before it was started.
+
+    `down_s` is since when HAProxy has found it ill, 0 while it is well.
+    """
 
     id: str
     service: str
@@ -45,6 +48,7 @@ class Instance:
     phase: Phase
     launched_s: float
     since_s: float
+    down_s: float = 0.0
     process: Process | None = None
 
     @property
@@ -80,6 +84,10 @@ class Book:
     lease: int = 0
     closed: bool = False
     instances: list[Instance] = field(default_factory=list)
+
+    def serving(self, service: str) -> int:
+        """Ready instances of a service that are well."""
+        return sum(not i.down_s for i in self.of(service, Phase.READY))
 
     def of(self, service: str, *phases: Phase) -> list[Instance]:
         """Instances of a service in one of these phases, oldest first."""

@@ -20,11 +20,20 @@ class RuntimeApiError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """A server as HAProxy has it: requests and connections in use, and whether it gets any."""
+    """A server as HAProxy has it: what is under way on it, and its status in HAProxy's words."""
 
     used: int
-    up: bool
     status: str
+
+    @property
+    def up(self) -> bool:
+        """Whether it gets requests."""
+        return self.status.startswith("UP")
+
+    @property
+    def down(self) -> bool:
+        """Whether its health check fails."""
+        return self.status.startswith("DOWN")
 
 
 class RuntimeApi:
@@ -61,9 +70,7 @@ class RuntimeApi:
         for line in lines[1:]:
             values = line.split(",")
             servers[f"{values[backend]}/{values[name]}"] = ServerState(
-                used=int(values[used] or 0),
-                up=values[status].startswith("UP"),
-                status=values[status],
+                used=int(values[used] or 0), status=values[status]
             )
         return servers
 
@@ -72,6 +79,10 @@ class RuntimeApi:
         said = self.ask(f"add server {server} {address} {options}")
         if "New server registered" not in said and "Already exists" not in said:
             raise RuntimeApiError(f"HAProxy refused to add {server}: {said}")
+        self.enable(server)
+
+    def enable(self, server: str) -> None:
+        """Let a server have requests, whatever it was told before."""
         self._quiet(f"enable health {server}")
         self._quiet(f"set server {server} state ready")
 

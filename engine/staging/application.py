@@ -176,8 +176,7 @@ class Application:
         try:
             if self._stores.jobs is not None:
                 return await self._accept_job(request, self._stores.jobs)
-            answer = await self._hold(request, began_s)
-            answer = await self._call_others(request, answer)
+            answer = await self._call_others(request, await self._hold(request, began_s))
         except Shed:
             status, answer, outcome = 503, b'{"error":"too busy"}', "shed"
         except GaveUp:
@@ -191,7 +190,7 @@ class Application:
         counts.outcomes[outcome] += 1
         return status, answer
 
-    async def _hold(self, request: Request, began_s: float) -> bytes:
+    async def _hold(self, request: Request, began_s: float) -> bytes | None:
         """Do the work, and hold a slot for the drawn time meanwhile."""
         await self._slots.take(self._service.timeout_s)
         start_s = self._loop.time()
@@ -207,7 +206,8 @@ class Application:
             self._counts.held.observe(self._loop.time() - start_s)
         return answer
 
-    async def _work(self, request: Request) -> bytes:
+    async def _work(self, request: Request) -> bytes | None:
+        """The answer, or None where it is a callee that knows it."""
         stores = self._stores
         if stores.rows is not None:
             known = request.operation in READS or request.operation in WRITES
@@ -220,7 +220,7 @@ class Application:
             return await stores.updates.latest(request.wedding)
         if request.operation == "photos":
             return self._keep_photo(request)
-        return b'{"wedding":%d}' % request.wedding
+        return None
 
     def _keep_photo(self, request: Request) -> bytes:
         """Kept by its content, so that the same photo again takes no further room."""
@@ -232,19 +232,17 @@ class Application:
             part.replace(path)
         return b'{"photo":"%s"}' % digest.encode()
 
-    async def _call_others(self, request: Request, answer: bytes) -> bytes:
-        """Make the calls of the platform file; the first one answers the request itself."""
-        first = True
+    async def _call_others(self, request: Request, answer: bytes | None) -> bytes:
+        """Make the calls of the platform file; the first may bring the answer itself."""
         for call in self._service.spec.calls:
             for _ in range(self._how_often(call.per_request)):
-                operation = request.operation if first else "session"
                 if call.asynchronous:
                     self._do(self._call_later(call, request))
-                    continue
-                reply = await self._call(call, operation, request)
-                if first:
-                    answer, first = reply, False
-        return answer
+                elif answer is None:
+                    answer = await self._call(call, request.operation, request)
+                else:
+                    await self._call(call, "session", request)
+        return answer if answer is not None else b'{"wedding":%d}' % request.wedding
 
     def _how_often(self, per_request: float) -> int:
         whole = int(per_request)

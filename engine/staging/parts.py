@@ -225,7 +225,7 @@ defaults
     timeout http-request 10s
     timeout http-keep-alive 60s
     timeout queue 10s
-    timeout check 3s
+    timeout check 2s
     timeout tunnel 1h
 
 frontend front

@@ -88,7 +88,7 @@ def up(wish: Wish, say: Say = lambda _: None) -> Stack:
         },
         services=dict(wish.services),
     )
-    _prepare(place)
+    _prepare(place, stack)
     try:
         return _start(programs, place, stack, say)
     except BaseException:
@@ -146,12 +146,12 @@ def look(place: Layout) -> Standing:
     services: Mapping[str, Counts] = {}
     try:
         book = PoolFile(place.pool).read()
+        for instance in list(book.instances):
+            if instance.process is None or not instance.process.alive:
+                words = processes.last_words(place.logs / f"{instance.id}.log")
+                trouble.append(f"{instance.id} has ended: {words}")
+                book.instances.remove(instance)
         services = counts(book)
-        trouble += [
-            f"{instance.id} has ended: {processes.last_words(place.logs / f'{instance.id}.log')}"
-            for instance in book.instances
-            if instance.process is None or not instance.process.alive
-        ]
         servers = RuntimeApi(place.admin_socket).servers()
         trouble += [
             f"HAProxy has {instance.server} as "
@@ -166,7 +166,6 @@ def look(place: Layout) -> Standing:
 
 
 def _start(programs: parts.Programs, place: Layout, stack: Stack, say: Say) -> Stack:
-    stack.save(place)  # before the first process, so that `down` finds whatever comes
     (place.folder / "haproxy.cfg").write_text(parts.haproxy_config(place, stack))
     (place.folder / "prometheus.yml").write_text(parts.prometheus_config(place, stack))
     say("PostgreSQL: making its data")
@@ -238,13 +237,14 @@ def _refuse(place: Layout) -> None:
         raise StackError(f"folder: {folder} is not an empty folder; choose another one")
 
 
-def _prepare(place: Layout) -> None:
+def _prepare(place: Layout, stack: Stack) -> None:
     """Make the folder, and leave none when something is wrong with it."""
     folder = place.folder
     user = parts.postgres_user()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         folder.chmod(0o711)
+        stack.save(place)  # first of all, so that `down` finds whatever comes
         for part in (place.admin_socket.parent, place.logs, place.photos, place.targets):
             part.mkdir(mode=0o700)
         place.postgres.mkdir(mode=0o700)

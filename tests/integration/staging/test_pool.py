@@ -1,0 +1,291 @@
+"""Scaling for real: no request is lost on the way, and whatever breaks is mended."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import websocket
+
+from engine import processes
+from engine.infrastructure.haproxy import HaproxyPool
+from engine.infrastructure.pool import Instance, Phase, PoolFile
+from engine.infrastructure.port import Counts
+from engine.infrastructure.runtime_api import RuntimeApi
+from engine.model import Status
+from engine.staging import parts
+from tests.integration.staging.conftest import Staging, action, until
+
+Scale = Callable[[str, int], Counts]
+
+
+@pytest.fixture
+def pool(staging: Staging) -> Iterator[HaproxyPool]:
+    made = HaproxyPool(staging.place, drain_s=10.0, boot_timeout_s=60.0, ill_s=1.0)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def scale(pool: HaproxyPool) -> Scale:
+    """Bring a service to a count and wait until it is there."""
+
+    def to(service: str, count: int) -> Counts:
+        before = pool.observe().services[service].desired
+        name = f"{service}-{before}-{count}-{time.time_ns()}"
+        if before != count:
+            (result,) = pool.apply([action(name, service, before, count)])
+            assert result.status is Status.ACCEPTED, result
+        return until(pool, service, lambda c: c == Counts(count, count, 0, 0))
+
+    return to
+
+
+def instances(staging: Staging, service: str, *phases: Phase) -> list[Instance]:
+    return PoolFile(staging.place.pool).read().of(service, *(phases or tuple(Phase)))
+
+
+class Watching:
+    """Guests who watch a wedding, and connect again when they are asked to."""
+
+    def __init__(self, address: str, count: int) -> None:
+        self.closings: Counter[int] = Counter()
+        self.broken: list[str] = []
+        self.heard = 0
+        self._address = address
+        self._leaving = threading.Event()
+        self._threads = [threading.Thread(target=self._watch) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def leave(self) -> None:
+        self._leaving.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _watch(self) -> None:
+        while not self._leaving.is_set():
+            try:
+                connection = websocket.create_connection(self._address, timeout=0.5)
+            except (OSError, websocket.WebSocketException) as error:
+                self.broken.append(f"connecting: {error!r}")
+                return
+            while not self._leaving.is_set():
+                try:
+                    code, body = connection.recv_data()
+                except websocket.WebSocketTimeoutException:
+                    continue
+                except (OSError, websocket.WebSocketException) as error:
+                    self.broken.append(f"watching: {error!r}")
+                    return
+                if code == websocket.ABNF.OPCODE_CLOSE:
+                    self.closings[int.from_bytes(body[:2], "big")] += 1
+                    break
+                self.heard += 1
+            connection.close()
+
+
+@contextmanager
+def load(staging: Staging, path: str, seconds: int) -> Iterator[list[str]]:
+    """wrk with 8 connections; afterwards the list holds what it said."""
+    said: list[str] = []
+    command = ["wrk", "-t1", "-c8", f"-d{seconds}s", f"{staging.front}{path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:
+        yield said
+        said.append(wrk.communicate(timeout=60)[0])
+
+
+@pytest.mark.load
+def test_no_request_fails_while_instances_come_and_go(staging: Staging, scale: Scale) -> None:
+    scale("real-time", 3)
+    watching = Watching(f"{staging.front.replace('http', 'ws')}/weddings/5/live", 9)
+    moved = 0
+    with ExitStack() as stack:
+        stack.callback(watching.leave)
+        pages = stack.enter_context(load(staging, "/weddings/5", 16))
+        updates = stack.enter_context(load(staging, "/weddings/5/updates", 16))
+        ended = time.monotonic() + 15
+        while time.monotonic() < ended - 6:
+            scale("api", 4)
+            scale("real-time", 1)
+            scale("api", 2)
+            scale("real-time", 3)
+            moved += 1
+    scale("real-time", 1)
+    assert moved >= 1
+    for said in (*pages, *updates):
+        requests = re.search(r"(\d+) requests in", said)
+        assert requests is not None, said
+        assert int(requests[1]) > 100, said
+        assert "Socket errors" not in said, said
+        assert "Non-2xx" not in said, said
+    assert watching.broken == []
+    # Guests were moved by being asked to connect again, and in no other way.
+    assert set(watching.closings) == {1012}
+
+
+def test_a_decision_counts_once(staging: Staging, pool: HaproxyPool, scale: Scale) -> None:
+    scale("api", 2)
+    out, back = action("once", "api", 2, 3), action("back", "api", 3, 2)
+    for asked in (out, out, back, back, out):
+        (result,) = pool.apply([asked])
+        assert result.status is Status.ACCEPTED
+    assert pool.observe().services["api"].desired == 2
+    until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("service", "before", "after", "said"),
+    [
+        ("api", 5, 6, "conflict: 2 are desired, not 5"),
+        ("api", 2, 99, "99 instances are not allowed (2 … 8)"),
+        ("api", 2, 0, "0 instances are not allowed (2 … 8)"),
+        ("cinema", 1, 2, 'there is no service "cinema"'),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_the_reason(
+    pool: HaproxyPool, scale: Scale, service: str, before: int, after: int, said: str
+) -> None:
+    scale("api", 2)
+    (result,) = pool.apply([action(f"{service}{after}", service, before, after)])
+    assert (result.status, result.detail) == (Status.FAILED, said)
+
+
+def test_an_engine_that_was_followed_by_another_is_refused(
+    staging: Staging, pool: HaproxyPool
+) -> None:
+    follower = HaproxyPool(staging.place)
+    try:
+        (result,) = pool.apply([action("late", "api", 2, 3)])
+        assert result.status is Status.FAILED
+        assert result.detail == f"lease {pool.lease} is over, {follower.lease} leads"
+    finally:
+        follower.close()
+
+
+def test_a_worker_that_dies_is_replaced(staging: Staging, pool: HaproxyPool, scale: Scale) -> None:
+    scale("api", 2)
+    victim = instances(staging, "api")[0]
+    assert victim.process is not None
+    victim.process.send(signal.SIGKILL)
+    until(pool, "api", lambda c: c.ready == 1)
+    until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
+    assert victim.id not in {i.id for i in instances(staging, "api")}
+    assert victim.server not in RuntimeApi(staging.place.admin_socket).servers()
+
+
+def test_a_worker_that_hangs_is_replaced(staging: Staging, pool: HaproxyPool, scale: Scale) -> None:
+    scale("api", 2)
+    victim = instances(staging, "api")[0]
+    assert victim.process is not None
+    victim.process.send(signal.SIGSTOP)
+    until(pool, "api", lambda c: c.ready == 1)  # HAProxy's health check has found it
+    until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
+    assert not victim.process.alive
+
+
+def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -> None:
+    pool = HaproxyPool(staging.place, boot_timeout_s=0.5)
+    try:
+        until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
+        pool.apply([action("slow-boot", "api", 2, 4)])
+        until(pool, "api", lambda c: c.booting == 2)
+        hung, dead = (i.process for i in instances(staging, "api", Phase.BOOTING))
+        assert hung is not None
+        assert dead is not None
+        hung.send(signal.SIGSTOP)
+        dead.send(signal.SIGKILL)
+        results = []
+        end = time.monotonic() + 40
+        while not any(r.status is Status.COMPLETED for r in results):
+            assert time.monotonic() < end, results
+            results += pool.observe().results
+            time.sleep(0.1)
+        details = " ".join(r.detail for r in results if r.status is Status.FAILED)
+        assert "ended in its boot" in details
+        assert "was not ready after" in details
+        assert not hung.alive
+        pool.apply([action("slow-boot-back", "api", 4, 2)])
+        until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
+    finally:
+        pool.close()
+
+
+def test_an_engine_killed_right_after_acting_is_followed_up(staging: Staging) -> None:
+    asked = pickle.dumps(action("last-words", "real-time", 1, 3))
+    script = f"""
+import os, pickle, signal, time
+from pathlib import Path
+from engine.infrastructure.haproxy import HaproxyPool
+from engine.staging.layout import Layout
+pool = HaproxyPool(Layout(Path({str(staging.folder)!r})), poll_s=0.01)
+pool.apply([pickle.loads({asked!r})])
+time.sleep(0.03)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    pool = HaproxyPool(staging.place)
+    try:
+        (again,) = pool.apply([action("last-words", "real-time", 1, 3)])
+        assert again.status is Status.ACCEPTED
+        until(pool, "real-time", lambda c: c == Counts(3, 3, 0, 0))
+        known = {i.process for i in instances(staging, "real-time")}
+        marked = processes.marked(staging.stack.token)
+        assert known == {p for p in marked if _is_worker(p, "real-time")}
+        pool.apply([action("after", "real-time", 3, 1)])
+        until(pool, "real-time", lambda c: c == Counts(1, 1, 0, 0))
+    finally:
+        pool.close()
+
+
+def _is_worker(process: processes.Process, service: str) -> bool:
+    return f"\0{service}\0".encode() in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+
+
+def test_without_the_admin_socket_commands_fail_and_work_again_with_it(
+    staging: Staging, pool: HaproxyPool, scale: Scale
+) -> None:
+    scale("api", 2)
+    path = staging.place.admin_socket
+    hidden = path.rename(path.with_name("hidden"))
+    (result,) = pool.apply([action("blind", "api", 2, 3)])
+    assert result.status is Status.FAILED
+    assert f"HAProxy's admin socket {path} does not answer" in result.detail
+    assert pool.observe().services["api"] == Counts(2, 2, 0, 0)
+    hidden.rename(path)
+    (result,) = pool.apply([action("seeing", "api", 2, 3)])
+    assert result.status is Status.ACCEPTED
+    until(pool, "api", lambda c: c == Counts(3, 3, 0, 0))
+    scale("api", 2)
+
+
+def test_a_haproxy_that_was_restarted_gets_its_servers_again(
+    staging: Staging, pool: HaproxyPool, programs: parts.Programs
+) -> None:
+    before = set(RuntimeApi(staging.place.admin_socket).servers())
+    processes.stop([staging.stack.processes["haproxy"]], first=signal.SIGTERM, patience_s=5.0)
+    processes.launch(
+        parts.haproxy(programs, staging.place),
+        staging.place.logs / "haproxy.log",
+        token=staging.stack.token,
+    )
+    end = time.monotonic() + 20
+    while True:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+        if not staging.place.admin_socket.exists():
+            continue
+        servers = RuntimeApi(staging.place.admin_socket).servers()
+        if set(servers) == before and all(state.up for state in servers.values()):
+            break

@@ -1,0 +1,225 @@
+"""The stack as a user meets it: up, what it serves, status, down, and every way to go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+import websocket
+
+from engine import processes
+from engine.infrastructure.pool import PoolFile
+from engine.staging import layout
+from engine.staging.layout import Layout
+from tests.integration.staging.conftest import Staging, engine
+
+PAGES = ("", "/guests", "/timeline", "/seating", "/updates")
+POSTS = ("/rsvp", "/songs", "/check-ins", "/timeline", "/messages", "/photos")
+
+
+def metric(staging: Staging, query: str) -> float:
+    answer = requests.get(
+        f"{staging.prometheus}/api/v1/query", params={"query": query}, timeout=5
+    ).json()
+    found = answer["data"]["result"]
+    return float(found[0]["value"][1]) if found else 0.0
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_of_a_wedding_is_served(staging: Staging, page: str) -> None:
+    answer = requests.get(f"{staging.front}/weddings/7{page}", timeout=10)
+    assert answer.status_code == 200
+    assert answer.json() is not None
+
+
+@pytest.mark.parametrize("page", POSTS)
+def test_everything_that_people_send_is_taken(staging: Staging, page: str) -> None:
+    answer = requests.post(f"{staging.front}/weddings/7{page}", json={"text": "x"}, timeout=10)
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/health", "/metrics", "/drain", "/database/guests/1", "/api/x/1", "/weddings/x", "/nonsense"],
+)
+def test_what_is_not_for_users_is_not_found(staging: Staging, path: str) -> None:
+    assert requests.get(staging.front + path, timeout=10).status_code == 404
+
+
+def test_an_answer_is_in_the_database_when_it_is_confirmed(staging: Staging) -> None:
+    answers = [staging.front + "/weddings/9/rsvp"] * 40  # each is for another guest of the forty
+    with ThreadPoolExecutor(8) as guests_answering:
+        list(
+            guests_answering.map(
+                lambda url: requests.post(url, b"yes, gladly", timeout=10), answers
+            )
+        )
+    guests = requests.get(f"{staging.front}/weddings/9/guests", timeout=10).json()
+    assert {guest["answer"] for guest in guests} == {"yes, gladly"}
+
+
+def test_a_message_reaches_everybody_who_watches_the_wedding(staging: Staging) -> None:
+    address = staging.front.replace("http", "ws")
+    watching = [websocket.create_connection(f"{address}/weddings/{w}/live") for w in (11, 11, 12)]
+    try:
+        time.sleep(0.3)
+        watching[0].send(json.dumps({"text": "cake!"}))
+        for guest in watching[:2]:
+            guest.settimeout(10)
+            assert json.loads(guest.recv()) == {"wedding": 11, "text": "cake!"}
+        watching[2].settimeout(0.5)
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            watching[2].recv()
+    finally:
+        for guest in watching:
+            guest.close()
+    latest = requests.get(f"{staging.front}/weddings/11/updates", timeout=10).json()
+    assert latest[0]["text"] == "cake!"
+
+
+def test_uploads_make_jobs_that_are_worked_off_and_prometheus_sees_it_all(staging: Staging) -> None:
+    for k in range(20):
+        sent = requests.post(f"{staging.front}/weddings/3/photos", data=b"%d" % k, timeout=20)
+        assert sent.status_code == 200
+    expected = {
+        'sum(wedtwin_responses_total{service="ai-services",outcome="served"})': 1,
+        "count(up == 1)": 7,  # HAProxy and six workers
+        'sum(wedtwin_requests_total{service="file-storage"})': 20,
+        'sum(haproxy_backend_http_responses_total{proxy="file-storage"})': 20,
+    }
+    end = time.monotonic() + 40
+    while any(metric(staging, query) < least for query, least in expected.items()):
+        assert time.monotonic() < end, {query: metric(staging, query) for query in expected}
+        time.sleep(0.5)
+    assert len(list(staging.place.photos.iterdir())) >= 20
+
+
+def test_all_is_bound_to_the_loopback_interface(staging: Staging) -> None:
+    ours = [
+        connection.laddr.ip
+        for process in processes.marked(staging.stack.token)
+        for connection in psutil.Process(process.pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(ours) >= 9  # front, exporter, Prometheus, six workers
+    assert set(ours) == {"127.0.0.1"}
+
+
+def test_status_says_what_runs_and_exits_with_0(staging: Staging) -> None:
+    ended = engine("staging", "status", f"folder={staging.folder}")
+    assert ended.returncode == 0, ended.stderr
+    for name, process in staging.stack.processes.items():
+        assert f"{name:<14} pid {process.pid}" in ended.stdout
+    assert "api            2 desired, 2 ready, 0 booting, 0 draining" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == str(staging.folder)
+
+
+def test_a_second_stack_in_the_same_folder_is_refused(staging: Staging) -> None:
+    ended = engine("staging", "up", f"folder={staging.folder}")
+    assert ended.returncode == 2
+    assert f"python -m engine staging down folder={staging.folder}" in ended.stderr
+    assert engine("staging", "status", f"folder={staging.folder}").returncode == 0
+
+
+def test_a_port_in_use_is_named_and_nothing_is_left(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = engine("staging", "up", f"folder={folder}", f"port={port}")
+    assert ended.returncode == 2
+    assert f"error: port: {port} cannot be used (Address already in use)" in ended.stderr
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ip"], '"ip" is not a command; did you mean up?'),
+        (["up", "folder=/tmp/" + "x" * 80], "a path of sockets may have 75; choose a shorter one"),
+        (["up", "platform=nowhere"], 'platform: "nowhere" is not allowed ('),
+        (["up", "prot=1"], "prot: unknown key"),
+        (["up", "port=70000"], "port: 70000 is not allowed (0 … 65,535)"),
+        (["up", "platform.services.api.slots=0"], "platform.services.api.slots: 0 is not allowed"),
+        (["up", "--port"], '"--port" cannot be read; write it as key=value'),
+        (["down", "folder=/tmp/wt-no-such"], "no stack is up in /tmp/wt-no-such; start one: "),
+        (["status", "folder=/tmp/wt-no-such"], "no stack is up in /tmp/wt-no-such; start one: "),
+    ],
+)
+def test_bad_input_is_named(arguments: list[str], said: str) -> None:
+    ended = engine("staging", *arguments)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_part_that_does_not_start_is_named_with_its_last_words(
+    folder: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "redis-server"
+    broken.write_text("#!/bin/sh\necho no memory for me\nexit 1\n")
+    broken.chmod(0o755)
+    ended = engine("staging", "up", f"folder={folder}", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert ended.returncode == 2
+    assert "error: redis ended while it was started: no memory for me" in ended.stderr
+    assert not folder.exists()
+
+
+def test_a_part_that_died_is_named_with_the_way_out_and_down_still_cleans_up(folder: Path) -> None:
+    assert engine("staging", "up", f"folder={folder}").returncode == 0
+    stack = layout.load(Layout(folder))
+    stack.processes["prometheus"].send(signal.SIGKILL)
+    worker = PoolFile(Layout(folder).pool).read().instances[0]
+    assert worker.process is not None
+    worker.process.send(signal.SIGKILL)
+    time.sleep(0.5)
+    seen = engine("staging", "status", f"folder={folder}")
+    assert seen.returncode == 1
+    assert f"prometheus (pid {stack.processes['prometheus'].pid}) has ended" in seen.stderr
+    assert f"{worker.id} has ended" in seen.stderr
+    assert f"python -m engine staging down folder={folder}" in seen.stderr
+    assert engine("staging", "down", f"folder={folder}", "keep_logs=true").returncode == 0
+    assert processes.marked(stack.token) == []
+    assert [item.name for item in folder.iterdir()] == ["logs"]
+    assert (folder / "logs" / f"{worker.id}.log").exists()
+
+
+@pytest.mark.parametrize("started", [0, 3, 5])
+def test_down_cleans_up_after_an_up_that_was_killed_half_way(folder: Path, started: int) -> None:
+    command = [sys.executable, "-m", "engine", "staging", "up", f"folder={folder}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as starting:
+        end = time.monotonic() + 60
+        while not (folder / "stack.json").exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        token = layout.load(Layout(folder)).token
+        # As many of its processes as there are to be then, whether they are written down or not.
+        while len(processes.marked(token)) < started:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        starting.kill()
+    ended = engine("staging", "down", f"folder={folder}")
+    assert ended.returncode == 0, ended.stderr
+    assert processes.marked(token) == []
+    assert not folder.exists()
+
+
+def test_an_interrupted_up_leaves_nothing(folder: Path) -> None:
+    command = [sys.executable, "-m", "engine", "staging", "up", f"folder={folder}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as starting:
+        while not (folder / "haproxy.cfg").exists():
+            time.sleep(0.01)
+        token = layout.load(Layout(folder)).token
+        starting.send_signal(signal.SIGINT)
+        _, said = starting.communicate(timeout=60)
+    assert starting.returncode == 130, said
+    assert processes.marked(token) == []
+    assert not folder.exists()
