@@ -21,7 +21,7 @@ import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MEMORY_LIMIT_BYTES = 256 * 2**20
 """What an instance is said to have; its memory metric is a share of it."""
+
+WATCHER_LIMIT = 1000
+"""Updates that may wait for a guest who reads slowly."""
+
+SETTLE_S = 0.3
+"""So long an update may be under way from Redis when a guest is asked to connect elsewhere."""
 
 LARGEST_BODY = 4 * 2**20
 
@@ -65,11 +71,29 @@ class Request:
 
     operation: str
     wedding: int
-    body: bytes
+    body: bytes = b""
+    kind: bytes = b""
+    """The body's content type."""
 
 
 class NotFound(Exception):
     """There is no such page."""
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """One guest who watches a wedding: what is still to be told, None for the end of it.
+
+    `saying` is how many of the guest's own messages are being served.
+    """
+
+    told: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(WATCHER_LIMIT))
+    saying: int = 0
+
+    def tell(self, update: bytes | None) -> None:
+        """Tell an update; who does not read is not waited for."""
+        if not self.told.full():
+            self.told.put_nowait(update)
 
 
 @dataclass(slots=True)
@@ -111,7 +135,7 @@ class Application:
         self._times = ServiceTimes(spec.service_s, spec.service_scv, rng)
         self._counts = Counts()
         self._labels = f'service="{spec.name}",instance="{instance}",zone="{zone}"'
-        self._listeners: dict[int, set[asyncio.Queue[bytes | None]]] = {}
+        self._watchers: dict[int, set[Watcher]] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._job_share = 0.0
         self._dice: list[float] = []
@@ -127,9 +151,10 @@ class Application:
         except NotFound:
             await self._aside(method, path, send)
             return
-        body = await _body(receive) if method == "POST" else b""
-        status, answer = await self._serve(Request(request.operation, request.wedding, body))
-        await _respond(send, status, answer)
+        if method == "POST":
+            kind = dict(scope["headers"]).get(b"content-type", b"")
+            request = replace(request, body=await _body(receive), kind=kind)
+        await _respond(send, *await self._serve(request))
 
     def start(self) -> None:
         """Begin with what goes on beside the requests."""
@@ -152,18 +177,18 @@ class Application:
     def drain(self) -> None:
         """Ask those who are connected for long to connect elsewhere, take no further jobs."""
         self.draining = True
-        for queues in self._listeners.values():
-            for queue in queues:
-                queue.put_nowait(None)
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                self._do(self._move_on(watcher))
 
     def _read(self, method: str, path: str) -> Request:
         parts = path.split("/")
         try:
             if parts[1] == "weddings" and len(parts) in (3, 4):
                 page = parts[3] if len(parts) == 4 else ""
-                return Request(PAGES[method, page], int(parts[2]), b"")
+                return Request(PAGES[method, page], int(parts[2]))
             if parts[1] == self.name and len(parts) == 4:
-                return Request(parts[2], int(parts[3]), b"")
+                return Request(parts[2], int(parts[3]))
         except (IndexError, KeyError, ValueError):
             pass
         raise NotFound
@@ -224,11 +249,12 @@ class Application:
 
     def _keep_photo(self, request: Request) -> bytes:
         """Kept by its content, so that the same photo again takes no further room."""
-        digest = hashlib.blake2b(request.body, digest_size=12).hexdigest()
+        photo = _photo(request)
+        digest = hashlib.blake2b(photo, digest_size=12).hexdigest()
         path = self._stores.photos / digest
         if not path.exists():
             part = path.with_suffix(f".{os.getpid()}")
-            part.write_bytes(request.body)
+            part.write_bytes(photo)
             part.replace(path)
         return b'{"photo":"%s"}' % digest.encode()
 
@@ -333,19 +359,18 @@ class Application:
             await send({"type": "websocket.close", "code": 1008})
             return
         await send({"type": "websocket.accept"})
-        wedding = int(parts[2])
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1000)
+        wedding, watcher = int(parts[2]), Watcher()
+        watchers = self._watchers.setdefault(wedding, set())
+        watchers.add(watcher)
+        listening = self._loop.create_task(self._listen_to(wedding, receive, watcher))
         if self.draining:
-            queue.put_nowait(None)
-        listeners = self._listeners.setdefault(wedding, set())
-        listeners.add(queue)
-        speaking = self._loop.create_task(self._listen_to(wedding, receive, queue))
+            self._do(self._move_on(watcher))
         try:
-            if len(listeners) == 1:
+            if len(watchers) == 1:
                 await updates.follow(wedding)
-            while (update := await queue.get()) is not None:
+            while (update := await watcher.told.get()) is not None:
                 await send({"type": "websocket.send", "text": update.decode()})
-            if not speaking.done():
+            if not listening.done():
                 # "Service restart": the client is to connect again, and gets another instance.
                 await send({"type": "websocket.close", "code": 1012})
         except StoreError:
@@ -353,30 +378,34 @@ class Application:
         except OSError:
             pass  # the guest left while something was being told
         finally:
-            speaking.cancel()
-            listeners.discard(queue)
-            if not listeners:
-                self._listeners.pop(wedding, None)
+            listening.cancel()
+            watchers.discard(watcher)
+            if not watchers and self._watchers.pop(wedding, None) is watchers:
                 await _quietly(updates.unfollow(wedding))
 
-    async def _listen_to(
-        self, wedding: int, receive: Receive, queue: asyncio.Queue[bytes | None]
-    ) -> None:
+    async def _listen_to(self, wedding: int, receive: Receive, watcher: Watcher) -> None:
         """What the guest says is a request like any other."""
         while (message := await receive())["type"] == "websocket.receive":
             said = message.get("text") or message.get("bytes") or b""
             body = said.encode() if isinstance(said, str) else said
+            watcher.saying += 1
             status, answer = await self._serve(Request("messages", wedding, body))
-            if status >= 400 and not queue.full():
-                queue.put_nowait(answer)
-        if not queue.full():
-            queue.put_nowait(None)
+            watcher.saying -= 1
+            if status >= 400:
+                watcher.tell(answer)
+        watcher.tell(None)
+
+    async def _move_on(self, watcher: Watcher) -> None:
+        """Ask a guest to connect elsewhere, once what was said is served and told."""
+        await asyncio.sleep(SETTLE_S)
+        while watcher.saying:
+            await asyncio.sleep(SETTLE_S)
+        watcher.tell(None)
 
     async def _tell_listeners(self, updates: Updates) -> None:
         async for wedding, update in updates.heard():
-            for queue in self._listeners.get(wedding, ()):
-                if not queue.full():  # who does not read is not waited for
-                    queue.put_nowait(update)
+            for watcher in self._watchers.get(wedding, ()):
+                watcher.tell(update)
 
     # --- what does not come through HAProxy
 
@@ -413,7 +442,7 @@ class Application:
             "wedtwin_ready_seconds": (self.ready_s, "From launch to ready."),
             "wedtwin_slo_seconds": (spec.slo_p95_s, "What 95 % of the responses should keep."),
             "wedtwin_live_connections": (
-                float(sum(map(len, self._listeners.values()))),
+                float(sum(map(len, self._watchers.values()))),
                 "Guests who watch over a WebSocket.",
             ),
         }
@@ -438,6 +467,18 @@ def _text(body: bytes) -> str:
         return str(said["text"]) if isinstance(said, dict) else str(said)
     except (ValueError, KeyError):
         return body.decode(errors="replace")
+
+
+def _photo(request: Request) -> bytes:
+    """The file of a multipart form, or the whole body when it is none."""
+    kind, _, boundary = request.kind.partition(b"boundary=")
+    if not kind.startswith(b"multipart/form-data") or not boundary:
+        return request.body
+    for part in request.body.split(b"--" + boundary.strip(b'"')):
+        head, _, content = part.partition(b"\r\n\r\n")
+        if b"filename=" in head:
+            return content.removesuffix(b"\r\n")
+    return b""
 
 
 async def _body(receive: Receive) -> bytes:

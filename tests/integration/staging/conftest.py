@@ -78,6 +78,18 @@ def programs() -> parts.Programs:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def wrk() -> str:
+    """wrk's path."""
+    path = shutil.which("wrk")
+    if path is None:
+        pytest.skip(
+            "missing on this machine: wrk; install: "
+            "sudo apt-get install --yes --no-install-recommends wrk"
+        )
+    return path
+
+
 @pytest.fixture
 def folder(programs: parts.Programs) -> Iterator[Path]:
     """A short, new name for a folder; whatever is started in it is stopped in the end."""

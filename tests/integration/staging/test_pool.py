@@ -96,24 +96,26 @@ class Watching:
 
 
 @contextmanager
-def load(staging: Staging, path: str, seconds: int) -> Iterator[list[str]]:
+def load(staging: Staging, wrk: str, path: str, seconds: int) -> Iterator[list[str]]:
     """wrk with 8 connections; afterwards the list holds what it said."""
     said: list[str] = []
-    command = ["wrk", "-t1", "-c8", f"-d{seconds}s", f"{staging.front}{path}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:
+    command = [wrk, "-t1", "-c8", f"-d{seconds}s", f"{staging.front}{path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         yield said
-        said.append(wrk.communicate(timeout=60)[0])
+        said.append(running.communicate(timeout=60)[0])
 
 
 @pytest.mark.load
-def test_no_request_fails_while_instances_come_and_go(staging: Staging, scale: Scale) -> None:
+def test_no_request_fails_while_instances_come_and_go(
+    staging: Staging, scale: Scale, wrk: str
+) -> None:
     scale("real-time", 3)
     watching = Watching(f"{staging.front.replace('http', 'ws')}/weddings/5/live", 9)
     moved = 0
     with ExitStack() as stack:
         stack.callback(watching.leave)
-        pages = stack.enter_context(load(staging, "/weddings/5", 16))
-        updates = stack.enter_context(load(staging, "/weddings/5/updates", 16))
+        pages = stack.enter_context(load(staging, wrk, "/weddings/5", 16))
+        updates = stack.enter_context(load(staging, wrk, "/weddings/5/updates", 16))
         ended = time.monotonic() + 15
         while time.monotonic() < ended - 6:
             scale("api", 4)

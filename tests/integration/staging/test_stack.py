@@ -223,3 +223,14 @@ def test_an_interrupted_up_leaves_nothing(folder: Path) -> None:
     assert starting.returncode == 130, said
     assert processes.marked(token) == []
     assert not folder.exists()
+
+
+def test_the_photo_of_a_form_is_what_is_kept(staging: Staging) -> None:
+    photo = b"\xff\xd8 a cake \r\n\r\n in two lines \xff\xd9"
+    answer = requests.post(
+        f"{staging.front}/weddings/3/photos",
+        files={"photo": ("cake.jpg", photo, "image/jpeg")},
+        data={"caption": "The cake"},
+        timeout=20,
+    )
+    assert (staging.place.photos / answer.json()["photo"]).read_bytes() == photo
