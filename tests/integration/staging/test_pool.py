@@ -136,6 +136,21 @@ def test_no_request_fails_while_instances_come_and_go(
     assert set(watching.closings) == {1012}
 
 
+@pytest.mark.load
+def test_three_instances_carry_about_three_times_as_much_as_one(
+    staging: Staging, scale: Scale, wrk: str
+) -> None:
+    carried = {}
+    for count in (1, 3):
+        scale("real-time", count)
+        command = [wrk, "-t1", "-c60", "-d4s", f"{staging.front}/weddings/5/updates"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert "Non-2xx" not in said
+        carried[count] = int(said.split(" requests in")[0].split()[-1])
+    scale("real-time", 1)
+    assert carried[3] / carried[1] == pytest.approx(3.0, rel=0.2)
+
+
 def test_a_decision_counts_once(staging: Staging, pool: HaproxyPool, scale: Scale) -> None:
     scale("api", 2)
     out, back = action("once", "api", 2, 3), action("back", "api", 3, 2)
