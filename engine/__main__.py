@@ -28,6 +28,7 @@ COMMANDS = {
     "staging": Command(
         "engine.cli.staging:run", "up|down|status [key=value ...]", "the platform, on this machine"
     ),
+    "run": Command("engine.cli.run:run", "[key=value ...]", "scale a real platform"),
     "pause": Command("engine.cli.requests:pause", "[SERVICE] [--for TIME]", "do not scale"),
     "resume": Command("engine.cli.requests:resume", "[SERVICE]", "take a pause back"),
     "floor": Command(

@@ -162,8 +162,9 @@ def _service(record: Record, name: str, part: pd.DataFrame, found: Sequence[Faul
     keys += _draw_actions(capacity, actions[actions["service"] == name], record.span_s)
     keys += _draw_response(response, t, columns["p95_s"], slo_s)
     _mark_faults((demand, capacity, response), found, record.span_s)
+    needed = ", ready and needed" if np.isfinite(columns["needed"]).any() else " and ready"
     label = (
-        f"{name} over time: arrivals and their forecast, instances desired, ready and needed, "
+        f"{name} over time: arrivals and their forecast, instances desired{needed}, "
         f"and the 95th percentile of the response time against its SLO of {wording.seconds(slo_s)}"
     )
     return Plot(svg(figure, f"service {name}", label), label, (*keys, *_fault_keys(found)))
@@ -190,9 +191,12 @@ def _draw_demand(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) -> l
 
 def _draw_capacity(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) -> list[Key]:
     axes.set_title("Instances", loc="left")
-    at, needed = _envelope(t, columns["needed"])
-    axes.fill_between(at, needed, 0, color="#d3d6da", linewidth=0, step="post")
-    lines = axes.plot(at, needed, color=MUTED, linewidth=0.7)
+    lines, keys = [], []
+    if np.isfinite(columns["needed"]).any():  # nobody knows it of a live run
+        at, needed = _envelope(t, columns["needed"])
+        axes.fill_between(at, needed, 0, color="#d3d6da", linewidth=0, step="post")
+        lines += axes.plot(at, needed, color=MUTED, linewidth=0.7)
+        keys.append(Key("needed (in hindsight)", _band("#d3d6da", 1.0, edge=MUTED)))
     lines += axes.plot(*_envelope(t, columns["ready"]), color=BLUE, linewidth=1.5)
     lines += axes.plot(*_envelope(t, columns["desired"]), color=VERMILLION, lw=1.1, ls=DASHED)
     for line in lines:
@@ -202,7 +206,7 @@ def _draw_capacity(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) ->
     ticks = MaxNLocator(4, integer=True).tick_values(0, most)
     axes.yaxis.set_major_locator(FixedLocator([tick for tick in ticks if 0.0 <= tick <= most]))
     return [
-        Key("needed (in hindsight)", _band("#d3d6da", 1.0, edge=MUTED)),
+        *keys,
         Key("ready", line_key(BLUE, "", 2.2)),
         Key("desired", line_key(VERMILLION, "5 2.5", 1.6)),
     ]

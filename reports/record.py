@@ -62,20 +62,20 @@ class EmergencyPercentiles(Percentiles):
 class Weddings(_Part):
     """How many weddings there were; `peak_at` is an ISO time (UTC)."""
 
-    total: int
+    total: int | None
     peak_simultaneous: int
     peak_at: str
 
 
 class Requests(_Part):
-    """User-facing requests by what became of them."""
+    """User-facing requests by what became of them; None where nobody counted."""
 
     total: float
     peak_rate_per_s: float
-    served: float
-    failed: float
-    shed: float
-    timed_out: float
+    served: float | None
+    failed: float | None
+    shed: float | None
+    timed_out: float | None
 
 
 class Slo(_Part):
@@ -120,6 +120,21 @@ class Decision(_Part):
     compute_s: Percentiles
     trigger_to_execution_s: Percentiles
     emergency_s: EmergencyPercentiles
+    stages: Stages | None = None
+
+
+class Served(Percentiles):
+    """The same for the `count` actions after which a new instance served a request."""
+
+    count: int
+
+
+class Stages(_Part):
+    """Where the time of an action went, in a live run."""
+
+    sample_to_decision_s: Percentiles
+    decision_to_accepted_s: Percentiles
+    accepted_to_served_s: Served
 
 
 class Prediction(_Part):
@@ -155,6 +170,14 @@ class Simulation(_Part):
     simulated_s: float | None
     speedup: float | None
     peak_rss_mib: float | None
+
+
+class Live(_Part):
+    """How the engine itself fared in a live run; `troubles` counts them by source."""
+
+    restarts: int
+    sample_age_s: Percentiles
+    troubles: dict[str, int]
 
 
 class Interval(_Part):
@@ -203,6 +226,7 @@ class Summary(_Part):
     prediction: dict[str, Prediction]
     conservation: Conservation
     replications: Replications | None = None
+    live: Live | None = None
     thresholds: tuple[Threshold, ...]
     simulation: Simulation
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import plots, ranking, wording
-from reports.record import Interval, Prediction, Record, Service, Summary, Threshold
-from reports.wording import count, percent, plural, roughly, seconds, usd, words
+from reports.record import Interval, Percentiles, Prediction, Record, Service, Summary, Threshold
+from reports.wording import NOTHING, count, percent, plural, roughly, seconds, usd, words
 
 EVENTS_SHOWN = 40
 
@@ -179,11 +179,15 @@ def _headline(record: Record) -> str:
     name = platform.get("name") if isinstance(platform, dict) else None
     who = f"The {name} platform" if isinstance(name, str) and name else "The platform"
     at_once = plural(summary.weddings.peak_simultaneous, "wedding")
-    missed = percent(summary.slo.violation_ratio) if summary.slo.violation_ratio else "none"
-    sentence = (
-        f"{who} carried {at_once} at once; {missed} of the requests missed their SLO; it cost "
-        f"{usd(summary.cost.total_usd)}"
-    )
+    cost = usd(summary.cost.total_usd)
+    if summary.slo.violation_ratio is None:
+        sentence = f"{who} carried {at_once} at once; it cost {cost}"
+    else:
+        missed = percent(summary.slo.violation_ratio) if summary.slo.violation_ratio else "none"
+        sentence = (
+            f"{who} carried {at_once} at once; {missed} of the requests missed their SLO; it cost "
+            f"{cost}"
+        )
     failed = [threshold for threshold in summary.thresholds if not threshold.passed]
     if failed:
         kept = f"{len(failed)} of {plural(len(summary.thresholds), 'limit')} not kept"
@@ -194,9 +198,9 @@ def _headline(record: Record) -> str:
 def _partial_note(record: Record) -> str:
     if not record.summary.partial:
         return ""
-    simulated = seconds(record.summary.simulation.simulated_s)
+    lasted = seconds(record.summary.simulation.simulated_s)
     return (
-        f"This run was interrupted after {simulated}. All figures are those of this part; limits "
+        f"This run was interrupted after {lasted}. All figures are those of this part; limits "
         "that it keeps might not have been kept by the whole."
     )
 
@@ -217,14 +221,17 @@ _OPERATORS = {"<=": "≤", ">=": "≥", "==": "="}
 
 def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
     weddings, requests, slo = summary.weddings, summary.requests, summary.slo
-    decision, run = summary.decision, summary.simulation
+    decision = summary.decision
     emergencies = decision.emergency_s
-    lost = requests.failed + requests.shed + requests.timed_out
+    ended = [x for x in (requests.failed, requests.shed, requests.timed_out) if x is not None]
+    minutes = slo.violation_minutes
     return (
         KeyFigure(
             "weddings at once",
             count(weddings.peak_simultaneous),
-            f"at {wording.moment(weddings.peak_at)}; {count(weddings.total)} in all",
+            f"at {wording.moment(weddings.peak_at)}"
+            + ("" if weddings.total is None else f"; {count(weddings.total)} in all")
+            + ("" if summary.live is None else ", as booked"),
         ),
         KeyFigure(
             "user requests",
@@ -234,12 +241,12 @@ def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
         KeyFigure(
             "missed their SLO",
             percent(slo.violation_ratio),
-            f"{plural(slo.violation_minutes or 0, 'minute')} with more than 1 %",
+            "" if minutes is None else f"{plural(minutes, 'minute')} with more than 1 %",
         ),
         KeyFigure(
             "availability",
             percent(slo.availability),
-            f"{count(lost)} failed, shed or timed out",
+            f"{count(sum(ended))} failed, shed or timed out" if ended else "",
         ),
         KeyFigure(
             "cost",
@@ -257,21 +264,33 @@ def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
             seconds(decision.compute_s.p99),
             f"median {seconds(decision.compute_s.p50)}",
         ),
-        KeyFigure(
-            "faster than real time",
-            f"{count(run.speedup)} ×" if run.speedup else wording.NOTHING,
-            f"{seconds(run.simulated_s)} in {seconds(run.wall_s)}",
-        ),
+        _pace(summary),
+    )
+
+
+def _pace(summary: Summary) -> KeyFigure:
+    run = summary.simulation
+    if summary.live is not None:
+        restarts = summary.live.restarts
+        return KeyFigure(
+            "ran for",
+            seconds(run.wall_s),
+            f"the engine was restarted {count(restarts)} times" if restarts else "in one piece",
+        )
+    return KeyFigure(
+        "faster than real time",
+        f"{count(run.speedup)} ×" if run.speedup else wording.NOTHING,
+        f"{seconds(run.simulated_s)} in {seconds(run.wall_s)}",
     )
 
 
 def _service_line(service: Service) -> str:
     short = service.under_provisioned_share
-    return (
+    line = (
         f"p95 {seconds(service.p95_s)} (SLO {seconds(service.slo_p95_s)}), up to "
-        f"{plural(service.instances_max, 'instance')}, {usd(service.cost_usd)}, short of need "
-        f"{percent(short)} of the time"
+        f"{plural(service.instances_max, 'instance')}, {usd(service.cost_usd)}"
     )
+    return line if short is None else f"{line}, short of need {percent(short)} of the time"
 
 
 def _service_table(record: Record) -> Table:
@@ -279,17 +298,24 @@ def _service_table(record: Record) -> Table:
         "service", "users wait", "p50", "p95", "p99", "SLO p95", "missed SLO", "cpu mean",
         "cpu max", "most instances", "instance-hours", "cost", "short of need", "above need",
     )  # fmt: skip
+    # An hour of a test stack is no whole number of instance-hours.
+    hours = wording.figure if record.summary.live is not None else count
     rows = [
         (
             name, _user_facing(record.config, name), seconds(s.p50_s), seconds(s.p95_s),
             seconds(s.p99_s), seconds(s.slo_p95_s), percent(s.violation_ratio),
             roughly(s.cpu_mean), roughly(s.cpu_max), count(s.instances_max),
-            count(s.instance_hours), usd(s.cost_usd), percent(s.under_provisioned_share),
+            hours(s.instance_hours), usd(s.cost_usd), percent(s.under_provisioned_share),
             roughly(s.over_provisioned_share),
         )
         for name, s in record.summary.services.items()
     ]  # fmt: skip
-    return _table(headings, "  ############", rows)
+    known = [k for k in range(len(headings)) if k < 2 or any(row[k] != NOTHING for row in rows)]
+    return _table(
+        tuple(headings[k] for k in known),
+        "".join("  ############"[k] for k in known),
+        [tuple(row[k] for k in known) for row in rows],
+    )
 
 
 def _user_facing(config: dict[str, Any], name: str) -> str:
@@ -304,15 +330,24 @@ def _user_facing(config: dict[str, Any], name: str) -> str:
 
 def _latency_table(summary: Summary) -> Table:
     decision = summary.decision
-    rows = [
-        (name, *(seconds(value) for value in (p.p50, p.p95, p.p99, p.max)))
-        for name, p in (
-            ("compute a plan", decision.compute_s),
-            ("trigger to accepted action", decision.trigger_to_execution_s),
-            (f"the same, {plural(decision.emergency_s.count, 'emergency', 'emergencies')}",
-             decision.emergency_s),
-        )
+    stages: list[tuple[str, Percentiles]] = [
+        ("compute a plan", decision.compute_s),
+        ("trigger to accepted action", decision.trigger_to_execution_s),
+        (f"the same, {plural(decision.emergency_s.count, 'emergency', 'emergencies')}",
+         decision.emergency_s),
     ]  # fmt: skip
+    if decision.stages is not None:
+        served = decision.stages.accepted_to_served_s
+        stages += [
+            ("of it: sample to decision", decision.stages.sample_to_decision_s),
+            ("of it: decision to accepted", decision.stages.decision_to_accepted_s),
+            (f"accepted to first request served, {plural(served.count, 'action')}", served),
+        ]
+    if summary.live is not None:
+        stages.append(("age of the newest sample at a step", summary.live.sample_age_s))
+    rows = [
+        (name, *(seconds(value) for value in (p.p50, p.p95, p.p99, p.max))) for name, p in stages
+    ]
     return _table(("", "p50", "p95", "p99", "max"), " ####", rows)
 
 
@@ -507,7 +542,11 @@ def _events_note(record: Record) -> str:
     hidden += max(len(plots.faults(record)) - EVENTS_SHOWN, 0)
     if hidden:
         return f"{count(hidden)} more are in events.jsonl."
-    return "" if record.events else "Nothing was broken on purpose in this run."
+    if record.events:
+        return ""
+    if record.summary.live is not None:
+        return "Nothing was in trouble in this run."
+    return "Nothing was broken on purpose in this run."
 
 
 def _thinning(record: Record) -> str:
@@ -553,14 +592,17 @@ def _caveats(record: Record) -> Iterable[str]:
                 "not in it."
             )
     yield from _unverified(summary)
-    yield (
-        f"It is one run with one seed ({summary.seed}). Another seed draws other weddings and "
-        "boot times: differences between controllers need several seeds."
-    )
-    yield (
-        "“Needed” is known in hindsight only: the fewest instances that would have carried what "
-        "arrived. Nobody could have followed it, with boot times of minutes."
-    )
+    if summary.live is not None:
+        yield from _live_caveats(summary)
+    else:
+        yield (
+            f"It is one run with one seed ({summary.seed}). Another seed draws other weddings and "
+            "boot times: differences between controllers need several seeds."
+        )
+        yield (
+            "“Needed” is known in hindsight only: the fewest instances that would have carried "
+            "what arrived. Nobody could have followed it, with boot times of minutes."
+        )
     yield "Costs are instance-hours alone: no traffic, storage, licences or people."
     yield (
         "Times to compute and the speed of the run are those of the machine that ran it; all other "
@@ -577,6 +619,23 @@ def _caveats(record: Record) -> Iterable[str]:
         )
     else:
         yield "That no request was lost or counted twice was not checked in this run."
+
+
+def _live_caveats(summary: Summary) -> Iterable[str]:
+    yield (
+        "This ran on real instances, and what is not here was not measured: how many instances "
+        "were needed in hindsight, and what became of each single request, only a simulation knows."
+    )
+    yield (
+        "Requests and response times are those that the metrics source gives for the services "
+        "themselves; what users waited for on the way there is not in them."
+    )
+    yield "Weddings are those that were booked; how many really took place is not known here."
+    yield "It is one run: another one on the same stack differs, and by how much takes several."
+    troubles = summary.live.troubles if summary.live is not None else {}
+    if troubles:
+        found = ", ".join(f"{words(name)} {count(times)}" for name, times in troubles.items())
+        yield f"Something was in trouble for a while, so often: {found}."
 
 
 def _reproduce(summary: Summary) -> str:
@@ -597,7 +656,12 @@ def _run_table(summary: Summary) -> Table:
         ("resolution", summary.resolution),
         ("world", summary.world),
         ("started", wording.moment(summary.started_at)),
-        ("took", f"{seconds(run.wall_s)} for {seconds(run.simulated_s)}"),
+        (
+            "took",
+            seconds(run.wall_s)
+            if summary.live is not None
+            else f"{seconds(run.wall_s)} for {seconds(run.simulated_s)}",
+        ),
         ("most memory", f"{count(run.peak_rss_mib)} MiB"),
         ("record schema", str(summary.schema_version)),
     ]

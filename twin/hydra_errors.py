@@ -24,7 +24,7 @@ EXTRAS = {"hydra/sweeper/optuna": "tune"}
 CAUGHT = (HydraException, OmegaConfBaseException)
 
 
-def explain(error: Exception, arguments: Sequence[str]) -> str:
+def explain(error: Exception, arguments: Sequence[str], root: str = "twin") -> str:
     """One clear message for an error of Hydra or OmegaConf."""
     text = str(error).strip()
     if isinstance(error, OverrideParseException):
@@ -43,7 +43,7 @@ def explain(error: Exception, arguments: Sequence[str]) -> str:
         key = unknown.group(1)
         if any(key.startswith(f"{name}.") and key.count(".") == 1 for name in OPEN):
             return f"{key}: is not there yet; to add it, write +{key}=…"
-        return f"{key}: unknown key{close(key, known_keys())}"
+        return f"{key}: unknown key{close(key, known_keys(root))}"
     unknown_group = re.search(r"In '[^']*': Could not find '([^']+)'", text)
     if unknown_group:
         return f'"{unknown_group.group(1)}" is not there; groups: {", ".join(groups())}'
@@ -77,8 +77,8 @@ def groups() -> list[str]:
     )
 
 
-def known_keys() -> list[str]:
-    """All dotted keys of the default configuration."""
+def known_keys(root: str = "twin") -> list[str]:
+    """All dotted keys of the default configuration of a root (`conf/ROOT.yaml`)."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import DictConfig
@@ -95,7 +95,7 @@ def known_keys() -> list[str]:
 
     GlobalHydra.instance().clear()
     with initialize_config_module("conf", version_base="1.3"):
-        walk(compose("twin"), "")
+        walk(compose(root), "")
     return keys
 
 

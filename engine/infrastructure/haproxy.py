@@ -116,6 +116,11 @@ class HaproxyPool:
         self._thread = threading.Thread(target=self._follow, name="haproxy-pool", daemon=True)
         self._thread.start()
 
+    @property
+    def metrics_url(self) -> str:
+        """Where the stack's own Prometheus is asked."""
+        return f"http://127.0.0.1:{self._stack.ports['prometheus']}"
+
     # --- the port
 
     def observe(self) -> Sighting:

@@ -133,7 +133,7 @@ class Application:
         self._loop = asyncio.get_running_loop()
         self._slots = Slots(spec.slots, service.queue_limit)
         self._times = ServiceTimes(spec.service_s, spec.service_scv, rng)
-        self._counts = Counts()
+        self._counts = Counts(self._service.spec.slo_p95_s)
         self._labels = f'service="{spec.name}",instance="{instance}",zone="{zone}"'
         self._watchers: dict[int, set[Watcher]] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -211,7 +211,7 @@ class Application:
             answer = json.dumps({"error": str(error)}).encode()
         else:
             status, outcome = 200, "served"
-            counts.response.observe(self._loop.time() - began_s)
+            counts.responded(self._loop.time() - began_s)
         counts.outcomes[outcome] += 1
         return status, answer
 
@@ -334,7 +334,7 @@ class Application:
                 held_s = self._loop.time() - start_s
                 self._counts.held.observe(held_s)
                 await jobs.finish(taken, job["wedding"], '{"tags":["couple","cake"]}')
-                self._counts.response.observe(waited_s + held_s)
+                self._counts.responded(waited_s + held_s)
                 self._counts.outcomes["served"] += 1
             except StoreError:
                 await asyncio.sleep(0.5)

@@ -6,6 +6,7 @@ Counters and histograms only grow, so a missed scrape loses nothing: utilisation
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Mapping
 
@@ -51,13 +52,24 @@ class Counts:
 
     OUTCOMES = ("served", "shed", "timed_out", "failed")
 
-    def __init__(self) -> None:
+    def __init__(self, slo_s: float) -> None:
+        self.slo_s = slo_s
         self.arrived = 0
+        self.slow = 0
+        """Served, but slower than the SLO."""
+        self.first_served_s = 0.0
+        """When the first request was served (epoch seconds), 0 before that."""
         self.outcomes = dict.fromkeys(self.OUTCOMES, 0)
         self.response = Histogram()
         self.waited = Histogram()
         self.held = Histogram()
         self.called = Histogram()
+
+    def responded(self, duration_s: float) -> None:
+        """Count the response time of a request that was served."""
+        self.response.observe(duration_s)
+        self.slow += duration_s > self.slo_s
+        self.first_served_s = self.first_served_s or time.time()
 
     def expose(self, labels: str, gauges: Mapping[str, tuple[float, str]]) -> str:
         """Everything in Prometheus' text format; `gauges` holds value and meaning by name."""
@@ -70,6 +82,12 @@ class Counts:
             "# HELP wedtwin_requests_total Requests that arrived.",
             "# TYPE wedtwin_requests_total counter",
             f"wedtwin_requests_total{{{labels}}} {self.arrived}",
+            "# HELP wedtwin_slow_total Requests that were served, but slower than the SLO.",
+            "# TYPE wedtwin_slow_total counter",
+            f"wedtwin_slow_total{{{labels}}} {self.slow}",
+            "# HELP wedtwin_first_served_seconds When the first request was served; 0: none yet.",
+            "# TYPE wedtwin_first_served_seconds gauge",
+            f"wedtwin_first_served_seconds{{{labels}}} {self.first_served_s!r}",
             "# HELP wedtwin_responses_total Requests that were answered, by outcome.",
             "# TYPE wedtwin_responses_total counter",
         ]

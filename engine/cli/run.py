@@ -1,0 +1,295 @@
+"""`python -m engine run`: the engine in wall time, over real instances and real metrics.
+
+A Hydra app: overrides, `--cfg job`, `--config-dir` and tab completion work as in any.  It ends
+after `live.duration_s`, or when it is asked to: SIGTERM is the usual end of a service (exit code
+0), Ctrl-C an interruption (130).  Either way the step in progress is finished, the memory saved and
+the record written; its folder is the last line on stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime as dt
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.infrastructure import port as infrastructure_port
+from engine.leader import Lead, NotLeadingError, take_lead
+from engine.live import Shell, WallClock
+from engine.metrics import port as metrics_port
+from engine.metrics.port import MetricsSource, Reading
+from engine.model import ActionResult, Budget, Observation, Plan
+from engine.record import live as live_record
+from engine.record.folders import OutputError, check_writable
+from engine.record.journal import Heading, Journal
+from engine.record.live import LiveRun
+
+WAIT_S = 0.5
+"""Between two tries to take the lead."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run until the end; returns the exit code."""
+    import hydra
+
+    from twin import hydra_errors
+    from twin.config import ConfigError
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    command = shlex.join(["python", "-m", "engine", "run", *arguments])
+    code = 0
+
+    @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="live")
+    def job(config: Any) -> None:
+        nonlocal code
+        # Errors end the process here: Hydra would add its own words to whatever passes through it.
+        try:
+            code = _run(_plain(config), command)
+        except (ConfigError, OutputError, NotLeadingError) as error:
+            _fail(str(error))
+        except hydra_errors.CAUGHT as error:
+            _fail(hydra_errors.explain(error, arguments, root="live"))
+
+    try:
+        job()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except hydra_errors.CAUGHT as error:
+        _fail(hydra_errors.explain(error, arguments, root="live"))
+    return code
+
+
+def _run(settings: dict[str, Any], command: str) -> int:
+    from engine.cli.booked import booked_day
+    from engine.cli.live_config import parse
+    from twin import controllers
+    from twin.config import ConfigError
+
+    config = parse(settings)
+    specs = config.platform.specs()
+    state, output = Path(config.live.state), Path(config.output)
+    check_writable(output)
+    check_writable(state)
+    lead = _lead(state, wait=config.live.wait_for_lead)
+    with contextlib.ExitStack() as held:
+        held.callback(lead.release)
+        try:
+            controller = controllers.make(config.controller, config.engine, _not_here, _not_here)
+            now_s = time.time()
+            meta = LiveRun(
+                scenario=config.scenario.name,
+                description=config.scenario.description,
+                seed=config.seed,
+                controller=config.controller.name,
+                foresight=False,
+                command=command,
+                config=settings,
+                specs=specs,
+                sample_s=config.engine.sample_s,
+                started_s=now_s,
+                ended_s=now_s,
+                partial=False,
+                thresholds=config.live.thresholds,
+            )
+            live_record.check_thresholds(meta)
+            infrastructure = infrastructure_port.connect(
+                config.infrastructure.factory, specs, config.infrastructure.options
+            )
+            held.callback(infrastructure.close)
+            metrics = metrics_port.connect(
+                config.metrics.factory,
+                specs,
+                config.engine.sample_s,
+                _with_url(config.metrics.options, infrastructure),
+            )
+            names = tuple(spec.name for spec in specs)
+            heading = Heading(now_s, names, config.engine.sample_s, config.controller.name)
+            journal = Journal(state, heading)
+            held.callback(journal.close)
+            started_s = journal.heading.started_s
+            booked = booked_day(config, specs, started_s)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        except OSError as error:
+            raise OutputError(f"{error.filename or state}: {error.strerror or error}") from error
+        notes = _Told(journal)
+        shell = Shell(
+            controller,
+            specs,
+            metrics=metrics,
+            infrastructure=infrastructure,
+            schedule=booked.source,
+            notes=notes,
+            clock=WallClock(),
+            settings=config.live.shell,
+            sample_s=config.engine.sample_s,
+            acts=config.engine.mode == "act",
+            approver=config.approval,
+            budget=_budget(config.budget),
+            lead=lead.number,
+        )
+        _say(_beginning(config, lead, journal, now_s))
+        asked, totals, first_served = asyncio.run(_drive(shell, metrics, started_s))
+        journal.close()
+        ended_s = time.time()
+        done = dataclasses.replace(
+            meta,
+            started_s=started_s,
+            ended_s=ended_s,
+            partial=asked is not None and config.live.duration_s is not None,
+            weddings=booked.weddings,
+            totals=totals,
+            first_served=first_served,
+        )
+        import reports
+
+        folder = live_record.write(done, journal.path, output, reports.write)
+        journal.path.unlink(missing_ok=True)
+    _show(json.loads((folder / "summary.json").read_text()), folder)
+    print(folder, flush=True)
+    if asked is signal.SIGINT:
+        _say("interrupted: the record so far is kept")
+        return 130
+    return 0
+
+
+async def _drive(
+    shell: Shell, metrics: MetricsSource, started_s: float
+) -> tuple[signal.Signals | None, live_record.Totals, live_record.FirstServed]:
+    """Run the shell until its end or a signal; returns the signal and the run's own figures."""
+    asked: list[signal.Signals] = []
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        asked.append(number)
+        shell.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await shell.run()
+        now_s = time.time()
+        totals = await metrics.totals(started_s, now_s)
+        first_served = await metrics.first_served(started_s, now_s)
+    finally:
+        await metrics.close()
+    return (asked[0] if asked else None), totals, first_served
+
+
+class _Told:
+    """The journal, and on stderr what somebody would want to be told of at once."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def step(
+        self,
+        time_s: float,
+        observation: Observation,
+        plan: Plan,
+        compute_s: float,
+        reading: Reading,
+    ) -> None:
+        """Note a step."""
+        self._journal.step(time_s, observation, plan, compute_s, reading)
+        for word, actions in (("", plan.actions), ("would: ", plan.dry)):
+            for action in actions:
+                _say(f"{word}{action.explanation} [{action.decision_id}]", time_s)
+        for action in plan.awaiting:
+            _say(f"waits for approval: {action.explanation} [{action.decision_id}]")
+
+    def result(self, result: ActionResult) -> None:
+        """Note what became of an action."""
+        self._journal.result(result)
+        detail = f": {result.detail}" if result.detail else ""
+        _say(f"{result.decision_id} {result.status.value}{detail}", result.time_s)
+
+    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+        """Note something that is no decision."""
+        self._journal.event(time_s, kind, name, what, detail)
+        _say(f"{kind.replace('_', ' ')}: {what}: {detail}", time_s)
+
+
+def _lead(state: Path, *, wait: bool) -> Lead:
+    """The lead; waits for it if that is wanted, else raises NotLeadingError."""
+    told = False
+    while True:
+        try:
+            return take_lead(state, time.time())
+        except OSError as error:
+            raise OutputError(f"live.state: {state}: {error.strerror}") from error
+        except NotLeadingError as error:
+            if not wait:
+                raise
+            if not told:
+                _say(f"waiting: {error}")
+                told = True
+        time.sleep(WAIT_S)
+
+
+def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]:
+    """Without an address of its own, a source is asked at the one that the infrastructure has."""
+    if options.get("url", "") is not None:
+        return options
+    url = getattr(infrastructure, "metrics_url", None)
+    if url is None:
+        raise ValueError("metrics.url: is missing, and the infrastructure has none of its own")
+    return {**options, "url": url}
+
+
+def _budget(budget: Any) -> Budget:
+    found = {name: value for name, value in budget.model_dump().items() if value is not None}
+    return Budget(**found)
+
+
+def _beginning(config: Any, lead: Lead, journal: Journal, now_s: float) -> str:
+    mode = "acts" if config.engine.mode == "act" else "only recommends"
+    since = now_s - journal.heading.started_s
+    text = f"lead {lead.number}: {config.controller.name} {mode}, {config.scenario.name}"
+    return f"{text}; goes on with a run begun {since:.0f} s ago" if since > 0.0 else text
+
+
+def _show(summary: Mapping[str, Any], folder: Path) -> None:
+    decision, emergency = summary["decision"], summary["decision"]["emergency_s"]
+    _say(
+        f"{summary['scenario']}: {decision['cycles']} cycles, {decision['actions']} actions, "
+        f"{emergency['count']} emergencies, {summary['cost']['total_usd']:.2f} USD"
+    )
+    for item in summary["thresholds"]:
+        value = "not known" if item["value"] is None else f"{item['value']:.6g}"
+        mark = "passed" if item["passed"] else "FAILED"
+        _say(f"{mark}  {item['metric']} = {value} ({item['operator']} {item['limit']:g})")
+    _say(f"report: {folder / 'report.html'}")
+
+
+def _say(text: str, time_s: float | None = None) -> None:
+    when = dt.datetime.now(dt.UTC) if time_s is None else dt.datetime.fromtimestamp(time_s, dt.UTC)
+    print(f"{when:%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+def _not_here() -> NoReturn:
+    raise ValueError("controller: it needs what only the twin has")
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """Hydra's configuration as plain data."""
+    from omegaconf import OmegaConf
+
+    raw = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items()}
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,63 @@
+"""A booked day at another time, in less of it and with less of its load: for rehearsals.
+
+A rehearsal on a test stack plays a scenario's day now, `speed` times as fast and with `scale` of
+its load, while the engine lives in wall time.  So what is compressed is the schedule, not the
+clock: an hour of the day is over in 3600 / speed seconds, but the rate of a moment stays what it is
+(times `scale`), since it is the rate that an instance has to carry.  What that means for the
+engine's settings is said in `conf/engine/staging.yaml`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from engine.model import Outlook
+
+
+class Booked(Protocol):
+    """A source of outlooks in the schedule's own time."""
+
+    def outlook(self, now_s: float) -> Outlook:
+        """The outlook as known at `now_s`."""
+        ...
+
+
+class Compressed:
+    """Shows the schedule from `origin_s` on as if that were `anchor_s` (both epoch seconds)."""
+
+    def __init__(
+        self, booked: Booked, *, anchor_s: float, origin_s: float, speed: float, scale: float
+    ) -> None:
+        self._booked = booked
+        self._anchor_s = anchor_s
+        self._origin_s = origin_s
+        self._speed = speed
+        self._scale = scale
+        self._known: Outlook | None = None
+        self._shown: Outlook | None = None
+
+    def outlook(self, now_s: float) -> Outlook:
+        """The outlook as known at `now_s` of wall time."""
+        known = self._booked.outlook(self._origin_s + (now_s - self._anchor_s) * self._speed)
+        if self._shown is None or known is not self._known:
+            self._known, self._shown = known, self._compress(known)
+        return self._shown
+
+    def _compress(self, known: Outlook) -> Outlook:
+        load, major_load = known.load * self._scale, known.major_load * self._scale
+        for array in (load, major_load):
+            array.setflags(write=False)
+        return replace(
+            known,
+            issued_s=self._wall_s(known.issued_s),
+            start_s=self._wall_s(known.start_s),
+            bin_s=known.bin_s / self._speed,
+            load=load,
+            major_load=major_load,
+            events=known.events * self._scale,
+            major_events=known.major_events * self._scale,
+        )
+
+    def _wall_s(self, time_s: float) -> float:
+        return self._anchor_s + (time_s - self._origin_s) / self._speed

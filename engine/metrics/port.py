@@ -1,0 +1,121 @@
+"""The port to whatever measures the services: one round of questions a sample, windows back.
+
+What an adapter hands out keeps the rules that the twin's telemetry keeps: samples are those that
+were really taken, at the time at which they were taken; they may be late, have holes or not come at
+all; and nothing is ever filled in for what is missing.  A source in trouble is no error: it hands
+out what it has, older by the minute, and says what the trouble is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, ServiceSpec
+
+WINDOW = 60
+"""Samples in the window that a controller is shown: five minutes of 5 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is known of each service's samples now, and what went wrong in asking.
+
+    `windows` has for each service a structured array of `SAMPLE_DTYPE`, newest last, perhaps empty.
+    """
+
+    windows: Mapping[str, NDArray[np.void]]
+    troubles: tuple[str, ...] = ()
+
+
+class MetricsSource(Protocol):
+    """Hands out samples."""
+
+    async def read(self, now_s: float) -> Reading:
+        """The newest samples as known at `now_s`; never raises for trouble of the source."""
+        ...
+
+    async def totals(self, begin_s: float, end_s: float) -> Mapping[str, Mapping[str, float]]:
+        """Figures of all that time, by service and name, for the record; empty where unknown."""
+        ...
+
+    async def first_served(self, begin_s: float, end_s: float) -> Mapping[str, Sequence[float]]:
+        """When each instance of that time served its first request, by service, if known."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class SampleWindow:
+    """The newest samples of one service, in the order of their times, each time once."""
+
+    def __init__(self, length: int = WINDOW) -> None:
+        self._length = length
+        self._rows: dict[float, tuple[float, ...]] = {}
+        self._array = _as_array([])
+
+    def add(self, row: Sequence[float]) -> None:
+        """Take a sample in, in the order of `SAMPLE_FIELDS`.
+
+        Of two with the same time the one with fewer holes counts, the first if they are alike.
+        """
+        time_s = float(row[0])
+        known = self._rows.get(time_s)
+        if not math.isfinite(time_s) or (known is not None and _holes(known) <= _holes(row)):
+            return
+        self._rows[time_s] = tuple(row)
+        times = sorted(self._rows)[-self._length :]
+        self._rows = {time_s: self._rows[time_s] for time_s in times}
+        # A new array each time: a window that was handed out earlier does not change.
+        self._array = _as_array(list(self._rows.values()))
+
+    @property
+    def newest_s(self) -> float:
+        """Time of the newest sample, -inf without any."""
+        return max(self._rows, default=-math.inf)
+
+    @property
+    def array(self) -> NDArray[np.void]:
+        """The samples, newest last; not to be changed."""
+        return self._array
+
+
+def connect(
+    factory: str,
+    specs: Sequence[ServiceSpec],
+    sample_s: float,
+    options: Mapping[str, Any],
+) -> MetricsSource:
+    """The source that `factory` (`module:callable`) makes; samples are `sample_s` apart.
+
+    Raises ValueError naming the configuration's key that is wrong.
+    """
+    module_name, _, attribute = factory.partition(":")
+    try:
+        make = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"metrics.factory: {factory} cannot be loaded ({error})") from None
+    try:
+        source: MetricsSource = make(specs, sample_s, **options)
+    except TypeError as error:
+        raise ValueError(f"metrics: {error}") from None
+    return source
+
+
+def _holes(row: Sequence[float]) -> int:
+    return sum(1 for value in row if not math.isfinite(value))
+
+
+def _as_array(rows: list[tuple[float, ...]]) -> NDArray[np.void]:
+    table = np.array(rows, dtype=np.float64).reshape(-1, len(SAMPLE_FIELDS))
+    array: NDArray[np.void] = table.view(SAMPLE_DTYPE)[:, 0]
+    array.setflags(write=False)
+    return array

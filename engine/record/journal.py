@@ -1,0 +1,178 @@
+"""What a live run leaves behind while it runs: one JSON line a step, result and event.
+
+The record is made of it at the end.  It is on the disk line by line, so an engine that is killed
+loses nothing: the next one goes on in the same journal, and there is one record of both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from engine.metrics.port import Reading
+from engine.model import ActionResult, Observation, Plan
+from engine.record.decisions import rows_of
+
+JOURNAL = "journal.jsonl"
+VERSION = 1
+RESUMED_WITHIN_S = 900.0
+"""A journal that nobody has written to for longer is of a run that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """The first line: what the lines after it are about."""
+
+    started_s: float
+    services: tuple[str, ...]
+    sample_s: float
+    controller: str
+
+
+class Journal:
+    """Writes the lines; `heading` is that of the run in progress, perhaps begun by another."""
+
+    def __init__(self, state: Path, heading: Heading) -> None:
+        """Go on with the journal in `state`, or begin one; raises OSError."""
+        self.path = state / JOURNAL
+        state.mkdir(parents=True, exist_ok=True)
+        self._seen: dict[str, float] = {}
+        known, last_s = _heading(self.path), _changed_s(self.path)
+        resumed_s = heading.started_s
+        if known is not None and resumed_s - last_s > RESUMED_WITHIN_S:
+            self._put_aside(known)  # another run, which nobody closed
+            known = None
+        if known is not None and (known.services, known.sample_s, known.controller) != (
+            heading.services, heading.sample_s, heading.controller,
+        ):  # fmt: skip
+            self._put_aside(known)  # another platform or controller: another run as well
+            known = None
+        self.heading = known or heading
+        self._file: IO[str] = self.path.open("a" if known else "w", encoding="utf-8")
+        if known is None:
+            self._write(
+                {
+                    "kind": "run",
+                    "version": VERSION,
+                    "started_s": heading.started_s,
+                    "services": heading.services,
+                    "sample_s": heading.sample_s,
+                    "controller": heading.controller,
+                }
+            )
+        else:
+            self._file.write("\n")  # after what was being written when the one before was killed
+            self.event(
+                resumed_s, "engine_restarted", "engine", "goes on with the run",
+                f"{resumed_s - last_s:.0f} s after its last note",
+            )  # fmt: skip
+
+    def step(
+        self,
+        time_s: float,
+        observation: Observation,
+        plan: Plan,
+        compute_s: float,
+        reading: Reading,
+    ) -> None:
+        """Note a step, its decisions, and the samples that were not seen before."""
+        now_s, outlook = observation.now_s, observation.outlook
+        bin_ = int((now_s - outlook.start_s) / outlook.bin_s)
+        inside = 0 <= bin_ < len(outlook.events)
+        self._write(
+            {
+                "kind": "step",
+                "due_s": now_s,
+                "time_s": time_s,
+                "cycle": plan.cycle,
+                "compute_s": compute_s,
+                "counts": {
+                    s.spec.name: (s.desired, s.ready, s.booting, s.draining)
+                    for s in observation.services
+                },
+                "floors": dict(plan.floors),
+                "weddings": float(outlook.events[bin_]) if inside else None,
+                "samples": {name: self._new(name, reading) for name in reading.windows},
+                "forecasts": [
+                    (f.service, f.horizon_s, f.q10, f.q50, f.q90) for f in plan.forecasts
+                ],
+                "rows": list(rows_of(time_s, observation, plan)),
+            }
+        )
+
+    def result(self, result: ActionResult) -> None:
+        """Note what became of an action."""
+        self._write(
+            {
+                "kind": "result",
+                "decision_id": result.decision_id,
+                "status": result.status.value,
+                "time_s": result.time_s,
+                "detail": result.detail,
+            }
+        )
+
+    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+        """Note something that is no decision."""
+        event = {"time_s": time_s, "kind": kind, "name": name, "what": what, "detail": detail}
+        self._write({"kind": "event", "event": event})
+
+    def _put_aside(self, known: Heading) -> None:
+        self.path.replace(self.path.with_name(f"journal-{known.started_s:.0f}.jsonl"))
+
+    def close(self) -> None:
+        """Close the file; the journal can still be gone on with."""
+        self._file.close()
+
+    def _new(self, service: str, reading: Reading) -> list[list[float]]:
+        window = reading.windows[service]
+        after_s = self._seen.get(service, float("-inf"))
+        rows = window[window["time_s"] > after_s]
+        if len(rows):
+            self._seen[service] = float(rows["time_s"][-1])
+        return [list(row) for row in rows.tolist()]
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines, in order; without what was cut off by a kill.  Raises OSError."""
+    with path.open(encoding="utf-8") as lines:
+        for text in lines:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield line
+
+
+def _heading(path: Path) -> Heading | None:
+    try:
+        first = next(read(path), None)
+        if first is None or first.get("kind") != "run" or first.get("version") != VERSION:
+            return None
+        return Heading(
+            float(first["started_s"]),
+            _names(first["services"]),
+            float(first["sample_s"]),
+            str(first["controller"]),
+        )
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _changed_s(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return float("-inf")
+
+
+def _names(names: Sequence[object]) -> tuple[str, ...]:
+    return tuple(str(name) for name in names)

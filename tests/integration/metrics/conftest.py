@@ -1,0 +1,144 @@
+"""A real Prometheus that scrapes a small exporter of the test, and a server that misbehaves."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from engine.model import BootTime, ServiceSpec
+
+SCRAPE_S = 1
+
+
+def make_spec(name: str) -> ServiceSpec:
+    """A service of which only the name and the SLO matter here."""
+    return ServiceSpec(name, 1, 10, 4, 0.1, 1.0, BootTime(5.0, 9.0), 1.0, 0.5, 0.1)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Exporter:
+    """What is scraped: the test sets the text; None: the scrape fails."""
+
+    text: str | None = ""
+    port: int = 0
+    scrapes: int = 0
+
+    def start(self) -> http.server.ThreadingHTTPServer:
+        exporter = self
+
+        class Page(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                exporter.scrapes += 1
+                if exporter.text is None:
+                    self.send_error(500)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.end_headers()
+                self.wfile.write(exporter.text.encode())
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+        self.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+
+@dataclass
+class Prometheus:
+    """The Debian package's server in a folder of its own."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        with (self.folder / "prometheus.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    "prometheus",
+                    f"--config.file={self.folder / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={self.folder / 'tsdb'}",
+                    f"--web.listen-address=127.0.0.1:{self.port}",
+                ],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        self.wait_until(self._ready, "Prometheus is not ready")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def wait_until(self, true: Callable[[], bool], otherwise: str, seconds: float = 30.0) -> None:
+        until_s = time.monotonic() + seconds
+        while not true():
+            if time.monotonic() > until_s:
+                log = (self.folder / "prometheus.log").read_text()[-500:]
+                pytest.fail(f"{otherwise}: {log}")
+            time.sleep(0.1)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1.0) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def exporter() -> Iterator[Exporter]:
+    """The page that Prometheus scrapes."""
+    page = Exporter()
+    server = page.start()
+    yield page
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    exporter: Exporter, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """A running Prometheus that scrapes the exporter each second."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("Prometheus is not installed (apt-get install prometheus)")
+    folder = tmp_path_factory.mktemp("prometheus")
+    (folder / "prometheus.yml").write_text(
+        f"global: {{scrape_interval: {SCRAPE_S}s, scrape_timeout: {SCRAPE_S}s}}\n"
+        "scrape_configs:\n"
+        "  - job_name: test\n"
+        "    honor_labels: true\n"
+        f"    static_configs: [{{targets: ['127.0.0.1:{exporter.port}']}}]\n"
+    )
+    server = Prometheus(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()

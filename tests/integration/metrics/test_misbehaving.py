@@ -1,0 +1,190 @@
+"""A server that answers anything but samples: each is trouble, none becomes a sample."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from engine.metrics.prometheus import PrometheusConfig, PrometheusSource, connect
+from tests.integration.metrics.conftest import free_port, make_spec
+
+SPECS = (make_spec("api"), make_spec("database"))
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def head(body: bytes, status: str = "200 OK", kind: str = "application/json") -> bytes:
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    ).encode() + body
+
+
+def matrix(*series: Any, kind: str = "matrix") -> bytes:
+    data = {"resultType": kind, "result": list(series)}
+    return head(json.dumps({"status": "success", "data": data}).encode())
+
+
+def of(service: str, values: Any) -> dict[str, Any]:
+    return {"metric": {"service": service}, "values": values}
+
+
+def says(message: bytes) -> Answer:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(message)
+        await writer.drain()
+
+    return answer
+
+
+async def never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(30.0)
+
+
+async def in_drops(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    for _drop in range(200):
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def hangs_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+
+NOW_S = 1_700_000_000.0
+ERROR = b'{"status": "error", "errorType": "timeout", "error": "query timed out"}'
+
+CASES: dict[str, tuple[Answer, str]] = {
+    "a page instead of JSON": (
+        says(head(b"<html>Welcome</html>", kind="text/html")), "HTTP 200, no JSON: '<html>Welcome",
+    ),
+    "an error page": (says(head(b"oops", "500 Server Error")), "HTTP 500, no JSON: 'oops'"),
+    "an error of the API": (says(head(ERROR, "503 Unavailable")), "HTTP 503: query timed out"),
+    "nothing": (says(head(b"")), "no JSON"),
+    "a list": (says(head(b"[]")), "not successful"),
+    "a redirect": (says(head(b"", "302 Found\r\nLocation: http://127.0.0.1:1/")), "HTTP 302"),
+    "a string result": (says(matrix(kind="string")), "no series"),
+    "half a series": (says(matrix({"metric": {"service": "api"}})), "no series of numbers"),
+    "words for numbers": (says(matrix(of("api", [[NOW_S, "much"]]))), "no series of numbers"),
+    "two series of one": (
+        says(matrix(of("api", [[NOW_S, "1"]]), of("api", [[NOW_S, "2"]]))), "several series",
+    ),
+    "more than anybody asked for": (says(head(b"[" + b"1," * 400_000 + b"1]")), "larger than"),
+    "silence": (never, "no answer within 0.4 s"),
+    "drops": (in_drops, "no answer within 0.4 s"),
+    "half an answer": (hangs_up, "cannot be asked"),
+}  # fmt: skip
+
+
+def read(answer: Answer, rounds: int = 1, **changes: Any) -> tuple[list[Any], list[float]]:
+    """So many rounds against a server that answers like this, and how long each took."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def run() -> tuple[list[Any], list[float]]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        options = {"queries": {"cpu": "c"}, "timeout_s": 0.4, "max_mib": 0.5, **changes}
+        config = PrometheusConfig(url=f"http://127.0.0.1:{port}", **options)
+        source = PrometheusSource(SPECS, 5.0, config)
+        readings, took = [], []
+        for _ in range(rounds):
+            began = time.perf_counter()
+            readings.append(await source.read(NOW_S))
+            took.append(time.perf_counter() - began)
+        await source.close()
+        server.close()
+        return readings, took
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_trouble_and_no_sample(name: str) -> None:
+    answer, said = CASES[name]
+    (first, second), took = read(answer, rounds=2)
+    for reading in (first, second):
+        assert len(reading.troubles) == 1
+        assert said in reading.troubles[0]
+        assert all(len(window) == 0 for window in reading.windows.values())
+    assert first.troubles == second.troubles  # the same words, so that it is told of once
+    assert max(took) < 10.0 * 0.4
+
+
+def test_a_port_that_nobody_listens_on_is_trouble() -> None:
+    async def run() -> Any:
+        config = PrometheusConfig(url=f"http://127.0.0.1:{free_port()}", queries={"cpu": "c"})
+        source = PrometheusSource(SPECS, 5.0, config)
+        reading = await source.read(NOW_S)
+        await source.close()
+        return reading
+
+    assert "cannot be asked" in asyncio.run(run()).troubles[0]
+
+
+def test_a_missing_series_is_a_service_without_samples() -> None:
+    (reading,), _ = read(says(matrix(of("api", [[NOW_S, "0.5"]]))))
+    assert reading.troubles == ()
+    assert len(reading.windows["api"]) == 1
+    assert len(reading.windows["database"]) == 0
+
+
+def test_one_query_that_fails_leaves_a_hole_that_is_filled_when_it_is_answered() -> None:
+    asked = {"cpu": 0, "memory": 0}
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = (await reader.read(4096)).decode()
+        figure = "cpu" if "query=c" in body else "memory"
+        asked[figure] += 1
+        if figure == "memory" and asked[figure] == 1:
+            writer.write(head(ERROR, "503 Unavailable"))
+        else:
+            writer.write(matrix(of("api", [[NOW_S - 5.0, "0.5"], [NOW_S, "0.6"]])))
+        await writer.drain()
+
+    (holed, filled), _ = read(answer, rounds=2, queries={"cpu": "c", "memory": "m"})
+    assert [row["memory"] for row in holed.windows["api"]] == pytest.approx(
+        [float("nan")] * 2, nan_ok=True
+    )
+    assert holed.windows["api"]["cpu"].tolist() == [0.5, 0.6]
+    assert filled.windows["api"]["memory"].tolist() == [0.5, 0.6]
+
+
+def test_samples_from_a_clock_that_is_ahead_wait_until_it_is_their_time() -> None:
+    ahead = of("api", [[NOW_S, "0.5"], [NOW_S + 60.0, "0.9"]])
+    (reading,), _ = read(says(matrix(ahead)))
+    assert reading.windows["api"]["time_s"].tolist() == [NOW_S]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"url": "prometheus:9090"}, "metrics.url"),
+        ({"queries": {}}, "metrics.queries"),
+        ({"queries": {"speed": "x"}}, '"speed" is not allowed'),
+        ({"queries": {"cpu": " "}}, "cpu is empty"),
+        ({"queries": {"sampled": "x"}}, "at least one of"),
+        ({"totals": {"cost": "x"}}, '"cost" is not allowed'),
+        ({"timeout_s": 0}, "metrics.timeout_s"),
+        ({"names": {"web": "w"}}, "web is not a service"),
+        ({"unknown": 1}, "metrics.unknown"),
+    ],
+)
+def test_a_wrong_key_is_named(options: dict[str, Any], said: str) -> None:
+    good = {"url": "http://127.0.0.1:9090", "queries": {"cpu": "c"}}
+    with pytest.raises(ValueError, match="metrics") as refused:
+        connect(SPECS, 5.0, **(good | options))
+    assert said in str(refused.value)
