@@ -413,7 +413,8 @@ class Autoscaler:
             trigger_s=chosen.trigger_s,
             decided_s=now_s,
             explanation=explain(
-                spec.name, current, target, chosen.reason, chosen.evidence, behind, case.notes
+                spec.name, current, target, chosen.reason, chosen.evidence, behind, case.notes,
+                observation.outlook.noun,
             ),
         )  # fmt: skip
 

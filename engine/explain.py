@@ -16,13 +16,17 @@ def explain(
     evidence: Mapping[str, float],
     weddings: WeddingContext,
     notes: str,
+    noun: str = "weddings",
 ) -> str:
-    """Say in one sentence why `service` goes from one count to the other."""
+    """Say in one sentence why `service` goes from one count to the other.
+
+    `noun` is what the events behind it are called, in the plural.
+    """
     verb = "scale out" if to_instances > from_instances else "scale in"
     because = _because(reason, evidence)
     parts = [f"{service}: {verb} {from_instances} → {to_instances} because {because}"]
     if weddings.events >= 1.0:
-        behind = f"{weddings.events:,.0f} weddings booked then"
+        behind = f"{weddings.events:,.0f} {noun} booked then"
         if weddings.major_events >= 1.0:
             behind += f", {weddings.major_events:,.0f} of them major"
         parts.append(behind)

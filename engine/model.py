@@ -254,7 +254,8 @@ class Outlook:
     other services included, from all booked events and the background.  `major_load` is the part
     of it that belongs to major events.  `events` and `major_events` (bins,) count those in
     progress.  Bin b covers [start_s + b * bin_s, start_s + (b + 1) * bin_s).  `sigma` is the
-    log-standard deviation of the truth around `load` as far as history tells.
+    log-standard deviation of the truth around `load` as far as history tells, `noun` what people
+    call the events, in the plural.
     """
 
     issued_s: float
@@ -266,6 +267,7 @@ class Outlook:
     events: FloatArray
     major_events: FloatArray
     sigma: float
+    noun: str = "weddings"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -114,7 +114,7 @@ def weddings(world: World) -> pd.DataFrame:
         "time_s": world.start_s + seconds,
         "in_progress": demand.in_progress[seconds],
     }
-    columns |= {name: demand.by_phase[k, seconds] for k, name in enumerate(world.population.phases)}
+    columns |= {name: demand.by_phase[k, seconds] for k, name in enumerate(world.script.phases)}
     return pd.DataFrame(columns)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from engine.forecast.outlook import BIN_S, EventLoad, Grid, event_load, outlook
 from engine.model import Outlook, Response, Schedule, ServiceSpec
-from scenarios.population import Population, cancellations, schedule
+from twin.script import Script
 
 REFRESH_S = 1800.0
 BEFORE_S = 3600.0
@@ -19,24 +19,24 @@ BEYOND_S = 86_400.0
 
 
 class ScheduleFeed:
-    """Hands out the outlook of the weddings that are booked at the time of asking."""
+    """Hands out the outlook of the events that are booked at the time of asking."""
 
-    def __init__(
-        self, population: Population, response: Response, specs: Sequence[ServiceSpec]
-    ) -> None:
-        self._population = population
-        self._response = response
+    def __init__(self, script: Script, specs: Sequence[ServiceSpec]) -> None:
+        self._calendar = script.calendar
+        self._response: Response = script.response
+        self._noun = script.noun
         self._specs = specs
-        bins = math.ceil((BEFORE_S + population.duration_s + BEYOND_S) / BIN_S)
-        self._grid = Grid(population.start_s - BEFORE_S, bins)
-        self._known_s = population.start_s
+        bins = math.ceil((BEFORE_S + script.duration_s + BEYOND_S) / BIN_S)
+        self._grid = Grid(script.start_s - BEFORE_S, bins)
+        self._base = script.base(self._grid) if script.base is not None else None
+        self._known_s = script.start_s
         self.stale = 0
         """How many faults stop the refresh now."""
         self.delay_s = 0.0
         self.missed = 0
         """Refreshes that were due and did not come."""
         self._distortions: list[Callable[[Schedule], Schedule]] = []
-        self._due_s = population.start_s + REFRESH_S
+        self._due_s = script.start_s + REFRESH_S
         self._events = self._all_events()
         self._outlook = self._built()
 
@@ -70,7 +70,7 @@ class ScheduleFeed:
         if self._distortions:
             self._rebuild()
             return
-        gone = cancellations(self._population, after_s, until_s)
+        gone = self._calendar.called_off(after_s, until_s)
         if len(gone.major):
             self._events = self._events.minus(event_load(gone, self._response, self._grid))
             self._outlook = self._built()
@@ -80,10 +80,13 @@ class ScheduleFeed:
         self._outlook = self._built()
 
     def _all_events(self) -> EventLoad:
-        booked = schedule(self._population, self._known_s)
+        booked = self._calendar.booked(self._known_s)
         for change in self._distortions:
             booked = change(booked)
         return event_load(booked, self._response, self._grid)
 
     def _built(self) -> Outlook:
-        return outlook(self._events, self._response, self._specs, self._grid, self._known_s)
+        return outlook(
+            self._events, self._response, self._specs, self._grid, self._known_s,
+            base=self._base, noun=self._noun.many,
+        )  # fmt: skip

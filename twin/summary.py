@@ -62,7 +62,7 @@ def _weddings(world: World) -> dict[str, Any]:
     in_progress = world.load.demand.in_progress[:until]
     peak_at = int(in_progress.argmax())
     return {
-        "total": world.population.in_window,
+        "total": world.script.events,
         "peak_simultaneous": int(in_progress[peak_at]),
         "peak_at": dt.datetime.fromtimestamp(world.start_s + peak_at, dt.UTC).isoformat(),
     }
@@ -153,7 +153,7 @@ def _cost(world: World) -> dict[str, float]:
     )
     return {
         "total_usd": total,
-        "per_wedding_usd": _share(total, float(world.population.in_window)),
+        "per_wedding_usd": _share(total, float(world.script.events)),
     }
 
 

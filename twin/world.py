@@ -16,19 +16,16 @@ import numpy as np
 import simpy
 
 from engine.baselines.clairvoyant import Foresight
-from engine.baselines.target_tracking import History
 from engine.capacity import critical_services, sizing
 from engine.forecast.schedule import booked_rate
 from engine.model import Budget, Controller, FloatArray, ServiceSpec
 from scenarios import demand as demands
 from scenarios.demand import Demand
 from scenarios.faults import apply_to_demand, resolve_at
-from scenarios.population import Population, generate
 from twin import controllers, faults
 from twin.config import RequestConfig, RunConfig
 from twin.fleet import Fleet
 from twin.foresight import foresee
-from twin.history import recall
 from twin.infrastructure import Infrastructure
 from twin.queues.fluid import FluidPlatform
 from twin.queues.hybrid import HybridPlatform, Share
@@ -36,6 +33,7 @@ from twin.queues.port import ClientBehaviour, Platform
 from twin.queues.requests import RequestPlatform
 from twin.recorder import Recorder
 from twin.schedule_feed import ScheduleFeed
+from twin.script import script
 from twin.shell import Operator, Shell
 from twin.streams import Streams
 from twin.telemetry import Telemetry
@@ -60,16 +58,15 @@ class Load:
     arrivals: FloatArray
 
 
-def realise(config: RunConfig, population: Population, streams: Streams) -> tuple[Demand, Load]:
-    """The demand without faults (that faults are timed by) and the load with them."""
-    plain = demands.realise(population, config.demand, streams)
+def realise(config: RunConfig, plain: Demand, streams: Streams) -> Load:
+    """The load of a `plain` demand with the faults that add to it."""
     demand = apply_to_demand(plain, config.faults.values())
     entering = demands.arrivals(demand, streams)
     names = list(config.platform.services)
     arrivals = np.zeros((len(names), entering.shape[1]))
     for row, service in enumerate(demand.services):
         arrivals[names.index(service)] = entering[row]
-    return plain, Load(demand, arrivals)
+    return Load(demand, arrivals)
 
 
 class World:
@@ -86,15 +83,15 @@ class World:
         self.streams = Streams(config.seed)
         self.specs: tuple[ServiceSpec, ...] = config.platform.specs()
         names = tuple(spec.name for spec in self.specs)
-        self.population = generate(config.population, self.streams)
-        plain, load = realise(config, self.population, self.streams)
+        self.script = script(config, self.specs, self.streams)
+        plain = self.script.demand
+        load = realise(config, plain, self.streams)
         self.load = change_load(load) if change_load is not None else load
-        self.start_s = self.population.start_s
-        self.duration_s = config.population.duration_s
+        self.start_s = self.script.start_s
+        self.duration_s = self.script.duration_s
         self.env = simpy.Environment()
 
-        response = demands.response(config.demand, config.population, names)
-        self.feed = ScheduleFeed(self.population, response, self.specs)
+        self.feed = ScheduleFeed(self.script, self.specs)
         behaviour = {
             name: service.client.behaviour() for name, service in config.platform.services.items()
         }
@@ -149,11 +146,9 @@ class World:
             drain_s = self.config.infrastructure.drain_s
             return foresee(self.load.arrivals, self.fleets, self.start_s, drain_s)
 
-        def look_back() -> History:
-            population, demand = self.config.population, self.config.demand
-            return recall(population, demand, self.specs, self.streams)
-
-        return controllers.make(self.config.controller, self.config.engine, look_ahead, look_back)
+        return controllers.make(
+            self.config.controller, self.config.engine, look_ahead, self.script.history
+        )
 
     def _platform(self, clients: Mapping[str, ClientBehaviour], plain: Demand) -> Platform:
         """The services at the resolution asked for."""

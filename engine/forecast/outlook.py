@@ -67,8 +67,14 @@ def outlook(
     specs: Sequence[ServiceSpec],
     grid: Grid,
     issued_s: float,
+    *,
+    base: FloatArray | None = None,
+    noun: str = "weddings",
 ) -> Outlook:
     """What the booked events let expect at each service of `specs`, calls between them included.
+
+    `base` (response's services, bins) is load without any event, requests/s, on top of the
+    response's background; `noun` is what the events are called, in the plural.
 
     Events are expected to run as late as they usually do, a few to be missing from the schedule
     and a share of the guests not to come (`Response`).  Services that `response` does not know
@@ -85,6 +91,8 @@ def outlook(
             k = known[spec.name]
             load[i] = _late(events.load[k], response, grid) * share
             load[i] += np.interp(centres_h, middles_h, response.background[:, k], period=24.0)
+            if base is not None:
+                load[i] += base[k]
             major_load[i] = _late(events.major_load[k], response, grid) * share
     index = {spec.name: i for i, spec in enumerate(specs)}
     for i in call_order(specs):
@@ -104,6 +112,7 @@ def outlook(
         events=_late(events.events, response, grid),
         major_events=_late(events.major_events, response, grid),
         sigma=response.sigma,
+        noun=noun,
     )
 
 
