@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from twin.config import RunConfig
 from twin.queues.port import TRUTH_FIELDS
 from twin.recorder import COUNTS
 from twin.replications import Replication, headline_figures, section, table
-from twin.summary import summarise
+from twin.summary import prescaling, summarise
 from twin.world import World
 
 PER_SAMPLE = ("served", "failed", "shed", "timed_out", "slow", "queued", "in_flight")
@@ -118,6 +119,17 @@ def weddings(world: World) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def prescaled(world: World) -> pd.DataFrame:
+    """One row for each group of major events and service: how ready it was when they began."""
+    columns = {
+        "at_s": "float64", "events": "int64", "service": "object", "waited_for": "bool",
+        "need": "float64", "ready": "int64", "lead_ready": "float64", "lead_floor": "float64",
+        "price_per_hour": "float64",
+    }  # fmt: skip
+    rows = [dataclasses.asdict(row) for row in prescaling(world)]
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
 def _write_files(
     world: World, config: RunConfig, raw: dict[str, Any], summary: dict[str, Any], folder: Path
 ) -> None:
@@ -127,6 +139,7 @@ def _write_files(
     timeline(world).to_parquet(folder / "timeline.parquet", index=False)
     world.recorder.decision_table().to_parquet(folder / "decisions.parquet", index=False)
     weddings(world).to_parquet(folder / "weddings.parquet", index=False)
+    prescaled(world).to_parquet(folder / "prescaling.parquet", index=False)
     with (folder / "events.jsonl").open("w") as lines:
         for event in world.recorder.events:
             lines.write(json.dumps(event) + "\n")
@@ -149,6 +162,7 @@ def _summary(
         "schema": SCHEMA,
         "scenario": config.scenario.name,
         "description": config.scenario.description,
+        "noun": dataclasses.asdict(world.script.noun),
         "controller": config.controller.name,
         "foresight": config.controller.foresight,
         "seed": config.seed,

@@ -22,7 +22,7 @@ class ScheduleFeed:
     """Hands out the outlook of the events that are booked at the time of asking."""
 
     def __init__(self, script: Script, specs: Sequence[ServiceSpec]) -> None:
-        self._calendar = script.calendar
+        self._bookings = script.bookings
         self._response: Response = script.response
         self._noun = script.noun
         self._specs = specs
@@ -70,7 +70,7 @@ class ScheduleFeed:
         if self._distortions:
             self._rebuild()
             return
-        gone = self._calendar.called_off(after_s, until_s)
+        gone = self._bookings.called_off(after_s, until_s)
         if len(gone.major):
             self._events = self._events.minus(event_load(gone, self._response, self._grid))
             self._outlook = self._built()
@@ -80,7 +80,7 @@ class ScheduleFeed:
         self._outlook = self._built()
 
     def _all_events(self) -> EventLoad:
-        booked = self._calendar.booked(self._known_s)
+        booked = self._bookings.booked(self._known_s)
         for change in self._distortions:
             booked = change(booked)
         return event_load(booked, self._response, self._grid)

@@ -1,7 +1,7 @@
 """What happens in a run, wherever it comes from: weddings drawn from the seed, or a recorded trace.
 
 A `Script` keeps apart what really comes (`demand`, for the services alone) and what may be known
-beforehand (`calendar`, `response`, `base`, of which the schedule feed makes the engine's outlook).
+beforehand (`bookings`, `response`, `base`, of which the schedule feed makes the engine's outlook).
 World, recorder and summary do not ask which kind of script it is.
 """
 
@@ -24,7 +24,7 @@ from twin.history import recall
 from twin.streams import Streams
 
 
-class Calendar(Protocol):
+class Bookings(Protocol):
     """Events booked beforehand, as known at a time (epoch seconds)."""
 
     def booked(self, known_at_s: float) -> Schedule:
@@ -64,7 +64,7 @@ class Script:
     demand: Demand
     events: int
     major_s: FloatArray
-    calendar: Calendar
+    bookings: Bookings
     response: Response
     base: Callable[[Grid], FloatArray] | None
     history: Callable[[], History]
@@ -87,7 +87,7 @@ def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams
         demand=demands.realise(population, config.demand, streams),
         events=population.in_window,
         major_s=_major_ceremonies(population, config),
-        calendar=Weddings(population),
+        bookings=Weddings(population),
         response=demands.response(config.demand, config.population, names),
         base=None,
         history=lambda: recall(config.population, config.demand, specs, streams),

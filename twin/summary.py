@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.analysis.readiness import Counts, Readiness, figures, readiness
 from engine.model import FloatArray
 from engine.record.figures import decision_figures, prediction_figures
 from twin.elasticity import NAMES, elasticity, longest_run
@@ -46,6 +47,7 @@ def summarise(world: World) -> dict[str, Any]:
             world.start_s,
             world.recorder.interval_s,
         ),
+        "prescaling": figures(prescaling(world), world.config.engine.weddings.lead_s),
         "faults": {
             fault.name: {"kind": fault.kind, "fired": world.recorder.fired.get(fault.name, 0)}
             for fault in world.config.faults.values()
@@ -55,6 +57,20 @@ def summarise(world: World) -> dict[str, Any]:
             "worst_relative_error": float(world.platform.conservation_error()),
         },
     }
+
+
+def prescaling(world: World) -> list[Readiness]:
+    """How ready each service was when each group of major events began."""
+    samples = world.platform.samples
+    counts = Counts(
+        world.start_s,
+        world.recorder.interval_s,
+        world.recorder.counts[:, :samples, 1],
+        world.platform.truth[:, :samples, T["needed"]],
+        world.recorder.floors[:, :samples],
+    )
+    lead_s = world.config.engine.weddings.lead_s
+    return readiness(world.specs, counts, world.script.major_s, lead_s)
 
 
 def _weddings(world: World) -> dict[str, Any]:
