@@ -75,7 +75,8 @@ def _adds_up_to_one(shares: tuple[float, ...]) -> tuple[float, ...]:
     return shares
 
 
-def _values_add_up_to_one(shares: dict[_Key, float]) -> dict[_Key, float]:
+def values_add_up_to_one(shares: dict[_Key, float]) -> dict[_Key, float]:
+    """The shares as they are; raises ValueError where they do not add up to 1."""
     _adds_up_to_one(tuple(shares.values()))
     return shares
 
@@ -216,10 +217,10 @@ class PopulationConfig(_Model):
     time_zones: Annotated[
         dict[Zone, Share],
         Field(min_length=1, max_length=100),
-        AfterValidator(_values_add_up_to_one),
+        AfterValidator(values_add_up_to_one),
     ] = Field(description="IANA zone -> share of the weddings")
     ceremony_start: Annotated[
-        dict[HalfHour, Share], Field(min_length=1), AfterValidator(_values_add_up_to_one)
+        dict[HalfHour, Share], Field(min_length=1), AfterValidator(values_add_up_to_one)
     ] = Field(description='local "HH:MM" on half hours -> share of the ceremonies')
     phases: tuple[PhaseConfig, ...] = Field(
         min_length=1, max_length=24, description="phases of the day, in order"

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -41,13 +42,14 @@ class Trace:
     """What a file holds, in the order of time: `times_s` (rows,) epoch seconds, all different.
 
     `values` (rows,) with NaN for an empty field; `duplicates` rows repeated a time and were left
-    out (the first one counts).
+    out (the first one counts), `unsorted` rows stood behind a later one and were put in order.
     """
 
     name: str
     times_s: FloatArray
     values: FloatArray
     duplicates: int
+    unsorted: int = 0
 
     @property
     def step_s(self) -> float:
@@ -70,25 +72,28 @@ def find(path: Path) -> list[Path]:
     return found
 
 
-def read(path: Path, name: str = "") -> Trace:
+def read(path: Path, name: str = "", *, column: str = "", zone: str = "UTC") -> Trace:
     """Read a trace: the time in the first column, the value in the one called so, or the second.
 
-    Times are ISO 8601 (without a zone: UTC), or seconds or milliseconds since 1970; a header is
-    optional, further columns are left alone.  Raises NoTraceError for a file that holds something
-    else, TraceError for a broken one.
+    Times are ISO 8601 (without a zone: in `zone`), or seconds or milliseconds since 1970; a header
+    is optional, further columns are left alone.  `column` names the value's column in the header,
+    if it is not one of the usual.  Raises NoTraceError for a file that holds something else,
+    TraceError for a broken one.
     """
     times: list[float] = []
     values: list[float] = []
-    column = 1
+    where, at = ZoneInfo(zone), 1
     for line, row in _rows(path):
         if not row or (len(row) == 1 and not row[0].strip()):
             continue
         if line == 1 and _is_header(row):
-            column = _value_column(path, row)
+            at = _value_column(path, row, column)
             continue
+        if line == 1 and column:
+            raise TraceError(f'{path}: has no header, so no column "{column}"')
         try:
-            time_s = _time(row[0])
-            value = _number(row[column] if column < len(row) else None)
+            time_s = _time(row[0], where)
+            value = _number(row[at] if at < len(row) else None)
         except ValueError as error:
             if not times:
                 raise NoTraceError(
@@ -99,8 +104,12 @@ def read(path: Path, name: str = "") -> Trace:
         values.append(value)
     if not times:
         raise NoTraceError(f"{path}: holds no rows")
-    kept_s, first = np.unique(np.array(times), return_index=True)
-    return Trace(name or stem(path), kept_s, np.array(values)[first], len(times) - len(kept_s))
+    all_s = np.array(times)
+    kept_s, first = np.unique(all_s, return_index=True)
+    unsorted = int(np.count_nonzero(np.diff(all_s) < 0.0))
+    return Trace(
+        name or stem(path), kept_s, np.array(values)[first], len(times) - len(kept_s), unsorted
+    )
 
 
 def stem(path: Path) -> str:
@@ -135,11 +144,11 @@ def on_grid(trace: Trace, step_s: float) -> Series:
     return Series(trace.name, float(position[0] + low) * step_s, step_s, values[low:high])
 
 
-def parse_time(text: str) -> float:
-    """Epoch seconds of an ISO 8601 time (without a zone: UTC); raises ValueError."""
+def parse_time(text: str, zone: dt.tzinfo = dt.UTC) -> float:
+    """Epoch seconds of an ISO 8601 time (without a zone: in `zone`); raises ValueError."""
     moment = dt.datetime.fromisoformat(text.strip())
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
+        moment = moment.replace(tzinfo=zone)
     return moment.timestamp()
 
 
@@ -165,8 +174,12 @@ def _is_header(row: list[str]) -> bool:
     return False
 
 
-def _value_column(path: Path, header: list[str]) -> int:
+def _value_column(path: Path, header: list[str], wanted: str) -> int:
     names = [name.strip().lower() for name in header]
+    if wanted:
+        if wanted.strip().lower() not in names[1:]:
+            raise TraceError(f'{path}: "{wanted}" is not one of its columns ({", ".join(header)})')
+        return names.index(wanted.strip().lower(), 1)
     if len(names) < 2:
         raise NoTraceError(f"{path}: has one column, a time and a value are needed")
     for name in VALUE_NAMES:
@@ -175,13 +188,13 @@ def _value_column(path: Path, header: list[str]) -> int:
     return 1
 
 
-def _time(text: str) -> float:
+def _time(text: str, zone: dt.tzinfo = dt.UTC) -> float:
     text = text.strip()
     try:
         number = float(text)
     except ValueError:
         try:
-            return parse_time(text)
+            return parse_time(text, zone)
         except ValueError:
             raise ValueError(
                 f'"{text[:40]}" is not a time (ISO 8601, or seconds since 1970)'

@@ -17,6 +17,7 @@ from engine.model import BootTime, Call, Direction, ServiceSpec, Thresholds
 from engine.record.figures import ThresholdConfig
 from scenarios.config import DemandConfig, PopulationConfig
 from scenarios.faults import At, CapacityShortage, Fault, FlashCrowd
+from scenarios.replay import TraceConfig
 from twin.complaints import close, lines
 from twin.controllers import ControllerConfig
 from twin.infrastructure import InfrastructureConfig
@@ -232,6 +233,8 @@ class RunConfig(Strict):
     scenario: ScenarioConfig
     population: PopulationConfig
     demand: DemandConfig
+    trace: TraceConfig | None = None
+    """A recorded trace that takes the place of the population's demand."""
     platform: PlatformConfig
     engine: EngineSettings
     controller: ControllerConfig
@@ -242,6 +245,28 @@ class RunConfig(Strict):
     approval: Approval = "automatic"
     operator: OperatorConfig = OperatorConfig()
     budget: BudgetConfig = BudgetConfig()
+
+    @property
+    def duration_s(self) -> int:
+        """Length of the simulated window, seconds."""
+        return self.population.duration_s if self.trace is None else self.trace.duration_s
+
+    @property
+    def entered(self) -> tuple[str, ...]:
+        """Services at which users enter."""
+        return self.demand.services if self.trace is None else self.trace.services
+
+    def small(self) -> RunConfig:
+        """The same without faults and for a quarter of an hour, with a handful of weddings."""
+        few = self.population.model_copy(update={"simultaneous": 10, "duration_s": 900})
+        short = None if self.trace is None else self.trace.model_copy(update={"duration_s": 900})
+        plain: dict[str, Any] = {
+            "population": few,
+            "trace": short,
+            "faults": {},
+            "request": RequestConfig(),
+        }
+        return self.model_copy(update=plain)
 
     @model_validator(mode="after")
     def _names_known(self) -> RunConfig:
@@ -272,9 +297,9 @@ class RunConfig(Strict):
                     f"faults.{name}.granted: {fault.granted:g} is not allowed with zones (0)"
                 )
             if isinstance(fault, FlashCrowd):
-                _known(fault.service, self.demand.services, f"faults.{name}.service")
-        for service in self.demand.services:
-            _known(service, services, "demand.rates")
+                _known(fault.service, self.entered, f"faults.{name}.service")
+        for service in self.entered:
+            _known(service, services, "demand.rates" if self.trace is None else "trace.mix")
         for service in self.engine.fallback_by_service:
             _known(service, services, "engine.fallback_by_service")
         for floor in self.operator.floors:
@@ -282,10 +307,11 @@ class RunConfig(Strict):
         for pause in self.operator.pauses:
             if pause.service:
                 _known(pause.service, services, "operator.pauses.service")
-        if self.population.duration_s % self.telemetry.interval_s:
+        if self.duration_s % self.telemetry.interval_s:
+            key = "population" if self.trace is None else "trace"
             raise ValueError(
                 f"telemetry.interval_s: {self.telemetry.interval_s} does not divide "
-                f"population.duration_s {self.population.duration_s}"
+                f"{key}.duration_s {self.duration_s}"
             )
         if self.engine.sample_s != self.telemetry.interval_s:
             raise ValueError(

@@ -1,5 +1,7 @@
 """The weeks before, for controllers that learn from them: other draws of the same weekday.
 
+Of a trace it is the weeks before themselves, as far as it reaches back.
+
 The number of weddings follows the calendar (share of the month, share of the weekday); guests,
 lateness and everything else is drawn anew, from streams of its own.  There are no faults in it.
 """
@@ -13,10 +15,11 @@ import numpy as np
 
 from engine.baselines.target_tracking import HOUR_S, History
 from engine.capacity import call_order
-from engine.model import FloatArray, ServiceSpec
+from engine.model import FloatArray, Series, ServiceSpec
 from scenarios import demand as demands
 from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.population import day_weight, generate
+from scenarios.population import DAY_S, day_weight, generate
+from scenarios.replay import Replay
 from twin.streams import Streams
 
 WEEKS = 2
@@ -60,6 +63,45 @@ def _hourly(
         for hour in range(hours):
             part = realised.rates[row, hour * int(HOUR_S) : (hour + 1) * int(HOUR_S)]
             rates[index[name], hour] = part.mean()
+    return _with_calls(rates, specs)
+
+
+def recall_trace(replay: Replay, mix: FloatArray, specs: Sequence[ServiceSpec]) -> History:
+    """Hourly loads of the same window in the weeks before it; of the day before if that is all.
+
+    `mix` (services,) is each one's share of the requests that enter.
+    """
+    hours = -(-replay.duration_s // int(HOUR_S))
+    history = replay.history
+    weeks = [_hours_before(history, replay.start_s - 7 * DAY_S * k, hours) for k in (1, 2)]
+    if np.isnan(weeks[0]).any():
+        days = -(-hours // 24)
+        weeks = [_hours_before(history, replay.start_s - DAY_S * days, hours)]
+    usual = float(np.nanmean(history.values))
+    found = [np.where(np.isnan(week), usual, week) for week in weeks if np.isfinite(week).any()]
+    loads = [_with_calls(mix[:, None] * week, specs) for week in found or [np.full(hours, usual)]]
+    return History(
+        replay.start_s,
+        {spec.name: np.stack([load[i] for load in loads]) for i, spec in enumerate(specs)},
+    )
+
+
+def _hours_before(history: Series, start_s: float, hours: int) -> FloatArray:
+    """Means of the hours from `start_s` on, NaN where nothing was measured."""
+    means = np.full(hours, np.nan)
+    for hour in range(hours):
+        first = round((start_s + hour * HOUR_S - history.start_s) / history.step_s)
+        last = max(round(first + HOUR_S / history.step_s), first + 1)
+        part = history.values[max(first, 0) : max(last, 0)]
+        if first >= 0 and len(part) and np.isfinite(part).any():
+            means[hour] = np.nanmean(part)
+    return means
+
+
+def _with_calls(entering: FloatArray, specs: Sequence[ServiceSpec]) -> FloatArray:
+    """Rates (services, n) with the calls that services make to one another."""
+    rates = entering.copy()
+    index = {spec.name: i for i, spec in enumerate(specs)}
     for i in call_order(specs):
         for call in specs[i].calls:
             rates[index[call.service]] += rates[i] * call.per_request

@@ -70,9 +70,14 @@ class ScheduleFeed:
         if self._distortions:
             self._rebuild()
             return
-        gone = self._bookings.called_off(after_s, until_s)
-        if len(gone.major):
-            self._events = self._events.minus(event_load(gone, self._response, self._grid))
+        changes = self._bookings.changes(after_s, until_s)
+        if changes.came is not None:
+            came = event_load(changes.came, self._response, self._grid)
+            self._events = self._events.plus(came)
+        if changes.left is not None:
+            left = event_load(changes.left, self._response, self._grid)
+            self._events = self._events.minus(left)
+        if changes.came is not None or changes.left is not None:
             self._outlook = self._built()
 
     def _rebuild(self) -> None:

@@ -12,16 +12,28 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.baselines.target_tracking import History
+from engine.forecast.expectation import LAG_S, Expectation, Span, learn
 from engine.forecast.outlook import Grid
-from engine.model import FloatArray, Response, Schedule, ServiceSpec
+from engine.model import Calendar, FloatArray, Response, Schedule, ServiceSpec
 from scenarios import demand as demands
+from scenarios import replay as replays
 from scenarios.demand import Demand
 from scenarios.population import Population, cancellations, generate, schedule
+from scenarios.replay import TraceConfig
 from twin.config import RunConfig
-from twin.history import recall
+from twin.history import recall, recall_trace
 from twin.streams import Streams
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """Events that came into a schedule, and events that left it; None: none."""
+
+    came: Schedule | None = None
+    left: Schedule | None = None
 
 
 class Bookings(Protocol):
@@ -31,8 +43,8 @@ class Bookings(Protocol):
         """What is in the schedule at `known_at_s`."""
         ...
 
-    def called_off(self, after_s: float, until_s: float) -> Schedule:
-        """What left the schedule in (after_s, until_s]."""
+    def changes(self, after_s: float, until_s: float) -> Changes:
+        """What came into the schedule, and what left it, in (after_s, until_s]."""
         ...
 
 
@@ -72,6 +84,8 @@ class Script:
 
 def script(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams) -> Script:
     """The script of `config`; raises ValueError where it cannot be written."""
+    if config.trace is not None:
+        return replayed(config, config.trace, specs, streams)
     return weddings(config, specs, streams)
 
 
@@ -94,6 +108,82 @@ def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams
     )
 
 
+def replayed(
+    config: RunConfig, trace: TraceConfig, specs: tuple[ServiceSpec, ...], streams: Streams
+) -> Script:
+    """A window of a recorded trace; all beforehand is learned from what lies before the window."""
+    replay = replays.load(trace)
+    noise = config.demand
+    demand = replays.realise(replay, trace, noise.noise_sigma, noise.noise_time_s, streams)
+    event = trace.event
+    span = Span(60.0 * event.before_min, 60.0 * (event.length_min + event.after_min))
+    expected = learn(replay.history, replay.calendar, span, trace.time_zone)
+    names = tuple(spec.name for spec in specs)
+    mix = np.array([trace.mix.get(name, 0.0) for name in names])
+    starts_s, end_s = replay.calendar.start_s, replay.start_s + replay.duration_s
+    inside = (starts_s >= replay.start_s) & (starts_s < end_s)
+    return Script(
+        start_s=replay.start_s,
+        duration_s=replay.duration_s,
+        noun=Noun(event.one, event.many),
+        phases=replays.phases(event),
+        demand=demand,
+        events=int(np.count_nonzero(inside)),
+        major_s=starts_s[inside],
+        bookings=Fixtures(replay.calendar, expected),
+        response=_event_response(expected, names, mix),
+        base=lambda grid: mix[:, None] * expected.base(_centres(grid))[None, :],
+        history=lambda: recall_trace(replay, mix, specs),
+    )
+
+
+def _centres(grid: Grid) -> FloatArray:
+    return grid.start_s + grid.bin_s * (np.arange(grid.bins, dtype=np.float64) + 0.5)
+
+
+def _event_response(expected: Expectation, names: tuple[str, ...], mix: FloatArray) -> Response:
+    """The learned effect of an event as rates of one "participant" of size 1."""
+    return Response(
+        services=names,
+        rates=expected.effect[None, :, None] * mix[None, None, :],
+        background=np.zeros((24, len(names))),
+        lateness_mean_s=0.0,
+        lateness_sd_s=LAG_S / 2.0,  # the effect's steps have no sharp edges
+        turnout=1.0,
+        unbooked_share=0.0,
+        sigma=expected.sigma,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fixtures:
+    """A calendar of events, each as large as history lets expect on a day of its kind."""
+
+    calendar: Calendar
+    expected: Expectation
+
+    def booked(self, known_at_s: float) -> Schedule:
+        """The events that are in the calendar at `known_at_s`."""
+        return self._schedule(self.calendar.known_s <= known_at_s)
+
+    def changes(self, after_s: float, until_s: float) -> Changes:
+        """The events that came into the calendar; it does not say when one left it."""
+        known_s = self.calendar.known_s
+        new = (known_s > after_s) & (known_s <= until_s)
+        return Changes(came=self._schedule(new) if new.any() else None)
+
+    def _schedule(self, rows: NDArray[np.bool_]) -> Schedule:
+        starts_s, lags_s = self.calendar.start_s[rows], self.expected.lags_s
+        size = self.expected.weight(starts_s) * self.calendar.size[rows]
+        return Schedule(
+            phases=tuple(f"{lag_s / 60.0:+.0f} min" for lag_s in lags_s[:-1]),
+            roles=("event",),
+            phase_start_s=starts_s[:, None] + lags_s[None, :],
+            participants=size[:, None],
+            major=np.ones(len(starts_s), np.bool_),
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Weddings:
     """The schedule of a population."""
@@ -104,9 +194,10 @@ class Weddings:
         """The weddings entered and not known to be cancelled at `known_at_s`."""
         return schedule(self.population, known_at_s)
 
-    def called_off(self, after_s: float, until_s: float) -> Schedule:
-        """The weddings whose cancellation becomes known in between."""
-        return cancellations(self.population, after_s, until_s)
+    def changes(self, after_s: float, until_s: float) -> Changes:
+        """The weddings whose cancellation becomes known; none is booked on the day itself."""
+        gone = cancellations(self.population, after_s, until_s)
+        return Changes(left=gone if len(gone.major) else None)
 
 
 def _major_ceremonies(population: Population, config: RunConfig) -> FloatArray:

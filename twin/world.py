@@ -249,9 +249,7 @@ class World:
 
 def load_kernels(config: RunConfig) -> None:
     """Compile the kernels, or load them from numba's cache, by half a minute of a tiny world."""
-    few = config.population.model_copy(update={"simultaneous": 10})
-    plain = {"population": few, "faults": {}, "request": RequestConfig()}
-    world = World(config.model_copy(update=plain))
+    world = World(config.small())
     world.env.process(world.shell.run())
     world.env.run(until=30.0)
 

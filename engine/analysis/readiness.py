@@ -4,9 +4,10 @@ Worked out after a run, in hindsight, from what any record has: how many instanc
 needed, and the floors in force.  So twin and live runs, and all controllers, are judged alike.
 
 Events that begin in the same half hour are one group, at the time T of the first of them.  Its
-*need* is the largest of the minute means of the instances needed in the five minutes from T; *ready*
-are those that stand at T.  A lead time before T the engine has promised its floor for it (what the
-ordinary load needs by then, plus the major events' load); it is compared with what was ready then.
+*need* is the largest of the minute means of the instances needed in the five minutes from T, and
+*ready* are those that stand at T.  A lead time before T the engine has promised its floor for it
+(what the ordinary load needs by then, plus the major events' load); it is compared with what was
+ready then.
 """
 
 from __future__ import annotations

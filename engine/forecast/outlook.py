@@ -41,6 +41,15 @@ class EventLoad:
     events: FloatArray
     major_events: FloatArray
 
+    def plus(self, other: EventLoad) -> EventLoad:
+        """The load with the events of `other` too."""
+        return EventLoad(
+            self.load + other.load,
+            self.major_load + other.major_load,
+            self.events + other.events,
+            self.major_events + other.major_events,
+        )
+
     def minus(self, other: EventLoad) -> EventLoad:
         """The load without the events of `other`."""
         return EventLoad(

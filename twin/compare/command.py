@@ -87,7 +87,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
         with terminal.compiling():
             load_kernels(runs_config)
         for contestant in contestants[1:]:
-            World(_small(parse(contestant.settings)))
+            World(parse(contestant.settings).small())
     except ValueError as error:
         raise ConfigError(str(error)) from error
     seed, replications = runs_config.seed, runs_config.replications
@@ -187,12 +187,6 @@ def _compose(overrides: Sequence[str], arguments: Sequence[str]) -> dict[str, An
         raise ConfigError(hydra_errors.explain(error, arguments)) from error
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items()}
-
-
-def _small(config: RunConfig) -> RunConfig:
-    """The same with a handful of weddings: enough to see whether a controller can be made."""
-    few = config.population.model_copy(update={"simultaneous": 10, "duration_s": 900})
-    return config.model_copy(update={"population": few, "faults": {}})
 
 
 def _list(key: str, value: str) -> list[str]:
