@@ -44,17 +44,14 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
         case Reason.RESPONSE_TIME:
             share, threshold = _get(e, reason.value), _get(e, "threshold")
             return f"p95 is {share:.2f} of its SLO (threshold {threshold:.2f})"
-        case Reason.FORECAST | Reason.COST:
-            ahead = _get(e, "ahead_s") / 60.0
-            rate, sd = _get(e, "rate"), _get(e, "sd")
-            when = f"in {ahead:.0f} min" if ahead >= 1.0 else "now"
-            text = f"{rate:,.0f} requests/s (± {sd:.0%}) are expected {when}"
-            saving = e.get("saving_usd_per_hour", 0.0)
-            return f"{text}, trimming saves {saving:,.2f} USD/h" if reason is Reason.COST else text
+        case Reason.FORECAST:
+            return _expected(e)
         case Reason.WEDDING_FLOOR:
-            return (
-                f"major events of the next two hours bring {_get(e, 'major_rate'):,.0f} requests/s"
-            )
+            return _major(e)
+        case Reason.COST:
+            # What is asked for is less than what is there, by whichever rule asks for most.
+            why = _expected(e) if "rate" in e else _major(e) if "major_rate" in e else "less will do"
+            return f"{why}, trimming saves {_get(e, 'saving_usd_per_hour'):,.2f} USD/h"
         case Reason.EMERGENCY:
             if "passed_on_rate" in e:
                 passed = _get(e, "passed_on_rate")
@@ -74,6 +71,16 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
             if "pinned" in e:
                 return "it is pinned at this count"
             return "somebody asked for this floor"
+
+
+def _expected(e: Mapping[str, float]) -> str:
+    ahead = _get(e, "ahead_s") / 60.0
+    when = f"in {ahead:.0f} min" if ahead >= 1.0 else "now"
+    return f"{_get(e, 'rate'):,.0f} requests/s (± {_get(e, 'sd'):.0%}) are expected {when}"
+
+
+def _major(e: Mapping[str, float]) -> str:
+    return f"major events of the next two hours bring {_get(e, 'major_rate'):,.0f} requests/s"
 
 
 def _get(evidence: Mapping[str, float], key: str) -> float:

@@ -28,13 +28,13 @@ class Panel:
     anchor: str
 
 
-def render(story: Story, plots: Plots) -> str:
-    """The page as text."""
+def render(story: Story, plots: Plots, readiness: Plot | None = None) -> str:
+    """The page as text; `readiness` is the plot of how ready major events found the capacity."""
     panels = [
         Panel(service, plots.services.get(service.name), f"service-{number}")
         for number, service in enumerate(story.services, 1)
     ]
-    return template(TEMPLATE).render(story=story, plots=plots, panels=panels)
+    return template(TEMPLATE).render(story=story, plots=plots, panels=panels, readiness=readiness)
 
 
 @functools.cache

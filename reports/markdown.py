@@ -77,6 +77,13 @@ def _lines(story: Story) -> Iterator[str]:
     else:
         yield "No forecast fell due in this run.\n"
 
+    if story.prescaling is not None:
+        yield f"## {text(story.prescaling.title)}\n"
+        yield f"{text(story.prescaling.sentence)}\n"
+        yield from _table(story.prescaling.services)
+        yield from _table(story.prescaling.groups)
+        yield f"{text(story.prescaling.note)}\n"
+
     yield "## Faults and events\n"
     for table in (story.faults, story.events):
         if table is not None:

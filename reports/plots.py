@@ -107,7 +107,7 @@ def draw(record: Record) -> Plots:
             if len(part) > 1
         }
         return Plots(
-            weddings=_weddings(record, found) if len(record.weddings) > 1 else None,
+            weddings=_weddings(record, found) if _has_events(record) else None,
             services=services,
             replications=_replications(record),
             latency=_latency(record),
@@ -298,6 +298,7 @@ def _weddings(record: Record, found: Sequence[Fault]) -> Plot:
     axes.plot(*_envelope(t, total), color=INK, linewidth=1.2)
     peak_s, peak = _peak(record, t, total)
     axes.set_ylim(0, 1.22 * max(peak, 1.0))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.plot([peak_s], [peak], marker="o", markersize=4, color=INK)
     side = "right" if peak_s > sum(record.span_s) / 2 else "left"
     axes.annotate(
@@ -307,9 +308,14 @@ def _weddings(record: Record, found: Sequence[Fault]) -> Plot:
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
     )  # fmt: skip
     _mark_faults((axes,), found, record.span_s, named=False)
-    label = f"weddings in progress by phase; the most at once were {peak:,.0f}"
+    many = record.summary.noun.many
+    label = f"{many} in progress by phase; the most at once were {peak:,.0f}"
     keys = [Key("all", line_key(INK, "", 1.8)), *keys]
     return Plot(svg(figure, "weddings", label), label, (*keys, *_fault_keys(found)))
+
+
+def _has_events(record: Record) -> bool:
+    return len(record.weddings) > 1 and bool((record.weddings["in_progress"] > 0).any())
 
 
 def _peak(record: Record, t: FloatArray, total: FloatArray) -> tuple[float, float]:

@@ -34,6 +34,7 @@ DECISION_COLUMNS = (
 )  # fmt: skip
 REPLICATION_COLUMNS = ("slo.violation_ratio", "cost.total_usd")
 WEDDING_COLUMNS = ("time_s", "in_progress")
+PRESCALING_COLUMNS = ("at_s", "events", "waited_for", "need", "ready", "price_per_hour")
 
 
 class RecordError(ValueError):
@@ -59,8 +60,15 @@ class EmergencyPercentiles(Percentiles):
     count: int
 
 
+class Noun(_Part):
+    """What one event is called, and several."""
+
+    one: str = "wedding"
+    many: str = "weddings"
+
+
 class Weddings(_Part):
-    """How many weddings there were; `peak_at` is an ISO time (UTC)."""
+    """How many events there were (`Summary.noun`); `peak_at` is an ISO time (UTC)."""
 
     total: int | None
     peak_simultaneous: int
@@ -145,6 +153,24 @@ class Prediction(_Part):
     pinball: float | None
 
 
+class PrescaledService(_Part):
+    """How ready one service was when major events began; shares of the events, 0-1."""
+
+    ready_share: float | None
+    lead_ready_share: float | None
+    worst_ready_ratio: float | None
+    excess_share: float | None
+
+
+class Prescaling(PrescaledService):
+    """The same for all services that users wait for together, `excess_share` for all services."""
+
+    lead_s: float
+    events: int
+    groups: int
+    services: dict[str, PrescaledService]
+
+
 class Conservation(_Part):
     """Whether all requests were accounted for."""
 
@@ -208,6 +234,7 @@ class Summary(_Part):
     schema_version: Literal[1] = Field(alias="schema")
     scenario: str
     description: str = ""
+    noun: Noun = Noun()
     controller: str
     foresight: bool = False
     seed: int
@@ -224,6 +251,7 @@ class Summary(_Part):
     cost: Cost
     decision: Decision
     prediction: dict[str, Prediction]
+    prescaling: Prescaling | None = None
     conservation: Conservation
     replications: Replications | None = None
     live: Live | None = None
@@ -248,7 +276,8 @@ class Record:
 
     `timeline` has one row for each sample and service, sorted by time within a service;
     `decisions` one for each recommendation and action, `weddings` one a minute, `replications` one
-    for each replication (none without any).  `config_text` is `config.yaml` as written, `config`
+    for each replication, `prescaling` one for each group of major events and service (both none
+    without any).  `config_text` is `config.yaml` as written, `config`
     the same as a mapping.
     """
 
@@ -257,6 +286,7 @@ class Record:
     timeline: pd.DataFrame
     decisions: pd.DataFrame
     weddings: pd.DataFrame
+    prescaling: pd.DataFrame
     replications: pd.DataFrame
     events: tuple[Event, ...]
     config: dict[str, Any]
@@ -305,6 +335,11 @@ def load(folder: Path) -> Record:
         timeline=timeline.sort_values("time_s", kind="stable", ignore_index=True),
         decisions=_table(folder / "decisions.parquet", DECISION_COLUMNS, DECISION_TEXTS),
         weddings=_table(folder / "weddings.parquet", WEDDING_COLUMNS, ()),
+        prescaling=(
+            pd.DataFrame(columns=[*PRESCALING_COLUMNS, "service"])
+            if summary.prescaling is None or not summary.prescaling.events
+            else _table(folder / "prescaling.parquet", PRESCALING_COLUMNS, ("service",))
+        ),
         replications=(
             pd.DataFrame(columns=list(REPLICATION_COLUMNS), dtype="float64")
             if summary.replications is None

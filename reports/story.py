@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reports import plots, ranking, wording
+from reports import plots, ranking, readiness, wording
 from reports.record import Interval, Percentiles, Prediction, Record, Service, Summary, Threshold
 from reports.wording import NOTHING, count, percent, plural, roughly, seconds, usd, words
 
@@ -79,10 +79,22 @@ class ServiceStory:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """Everything that a report says."""
+class Prescaled:
+    """How ready the capacity for major events was."""
 
     title: str
+    sentence: str
+    services: Table
+    groups: Table
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that a report says; `occasions` is what took place ("Weddings"), if anything."""
+
+    title: str
+    occasions: str
     eyebrow: str
     verdict: Verdict
     headline: str
@@ -102,6 +114,7 @@ class Story:
     declined: Table | None
     declined_note: str
     prediction: Table | None
+    prescaling: Prescaled | None
     faults: Table | None
     events: Table | None
     events_note: str
@@ -118,9 +131,10 @@ def tell(record: Record) -> Story:
     """The story of `record`."""
     summary = record.summary
     declined = ranking.declined(record)
-    decisions = tuple(_decision(ranked) for ranked in ranking.most_important(record))
+    decisions = tuple(_decision(ranked, summary) for ranked in ranking.most_important(record))
     return Story(
         title=summary.scenario,
+        occasions=_occasions(summary),
         eyebrow=_eyebrow(record),
         verdict=_verdict(summary),
         headline=_headline(record),
@@ -139,9 +153,10 @@ def tell(record: Record) -> Story:
         cost_line=_cost_line(summary),
         decisions=decisions,
         decisions_note=ranking.RANKING_EXPLAINED if decisions else "The controller took no action.",
-        declined=_declined_table(declined),
+        declined=_declined_table(declined, summary),
         declined_note=_declined_note(declined),
         prediction=_prediction_table(summary.prediction),
+        prescaling=_prescaled(record),
         faults=_faults_table(record),
         events=_events_table(record),
         events_note=_events_note(record),
@@ -178,15 +193,19 @@ def _headline(record: Record) -> str:
     platform = record.config.get("platform")
     name = platform.get("name") if isinstance(platform, dict) else None
     who = f"The {name} platform" if isinstance(name, str) and name else "The platform"
-    at_once = plural(summary.weddings.peak_simultaneous, "wedding")
+    noun, most = summary.noun, summary.weddings.peak_simultaneous
+    carried = (
+        f"{plural(most, noun.one, noun.many)} at once"
+        if _has_events(summary)
+        else f"up to {count(summary.requests.peak_rate_per_s)} requests a second"
+    )
     cost = usd(summary.cost.total_usd)
     if summary.slo.violation_ratio is None:
-        sentence = f"{who} carried {at_once} at once; it cost {cost}"
+        sentence = f"{who} carried {carried}; it cost {cost}"
     else:
         missed = percent(summary.slo.violation_ratio) if summary.slo.violation_ratio else "none"
         sentence = (
-            f"{who} carried {at_once} at once; {missed} of the requests missed their SLO; it cost "
-            f"{cost}"
+            f"{who} carried {carried}; {missed} of the requests missed their SLO; it cost {cost}"
         )
     failed = [threshold for threshold in summary.thresholds if not threshold.passed]
     if failed:
@@ -225,14 +244,15 @@ def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
     emergencies = decision.emergency_s
     ended = [x for x in (requests.failed, requests.shed, requests.timed_out) if x is not None]
     minutes = slo.violation_minutes
+    at_once = KeyFigure(
+        f"{summary.noun.many} at once",
+        count(weddings.peak_simultaneous),
+        f"at {wording.moment(weddings.peak_at)}"
+        + ("" if weddings.total is None else f"; {count(weddings.total)} in all")
+        + ("" if summary.live is None else ", as booked"),
+    )
     return (
-        KeyFigure(
-            "weddings at once",
-            count(weddings.peak_simultaneous),
-            f"at {wording.moment(weddings.peak_at)}"
-            + ("" if weddings.total is None else f"; {count(weddings.total)} in all")
-            + ("" if summary.live is None else ", as booked"),
-        ),
+        *((at_once,) if _has_events(summary) else ()),
         KeyFigure(
             "user requests",
             wording.large(requests.total),
@@ -251,7 +271,7 @@ def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
         KeyFigure(
             "cost",
             usd(summary.cost.total_usd),
-            f"{usd(summary.cost.per_wedding_usd)} a wedding",
+            _each(summary) or f"{usd(_per_million(summary))} a million requests",
         ),
         KeyFigure(
             "scaling actions",
@@ -281,6 +301,48 @@ def _pace(summary: Summary) -> KeyFigure:
         "faster than real time",
         f"{count(run.speedup)} ×" if run.speedup else wording.NOTHING,
         f"{seconds(run.simulated_s)} in {seconds(run.wall_s)}",
+    )
+
+
+def _has_events(summary: Summary) -> bool:
+    """Whether there was anything but load; a live run may not know how many events there were."""
+    return summary.weddings.total != 0
+
+
+def _occasions(summary: Summary) -> str:
+    many = summary.noun.many
+    return many[:1].upper() + many[1:] if _has_events(summary) else ""
+
+
+def _each(summary: Summary) -> str:
+    """What one event cost; empty without any."""
+    if not _has_events(summary):
+        return ""
+    return f"{usd(summary.cost.per_wedding_usd)} a {summary.noun.one}"
+
+
+def _per_million(summary: Summary) -> float | None:
+    total, cost = summary.requests.total, summary.cost.total_usd
+    return 1e6 * cost / total if total and cost is not None else None
+
+
+def _said(summary: Summary, text: str) -> str:
+    """A text of the engine, in which events go by the name of this record's."""
+    if summary.noun.one == "wedding":
+        return text
+    return text.replace("weddings", summary.noun.many).replace("wedding", summary.noun.one)
+
+
+def _prescaled(record: Record) -> Prescaled | None:
+    told = readiness.tell(record)
+    if told is None:
+        return None
+    return Prescaled(
+        title=f"Ready when major {record.summary.noun.many} began",
+        sentence=told.sentence,
+        services=_table(told.services[0], "  ####", told.services[1]),
+        groups=_table(told.groups[0], "## ###", told.groups[1]),
+        note=told.note,
     )
 
 
@@ -355,7 +417,8 @@ def _reasons(summary: Summary) -> str:
     found = sorted(summary.decision.by_reason.items(), key=lambda item: (-item[1], item[0]))
     if not found:
         return ""
-    return "Actions by reason: " + ", ".join(f"{words(name)} {count(n)}" for name, n in found) + "."
+    parts = (f"{_said(summary, words(name))} {count(n)}" for name, n in found)
+    return "Actions by reason: " + ", ".join(parts) + "."
 
 
 def _cost_line(summary: Summary) -> str:
@@ -366,15 +429,15 @@ def _cost_line(summary: Summary) -> str:
         for name, service in services[:3]
         if total > 0.0
     ]
-    text = f"{usd(total)} in all, {usd(summary.cost.per_wedding_usd)} a wedding"
+    text = f"{usd(total)} in all, {_each(summary)}" if _each(summary) else f"{usd(total)} in all"
     return f"{text}. Most of it: {', '.join(shares)}." if shares else f"{text}."
 
 
-def _decision(ranked: ranking.Ranked) -> DecisionStory:
+def _decision(ranked: ranking.Ranked, summary: Summary) -> DecisionStory:
     row = ranked.row
     before, after = row["from_instances"], row["to_instances"]
     sign = "+" if after >= before else "−"
-    facts = [words(row["reason"]), words(row["category"]), words(row["outcome"])]
+    facts = [_said(summary, words(row["reason"])), words(row["category"]), words(row["outcome"])]
     facts.append(f"{usd(row['cost_per_hour'], signed=True)}/h")
     facts.append(f"confidence {roughly(row['confidence'])}")
     waited = row["accepted_s"] - row["trigger_s"]
@@ -382,7 +445,7 @@ def _decision(ranked: ranking.Ranked) -> DecisionStory:
         facts.append(f"accepted {seconds(max(waited, 0.0))} after its trigger")
     seen: dict[str, None] = dict.fromkeys(text for text in facts if text)
     explanation = row["explanation"].removeprefix(f"{row['service']}: ") or (
-        f"{count(before)} → {count(after)} because of {words(row['reason'])}."
+        f"{count(before)} → {count(after)} because of {_said(summary, words(row['reason']))}."
     )
     return DecisionStory(
         time=wording.clock(row["time_s"]),
@@ -394,8 +457,11 @@ def _decision(ranked: ranking.Ranked) -> DecisionStory:
     )
 
 
-def _declined_table(groups: tuple[ranking.DeclinedGroup, ...]) -> Table | None:
-    rows = [(group.why, count(group.times), ", ".join(group.services)) for group in groups]
+def _declined_table(groups: tuple[ranking.DeclinedGroup, ...], summary: Summary) -> Table | None:
+    rows = [
+        (_said(summary, group.why), count(group.times), ", ".join(group.services))
+        for group in groups
+    ]
     return _table(("why it was declined", "times", "services"), " # ", rows) if rows else None
 
 
@@ -448,9 +514,20 @@ def _replications_note(summary: Summary) -> str:
         return ""
     return (
         f"{plural(found.count, 'replication')} of this run, the first of them this one, each with "
-        "a seed of its own: other weddings, arrivals and draws, the same scenario. The interval is "
+        f"a seed of its own: other {_drawn(summary)}arrivals and draws, the same scenario. The "
+        "interval is "
         "Student's, for the mean; a single day can lie anywhere in the range and beyond."
     )
+
+
+def _is_replay(record: Record) -> bool:
+    """Whether the load is a recorded trace."""
+    return isinstance(record.config.get("trace"), dict)
+
+
+def _drawn(summary: Summary) -> str:
+    """The events that another seed draws; matches and the like are what they were."""
+    return "weddings, " if summary.noun.one == "wedding" else ""
 
 
 def _prediction_table(prediction: dict[str, Prediction]) -> Table | None:
@@ -562,6 +639,17 @@ def _thinning(record: Record) -> str:
     )
 
 
+_DRAWN = (
+    "This is a simulation. The numbers of weddings rest on public figures, but how many "
+    "requests people make is an assumption, and so are the services' times and prices."
+)
+_REPLAYED = (
+    "This is a simulation. The load is a recorded one, of another service or another time: "
+    "multiplied by one factor and split over the services by fixed shares, which are assumptions, "
+    "as are the services' times and prices. Users come as they came then, however they are served."
+)
+
+
 def _caveats(record: Record) -> Iterable[str]:
     summary = record.summary
     if summary.partial:
@@ -572,10 +660,7 @@ def _caveats(record: Record) -> Iterable[str]:
             "times beforehand, which nobody can."
         )
     if summary.world == "twin":
-        yield (
-            "This is a simulation. The numbers of weddings rest on public figures, but how many "
-            "requests people make is an assumption, and so are the services' times and prices."
-        )
+        yield _REPLAYED if _is_replay(record) else _DRAWN
         if summary.resolution == "fluid":
             yield (
                 "At the fluid resolution requests flow through queues in small steps of time "
@@ -596,8 +681,9 @@ def _caveats(record: Record) -> Iterable[str]:
         yield from _live_caveats(summary)
     else:
         yield (
-            f"It is one run with one seed ({summary.seed}). Another seed draws other weddings and "
-            "boot times: differences between controllers need several seeds."
+            f"It is one run with one seed ({summary.seed}). Another seed draws other "
+            f"{_drawn(summary)}arrivals and boot times: differences between controllers need "
+            "several seeds."
         )
         yield (
             "“Needed” is known in hindsight only: the fewest instances that would have carried "

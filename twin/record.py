@@ -16,6 +16,7 @@ import yaml
 from engine.record.figures import SCHEMA, judge, percentiles
 from engine.record.folders import write_whole
 from engine.record.machine import peak_rss_mib, versions
+from engine.record.prescaling import table as prescaling_table
 from twin.config import RunConfig
 from twin.queues.port import TRUTH_FIELDS
 from twin.recorder import COUNTS
@@ -119,17 +120,6 @@ def weddings(world: World) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def prescaled(world: World) -> pd.DataFrame:
-    """One row for each group of major events and service: how ready it was when they began."""
-    columns = {
-        "at_s": "float64", "events": "int64", "service": "object", "waited_for": "bool",
-        "need": "float64", "ready": "int64", "lead_ready": "float64", "lead_floor": "float64",
-        "price_per_hour": "float64",
-    }  # fmt: skip
-    rows = [dataclasses.asdict(row) for row in prescaling(world)]
-    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
-
-
 def _write_files(
     world: World, config: RunConfig, raw: dict[str, Any], summary: dict[str, Any], folder: Path
 ) -> None:
@@ -139,7 +129,7 @@ def _write_files(
     timeline(world).to_parquet(folder / "timeline.parquet", index=False)
     world.recorder.decision_table().to_parquet(folder / "decisions.parquet", index=False)
     weddings(world).to_parquet(folder / "weddings.parquet", index=False)
-    prescaled(world).to_parquet(folder / "prescaling.parquet", index=False)
+    prescaling_table(prescaling(world)).to_parquet(folder / "prescaling.parquet", index=False)
     with (folder / "events.jsonl").open("w") as lines:
         for event in world.recorder.events:
             lines.write(json.dumps(event) + "\n")

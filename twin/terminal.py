@@ -51,10 +51,11 @@ def show(summary: dict[str, Any], folder: Path) -> None:
     console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
     slo, cost, run = summary["slo"], summary["cost"], summary["simulation"]
     peak = summary["weddings"]["peak_simultaneous"]
+    at_once = f"{peak:,} {summary['noun']['many']} at once, " if peak else ""
     state = " (interrupted: partial)" if summary["partial"] else ""
     console.print(
         f"\n[bold]{summary['scenario']}[/bold], controller {summary['controller']}, "
-        f"seed {summary['seed']}{state}: {peak:,} weddings at once, "
+        f"seed {summary['seed']}{state}: {at_once}"
         f"{summary['requests']['peak_rate_per_s']:,.0f} requests/s at the peak",
         highlight=False,
     )
