@@ -50,7 +50,11 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
             return _major(e)
         case Reason.COST:
             # What is asked for is less than what is there, by whichever rule asks for most.
-            why = _expected(e) if "rate" in e else _major(e) if "major_rate" in e else "less will do"
+            why = "less will do"
+            if "rate" in e:
+                why = _expected(e)
+            elif "major_rate" in e:
+                why = _major(e)
             return f"{why}, trimming saves {_get(e, 'saving_usd_per_hour'):,.2f} USD/h"
         case Reason.EMERGENCY:
             if "passed_on_rate" in e:

@@ -58,6 +58,7 @@ class Told:
     main: Table
     pairs: Table
     elasticity: Table
+    readiness: Table | None
     losses: Table | None
     notes: tuple[str, ...]
     command: str
@@ -101,6 +102,7 @@ def tell(found: Comparison) -> Told:
         main=_main(found),
         pairs=_pairs(found),
         elasticity=_elasticity(found),
+        readiness=_readiness(found),
         losses=_losses(found),
         notes=tuple(_notes(found)),
         command=content["command"],
@@ -216,10 +218,38 @@ def _notes(found: Comparison) -> Iterable[str]:
         kinds = ", ".join(sorted({fault["kind"] for fault in found.content["faults"]}))
         yield f"Faults in this scenario: {kinds}."
     yield (
-        "All contestants meet the same weddings, arrivals, boot-time draws and faults in each "
-        "replication; differences are taken replication by replication, intervals are 95 %."
+        f"All contestants meet the same {_events(found)}arrivals, boot-time draws and faults in "
+        "each replication; differences are taken replication by replication, intervals are 95 %."
     )
     yield "Losses and capacities are those of the first replication."
+
+
+def _events(found: Comparison) -> str:
+    """What takes place, if anything, for a list."""
+    if found.content.get("replay"):
+        return "recorded load, "
+    return "weddings, "
+
+
+def _readiness(found: Comparison) -> Table | None:
+    """Whether the capacity stood ready when events began; None without any."""
+    rows = [
+        (
+            name,
+            percent(found.mean(name, "prescaling.ready_share")),
+            _bare(found.mean(name, "prescaling.worst_ready_ratio")),
+            percent(found.mean(name, "prescaling.excess_share")),
+        )
+        for name in found.names
+        if found.mean(name, "prescaling.ready_share") is not None
+    ]
+    many = found.content.get("noun", {}).get("many", "weddings")
+    headings = ("controller", f"{many} with all ready", "least ready ÷ needed", "cost above need")
+    return Table(headings, tuple(rows), (False, True, True, True)) if rows else None
+
+
+def _bare(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _with_half(found: Comparison, name: str, path: str, shown: Any) -> str:
@@ -255,6 +285,8 @@ def markdown(told: Told) -> str:
     parts = [f"# {told.title}", told.headline, as_markdown(told.main)]
     parts += ["★: nobody is both cheaper and better.", "## Paired differences"]
     parts += [as_markdown(told.pairs), "## Elasticity", as_markdown(told.elasticity)]
+    if told.readiness is not None:
+        parts += ["## Ready when events began", as_markdown(told.readiness)]
     if told.losses is not None:
         parts += ["## Where the SLO was lost", as_markdown(told.losses)]
     parts += ["## Notes", "\n".join(f"- {note}" for note in told.notes)]

@@ -41,9 +41,11 @@ def tell(record: Record) -> Told | None:
         )
         for row in shown.to_dict("records")
     )
-    kinds = f"major {noun.many}"
+    kind = "" if found.events == record.summary.weddings.total else "major "
     return Told(
-        sentence=_sentence(found, kinds, lead),
+        sentence=_sentence(
+            found, plural(found.events, kind + noun.one, kind + noun.many), lead
+        ),
         services=(
             (
                 "service", "users wait", "ready at the start", f"floor stood {lead} before",
@@ -82,12 +84,10 @@ def tell(record: Record) -> Told | None:
     )  # fmt: skip
 
 
-def _sentence(found: Prescaling, kinds: str, lead: str) -> str:
-    ready = percent(found.ready_share)
+def _sentence(found: Prescaling, events: str, lead: str) -> str:
     text = (
-        f"{plural(found.events, kinds[:-1] if found.events == 1 else kinds, kinds)} began in "
-        f"{plural(found.groups, 'group')}; for {ready} of them all services that users wait for "
-        "had what was needed"
+        f"{events} began in {plural(found.groups, 'group')}; for {percent(found.ready_share)} of "
+        "them all services that users wait for had what was needed"
     )
     if found.lead_ready_share is not None:
         text += f", and for {percent(found.lead_ready_share)} the floor stood {lead} before"

@@ -35,7 +35,7 @@ def draw(record: Record) -> Plot | None:
 def _drawn(record: Record) -> Plot:
     table, noun = record.prescaling, record.summary.noun
     figure, (axes,) = figure_of((150,), record.span_s)
-    axes.set_title(f"Ready ÷ needed when major {noun.many} began", loc="left")
+    axes.set_title(f"Ready ÷ needed when {noun.many} began", loc="left")
     ratio = (table["ready"] / table["need"]).to_numpy()
     top = min(max(1.25 * float(ratio.max()), 2.0), CLIPPED)
     at_s = table["at_s"].to_numpy()
@@ -58,7 +58,7 @@ def _drawn(record: Record) -> Plot:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} ×"))
     label = (
-        f"instances ready over needed when each group of major {noun.many} began, a mark for each "
+        f"instances ready over needed when each group of {noun.many} began, a mark for each "
         f"service; the smallest is {ratio.min():.2f}"
     )
     return Plot(svg(figure, "readiness", label), label, tuple(keys))

@@ -338,7 +338,7 @@ def _prescaled(record: Record) -> Prescaled | None:
     if told is None:
         return None
     return Prescaled(
-        title=f"Ready when major {record.summary.noun.many} began",
+        title=f"Ready when {record.summary.noun.many} began",
         sentence=told.sentence,
         services=_table(told.services[0], "  ####", told.services[1]),
         groups=_table(told.groups[0], "## ###", told.groups[1]),

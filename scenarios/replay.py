@@ -42,6 +42,11 @@ class ReplayError(ValueError):
     """The trace cannot be replayed as asked; the message names the key."""
 
 
+def _without_zeros(mix: dict[str, float]) -> dict[str, float]:
+    """A share of 0 takes a service out that the scenario's file has."""
+    return {service: share for service, share in mix.items() if share > 0.0}
+
+
 class EventConfig(BaseModel):
     """What an event of the calendar is called, and when it makes a difference."""
 
@@ -52,6 +57,13 @@ class EventConfig(BaseModel):
     length_min: int = Field(default=120, ge=10, le=2880, description="from its start to its end")
     before_min: int = Field(default=60, ge=0, le=1440, description="felt so long before it starts")
     after_min: int = Field(default=60, ge=0, le=1440, description="felt so long after its end")
+    major_size: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="events of this size and more (1: the usual one) get the floor two hours "
+        "ahead; null: none, what is expected of them is provided for like any other load",
+    )
 
 
 class TraceConfig(BaseModel):
@@ -288,7 +300,8 @@ def _by_second(series: Series, start_s: float, duration_s: int) -> FloatArray:
     last += last < len(series.values) and bool(np.isfinite(series.values[last]))
     knots_s = series.start_s + series.step_s * np.arange(first, last + 1) - start_s
     total = np.concatenate(([0.0], np.cumsum(series.values[first:last]) * series.step_s))
-    curve = PchipInterpolator(knots_s, total)(np.arange(duration_s + 1, dtype=np.float64))
+    with np.errstate(over="ignore"):  # next to nothing after next to nothing
+        curve = PchipInterpolator(knots_s, total)(np.arange(duration_s + 1, dtype=np.float64))
     rates: FloatArray = np.maximum(np.diff(curve), 0.0)
     return rates
 

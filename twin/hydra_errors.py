@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from twin.complaints import close
 
-OPEN = ("thresholds", "faults")
+OPEN = ("thresholds", "faults", "trace.mix")
 """Mappings that take new keys, which Hydra wants to be said with a plus sign."""
 
 EXTRAS = {"hydra/sweeper/optuna": "tune"}
@@ -41,7 +41,9 @@ def explain(error: Exception, arguments: Sequence[str], root: str = "twin") -> s
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         key = unknown.group(1)
-        if any(key.startswith(f"{name}.") and key.count(".") == 1 for name in OPEN):
+        if key in OPEN:
+            return f"{key}: to add an entry to it, write +{key}.NAME=…"
+        if key.rpartition(".")[0] in OPEN:
             return f"{key}: is not there yet; to add it, write +{key}=…"
         return f"{key}: unknown key{close(key, known_keys(root))}"
     unknown_group = re.search(r"In '[^']*': Could not find '([^']+)'", text)

@@ -7,6 +7,7 @@ World, recorder and summary do not ask which kind of script it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -64,7 +65,8 @@ class Script:
     """A window of `duration_s` seconds from `start_s` (epoch seconds).
 
     `demand` is what comes if no fault adds to it.  `events` counts those that really take place in
-    the window, `major_s` (m,) holds the booked starts of the major ones among them, rising.
+    the window; `awaited_s` (m,) holds the booked starts of those for which the capacity should
+    stand ready, rising: major weddings, and all events of a trace's calendar.
     `base` gives, for a grid, the expected requests/s (response's services, bins) that enter
     without any event, on top of `response`'s own background; None: nothing.
     """
@@ -75,7 +77,7 @@ class Script:
     phases: tuple[str, ...]
     demand: Demand
     events: int
-    major_s: FloatArray
+    awaited_s: FloatArray
     bookings: Bookings
     response: Response
     base: Callable[[Grid], FloatArray] | None
@@ -89,6 +91,13 @@ def script(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams) 
     return weddings(config, specs, streams)
 
 
+def noun(config: RunConfig) -> Noun:
+    """What the events of `config` are called."""
+    if config.trace is None:
+        return WEDDING
+    return Noun(config.trace.event.one, config.trace.event.many)
+
+
 def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams) -> Script:
     """A day of weddings, all drawn from `streams`."""
     population = generate(config.population, streams)
@@ -96,11 +105,11 @@ def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams
     return Script(
         start_s=population.start_s,
         duration_s=population.duration_s,
-        noun=WEDDING,
+        noun=noun(config),
         phases=population.phases,
         demand=demands.realise(population, config.demand, streams),
         events=population.in_window,
-        major_s=_major_ceremonies(population, config),
+        awaited_s=_major_ceremonies(population, config),
         bookings=Weddings(population),
         response=demands.response(config.demand, config.population, names),
         base=None,
@@ -125,12 +134,12 @@ def replayed(
     return Script(
         start_s=replay.start_s,
         duration_s=replay.duration_s,
-        noun=Noun(event.one, event.many),
+        noun=noun(config),
         phases=replays.phases(event),
         demand=demand,
         events=int(np.count_nonzero(inside)),
-        major_s=starts_s[inside],
-        bookings=Fixtures(replay.calendar, expected),
+        awaited_s=starts_s[inside],
+        bookings=Fixtures(replay.calendar, expected, event.major_size or math.inf),
         response=_event_response(expected, names, mix),
         base=lambda grid: mix[:, None] * expected.base(_centres(grid))[None, :],
         history=lambda: recall_trace(replay, mix, specs),
@@ -157,10 +166,14 @@ def _event_response(expected: Expectation, names: tuple[str, ...], mix: FloatArr
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fixtures:
-    """A calendar of events, each as large as history lets expect on a day of its kind."""
+    """A calendar of events, each as large as history lets expect on a day of its kind.
+
+    Those of `major_size` (1: the usual size) and more are major.
+    """
 
     calendar: Calendar
     expected: Expectation
+    major_size: float
 
     def booked(self, known_at_s: float) -> Schedule:
         """The events that are in the calendar at `known_at_s`."""
@@ -180,7 +193,7 @@ class Fixtures:
             roles=("event",),
             phase_start_s=starts_s[:, None] + lags_s[None, :],
             participants=size[:, None],
-            major=np.ones(len(starts_s), np.bool_),
+            major=self.calendar.size[rows] >= self.major_size,
         )
 
 

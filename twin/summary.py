@@ -70,7 +70,7 @@ def prescaling(world: World) -> list[Readiness]:
         world.recorder.floors[:, :samples],
     )
     lead_s = world.config.engine.weddings.lead_s
-    return readiness(world.specs, counts, world.script.major_s, lead_s)
+    return readiness(world.specs, counts, world.script.awaited_s, lead_s)
 
 
 def _weddings(world: World) -> dict[str, Any]:

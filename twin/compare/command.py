@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import re
@@ -22,6 +23,7 @@ from twin.compare import verdict
 from twin.compare.contest import Contestant, Run, run_all
 from twin.complaints import close
 from twin.config import ConfigError, RunConfig, parse
+from twin.script import noun
 from twin.world import World, load_kernels
 
 EVERYBODY = (
@@ -142,6 +144,8 @@ def comparison(
         "kind": "comparison",
         "scenario": config.scenario.name,
         "description": config.scenario.description,
+        "noun": dataclasses.asdict(noun(config)),
+        "replay": config.trace is not None,
         "seed": config.seed,
         "replications": config.replications,
         "resolution": config.resolution,

@@ -78,6 +78,8 @@ def _run(task: tuple[str, Mapping[str, Any], int, int]) -> Run:
     figures = headline_figures(summary)
     figures["slo.longest_violation_s"] = summary["slo"]["longest_violation_s"]
     figures["decision.flaps"] = float(summary["decision"]["flaps"])
+    for key in ("ready_share", "worst_ready_ratio", "excess_share"):
+        figures[f"prescaling.{key}"] = summary["prescaling"][key]
     figures |= {f"elasticity.{key}": value for key, value in summary["elasticity"].items()}
     return Run(name, number, seed, figures, _minutes(world) if number == 0 else None)
 

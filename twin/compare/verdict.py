@@ -130,6 +130,6 @@ def by_name(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def _is_shown(path: str) -> bool:
     return (
         path in SHOWN
-        or path.startswith("elasticity.")
+        or path.startswith(("elasticity.", "prescaling."))
         or path.endswith((".violation_ratio", ".cost_usd"))
     )
