@@ -28,6 +28,7 @@ FILES = {
     "timeline.parquet",
     "decisions.parquet",
     "weddings.parquet",
+    "prescaling.parquet",
     "events.jsonl",
     "report.html",
     "report.md",
