@@ -1,8 +1,8 @@
 """What happens in a run, wherever it comes from: weddings drawn from the seed, or a recorded trace.
 
 A `Script` keeps apart what really comes (`demand`, for the services alone) and what may be known
-beforehand (`bookings`, `response`, `base`, of which the schedule feed makes the engine's outlook).
-World, recorder and summary do not ask which kind of script it is.
+beforehand (`known`, of which the schedule feed makes the engine's outlook).  World, recorder and
+summary do not ask which kind of script it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,42 +21,12 @@ from engine.model import Calendar, FloatArray, Response, Schedule, ServiceSpec
 from scenarios import demand as demands
 from scenarios import replay as replays
 from scenarios.demand import Demand
-from scenarios.population import Population, cancellations, generate, schedule
+from scenarios.population import Population, generate
 from scenarios.replay import TraceConfig
 from twin.config import RunConfig
 from twin.history import recall, recall_trace
+from twin.schedule_feed import WEDDING, Changes, Known, Noun, known_weddings
 from twin.streams import Streams
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Changes:
-    """Events that came into a schedule, and events that left it; None: none."""
-
-    came: Schedule | None = None
-    left: Schedule | None = None
-
-
-class Bookings(Protocol):
-    """Events booked beforehand, as known at a time (epoch seconds)."""
-
-    def booked(self, known_at_s: float) -> Schedule:
-        """What is in the schedule at `known_at_s`."""
-        ...
-
-    def changes(self, after_s: float, until_s: float) -> Changes:
-        """What came into the schedule, and what left it, in (after_s, until_s]."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Noun:
-    """What reports call one event, and several."""
-
-    one: str
-    many: str
-
-
-WEDDING = Noun("wedding", "weddings")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +36,6 @@ class Script:
     `demand` is what comes if no fault adds to it.  `events` counts those that really take place in
     the window; `awaited_s` (m,) holds the booked starts of those for which the capacity should
     stand ready, rising: major weddings, and all events of a trace's calendar.
-    `base` gives, for a grid, the expected requests/s (response's services, bins) that enter
-    without any event, on top of `response`'s own background; None: nothing.
     """
 
     start_s: float
@@ -78,9 +45,7 @@ class Script:
     demand: Demand
     events: int
     awaited_s: FloatArray
-    bookings: Bookings
-    response: Response
-    base: Callable[[Grid], FloatArray] | None
+    known: Known
     history: Callable[[], History]
 
 
@@ -110,9 +75,7 @@ def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams
         demand=demands.realise(population, config.demand, streams),
         events=population.in_window,
         awaited_s=_major_ceremonies(population, config),
-        bookings=Weddings(population),
-        response=demands.response(config.demand, config.population, names),
-        base=None,
+        known=known_weddings(population, demands.response(config.demand, config.population, names)),
         history=lambda: recall(config.population, config.demand, specs, streams),
     )
 
@@ -139,9 +102,14 @@ def replayed(
         demand=demand,
         events=int(np.count_nonzero(inside)),
         awaited_s=starts_s[inside],
-        bookings=Fixtures(replay.calendar, expected, event.major_size or math.inf),
-        response=_event_response(expected, names, mix),
-        base=lambda grid: mix[:, None] * expected.base(_centres(grid))[None, :],
+        known=Known(
+            replay.start_s,
+            replay.duration_s,
+            noun(config),
+            Fixtures(replay.calendar, expected, event.major_size or math.inf),
+            _event_response(expected, names, mix),
+            lambda grid: mix[:, None] * expected.base(_centres(grid))[None, :],
+        ),
         history=lambda: recall_trace(replay, mix, specs),
     )
 
@@ -195,22 +163,6 @@ class Fixtures:
             participants=size[:, None],
             major=self.calendar.size[rows] >= self.major_size,
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Weddings:
-    """The schedule of a population."""
-
-    population: Population
-
-    def booked(self, known_at_s: float) -> Schedule:
-        """The weddings entered and not known to be cancelled at `known_at_s`."""
-        return schedule(self.population, known_at_s)
-
-    def changes(self, after_s: float, until_s: float) -> Changes:
-        """The weddings whose cancellation becomes known; none is booked on the day itself."""
-        gone = cancellations(self.population, after_s, until_s)
-        return Changes(left=gone if len(gone.major) else None)
 
 
 def _major_ceremonies(population: Population, config: RunConfig) -> FloatArray:

@@ -91,7 +91,7 @@ class World:
         self.duration_s = self.script.duration_s
         self.env = simpy.Environment()
 
-        self.feed = ScheduleFeed(self.script, self.specs)
+        self.feed = ScheduleFeed(self.script.known, self.specs)
         behaviour = {
             name: service.client.behaviour() for name, service in config.platform.services.items()
         }

@@ -11,7 +11,7 @@ from engine.model import ServiceSpec
 from scenarios import demand as demands
 from scenarios.faults import resolve_at
 from scenarios.population import generate, schedule
-from twin.schedule_feed import ScheduleFeed
+from twin.schedule_feed import ScheduleFeed, known_weddings
 from twin.streams import Streams
 
 from engine.cli.live_config import LiveConfig  # isort: skip
@@ -37,7 +37,7 @@ def booked_day(config: LiveConfig, specs: tuple[ServiceSpec, ...], now_s: float)
     population = generate(config.population, streams)
     names = tuple(spec.name for spec in specs)
     response = demands.response(config.demand, config.population, names)
-    feed = ScheduleFeed(population, response, specs)
+    feed = ScheduleFeed(known_weddings(population, response), specs)
     wanted = config.schedule
     booked = len(schedule(population, population.start_s).major)
     weddings = max(round(booked * wanted.scale), 1)
