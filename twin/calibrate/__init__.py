@@ -1,0 +1,1 @@
+"""A platform file from measurements of a live stack."""

@@ -1,0 +1,115 @@
+"""What `calibrate` and `validate` can be told, parsed at the border."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from engine.staging.layout import StagedService
+from engine.staging.stack import Wish
+from twin import hydra_errors
+from twin.complaints import lines
+from twin.config import ConfigError, PlatformConfig, Strict
+
+Share = Annotated[float, Field(gt=0.0, le=2.0)]
+Seconds = Annotated[int, Field(ge=2, le=3600)]
+Few = Annotated[int, Field(ge=1, le=64)]
+
+
+class KneeConfig(Strict):
+    """How the knee is looked for."""
+
+    shares: Annotated[list[Share], Field(min_length=2, max_length=20)]
+    seconds: Seconds
+
+    @field_validator("shares")
+    @classmethod
+    def _rising(cls, shares: list[float]) -> list[float]:
+        if sorted(set(shares)) != shares:
+            raise ValueError("has to rise")
+        return shares
+
+
+class ValidationConfig(Strict):
+    """What is measured to be compared, and how often."""
+
+    calibration: str = ""
+    levels: Annotated[list[Share], Field(max_length=20)]
+    seconds: Seconds
+    repeats: Annotated[int, Field(ge=2, le=50)]
+    events: list[Literal["step", "flash_crowd", "instance_kill"]]
+    event_seconds: Annotated[int, Field(ge=30, le=3600)]
+    replications: Annotated[int, Field(ge=2, le=1000)]
+
+
+class MeasureConfig(Strict):
+    """One measurement of a live stack."""
+
+    platform: PlatformConfig
+    folder: Annotated[str, Field(min_length=1)]
+    output: Annotated[str, Field(min_length=1)]
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    counts: dict[str, Few]
+    mix: Annotated[dict[str, Annotated[float, Field(gt=0.0, le=1e6)]], Field(min_length=1)]
+    levels: Annotated[list[Share], Field(min_length=1, max_length=20)]
+    seconds: Seconds
+    warmup_s: Annotated[int, Field(ge=0, le=600)]
+    knee: KneeConfig
+    boots: Annotated[int, Field(ge=3, le=200)]
+    validation: ValidationConfig
+
+    @model_validator(mode="after")
+    def _known(self) -> MeasureConfig:
+        services = self.platform.services
+        for key, names in (("counts", self.counts), ("mix", self.mix)):
+            for name in names:
+                if name not in services:
+                    raise ValueError(f"{key}.{name}: the platform has only {', '.join(services)}")
+        for name, service in services.items():
+            if name not in self.counts:
+                raise ValueError(f"counts.{name} is missing")
+            if not service.min_instances <= self.counts[name] <= service.max_instances:
+                raise ValueError(
+                    f"counts.{name}: {self.counts[name]} is not allowed "
+                    f"({service.min_instances} … {service.max_instances})"
+                )
+        return self
+
+    def services(self) -> dict[str, StagedService]:
+        """The services as the stack takes them."""
+        return {
+            name: StagedService(
+                service.spec(name), service.client.queue_limit_per_slot, service.client.timeout_s
+            )
+            for name, service in self.platform.services.items()
+        }
+
+    def wish(self) -> Wish:
+        """The stack to measure."""
+        return Wish(
+            folder=Path(self.folder).expanduser().absolute(),
+            services=self.services(),
+            zones=tuple(self.platform.zones),
+            seed=self.seed,
+        )
+
+
+def read(arguments: Sequence[str]) -> MeasureConfig:
+    """The configuration of a command line; raises ConfigError naming what is wrong."""
+    for argument in arguments:
+        if argument.startswith("-") or "=" not in argument:
+            raise ConfigError(f'"{argument}" cannot be read; write it as key=value')
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            composed = compose("calibration", list(arguments))
+        raw: Any = OmegaConf.to_container(composed, resolve=True)
+        return MeasureConfig.model_validate(raw)
+    except hydra_errors.CAUGHT as error:
+        raise ConfigError(hydra_errors.explain(error, arguments)) from None
+    except ValidationError as error:
+        raise ConfigError("\n".join(lines(error, MeasureConfig))) from None
