@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reports.record import RecordError
 
-__all__ = ["RecordError", "write", "write_comparison", "write_sweep"]
+__all__ = ["RecordError", "write", "write_comparison", "write_sweep", "write_validation"]
 
 
 def write(folder: Path) -> None:
@@ -50,4 +50,12 @@ def write_sweep(folder: Path) -> None:
     from reports import sweep
 
     for name, text in sweep.render(folder).items():
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_validation(folder: Path) -> None:
+    """Write `report.html` and `report.md` into the `folder` of a validation; raises as `write`."""
+    from reports import validation
+
+    for name, text in validation.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))

@@ -24,16 +24,21 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
 
+import conf
 from hydra_plugins.wedtwin_ray import RayLauncher
 
 USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
        python -m twin compare [scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]
        python -m twin check RECORD [--against BASELINE] [--update]
+       python -m twin calibrate [key=value ...]
+       python -m twin validate [key=value ...]
        python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
 
   run     simulate a scenario with the engine in the loop and write a run record with its report
   compare run several controllers in the same world and write a comparison
   check   exit with 1 if a threshold of a run record failed, or a figure is worse than the baseline
+  calibrate measure a live stack and write its platform file
+  validate  compare the twin with a live stack, within limits
   hunt    look for scaling failures in random worlds; exit with 1 if there is one
 
   python -m twin run --help    lists the scenarios and all keys
@@ -54,7 +59,14 @@ def main() -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         sys.exit(0 if arguments else 2)
-    commands = {"run": _run, "compare": _compare, "check": _check, "hunt": _hunt}
+    commands = {
+        "run": _run,
+        "compare": _compare,
+        "check": _check,
+        "hunt": _hunt,
+        "calibrate": _calibrate,
+        "validate": _validate,
+    }
     command = arguments[0]
     if command not in commands:
         from twin.complaints import close
@@ -246,6 +258,48 @@ def _compare(arguments: list[str]) -> None:
         _fail(str(error))
     except KeyboardInterrupt:
         print("interrupted: nothing is written", file=sys.stderr)
+        sys.exit(130)
+    print(folder, flush=True)
+
+
+def _calibrate(arguments: list[str]) -> None:
+    _measure("calibrate", arguments)
+
+
+def _validate(arguments: list[str]) -> None:
+    _measure("validate", arguments)
+
+
+def _measure(name: str, arguments: list[str]) -> None:
+    """Bring a stack up, measure it, take it down."""
+    import reports
+
+    if {"-h", "--help"} & set(arguments):
+        print(f"usage: python -m twin {name} [key=value ...]\n")
+        print((Path(conf.__file__).parent / "calibration.yaml").read_text(), end="")
+        return
+    try:
+        from engine.record.folders import OutputError
+        from engine.staging.layout import StackError
+        from twin.calibrate import command as calibrate
+        from twin.config import ConfigError
+        from twin.measure import settings
+        from twin.measure.bench import BenchError
+        from twin.validate import command as validate
+    except ImportError as error:
+        _fail(f"{error.name} is not installed; type: pip install 'wedtwin[staging]'")
+    line = shlex.join(["python", "-m", "twin", name, *arguments])
+    try:
+        config = settings.read(arguments)
+        folder = (
+            calibrate.run(config)
+            if name == "calibrate"
+            else validate.run(config, line, reports.write_validation)
+        )
+    except (ConfigError, BenchError, StackError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is written, and the stack is down", file=sys.stderr)
         sys.exit(130)
     print(folder, flush=True)
 

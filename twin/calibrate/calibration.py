@@ -16,6 +16,7 @@ from twin.config import ConfigError, PlatformConfig
 
 SCHEMA = 1
 NAME = "calibrated"
+FITTED = ("service_s", "service_scv", "boot_median_s", "boot_p95_s", "warmup_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +104,7 @@ def read(folder: Path) -> tuple[PlatformConfig, Calibration]:
 
 def _calibration(raw: Mapping[str, Any]) -> Calibration:
     return Calibration(
-        services={
-            name: ServiceFit(
-                **{
-                    key: Estimate(**value) if isinstance(value, dict) else value
-                    for key, value in fit.items()
-                }
-            )
-            for name, fit in raw["services"].items()
-        },
+        services={name: _service(fit) for name, fit in raw["services"].items()},
         hop_s=Estimate(**raw["hop_s"]),
         telemetry_lag_s=Estimate(**raw["telemetry_lag_s"]),
         saturation=raw["saturation"],
@@ -121,6 +114,11 @@ def _calibration(raw: Mapping[str, Any]) -> Calibration:
         driver_late_p99_s=raw["driver_late_p99_s"],
         fingerprint=raw["fingerprint"],
     )
+
+
+def _service(raw: Mapping[str, Any]) -> ServiceFit:
+    fitted = {key: Estimate(**raw[key]) for key in FITTED}
+    return ServiceFit(**fitted, requests=raw["requests"], boots=raw["boots"])
 
 
 def _rounded(estimate: Estimate) -> float:

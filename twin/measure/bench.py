@@ -16,7 +16,7 @@ from engine.infrastructure.haproxy import HaproxyPool
 from engine.infrastructure.pool import Phase, PoolFile
 from engine.model import Action, Category, Reason, Rollback, Status, WeddingContext
 from engine.staging import stack
-from engine.staging.layout import Layout, StagedService
+from engine.staging.layout import Layout, Stack, StagedService
 from twin.measure.driver import Answers, Arrivals, drive
 from twin.measure.meters import Meters, Reading
 
@@ -51,9 +51,7 @@ class Measured:
 class Bench:
     """A running stack whose counts are set by hand."""
 
-    def __init__(
-        self, place: Layout, made: stack.Stack, services: Mapping[str, StagedService]
-    ) -> None:
+    def __init__(self, place: Layout, made: Stack, services: Mapping[str, StagedService]) -> None:
         self._place, self._stack, self._services = place, made, services
         self.pool = HaproxyPool(place)
         self.book = PoolFile(place.pool)
