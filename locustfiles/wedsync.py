@@ -1,105 +1,160 @@
-"""People at weddings, as Locust users: couples, guests, vendors and planners.
+r"""A scenario's day as real load on a real address: couples, guests, vendors and planners.
 
-    locust -f locustfiles/wedsync.py --host http://127.0.0.1:8080 --headless -u 200 -t 60s
+    locust -f locustfiles/wedsync.py --headless --host http://127.0.0.1:8080 \
+        --scenario june_peak --scale 0.0005 --speed 60 --window 5h
 
-Each user is one person who joins a wedding at a random moment of its day, lives through the
-phases that follow at the rates of the demand table, and then joins another wedding.  The mix of
-the classes is the mix of people at the mean wedding.  Add `locustfiles/shape.py` to `-f` for a
-number of users that follows a curve.
+plays the five hours around the peak of the day that `twin run scenario=june_peak` simulates, with
+its weddings and its rates, in five minutes and at a two-thousandth of its size.  What is due when
+is drawn beforehand (`locustfiles.schedule`) and sent whatever became of the requests before
+(`locustfiles.desk`); the users seen in Locust are the people at weddings.  docs/load.md has more.
 """
 
 from __future__ import annotations
 
-import itertools
-import time
-from typing import ClassVar
+import sys
+from typing import Any, ClassVar
 
-import numpy as np
-from locust import HttpUser, task
+import gevent.event
+from locust import LoadTestShape, User, constant, events, task
+from locust.env import Environment
+from locust.runners import WorkerRunner
 
-from locustfiles import journeys, options
+from locustfiles import options
+from locustfiles.client import Outcome, Target, TargetError
+from locustfiles.conductor import BAD_INPUT, Conductor
+from locustfiles.plan import PlanError
+from locustfiles.record import RecordError
+from locustfiles.schedule import Arrival
+from locustfiles.verdict import LimitError
 
-__all__ = ["Couple", "Guest", "Planner", "Vendor", "options"]
-
-DAY = journeys.load()
-
-_numbers = itertools.count()
-
-
-def _weight(role: str) -> int:
-    return max(1, round(DAY.people[role]))
+__all__ = ["Couple", "Guest", "Planner", "ScenarioShape", "Vendor", "options"]
 
 
-class Person(HttpUser):
-    """One person: pauses and requests are those of the role in the present phase."""
+class Person(User):
+    """One person: there as long as Locust wants, and given the requests of its role when due."""
 
     abstract = True
+    wait_time = constant(0)
     role: ClassVar[str]
-
-    def on_start(self) -> None:
-        """Join a wedding, and wait as long as somebody who was there already would."""
-        chosen = self.environment.parsed_options
-        worker = max(0, getattr(self.environment.runner, "worker_index", 0))
-        seed = np.random.SeedSequence((chosen.journey_seed, worker, next(_numbers)))
-        self.rng = np.random.Generator(np.random.Philox(seed))
-        self.speed = float(chosen.speed)
-        self.activity = float(chosen.activity)
-        self.weddings = int(chosen.weddings)
-        self.began_s = time.monotonic()
-        self.joined_at_s = float(self.rng.uniform(0.0, DAY.duration_s))
-        self.days = -1
-        self.wait()
-
-    def moment_s(self) -> float:
-        """Seconds of wedding time since the first phase of the first wedding."""
-        return self.joined_at_s + (time.monotonic() - self.began_s) * self.speed
-
-    def wait_time(self) -> float:
-        """Seconds until the next request."""
-        effort = float(self.rng.exponential()) / self.activity
-        return DAY.pause_s(self.role, self.moment_s(), effort, speed=self.speed)
+    target: Target
 
     @task
-    def make_request(self) -> None:
-        """Make the one request that is due now."""
-        moment_s = self.moment_s()
-        if moment_s // DAY.duration_s != self.days:
-            self.days = int(moment_s // DAY.duration_s)
-            self.wedding = int(self.rng.integers(1, self.weddings + 1))
-        step = DAY.step(self.role, moment_s, self.rng)
-        self.client.request(
-            step.method,
-            step.path.format(id=self.wedding),
-            name=step.path,
-            json=step.body,
-            data=journeys.PHOTO if step.photo else None,
-            headers={"Content-Type": "image/jpeg"} if step.photo else None,
+    def be_there(self) -> None:
+        """Come, and make requests as the desk hands them out, until Locust ends this user."""
+        while (sender := CONDUCTORS[id(self.environment)].sender) is None:
+            gevent.sleep(0.1)
+        self.target = sender.target
+        sender.desk.come(self.role, self)
+        try:
+            gevent.event.Event().wait()
+        finally:
+            sender.desk.leave(self.role, self)
+
+    def request(self, arrival: Arrival, timeout_s: float) -> Outcome:
+        """Make one request.  Override it for a journey of your own."""
+        return self.target.send(arrival.step, arrival.wedding, timeout_s)
+
+    def tell(self, arrival: Arrival, felt_s: float, outcome: Outcome) -> None:
+        """Tell Locust's own statistics, which count from when a request was due as well."""
+        self.environment.events.request.fire(
+            request_type=arrival.step.method,
+            name=arrival.step.path,
+            response_time=1000.0 * felt_s,
+            response_length=outcome.body_bytes,
+            exception=None if outcome.ending == "ok" else RequestError(outcome.detail),
+            context={"role": self.role, "attempt": arrival.attempt},
         )
 
 
+class RequestError(Exception):
+    """A request that did not end well."""
+
+
 class Couple(Person):
-    """One of the two who marry."""
+    """One of the two who marry, today or another day."""
 
     role = "couple"
-    weight = _weight(role)
 
 
 class Guest(Person):
     """A guest who came."""
 
     role = "guest"
-    weight = _weight(role)
 
 
 class Vendor(Person):
     """Somebody at work: the caterer, the photographer, the band."""
 
     role = "vendor"
-    weight = _weight(role)
 
 
 class Planner(Person):
     """The professional who runs the day."""
 
     role = "planner"
-    weight = _weight(role)
+
+
+ROLES: dict[str, type[Person]] = {kind.role: kind for kind in (Couple, Guest, Vendor, Planner)}
+
+CONDUCTORS: dict[int, Conductor] = {}
+
+
+class ScenarioShape(LoadTestShape):
+    """As many users as people are at weddings at that moment of the scenario; ends with it."""
+
+    def tick(self) -> tuple[int, float] | None:
+        """Users wanted now and how many to start or stop per second; None ends the load."""
+        assert self.runner is not None  # set by Locust before the first tick
+        users = CONDUCTORS[id(self.runner.environment)].users()
+        # No more than 100 a second: Locust warns of more, and nobody's requests wait for users.
+        return None if users is None else (users, 100.0)
+
+
+@events.init.add_listener
+def prepare(environment: Environment, **_: Any) -> None:
+    """Check the options before any load is made; a wrong one ends the process with exit code 2."""
+    conductor = CONDUCTORS[id(environment)] = Conductor(
+        environment, lambda role, target: _stand_in(environment, role, target)
+    )
+    chosen = environment.parsed_options
+    # A worker is told by its master; with a web UI the address may still be typed in.
+    if isinstance(environment.runner, WorkerRunner) or chosen is None:
+        return
+    if not chosen.headless and not environment.host:
+        return
+    try:
+        conductor.announce(conductor.prepare())
+    except (PlanError, LimitError, TargetError, RecordError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(BAD_INPUT)
+
+
+def _stand_in(environment: Environment, role: str, target: Target) -> Person:
+    person = ROLES[role](environment)
+    person.target = target
+    return person
+
+
+@events.test_start.add_listener
+def begin(environment: Environment, **_: Any) -> None:
+    """Locust's test begins."""
+    CONDUCTORS[id(environment)].test_started()
+
+
+@events.test_stop.add_listener
+def end(environment: Environment, **_: Any) -> None:
+    """Locust's test ended."""
+    CONDUCTORS[id(environment)].test_stopped()
+
+
+@events.quitting.add_listener
+def leave(environment: Environment, **_: Any) -> None:
+    """Locust is about to end."""
+    CONDUCTORS[id(environment)].quitting()
+
+
+@events.quit.add_listener
+def last_word(**_: Any) -> None:
+    """Locust has said all that it has to say."""
+    for conductor in CONDUCTORS.values():
+        conductor.last_word()

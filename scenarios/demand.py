@@ -81,6 +81,47 @@ def realise(population: Population, config: DemandConfig, streams: Streams) -> D
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Makeup:
+    """Whose requests they are, at every `every_s`-th second (M of them) from the window's start.
+
+    `shares` (S, M, K) of each service's requests come from people of each of `kinds`, pairs of role
+    and phase; they add up to 1 over the kinds where there is any request, else to 0.  The last kind
+    is `BACKGROUND`.  `people` (M,) counts those who are at a wedding.
+    """
+
+    kinds: tuple[tuple[str, str], ...]
+    shares: NDArray[np.float64]
+    people: NDArray[np.int64]
+
+
+BACKGROUND = ("couple", "planning")
+"""Who asks without a wedding today: couples that plan one."""
+
+
+def makeup(population: Population, config: DemandConfig, every_s: int = 60) -> Makeup:
+    """Who is behind the load that `realise` gives for `population`."""
+    table = rate_table(config, population.phases, config.services)
+    levels = kernels.phase_levels(
+        population.actual_s,
+        population.participants_actual,
+        population.happens,
+        population.duration_s,
+    )[:, ::every_s, :-1].astype(np.float64)
+    zone_shares = dict(zip(population.zones, population.zone_share.tolist(), strict=True))
+    hourly = _background(config, config.services, zone_shares, population.start_s)
+    background = _by_second(hourly, population.start_s, population.duration_s)[:, ::every_s]
+    # (roles, phases, services) x (phases, times, roles) -> (services, times, roles, phases)
+    rates = np.einsum("rps,ptr->strp", table, levels).reshape(*background.shape, -1)
+    rates = np.concatenate([rates, background[:, :, None]], axis=2)
+    total = rates.sum(axis=2, keepdims=True)
+    return Makeup(
+        kinds=(*((role, phase) for role in ROLES for phase in population.phases), BACKGROUND),
+        shares=np.divide(rates, total, out=np.zeros_like(rates), where=total > 0.0),
+        people=levels.sum(axis=(0, 2)).astype(np.int64),
+    )
+
+
 def arrivals(demand: Demand, streams: Streams) -> NDArray[np.float64]:
     """First requests that arrive in each second: Poisson counts (S, T), whole numbers as floats.
 

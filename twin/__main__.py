@@ -82,7 +82,7 @@ def _run(arguments: list[str]) -> None:
 
     from engine.decide import ControllerError
     from engine.record.folders import OutputError
-    from twin import hydra_errors
+    from scenarios import hydra_errors
     from twin.config import ConfigError
 
     OURS = (ConfigError, ControllerError, OutputError)

@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run until the end; returns the exit code."""
     import hydra
 
-    from twin import hydra_errors
+    from scenarios import hydra_errors
     from twin.config import ConfigError
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from engine.staging import stack
 from engine.staging.layout import Layout, StackError, StagedService
-from twin import hydra_errors
+from scenarios import hydra_errors
 from twin.complaints import close, lines
 from twin.config import ConfigError, PlatformConfig, Strict
 

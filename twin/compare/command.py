@@ -13,12 +13,11 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from engine.record import folders
 from engine.record.machine import versions
-from twin import hydra_errors, terminal
+from scenarios.composition import CompositionError, composed
+from twin import terminal
 from twin.compare import verdict
 from twin.compare.contest import Contestant, Run, run_all
 from twin.complaints import close
@@ -80,7 +79,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     Raises ConfigError, ControllerError or OutputError.
     """
     question = read(arguments)
-    configs = compose_all(question, arguments)
+    configs = compose_all(question)
     contestants = [Contestant(name, settings) for name, settings in configs.items()]
     runs_config = parse(contestants[0].settings)
     folders.check_writable(Path(runs_config.output))
@@ -108,24 +107,17 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     return folder
 
 
-def compose_all(question: Question, arguments: Sequence[str]) -> dict[str, dict[str, Any]]:
+def compose_all(question: Question) -> dict[str, dict[str, Any]]:
     """The configuration of each contestant by name; with `hpa` come the points of its front."""
-    overrides = list(question.overrides)
-    if question.config_dirs:
-        paths = ",".join(f"file://{Path(folder).resolve()}" for folder in question.config_dirs)
-        overrides.append(f"hydra.searchpath=[{paths}]")
     configs: dict[str, dict[str, Any]] = {}
-    with initialize_config_module("conf", version_base="1.3"):
-        for name in question.controllers:
-            configs[name] = _compose([*overrides, f"controller={name}"], arguments)
-        if "hpa" in configs:
-            own = configs["hpa"]["controller"]["options"]["target_cpu"]
-            for target in question.hpa_targets:
-                if target != own:
-                    more = f"controller.options.target_cpu={target}"
-                    configs[f"hpa@{target}"] = _compose(
-                        [*overrides, "controller=hpa", more], arguments
-                    )
+    for name in question.controllers:
+        configs[name] = _compose(question, f"controller={name}")
+    if "hpa" in configs:
+        own = configs["hpa"]["controller"]["options"]["target_cpu"]
+        for target in question.hpa_targets:
+            if target != own:
+                more = f"controller.options.target_cpu={target}"
+                configs[f"hpa@{target}"] = _compose(question, "controller=hpa", more)
     return configs
 
 
@@ -184,13 +176,11 @@ def _write(folder: Path, content: dict[str, Any], first: Contestant, runs: Seque
     pd.concat(minutes, ignore_index=True).to_parquet(folder / "minutes.parquet", index=False)
 
 
-def _compose(overrides: Sequence[str], arguments: Sequence[str]) -> dict[str, Any]:
+def _compose(question: Question, *more: str) -> dict[str, Any]:
     try:
-        raw = OmegaConf.to_container(compose("twin", list(overrides)), resolve=True)
-    except hydra_errors.CAUGHT as error:
-        raise ConfigError(hydra_errors.explain(error, arguments)) from error
-    assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items()}
+        return composed([*question.overrides, *more], question.config_dirs)
+    except CompositionError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _list(key: str, value: str) -> list[str]:

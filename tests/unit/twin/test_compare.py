@@ -126,12 +126,12 @@ def test_unknown_controllers_and_keys_are_named() -> None:
         (["sceario=x"], "sceario"),
     ):
         with pytest.raises(ConfigError) as caught:
-            command.compose_all(command.read(arguments), arguments)
+            command.compose_all(command.read(arguments))
         assert said in str(caught.value)
 
 
 def test_hpa_comes_with_its_front() -> None:
-    configs = command.compose_all(command.read(["controllers=[hpa]", "hpa_targets=[60,70]"]), [])
+    configs = command.compose_all(command.read(["controllers=[hpa]", "hpa_targets=[60,70]"]))
     assert list(configs) == ["hpa", "hpa@70"]  # 60 is its own
     assert configs["hpa@70"]["controller"]["options"]["target_cpu"] == 70
 

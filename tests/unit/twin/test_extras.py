@@ -8,8 +8,8 @@ import pytest
 from hydra.errors import MissingConfigException
 
 from hydra_plugins.wedtwin_ray import RayLauncher
+from scenarios.hydra_errors import explain
 from twin.config import ConfigError
-from twin.hydra_errors import explain
 
 
 @pytest.mark.parametrize(

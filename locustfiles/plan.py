@@ -1,0 +1,342 @@
+"""What a load test will send: the realised day of a scenario, cut, scaled and compressed.
+
+The day is realised by the very functions, and from the very random streams, that `twin run` uses,
+so with the same seed both have the same weddings and the same rates.  Only the arrivals themselves
+are drawn anew, because `scale` times as many are wanted.  `speed` compresses time: phases get
+shorter, yet a moment's rate stays `scale` times the real one, since it is the rate that loads a
+platform.
+
+A plan is plain arrays, so that a master can send it to workers that have no copy of the scenario.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scenarios import complaints
+from scenarios.composition import CompositionError, composed
+from scenarios.config import DemandConfig, PopulationConfig
+from scenarios.demand import Demand, makeup, realise
+from scenarios.faults import Fault, FlashCrowd, apply_to_demand, resolve_at
+from scenarios.population import Population, generate
+from scenarios.streams import Streams
+
+FloatArray = NDArray[np.float64]
+
+MINUTE_S = 60
+MOST_WEDDINGS = 2_000
+"""Most weddings that the requests are spread over: enough that none is hit twice in a row."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)?")
+_UNITS_S = {None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+
+
+class PlanError(ValueError):
+    """No load can be made of what was asked for; the message names the option or key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What users of one service put up with; as in the scenario's platform."""
+
+    slo_p95_s: float
+    timeout_s: float
+    max_retries: int
+    retry_share: float
+    backoff_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of the day is wanted: as given on the command line, empty for the default.
+
+    `start` is "peak", "ramp" (with an offset in seconds), seconds or "HH:MM" (UTC); `window` is
+    that long around the peak.
+    """
+
+    start: str = ""
+    duration: str = ""
+    window: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A realised load: S services, N scenario seconds in M minutes, K kinds of people, W weddings.
+
+    `rates` (S, N) are requests/s on the wall clock in each second of the scenario.  `shares`
+    (S, M, K) are cumulative over `kinds`, pairs of role and phase; `stage` (W, M) is the index of
+    the phase a wedding is in, -1 for none; `people` (M,) are at a wedding, scaled; `crowd`
+    are people of each role at the mean wedding.  `start_s` is
+    the scenario's time of the beginning, epoch seconds.
+    """
+
+    scenario: str
+    description: str
+    seed: int
+    scale: float
+    speed: float
+    start_s: float
+    services: tuple[str, ...]
+    phases: tuple[str, ...]
+    kinds: tuple[tuple[str, str], ...]
+    clients: tuple[Client, ...]
+    limits: tuple[tuple[str, str], ...]
+    left_out: tuple[str, ...]
+    crowd: Mapping[str, float]
+    rates: FloatArray
+    shares: FloatArray
+    people: FloatArray
+    stage: NDArray[np.int8]
+
+    @property
+    def seconds(self) -> int:
+        """Length in scenario seconds."""
+        return self.rates.shape[1]
+
+    @property
+    def wall_s(self) -> float:
+        """Length on the clock, seconds."""
+        return self.seconds / self.speed
+
+    @property
+    def peak_rate(self) -> float:
+        """Most requests/s, all services together."""
+        return float(self.rates.sum(axis=0).max())
+
+    @property
+    def expected(self) -> float:
+        """Requests expected in all."""
+        return float(self.rates.sum()) / self.speed
+
+    def people_at(self, elapsed_s: float) -> float:
+        """People at weddings, scaled, so long after the start (wall seconds)."""
+        minute = int(elapsed_s * self.speed) // MINUTE_S
+        return float(self.people[min(max(minute, 0), len(self.people) - 1)])
+
+    def to_bytes(self) -> bytes:
+        """The plan as one message; `from_bytes` reads it."""
+        words = {name: getattr(self, name) for name in _WORDS}
+        words["clients"] = [asdict(client) for client in self.clients]
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        file = io.BytesIO()
+        np.savez(file, words=np.frombuffer(json.dumps(words).encode(), dtype=np.uint8), **arrays)
+        return file.getvalue()
+
+
+_ARRAYS = ("rates", "shares", "people", "stage")
+_WORDS = (
+    "scenario", "description", "seed", "scale", "speed", "start_s", "services", "phases", "kinds",
+    "limits", "left_out", "crowd",
+)  # fmt: skip
+
+
+def from_bytes(message: bytes) -> Plan:
+    """The plan that `Plan.to_bytes` packed."""
+    with np.load(io.BytesIO(message), allow_pickle=False) as held:
+        words: dict[str, Any] = json.loads(held["words"].tobytes())
+        arrays = {name: held[name] for name in _ARRAYS}
+    words["clients"] = tuple(Client(**client) for client in words["clients"])
+    words["kinds"] = tuple((role, phase) for role, phase in words["kinds"])
+    words["limits"] = tuple((name, text) for name, text in words["limits"])
+    for name in ("services", "phases", "left_out"):
+        words[name] = tuple(words[name])
+    return Plan(**words, **arrays)
+
+
+def make(
+    scenario: str,
+    *,
+    scale: float,
+    speed: float,
+    seed: int | None = None,
+    part: Part | None = None,
+    overrides: tuple[str, ...] = (),
+    config_dirs: tuple[str, ...] = (),
+) -> Plan:
+    """Realise `scenario` and cut out `part`; raises PlanError naming the option or key."""
+    wanted = [f"scenario={scenario}", *overrides]
+    if seed is not None:
+        wanted.append(f"seed={seed}")
+    try:
+        config = _parsed(composed(wanted, config_dirs))
+        streams = Streams(config.seed)
+        population = generate(config.population, streams)
+        plain = realise(population, config.demand, streams)
+        demand = apply_to_demand(plain, config.faults.values())
+    except CompositionError as error:
+        raise PlanError(str(error)) from error
+    except ValidationError as error:
+        raise PlanError("\n".join(complaints.lines(error, _Config))) from None
+    except ValueError as error:
+        raise PlanError(str(error)) from error
+    first, last = _cut(part or Part(), plain, population)
+    who = makeup(population, config.demand, MINUTE_S)
+    minutes = slice(first // MINUTE_S, -(-last // MINUTE_S))
+    return Plan(
+        scenario=config.scenario.name,
+        description=" ".join(config.scenario.description.split()),
+        seed=config.seed,
+        scale=scale,
+        speed=speed,
+        start_s=population.start_s + first,
+        services=demand.services,
+        phases=population.phases,
+        kinds=who.kinds,
+        clients=tuple(config.client(service) for service in demand.services),
+        limits=tuple(config.limits()),
+        left_out=tuple(
+            f"{fault.name} ({fault.kind})"
+            for fault in config.faults.values()
+            if not isinstance(fault, FlashCrowd)
+        ),
+        rates=demand.rates[:, first:last] * scale,
+        shares=np.cumsum(who.shares[:, minutes], axis=2),
+        people=who.people[minutes].astype(np.float64) * scale,
+        crowd=dict(zip(population.roles, _crowd(population), strict=True)),
+        stage=_stages(population, first, last, scale),
+    )
+
+
+def _crowd(population: Population) -> list[float]:
+    means: list[float] = population.participants_actual[population.happens].mean(axis=0).tolist()
+    return means
+
+
+def _stages(population: Population, first: int, last: int, scale: float) -> NDArray[np.int8]:
+    """The phase of each of `scale` times the weddings of [first, last), minute by minute."""
+    times = population.actual_s
+    inside = np.flatnonzero(population.happens & (times[:, 0] < last) & (times[:, -1] > first))
+    wanted = min(max(round(len(inside) * scale), 1), MOST_WEDDINGS)
+    # Weddings are drawn in random order, so the first of them are as good a sample as any.
+    chosen = times[inside[:wanted]]
+    at_s = np.arange(first, last, MINUTE_S)
+    begun = (chosen[:, :, None] <= at_s[None, None, :]).sum(axis=1)
+    over = begun == population.actual_s.shape[1]
+    stage: NDArray[np.int8] = np.where(over, -1, begun - 1).astype(np.int8)
+    return stage
+
+
+def _cut(part: Part, plain: Demand, population: Population) -> tuple[int, int]:
+    """First and last + 1 second, on whole minutes, of the window that the scenario has."""
+    whole = plain.rates.shape[1]
+    if part.window and (part.start or part.duration):
+        raise PlanError("--window: lies around the peak; give it, or --start and --duration")
+    if part.window:
+        length = _seconds(part.window, "--window", whole)
+        middle = resolve_at("peak", plain)
+        first = min(max(middle - length // 2, 0), whole - length)
+    else:
+        first = _moment(part.start, plain, population) if part.start else 0
+        length = _seconds(part.duration, "--duration", whole) if part.duration else whole - first
+    first = first // MINUTE_S * MINUTE_S
+    return first, min(first + length, whole)
+
+
+def _moment(text: str, plain: Demand, population: Population) -> int:
+    clock = _CLOCK.fullmatch(text)
+    if clock is not None:
+        at_s = 3600 * int(clock.group(1)) + 60 * int(clock.group(2))
+        return int((at_s - population.start_s) % 86_400) % plain.rates.shape[1]
+    try:
+        at: float | str = float(text)
+    except ValueError:
+        at = text
+    last = plain.rates.shape[1] - 1
+    try:
+        found = resolve_at(at, plain)
+    except ValueError as error:
+        raise PlanError(f'--start: {error}, or "HH:MM" (UTC)') from error
+    if not isinstance(at, str) and not 0 <= at <= last:
+        raise PlanError(f"--start: {text} is not allowed (0 … {last})")
+    return found
+
+
+def _seconds(text: str, option: str, most: int) -> int:
+    match = _DURATION.fullmatch(text.strip())
+    length = 0.0 if match is None else float(match.group(1)) * _UNITS_S[match.group(2)]
+    if not MINUTE_S <= length <= most:
+        raise PlanError(
+            f'{option}: "{text}" is not allowed (60 s … {most} s, such as 18000, 300min or 5h)'
+        )
+    return round(length)
+
+
+# --- what of the configuration concerns a load test; the rest is the twin's and the engine's
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Scenario(_Model):
+    name: str
+    description: str = ""
+
+
+class _ClientConfig(_Model):
+    timeout_s: float = Field(default=10.0, ge=1.0, le=600.0)
+    max_retries: int = Field(default=2, ge=0, le=8)
+    retry_share: float = Field(default=0.8, ge=0.0, le=1.0)
+    backoff_s: float = Field(default=1.0, ge=0.0, le=60.0)
+
+
+class _Service(_Model):
+    slo_p95_s: float = Field(gt=0.0, le=3600.0)
+    client: _ClientConfig = _ClientConfig()
+
+
+class _Platform(_Model):
+    services: dict[str, _Service]
+
+
+class _Config(_Model):
+    seed: int = Field(ge=0, le=2**63 - 1)
+    scenario: _Scenario
+    population: PopulationConfig
+    demand: DemandConfig
+    platform: _Platform
+    faults: dict[str, Fault] = {}
+    thresholds: dict[str, Any] = {}
+
+    def client(self, service: str) -> Client:
+        """The behaviour of the users of `service`."""
+        if service not in self.platform.services:
+            known = ", ".join(self.platform.services)
+            raise PlanError(f'demand.rates: "{service}" is no service of the platform ({known})')
+        config = self.platform.services[service]
+        return Client(slo_p95_s=config.slo_p95_s, **config.client.model_dump())
+
+    def limits(self) -> list[tuple[str, str]]:
+        """Names and texts of the limits that a load test can judge."""
+        found = [
+            (name, limit)
+            for name, limit in self.thresholds.items()
+            if isinstance(limit, str)
+            and limit.split()[0] in ("slo.violation_ratio", "slo.availability")
+        ]
+        return found + [
+            (f"{service}_p95", f"{service}.p95_s <= {self.client(service).slo_p95_s:g}")
+            for service in self.demand.services
+        ]
+
+
+def _parsed(raw: Mapping[str, Any]) -> _Config:
+    """A fault's key in the mapping is its name, unless it gives one itself."""
+    config = dict(raw)
+    faults = config.get("faults")
+    if isinstance(faults, Mapping):
+        config["faults"] = {
+            name: {"name": name, **fault} if isinstance(fault, Mapping) else fault
+            for name, fault in faults.items()
+        }
+    return _Config.model_validate(config)

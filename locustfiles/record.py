@@ -1,0 +1,193 @@
+"""Where a load test's results go: three files in a folder, often that of the engine's run record.
+
+`load.parquet` has one row for each second and service, `load_summary.json` the figures and whether
+the limits were kept, `load.md` the same for people.  Each is written beside its name and then
+renamed, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from locustfiles.plan import Plan
+from locustfiles.tally import Cell, Tally, quantile
+
+COLUMNS = ("sent", "retried", "ok", "failed", "shed", "timed_out", "slow", "late", "held",
+           "dropped")  # fmt: skip
+
+
+class RecordError(OSError):
+    """The results cannot be written; the message names the option and the reason."""
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the load whether its results can be written; raises RecordError if not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".load-unfinished"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise RecordError(f"--record: {folder} cannot be written ({error.strerror})") from error
+
+
+def write(
+    folder: Path, plan: Plan, tally: Tally, intended: NDArray[np.int64], summary: Mapping[str, Any],
+    began_s: float,
+) -> None:  # fmt: skip
+    """Write the three files; `began_s` is the start on the clock, epoch seconds."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        seconds = timeline(plan, tally, intended, began_s)
+        _whole(folder / "load.parquet", lambda path: seconds.to_parquet(path, index=False))
+        text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+        _whole(folder / "load_summary.json", lambda path: path.write_text(text))
+        _whole(folder / "load.md", lambda path: path.write_text(markdown(summary)))
+    except OSError as error:
+        raise RecordError(
+            f"--record: {folder} cannot be written ({error.strerror or error})"
+        ) from error
+
+
+def timeline(plan: Plan, tally: Tally, intended: NDArray[np.int64], began_s: float) -> pd.DataFrame:
+    """One row for each second and service: what was due, what became of it, how long it took."""
+    rows = []
+    nothing = Cell()
+    for second in range(intended.shape[1]):
+        for service, name in enumerate(plan.services):
+            cell = tally.cells.get((second, service), nothing)
+            rows.append(
+                {
+                    "time_s": began_s + second,
+                    "scenario_time_s": plan.start_s + second * plan.speed,
+                    "service": name,
+                    "intended": int(intended[service, second]),
+                    **{column: cell.counts[column] for column in COLUMNS},
+                    "p50_s": quantile(cell.felt, 0.5),
+                    "p95_s": quantile(cell.felt, 0.95),
+                    "p99_s": quantile(cell.felt, 0.99),
+                    "answered_p95_s": quantile(cell.answered, 0.95),
+                    "lateness_max_s": quantile(cell.lateness, 1.0),
+                }
+            )
+    frame = pd.DataFrame(rows)
+    if not rows:
+        return frame
+    quantiles = [column for column in frame.columns if column.endswith(("p50_s", "p95_s", "p99_s"))]
+    return frame.astype(dict.fromkeys([*quantiles, "lateness_max_s"], "float64"))
+
+
+def markdown(summary: Mapping[str, Any]) -> str:
+    """`load.md`."""
+    return "\n".join(_lines(summary)) + "\n"
+
+
+def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    requests, generator = summary["requests"], summary["generator"]
+    yield f"# Load of {summary['scenario']}: {summary['verdict']}\n"
+    yield (
+        f"{requests['intended']:,} requests were due in {summary['wall_s']:.0f} s, up to "
+        f"{requests['peak_rate_per_s']:,.0f} a second: {summary['scale']:g} times the load of "
+        f"{summary['scenario']}, {summary['speed']:g} times as fast, seed {summary['seed']}, "
+        f"against {summary['host']}.\n"
+    )
+    if summary["partial"]:
+        yield "The load was stopped before its end; all figures are those of this part.\n"
+    yield from _table(
+        ("limit", "value", "kept"),
+        [
+            (f"{one['metric']} {one['operator']} {one['limit']:g}", _figure(one["value"]),
+             "yes" if one["passed"] else "NO")
+            for one in summary["thresholds"]
+        ],
+    )  # fmt: skip
+    yield "## As sent and as felt\n"
+    yield from _table(
+        ("service", "due", "sent", "ok", "failed", "shed", "timed out", "slow", "p50", "p95",
+         "p99", "SLO p95", "p95 from sending"),
+        [
+            (name, *(f"{one[key]:,}" for key in ("intended", "sent", "ok", "failed", "shed",
+                                                "timed_out", "slow")),
+             _seconds(one["p50_s"]), _seconds(one["p95_s"]), _seconds(one["p99_s"]),
+             _seconds(one["slo_p95_s"]), _seconds(one["answered"]["p95_s"]))
+            for name, one in summary["services"].items()
+        ],
+    )  # fmt: skip
+    yield (
+        "Quantiles count from the moment at which a request was due; “from sending” is what a "
+        "closed-loop test would have reported.\n"
+    )
+    yield "## The generator itself\n"
+    lateness = generator["lateness"]
+    yield (
+        f"{generator['workers']} process(es), at most {generator['peak_in_flight']:,} of "
+        f"{generator['max_in_flight']:,} requests in flight; {generator['late_ratio']:.2%} sent "
+        f"more than {1000 * generator['late_after_s']:.0f} ms late for want of CPU "
+        f"(p99 {_seconds(lateness['p99_s'])}, at most {_seconds(lateness['max_s'])}), "
+        f"{generator['held_ratio']:.2%} held until fewer were in flight, "
+        f"{requests['dropped']:,} dropped, {generator['unsent']:,} not sent.\n"
+    )
+    yield f"{sentence(summary)}\n"
+    if summary["reasons"]:
+        yield "## What went wrong\n"
+        yield from _table(
+            ("reason", "count"),
+            [(_cell(reason), f"{count:,}") for reason, count in summary["reasons"].items()],
+        )
+    if summary["left_out"]:
+        left_out = ", ".join(summary["left_out"])
+        yield f"Faults of the scenario that no load can make: {left_out}.\n"
+
+
+def sentence(summary: Mapping[str, Any]) -> str:
+    """What the verdict rests on."""
+    if summary["verdict"] == "not judged":
+        return (
+            "The generator could not send the load as planned, so this says nothing about the "
+            "system: use more workers, a smaller --scale, or a machine of its own."
+        )
+    if summary["generator"]["saturated"]:
+        return (
+            "The generator was late; the limits were kept all the same, and being late can only "
+            "have made the figures worse."
+        )
+    return "The generator kept up, so these figures are the system's."
+
+
+def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    if rows:
+        yield f"| {' | '.join(headings)} |"
+        yield f"|{'---|' * len(headings)}"
+        for row in rows:
+            yield f"| {' | '.join(row)} |"
+        yield ""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "¦").replace("<", "&lt;")
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{1000 * value:.0f} ms" if value < 10.0 else f"{value:.1f} s"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _whole(path: Path, fill: Any) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        fill(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
