@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import os
 import select
 import ssl
@@ -232,6 +233,17 @@ class Target:
                     return Outcome("failed", payload[:80].decode(errors="replace"), len(payload))
                 return Outcome("ok", body_bytes=len(payload))
         return Outcome("failed", f"no message among {MOST_FRAMES} WebSocket frames")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether load sent there stays on this machine."""
+    name = urlsplit(address).hostname or ""
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 # The system's own poll: gevent's would go through the event loop to look at one socket.

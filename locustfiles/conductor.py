@@ -21,7 +21,7 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from locustfiles import options, record
-from locustfiles.client import Target, TargetError
+from locustfiles.client import Target, TargetError, is_loopback
 from locustfiles.desk import Desk, Person
 from locustfiles.options import Wishes
 from locustfiles.plan import PlanError, from_bytes
@@ -178,7 +178,7 @@ class Conductor:
         )
         if plan.left_out:
             _say(f"left out, as no load can make it: {', '.join(plan.left_out)}")
-        if not options.is_loopback(host):
+        if not is_loopback(host):
             _say(
                 f"WARNING: {host} is not on this machine; it is going to get up to "
                 f"{plan.peak_rate:,.0f} requests a second"
@@ -341,8 +341,7 @@ class Conductor:
             gone = [w for name, w in self._workers.items() if name not in alive]
             self._lost = len([worker for worker in gone if worker not in self._report.done])
         assert self._wishes is not None
-        plan = self._wishes.plan
-        longest_s = plan.wall_s + max(client.timeout_s for client in plan.clients) + OVERTIME_S
+        longest_s = self._wishes.plan.longest_s + OVERTIME_S
         return self._all_done() or self._elapsed_s() > longest_s
 
     def _refuse(self, message: str) -> None:

@@ -90,7 +90,7 @@ class Desk:
             if upcoming is None and second + 1 < self._schedule.blocks:
                 upcoming = self._schedule.block(second + 1)
             ahead = upcoming or []
-        last_s = self.plan.wall_s + max(client.timeout_s for client in self.plan.clients)
+        last_s = self.plan.longest_s
         while self.now_s < self.plan.wall_s or (
             (self.in_flight or self._held) and self.now_s < last_s
         ):

@@ -7,12 +7,10 @@ may come from either; each is plain text or a number, as a master passes them on
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from locust import events
 from locust.argument_parser import LocustArgumentParser
@@ -190,14 +188,3 @@ def wishes(options: argparse.Namespace) -> Wishes:
         max_users=int(chosen["max_users"]),
         photo_bytes=1024 * int(chosen["photo_kib"]),
     )
-
-
-def is_loopback(address: str) -> bool:
-    """Whether load sent there stays on this machine."""
-    name = urlsplit(address).hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -109,6 +109,11 @@ class Plan:
         return self.seconds / self.speed
 
     @property
+    def longest_s(self) -> float:
+        """When the last request must have ended: held for its time-out, then sent and timed out."""
+        return self.wall_s + 2.0 * max(client.timeout_s for client in self.clients) + 1.0
+
+    @property
     def peak_rate(self) -> float:
         """Most requests/s, all services together."""
         return float(self.rates.sum(axis=0).max())

@@ -1,0 +1,324 @@
+"""Locust as a user runs it: processes of their own, against a real server on the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import uvicorn
+
+from locustfiles.plan import Part, Plan, make
+from locustfiles.schedule import Schedule
+
+pytestmark = pytest.mark.load
+
+SMALL = "population.simultaneous=200"
+LOAD = ("--scale", "0.4", "--speed", "300", "--window", "15min", "--override", SMALL)
+LENIENT = ("--threshold", "availability >= 0.99")
+"""A shared machine may be slow: only failures count, not times."""
+
+
+@dataclass
+class Platform:
+    """A server that knows weddings; `delay_s` slows it, `broken` makes a path fail."""
+
+    delay_s: float = 0.0
+    broken: str = "none"
+    seen: list[tuple[str, str, str, bytes]] = field(default_factory=list)
+    address: str = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            message = await receive()
+            self.seen.append(("WS", scope["path"], "", message.get("text", "").encode()))
+            await asyncio.sleep(self.delay_s)
+            await send({"type": "websocket.send", "text": '{"said": 1}'})
+            await receive()
+            return
+        body, more = b"", True
+        while more:
+            part = await receive()
+            body += part.get("body", b"")
+            more = part.get("more_body", False)
+        headers = dict(scope["headers"])
+        kind = headers.get(b"content-type", b"").decode()
+        self.seen.append((scope["method"], scope["path"], kind, body))
+        await asyncio.sleep(self.delay_s)
+        known = re.fullmatch(r"/weddings/\d+(/[a-z-]+)?", scope["path"])
+        status = 503 if self.broken in scope["path"] else 200 if known else 404
+        length = (b"content-length", b"2")
+        await send({"type": "http.response.start", "status": status, "headers": [length]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    def paths(self) -> Counter[tuple[str, str]]:
+        """How often each was asked for."""
+        return Counter((method, path) for method, path, _, _ in self.seen)
+
+
+@pytest.fixture
+def platform() -> Iterator[Platform]:
+    app = Platform()
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="error", lifespan="off", ws="wsproto", timeout_keep_alive=60)
+    )
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    app.address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    yield app
+    server.should_exit = True
+    server.force_exit = True
+    thread.join()
+
+
+def planned(seed: int | None = None) -> Plan:
+    """What LOAD amounts to."""
+    return make("june_peak", scale=0.4, speed=300.0, seed=seed, part=Part(window="15min"),
+                overrides=(SMALL,))  # fmt: skip
+
+
+def scheduled(plan: Plan) -> Counter[tuple[str, str]]:
+    """How often each path is asked for by the schedule."""
+    return Counter(
+        (a.step.method, a.step.path.replace("{id}", str(a.wedding))) for a in Schedule(plan)
+    )
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "locust", "-f", "locustfiles/wedsync.py", "--only-summary",
+            *arguments]  # fmt: skip
+
+
+def locust(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command("--headless", *arguments),
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return str(probe.getsockname()[1])
+
+
+def test_the_schedule_is_sent_whole_and_recorded(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    folder = tmp_path / "record"
+    ended = locust(
+        repository, "--host", platform.address, *LOAD, *LENIENT, "--record", str(folder),
+        "--photo-kib", "100",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert platform.paths() == scheduled(planned())
+    assert ended.stdout.splitlines()[-1] == str(folder)
+
+    summary = json.loads((folder / "load_summary.json").read_text())
+    assert summary["verdict"] == "passed"
+    assert summary["requests"]["sent"] == summary["requests"]["ok"] == len(platform.seen)
+    assert set(summary["roles"]) == {"couple", "guest", "vendor", "planner"}
+    rows = pd.read_parquet(folder / "load.parquet")
+    assert rows["intended"].sum() == rows["ok"].sum() == len(platform.seen)
+    assert set(rows["service"]) == {"api", "real-time", "file-storage"}
+    assert "# Load of june_peak: passed" in (folder / "load.md").read_text()
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "load.md", "load.parquet", "load_summary.json",
+    ]  # fmt: skip
+
+    photos = [(kind, body) for _, path, kind, body in platform.seen if path.endswith("/photos")]
+    for kind, body in photos:
+        form = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
+        _, photo = form.get_payload()
+        assert 100 * 1024 - 4 <= len(photo.get_payload(decode=True)) <= 100 * 1024
+    assert photos
+    said = [json.loads(body) for method, *_, body in platform.seen if method == "WS"]
+    assert said
+    assert all(message == {"text": "Cheers"} for message in said)
+
+
+def test_two_workers_send_together_what_one_would(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    port = free_port()
+    workers = [
+        subprocess.Popen(
+            command("--worker", "--master-port", port), cwd=repository, stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    ended = locust(
+        repository, "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
+        "--expect-workers", "2", "--host", platform.address, "--seed", "8", *LOAD, *LENIENT,
+        "--record", str(tmp_path / "record"),
+    )  # fmt: skip
+    said = [worker.communicate(timeout=30)[1] for worker in workers]
+    assert ended.returncode == 0, ended.stderr
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    assert platform.paths() == scheduled(planned(seed=8))
+    summary = json.loads((tmp_path / "record" / "load_summary.json").read_text())
+    assert summary["generator"]["workers"] == 2
+    assert summary["requests"]["ok"] == len(platform.seen)
+
+
+def test_a_slow_system_gets_the_same_load_and_fails_its_limits(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    platform.delay_s = 0.8
+    ended = locust(
+        repository, "--host", platform.address, *LOAD, "--record", str(tmp_path),
+        "--threshold", "api.p95_s <= 0.5",
+    )  # fmt: skip
+    assert ended.returncode == 1, ended.stderr
+    assert platform.paths() == scheduled(planned())
+    summary = json.loads((tmp_path / "load_summary.json").read_text())
+    assert summary["verdict"] in ("failed", "not judged")  # the machine may be too busy to tell
+    assert summary["services"]["api"]["p50_s"] >= 0.8
+    assert "FAILED  api.p95_s" in ended.stderr
+
+
+def test_what_a_closed_loop_would_hide_is_measured(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    platform.delay_s = 0.2
+    ended = locust(
+        repository, "--host", platform.address, *LOAD, *LENIENT, "--record", str(tmp_path),
+        "--max-in-flight", "4",
+    )  # fmt: skip
+    summary = json.loads((tmp_path / "load_summary.json").read_text())
+    assert ended.returncode in (0, 1)
+    generator = summary["generator"]
+    assert generator["peak_in_flight"] == generator["max_in_flight"] == 4
+    assert generator["held_ratio"] > 0.3
+    hidden = summary["coordinated_omission"]["api"]
+    assert hidden["hidden_p95_s"] > 0.3
+    assert hidden["felt_p95_s"] > 2 * hidden["answered_p95_s"] - 1.0
+
+
+def test_failures_are_counted_by_reason_and_tried_again(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    platform.broken = "/photos"
+    ended = locust(repository, "--host", platform.address, *LOAD, "--record", str(tmp_path))
+    assert ended.returncode == 1, ended.stderr
+    summary = json.loads((tmp_path / "load_summary.json").read_text())
+    photos = summary["services"]["file-storage"]
+    assert photos["shed"] == photos["sent"] > 0
+    assert summary["reasons"] == {"file-storage: HTTP 503": photos["shed"]}
+    assert summary["services"]["api"]["shed"] == 0
+
+
+def test_the_web_ui_starts_stops_and_starts_again(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    port = free_port()
+    running = subprocess.Popen(
+        command("--web-host", "127.0.0.1", "--web-port", port, *LOAD, *LENIENT,
+                "--record", str(tmp_path)),
+        cwd=repository, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        base = f"http://127.0.0.1:{port}"
+        _wait(lambda: "june_peak" in _get(base))  # our options are on the page
+        for seed in ("1", "4"):
+            platform.seen.clear()
+            (tmp_path / "load.md").unlink(missing_ok=True)
+            _post(f"{base}/swarm", {"host": platform.address, "seed": seed})
+            _wait(lambda: json.loads(_get(f"{base}/stats/requests"))["user_count"] > 0)
+            _wait((tmp_path / "load.md").exists)
+            _wait(lambda: json.loads(_get(f"{base}/stats/requests"))["state"] == "stopped")
+            assert platform.paths() == scheduled(planned(seed=int(seed)))
+    finally:
+        running.send_signal(signal.SIGTERM)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == 0, said
+    assert "Traceback" not in said
+
+
+def test_an_interrupted_load_is_recorded_as_partial(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    running = subprocess.Popen(
+        command("--headless", "--host", platform.address, *LOAD[:2], "--speed", "10", *LOAD[4:],
+                *LENIENT, "--record", str(tmp_path)),
+        cwd=repository, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    _wait(lambda: len(platform.seen) > 20)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130, said
+    assert "Traceback" not in said
+    summary = json.loads((tmp_path / "load_summary.json").read_text())
+    assert summary["partial"]
+    assert 20 < summary["requests"]["sent"] <= len(platform.seen)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "error: --host: is missing; name the platform under test"),
+        (["--scenario", "june_peek"], "did you mean june_peak"),
+        (["--speed", "-1"], "argument --speed: '-1' is not allowed (a finite number above 0)"),
+        (["--threshold", "fast"], 'argument --threshold: "fast" is not allowed'),
+        (["--threshold", "api.p96_s <= 1"], "did you mean api.p99_s or api.p95_s"),
+        (["--record", "README.md"], "error: --record: README.md is no folder"),
+        (["--override", "seed"], 'error: --override: "seed" is not allowed, write KEY=VALUE'),
+    ],
+)
+def test_wrong_options_end_before_any_load_with_one_message(
+    repository: Path, platform: Platform, arguments: list[str], message: str
+) -> None:
+    host = [] if not arguments or "--host" in arguments else ["--host", platform.address]
+    ended = locust(repository, *host, *LOAD[:4], "--override", SMALL, *arguments)
+    assert ended.returncode == 2, ended.stderr
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not platform.seen
+
+
+def _wait(until: Any, limit_s: float = 60.0) -> None:
+    ends_s = time.monotonic() + limit_s
+    while time.monotonic() < ends_s:
+        with contextlib.suppress(OSError):
+            if until():
+                return
+        time.sleep(0.1)
+    raise AssertionError("it did not come to pass")
+
+
+def _get(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+def _post(address: str, form: dict[str, str]) -> None:
+    data = urllib.parse.urlencode(form).encode()
+    with urllib.request.urlopen(address, data=data, timeout=10) as answer:
+        assert json.loads(answer.read())["success"]

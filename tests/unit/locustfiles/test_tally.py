@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from locustfiles.tally import Histogram, Tally, note, quantile, share_above, unpacked
+
+times = st.lists(st.floats(1e-3, 500.0), min_size=1, max_size=200)
+
+
+@given(times=times, share=st.sampled_from([0.5, 0.95, 0.99, 1.0]))
+def test_a_quantile_is_known_to_one_per_cent(times: list[float], share: float) -> None:
+    histogram: Histogram = {}
+    for time_s in times:
+        note(histogram, time_s)
+    exact = float(np.quantile(times, share, method="inverted_cdf"))
+    assert quantile(histogram, share) == pytest.approx(exact, rel=0.0102)
+
+
+def test_without_any_request_there_is_no_quantile() -> None:
+    assert quantile({}, 0.5) is None
+
+
+@pytest.mark.parametrize(("time_s", "bucket"), [(-1.0, 0), (0.0, 0), (1e-4, 0), (1.01e-4, 1)])
+def test_the_smallest_times_share_a_bucket(time_s: float, bucket: int) -> None:
+    histogram: Histogram = {}
+    note(histogram, time_s)
+    assert list(histogram) == [bucket]
+
+
+def test_the_share_above_a_time() -> None:
+    histogram: Histogram = {}
+    for time_s in (0.01, 0.02, 0.06, 0.2):
+        note(histogram, time_s)
+    assert share_above(histogram, 0.05) == 0.5
+
+
+@given(
+    counted=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 2), st.floats(1e-3, 9.0)), max_size=50
+    ),
+    cut=st.integers(0, 50),
+)
+def test_tallies_add_up_in_any_parts_and_over_the_wire(
+    counted: list[tuple[int, int, float]], cut: int
+) -> None:
+    def tally(part: list[tuple[int, int, float]]) -> Tally:
+        found = Tally()
+        for second, service, time_s in part:
+            cell = found.cell(second, service)
+            cell.counts["sent"] += 1
+            note(cell.felt, time_s)
+            found.roles["guest"] = found.roles.get("guest", 0) + 1
+            note(found.pulse, time_s)
+        return found
+
+    whole, parts = tally(counted), Tally()
+    parts.add(unpacked(tally(counted[:cut]).packed()))
+    parts.add(unpacked(tally(counted[cut:]).packed()))
+    assert parts == whole
+    assert whole.of(range(3)).counts["sent"] == len(counted)
