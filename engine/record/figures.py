@@ -145,8 +145,8 @@ def prediction_figures(
             ]
             due = np.array([row[0] for row in rows], dtype=np.intp)
             inside = (due >= half) & (due + half <= samples)
-            if holes is not None:
-                at = np.clip(due, half, samples - half)
+            if holes is not None and inside.any():
+                at = np.where(inside, due, half)
                 inside &= holes[service, at + half] == holes[service, at - half]
             if not inside.any():
                 continue

@@ -1,0 +1,283 @@
+"""The engine in wall time over the real stack, with parts of it killed and broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from engine import standing
+from engine.infrastructure.pool import PoolFile
+from engine.model import ManualFloor
+from reports.record import load
+from tests.integration.staging.conftest import Staging
+
+pytestmark = [pytest.mark.slow, pytest.mark.load]
+
+COOLDOWN_S = 5.0
+FAST = (
+    "engine.sample_s=1", "engine.cycle_s=3", f"engine.limits.cooldown_s={COOLDOWN_S:g}",
+    "population.simultaneous=100", "demand.background.users=1", "schedule.from=0",
+    "schedule.scale=0.001", "schedule.speed=1",
+)  # fmt: skip
+
+
+@dataclass
+class Engine:
+    """One `python -m engine run` over the stack, in folders of the test."""
+
+    staging: Staging
+    folder: Path
+    overrides: tuple[str, ...] = ()
+    process: subprocess.Popen[str] | None = None
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    def start(self, *overrides: str) -> None:
+        boots = [
+            f"platform.services.{name}.{key}"
+            for name in ("api", "database", "file-storage", "real-time", "ai-services")
+            for key in ("boot.median_s=1.2", "boot.p95_s=1.6", "warmup_s=0.2")
+        ]
+        self.process = subprocess.Popen(
+            [
+                sys.executable, "-m", "engine", "run", "engine=staging", *FAST, *boots,
+                f"infrastructure.options.folder={self.staging.folder}",
+                f"live.state={self.state}", f"output={self.folder / 'out'}",
+                *self.overrides, *overrides,
+            ],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def status(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.state / "status.json").read_text())
+        except FileNotFoundError:
+            return {"steps": 0, "lead": 0}
+        return found
+
+    def until_steps(self, count: int = 2) -> None:
+        """Wait until this process has made so many steps."""
+        assert self.process is not None
+        pid = self.process.pid
+
+        def made() -> bool:
+            try:
+                leader = json.loads((self.state / "leader").read_text())
+            except (FileNotFoundError, ValueError):
+                return False
+            status = self.status()
+            return bool(
+                leader.get("pid") == pid
+                and status["lead"] == leader["lead"]
+                and status["steps"] >= count
+            )
+
+        wait_until(made, self._explain)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, Path]:
+        """Ask it to stop; returns its exit code and its record."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        out, said = self.process.communicate(timeout=60)
+        self.said.append(said)
+        assert "Traceback" not in said, said
+        return self.process.returncode, Path(out.splitlines()[-1])
+
+    def _explain(self) -> str:
+        assert self.process is not None
+        if self.process.poll() is not None and self.process.stderr is not None:
+            return self.process.stderr.read()[-2000:]
+        return str(self.status())
+
+
+def wait_until(
+    true: Callable[[], bool], why: Callable[[], str] = lambda: "", patience_s: float = 40.0
+) -> None:
+    until_s = time.monotonic() + patience_s
+    while not true():
+        assert time.monotonic() < until_s, why()
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def engine_of(staging: Staging, tmp_path: Path) -> Iterator[Engine]:
+    """An engine that is not started yet; whatever it is doing in the end, it is stopped."""
+    found = Engine(staging, tmp_path)
+    yield found
+    if found.process is not None and found.process.poll() is None:
+        found.process.kill()
+        found.process.wait()
+    if found.process is not None:
+        for stream in (found.process.stdout, found.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@contextmanager
+def watched(staging: Staging, service: str) -> Iterator[list[tuple[float, int]]]:
+    """Each count that is asked for, as the pool's book has it, and when it was seen."""
+    seen: list[tuple[float, int]] = []
+    book, over = PoolFile(staging.place.pool), threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.02):
+            desired = book.read().services[service].desired
+            if not seen or seen[-1][1] != desired:
+                seen.append((time.time(), desired))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+def floor(engine: Engine, service: str, count: int) -> None:
+    standing.ask(engine.state, ManualFloor(service, count, time.time() + 600.0, "test"))
+
+
+def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: Staging) -> None:
+    chance = random.Random(20270619)
+    floor(engine_of, "file-storage", 6)
+    with watched(staging, "file-storage") as counts:
+        for _ in range(5):
+            engine_of.start()
+            engine_of.until_steps(1)
+            time.sleep(chance.uniform(0.0, 2.5))
+            engine_of.kill()
+        engine_of.start()
+        engine_of.until_steps(1)
+        wait_until(lambda: counts[-1][1] == 6, lambda: str(counts), patience_s=60.0)
+        code, folder = engine_of.end()
+    assert code == 0
+    outs = [(b[0], b[1] - a[1]) for a, b in pairwise(counts) if b[1] > a[1]]
+    assert len(outs) >= 2, counts
+    # A step is at most a doubling, and the next one comes after the rest, whoever was killed.
+    for before, after in pairwise(counts):
+        assert after[1] <= 2 * before[1], counts
+    rests = [b[0] - a[0] for a, b in pairwise(outs)]
+    assert min(rests) > COOLDOWN_S - 1.0, counts
+    record = load(folder)
+    assert record.summary.live is not None
+    assert record.summary.live.restarts == 5
+    actions = record.actions
+    assert actions["decision_id"].is_unique
+    standing.withdraw(engine_of.state, "floor", "file-storage")
+
+
+def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
+    engine_of: Engine, staging: Staging, wrk: str
+) -> None:
+    engine_of.start(
+        "+live.thresholds.emergency='decision.emergency_s.max <= 30'", "engine.cycle_s=30"
+    )
+    engine_of.until_steps()
+    ready = PoolFile(staging.place.pool).read().services["api"].desired
+    subprocess.run(
+        [wrk, "-t1", "-c150", "-d22s", "--timeout", "10s", f"{staging.front}/weddings/7"],
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    code, folder = engine_of.end()
+    assert code == 0
+    record = load(folder)
+    actions = record.actions[record.actions["service"] == "api"]
+    urgent = actions[actions["category"] == "emergency"]
+    assert len(urgent) >= 1
+    assert urgent["to_instances"].max() > ready
+    assert (urgent["outcome"] == "completed").any()
+    summary = json.loads((folder / "summary.json").read_text())
+    stages = summary["decision"]["stages"]
+    assert stages["accepted_to_served_s"]["count"] >= 1
+    assert stages["accepted_to_served_s"]["p50"] > 0.0
+    assert summary["decision"]["emergency_s"]["max"] > 0.0
+    assert [item["passed"] for item in summary["thresholds"]] == [True]
+    assert summary["requests"]["total"] > 500
+    assert summary["services"]["api"]["p95_s"] > summary["services"]["api"]["p50_s"] > 0.0
+    assert pd.read_parquet(folder / "decisions.parquet")["served_s"].notna().any()
+
+
+def test_what_breaks_around_it_is_noted_and_lived_through(
+    engine_of: Engine, staging: Staging
+) -> None:
+    stack = staging.stack
+    engine_of.start()
+    engine_of.until_steps()
+    prometheus = stack.processes["prometheus"].pid
+    admin = staging.place.admin_socket
+    try:
+        os.kill(prometheus, signal.SIGSTOP)  # slow: it answers nothing
+        wait_until(lambda: "metrics" in engine_of.status().get("troubles", {}))
+        steps = engine_of.status()["steps"]
+        wait_until(lambda: engine_of.status()["steps"] > steps + 1)
+    finally:
+        os.kill(prometheus, signal.SIGCONT)
+    wait_until(lambda: "metrics" not in engine_of.status()["troubles"])
+    moved = admin.with_name("moved")
+    admin.rename(moved)
+    try:
+        floor(engine_of, "real-time", 2)
+        wait_until(lambda: '"status": "failed"' in (engine_of.state / "journal.jsonl").read_text())
+    finally:
+        moved.rename(admin)
+    book = PoolFile(staging.place.pool)
+    wait_until(lambda: book.read().services["real-time"].desired == 2)
+    victim = next(i for i in book.read().instances if i.service == "real-time")
+    assert victim.process is not None
+    os.kill(victim.process.pid, signal.SIGKILL)
+    wait_until(lambda: engine_of.status()["services"]["real-time"]["ready"] == 2, patience_s=60.0)
+    code, folder = engine_of.end()
+    assert code == 0
+    kinds = [(event.kind, event.name) for event in load(folder).events]
+    assert ("trouble_started", "metrics") in kinds
+    assert ("trouble_ended", "metrics") in kinds
+    standing.withdraw(engine_of.state, "floor", "real-time")
+
+
+def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(
+    engine_of: Engine, staging: Staging
+) -> None:
+    engine_of.start("live.duration_s=600", "engine.mode=recommend_only")
+    engine_of.until_steps()
+    assert engine_of.process is not None
+    floor(engine_of, "database", 5)
+    before = PoolFile(staging.place.pool).read().services["database"].desired
+    second = Engine(staging, engine_of.folder)
+    second.start()
+    assert second.process is not None
+    out, said = second.process.communicate(timeout=60)
+    assert (second.process.returncode, out) == (2, "")
+    assert f"the engine with pid {engine_of.process.pid}" in said
+    journal = engine_of.state / "journal.jsonl"
+    wait_until(lambda: '"dry_run"' in journal.read_text())
+    code, folder = engine_of.end(signal.SIGINT)
+    assert code == 130
+    record = load(folder)
+    assert record.summary.partial
+    assert set(record.actions["outcome"]) == {"dry_run"}
+    assert PoolFile(staging.place.pool).read().services["database"].desired == before
+    assert not journal.exists()
