@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.capacity import call_order
 from engine.forecast.issues import DAY_H, FORESEEN_DAYS, HOUR_S, HOURS, Issues, expected_load
+from engine.forecast.similarity import (
+    CURVE_BEFORE_S,
+    CURVE_BIN_S,
+    CURVE_BINS,
+    PastWeddings,
+    Traits,
+)
 from engine.model import FloatArray, ServiceSpec
+from scenarios import kernels
 from scenarios.seasons import DAY_S, Seasons
 
 ISSUE_HOUR = 8
@@ -52,6 +61,69 @@ def issues_of(
         severity=seasons.days.severity[first_day:last] @ zone_share,
         observed=observed[:, first_day * DAY_H + ISSUE_HOUR :],
     )
+
+
+def past_weddings(
+    seasons: Seasons, at_s: float, limit: int, stream: np.random.Generator
+) -> PastWeddings:
+    """At most `limit` weddings that were booked and over at `at_s`, half of them the latest ones.
+
+    The others are drawn from all earlier ones, so that every month and kind of day is among them.
+    """
+    weddings = seasons.weddings
+    over = np.flatnonzero(
+        (weddings.actual_s[:, -1] + seasons.start_s <= at_s)
+        & (weddings.booked_at_s <= weddings.ceremony_s + seasons.start_s)
+        # Those withdrawn by the day before were in no schedule any more.
+        & (weddings.cancelled_at_s > weddings.ceremony_s + seasons.start_s - DAY_S)
+    )
+    late = over[-(limit // 2) :] if len(over) > limit else over
+    early = over[: len(over) - len(late)]
+    drawn = np.sort(stream.choice(early, min(limit - len(late), len(early)), replace=False))
+    rows = np.concatenate((drawn, late))
+    return PastWeddings(
+        services=seasons.services,
+        traits=traits_of(seasons, rows),
+        day=weddings.day[rows].astype(np.int64),
+        curves=_curves(seasons, rows),
+    )
+
+
+def traits_of(seasons: Seasons, rows: NDArray[np.intp]) -> Traits:
+    """What was known of the weddings of `rows` when they were booked."""
+    weddings = seasons.weddings
+    dates = seasons.days.dates
+    weekday = np.array([date.weekday() for date in dates], dtype=np.int64)
+    month = np.array([date.month for date in dates], dtype=np.int64)
+    people = weddings.participants_booked[rows]
+    return Traits(
+        type_id=weddings.type_id[rows].astype(np.int64),
+        guests=people[:, seasons.roles.index("guest")].astype(np.float64),
+        vendors=people[:, seasons.roles.index("vendor")].astype(np.float64),
+        weekday=weekday[weddings.day[rows]],
+        month=month[weddings.day[rows]],
+    )
+
+
+def _curves(seasons: Seasons, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """What each wedding made, as the platform's own records would tell (n, services, bins)."""
+    weddings = seasons.weddings
+    first = weddings.ceremony_s[rows] + seasons.offsets_s[0] - int(CURVE_BEFORE_S)
+    actual_s = weddings.actual_s[rows] - first[:, None]
+    people, happens = weddings.participants_actual[rows], weddings.happens[rows]
+    factor = np.exp(seasons.days.log_response[weddings.day[rows], weddings.zone_id[rows]])
+    factor *= weddings.activity[rows, None]
+    curves = np.zeros((len(rows), len(seasons.services), CURVE_BINS), dtype=np.float32)
+    own = np.zeros((len(seasons.services), CURVE_BINS))
+    for i in range(len(rows)):
+        own[:] = 0.0
+        one = slice(i, i + 1)
+        kernels.add_load(
+            own, actual_s[one], people[one], happens[one], factor[one],
+            seasons.response.rates, int(CURVE_BIN_S),
+        )  # fmt: skip
+        curves[i] = own / CURVE_BIN_S
+    return curves
 
 
 def load_of_services(
