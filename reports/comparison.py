@@ -277,7 +277,8 @@ def _interval(interval: dict[str, Any], shown: Any) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{100.0 * value:+.3g}"
+    """Percentage points; what no day's requests could show counts as nothing."""
+    return "0" if abs(100.0 * value) < 5e-6 else f"{100.0 * value:+.2g}"
 
 
 def markdown(told: Told) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from reports import wording
 from reports.plots import (
@@ -71,11 +71,23 @@ def scatter(costs: pd.Series, bads: pd.Series) -> Plot:
         axes.margins(x=0.06, y=0.15)
         axes.xaxis.set_major_locator(MaxNLocator(7))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: wording.usd(value)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+        _in_percent(axes)
         axes.set_ylabel("requests that missed the SLO", color=MUTED)
         axes.set_xlabel("cost", color=MUTED)
         label = "Cost against SLO violations of each run; left and low is better"
         return Plot(svg(figure, "sweep", label), label, (Key("a run", dot_key(BLUE)),))
+
+
+def _in_percent(axes: Axes) -> None:
+    """Label a logarithmic axis of ratios: the decades, and what lies between if there is but one.
+
+    Without a minor formatter of our own matplotlib writes formulas, which the SVG would show raw.
+    """
+    low, high = axes.get_ylim()
+    few = high < 10.0 * low
+    plain = FuncFormatter(lambda value, _: f"{100 * value:.3g} %")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain if few else NullFormatter())
 
 
 def _is_front(name: str) -> bool:
@@ -131,7 +143,7 @@ def _front(content: dict[str, Any], styles: dict[str, tuple[str, str]]) -> Plot:
     _label(axes, points, styles)
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: wording.usd(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    _in_percent(axes)
     costs, bads = np.array(list(points.values())).T
     room = 0.12 * (float(np.ptp(costs)) or float(costs[0]))
     axes.set_xlim(max(float(costs.min()) - room, 0.0), float(costs.max()) + room)

@@ -118,29 +118,29 @@ def draw(record: Record) -> Plots:
 def faults(record: Record) -> tuple[Fault, ...]:
     """The faults of the run in the order of their start; one that never ended lasts to the end."""
     _, last_s = record.span_s
-    found: list[tuple[Event, float, bool]] = []
+    found: list[tuple[Event, float, bool, str]] = []
     open_: dict[tuple[str, str], list[int]] = {}
     for event in sorted(record.events, key=lambda event: event.time_s):
         key = (event.name, event.service)
         if event.kind == "fault_started":
             open_.setdefault(key, []).append(len(found))
-            found.append((event, max(last_s, event.time_s), False))
+            found.append((event, max(last_s, event.time_s), False, ""))
         elif event.kind == "fault_ended" and open_.get(key):
             index = open_[key].pop(0)
-            found[index] = (found[index][0], event.time_s, True)
+            found[index] = (found[index][0], event.time_s, True, event.detail)
         elif event.kind == "fault_fired":
-            found.append((event, event.time_s, True))
+            found.append((event, event.time_s, True, ""))
     return tuple(
         Fault(
             letter=_letter(i),
             name=event.name or event.kind,
             what=event.what,
-            detail="; ".join(text for text in (event.service, event.detail) if text),
+            detail="; ".join(text for text in (event.service, event.detail, effect) if text),
             start_s=event.time_s,
             end_s=end_s,
             ended=ended,
         )
-        for i, (event, end_s, ended) in enumerate(found)
+        for i, (event, end_s, ended, effect) in enumerate(found)
     )
 
 

@@ -178,6 +178,13 @@ class Conservation(_Part):
     worst_relative_error: float | None
 
 
+class Fired(_Part):
+    """How often a fault really did something."""
+
+    kind: str
+    fired: int
+
+
 class Threshold(_Part):
     """One limit of the run, and whether it was kept."""
 
@@ -252,6 +259,7 @@ class Summary(_Part):
     decision: Decision
     prediction: dict[str, Prediction]
     prescaling: Prescaling | None = None
+    faults: dict[str, Fired] = Field(default_factory=dict)
     conservation: Conservation
     replications: Replications | None = None
     live: Live | None = None

@@ -677,6 +677,11 @@ def _caveats(record: Record) -> Iterable[str]:
                 "not in it."
             )
     yield from _unverified(summary)
+    if idle := [words(name) for name, fault in summary.faults.items() if not fault.fired]:
+        yield (
+            f"Warning: {', '.join(idle)} met nothing to spoil, so this run does not show how the "
+            "platform takes it."
+        )
     if summary.live is not None:
         yield from _live_caveats(summary)
     else:

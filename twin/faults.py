@@ -3,7 +3,8 @@
 What a fault is, is data (`scenarios.faults`); here is what it does to the parts of the world.  Each
 draws from streams of its own, named after it and the service, so that taking one out of a scenario
 leaves the demand and the draws of all others as they were.  Each says in the record when it began
-and ended, and counts how often it really did something.
+and ended, and counts what it really did: requests, instances, launches, commands or samples that
+would have fared otherwise without it.  One that met nothing to spoil has fired 0 times.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import simpy
 from numpy.typing import NDArray
 
 from engine.model import FloatArray, Schedule
+from scenarios.demand import Demand
 from scenarios.faults import (
     ApiErrors,
     ApiTimeout,
@@ -49,7 +51,7 @@ from scenarios.faults import (
 )
 from twin.fleet import Fleet, Launch
 from twin.infrastructure import CommandFault, Infrastructure
-from twin.queues.port import Platform
+from twin.queues.port import TRUTH_FIELDS, Platform
 from twin.recorder import Recorder
 from twin.schedule_feed import ScheduleFeed
 from twin.shell import Shell
@@ -107,6 +109,9 @@ class Stage:
     infrastructure: Infrastructure
     shell: Shell
     recorder: Recorder
+    plain: Demand
+    """The demand without faults."""
+    demand: Demand
     catch_up: Callable[[], None]
 
 
@@ -129,7 +134,7 @@ class _Arranged:
         fault, stage = self.fault, self.stage
         match fault:
             case FlashCrowd():
-                process = self._lasting(lambda: fault.service, _nothing, fires=True)
+                process = self._flash_crowd(fault)
             case MetricsBlackout():
                 held = sum(
                     stage.telemetry[name].black_out(self.at_s, self.end_s, fault.late_s)
@@ -187,22 +192,32 @@ class _Arranged:
             self.stage.env.now, what, self.fault.name, self.fault.kind, detail
         )
 
-    def _lasting(
-        self, begin: Callable[[], str], end: Callable[[], None], *, fires: bool = False
-    ) -> Process:
-        """Begin, wait, end; `begin` says what happens, `fires` that it has with that."""
+    def _lasting(self, begin: Callable[[], str], end: Callable[[], None]) -> Process:
+        """Begin, wait, end; `begin` says what happens."""
         env = self.stage.env
         yield env.timeout(max(self.at_s - env.now, 0.0))
         self.stage.catch_up()
-        detail = begin()
-        if fires:
-            self._fire()
-        self._note("fault_started", detail)
+        self._note("fault_started", begin())
         yield env.timeout(max(self.end_s - env.now, 0.0))
         self.stage.catch_up()
         end()
         fired = self.stage.recorder.fired.get(self.fault.name, 0)
-        self._note("fault_ended", "" if fires else f"fired {fired} times")
+        self._note("fault_ended", f"fired {fired:,} times")
+
+    def _served(self, service: int) -> float:
+        """Requests to the service that have been answered so far."""
+        return float(self.stage.platform.totals()[service, TRUTH_FIELDS.index("served")])
+
+    def _flash_crowd(self, fault: FlashCrowd) -> Process:
+        """It is part of the demand already; its effect is by how much that is changed."""
+        plain, demand = self.stage.plain, self.stage.demand
+        row, inside = demand.services.index(fault.service), slice(int(self.at_s), int(self.end_s))
+        more = float((demand.rates[row, inside] - plain.rates[row, inside]).sum())
+
+        def begin() -> str:
+            return f"{fault.service}: {abs(more):,.0f} {'more' if more >= 0 else 'fewer'} requests"
+
+        return self._lasting(begin, lambda: self._fire(round(abs(more))))
 
     def _told_before(self, hit: int, detail: str) -> Process:
         """A fault that was worked into the telemetry before the run."""
@@ -235,16 +250,21 @@ class _Arranged:
     def _slow_boot(self, fault: SlowBoot) -> Process:
         fleets = [self.stage.fleets[name] for name in self._services(fault.services)]
 
+        def count(launch: Launch) -> None:
+            self._fire(len(launch.wait_s))
+
         def begin() -> str:
             for fleet in fleets:
                 fleet.boot_factor *= fault.factor
+                fleet.launch_faults.append(count)
             return f"boots take {fault.factor:g} times as long"
 
         def end() -> None:
             for fleet in fleets:
                 fleet.boot_factor /= fault.factor
+                fleet.launch_faults.remove(count)
 
-        return self._lasting(begin, end, fires=True)
+        return self._lasting(begin, end)
 
     def _bad_launches(self, fault: HeavyBoots | NeverReady | CrashLoop) -> Process:
         spoilers = [
@@ -290,12 +310,16 @@ class _Arranged:
         fleets = [(self.stage.fleets[n], self._rng(n)) for n in self._services(fault.services)]
         rationed = [(fleet.shortages, self._ration(fault, rng)) for fleet, rng in fleets]
 
+        def without_zone(count: int) -> int:
+            self._fire()
+            return count
+
         def begin() -> str:
             if fault.zones:
                 for fleet, _ in fleets:
+                    fleet.shortages.append(without_zone)
                     for zone in fault.zones:
                         fleet.close_zone(zone)
-                self._fire(len(fleets) * len(fault.zones))
                 return f"zones {', '.join(self.stage.zones[z] for z in fault.zones)} give nothing"
             for shortages, ration in rationed:
                 shortages.append(ration)
@@ -304,6 +328,7 @@ class _Arranged:
         def end() -> None:
             if fault.zones:
                 for fleet, _ in fleets:
+                    fleet.shortages.remove(without_zone)
                     for zone in fault.zones:
                         fleet.restore_zone(zone)
                 return
@@ -324,8 +349,11 @@ class _Arranged:
         slowness = self.stage.slowness
         service = list(self.stage.fleets).index(fault.service)
         factors = slowness.services[service]
+        served = 0.0
 
         def begin() -> str:
+            nonlocal served
+            served = self._served(service)
             factors.append(fault.factor)
             slowness.refresh(service)
             return f"{fault.service} takes {fault.factor:g} times as long"
@@ -333,13 +361,20 @@ class _Arranged:
         def end() -> None:
             factors.remove(fault.factor)
             slowness.refresh(service)
+            self._fire(round(self._served(service) - served))
 
-        return self._lasting(begin, end, fires=True)
+        return self._lasting(begin, end)
 
     def _slow_zone(self, fault: SlowZone) -> Process:
         slowness, entry = self.stage.slowness, (fault.zone, fault.factor)
+        fleets = list(self.stage.fleets.values())
+        begun: list[int] = []
+
+        def slowed() -> int:
+            return sum(round(f.ready_share(fault.zone) * f.ready) for f in fleets)
 
         def begin() -> str:
+            begun.append(slowed())
             slowness.zones.append(entry)
             slowness.refresh_all()
             return f"zone {self.stage.zones[fault.zone]} takes {fault.factor:g} times as long"
@@ -347,23 +382,29 @@ class _Arranged:
         def end() -> None:
             slowness.zones.remove(entry)
             slowness.refresh_all()
+            self._fire(max(slowed(), *begun))
 
-        return self._lasting(begin, end, fires=True)
+        return self._lasting(begin, end)
 
     def _cache_flush(self, fault: CacheFlush) -> Process:
         stage = self.stage
         service = list(stage.fleets).index(fault.service)
+        spec = list(stage.fleets.values())[service].spec
+        calls = sum(call.per_request for call in spec.calls if not call.asynchronous)
         yield stage.env.timeout(self.at_s)
-        self._fire()
         self._note("fault_started", f"{fault.service} calls others {fault.factor:g} times as often")
+        more = 0.0
         while stage.env.now < self.end_s:
-            left = np.exp(-REFILLED * (stage.env.now - self.at_s) / fault.refill_s)
+            left = float(np.exp(-REFILLED * (stage.env.now - self.at_s) / fault.refill_s))
             stage.catch_up()
-            stage.platform.set_calls(service, 1.0 + (fault.factor - 1.0) * float(left))
+            stage.platform.set_calls(service, 1.0 + (fault.factor - 1.0) * left)
+            served = self._served(service)
             yield stage.env.timeout(min(REFILL_STEP_S, self.end_s - stage.env.now))
-        stage.catch_up()
+            stage.catch_up()
+            more += (self._served(service) - served) * (fault.factor - 1.0) * left * calls
         stage.platform.set_calls(service, 1.0)
-        self._note("fault_ended", "")
+        self._fire(round(more))
+        self._note("fault_ended", f"{more:,.0f} more calls")
 
     def _zone_loss(self, fault: ZoneLoss) -> Process:
         stage = self.stage
@@ -371,7 +412,7 @@ class _Arranged:
         def begin() -> str:
             before = {name: fleet.ready for name, fleet in stage.fleets.items()}
             for fleet in stage.fleets.values():
-                fleet.lose_zone(fault.zone)
+                self._fire(fleet.lose_zone(fault.zone))
             stage.env.process(stage.infrastructure.replace_lost())
             lost = ", ".join(
                 f"{name} {before[name] - fleet.ready}" for name, fleet in stage.fleets.items()
@@ -382,7 +423,7 @@ class _Arranged:
             for fleet in stage.fleets.values():
                 fleet.restore_zone(fault.zone)
 
-        return self._lasting(begin, end, fires=True)
+        return self._lasting(begin, end)
 
     def _spot_reclaim(self, fault: SpotReclaim) -> Process:
         stage = self.stage
@@ -442,9 +483,11 @@ class _Arranged:
         return self._lasting(begin, end)
 
     def _clock_step(self, fault: ClockStep) -> Process:
-        shell = self.stage.shell
+        shell, before = self.stage.shell, 0
 
         def begin() -> str:
+            nonlocal before
+            before = shell.steps
             shell.clock_error_s += fault.step_s
             return f"the engine's clock is {abs(fault.step_s):g} s " + (
                 "ahead" if fault.step_s > 0.0 else "behind"
@@ -452,8 +495,9 @@ class _Arranged:
 
         def end() -> None:
             shell.clock_error_s -= fault.step_s
+            self._fire(shell.steps - before)
 
-        return self._lasting(begin, end, fires=True)
+        return self._lasting(begin, end)
 
     def _held_feed(self, fault: ScheduleStale | ScheduleLate) -> Process:
         feed = self.stage.feed
@@ -482,8 +526,13 @@ class _Arranged:
         feed = self.stage.feed
         salt = int(self._rng("schedule").integers(2**62))
 
+        most = 0
+
         def change(booked: Schedule) -> Schedule:
+            nonlocal most
             kept = _kept(booked, fault.missing, salt)
+            changed = fault.shift_s != 0.0 or fault.scale != 1.0
+            most = max(most, len(kept) if changed else int(np.count_nonzero(~kept)))
             return replace(
                 booked,
                 phase_start_s=booked.phase_start_s[kept] + fault.shift_s,
@@ -498,7 +547,11 @@ class _Arranged:
                 f"people x {fault.scale:g}"
             )
 
-        return self._lasting(begin, lambda: feed.put_right(change), fires=True)
+        def end() -> None:
+            feed.put_right(change)
+            self._fire(most)
+
+        return self._lasting(begin, end)
 
 
 def _nothing() -> None:

@@ -113,8 +113,8 @@ class Fleet:
         elif missing < 0:
             self._retire(-missing)
 
-    def lose_zone(self, zone: int) -> None:
-        """Take a zone away at once, and all its instances with it."""
+    def lose_zone(self, zone: int) -> int:
+        """Take a zone away at once, and all its instances with it; returns how many these are."""
         self.close_zone(zone)
         hit = np.nonzero((self._zone[: self._size] == zone) & self._alive())[0]
         phases = self._phase[hit]
@@ -125,6 +125,7 @@ class Fleet:
         self._end(hit)
         if lost:
             self._changed(self.ready, lost)
+        return int(hit.size)
 
     def close_zone(self, zone: int) -> None:
         """Let no new instance be placed in `zone`; may be called several times."""

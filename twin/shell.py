@@ -157,6 +157,8 @@ class Shell:
         self.controller = controller
         self.clock_error_s = 0.0
         """How far the engine's clock is ahead of the world's."""
+        self.steps = 0
+        """Steps that the leading engine made."""
         self.deposed_steps = 0
         """Steps that an engine made after it had lost the lead."""
         self.restarts: list[tuple[float, float]] = []
@@ -195,6 +197,7 @@ class Shell:
             began = time.perf_counter()
             plan = self._step(self.controller, observation)
             compute_s = time.perf_counter() - began
+            self.steps += 1
             self._recorder.step(self.env.now, observation, plan, compute_s, fleets)
             for watcher in self.watchers:
                 watcher(observation, plan)

@@ -240,6 +240,8 @@ class World:
             self.infrastructure,
             self.shell,
             self.recorder,
+            plain,
+            self.load.demand,
             self._catch_up,
         )
         for fault in self.config.faults.values():

@@ -122,6 +122,17 @@ def test_the_faults_of_a_service_hit_both_resolutions(resolution: str) -> None:
     assert np.nanmean(busy) > 2.0 * np.nanmean(was_busy)
 
 
+def test_a_fault_that_meets_nothing_has_not_fired() -> None:
+    early = {"at": 0, "duration_s": 60}
+    world = ran({
+        "boots": {"kind": "slow_boot", "factor": 4, **early},
+        "closed": {"kind": "capacity_shortage", "zones": [0], **early},
+        "flush": {"kind": "cache_flush", "service": "database", "factor": 5, "at": 0},
+        "lost": {"kind": "commands_lost", "at": 0, "duration_s": 4},
+    })  # fmt: skip
+    assert {name: fired for name, fired in world.recorder.fired.items() if fired} == {}
+
+
 def test_taking_one_fault_out_leaves_the_draws_of_the_others() -> None:
     two = {
         "holes": {"kind": "sample_nan", **FAULTS["sample_nan"]},

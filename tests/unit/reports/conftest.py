@@ -376,7 +376,7 @@ def _config(services: dict[str, Any]) -> dict[str, Any]:
         "controller": {"name": "engine"},
         "telemetry": {"interval_s": 5},
         "infrastructure": {"name": "simulated"},
-        "faults": [],
+        "faults": {},
         "thresholds": {"violations": "slo.violation_ratio <= 0.0005"},
     }
 

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import reports
-from reports import junit, plots, ranking, record, wording
+from reports import comparison_plots, junit, plots, ranking, record, story, wording
 from reports.__main__ import main
 
 Make = Callable[..., Any]
@@ -329,7 +329,7 @@ def test_faults_are_paired_and_one_without_an_end_lasts(made: Make, tmp_path: Pa
     whole.events = [
         {"time_s": start_s + 10, "kind": "fault_started", "name": "a"},
         {"time_s": start_s + 20, "kind": "fault_started", "name": "b"},
-        {"time_s": start_s + 30, "kind": "fault_ended", "name": "a"},
+        {"time_s": start_s + 30, "kind": "fault_ended", "name": "a", "detail": "fired 7 times"},
         {"time_s": start_s + 40, "kind": "fault_ended", "name": "never_started"},
         {"time_s": start_s + 50, "kind": "fault_fired", "name": "c"},
     ]
@@ -338,7 +338,7 @@ def test_faults_are_paired_and_one_without_an_end_lasts(made: Make, tmp_path: Pa
     assert [(f.letter, f.name, f.ended) for f in found] == [
         ("A", "a", True), ("B", "b", False), ("C", "c", True),
     ]  # fmt: skip
-    assert found[0].end_s == start_s + 30
+    assert (found[0].end_s, found[0].detail) == (start_s + 30, "fired 7 times")
     assert found[1].end_s == run.span_s[1]
     assert found[2].end_s == found[2].start_s
 
@@ -509,3 +509,21 @@ def test_a_service_beyond_what_the_fluid_is_verified_for_gets_a_warning(
     kept.write(tmp_path / "quiet")
     reports.write(tmp_path / "quiet")
     assert "Warning" not in (tmp_path / "quiet" / "report.md").read_text()
+
+
+def test_a_fault_that_did_nothing_is_warned_of(made: Make, tmp_path: Path) -> None:
+    whole = made(60)
+    whole.summary["faults"] = {
+        "stock_out": {"kind": "capacity_shortage", "fired": 0},
+        "crowd": {"kind": "flash_crowd", "fired": 12},
+    }
+    told = story.tell(record.load(whole.write(tmp_path / "r")))
+    (warning,) = [text for text in told.caveats if "met nothing" in text]
+    assert warning.startswith("Warning: stock out met nothing to spoil")
+
+
+@pytest.mark.parametrize("bads", [[1.3e-4, 1.9e-4], [1e-4, 0.2], [1e-4, 1e-4], [0.0, 0.0]])
+def test_no_formula_is_shown_raw_on_the_axis_of_a_sweep(bads: list[float]) -> None:
+    svg = comparison_plots.scatter(pd.Series([10.0, 20.0]), pd.Series(bads)).svg
+    assert "$\\math" not in svg
+    assert " %" in svg
