@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports.plots import (
     BLUE,
@@ -40,6 +40,7 @@ class ValidationPlots:
 
     differences: dict[str, Plot]
     events: dict[str, Plot]
+    closed: Plot | None
 
 
 def draw(content: dict[str, Any]) -> ValidationPlots:
@@ -48,6 +49,7 @@ def draw(content: dict[str, Any]) -> ValidationPlots:
         return ValidationPlots(
             {cell["name"]: _differences(cell) for cell in content["cells"]},
             {cell["name"]: _busy(cell) for cell in content["cells"] if not cell["steady"]},
+            _closed(content.get("closed_loop")),
         )
 
 
@@ -92,33 +94,58 @@ def _differences(cell: dict[str, Any]) -> Plot:
 
 def _busy(cell: dict[str, Any]) -> Plot:
     """Busy share of the slots by second, mean over the repeats, one panel a service."""
-    services = list(cell["busy"])
+    label = f"{cell['name']}: busy share of the slots, live and in the twin"
+    return _side_by_side(cell["busy"], 1.0, f"busy-{_slug(cell)}", label, share=True)
+
+
+def _closed(closed: dict[str, Any] | None) -> Plot | None:
+    """Ready instances in the closed loop, mean over the runs, one panel a service."""
+    if closed is None:
+        return None
+    label = "Closed loop: ready instances, live and in the twin"
+    step_s = closed["seconds"] / len(next(iter(closed["ready"].values()))["live"])
+    return _side_by_side(closed["ready"], step_s, "closed", label, share=False)
+
+
+def _side_by_side(
+    series: dict[str, dict[str, list[float | None]]],
+    step_s: float,
+    name: str,
+    label: str,
+    *,
+    share: bool,
+) -> Plot:
     panel, gap, foot = 62.0, 20.0, 36.0
-    height = (panel + gap) * len(services) + foot
+    height = (panel + gap) * len(series) + foot
     figure = Figure(figsize=(WIDTH / 72.0, height / 72.0), dpi=72)
     FigureCanvasSVG(figure)
-    for number, service in enumerate(services):
-        bottom = foot + (panel + gap) * (len(services) - 1 - number)
+    for number, (service, both) in enumerate(series.items()):
+        bottom = foot + (panel + gap) * (len(series) - 1 - number)
         axes = figure.add_axes(
             (LEFT / WIDTH, bottom / height, 1.0 - (LEFT + RIGHT) / WIDTH, panel / height)
         )
-        for name, colour, dash in (("live", BLUE, "-"), ("twin", VERMILLION, (0, (6, 2)))):
-            series = np.array(
-                [np.nan if v is None else v for v in cell["busy"][service][name]], dtype=np.float64
+        top = 1.0
+        for world, colour, dash in (("live", BLUE, "-"), ("twin", VERMILLION, (0, (6, 2)))):
+            values = np.array(
+                [np.nan if value is None else value for value in both[world]], dtype=np.float64
             )
-            axes.plot(np.arange(len(series)) + 0.5, series, color=colour, lw=1.3, ls=dash)
-        axes.set_ylim(0.0, 1.05)
-        axes.set_xlim(0.0, len(series))
+            axes.plot((np.arange(len(values)) + 0.5) * step_s, values, color=colour, lw=1.3,
+                      ls=dash)  # fmt: skip
+            top = max(top, float(np.nanmax(values)))
+        axes.set_ylim(0.0, 1.05 * top)
+        axes.set_xlim(0.0, len(values) * step_s)
         axes.set_title(service, loc="left")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
-        axes.set_yticks([0.0, 0.5, 1.0])
-        if number < len(services) - 1:
+        if share:
+            axes.set_yticks([0.0, 0.5, 1.0])
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
+        else:
+            axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        if number < len(series) - 1:
             axes.tick_params(labelbottom=False)
         else:
             axes.set_xlabel("s", color=MUTED)
-    label = f"{cell['name']}: busy share of the slots, live and in the twin"
     keys = (Key("live", line_key(BLUE, "", 1.6)), Key("twin", line_key(VERMILLION, "6 2", 1.6)))
-    return Plot(svg(figure, f"busy-{_slug(cell)}", label), label, keys)
+    return Plot(svg(figure, name, label), label, keys)
 
 
 def _slug(cell: dict[str, Any]) -> str:

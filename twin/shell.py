@@ -17,6 +17,7 @@ import simpy
 
 from engine import model
 from engine.decide import decide
+from engine.forecast.compressed import Booked
 from engine.model import (
     Action,
     Budget,
@@ -33,7 +34,6 @@ from twin.config import Approval, OperatorConfig
 from twin.fleet import Fleet
 from twin.infrastructure import Infrastructure, Seat
 from twin.recorder import Recorder
-from twin.schedule_feed import ScheduleFeed
 from twin.telemetry import Telemetry
 
 
@@ -144,7 +144,7 @@ class Shell:
         specs: Sequence[ServiceSpec],
         fleets: Mapping[str, Fleet],
         telemetry: Sequence[Telemetry],
-        feed: ScheduleFeed,
+        feed: Booked,
         infrastructure: Infrastructure,
         operator: Operator,
         budget: Budget,

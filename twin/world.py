@@ -9,16 +9,18 @@ reach: it gets observations made of telemetry and of the booked schedule.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import simpy
 
+from engine import EngineSettings
 from engine.baselines.clairvoyant import Foresight
 from engine.capacity import critical_services, sizing
+from engine.forecast.compressed import Booked
 from engine.forecast.schedule import booked_rate
-from engine.model import Budget, Controller, FloatArray, ServiceSpec
+from engine.model import Budget, Controller, FloatArray, Outlook, ServiceSpec
 from scenarios import demand as demands
 from scenarios.demand import Demand
 from scenarios.faults import apply_to_demand, resolve_at
@@ -33,11 +35,12 @@ from twin.queues.port import ClientBehaviour, Platform
 from twin.queues.requests import RequestPlatform
 from twin.recorder import Recorder
 from twin.schedule_feed import ScheduleFeed
-from twin.script import script
+from twin.script import Script, script
 from twin.shell import Operator, Shell
 from twin.streams import Streams
 from twin.telemetry import Telemetry
 
+HOUR_S = 3600.0
 PIECES = 200
 """How often the progress bar moves."""
 
@@ -69,8 +72,21 @@ def realise(config: RunConfig, plain: Demand, streams: Streams) -> Load:
     return Load(demand, arrivals)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Rehearsal:
+    """A run that plays something else than the configuration's day, as a live one was played.
+
+    `outlooks` are shown to the controller in place of the schedule feed's, `counts` are the
+    instances that stand ready at the beginning.
+    """
+
+    script: Script
+    outlooks: Booked
+    counts: Mapping[str, int]
+
+
 class World:
-    """One run.  `controller` and `load` may be given instead of what `config` says (tests)."""
+    """One run; all but `config` may be given instead of what that says."""
 
     def __init__(
         self,
@@ -78,12 +94,15 @@ class World:
         *,
         controller: Controller | None = None,
         change_load: Callable[[Load], Load] | None = None,
+        rehearsal: Rehearsal | None = None,
     ) -> None:
         self.config = config
         self.streams = Streams(config.seed)
         self.specs: tuple[ServiceSpec, ...] = config.platform.specs()
         names = tuple(spec.name for spec in self.specs)
-        self.script = script(config, self.specs, self.streams)
+        self.script = (
+            script(config, self.specs, self.streams) if rehearsal is None else rehearsal.script
+        )
         plain = self.script.demand
         load = realise(config, plain, self.streams)
         self.load = change_load(load) if change_load is not None else load
@@ -126,7 +145,7 @@ class World:
             self.specs,
             self.fleets,
             self.telemetry,
-            self.feed,
+            self.feed if rehearsal is None else rehearsal.outlooks,
             self.infrastructure,
             Operator(self.env, config.operator, config.approval, self.start_s),
             _budget(config),
@@ -139,7 +158,11 @@ class World:
         self._arrange_faults(plain)
         for telemetry in self.telemetry:
             telemetry.start()
-        self._start_fleets()
+        if rehearsal is None:
+            self._start_fleets()
+        else:
+            for name, count in rehearsal.counts.items():
+                self.fleets[name].start_with(count)
 
     def _make_controller(self) -> Controller:
         def look_ahead() -> Foresight:
@@ -213,17 +236,9 @@ class World:
     def _start_fleets(self) -> None:
         """Begin as if it had been running: enough for the booked load of the first hour."""
         outlook = self.feed.outlook(self.start_s)
-        critical = critical_services(self.specs)
-        for row, spec in enumerate(self.specs):
-            size = sizing(spec, self.config.engine.capacity, critical=spec.name in critical)
-            rate = max(
-                booked_rate(outlook, row, self.start_s + ahead_s)
-                for ahead_s in np.arange(0.0, 3601.0, 600.0)
-            )
-            count = size.instances(rate * math.exp(outlook.sigma), size.utilisation)
-            count = size.with_zone_to_spare(count)
-            count = min(max(count, spec.min_instances), spec.max_instances)
-            self.fleets[spec.name].start_with(count)
+        counts = standing_counts(self.specs, outlook, self.config.engine, self.start_s, HOUR_S)
+        for name, count in counts.items():
+            self.fleets[name].start_with(count)
 
     def _arrange_faults(self, plain: Demand) -> None:
         """Start what carries out the faults; their times refer to the demand without faults."""
@@ -247,6 +262,27 @@ class World:
         for fault in self.config.faults.values():
             at_s = 0 if fault.at is None else resolve_at(fault.at, plain)
             faults.arrange(fault, at_s, stage)
+
+
+def standing_counts(
+    specs: Sequence[ServiceSpec],
+    outlook: Outlook,
+    settings: EngineSettings,
+    now_s: float,
+    within_s: float,
+) -> dict[str, int]:
+    """Instances by service for the booked load of the next `within_s` seconds, rather too many."""
+    critical = critical_services(specs)
+    counts = {}
+    for row, spec in enumerate(specs):
+        size = sizing(spec, settings.capacity, critical=spec.name in critical)
+        rate = max(
+            booked_rate(outlook, row, now_s + ahead_s) for ahead_s in np.linspace(0.0, within_s, 7)
+        )
+        count = size.instances(rate * math.exp(outlook.sigma), size.utilisation)
+        count = size.with_zone_to_spare(count)
+        counts[spec.name] = min(max(count, spec.min_instances), spec.max_instances)
+    return counts
 
 
 def load_kernels(config: RunConfig) -> None:

@@ -58,6 +58,15 @@ class Bench:
         self._numbered = 0
         self.names = tuple(services)
 
+    def reopen(self) -> None:
+        """Lead the pool again, after somebody else did."""
+        self.pool = HaproxyPool(self._place)
+
+    async def drive(self, arrivals: Arrivals, start_s: float) -> Answers:
+        """Send the arrivals from the loop's time `start_s` on."""
+        limits = {name: service.timeout_s for name, service in self._services.items()}
+        return await drive(self._place.calls_socket, arrivals, limits, start_s)
+
     def meters(self) -> Meters:
         """Fresh meters on all workers."""
         slots = {name: service.spec.slots for name, service in self._services.items()}
@@ -148,11 +157,10 @@ class Bench:
                 await asyncio.sleep(max(start_s + second - loop.time(), 0.0))
                 await asyncio.to_thread(acts[second])
 
-        limits = {name: service.timeout_s for name, service in self._services.items()}
         watching, acting = loop.create_task(watch()), loop.create_task(act())
         try:
             answers, reading = await asyncio.gather(
-                drive(self._place.calls_socket, arrivals, limits, start_s),
+                self.drive(arrivals, start_s),
                 meters.follow(arrivals.duration_s, start_s),
             )
             await acting

@@ -35,6 +35,24 @@ class KneeConfig(Strict):
         return shares
 
 
+class ClosedConfig(Strict):
+    """The closed loop: the engine in both worlds."""
+
+    seconds: Annotated[int, Field(ge=0, le=7200)]
+    repeats: Annotated[int, Field(ge=2, le=20)]
+    scenario: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    from_: Annotated[str, Field(alias="from")]
+    speed: Annotated[int, Field(ge=1, le=3600)]
+    scale: Annotated[float, Field(gt=0.0, le=1000.0)]
+
+    @field_validator("seconds")
+    @classmethod
+    def _whole_samples(cls, seconds: int) -> int:
+        if seconds % 5:
+            raise ValueError(f"{seconds} is no multiple of 5, the time between samples")
+        return seconds
+
+
 class ValidationConfig(Strict):
     """What is measured to be compared, and how often."""
 
@@ -45,6 +63,7 @@ class ValidationConfig(Strict):
     events: list[Literal["step", "flash_crowd", "instance_kill"]]
     event_seconds: Annotated[int, Field(ge=30, le=3600)]
     replications: Annotated[int, Field(ge=2, le=1000)]
+    closed: ClosedConfig
 
 
 class MeasureConfig(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from twin.measure.bench import bench
 from twin.measure.driver import poisson
 from twin.measure.settings import MeasureConfig
 from twin.streams import Streams
+from twin.validate import closed as closed_loop
 from twin.validate.cells import Cell, cells
 from twin.validate.equivalence import judge
 from twin.validate.figures import Figures, of_live, of_twin
@@ -68,6 +70,15 @@ def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> 
                     pairs.append((cell, standing.measure(arrivals, cell.acts(standing))))
                     done += arrivals.duration_s + 5
                     advance(done)
+        closed = None
+        if config.validation.closed.seconds:
+            repeats = config.validation.closed.repeats
+            with (
+                terminal.progress("closed loop", repeats) as advance,
+                tempfile.TemporaryDirectory() as folder,
+            ):
+                calibration.write(Path(folder), config.platform, fitted)
+                closed = closed_loop.compare(config, fitted, Path(folder), standing, advance)
     if not given:
         platform = PlatformConfig.model_validate(_fitted_platform(config, fitted))
     specs = platform.specs()
@@ -100,6 +111,7 @@ def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> 
         "replications": config.validation.replications,
         "calibration": asdict(fitted),
         "services": [spec.name for spec in specs],
+        "closed_loop": closed,
         "cells": [_cell(cell, measured[cell.name], specs) for cell in plan],
     }
 
