@@ -61,7 +61,7 @@ def test_what_is_shown_beforehand_moves_as_the_load_does(day: Script, config: Ru
             assert abs(math.log(real[second] / booked)) < 4.0 * shown.sigma
 
 
-@pytest.mark.parametrize(("begins", "seconds"), [("peak", 1440), ("noon", 60), ("peak-90000", 60)])
+@pytest.mark.parametrize(("begins", "seconds"), [("peak", 1440), ("noon", 60)])
 def test_a_part_has_to_lie_within_the_day(day: Script, begins: str, seconds: int) -> None:
     with pytest.raises(ValueError, match="from"):
         demand(day, Part(begins, speed=60, scale=0.1, seconds=seconds))
