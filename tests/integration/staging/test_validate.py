@@ -1,0 +1,89 @@
+"""`twin validate` on a real stack: calibrated, compared, taken down."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from engine.staging import parts
+
+SERVICES = ("api", "database", "file-storage", "real-time", "ai-services")
+
+SHORT = [
+    "boots=3", "knee.shares=[0.3,0.4]", "knee.seconds=4", "levels=[0.6,0.9]", "seconds=12",
+    "warmup_s=2", "validation.levels=[0.75]", "validation.seconds=8", "validation.repeats=2",
+    "validation.events=[]", "validation.replications=4", "validation.closed.seconds=0",
+    *(f"platform.services.{name}.boot.median_s=1.2" for name in SERVICES),
+    *(f"platform.services.{name}.boot.p95_s=1.6" for name in SERVICES),
+]  # fmt: skip
+
+
+def twin(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "twin", *arguments],
+        capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_live_stack_is_calibrated_and_compared_with_its_twin(
+    programs: parts.Programs, tmp_path: Path
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as base:
+        Path(base).chmod(0o711)  # PostgreSQL runs as another user
+        folder = Path(base) / "bench"
+        done = twin("validate", f"folder={folder}", f"output={tmp_path}", *SHORT)
+        assert done.returncode == 0, done.stderr
+        assert not folder.exists()  # nothing is left of the stack
+    record = Path(done.stdout.strip().splitlines()[-1])
+    content = json.loads((record / "validation.json").read_text())
+    services = content["calibration"]["services"]
+    for name, promised in (("api", 0.16), ("database", 0.06), ("real-time", 0.08)):
+        # A worker holds its slots as long as it was told to, and a little longer.
+        found = services[name]["service_s"]["value"]
+        assert 0.85 * promised < found < 1.35 * promised
+    assert 0.0 < content["calibration"]["hop_s"]["value"] < 0.1
+    assert services["api"]["boots"] >= 3
+    cell = content["cells"][0]
+    for run in range(2):
+        live, model = cell["live"][run], cell["twin"][run]
+        assert live["throughput"]["api"] > 0.0
+        # The same arrivals were played in both.
+        assert model["throughput"]["real-time"] == pytest.approx(
+            live["throughput"]["real-time"], rel=0.15
+        )
+        assert live["failed"]["api"] == 0.0
+    report = (record / "report.html").read_text()
+    assert report.count("<svg") >= 1
+    assert "<script" not in report
+    assert 'src="' not in report
+    # What was calibrated is a platform that the twin runs.
+    run = twin(
+        "run", f"--config-dir={record}", "platform=calibrated", "population.simultaneous=50",
+        "population.duration_s=900", f"output={tmp_path / 'runs'}", "~thresholds",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["validation.calibration=/nowhere"], "validation.calibration"),
+        (["levels=[5]"], "levels"),
+        (["validation.closed.seconds=7"], "validation.closed.seconds"),
+        (["platform=nothing"], "platform"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_before_anything_is_started(
+    programs: parts.Programs, arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    done = twin("validate", f"output={tmp_path}", f"folder={tmp_path / 'stack'}", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "stack").exists()
