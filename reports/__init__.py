@@ -14,7 +14,9 @@ from pathlib import Path
 
 from reports.record import RecordError
 
-__all__ = ["RecordError", "write", "write_comparison", "write_sweep", "write_validation"]
+__all__ = [
+    "RecordError", "write", "write_backtest", "write_comparison", "write_sweep", "write_validation",
+]  # fmt: skip
 
 
 def write(folder: Path) -> None:
@@ -58,4 +60,12 @@ def write_validation(folder: Path) -> None:
     from reports import validation
 
     for name, text in validation.render(folder).items():
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_backtest(folder: Path) -> None:
+    """Write `report.html` and `report.md` into the backtest `folder`; raises as `write` does."""
+    from reports import backtest
+
+    for name, text in backtest.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))

@@ -33,6 +33,7 @@ USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-d
        python -m twin calibrate [key=value ...]
        python -m twin validate [key=value ...]
        python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
+       python -m twin backtest [data=FOLDER] [calendar=FILE] [horizons=1,2] [key=value ...]
 
   run     simulate a scenario with the engine in the loop and write a run record with its report
   compare run several controllers in the same world and write a comparison
@@ -40,6 +41,7 @@ USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-d
   calibrate measure a live stack and write its platform file
   validate  compare the twin with a live stack, within limits
   hunt    look for scaling failures in random worlds; exit with 1 if there is one
+  backtest  forecast seasons or traces from rolling origins and say how wrong the forecasts are
 
   python -m twin run --help    lists the scenarios and all keys
 """
@@ -50,6 +52,22 @@ COMPARE_USAGE = """usage: python -m twin compare [key=value ...] [--config-dir D
   hpa_targets=[50,70]   further CPU targets of hpa, in per cent, if it takes part; [] for none
   replications=N        so many seeds, the same for everybody; figures get confidence intervals
   key=value             everything else as for run: scenario=, seed=, output=, engine.limits.… =
+"""
+
+
+BACKTEST_USAGE = """usage: python -m twin backtest [key=value ...]
+
+Without data= the twin's own seasons are forecast, service by service.
+
+  data=PATH           a CSV file, or a folder searched for .csv and .csv.gz: time and value a row
+  calendar=FILE       CSV of scheduled events (start, and if known kind and size); without it a
+                      file fixtures*.csv beside a trace is taken
+  horizons=1,2        hours ahead (default 1,2; with events and for the seasons 1,2,24)
+  test_from=TIME      forecast from there on (default: the last 40 %, at most four weeks)
+  days=14             of the seasons: days in each of four quarters
+  seed=1              of the seasons and of the bootstrap
+  workers=N           processes (default: as many as cores)
+  output=outputs      folder for the record
 """
 
 
@@ -66,6 +84,7 @@ def main() -> None:
         "hunt": _hunt,
         "calibrate": _calibrate,
         "validate": _validate,
+        "backtest": _backtest,
     }
     command = arguments[0]
     if command not in commands:
@@ -308,6 +327,26 @@ def _check(arguments: list[str]) -> None:
     from twin import check
 
     sys.exit(check.run(arguments))
+
+
+def _backtest(arguments: list[str]) -> None:
+    import reports
+    from engine.record.folders import OutputError
+    from twin.backtest import command
+    from twin.config import ConfigError
+
+    if "--help" in arguments or "-h" in arguments:
+        print(BACKTEST_USAGE, end="")
+        return
+    line = shlex.join(["python", "-m", "twin", "backtest", *arguments])
+    try:
+        folder = command.run(arguments, line, reports.write_backtest)
+    except (ConfigError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is written", file=sys.stderr)
+        sys.exit(130)
+    print(folder, flush=True)
 
 
 def _hunt(arguments: list[str]) -> None:

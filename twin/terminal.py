@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+MOST_SKIPPED = 6
+
 
 @contextlib.contextmanager
 def progress(name: str, duration_s: float) -> Iterator[Callable[[float], None]]:
@@ -104,6 +106,42 @@ def show_comparison(comparison: dict[str, Any], folder: Path) -> None:
         highlight=False,
     )
     console.print(table)
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def show_backtest(content: dict[str, Any], folder: Path) -> None:
+    """How well the forecasts did, then where the report is."""
+    console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
+    table = Table(box=None, pad_edge=False)
+    table.add_column("horizon")
+    headings = ("series", "WAPE", "best other", "ratio", "better", "as good", "worse", "in 80 %")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    owns = {case["own"] for case in content["cases"]}
+    for hours, own in content["overall"].items():
+        wape = own["median_wape"]
+        mine = min((wape[name] for name in owns if name in wape), default=float("nan"))
+        others = [value for name, value in wape.items() if name not in owns]
+        table.add_row(
+            f"{hours} h",
+            f"{own['cases']:,}",
+            f"{mine:.1%}",
+            f"{min(others, default=float('nan')):.1%}",
+            f"{own['wape_over_best_other']:.3f}",
+            *(f"{own['verdicts'][key]:,}" for key in ("better", "same", "worse")),
+            f"{own['coverage_80']:.1%}",
+        )
+    console.print(
+        f"\n[bold]{content['name']}[/bold], seed {content['seed']}: WAPE is the median over the "
+        "series; the rest compares with the best of the others on each series",
+        highlight=False,
+    )
+    console.print(table)
+    for item in content["skipped"][:MOST_SKIPPED]:
+        console.print(f"left out: {item['file']}: {item['why']}", highlight=False, markup=False)
+    more = len(content["skipped"]) - MOST_SKIPPED
+    if more > 0:
+        console.print(f"left out: {more} more, see results.json", highlight=False)
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 

@@ -21,10 +21,13 @@ from engine.forecast.experts import (
     WeekTimesRatio,
 )
 from engine.forecast.forecaster import IntArray
+from engine.forecast.learned import ridge, weekend
 from engine.forecast.past import Past, prepare, usual
 from engine.forecast.smoothing import Smoothing
 from engine.model import Calendar, FloatArray, Series
 
+HOUR_S = 3600.0
+TIMETABLE_RIDGE = 1.0
 HOLT_WINTERS = (("alpha", "beta", "gamma"),)
 ETS_FORMS = (
     ("alpha",),
@@ -62,6 +65,33 @@ class Classical:
         """Run along the whole past with the weights of the last fit."""
         assert self._model is not None
         return past.back(self._model.track(past.z, past.columns[:, :0], self._lead))
+
+
+@dataclass(slots=True)
+class Timetable:
+    """The calendar alone: what was usual at that hour and in that stretch of an event.
+
+    It never looks at the latest values, as a schedule that was drawn up beforehand does not.
+    """
+
+    name: str = "schedule only"
+    _lead: int = 1
+    _model: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def fit(self, past: Past, lead: int) -> None:
+        """Regress the series on hours, weekends and events."""
+        self._lead = lead
+        self._model = ridge(self._design(past)[: len(past.z)], past.z, TIMETABLE_RIDGE)
+
+    def track(self, past: Past) -> FloatArray:
+        """What the calendar says of the step that is asked for."""
+        rows = self._design(past)[self._lead : self._lead + len(past.z)]
+        return past.back(rows @ self._model)
+
+    def _design(self, past: Past) -> FloatArray:
+        hour = (past.times_s // HOUR_S).astype(np.int64) % 24
+        parts = [np.ones((len(hour), 1)), np.eye(24)[hour], weekend(past.times_s), past.columns]
+        return np.hstack(parts)
 
 
 class Single:
@@ -110,6 +140,11 @@ def baselines(leads: Sequence[int]) -> list[Single]:
         "AutoETS": lambda: Classical("AutoETS", ETS_FORMS),
     }
     return [Single(name, leads, make) for name, make in kinds.items()]
+
+
+def schedule_only(leads: Sequence[int]) -> Single:
+    """What a forecast with a calendar is compared with, too."""
+    return Single("schedule only", leads, Timetable)
 
 
 def _fitted(

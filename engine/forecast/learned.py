@@ -48,7 +48,7 @@ class Ridge:
             self._effects = smoothing.fit(past.z, known, DAILY, 1, past.seasons).effects
         design, base = self._design(past)
         target = _ahead(past.z, lead) - self._effect(past) - base
-        self._model = _ridge(design, target, RIDGE * lead)
+        self._model = ridge(design, target, RIDGE * lead)
 
     def track(self, past: Past) -> FloatArray:
         """The present value and the expected step."""
@@ -136,8 +136,11 @@ def _ahead(z: FloatArray, lead: int) -> FloatArray:
     return np.concatenate((z[lead:], np.full(min(lead, len(z)), np.nan)))
 
 
-def _ridge(design: FloatArray, target: FloatArray, strength: float) -> FloatArray:
-    """Huber-weighted ridge regression; the newer rows count more."""
+def ridge(design: FloatArray, target: FloatArray, strength: float) -> FloatArray:
+    """Huber-weighted ridge regression, a constant first; the newer rows count more.
+
+    Raises ValueError when there are too few rows without NaN.
+    """
     rows = np.flatnonzero(np.isfinite(target) & np.isfinite(design).all(axis=1))
     _check(len(rows))
     x, y = design[rows], target[rows]

@@ -125,6 +125,20 @@ def outlook(
     )
 
 
+def entering(events: EventLoad, response: Response, grid: Grid) -> FloatArray:
+    """What the booked events let expect from users, no calls: (services, bins) requests/s.
+
+    As in `outlook`: events as late as usual, those that are missing added, and the background.
+    """
+    centres_h = (grid.start_s + grid.bin_s * (np.arange(grid.bins) + 0.5)) / 3600.0 % 24.0
+    share = 1.0 / (1.0 - response.unbooked_share)
+    found = np.empty_like(events.load)
+    for k, on_time in enumerate(events.load):
+        usual = np.interp(centres_h, np.arange(24) + 0.5, response.background[:, k], period=24.0)
+        found[k] = np.maximum(_late(on_time, response, grid) * share + usual, 0.0)
+    return found
+
+
 def _edges(phase_start_s: FloatArray, grid: Grid) -> NDArray[np.int64]:
     """The bin at whose beginning each phase starts, nearest: (phases + 1, events)."""
     position = np.ascontiguousarray(phase_start_s.T)

@@ -33,9 +33,9 @@ from engine.forecast.smoothing import DAILY, LOCAL, WEEKLY
 from engine.model import Calendar, FloatArray, Series
 
 DAY_S = 86_400.0
-MEMORY_DAYS = 7.0
-"""Half-life of an error in the judgement of an expert."""
-SHARPNESS = 8.0
+MEMORY_DAYS, MEMORY_LEADS = 0.5, 4.0
+"""Half-life of an error in the judgement of an expert: half a day, and four times the lead."""
+SHARPNESS = 5.0
 """How much the better experts are preferred: weight ~ (mean absolute error)^-sharpness."""
 JUDGED_DAYS = 14
 WEEKS_FOR_A_WEEK = 4
@@ -82,15 +82,21 @@ def bank(aware: bool, long: bool) -> list[Expert]:
 class ShortHorizon:
     """The ensemble; see the module.
 
-    `leads` in steps.  The experts are made anew for each lead and each fit by `make`.
+    `leads` in steps.  The experts are made anew for each lead and each fit by `make`.  Errors count
+    by `importance` (steps,) where it is given, known for all steps beforehand.
     """
 
     def __init__(
-        self, leads: Sequence[int] = (1, 2), name: str = "short horizon", make: Bank = bank
+        self,
+        leads: Sequence[int] = (1, 2),
+        name: str = "short horizon",
+        make: Bank = bank,
+        importance: FloatArray | None = None,
     ) -> None:
         self._name = name
         self._leads = tuple(leads)
         self._make = make
+        self._importance = importance
         self._experts: list[list[Expert | None]] = []
         self._names: list[str] = []
         self._issued: list[FloatArray] = []
@@ -143,7 +149,7 @@ class ShortHorizon:
         found = []
         for n, lead in enumerate(self._leads):
             issued = self._with_new(n, past)
-            found.append(_weights(issued, past.values, lead, _memory(series.step_s))[:, -1])
+            found.append(self._weights(issued, past.values, lead, series.step_s)[:, -1])
         return {
             name: [float(weights[k]) for weights in found] for k, name in enumerate(self._names)
         }
@@ -207,44 +213,50 @@ class ShortHorizon:
     def _combined(
         self, issued: FloatArray, values: FloatArray, lead: int, step_s: float
     ) -> FloatArray:
-        return weighted_median(issued, _weights(issued, values, lead, _memory(step_s)))
+        return weighted_median(issued, self._weights(issued, values, lead, step_s))
+
+    def _weights(
+        self, issued: FloatArray, values: FloatArray, lead: int, step_s: float
+    ) -> FloatArray:
+        half_life = MEMORY_DAYS * DAY_S / step_s + MEMORY_LEADS * lead
+        memory = 0.5 ** (1.0 / half_life)
+        counts = np.ones(len(values)) if self._importance is None else self._importance
+        return expert_weights(issued, values, lead, memory, counts[: len(values)])
 
 
-def _memory(step_s: float) -> float:
-    """By how much an error fades in a step."""
-    return float(0.5 ** (step_s / (MEMORY_DAYS * DAY_S)))
+def expert_weights(
+    issued: FloatArray, values: FloatArray, lead: int, memory: float, counts: FloatArray
+) -> FloatArray:
+    """Weights (experts, steps) from the errors known at each step; an error counts by `counts`.
 
-
-def _weights(issued: FloatArray, values: FloatArray, lead: int, memory: float) -> FloatArray:
-    """Weights (experts, steps) from the errors known at each step.
-
-    An expert without any error yet gets the mean of the others, so that it can begin at all.
+    `memory` is what is left of an error's weight a step later.  At a step on which an expert said
+    nothing it is given the mean error of the others: who wakes late is neither favoured for what
+    it was spared nor kept out.
     """
     errors = np.full_like(issued, np.nan)
     steps = issued.shape[1]
     if steps > lead:
-        errors[:, lead:] = np.abs(issued[:, : steps - lead] - values[lead:])
+        errors[:, lead:] = np.abs(issued[:, : steps - lead] - values[lead:]) * counts[lead:]
     there = np.isfinite(errors)
-    total = lfilter([1.0], [1.0, -memory], np.where(there, errors, 0.0), axis=1)
-    count = lfilter([1.0], [1.0, -memory], there.astype(np.float64), axis=1)
-    mean = np.where(count > 1e-9, total / np.maximum(count, 1e-9), np.nan)
+    speakers = there.sum(axis=0)
+    mean = np.where(there, errors, 0.0).sum(axis=0) / np.maximum(speakers, 1)
+    errors = np.where(there, errors, mean)
+    known = speakers > 0
+    total = _faded(np.where(known, errors, 0.0), memory)
     speaks = np.isfinite(issued)
-    mean = np.where(np.isnan(mean), _row_mean(mean), mean)
-    best = np.min(np.where(speaks, mean, np.inf), axis=0)
-    floor = 1e-12 + 1e-9 * np.where(np.isfinite(best), best, 0.0)
-    ratio = np.where(np.isfinite(best), best, 1.0) + floor
-    weights = np.where(speaks, (ratio / (mean + floor)) ** SHARPNESS, 0.0)
-    total_weight = weights.sum(axis=0)
-    scaled: FloatArray = weights / np.where(total_weight > 0.0, total_weight, 1.0)
+    best = np.min(np.where(speaks, total, np.inf), axis=0)
+    best = np.where(np.isfinite(best), best, 0.0)
+    floor = 1e-9 * best + 1e-12
+    weights = np.where(speaks, ((best + floor) / (total + floor)) ** SHARPNESS, 0.0)
+    sums = weights.sum(axis=0)
+    scaled: FloatArray = weights / np.where(sums > 0.0, sums, 1.0)
     return scaled
 
 
-def _row_mean(mean: FloatArray) -> FloatArray:
-    """Mean over the experts that have errors; 1 where nobody has."""
-    there = np.isfinite(mean)
-    count = there.sum(axis=0)
-    filled: FloatArray = np.where(there, mean, 0.0).sum(axis=0) / np.maximum(count, 1)
-    return np.where(count > 0, filled, 1.0)
+def _faded(values: FloatArray, memory: float) -> FloatArray:
+    """The sum of all so far along the last axis, each faded by its age."""
+    faded: FloatArray = lfilter([1.0], [1.0, -memory], values)
+    return faded
 
 
 def weighted_median(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -1,0 +1,154 @@
+"""Scores, intervals, courses and the command line of the backtest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.forecast.classical import baselines
+from engine.forecast.forecaster import LEVELS, NO_EVENTS
+from engine.forecast.intervals import quantiles
+from engine.model import FloatArray, Series
+from twin.backtest import command, from_traces
+from twin.backtest.rolling import Course, roll
+from twin.backtest.scores import difference, score
+from twin.config import ConfigError
+
+HOUR_S = 3600.0
+
+
+def lognormal(steps: int, seed: int) -> FloatArray:
+    rng = np.random.default_rng(seed)
+    daily = 2.0 + np.sin(2.0 * np.pi * np.arange(steps) / 24.0)
+    return 100.0 * daily * np.exp(0.2 * rng.standard_normal(steps))
+
+
+def test_intervals_hold_what_they_promise() -> None:
+    values = lognormal(4000, 1)
+    forecasts = 100.0 * (2.0 + np.sin(2.0 * np.pi * np.arange(4000) / 24.0))
+    found = quantiles(forecasts, values, 2, HOUR_S, 5.0)[500:]
+    inside = [
+        np.mean((values[500:] >= found[:, low]) & (values[500:] <= found[:, -1 - low]))
+        for low in range(3)
+    ]
+    np.testing.assert_allclose(inside, [0.95, 0.80, 0.50], atol=0.03)
+    assert (np.diff(found, axis=1) >= 0.0).all()
+
+
+def test_intervals_know_nothing_of_what_is_to_come() -> None:
+    values = lognormal(600, 2)
+    forecasts = np.full(600, 200.0)
+    lead, step = 3, 400
+    changed = values.copy()
+    changed[step - lead + 1 :] *= 5.0
+    for row in (300, step):
+        one = quantiles(forecasts, values, lead, HOUR_S, 5.0)[row]
+        other = quantiles(forecasts, changed, lead, HOUR_S, 5.0)[row]
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_scores_are_those_of_the_textbook() -> None:
+    values = np.array([10.0, 20.0, 30.0, 40.0])
+    medians = np.array([12.0, 20.0, 27.0, 44.0])
+    spread = np.array([-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0])
+    found = score(
+        medians, medians[:, None] + spread, values, np.ones(4, dtype=bool), 3.0, 4, HOUR_S
+    )
+    assert found.wape == pytest.approx(9.0 / 100.0)
+    assert found.mase == pytest.approx(9.0 / 4.0 / 3.0)
+    assert (found.coverage_50, found.coverage_80, found.coverage_95) == (0.5, 1.0, 1.0)
+    assert found.width_80 == pytest.approx(8.0 / 25.0)
+    assert (found.peak_height, found.peak_time_h) == (pytest.approx(0.1), 0.0)
+    gaps = values[:, None] - medians[:, None] - spread
+    levels = np.array(LEVELS)
+    loss = np.maximum(levels * gaps, (levels - 1.0) * gaps).mean()
+    assert found.pinball == pytest.approx(loss / 25.0)
+
+
+def test_a_difference_is_told_from_chance() -> None:
+    rng = np.random.default_rng(3)
+    sizes = np.full(480, 10.0)
+    errors = np.abs(rng.standard_normal(480))
+    near = np.abs(rng.standard_normal(480))
+    assert difference(errors, near, sizes, 24, rng).verdict == "same"
+    assert difference(errors, errors + 0.3, sizes, 24, rng).verdict == "better"
+    assert difference(errors + 0.3, errors, sizes, 24, rng).verdict == "worse"
+
+
+def test_a_course_forecasts_each_step_once_at_its_lead() -> None:
+    values = np.arange(400.0) + 1.0
+    series = Series("line", 0.0, HOUR_S, values)
+    last = baselines((1, 3))[0]
+    outcome = roll(last, series, NO_EVENTS, Course(200, 300, 400, 50))
+    for row, lead in enumerate((1, 3)):
+        np.testing.assert_array_equal(outcome.medians[row, 200:400], values[200:400] - lead)
+        assert np.isnan(outcome.medians[row, :200]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["dat=x"], r'"dat=x" is not allowed .*did you mean.*data'),
+        (["data=/no/such/folder"], "data: /no/such/folder: there is no such file or folder"),
+        (["horizons=0", "data=."], r"horizons: 0 is not allowed \(1 … 168, whole\)"),
+        (["horizons=1,1", "data=."], "horizons: each one once"),
+        (["seed=-1"], r"seed: -1 is not allowed \(0 … ∞, whole\)"),
+        (["calendar=x"], "calendar: goes with data"),
+        (["data=.", "test_from=soon"], 'test_from: "soon" is not an ISO 8601 time'),
+        (["data=.", "days=3"], "days: is for the seasons"),
+        (["seed=1", "seed=2"], "seed: is given twice"),
+        (["data="], "data: is empty"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(tmp_path: Path, arguments: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        command.run([*arguments, f"output={tmp_path}"], "", lambda _: None)
+    assert not list(tmp_path.glob("backtest*"))
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "said"),
+    [
+        ({"a.csv": "0,1\n3600,x\n"}, [], r'data: .*a\.csv: line 2: "x" is not a number'),
+        ({"a.csv": "0,1\n3600,2\n"}, [], "no series that can be forecast.*covers 2 hours"),
+        ({"a.csv": "a,b\nc,d\n"}, [], "no series that can be forecast.*not a time and a value"),
+        ({"notes.txt": ""}, [], "no .csv or .csv.gz"),
+        ({"a.csv": "0,1\n", "f.csv": "x\n1\n"}, ["calendar={}/f.csv"], "calendar: .*f.csv: no col"),
+        ({"a.csv": "0,1\n"}, ["calendar={}/none.csv"], "calendar: .*none.csv: No such file"),
+        ({"long": ""}, ["calendar={}/f.csv"], "none of its events falls"),
+    ],
+)
+def test_what_cannot_be_read_is_said_with_its_file(
+    tmp_path: Path, files: dict[str, str], arguments: list[str], said: str
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, text in files.items():
+        if name == "long":
+            rows = "".join(f"{3600 * i},{i % 24}\n" for i in range(200))
+            (folder / "a.csv").write_text(rows)
+            (tmp_path / "f.csv").write_text("start\n2030-01-01\n")
+        else:
+            (folder / name).write_text(text)
+    given = [argument.format(tmp_path if "long" in files else folder) for argument in arguments]
+    with pytest.raises(ConfigError, match=said):
+        command.run([f"data={folder}", f"output={tmp_path}", *given], "", lambda _: None)
+
+
+def test_a_fixture_list_beside_a_trace_is_its_calendar(tmp_path: Path) -> None:
+    rows = "".join(f"{3600 * i},{i % 24}\n" for i in range(240))
+    (tmp_path / "with").mkdir()
+    (tmp_path / "without").mkdir()
+    for folder in ("with", "without"):
+        (tmp_path / folder / "trace.csv").write_text(rows)
+    (tmp_path / "with" / "fixtures.csv").write_text("start,stage\n1970-01-03T12:00Z,Final\n")
+    found, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
+    assert {case.name: len(case.calendar.start_s) for case in found} == {
+        "with/trace": 1,
+        "without/trace": 0,
+    }
+    assert [(item.file, item.why) for item in skipped] == [
+        ("with/fixtures.csv", "is a calendar of events")
+    ]

@@ -1,0 +1,136 @@
+"""One series, forecast by everybody along one course, and what came of it.
+
+A case is plain data and is judged by a function of this module, so that cases can be spread over
+processes; the same seed gives the same figures whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.forecast.classical import baselines, schedule_only
+from engine.forecast.forecaster import NO_EVENTS, Forecaster
+from engine.forecast.past import DAY_S
+from engine.forecast.scheduled import Scheduled
+from engine.forecast.short_horizon import ShortHorizon
+from engine.model import Calendar, FloatArray, Series
+from twin.backtest.rolling import Course, Outcome, roll
+from twin.backtest.scores import BoolArray, Difference, Score, difference, score, seasonal_error
+from twin.streams import Streams
+
+ALL, EVENT_DAYS = "all", "event days"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A series with its calendar, and over which steps and leads to forecast it.
+
+    `booked` (leads, steps), where there is one, is the load that the schedule of the time let
+    expect, known that many `leads` before: then the forecasters build upon it.
+    """
+
+    name: str
+    service: str
+    series: Series
+    calendar: Calendar
+    course: Course
+    leads: tuple[int, ...]
+    seed: int
+    booked: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """The figures of a case: by part, forecaster and lead; and the forecasts themselves.
+
+    `differences` are those of the forecaster under test, the first of `outcomes`, from each other.
+    """
+
+    case: Case
+    outcomes: tuple[Outcome, ...]
+    scores: dict[tuple[str, str, int], Score]
+    differences: dict[tuple[str, str, int], Difference]
+
+    @property
+    def own(self) -> str:
+        """The forecaster under test."""
+        return self.outcomes[0].name
+
+
+def forecasters(case: Case) -> list[Forecaster]:
+    """The one under test, then everybody that it is compared with."""
+    leads = case.leads
+    others: list[Forecaster] = [*baselines(leads)]
+    if len(case.booked):
+        return [Scheduled(leads, case.booked), *others, Scheduled(leads, case.booked, learn=False)]
+    if len(case.calendar.start_s):
+        blind = ShortHorizon(leads, "short horizon, no calendar")
+        return [ShortHorizon(leads, "event-aware"), *others, schedule_only(leads), blind]
+    return [ShortHorizon(leads), *others]
+
+
+def judge(case: Case) -> Judged:
+    """Roll everybody along the case's course and score them."""
+    outcomes = []
+    for forecaster in forecasters(case):
+        aware = forecaster.name in ("event-aware", "schedule only")
+        calendar = case.calendar if aware else NO_EVENTS
+        outcomes.append(roll(forecaster, case.series, calendar, case.course))
+    parts = _parts(case)
+    day = round(DAY_S / case.series.step_s)
+    naive = seasonal_error(case.series.values[: case.course.first], day)
+    values = case.series.values
+    scores, differences = {}, {}
+    streams = Streams(case.seed)
+    for part, scored in parts.items():
+        for outcome in outcomes:
+            for row, lead in enumerate(case.leads):
+                scores[part, outcome.name, lead] = score(
+                    outcome.medians[row], outcome.quantiles[row], values, scored, naive, day,
+                    case.series.step_s,
+                )  # fmt: skip
+                if outcome is not outcomes[0]:
+                    differences[part, outcome.name, lead] = _difference(
+                        outcomes[0].medians[row], outcome.medians[row], values, scored, day,
+                        streams(f"{case.name}.{case.service}.{part}.{outcome.name}.{lead}"),
+                    )  # fmt: skip
+    return Judged(case, tuple(outcomes), scores, differences)
+
+
+def best_other(judged: Judged, part: str, lead: int, but: Sequence[str] = ()) -> str:
+    """The one with the least WAPE of those that the own forecaster is compared with."""
+    found = {
+        outcome.name: judged.scores[part, outcome.name, lead].wape
+        for outcome in judged.outcomes[1:]
+        if outcome.name not in but
+    }
+    known = {name: wape for name, wape in found.items() if np.isfinite(wape)}
+    return min(known, key=lambda name: known[name]) if known else ""
+
+
+def _parts(case: Case) -> dict[str, BoolArray]:
+    steps = np.arange(len(case.series.values))
+    scored = (steps >= case.course.first) & (steps < case.course.end)
+    parts = {ALL: scored}
+    if len(case.calendar.start_s) and not len(case.booked):
+        days = np.floor(case.series.times_s() / DAY_S)
+        of_events = np.isin(days, np.unique(np.floor(case.calendar.start_s / DAY_S)))
+        parts[EVENT_DAYS] = scored & of_events
+    return parts
+
+
+def _difference(
+    own: FloatArray,
+    other: FloatArray,
+    values: FloatArray,
+    scored: BoolArray,
+    day: int,
+    rng: np.random.Generator,
+) -> Difference:
+    here = np.flatnonzero(scored)
+    return difference(
+        np.abs(own - values)[here], np.abs(other - values)[here], values[here], day, rng
+    )

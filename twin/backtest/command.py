@@ -1,0 +1,175 @@
+"""`python -m twin backtest`: how wrong the forecasts are, and whether anybody does better."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engine.record import folders
+from scenarios import fixtures
+from scenarios.fixtures import FixturesError
+from scenarios.traces import TraceError, parse_time, stem
+from twin import terminal
+from twin.backtest import from_seasons, from_traces, results
+from twin.backtest.cases import Case, Judged, judge
+from twin.backtest.from_traces import Skipped
+from twin.complaints import close
+from twin.config import ConfigError
+from twin.workers import spread
+
+KEYS = ("data", "calendar", "horizons", "test_from", "seed", "output", "workers", "days")
+TRACE_HOURS = (1, 2)
+EVENT_HOURS = (1, 2, 24)
+MOST_HOURS = 168
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the command line asks for.  Without `data`: the twin's own seasons."""
+
+    data: Path | None = None
+    calendar: Path | None = None
+    horizons: tuple[int, ...] = ()
+    test_from_s: float | None = None
+    seed: int = 1
+    output: Path = Path("outputs")
+    workers: int | None = None
+    days: int = from_seasons.TEST_DAYS
+
+
+def read(arguments: Sequence[str]) -> Question:
+    """Take apart the command line; raises ConfigError for what cannot be read."""
+    given: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or key not in KEYS:
+            allowed = ", ".join(f"{k}=" for k in KEYS)
+            raise ConfigError(f'"{argument}" is not allowed ({allowed}){close(key, list(KEYS))}')
+        if key in given:
+            raise ConfigError(f"{key}: is given twice")
+        if not value:
+            raise ConfigError(f"{key}: is empty")
+        given[key] = value
+    for key in ("calendar", "test_from"):
+        if key in given and "data" not in given:
+            raise ConfigError(f"{key}: goes with data=…; the seasons have their own")
+    if "days" in given and "data" in given:
+        raise ConfigError("days: is for the seasons; data=… takes test_from=…")
+    return Question(
+        data=Path(given["data"]) if "data" in given else None,
+        calendar=Path(given["calendar"]) if "calendar" in given else None,
+        horizons=_hours(given["horizons"]) if "horizons" in given else (),
+        test_from_s=_moment(given["test_from"]) if "test_from" in given else None,
+        seed=_whole("seed", given.get("seed", "1"), 0, 2**63 - 1),
+        output=Path(given.get("output", "outputs")),
+        workers=_whole("workers", given["workers"], 1, 1024) if "workers" in given else None,
+        days=_whole("days", given.get("days", str(from_seasons.TEST_DAYS)), 2, 60),
+    )
+
+
+def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
+    """Judge everything that is asked for and write the record; returns its folder.
+
+    Raises ConfigError or OutputError.
+    """
+    question = read(arguments)
+    folders.check_writable(question.output)
+    started = dt.datetime.now(dt.UTC)
+    began = time.perf_counter()
+    cases, skipped = _cases(question)
+    order = sorted(range(len(cases)), key=lambda i: -len(cases[i].series.values))
+    judged: list[Judged | None] = [None] * len(cases)
+    done = 0
+    with terminal.progress(f"{len(cases)} series", len(cases)) as advance:
+        for at, found in spread(judge, [cases[i] for i in order], question.workers):
+            judged[order[at]] = found
+            done += 1
+            advance(done)
+    whole = [found for found in judged if found is not None]
+    about = {
+        "command": command,
+        "started_at": started.isoformat(timespec="seconds"),
+        "seed": question.seed,
+        "source": "traces" if question.data else "seasons",
+        "name": _name(question),
+        "wall_s": round(time.perf_counter() - began, 1),
+    }
+    content = results.content(whole, [asdict(item) for item in skipped], about)
+
+    def fill(folder: Path) -> None:
+        results.write(folder, content, whole)
+        render(folder)
+
+    base = question.output / "backtest"
+    name = f"{started:%Y%m%dT%H%M%SZ}-{_name(question)}-{question.seed}"
+    folder = folders.write_whole(base, name, fill)
+    terminal.show_backtest(content, folder)
+    return folder
+
+
+def _cases(question: Question) -> tuple[list[Case], list[Skipped]]:
+    if question.data is None:
+        leads = question.horizons or EVENT_HOURS
+        with terminal.progress("booking the seasons", 1.0) as advance:
+            return from_seasons.cases(leads, question.seed, question.days, advance), []
+    try:
+        calendar = fixtures.read(question.calendar) if question.calendar else None
+        found, skipped = from_traces.cases(
+            question.data, calendar, question.horizons or TRACE_HOURS, question.test_from_s,
+            question.seed,
+        )  # fmt: skip
+    except FixturesError as error:
+        raise ConfigError(f"calendar: {error}") from error
+    except TraceError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith("data:") else f"data: {text}") from error
+    if calendar is not None and not any(len(case.calendar.start_s) for case in found):
+        raise ConfigError(
+            f"calendar: {question.calendar}: none of its events falls into the time of the traces"
+        )
+    if not question.horizons:
+        found = [_with_a_day(case) for case in found]
+    return found, skipped
+
+
+def _with_a_day(case: Case) -> Case:
+    """Where there are events, a day ahead is asked for, too."""
+    if not len(case.calendar.start_s):
+        return case
+    return Case(case.name, case.service, case.series, case.calendar, case.course, EVENT_HOURS,
+                case.seed)  # fmt: skip
+
+
+def _name(question: Question) -> str:
+    if question.data is None:
+        return "seasons"
+    return stem(question.data.resolve()).replace(" ", "_") or "data"
+
+
+def _hours(text: str) -> tuple[int, ...]:
+    parts = text.strip("[]").split(",")
+    hours = tuple(_whole("horizons", part.strip(), 1, MOST_HOURS) for part in parts)
+    if len(set(hours)) != len(hours):
+        raise ConfigError("horizons: each one once")
+    return tuple(sorted(hours))
+
+
+def _moment(text: str) -> float:
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise ConfigError(f'test_from: "{text}" is not an ISO 8601 time') from None
+
+
+def _whole(key: str, text: str, low: int, high: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        most = f"{high:,}" if high < 2**62 else "∞"
+        raise ConfigError(f"{key}: {text} is not allowed ({low:,} … {most}, whole)")
+    return value

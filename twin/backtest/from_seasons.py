@@ -1,0 +1,108 @@
+"""Cases from the twin's own seasons: real bookings, real surprises, and what was known when.
+
+Some weeks of each quarter of the last season are forecast, service by service, with the months
+before as history.  The booked load of an hour is what the schedule of the time let expect: for a
+lead of k hours as it stood k hours before that day began, which is never later than the origin.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from engine.forecast.forecaster import NO_EVENTS
+from engine.forecast.outlook import Grid, entering, event_load
+from engine.model import FloatArray, Series
+from scenarios.config import DemandConfig, PopulationConfig
+from scenarios.season_config import SeasonsConfig
+from scenarios.seasons import Seasons, generate
+from twin.backtest.cases import Case
+from twin.backtest.rolling import Course
+from twin.streams import Streams
+
+STEP_S = 3600.0
+BIN_S = 300.0
+DAY_S = 86_400.0
+DAY = 24
+TEST_DAYS = 14
+HISTORY_DAYS = 112
+WARM_DAYS = 21
+REFIT_DAYS = 7
+SOON = 6
+"""Leads up to so many hours share the schedule of the longest of them."""
+STARTS = ((2, 3), (5, 12), (7, 14), (10, 6))
+"""Month and day at which a test begins, in the last season: four seasons of the year."""
+
+
+def cases(
+    leads: Sequence[int],
+    seed: int,
+    test_days: int = TEST_DAYS,
+    advance: Callable[[float], None] = lambda _: None,
+) -> list[Case]:
+    """One case for each quarter and each service that users call."""
+    seasons = drawn(seed)
+    found = []
+    for number, (month, day) in enumerate(STARTS):
+        date = dt.datetime(seasons.years[-1], month, day, tzinfo=dt.UTC)
+        first_s = date.timestamp() - HISTORY_DAYS * DAY_S
+        days = HISTORY_DAYS + test_days
+        booked = _booked(seasons, first_s, days, leads)
+        load = seasons.until(first_s + days * DAY_S)
+        begin = round((first_s - seasons.start_s) / STEP_S)
+        for row, service in enumerate(seasons.services):
+            values = load[row, begin : begin + DAY * days]
+            if not values.any():
+                continue
+            series = Series(f"{date:%B}", first_s, STEP_S, values)
+            test = DAY * HISTORY_DAYS
+            course = Course(test - DAY * WARM_DAYS, test, DAY * days, DAY * REFIT_DAYS)
+            found.append(
+                Case(series.name, service, series, NO_EVENTS, course, tuple(leads), seed,
+                     booked[:, row])
+            )  # fmt: skip
+        advance((number + 1) / len(STARTS))
+    return found
+
+
+def drawn(seed: int) -> Seasons:
+    """The seasons of `conf/forecasting.yaml`."""
+    with initialize_config_module("conf", version_base="1.3"):
+        config = OmegaConf.to_container(compose("forecasting"), resolve=True)
+    assert isinstance(config, dict)
+    plain: dict[str, Any] = {str(key): value for key, value in config.items()}
+    return generate(
+        SeasonsConfig(**plain["seasons"]),
+        PopulationConfig(**plain["population"]),
+        DemandConfig(**plain["demand"]),
+        Streams(seed),
+    )
+
+
+def _booked(seasons: Seasons, first_s: float, days: int, leads: Sequence[int]) -> FloatArray:
+    """Booked load (leads, services, hours) from `first_s` on."""
+    found = np.empty((len(leads), len(seasons.services), DAY * days))
+    soon = max((lead for lead in leads if lead <= SOON), default=0)
+    per_hour = round(STEP_S / BIN_S)
+    margin = per_hour * DAY
+    for day in range(days):
+        midnight_s = first_s + day * DAY_S
+        hours = slice(day * DAY, (day + 1) * DAY)
+        grid = Grid(midnight_s - DAY_S, 3 * margin, BIN_S)
+        known: dict[int, FloatArray] = {}
+        for row, lead in enumerate(leads):
+            before = soon if lead <= SOON else lead
+            if before not in known:
+                schedule = seasons.booked(
+                    midnight_s - before * STEP_S, midnight_s - DAY_S, midnight_s + 2.0 * DAY_S
+                )
+                events = event_load(schedule, seasons.response, grid)
+                load = entering(events, seasons.response, grid)[:, margin : 2 * margin]
+                known[before] = load.reshape(len(load), DAY, per_hour).mean(axis=2)
+            found[row, :, hours] = known[before]
+    return found

@@ -1,0 +1,189 @@
+"""What a backtest leaves behind: `results.json`, `results.parquet` and `forecasts.parquet`.
+
+`results.json` (schema 1): for each case its scores by part, lead (hours) and forecaster, the
+differences of WAPE with their intervals, and the best of the others; over all cases, how often the
+forecaster under test is better than the best of the others, as good, or worse.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.forecast.forecaster import LEVELS
+from engine.record.machine import versions
+from twin.backtest.cases import ALL, Judged, best_other
+
+SCHEMA = 1
+HOUR_S = 3600.0
+
+
+def content(
+    judged: Sequence[Judged], skipped: Sequence[dict[str, str]], about: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything that `results.json` says."""
+    cases = [_case(one) for one in judged]
+    return {
+        "schema": SCHEMA,
+        "kind": "backtest",
+        **about,
+        "versions": versions(),
+        "quantiles": list(LEVELS),
+        "overall": _overall(judged),
+        "cases": cases,
+        "skipped": list(skipped),
+    }
+
+
+def write(folder: Path, content: dict[str, Any], judged: Sequence[Judged]) -> None:
+    """Write the three files into `folder`."""
+    text = json.dumps(_plain(content), indent=1, allow_nan=False)
+    (folder / "results.json").write_text(text + "\n")
+    _scores(judged).to_parquet(folder / "results.parquet", index=False)
+    _forecasts(judged).to_parquet(folder / "forecasts.parquet", index=False)
+
+
+def _case(judged: Judged) -> dict[str, Any]:
+    case = judged.case
+    series, course = case.series, case.course
+    parts = {part for part, _, _ in judged.scores}
+    names = [outcome.name for outcome in judged.outcomes]
+    figures: dict[str, Any] = {}
+    for part in sorted(parts):
+        figures[part] = {}
+        for lead in case.leads:
+            best = best_other(judged, part, lead)
+            gap = judged.differences.get((part, best, lead))
+            figures[part][str(_hours(lead, series.step_s))] = {
+                "forecasters": {n: asdict(judged.scores[part, n, lead]) for n in names},
+                "differences": {
+                    n: asdict(judged.differences[part, n, lead])
+                    | {"verdict": judged.differences[part, n, lead].verdict}
+                    for n in names[1:]
+                },
+                "best_other": best,
+                "verdict": gap.verdict if gap is not None else "same",
+            }
+    return {
+        "name": case.name,
+        "service": case.service,
+        "own": judged.own,
+        "step_s": series.step_s,
+        "steps": len(series.values),
+        "tested_from": _iso(series.start_s + course.first * series.step_s),
+        "tested_to": _iso(series.start_s + course.end * series.step_s),
+        "events": len(case.calendar.start_s),
+        "parts": figures,
+    }
+
+
+def _overall(judged: Sequence[Judged]) -> dict[str, Any]:
+    """By lead: verdicts against the best other of each case, and errors pooled over the cases."""
+    found: dict[str, Any] = {}
+    leads = sorted({lead for one in judged for lead in one.case.leads})
+    for lead in leads:
+        here = [one for one in judged if lead in one.case.leads]
+        verdicts = {"better": 0, "same": 0, "worse": 0}
+        ahead = 0
+        ratios = []
+        for one in here:
+            best = best_other(one, ALL, lead)
+            if not best:
+                continue
+            verdicts[one.differences[ALL, best, lead].verdict] += 1
+            own, other = (one.scores[ALL, n, lead].wape for n in (one.own, best))
+            ahead += int(own < other)
+            if own > 0.0 and other > 0.0:
+                ratios.append(own / other)
+        names = [n for n in _names(here) if all((ALL, n, lead) in one.scores for one in here)]
+        hours = _hours(lead, here[0].case.series.step_s)
+        found[str(hours)] = {
+            "cases": len(here),
+            "verdicts": verdicts,
+            "lower_wape": ahead,
+            "wape_over_best_other": float(np.median(ratios)) if ratios else math.nan,
+            "coverage_80": _mean([one.scores[ALL, one.own, lead].coverage_80 for one in here]),
+            "median_wape": {
+                n: float(np.nanmedian([one.scores[ALL, n, lead].wape for one in here]))
+                for n in names
+            },
+        }
+    return found
+
+
+def _names(judged: Sequence[Judged]) -> list[str]:
+    return list(dict.fromkeys(o.name for one in judged for o in one.outcomes))
+
+
+def _scores(judged: Sequence[Judged]) -> pd.DataFrame:
+    rows = []
+    for one in judged:
+        for (part, name, lead), figures in one.scores.items():
+            gap = one.differences.get((part, name, lead))
+            rows.append(
+                {
+                    "case": one.case.name,
+                    "service": one.case.service,
+                    "part": part,
+                    "forecaster": name,
+                    "own": name == one.own,
+                    "horizon_h": float(_hours(lead, one.case.series.step_s)),
+                    **asdict(figures),
+                    "difference": gap.mean if gap else math.nan,
+                    "difference_low": gap.low if gap else math.nan,
+                    "difference_high": gap.high if gap else math.nan,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _forecasts(judged: Sequence[Judged]) -> pd.DataFrame:
+    """The forecasts under test, step by step, with what came."""
+    frames = []
+    for one in judged:
+        case, own = one.case, one.outcomes[0]
+        steps = slice(case.course.first, case.course.end)
+        for row, lead in enumerate(case.leads):
+            frame = pd.DataFrame(
+                own.quantiles[row, steps], columns=[f"q{100 * level:g}" for level in LEVELS]
+            )
+            frame.insert(0, "actual", case.series.values[steps])
+            frame.insert(0, "time_s", case.series.times_s()[steps])
+            frame.insert(0, "horizon_h", float(_hours(lead, case.series.step_s)))
+            frame.insert(0, "service", case.service)
+            frame.insert(0, "case", case.name)
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _hours(lead: int, step_s: float) -> float | int:
+    hours = lead * step_s / HOUR_S
+    return int(hours) if hours == int(hours) else hours
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _iso(time_s: float) -> str:
+    return dt.datetime.fromtimestamp(time_s, dt.UTC).isoformat()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for becomes null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
