@@ -29,6 +29,7 @@ COMMANDS = {
         "engine.cli.staging:run", "up|down|status [key=value ...]", "the platform, on this machine"
     ),
     "run": Command("engine.cli.run:run", "[key=value ...]", "scale a real platform"),
+    "status": Command("engine.cli.status:run", "", "what the running engine sees and does"),
     "pause": Command("engine.cli.requests:pause", "[SERVICE] [--for TIME]", "do not scale"),
     "resume": Command("engine.cli.requests:resume", "[SERVICE]", "take a pause back"),
     "floor": Command(

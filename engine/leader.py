@@ -12,14 +12,23 @@ import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import IO
 
 LEADER = "leader"
+TRIES, TRY_AGAIN_S = 3, 0.03
 
 
 class NotLeadingError(RuntimeError):
-    """Another engine leads; the message says which."""
+    """Another engine leads: `holder`."""
+
+    def __init__(self, state: Path, holder: str) -> None:
+        super().__init__(
+            f"{state}: {holder} leads; stop it, wait for it (live.wait_for_lead=true), "
+            "or use a state folder of its own (live.state=…)"
+        )
+        self.holder = holder
 
 
 class Lead:
@@ -34,23 +43,25 @@ class Lead:
         self._file.close()
 
 
-def take_lead(state: Path, now_s: float) -> Lead:
-    """Take the lead over `state`; raises NotLeadingError if somebody else has it, OSError."""
+def take_lead(state: Path, now_s: float, *, announce: bool = True) -> Lead:
+    """Take the lead over `state`; raises NotLeadingError if somebody else has it, OSError.
+
+    Without `announce`, only to find out whether it can be had: nothing is written.
+    """
     state.mkdir(parents=True, exist_ok=True)
     file = (state / LEADER).open("a+", encoding="utf-8")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file)
     except BlockingIOError:
         holder = _holder(file)
         file.close()
-        raise NotLeadingError(
-            f"{state}: {holder} leads; stop it, wait for it (live.wait_for_lead=true), "
-            "or use a state folder of its own (live.state=…)"
-        ) from None
+        raise NotLeadingError(state, holder) from None
     except OSError:
         file.close()
         raise
     number = _number(file) + 1
+    if not announce:
+        return Lead(file, number)
     file.seek(0)
     file.truncate()
     since = dt.datetime.fromtimestamp(now_s, dt.UTC).isoformat(timespec="seconds")
@@ -59,6 +70,17 @@ def take_lead(state: Path, now_s: float) -> Lead:
     file.flush()
     os.fsync(file.fileno())
     return Lead(file, number)
+
+
+def _lock(file: IO[str]) -> None:
+    """Lock it; raises BlockingIOError.  Whoever only looks holds it for a moment: try again."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(TRY_AGAIN_S)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _read(file: IO[str]) -> dict[str, object]:

@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 import json
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -261,7 +262,7 @@ class Shell:
         )
         began = time.perf_counter()
         try:
-            plan = decide(self.controller, observation, self._by_name, f"at {now_s:.0f}")
+            plan = decide(self.controller, observation, self._by_name, "in its step")
         except ControllerError as error:
             # Whatever it had begun to remember is not to be trusted.
             self.controller.restore(self._saved)
@@ -425,6 +426,7 @@ class Shell:
             }
         status = {
             "time_s": now_s,
+            "pid": os.getpid(),
             "lead": self._lead,
             "acts": self._acts,
             "steps": self.steps,

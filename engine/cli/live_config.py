@@ -106,6 +106,11 @@ class LiveConfig(Strict):
 
 def parse(raw: Mapping[str, Any]) -> LiveConfig:
     """The validated configuration; raises ConfigError with one line for each wrong key."""
+    if raw.get("trace") is not None:
+        raise ConfigError(
+            "scenario: it plays a recorded trace, which only the twin can; give one with weddings, "
+            "such as scenario=june_peak"
+        )
     known = set(LiveConfig.model_fields)
     config = {key: value for key, value in raw.items() if key in known or key not in TWIN_ONLY}
     infrastructure = config.get("infrastructure")

@@ -115,7 +115,6 @@ def _run(settings: dict[str, Any], command: str) -> int:
             names = tuple(spec.name for spec in specs)
             heading = Heading(now_s, names, config.engine.sample_s, config.controller.name)
             journal = Journal(state, heading)
-            held.callback(journal.close)
             started_s = journal.heading.started_s
             booked = booked_day(config, specs, started_s)
         except ValueError as error:
@@ -140,7 +139,10 @@ def _run(settings: dict[str, Any], command: str) -> int:
         )
         _say(_beginning(config, lead, journal, now_s))
         asked, totals, first_served = asyncio.run(_drive(shell, metrics, started_s))
-        journal.close()
+        with contextlib.suppress(OSError):
+            journal.close()
+        if journal.lost:
+            _say(f"{journal.lost} lines could not be written to {journal.path}: the disk was full")
         ended_s = time.time()
         done = dataclasses.replace(
             meta,

@@ -39,6 +39,8 @@ class Journal:
         """Go on with the journal in `state`, or begin one; raises OSError."""
         self.path = state / JOURNAL
         state.mkdir(parents=True, exist_ok=True)
+        self.lost = 0
+        """Lines that could not be written."""
         self._seen: dict[str, float] = {}
         known, last_s = _heading(self.path), _changed_s(self.path)
         resumed_s = heading.started_s
@@ -136,8 +138,11 @@ class Journal:
         return [list(row) for row in rows.tolist()]
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except OSError:
+            self.lost += 1  # a full disk must not stop the scaling
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

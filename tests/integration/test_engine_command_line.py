@@ -1,0 +1,163 @@
+"""`python -m engine run` and `status` as a user types them: what is refused, and how it is said."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from engine import standing
+from engine.cli import status
+from engine.cli.booked import booked_day
+from engine.cli.live_config import LiveConfig, parse
+from engine.leader import take_lead
+from engine.model import Direction, ManualFloor, Pause
+from scenarios.hydra_errors import choices
+from twin.config import ConfigError
+
+
+def engine(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    with initialize_config_module("conf", version_base="1.3"):
+        raw = OmegaConf.to_container(compose("live", list(overrides)), resolve=True)
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items()}
+
+
+def parsed(*overrides: str) -> LiveConfig:
+    return parse(composed(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "infrastructure=simulated"], "infrastructure.factory: is missing"),
+        (["run", "infrastructure=haprox"], 'infrastructure: "haprox" is not allowed'),
+        (["run", "schedule.sped=60"], "schedule.sped: unknown key; did you mean schedule.speed"),
+        (
+            ["run", "infrastructure.options.folder=/nowhere"],
+            "infrastructure.options.folder: no stack is up in /nowhere",
+        ),
+        (["rum"], '"rum" is not a command; did you mean run?'),
+    ],
+)
+def test_bad_input_is_named_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    ended = engine(*arguments, cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "outputs" / "june_peak").exists()
+
+
+def test_it_is_a_hydra_app(tmp_path: Path) -> None:
+    shown = engine("run", "--cfg", "job", "live.duration_s=7", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "duration_s: 7" in shown.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["schedule.speed=60"], "schedule.from: is missing"),
+        (["schedule.scale=0"], "schedule.scale: 0 is not allowed (more than 0 … 1,000)"),
+        (["live.duration_s=-1"], "live.duration_s: -1 is not allowed"),
+        (["live.observe_timeout_s=0"], "live.observe_timeout_s: 0 is not allowed"),
+        (["controller=clairvoyant"], 'controller: "clairvoyant" needs foresight'),
+        (["+live.thresholds.a=quickly"], 'live.thresholds.a: give a path, an operator'),
+        (["engine.cycle_s=soon"], 'engine.cycle_s: "soon" is not allowed (more than 0 … 3,600)'),
+        (["metrics.factory=prometheus"], "metrics.factory"),
+        (["scenario=worldcup98"], "scenario: it plays a recorded trace"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named_with_what_is_allowed(overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parsed(*overrides)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("at", ["noon", "-5", "25:00"])
+def test_a_time_that_is_none_is_named(at: str) -> None:
+    config = parsed(f"schedule.from='{at}'", "population.simultaneous=20")
+    with pytest.raises(ValueError, match=r"^schedule\.from: "):
+        booked_day(config, config.platform.specs(), 0.0)
+
+
+@pytest.mark.parametrize("name", sorted(set(choices("scenario", ())) - {"trace", "worldcup98"}))
+def test_each_scenario_brings_its_world_and_its_limits_are_not_those_of_the_run(name: str) -> None:
+    config = parsed(f"scenario={name}")
+    assert config.scenario.name == name
+    assert config.live.thresholds == {}
+
+
+def test_the_engine_of_a_rehearsal_has_the_calendars_times_divided_by_its_speed() -> None:
+    real, rehearsal = parsed().engine, parsed("engine=staging").engine
+    for section, name in (
+        ("weddings", "lead_s"), ("weddings", "protection_s"), ("cost", "window_s"),
+        ("forecast", "surge_decay_s"), ("forecast", "level_decay_s"),
+    ):  # fmt: skip
+        ratio = getattr(getattr(real, section), name) / getattr(getattr(rehearsal, section), name)
+        assert ratio == pytest.approx(60.0)
+    assert rehearsal.cycle_s == real.cycle_s == 15.0
+    assert rehearsal.sample_s == real.sample_s == 5.0
+    assert rehearsal.limits.cooldown_s == 2 * rehearsal.cycle_s
+
+
+def test_a_compressed_day_has_the_rates_of_the_day_at_other_times() -> None:
+    small = ("population.simultaneous=200",)
+    config = parsed("schedule.from=7200", "schedule.speed=60", "schedule.scale=0.5", *small)
+    plain = parsed(*small)
+    specs, start_s = config.platform.specs(), config.population.start_s
+    day = booked_day(plain, specs, 0.0).source.outlook(start_s + 7200.0)
+    now_s = 1_800_000_000.0
+    booked = booked_day(config, specs, now_s)
+    shown = booked.source.outlook(now_s)
+    assert shown.bin_s == day.bin_s / 60.0
+    for wall_s in (0.0, 30.0, 100.0):
+        there = int((start_s + 7200.0 + 60.0 * wall_s - day.start_s) / day.bin_s)
+        here = round((now_s + wall_s - shown.start_s) / shown.bin_s)
+        assert shown.load[:, here] == pytest.approx(0.5 * day.load[:, there], rel=1e-9)
+        assert shown.events[here] == pytest.approx(0.5 * day.events[there], rel=1e-9)
+    assert shown is booked.source.outlook(now_s + 1.0)
+
+
+def test_the_status_says_who_leads_and_what_people_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    standing.ask(tmp_path, ManualFloor("api", 9, time.time() + 60.0, "ada"))
+    standing.ask(tmp_path, Pause("database", Direction.IN))
+    lead = take_lead(tmp_path, time.time())
+    counts = {"desired": 2, "ready": 1, "booting": 1, "draining": 0, "newest_sample_s": None}
+    seen = {
+        "time_s": time.time(), "acts": True, "steps": 3, "skipped": 1, "services": {"api": counts},
+        "floors": {"api": 4}, "troubles": {"metrics": ["cpu: no answer"]}, "awaiting": ["api-12"],
+    }  # fmt: skip
+    (tmp_path / "status.json").write_text(json.dumps(seen))
+    assert status.run(["--state", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for part in (
+        "leads", "acts; last step 0 s ago, 3 steps, 1 that could not be made",
+        "api: 2 desired, 1 ready, 1 booting, 0 draining; no sample, wedding floor 4",
+        "trouble: metrics: cpu: no answer", "waits for approval: api-12",
+        "floor: api at least 9, by ada", "paused: database (in)",
+    ):  # fmt: skip
+        assert part in said
+    lead.release()
+    assert status.run(["--state", str(tmp_path)]) == 1
+    assert "no engine leads" in capsys.readouterr().out
+    assert status.run(["--state", str(tmp_path / "nowhere")]) == 2
