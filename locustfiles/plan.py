@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scenarios import complaints
+from scenarios import replay as replays
 from scenarios.composition import CompositionError, composed
 from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.demand import Demand, makeup, realise
+from scenarios.demand import Demand, Makeup, makeup, realise
 from scenarios.faults import Fault, FlashCrowd, apply_to_demand, resolve_at
 from scenarios.population import Population, generate
 from scenarios.streams import Streams
@@ -175,17 +176,15 @@ def make(
     try:
         config = _parsed(composed(wanted, config_dirs))
         streams = Streams(config.seed)
-        population = generate(config.population, streams)
-        plain = realise(population, config.demand, streams)
-        demand = apply_to_demand(plain, config.faults.values())
+        day = _weddings(config, streams) if config.trace is None else _replayed(config, streams)
+        demand = apply_to_demand(day.plain, config.faults.values())
     except CompositionError as error:
         raise PlanError(str(error)) from error
     except ValidationError as error:
         raise PlanError("\n".join(complaints.lines(error, _Config))) from None
     except ValueError as error:
         raise PlanError(str(error)) from error
-    first, last = _cut(part or Part(), plain, population)
-    who = makeup(population, config.demand, MINUTE_S)
+    first, last = _cut(part or Part(), day)
     minutes = slice(first // MINUTE_S, -(-last // MINUTE_S))
     return Plan(
         scenario=config.scenario.name,
@@ -193,10 +192,10 @@ def make(
         seed=config.seed,
         scale=scale,
         speed=speed,
-        start_s=population.start_s + first,
+        start_s=day.start_s + first,
         services=demand.services,
-        phases=population.phases,
-        kinds=who.kinds,
+        phases=day.phases,
+        kinds=day.who.kinds,
         clients=tuple(config.client(service) for service in demand.services),
         limits=tuple(config.limits()),
         left_out=tuple(
@@ -205,16 +204,60 @@ def make(
             if not isinstance(fault, FlashCrowd)
         ),
         rates=demand.rates[:, first:last] * scale,
-        shares=np.cumsum(who.shares[:, minutes], axis=2),
-        people=who.people[minutes].astype(np.float64) * scale,
-        crowd=dict(zip(population.roles, _crowd(population), strict=True)),
-        stage=_stages(population, first, last, scale),
+        shares=np.cumsum(day.who.shares[:, minutes], axis=2),
+        people=day.who.people[minutes].astype(np.float64) * scale,
+        crowd=day.crowd,
+        stage=day.stages(first, last, scale),
     )
 
 
-def _crowd(population: Population) -> list[float]:
-    means: list[float] = population.participants_actual[population.happens].mean(axis=0).tolist()
-    return means
+@dataclass(frozen=True, slots=True, eq=False)
+class _Day:
+    """A realised window: its load, who makes it, and which phase its weddings are in."""
+
+    start_s: float
+    phases: tuple[str, ...]
+    plain: Demand
+    who: Makeup
+    crowd: Mapping[str, float]
+    stages: Callable[[int, int, float], NDArray[np.int8]]
+
+
+def _weddings(config: _Config, streams: Streams) -> _Day:
+    population = generate(config.population, streams)
+    means = population.participants_actual[population.happens].mean(axis=0)
+    return _Day(
+        start_s=population.start_s,
+        phases=population.phases,
+        plain=realise(population, config.demand, streams),
+        who=makeup(population, config.demand, MINUTE_S),
+        crowd=dict(zip(population.roles, means.tolist(), strict=True)),
+        stages=lambda first, last, scale: _stages(population, first, last, scale),
+    )
+
+
+def _replayed(config: _Config, streams: Streams) -> _Day:
+    """A recorded trace.
+
+    It says when and how much, not who: all are guests, one for each request a second.
+    """
+    trace, noise = config.trace, config.demand
+    assert trace is not None
+    replay = replays.load(trace)
+    plain = replays.realise(replay, trace, noise.noise_sigma, noise.noise_time_s, streams)
+    minutes = -(-replay.duration_s // MINUTE_S)
+    return _Day(
+        start_s=replay.start_s,
+        phases=(),
+        plain=plain,
+        who=Makeup(
+            kinds=(("guest", ""),),
+            shares=np.ones((len(plain.services), minutes, 1)),
+            people=np.ceil(plain.rates.sum(axis=0)[::MINUTE_S]).astype(np.int64),
+        ),
+        crowd={"guest": 1.0},
+        stages=lambda first, last, _: np.full((100, -(-(last - first) // MINUTE_S)), -1, "i1"),
+    )
 
 
 def _stages(population: Population, first: int, last: int, scale: float) -> NDArray[np.int8]:
@@ -231,8 +274,9 @@ def _stages(population: Population, first: int, last: int, scale: float) -> NDAr
     return stage
 
 
-def _cut(part: Part, plain: Demand, population: Population) -> tuple[int, int]:
+def _cut(part: Part, day: _Day) -> tuple[int, int]:
     """First and last + 1 second, on whole minutes, of the window that the scenario has."""
+    plain = day.plain
     whole = plain.rates.shape[1]
     if part.window and (part.start or part.duration):
         raise PlanError("--window: lies around the peak; give it, or --start and --duration")
@@ -241,17 +285,18 @@ def _cut(part: Part, plain: Demand, population: Population) -> tuple[int, int]:
         middle = resolve_at("peak", plain)
         first = min(max(middle - length // 2, 0), whole - length)
     else:
-        first = _moment(part.start, plain, population) if part.start else 0
+        first = _moment(part.start, day) if part.start else 0
         length = _seconds(part.duration, "--duration", whole) if part.duration else whole - first
     first = first // MINUTE_S * MINUTE_S
     return first, min(first + length, whole)
 
 
-def _moment(text: str, plain: Demand, population: Population) -> int:
+def _moment(text: str, day: _Day) -> int:
+    plain = day.plain
     clock = _CLOCK.fullmatch(text)
     if clock is not None:
         at_s = 3600 * int(clock.group(1)) + 60 * int(clock.group(2))
-        return int((at_s - population.start_s) % 86_400) % plain.rates.shape[1]
+        return int((at_s - day.start_s) % 86_400) % plain.rates.shape[1]
     try:
         at: float | str = float(text)
     except ValueError:
@@ -310,6 +355,7 @@ class _Config(_Model):
     population: PopulationConfig
     demand: DemandConfig
     platform: _Platform
+    trace: replays.TraceConfig | None = None
     faults: dict[str, Fault] = {}
     thresholds: dict[str, Any] = {}
 
@@ -331,7 +377,7 @@ class _Config(_Model):
         ]
         return found + [
             (f"{service}_p95", f"{service}.p95_s <= {self.client(service).slo_p95_s:g}")
-            for service in self.demand.services
+            for service in (self.demand.services if self.trace is None else self.trace.services)
         ]
 
 

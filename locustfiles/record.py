@@ -23,6 +23,9 @@ COLUMNS = ("sent", "retried", "ok", "failed", "shed", "timed_out", "slow", "late
            "dropped")  # fmt: skip
 
 
+MUCH_HELD = 0.01
+
+
 class RecordError(OSError):
     """The results cannot be written; the message names the option and the reason."""
 
@@ -157,6 +160,12 @@ def sentence(summary: Mapping[str, Any]) -> str:
         return (
             "The generator was late; the limits were kept all the same, and being late can only "
             "have made the figures worse."
+        )
+    if summary["generator"]["held_ratio"] > MUCH_HELD:
+        return (
+            f"Answers took so long that {summary['generator']['max_in_flight']:,} requests were in "
+            "flight and others had to wait, which is felt: the system was slow, or "
+            "--max-in-flight is too small for this load."
         )
     return "The generator kept up, so these figures are the system's."
 

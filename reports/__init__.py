@@ -25,12 +25,17 @@ def write(folder: Path) -> None:
     Raises RecordError when the record is incomplete or malformed, OSError when writing fails.
     """
     # Matplotlib and Jinja take most of a second to import: only who writes a report pays for them.
-    from reports import html, junit, markdown, plots, readiness_plot, record, story
+    from reports import html, junit, load_plot, markdown, plots, readiness_plot, record, story
 
     run = record.load(folder)
     told = story.tell(run)
     pages = {
-        "report.html": html.render(told, plots.draw(run), readiness_plot.draw(run)),
+        "report.html": html.render(
+            told,
+            plots.draw(run),
+            readiness_plot.draw(run),
+            None if run.load is None else load_plot.draw(run.load),
+        ),
         "report.md": markdown.render(told),
         "junit.xml": junit.render(run.summary),
     }

@@ -28,13 +28,17 @@ class Panel:
     anchor: str
 
 
-def render(story: Story, plots: Plots, readiness: Plot | None = None) -> str:
-    """The page as text; `readiness` is the plot of how ready major events found the capacity."""
+def render(
+    story: Story, plots: Plots, readiness: Plot | None = None, load: Plot | None = None
+) -> str:
+    """The page as text; `readiness` is the plot of prescaling, `load` that of a load test."""
     panels = [
         Panel(service, plots.services.get(service.name), f"service-{number}")
         for number, service in enumerate(story.services, 1)
     ]
-    return template(TEMPLATE).render(story=story, plots=plots, panels=panels, readiness=readiness)
+    return template(TEMPLATE).render(
+        story=story, plots=plots, panels=panels, readiness=readiness, load=load
+    )
 
 
 @functools.cache

@@ -77,6 +77,15 @@ def _lines(story: Story) -> Iterator[str]:
     else:
         yield "No forecast fell due in this run.\n"
 
+    if story.sent is not None:
+        yield "## Load as sent and as felt\n"
+        yield f"{text(story.sent.sentence)}\n"
+        yield from _table(story.sent.limits)
+        yield from _table(story.sent.services)
+        if story.sent.reasons is not None:
+            yield from _table(story.sent.reasons)
+        yield f"{text(story.sent.note)}\n"
+
     if story.prescaling is not None:
         yield f"## {text(story.prescaling.title)}\n"
         yield f"{text(story.prescaling.sentence)}\n"

@@ -19,6 +19,9 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reports.load import Load, LoadError
+from reports.load import read as read_load
+
 TIMELINE_COLUMNS = (
     "time_s", "demand_rate", "arrival_rate", "served", "failed", "shed", "timed_out", "slow",
     "queued", "in_flight", "cpu", "memory", "p50_s", "p95_s", "p99_s", "desired", "ready",
@@ -286,7 +289,7 @@ class Record:
     `decisions` one for each recommendation and action, `weddings` one a minute, `replications` one
     for each replication, `prescaling` one for each group of major events and service (both none
     without any).  `config_text` is `config.yaml` as written, `config`
-    the same as a mapping.
+    the same as a mapping.  `load` is the load test whose results lie in the folder, if any.
     """
 
     folder: Path
@@ -299,6 +302,7 @@ class Record:
     events: tuple[Event, ...]
     config: dict[str, Any]
     config_text: str
+    load: Load | None = None
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -356,7 +360,15 @@ def load(folder: Path) -> Record:
         events=tuple(_events(folder / "events.jsonl")),
         config=_config(folder / "config.yaml", config_text),
         config_text=config_text,
+        load=_load_test(folder),
     )
+
+
+def _load_test(folder: Path) -> Load | None:
+    try:
+        return read_load(folder)
+    except LoadError as error:
+        raise RecordError(str(error)) from error
 
 
 def _summary(path: Path) -> Summary:

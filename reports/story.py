@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reports import plots, ranking, readiness, wording
+from reports import load, plots, ranking, readiness, wording
 from reports.record import Interval, Percentiles, Prediction, Record, Service, Summary, Threshold
 from reports.wording import NOTHING, count, percent, plural, roughly, seconds, usd, words
 
@@ -90,6 +90,17 @@ class Prescaled:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """The load of a load test, as sent and as felt."""
+
+    sentence: str
+    services: Table
+    limits: Table
+    reasons: Table | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """Everything that a report says; `occasions` is what took place ("Weddings"), if anything."""
 
@@ -115,6 +126,7 @@ class Story:
     declined_note: str
     prediction: Table | None
     prescaling: Prescaled | None
+    sent: Sent | None
     faults: Table | None
     events: Table | None
     events_note: str
@@ -157,6 +169,7 @@ def tell(record: Record) -> Story:
         declined_note=_declined_note(declined),
         prediction=_prediction_table(summary.prediction),
         prescaling=_prescaled(record),
+        sent=_sent(record),
         faults=_faults_table(record),
         events=_events_table(record),
         events_note=_events_note(record),
@@ -342,6 +355,19 @@ def _prescaled(record: Record) -> Prescaled | None:
         sentence=told.sentence,
         services=_table(told.services[0], "  ####", told.services[1]),
         groups=_table(told.groups[0], "## ###", told.groups[1]),
+        note=told.note,
+    )
+
+
+def _sent(record: Record) -> Sent | None:
+    if record.load is None:
+        return None
+    told = load.tell(record.load)
+    return Sent(
+        sentence=told.sentence,
+        services=_table(told.services[0], " " + "#" * 14, told.services[1]),
+        limits=_table(told.limits[0], " # ", told.limits[1]),
+        reasons=_table(told.reasons[0], " #", told.reasons[1]) if told.reasons[1] else None,
         note=told.note,
     )
 

@@ -34,6 +34,21 @@ def test_the_rates_are_those_of_the_twin_and_the_arrivals_within_their_noise(sce
             assert abs(load.sum() - expected) < 4.5 * noise
 
 
+def test_a_recorded_trace_is_replayed_as_the_twin_replays_it(tmp_path: Path) -> None:
+    file = tmp_path / "trace.csv"
+    times = np.arange("2027-05-01", "2027-05-04", 60, dtype="datetime64[s]")
+    values = (100 + 80 * np.sin(np.arange(len(times)) / 229.0)).round()
+    rows = [f"{time},{value:.0f}" for time, value in zip(times, values, strict=True)]
+    file.write_text("\n".join(["time,requests", *rows]))
+    overrides = (f"trace.path={file}",)
+    world = World(parse(composed(["scenario=trace", "seed=2", *overrides])))
+    plan = make("trace", scale=0.01, speed=600.0, seed=2, overrides=overrides)
+    np.testing.assert_array_equal(plan.rates, 0.01 * world.load.demand.rates)
+    assert plan.start_s == world.start_s
+    one = Schedule(plan).block(3)
+    assert {arrival.role for arrival in one} == {"guest"}
+
+
 def test_a_flash_crowd_is_in_the_load_and_other_faults_are_named() -> None:
     crowd = make("flash_crowd", scale=1.0, speed=60.0, overrides=SMALL)
     plain = make("june_peak", scale=1.0, speed=60.0, overrides=SMALL)
@@ -109,6 +124,7 @@ def test_people_of_the_users_own_scenario_are_found(tmp_path: Path) -> None:
         ("june_peak", Part(start="99999"), (), "--start: 99999 is not allowed"),
         ("june_peak", Part(), ("population.simultaneous=0",), "population.simultaneous: 0 is not"),
         ("june_peak", Part(), ("populaton.date=1",), "populaton.date: unknown key"),
+        ("worldcup98", Part(), (), "trace.path: is missing; give a CSV file"),
     ],
 )
 def test_what_cannot_be_planned_is_named(
