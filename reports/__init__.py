@@ -15,7 +15,8 @@ from pathlib import Path
 from reports.record import RecordError
 
 __all__ = [
-    "RecordError", "write", "write_backtest", "write_comparison", "write_sweep", "write_validation",
+    "RecordError", "write", "write_backtest", "write_comparison", "write_plan", "write_sweep",
+    "write_validation",
 ]  # fmt: skip
 
 
@@ -49,6 +50,14 @@ def write_comparison(folder: Path) -> None:
     from reports import comparison
 
     for name, text in comparison.render(folder).items():
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_plan(folder: Path) -> None:
+    """Write `report.html` and `report.md` into the `folder` of a plan; raises as `write` does."""
+    from reports import planning
+
+    for name, text in planning.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
 
 

@@ -21,11 +21,13 @@ class CompositionError(ValueError):
     """The tree cannot be composed; the message says which key and what is allowed."""
 
 
-def composed(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> dict[str, Any]:
+def composed(
+    overrides: Sequence[str], config_dirs: Sequence[str] = (), root: str = "twin"
+) -> dict[str, Any]:
     """The configuration tree with `overrides` (`key=value`), as plain data.
 
-    `config_dirs` are folders of the user's own, searched besides the packaged tree.  Raises
-    CompositionError.
+    `config_dirs` are folders of the user's own, searched besides the packaged tree; `root` is the
+    file that the tree begins at.  Raises CompositionError.
     """
     for folder in config_dirs:
         if not Path(folder).is_dir():
@@ -38,8 +40,8 @@ def composed(overrides: Sequence[str], config_dirs: Sequence[str] = ()) -> dict[
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("conf", version_base="1.3"):
-            raw = OmegaConf.to_container(compose("twin", wanted), resolve=True)
+            raw = OmegaConf.to_container(compose(root, wanted), resolve=True)
     except hydra_errors.CAUGHT as error:
-        raise CompositionError(hydra_errors.explain(error, arguments)) from error
+        raise CompositionError(hydra_errors.explain(error, arguments, root)) from error
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items()}

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scenarios.complaints import close
 
-OPEN = ("thresholds", "faults", "trace.mix", "live.thresholds")
+OPEN = ("thresholds", "faults", "trace.mix", "live.thresholds", "pricing.discount_by_service")
 """Mappings that take new keys, which Hydra wants to be said with a plus sign."""
 
 EXTRAS = {"hydra/sweeper/optuna": "tune"}

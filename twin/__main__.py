@@ -29,6 +29,7 @@ from hydra_plugins.wedtwin_ray import RayLauncher
 
 USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
        python -m twin compare [scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]
+       python -m twin plan [date=DAY] [months=N] [risk=R] [simultaneous=N] [key=value ...]
        python -m twin check RECORD [--against BASELINE] [--update]
        python -m twin calibrate [key=value ...]
        python -m twin validate [key=value ...]
@@ -37,6 +38,7 @@ USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-d
 
   run     simulate a scenario with the engine in the loop and write a run record with its report
   compare run several controllers in the same world and write a comparison
+  plan    forecast the months to come, say what to buy and which service gives way first
   check   exit with 1 if a threshold of a run record failed, or a figure is worse than the baseline
   calibrate measure a live stack and write its platform file
   validate  compare the twin with a live stack, within limits
@@ -71,6 +73,18 @@ Without data= the twin's own seasons are forecast, service by service.
 """
 
 
+PLAN_USAGE = """usage: python -m twin plan [key=value ...] [--config-dir DIR]
+
+  date=2027-01-01       the day of planning: the first date that is planned for
+  months=12             so many months (1 ... 12)
+  risk=0.02             accepted probability that in a month a service needs more than its limit
+  simultaneous=100000   weddings at once at the busiest instant of the year before
+  check=false           do not run the twin at the limits that the plan predicts
+  pricing=NAME          prices, of the group pricing
+  key=value             everything else: seed=, output=, budget.instances=, platform.services.… =
+"""
+
+
 def main() -> None:
     """Run the command line; always ends the process."""
     arguments = sys.argv[1:]
@@ -80,6 +94,7 @@ def main() -> None:
     commands = {
         "run": _run,
         "compare": _compare,
+        "plan": _plan,
         "check": _check,
         "hunt": _hunt,
         "calibrate": _calibrate,
@@ -273,6 +288,27 @@ def _compare(arguments: list[str]) -> None:
     line = shlex.join(["python", "-m", "twin", "compare", *arguments])
     try:
         folder = command.run(arguments, line, reports.write_comparison)
+    except (ConfigError, ControllerError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is written", file=sys.stderr)
+        sys.exit(130)
+    print(folder, flush=True)
+
+
+def _plan(arguments: list[str]) -> None:
+    import reports
+    from engine.decide import ControllerError
+    from engine.record.folders import OutputError
+    from twin.config import ConfigError
+    from twin.plan import command
+
+    if "--help" in arguments or "-h" in arguments:
+        print(PLAN_USAGE, end="")
+        return
+    line = shlex.join(["python", "-m", "twin", "plan", *arguments])
+    try:
+        folder = command.run(arguments, line, reports.write_plan)
     except (ConfigError, ControllerError, OutputError) as error:
         _fail(str(error))
     except KeyboardInterrupt:

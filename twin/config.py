@@ -7,7 +7,7 @@ key, what is wrong with it and what is allowed.  Inside the twin there are no un
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -321,12 +321,20 @@ class RunConfig(Strict):
         return self
 
 
+Kind = TypeVar("Kind", bound=RunConfig)
+
+
 def parse(raw: Mapping[str, Any]) -> RunConfig:
     """The validated configuration; raises ConfigError with one line for each wrong key."""
+    return parse_as(RunConfig, raw)
+
+
+def parse_as(kind: type[Kind], raw: Mapping[str, Any]) -> Kind:
+    """The same for what is more than a run's configuration."""
     try:
-        return RunConfig.model_validate(_named_faults(raw))
+        return kind.model_validate(_named_faults(raw))
     except ValidationError as error:
-        raise ConfigError("\n".join(lines(error, RunConfig))) from None
+        raise ConfigError("\n".join(lines(error, kind))) from None
 
 
 def _named_faults(raw: Mapping[str, Any]) -> dict[str, Any]:

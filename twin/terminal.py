@@ -145,6 +145,43 @@ def show_backtest(content: dict[str, Any], folder: Path) -> None:
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
+def show_plan(plan: dict[str, Any], folder: Path) -> None:
+    """What to buy and what gives way first, then where the report is."""
+    console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
+    own, others = plan["plan"], plan["alternatives"]
+    console.print(
+        f"\n[bold]plan[/bold] from {plan['date']}, {len(plan['months'])} months, risk "
+        f"{plan['risk']:.1%} a month: {own['total_usd']:,.0f} USD "
+        f"(all on demand {others['on_demand_usd']:,.0f}, "
+        f"fixed fleet {others['static_reserved_usd']:,.0f})",
+        highlight=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("service")
+    for heading in ("size", "reserved", "min", "max", "USD"):
+        table.add_column(heading, justify="right")
+    for name, service in own["services"].items():
+        table.add_row(
+            name,
+            f"{service['size']:g}",
+            f"{service['reserved']:,}",
+            f"{min(service['minimum']):,}",
+            f"{max(service['maximum']):,}",
+            f"{service['reserved_usd'] + sum(service['on_demand_usd']):,.0f}",
+        )
+    console.print(table)
+    for rung in plan["bottlenecks"]["ladder"][:1]:
+        console.print(
+            f"gives way first: {rung['service'] or rung['limit']} at {rung['lost']:,.0f} weddings "
+            f"at once ({plan['bottlenecks']['expected_at_once']:,.0f} expected)",
+            highlight=False,
+        )
+    for check in plan["bottlenecks"].get("checks", ()):
+        verdict = "confirmed" if check["confirmed"] else check["why_not"] or "not confirmed"
+        console.print(f"the twin on {check['service'] or check['limit']}: {verdict}")
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
 def _width() -> int | None:
     return None if Console(stderr=True).is_terminal else 110
 

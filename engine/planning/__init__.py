@@ -1,0 +1,1 @@
+"""Months ahead: what will be needed, what to buy, what limits first."""

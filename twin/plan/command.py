@@ -1,0 +1,97 @@
+"""`python -m twin plan`: what the next months need, what to buy, and what gives way first."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.record import folders
+from scenarios import composition
+from twin import terminal
+from twin.complaints import close
+from twin.config import ConfigError
+from twin.config import parse as parse_run
+from twin.plan import checks as twin_checks
+from twin.plan.config import parse, run_settings
+from twin.plan.content import content
+from twin.plan.planning import STAGES, make
+from twin.world import load_kernels
+
+OWN = ("date", "months", "risk", "simultaneous", "check", "margin", "paths", "drawn", "growth_sd")
+"""Keys of `plan` that may be given without their group."""
+
+
+def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
+    """Plan and write the record; returns its folder.
+
+    Raises ConfigError or OutputError.
+    """
+    raw = composed(arguments)
+    config = parse(raw)
+    settings = run_settings(raw)
+    base = Path(config.output) / "plans"
+    folders.check_writable(base)
+    started = dt.datetime.now(dt.UTC)
+    with terminal.progress("plan", STAGES) as advance:
+        planned = make(config, advance)
+    found = None
+    if config.plan.check:
+        with terminal.compiling():
+            _load(settings)
+        total = len(twin_checks.probes_of(planned))
+        with terminal.progress("twin at the limits", total) as advance:
+            found = twin_checks.check(planned, settings, advance)
+    told = content(planned, found, command)
+
+    def fill(folder: Path) -> None:
+        (folder / "plan.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n")
+        text = yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=100)
+        (folder / "config.yaml").write_text(text)
+        render(folder)
+
+    name = f"{started:%Y%m%dT%H%M%SZ}-plan-{config.seed}"
+    folder = folders.write_whole(base, name, fill)
+    terminal.show_plan(told, folder)
+    return folder
+
+
+def composed(arguments: Sequence[str]) -> dict[str, Any]:
+    """The configuration that the arguments ask for; raises ConfigError for what cannot be read."""
+    overrides, config_dirs = _read(arguments)
+    try:
+        return composition.composed(overrides, config_dirs, root="plan")
+    except composition.CompositionError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _read(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's overrides, and the folders of `--config-dir`."""
+    overrides: list[str] = ["sweep.name=plan"]  # by default a name that the clock gives
+    config_dirs: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        key, _, value = argument.partition("=")
+        if key == "--config-dir":
+            config_dirs.append(value or (rest.pop(0) if rest else ""))
+        elif argument.startswith("-"):
+            raise ConfigError(f"{argument}: unknown option{close(argument, ['--config-dir'])}")
+        elif "=" not in argument:
+            raise ConfigError(f'"{argument}" cannot be read; write it as key=value')
+        elif key == "date":
+            overrides.append(f'plan.date="{value.strip(chr(34))}"')
+        else:
+            overrides.append(f"plan.{argument}" if key in OWN else argument)
+    return overrides, config_dirs
+
+
+def _load(settings: Mapping[str, Any]) -> None:
+    try:
+        load_kernels(parse_run(settings))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
