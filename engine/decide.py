@@ -5,7 +5,8 @@ Both shells, the one in simulated and the one in wall time, ask their controller
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from engine.model import Action, Controller, Observation, Plan, ServiceSpec
 
@@ -15,26 +16,44 @@ class ControllerError(RuntimeError):
 
 
 def decide(
-    controller: Controller, observation: Observation, specs: Mapping[str, ServiceSpec], when: str
+    controller: Controller,
+    observation: Observation,
+    specs: Mapping[str, ServiceSpec],
+    when: str,
+    name: str = "",
 ) -> Plan:
     """The controller's plan for `observation`.
 
-    Raises ControllerError, which says `when`, if there is none or one that cannot be meant.
+    Raises ControllerError, which says `when` and the controller's `name` (or else its class), if
+    there is none or one that cannot be meant.
     """
-    name = type(controller).__name__
-    try:
+    name = name or type(controller).__name__
+    with blaming(name, when):
         plan: object = controller.step(observation)
-    except Exception as error:
-        raise ControllerError(f"controller {name} raised {error!r} {when}") from error
     if not isinstance(plan, Plan):
         raise ControllerError(f"controller {name} returned {type(plan).__name__}, not a Plan")
-    for action in plan.actions:
-        _check(action, specs, name)
+    for field in ("actions", "awaiting"):
+        wanted: object = getattr(plan, field)
+        if not isinstance(wanted, tuple):
+            raise ControllerError(f"controller {name}: {field} of its plan are no tuple")
+        for action in wanted:
+            _check(action, specs, name)
     return plan
 
 
-def _check(action: Action, specs: Mapping[str, ServiceSpec], name: str) -> None:
+@contextmanager
+def blaming(name: str, when: str) -> Iterator[None]:
+    """Whatever is raised inside is the fault of the controller `name`: a ControllerError."""
+    try:
+        yield
+    except Exception as error:
+        raise ControllerError(f"controller {name} raised {error!r} {when}") from error
+
+
+def _check(action: object, specs: Mapping[str, ServiceSpec], name: str) -> None:
     """Nonsense is reported, never silently put right."""
+    if not isinstance(action, Action):
+        raise ControllerError(f"controller {name}: {action!r:.60} is no Action")
     spec = specs.get(action.service)
     if spec is None:
         raise ControllerError(f'controller {name}: unknown service "{action.service}"')

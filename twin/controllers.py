@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine import Autoscaler, EngineSettings
+from engine.decide import ControllerError
 from engine.model import Controller
 
 
@@ -62,6 +63,10 @@ def make(
         controller: Controller = factory(settings, **config.options, **known)
     except TypeError as error:
         raise ValueError(f"controller.options: {error}") from None
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ControllerError(f"controller {config.name} raised {error!r} when made") from error
     for method in ("step", "snapshot", "restore"):
         if not callable(getattr(controller, method, None)):
             raise ValueError(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import simpy
 
 from engine import model
-from engine.decide import decide
+from engine.decide import blaming, decide
 from engine.forecast.compressed import Booked
 from engine.model import (
     Action,
@@ -134,13 +134,14 @@ class _Deposed:
 
 
 class Shell:
-    """Drives one controller; `make` gives another one of the same kind, without memory."""
+    """Drives one controller, known as `name`; `make` gives another of the kind, without memory."""
 
     def __init__(
         self,
         env: simpy.Environment,
         controller: Controller,
         make: Callable[[], Controller],
+        name: str,
         specs: Sequence[ServiceSpec],
         fleets: Mapping[str, Fleet],
         telemetry: Sequence[Telemetry],
@@ -165,6 +166,7 @@ class Shell:
         """When the engine was restarted, and from when its memory was; -inf: it had none."""
         self.watchers: list[Watcher] = []
         self._make = make
+        self._name = name
         self._fleets = fleets
         self._services = list(zip(specs, telemetry, strict=True))
         self._specs = {spec.name: spec for spec in specs}
@@ -226,7 +228,8 @@ class Shell:
         old = _Deposed(self.controller, self._seat, round(behind_s / self._interval_s))
         self._deposed.append(old)
         self.controller = self._make()
-        self.controller.restore(old.controller.snapshot())
+        with blaming(self._name, self._when()):
+            self.controller.restore(old.controller.snapshot())
         self._seat = Seat(self._infrastructure, self._infrastructure.new_lease())
         return lambda: self._deposed.remove(old)
 
@@ -256,7 +259,10 @@ class Shell:
         )  # fmt: skip
 
     def _step(self, controller: Controller, observation: Observation) -> Plan:
-        return decide(controller, observation, self._specs, f"{self.env.now:.0f} s into the run")
+        return decide(controller, observation, self._specs, self._when(), self._name)
+
+    def _when(self) -> str:
+        return f"{self.env.now:.0f} s into the run"
 
     def _act(self, plan: Plan) -> None:
         self._seat.apply(plan.actions)
@@ -268,7 +274,8 @@ class Shell:
         if self._keep_s < 0.0 or not plan.cycle:
             return
         now_s = self.env.now
-        self._snapshots.append((now_s, self.controller.snapshot()))
+        with blaming(self._name, self._when()):
+            self._snapshots.append((now_s, self.controller.snapshot()))
         while len(self._snapshots) > 1 and self._snapshots[1][0] <= now_s - self._keep_s:
             self._snapshots.popleft()
 
@@ -297,7 +304,8 @@ class Shell:
         self._down_until_s = -math.inf
         self.controller = self._make()
         if self._snapshot:
-            self.controller.restore(self._snapshot)
+            with blaming(self._name, self._when()):
+                self.controller.restore(self._snapshot)
         self.restarts.append((self.env.now, self._snapshot_s))
         self._infrastructure.results(self._seat.lease)  # the answers to the dead one reach nobody
         return True

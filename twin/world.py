@@ -142,6 +142,7 @@ class World:
             self.env,
             self.controller,
             self._make_controller,
+            config.controller.name,
             self.specs,
             self.fleets,
             self.telemetry,

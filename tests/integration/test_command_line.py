@@ -302,8 +302,8 @@ class Bad:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("raises", "controller Bad raised RuntimeError('out of ideas')"),
-        ("silly", "controller Bad returned NoneType, not a Plan"),
+        ("raises", "controller bad raised RuntimeError('out of ideas') 5 s into the run"),
+        ("silly", "controller bad returned NoneType, not a Plan"),
         ("wild", "to -7 instances is not allowed"),
     ],
 )

@@ -86,8 +86,8 @@ def test_the_same_question_has_the_same_answer(record: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("raise", 'controller "bad", seed 1: controller Bad raised ValueError'),
-        ("nonsense", 'controller "bad", seed 1: controller Bad returned int, not a Plan'),
+        ("raise", "bad, seed 1: controller bad raised ValueError"),
+        ("nonsense", "bad, seed 1: controller bad returned int, not a Plan"),
         ("too_many", "1000000 instances is not allowed"),
     ],
 )

@@ -73,7 +73,7 @@ def _run(task: tuple[str, Mapping[str, Any], int, int]) -> Run:
     try:
         world.run()
     except ControllerError as error:
-        raise ControllerError(f'controller "{name}", seed {seed}: {error}') from None
+        raise ControllerError(f"{name}, seed {seed}: {error}") from None
     summary = summarise(world)
     figures = headline_figures(summary)
     figures["slo.longest_violation_s"] = summary["slo"]["longest_violation_s"]
