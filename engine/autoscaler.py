@@ -19,6 +19,7 @@ from engine.capacity import call_order, critical_services, sizing
 from engine.case import Case, Constants, Draft, PassedOn
 from engine.explain import explain
 from engine.forecast import schedule
+from engine.forecast.blend import Blend
 from engine.model import (
     Action,
     Approval,
@@ -51,8 +52,15 @@ URGENT = (Reason.EMERGENCY, Reason.ROLLBACK, Reason.MANUAL)
 class Autoscaler:
     """The wedding-aware scaling engine."""
 
-    def __init__(self, settings: EngineSettings | None = None) -> None:
+    def __init__(
+        self, settings: EngineSettings | None = None, blend: Blend | None = None, refused: str = ""
+    ) -> None:
         self.settings = settings or EngineSettings()
+        self.blend = blend
+        """The learned forecaster; None: the schedule alone."""
+        self.refused = refused
+        """Why the model that was asked for is not used; empty if none was, or it is."""
+        self._blends = {} if blend is None else blend.services
         self.state = AutoscalerState()
         self._constants: dict[str, Constants] = {}
         self._specs: tuple[ServiceSpec, ...] = ()
@@ -167,6 +175,7 @@ class Autoscaler:
                     seen.request_rate,
                     seen.newest_s,
                     self.settings.forecast,
+                    self._blends.get(name),
                 )
         assessment = assess(service, seen)
         return Case(
@@ -189,8 +198,9 @@ class Autoscaler:
         response = case.memory.response
         constants = case.constants
         case.curve = schedule.curve(
-            response, outlook, case.row, now_s, constants.reach_s, self.settings.forecast
-        )
+            response, outlook, case.row, now_s, constants.reach_s, self.settings.forecast,
+            self._blends.get(case.spec.name),
+        )  # fmt: skip
         case.need = needed(case.curve, constants.sizing, response.slowdown, constants.risk_z)
         limits = self.settings.limits
         case.discount = step_discount(
@@ -204,9 +214,10 @@ class Autoscaler:
         draft.floors[case.spec.name] = case.weddings.floor
         draft.forecasts.extend(
             schedule.issue(
-                response, outlook, case.row, case.spec.name, now_s, self.settings.forecast
+                response, outlook, case.row, case.spec.name, now_s, self.settings.forecast,
+                self._blends.get(case.spec.name),
             )
-        )
+        )  # fmt: skip
 
     def _recommend(self, case: Case, observation: Observation, draft: Draft) -> None:
         """Phase 4: every rule has its say; the highest count wins, unless a step is undone."""

@@ -71,6 +71,10 @@ class ForecastSettings(Section):
     """How long a sudden departure from the schedule is expected to last."""
     level_decay_s: Annotated[float, Field(gt=0.0, le=604_800.0)] = 21_600.0
     """How long the slow ratio is expected to last."""
+    artefact: Annotated[str, Field(min_length=1)] | None = None
+    """File of what was learned about how departures go on (`python -m twin learn`), in place of
+    the two constants above; null: the schedule alone.  It is read where the engine is made; one
+    that cannot be used is refused with its reason, and the engine goes by the schedule alone."""
 
 
 class WeddingSettings(Section):

@@ -72,6 +72,8 @@ def _lines(story: Story) -> Iterator[str]:
     yield f"{text(story.declined_note)}\n"
 
     yield "## Accuracy of the forecasts\n"
+    if story.forecaster:
+        yield f"{text(story.forecaster)}\n"
     if story.prediction is not None:
         yield from _table(story.prediction)
     else:

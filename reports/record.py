@@ -174,6 +174,14 @@ class Prescaling(PrescaledService):
     services: dict[str, PrescaledService]
 
 
+class Forecaster(_Part):
+    """What the engine forecast with; `refused` says why a model that was asked for is not used."""
+
+    kind: str = "schedule"
+    artefact: str | None = None
+    refused: str = ""
+
+
 class Conservation(_Part):
     """Whether all requests were accounted for."""
 
@@ -261,6 +269,7 @@ class Summary(_Part):
     cost: Cost
     decision: Decision
     prediction: dict[str, Prediction]
+    forecaster: Forecaster = Forecaster()
     prescaling: Prescaling | None = None
     faults: dict[str, Fired] = Field(default_factory=dict)
     conservation: Conservation

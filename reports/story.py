@@ -125,6 +125,7 @@ class Story:
     declined: Table | None
     declined_note: str
     prediction: Table | None
+    forecaster: str
     prescaling: Prescaled | None
     sent: Sent | None
     faults: Table | None
@@ -168,6 +169,7 @@ def tell(record: Record) -> Story:
         declined=_declined_table(declined, summary),
         declined_note=_declined_note(declined),
         prediction=_prediction_table(summary.prediction),
+        forecaster=_forecaster(summary),
         prescaling=_prescaled(record),
         sent=_sent(record),
         faults=_faults_table(record),
@@ -344,6 +346,19 @@ def _said(summary: Summary, text: str) -> str:
     if summary.noun.one == "wedding":
         return text
     return text.replace("weddings", summary.noun.many).replace("wedding", summary.noun.one)
+
+
+def _forecaster(summary: Summary) -> str:
+    """With what the engine forecast, where that is not the schedule alone as usual."""
+    found = summary.forecaster
+    if found.refused:
+        return (
+            f"The model {found.artefact} was refused, so the engine went by the schedule alone: "
+            f"{found.refused}"
+        )
+    if found.kind == "learned":
+        return f"With what {found.artefact} learned about how departures from the outlook go on."
+    return ""
 
 
 def _prescaled(record: Record) -> Prescaled | None:

@@ -35,6 +35,7 @@ USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-d
        python -m twin validate [key=value ...]
        python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
        python -m twin backtest [data=FOLDER] [calendar=FILE] [horizons=1,2] [key=value ...]
+       python -m twin learn [out=FILE] [days=[DATE,DATE]] [replications=N] [key=value ...]
 
   run     simulate a scenario with the engine in the loop and write a run record with its report
   compare run several controllers in the same world and write a comparison
@@ -44,6 +45,7 @@ USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-d
   validate  compare the twin with a live stack, within limits
   hunt    look for scaling failures in random worlds; exit with 1 if there is one
   backtest  forecast seasons or traces from rolling origins and say how wrong the forecasts are
+  learn   learn from simulated days how departures from the outlook go on, for the engine
 
   python -m twin run --help    lists the scenarios and all keys
 """
@@ -97,6 +99,7 @@ def main() -> None:
         "plan": _plan,
         "check": _check,
         "hunt": _hunt,
+        "learn": _learn,
         "calibrate": _calibrate,
         "validate": _validate,
         "backtest": _backtest,
@@ -389,6 +392,25 @@ def _hunt(arguments: list[str]) -> None:
     from twin.hunt import command
 
     sys.exit(command.run(arguments))
+
+
+def _learn(arguments: list[str]) -> None:
+    from engine.decide import ControllerError
+    from engine.record.folders import OutputError
+    from twin import learn
+    from twin.config import ConfigError
+
+    if "--help" in arguments or "-h" in arguments:
+        print(learn.USAGE, end="")
+        return
+    try:
+        file = learn.run(arguments)
+    except (ConfigError, ControllerError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is written", file=sys.stderr)
+        sys.exit(130)
+    print(file, flush=True)
 
 
 def _fail(message: str) -> NoReturn:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,8 +34,24 @@ class ControllerConfig(BaseModel):
 
 
 def engine(settings: EngineSettings) -> Controller:
-    """WedTwin's own engine."""
-    return Autoscaler(settings)
+    """WedTwin's own engine, with what was learned for it if its settings name a file of that.
+
+    A file that cannot be used is no error: the engine goes by the schedule alone, and says so in
+    `refused`.
+    """
+    path = settings.forecast.artefact
+    if path is None:
+        return Autoscaler(settings)
+    # Only who asks for a learned model pays for importing what reads it.
+    from engine.forecast import artefact, blend, schedule
+
+    found, refused = artefact.load_or_none(Path(path), blend.KIND, blend.VERSION)
+    if found is None:
+        return Autoscaler(settings, refused=refused)
+    try:
+        return Autoscaler(settings, blend.from_state(found.state, schedule.HORIZONS_S))
+    except ValueError as error:
+        return Autoscaler(settings, refused=f"{path}: {error}")
 
 
 def make(

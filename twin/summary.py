@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.analysis.readiness import Counts, Readiness, figures, readiness
 from engine.model import FloatArray
-from engine.record.figures import decision_figures, prediction_figures
+from engine.record.figures import decision_figures, forecaster_figures, prediction_figures
 from twin.elasticity import NAMES, elasticity, longest_run
 from twin.queues.port import TRUTH_FIELDS
 from twin.queues.validity import outside_share
@@ -47,6 +47,7 @@ def summarise(world: World) -> dict[str, Any]:
             world.start_s,
             world.recorder.interval_s,
         ),
+        "forecaster": forecaster_figures(world.controller, world.config.engine),
         "prescaling": figures(prescaling(world), world.config.engine.weddings.lead_s),
         "faults": {
             fault.name: {"kind": fault.kind, "fired": world.recorder.fired.get(fault.name, 0)}

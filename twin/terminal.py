@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,21 @@ def show_plan(plan: dict[str, Any], folder: Path) -> None:
         verdict = "confirmed" if check["confirmed"] else check["why_not"] or "not confirmed"
         console.print(f"the twin on {check['service'] or check['limit']}: {verdict}")
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def show_errors(
+    horizons_s: Sequence[float], errors: Mapping[str, Sequence[float]], path: Path
+) -> None:
+    """How far off the learned forecasts were on the days that they were learned from."""
+    console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
+    table = Table(box=None, pad_edge=False)
+    table.add_column("usual error (log-sd)")
+    for horizon_s in horizons_s:
+        table.add_column(f"{horizon_s / 60.0:.0f} min", justify="right")
+    for name, own in errors.items():
+        table.add_row(name, *(f"{error:.1%}" for error in own))
+    console.print(table)
+    console.print(f"use it: engine.forecast.artefact={path}", highlight=False, soft_wrap=True)
 
 
 def _width() -> int | None:

@@ -156,6 +156,9 @@ class World:
             catch_up=self._catch_up,
         )
         self.slowness = faults.Slowness(self.platform, list(self.fleets.values()))
+        refused = getattr(self.controller, "refused", "")
+        if refused:
+            self.recorder.event(0.0, "model_refused", "forecaster", "schedule_only", refused)
         self._arrange_faults(plain)
         for telemetry in self.telemetry:
             telemetry.start()

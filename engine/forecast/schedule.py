@@ -17,6 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from engine.forecast.blend import ServiceBlend
 from engine.model import FloatArray, Forecast, Outlook
 from engine.settings import ForecastSettings
 from engine.state import ResponseMemory
@@ -80,11 +81,17 @@ def observe(
     rate: float,
     sample_s: float,
     settings: ForecastSettings,
+    blend: ServiceBlend | None = None,
 ) -> None:
-    """Correct the learned ratio of service `row` by `rate` (1/s), observed at `sample_s`."""
+    """Correct the learned ratio of service `row` by `rate` (1/s), observed at `sample_s`.
+
+    With a `blend`, the first intervals are as wide as its errors were.
+    """
     if math.isnan(memory.variance):
         memory.variance = outlook.sigma**2
         memory.horizon_variance = [(0.5 * outlook.sigma) ** 2] * len(HORIZONS_S)
+        if blend is not None:
+            memory.horizon_variance = [sd**2 for sd in blend.sd]
         memory.issued = [[] for _ in HORIZONS_S]
     elapsed_s = sample_s - memory.updated_s
     if elapsed_s <= 0.0:
@@ -117,16 +124,23 @@ def curve(
     now_s: float,
     reach_s: float,
     settings: ForecastSettings,
+    blend: ServiceBlend | None = None,
 ) -> Curve:
-    """The load of service `row` from `now_s` on, for `reach_s` seconds."""
+    """The load of service `row` from `now_s` on, for `reach_s` seconds.
+
+    How the departure from the outlook goes on is what `blend` learned; without one it fades.
+    """
     bins = outlook.load.shape[1]
     bin_s = outlook.bin_s
     first = min(max(int((now_s - outlook.start_s) / bin_s), 0), bins - 1)
     last = min(first + int(reach_s / bin_s) + 2, bins)
     ahead_s = _ahead(last - first, bin_s)
-    correction = memory.level * _decay(last - first, bin_s, settings.level_decay_s)
-    if abs(memory.surge) > 1e-4:
-        correction += memory.surge * _decay(last - first, bin_s, settings.surge_decay_s)
+    if blend is not None:
+        correction = blend.correction(memory.level, memory.surge, last - first, bin_s)
+    else:
+        correction = memory.level * _decay(last - first, bin_s, settings.level_decay_s)
+        if abs(memory.surge) > 1e-4:
+            correction += memory.surge * _decay(last - first, bin_s, settings.surge_decay_s)
     return Curve(
         ahead_s=ahead_s,
         correction=correction,
@@ -167,6 +181,7 @@ def issue(
     service: str,
     now_s: float,
     settings: ForecastSettings,
+    blend: ServiceBlend | None = None,
 ) -> tuple[Forecast, ...]:
     """Once a minute, forecast the fixed horizons and remember the medians to be judged by."""
     if now_s - memory.issued_s < ISSUE_EVERY_S or math.isnan(memory.variance):
@@ -174,11 +189,15 @@ def issue(
     memory.issued_s = now_s
     forecasts = []
     for k, horizon_s in enumerate(HORIZONS_S):
-        mean = (
-            math.log(max(booked_rate(outlook, row, now_s + horizon_s), 1e-9))
-            + memory.level * math.exp(-horizon_s / settings.level_decay_s)
-            + memory.surge * math.exp(-horizon_s / settings.surge_decay_s)
-        )
+        booked = math.log(max(booked_rate(outlook, row, now_s + horizon_s), 1e-9))
+        if blend is not None:
+            mean = booked + blend.at(k, memory.level, memory.surge)
+        else:
+            mean = (
+                booked
+                + memory.level * math.exp(-horizon_s / settings.level_decay_s)
+                + memory.surge * math.exp(-horizon_s / settings.surge_decay_s)
+            )
         sd = max(math.sqrt(memory.horizon_variance[k]), MIN_SD)
         memory.issued[k].append((now_s + horizon_s, mean))
         forecasts.append(

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from engine.model import FloatArray, Reason
+from engine.model import Controller, FloatArray, Reason
+from engine.settings import EngineSettings
 
 SCHEMA = 1
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
@@ -113,6 +114,20 @@ def decision_figures(rows: Sequence[Mapping[str, Any]], steps: int, cycles: int)
             "count": len(emergency),
             **percentiles([row["accepted_s"] - row["trigger_s"] for row in emergency]),
         },
+    }
+
+
+def forecaster_figures(controller: Controller, settings: EngineSettings) -> dict[str, Any]:
+    """What the engine forecast with: the schedule alone, or also what was learned.
+
+    `refused` says why the model that was asked for is not used; empty where that is not so.
+    """
+    learned = getattr(controller, "blend", None) is not None
+    refused = str(getattr(controller, "refused", ""))
+    return {
+        "kind": "learned" if learned else "schedule",
+        "artefact": settings.forecast.artefact if learned or refused else None,
+        "refused": refused,
     }
 
 
