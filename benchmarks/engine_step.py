@@ -1,7 +1,7 @@
 """`Autoscaler.step` alone: its cost for each service, from 5 to 5,000 services.
 
-Prints microseconds a service and cycle, and the ratio to the smallest count: a linear engine keeps
-that ratio near 1.
+Prints microseconds a service and cycle, the ratio to the smallest count (a linear engine keeps that
+near 1), and how many times that is with a learned blend in each forecast.
 
     python benchmarks/engine_step.py
 """
@@ -14,6 +14,8 @@ from statistics import median
 import numpy as np
 
 from engine import Autoscaler
+from engine.forecast.blend import Blend, ServiceBlend
+from engine.forecast.schedule import HORIZONS_S
 from engine.model import (
     SAMPLE_DTYPE,
     BootTime,
@@ -65,9 +67,21 @@ def observation(services: int, now_s: float) -> Observation:
     )
 
 
-def cost_us(services: int) -> float:
+def learned(services: int) -> Blend:
+    """A blend for each service, each with figures of its own."""
+    return Blend(
+        {
+            f"service-{i}": ServiceBlend(
+                HORIZONS_S, ((0.9 - 1e-5 * i, 0.3, 0.0),) * len(HORIZONS_S), (0.05,) * 4
+            )
+            for i in range(services)
+        }
+    )
+
+
+def cost_us(services: int, blend: Blend | None = None) -> float:
     """Median microseconds of a full cycle, for each service."""
-    engine = Autoscaler()
+    engine = Autoscaler(blend=blend)
     times = []
     for cycle in range(CYCLES if services < 1000 else 10):
         seen = observation(services, 7200.0 + 15.0 * cycle)
@@ -80,10 +94,11 @@ def cost_us(services: int) -> float:
 def main() -> None:
     """Print the table."""
     first = cost_us(5)
-    print("services  us/service/cycle  ratio to 5")
+    print("services  us/service/cycle  ratio to 5  learned, times")
     for services in (5, 50, 500, 5000):
         cost = cost_us(services)
-        print(f"{services:8d}  {cost:16.1f}  {cost / first:10.2f}")
+        more = cost_us(services, learned(services)) / cost
+        print(f"{services:8d}  {cost:16.1f}  {cost / first:10.2f}  {more:14.2f}")
 
 
 if __name__ == "__main__":

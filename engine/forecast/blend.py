@@ -158,7 +158,7 @@ def prior(horizons_s: tuple[float, ...], level_decay_s: float, surge_decay_s: fl
     return faded
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _along(blend: ServiceBlend, bins: int, bin_s: float) -> tuple[FloatArray, ...]:
     """The terms' weights along the bins: whole now, then straight from horizon to horizon."""
     ahead_s = np.maximum(bin_s * (np.arange(bins, dtype=np.float64) - 1.0), 0.0)
