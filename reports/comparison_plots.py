@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,8 @@ from reports.plots import (
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, "#6b4c9a", "#8c6d31")
 DASHES = ("", "6 2", "2 2", "6 2 2 2", "8 3 2 3", "1 2", "4 4", "10 2")
 LEAST_RATIO = 1e-6
+OUTLIER = 4.0
+"""What is more than so many times the median is named at the edge instead of shrinking the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +143,21 @@ def _front(content: dict[str, Any], styles: dict[str, tuple[str, str]]) -> Plot:
     if front:
         steps = np.array(front)
         axes.step(steps[:, 0], steps[:, 1], where="post", color=GREY, lw=5, alpha=0.35, zorder=0)
-    _label(axes, points, styles)
+    dearest = _within_reason([cost for cost, _ in points.values()])
+    _label(axes, {name: point for name, point in points.items() if point[0] <= dearest}, styles)
+    for name, (cost, bad) in points.items():
+        if cost > dearest:
+            axes.annotate(
+                f"{name}: {wording.usd(cost)} →", (1.0, bad), xycoords=("axes fraction", "data"),
+                xytext=(-4, 4), textcoords="offset points", ha="right", fontsize=10,
+                color=styles[name][0],
+            )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(7))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: wording.usd(value)))
     _in_percent(axes)
     costs, bads = np.array(list(points.values())).T
-    room = 0.12 * (float(np.ptp(costs)) or float(costs[0]))
-    axes.set_xlim(max(float(costs.min()) - room, 0.0), float(costs.max()) + room)
+    room = 0.12 * ((dearest - float(costs.min())) or float(costs[0]))
+    axes.set_xlim(max(float(costs.min()) - room, 0.0), dearest + room)
     axes.set_ylim(float(bads.min()) / 3.0, min(float(bads.max()) * 8.0, 2.0))
     axes.set_ylabel("requests that missed the SLO", color=MUTED)
     axes.set_xlabel("cost", color=MUTED)
@@ -193,20 +204,26 @@ def _capacity(
         here = minutes[minutes["service"] == service]
         need = here[here["controller"] == shown[0]]
         axes.fill_between(need["time_s"], need["needed"], color=GREY, alpha=0.35, linewidth=0)
-        top = 1.0
+        tops = []
         for name in shown:
             own = here[here["controller"] == name]
             colour, dash = styles[name]
             pattern = (0, tuple(float(x) for x in dash.split())) if dash else "-"
             axes.plot(own["time_s"], own["ready"], color=colour, lw=1.3, ls=pattern)
             if name != "static":
-                top = max(top, float(own["ready"].max()))
-        axes.set_ylim(0.0, 1.08 * top)
+                tops.append(float(own["ready"].max()))
+        axes.set_ylim(0.0, 1.08 * max(_within_reason(tops), 1.0))
         axes.set_title(service, loc="left")
     keys = [Key("needed", line_key(GREY, "", 7))]
     keys += [Key(name, line_key(*styles[name], 1.6)) for name in shown]
     label = "Ready instances of each controller against the need, by service"
     return Plot(svg(figure, "capacity", label), label, tuple(keys))
+
+
+def _within_reason(values: Sequence[float]) -> float:
+    """The largest value that is no more than `OUTLIER` times the median."""
+    known = np.array(values) if values else np.zeros(1)
+    return float(known[known <= OUTLIER * np.median(known)].max())
 
 
 def _losses(content: dict[str, Any], minutes: pd.DataFrame) -> Plot | None:
