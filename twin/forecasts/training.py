@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from engine.capacity import call_order
 from engine.forecast.issues import DAY_H, FORESEEN_DAYS, HOUR_S, HOURS, Issues, expected_load
+from engine.forecast.season import Coming, SeasonsPast, season_dates
 from engine.forecast.similarity import (
     CURVE_BEFORE_S,
     CURVE_BIN_S,
     CURVE_BINS,
+    Codes,
     PastWeddings,
     Traits,
 )
@@ -138,3 +140,52 @@ def load_of_services(
         for call in specs[i].calls:
             arriving[index[call.service]] += call.per_request * arriving[i]
     return arriving
+
+
+LEADS_DAYS = np.array([0.0, 1, 2, 4, 7, 14, 21, 30, 45, 60, 90, 120, 180, 240, 300, 365, 450, 540])
+
+
+def seasons_past(
+    seasons: Seasons, specs: Sequence[ServiceSpec], now_s: float
+) -> tuple[SeasonsPast, Codes]:
+    """What is known at `now_s` of all dates that are over, and the kind of every date there is."""
+    over = int(np.clip((now_s - seasons.start_s) // DAY_S - 1, 0, len(seasons.days.dates)))
+    weddings = seasons.weddings
+    entered = np.isfinite(weddings.booked_at_s)
+    took_place = np.bincount(weddings.day[weddings.happens & entered], minlength=over)[:over]
+    noon_s = seasons.start_s + DAY_S * weddings.day
+    known = np.empty((over, len(LEADS_DAYS)))
+    for k, lead in enumerate(LEADS_DAYS):
+        at_s = noon_s - lead * DAY_S
+        there = (weddings.booked_at_s <= at_s) & (weddings.cancelled_at_s > at_s)
+        known[:, k] = np.bincount(weddings.day[there], minlength=over)[:over]
+    observed = load_of_services(seasons.services, seasons.until(now_s), specs)
+    hours = observed[:, ISSUE_HOUR : ISSUE_HOUR + DAY_H * over]
+    epoch_day = int(seasons.start_s // DAY_S)
+    kinds = np.unique(np.round(seasons.days.holiday, 6), return_inverse=True)[1].astype(np.int64)
+    kinds[np.abs(seasons.days.holiday - 1.0) < 1e-6] = -1
+    past = SeasonsPast(
+        day=epoch_day + np.arange(over, dtype=np.int64),
+        kind=kinds[:over] + 1,
+        weddings=took_place.astype(np.float64),
+        load=hours.reshape(len(specs), over, DAY_H),
+        lead_days=LEADS_DAYS,
+        known=known,
+    )
+    return past, kinds + 1
+
+
+def coming_dates(seasons: Seasons, kinds: Codes, year: int, season: str, now_s: float) -> Coming:
+    """The dates of a season with what is booked of them at `now_s`."""
+    first = seasons.days.dates[0]
+    rows = np.array([(date - first).days for date in season_dates(year, season)], dtype=np.int64)
+    if rows.min() < 0 or rows.max() >= len(seasons.days.dates):
+        raise ValueError(f"year: {year} is not allowed ({seasons.years[0]} … {seasons.years[-1]})")
+    weddings = seasons.weddings
+    there = (weddings.booked_at_s <= now_s) & (weddings.cancelled_at_s > now_s)
+    booked = np.bincount(weddings.day[there], minlength=len(seasons.days.dates))
+    return Coming(
+        day=int(seasons.start_s // DAY_S) + rows,
+        kind=kinds[rows],
+        booked=booked[rows].astype(np.float64),
+    )
