@@ -71,6 +71,7 @@ class Prometheus:
     folder: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    ready = "/api/v1/query?query=1"
 
     @property
     def url(self) -> str:
@@ -78,16 +79,16 @@ class Prometheus:
 
     def start(self) -> None:
         with (self.folder / "prometheus.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    "prometheus",
-                    f"--config.file={self.folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={self.folder / 'tsdb'}",
-                    f"--web.listen-address=127.0.0.1:{self.port}",
-                ],
-                stdout=log, stderr=log,
-            )  # fmt: skip
-        self.wait_until(self._ready, "Prometheus is not ready")
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+        self.wait_until(self._ready, "the server is not ready")
+
+    def command(self) -> list[str]:
+        return [
+            "prometheus",
+            f"--config.file={self.folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.folder / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        ]
 
     def kill(self) -> None:
         if self.process is not None:
@@ -105,10 +106,23 @@ class Prometheus:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1.0) as answer:
+            with urllib.request.urlopen(f"{self.url}{self.ready}", timeout=1.0) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+
+class VictoriaMetrics(Prometheus):
+    """The same questions to another server; it is asked to show what it has at once."""
+
+    def command(self) -> list[str]:
+        return [
+            "victoria-metrics",
+            f"-promscrape.config={self.folder / 'prometheus.yml'}",
+            f"-storageDataPath={self.folder / 'data'}",
+            f"-httpListenAddr=127.0.0.1:{self.port}",
+            "-search.latencyOffset=1s",
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +140,21 @@ def prometheus(
     exporter: Exporter, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
     """A running Prometheus that scrapes the exporter each second."""
-    if shutil.which("prometheus") is None:
-        pytest.skip("Prometheus is not installed (apt-get install prometheus)")
-    folder = tmp_path_factory.mktemp("prometheus")
+    yield from _running(Prometheus, "prometheus", exporter, tmp_path_factory.mktemp("prometheus"))
+
+
+@pytest.fixture(scope="module")
+def victoria(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """The same with VictoriaMetrics."""
+    folder = tmp_path_factory.mktemp("victoria")
+    yield from _running(VictoriaMetrics, "victoria-metrics", exporter, folder)
+
+
+def _running(
+    kind: type[Prometheus], program: str, exporter: Exporter, folder: Path
+) -> Iterator[Prometheus]:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed: sudo apt-get install {program}")
     (folder / "prometheus.yml").write_text(
         f"global: {{scrape_interval: {SCRAPE_S}s, scrape_timeout: {SCRAPE_S}s}}\n"
         "scrape_configs:\n"
@@ -136,7 +162,7 @@ def prometheus(
         "    honor_labels: true\n"
         f"    static_configs: [{{targets: ['127.0.0.1:{exporter.port}']}}]\n"
     )
-    server = Prometheus(folder)
+    server = kind(folder)
     try:
         server.start()
         yield server

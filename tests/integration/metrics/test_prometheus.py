@@ -193,6 +193,27 @@ def test_an_expression_that_prometheus_refuses_says_so(prometheus: Prometheus) -
     assert reading.troubles[1] == 'p50_s: no series has the label "service"'
 
 
+def test_victoria_metrics_gives_the_same_samples(victoria: Prometheus, exporter: Exporter) -> None:
+    exporter.text = page(0.5, 0.0)
+    asked_again = {"parameters": {"nocache": "1"}}
+    victoria.wait_until(
+        lambda: len(_read(victoria, **asked_again).windows["api"]) > 0, "nothing is scraped"
+    )
+    exporter.text = page(0.8, 0.0, p95="NaN")
+    wait_for_scrapes(victoria, exporter, 5)
+    reading = _read(victoria, **asked_again)
+    window = reading.windows["database"]
+    assert reading.troubles == ()
+    assert np.allclose(np.diff(window["time_s"]), SCRAPE_S, atol=0.1)
+    assert window["time_s"][-1] > time.time() - 4.0 * SCRAPE_S
+    assert window["cpu"][-1] == pytest.approx(0.9)
+    assert window["queue_depth"][-1] == 8.0
+    exporter.text, failed_s = None, time.time()
+    wait_for_scrapes(victoria, exporter, 4)
+    later = _read(victoria, **asked_again).windows["database"]
+    assert later["time_s"][-1] <= failed_s
+
+
 def _read(prometheus: Prometheus, **changes: Any) -> Any:
     async def run() -> Any:
         asked = source(prometheus.url, **changes)
