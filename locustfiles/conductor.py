@@ -134,6 +134,7 @@ class Conductor:
         self._ready: set[str] = set()
         self._lost = 0
         self._running = False
+        self._interrupted = False
         self._concluded = True
         self._began_s = 0.0
         self._began_at_s = 0.0
@@ -195,7 +196,7 @@ class Conductor:
                 self._refuse(str(error))
                 return None
         assert self._wishes is not None
-        if self.error or (self._running and self._is_over()):
+        if self.error or (self._running and (self._interrupted or self._is_over())):
             return None
         plan = self._wishes.plan
         elapsed_s = self._elapsed_s() if self._began_s else 0.0
@@ -248,6 +249,16 @@ class Conductor:
         # A headless master hears the last of its workers only after this event.
         if self._all_done() or not (options_ and options_.headless):
             self._conclude()
+
+    def interrupt(self) -> None:
+        """Ctrl-C: end the load at the shape's next tick, so that what there is gets recorded.
+
+        Raised anywhere else, as Python does it, the exception may hit Locust while it starts
+        users, which then never ends.  A second Ctrl-C, or one before the load, is Python's own.
+        """
+        if not self._running or self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
 
     def quitting(self) -> None:
         """Say how it went by the exit code."""

@@ -11,6 +11,7 @@ is drawn beforehand (`locustfiles.schedule`) and sent whatever became of the req
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any, ClassVar
 
@@ -122,6 +123,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         return
     if not chosen.headless and not environment.host:
         return
+    if chosen.headless:
+        gevent.signal_handler(signal.SIGINT, conductor.interrupt)
     try:
         conductor.announce(conductor.prepare())
     except (PlanError, LimitError, TargetError, RecordError) as error:
