@@ -114,7 +114,7 @@ def _headline(content: dict[str, Any]) -> str:
     total = content["plan"]["total_usd"]
     on_demand = content["alternatives"]["on_demand_usd"]
     saved = 1.0 - total / on_demand if on_demand > 0.0 else 0.0
-    text = f"{usd(total)} for {plural(len(content['months']), 'month')}"
+    text = f"{usd(total)} for {plural(content['horizon_months'], 'month')}"
     if saved > 0.0:
         text += f", {roughly(saved)} less than all on demand with today's instances"
     elif saved < 0.0:

@@ -150,10 +150,10 @@ def show_plan(plan: dict[str, Any], folder: Path) -> None:
     console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
     own, others = plan["plan"], plan["alternatives"]
     console.print(
-        f"\n[bold]plan[/bold] from {plan['date']}, {len(plan['months'])} months, risk "
+        f"\n[bold]plan[/bold] from {plan['date']}, {plan['horizon_months']} months, risk "
         f"{plan['risk']:.1%} a month: {own['total_usd']:,.0f} USD "
         f"(all on demand {others['on_demand_usd']:,.0f}, "
-        f"fixed fleet {others['static_reserved_usd']:,.0f})",
+        f"fixed fleet {min(others['static_reserved_usd'], others['static_on_demand_usd']):,.0f})",
         highlight=False,
     )
     table = Table(box=None, pad_edge=False)

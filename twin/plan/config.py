@@ -103,6 +103,14 @@ class PlanConfig(RunConfig):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _weddings_to_plan_for(self) -> PlanConfig:
+        if self.trace is not None:
+            raise ValueError(
+                f'scenario: "{self.scenario.name}" replays a trace; a plan needs one with weddings'
+            )
+        return self
+
     @property
     def weddings_at_once(self) -> int:
         """The platform's size."""

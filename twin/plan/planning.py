@@ -28,6 +28,8 @@ from twin.plan.history import Known, known_at
 from twin.plan.horizon import dates_from, horizon_of, peak_day, profiles_of
 from twin.streams import Streams
 
+LEAST_DRAWN = 100
+"""Weddings at once in the seasons that are drawn: fewer would teach nothing."""
 STAGES = 4
 """Steps that `make` reports: seasons, forecast, purchase, limits."""
 
@@ -188,7 +190,7 @@ def _seasons_config(config: PlanConfig, dates: Sequence[dt.date]) -> SeasonsConf
         update={
             "first_year": first,
             "years": dates[-1].year - first + 1,
-            "simultaneous": min(config.weddings_at_once, config.plan.drawn),
+            "simultaneous": min(max(config.weddings_at_once, LEAST_DRAWN), config.plan.drawn),
         }
     )
 

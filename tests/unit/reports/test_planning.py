@@ -44,7 +44,8 @@ def made() -> dict[str, Any]:
         "lost_low": 4.5e5, "lost_high": 5.5e5, "at_s": 0.0,
     }  # fmt: skip
     return {
-        "schema": 1, "kind": "plan", "date": "2027-01-01", "months": months, "risk": 0.02,
+        "schema": 1, "kind": "plan", "date": "2027-01-01", "months": months, "horizon_months": 2,
+        "risk": 0.02,
         "simultaneous": 100_000, "seed": 1, "paths": 400, "pricing": "list", "zones": 3,
         "quota": None, "command": "python -m twin plan",
         "forecast": {

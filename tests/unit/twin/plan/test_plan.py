@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +63,12 @@ def test_what_is_wrong_is_named(argument: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse(composed(arguments))
     assert said in str(error.value)
+
+
+def test_a_trace_has_no_weddings_to_plan_for(tmp_path: Path) -> None:
+    (tmp_path / "load.csv").write_text("time,value\n0,10\n60,20\n120,30\n")
+    with pytest.raises(ConfigError, match="replays a trace; a plan needs one with weddings"):
+        parse(composed(["scenario=trace", f"trace.path={tmp_path / 'load.csv'}"]))
 
 
 def test_a_plan_is_a_run_with_more_keys() -> None:
