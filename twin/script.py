@@ -20,6 +20,7 @@ from engine.forecast.outlook import Grid
 from engine.model import Calendar, FloatArray, Response, Schedule, ServiceSpec
 from scenarios import demand as demands
 from scenarios import replay as replays
+from scenarios.config import PopulationConfig
 from scenarios.demand import Demand
 from scenarios.population import Population, generate
 from scenarios.replay import TraceConfig
@@ -74,7 +75,9 @@ def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams
         phases=population.phases,
         demand=demands.realise(population, config.demand, streams),
         events=population.in_window,
-        awaited_s=_major_ceremonies(population, config),
+        awaited_s=major_ceremonies(
+            population, config.population, population.in_schedule & population.happens
+        ),
         known=known_weddings(population, demands.response(config.demand, config.population, names)),
         history=lambda: recall(config.population, config.demand, specs, streams),
     )
@@ -165,11 +168,12 @@ class Fixtures:
         )
 
 
-def _major_ceremonies(population: Population, config: RunConfig) -> FloatArray:
-    """Booked ceremonies, inside the window, of the major weddings that take place as booked."""
-    offsets = [phase.start_min for phase in config.population.phases]
+def major_ceremonies(
+    population: Population, config: PopulationConfig, which: NDArray[np.bool_]
+) -> FloatArray:
+    """Booked ceremonies, inside the window, of the major weddings among `which` (epoch seconds)."""
+    offsets = [phase.start_min for phase in config.phases]
     ceremony = offsets.index(0) if 0 in offsets else 0
-    rows = population.major & population.in_schedule & population.happens
-    at_s = population.booked_s[rows, ceremony].astype(np.float64)
+    at_s = population.booked_s[population.major & which, ceremony].astype(np.float64)
     inside = at_s[(at_s >= 0.0) & (at_s < population.duration_s)]
     return np.sort(inside) + population.start_s

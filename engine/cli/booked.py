@@ -12,6 +12,7 @@ from scenarios import demand as demands
 from scenarios.faults import resolve_at
 from scenarios.population import generate, schedule
 from twin.schedule_feed import ScheduleFeed, known_weddings
+from twin.script import major_ceremonies
 from twin.streams import Streams
 
 from engine.cli.live_config import LiveConfig  # isort: skip
@@ -22,10 +23,14 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class BookedDay:
-    """The schedule, and how many weddings of it there are to carry (scaled)."""
+    """The schedule, and how many weddings of it there are to carry (scaled).
+
+    `awaited_s`: when the major ones among these are booked to begin (epoch seconds, wall time).
+    """
 
     source: ScheduleSource
     weddings: int
+    awaited_s: tuple[float, ...]
 
 
 def booked_day(config: LiveConfig, specs: tuple[ServiceSpec, ...], now_s: float) -> BookedDay:
@@ -41,8 +46,10 @@ def booked_day(config: LiveConfig, specs: tuple[ServiceSpec, ...], now_s: float)
     wanted = config.schedule
     booked = len(schedule(population, population.start_s).major)
     weddings = max(round(booked * wanted.scale), 1)
+    every = max(round(1.0 / wanted.scale), 1) if wanted.scale < 1.0 else 1
+    awaited_s = major_ceremonies(population, config.population, population.in_schedule)[::every]
     if wanted.from_ is None and wanted.scale == 1.0:
-        return BookedDay(feed, weddings)
+        return BookedDay(feed, weddings, tuple(awaited_s.tolist()))
     origin_s = anchor_s = population.start_s
     if wanted.from_ is not None:
         # The realised day tells when its peak is, so that the load can begin at the same moment;
@@ -59,6 +66,7 @@ def booked_day(config: LiveConfig, specs: tuple[ServiceSpec, ...], now_s: float)
             feed, anchor_s=anchor_s, origin_s=origin_s, speed=wanted.speed, scale=wanted.scale
         ),
         weddings,
+        tuple((anchor_s + (awaited_s - origin_s) / wanted.speed).tolist()),
     )
 
 

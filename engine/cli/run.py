@@ -29,6 +29,7 @@ from engine.metrics import port as metrics_port
 from engine.metrics.port import MetricsSource, Reading
 from engine.model import ActionResult, Budget, Observation, Plan
 from engine.record import live as live_record
+from engine.record.figures import forecaster_figures
 from engine.record.folders import OutputError, check_writable
 from engine.record.journal import Heading, Journal
 from engine.record.live import LiveRun
@@ -100,6 +101,8 @@ def _run(settings: dict[str, Any], command: str) -> int:
                 ended_s=now_s,
                 partial=False,
                 thresholds=config.live.thresholds,
+                engine=config.engine,
+                forecaster=forecaster_figures(controller, config.engine),
             )
             live_record.check_thresholds(meta)
             infrastructure = infrastructure_port.connect(
@@ -138,6 +141,10 @@ def _run(settings: dict[str, Any], command: str) -> int:
             lead=lead.number,
         )
         _say(_beginning(config, lead, journal, now_s))
+        refused = str(meta.forecaster["refused"])
+        if refused:
+            _say(f"the engine goes by the schedule alone: {refused}")
+            journal.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
         asked, totals, first_served = asyncio.run(_drive(shell, metrics, started_s))
         with contextlib.suppress(OSError):
             journal.close()
@@ -150,6 +157,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
             ended_s=ended_s,
             partial=asked is not None and config.live.duration_s is not None,
             weddings=booked.weddings,
+            awaited_s=booked.awaited_s,
             totals=totals,
             first_served=first_served,
         )

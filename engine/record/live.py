@@ -20,6 +20,8 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
+from engine.analysis.readiness import Counts, Readiness, figures, readiness
+from engine.capacity import critical_services, sizing
 from engine.model import SAMPLE_FIELDS, ActionResult, FloatArray, ServiceSpec, Status
 from engine.record.decisions import Decisions
 from engine.record.figures import (
@@ -34,6 +36,8 @@ from engine.record.figures import (
 from engine.record.folders import write_whole
 from engine.record.journal import read
 from engine.record.machine import peak_rss_mib, versions
+from engine.record.prescaling import table as prescaling_table
+from engine.settings import EngineSettings
 
 FORECAST_SHOWN_S = 900.0
 COUNTS = ("desired", "ready", "booting", "draining")
@@ -72,6 +76,10 @@ class LiveRun:
     partial: bool
     thresholds: Mapping[str, ThresholdConfig]
     weddings: int | None = None
+    awaited_s: tuple[float, ...] = ()
+    """When major events were booked to begin (epoch seconds)."""
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    forecaster: Mapping[str, Any] = field(default_factory=dict)
     totals: Totals = field(default_factory=dict)
     first_served: FirstServed = field(default_factory=dict)
 
@@ -111,6 +119,9 @@ def write(run: LiveRun, journal: Path, output: Path, render: Callable[[Path], No
         _timeline(run, notes).to_parquet(folder / "timeline.parquet", index=False)
         _decisions(run, notes).to_parquet(folder / "decisions.parquet", index=False)
         _weddings(notes).to_parquet(folder / "weddings.parquet", index=False)
+        prescaling_table(_readiness(run, notes)).to_parquet(
+            folder / "prescaling.parquet", index=False
+        )
         with (folder / "events.jsonl").open("w") as lines:
             for event in notes.events:
                 lines.write(json.dumps(event) + "\n")
@@ -282,6 +293,8 @@ def _summary(run: LiveRun, notes: _Notes) -> dict[str, Any]:
             "stages": _stages(run, notes),
         },
         "prediction": _predictions(run, notes),
+        "forecaster": dict(run.forecaster),
+        "prescaling": figures(_readiness(run, notes), run.engine.weddings.lead_s),
         "faults": {},
         "conservation": {"checked": False, "worst_relative_error": None},
         "live": _shell(notes),
@@ -426,6 +439,43 @@ def _stages(run: LiveRun, notes: _Notes) -> dict[str, Any]:
     }
 
 
+def _readiness(run: LiveRun, notes: _Notes) -> list[Readiness]:
+    """How ready major events found the capacity.
+
+    What was needed is what the engine's sizing gives for what arrived; a step that is missing has
+    the counts of the one before, a sample that is missing the rate of the one before.
+    """
+    first_s, rates = _rates(run, notes)
+    if not notes.steps or not rates.shape[1] or not run.awaited_s:
+        return []
+    times = first_s + run.sample_s * (np.arange(rates.shape[1]) + 1.0)
+    steps = sorted(notes.steps, key=lambda step: float(step["time_s"]))
+    at = np.searchsorted([step["time_s"] for step in steps], times + 1e-6, side="right") - 1
+    critical = critical_services(run.specs)
+    ready = np.zeros(rates.shape, np.int32)
+    floors, needed = np.zeros_like(ready), np.zeros(rates.shape)
+    for i, spec in enumerate(run.specs):
+        size = sizing(spec, run.engine.capacity, critical=spec.name in critical)
+        needed[i] = size.instances_along(_carried_on(rates[i]), size.utilisation)
+        counts = np.array([step["counts"][spec.name][1] for step in steps])
+        floor, known = 0, []
+        for step in steps:
+            floor = int(step["floors"].get(spec.name, floor))
+            known.append(floor)
+        ready[i] = np.where(at >= 0, counts[at], 0)
+        floors[i] = np.where(at >= 0, np.array(known)[at], 0)
+    found = Counts(first_s, run.sample_s, ready, needed, floors)
+    return readiness(run.specs, found, np.array(run.awaited_s), run.engine.weddings.lead_s)
+
+
+def _carried_on(rates: FloatArray) -> FloatArray:
+    """The rates (steps,) with the last known one where one is missing; 0 before the first."""
+    known = np.isfinite(rates)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(rates)), -1))
+    carried: FloatArray = np.where(last >= 0, rates[np.maximum(last, 0)], 0.0)
+    return carried
+
+
 def _predictions(run: LiveRun, notes: _Notes) -> dict[str, Any]:
     names = [spec.name for spec in run.specs]
     issued = [
@@ -433,18 +483,27 @@ def _predictions(run: LiveRun, notes: _Notes) -> dict[str, Any]:
         for step in notes.steps
         for name, horizon_s, *quantiles in step["forecasts"]
     ]
-    first_s = _tick(run.started_s, run)
-    count = max(int((run.ended_s - first_s) / run.sample_s), 0)
-    rates = np.full((len(names), count), math.nan)
-    for i, name in enumerate(names):
-        for time_s, row in notes.samples.get(name, {}).items():
-            k = math.ceil((time_s - first_s) / run.sample_s - 1e-6) - 1
-            if 0 <= k < count:
-                rates[i, k] = row[S["request_rate"]]
+    first_s, rates = _rates(run, notes)
     known = np.isfinite(rates)
     return prediction_figures(
         issued, np.where(known, rates, 0.0), first_s, run.sample_s, known=known
     )
+
+
+def _rates(run: LiveRun, notes: _Notes) -> tuple[float, FloatArray]:
+    """Requests/s (services, steps) as sampled, NaN where nothing came, and when the first begins.
+
+    Step k lasts until `first_s` + (k + 1) * `sample_s`.
+    """
+    first_s = _tick(run.started_s, run)
+    count = max(int((run.ended_s - first_s) / run.sample_s), 0)
+    rates = np.full((len(run.specs), count), math.nan)
+    for i, spec in enumerate(run.specs):
+        for time_s, row in notes.samples.get(spec.name, {}).items():
+            k = math.ceil((time_s - first_s) / run.sample_s - 1e-6) - 1
+            if 0 <= k < count:
+                rates[i, k] = row[S["request_rate"]]
+    return first_s, rates
 
 
 def _shell(notes: _Notes) -> dict[str, Any]:

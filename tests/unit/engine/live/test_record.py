@@ -112,6 +112,29 @@ def test_the_record_is_one_that_reports_and_checks_read(busy: Any, tmp_path: Pat
     assert "needed (in hindsight)" not in page
 
 
+def test_it_says_how_ready_major_events_found_the_capacity(busy: Any, tmp_path: Path) -> None:
+    """700 requests/s all the time: short when the first begins, enough by the second."""
+    journal = Journal(busy.state, heading())
+    drive(busy, journal, 1200.0)
+    journal.close()
+    half_hour_s = math.floor(START_S / 1800.0 + 1.0) * 1800.0
+    starts = (START_S + 10.0, half_hour_s)
+    run = a_run(specs_of(busy), START_S + 1200.0, awaited_s=starts)
+    folder = write(run, journal.path, tmp_path / "out", reports.write)
+    rows = pd.read_parquet(folder / "prescaling.parquet")
+    assert rows["at_s"].tolist() == list(starts)
+    assert rows["need"].nunique() == 1
+    timeline = load(folder).timeline
+    ready = [int(timeline.loc[timeline["time_s"] <= s, "ready"].iloc[-1]) for s in starts]
+    assert rows["ready"].tolist() == ready
+    found = json.loads((folder / "summary.json").read_text())["prescaling"]
+    assert found["events"] == 2
+    assert found["ready_share"] == np.mean(
+        [r >= n for r, n in zip(ready, rows["need"], strict=True)]
+    )
+    assert "Ready when weddings began" in (folder / "report.md").read_text()
+
+
 def test_what_nobody_measured_is_empty_and_keeps_no_limit(busy: Any, tmp_path: Path) -> None:
     journal = Journal(busy.state, heading())
     drive(busy, journal, 30.0)
