@@ -9,10 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test guard baselines lint format clean
+.PHONY: help run test staging-demo guard baselines lint format clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo
 	@echo 'Options:  make run ARGS="scenario=zone_outage seed=3"   make test ARGS="-k forecast"'
 	@echo '          PYTHON=python3.12 chooses the interpreter (3.11 or newer)'
@@ -22,6 +22,9 @@ run: $(VENV)/.installed-test ## Simulate a scenario and write its report (defaul
 
 test: $(VENV)/.installed-test ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
+
+staging-demo: $(VENV)/.installed-test ## The peak for real on this machine: real parts, Locust, the engine; 6 minutes
+	$(BIN)/python -m engine staging demo $(if $(findstring folder=,$(ARGS)),,folder=/tmp/wedtwin-demo) $(ARGS)
 
 guard: $(VENV)/.installed-test ## Compare scaling with the stored baselines (ARGS="june_peak" for one)
 	PYTHON=$(BIN)/python .ci/guard $(ARGS)

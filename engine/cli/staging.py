@@ -17,11 +17,12 @@ from scenarios import hydra_errors
 from twin.complaints import close, lines
 from twin.config import ConfigError, PlatformConfig, Strict
 
-USAGE = """usage: python -m engine staging up|down|status [key=value ...]
+USAGE = """usage: python -m engine staging up|down|status|demo [key=value ...]
 
   up       start HAProxy, PostgreSQL, Redis, Prometheus and the workers of each service
   down     stop exactly these, also after a crash, and remove the folder
   status   say what runs; exit with 1 if something does not
+  demo     up, a scenario's peak with Locust while the engine scales, down; leaves a run record
 
   folder=DIR               where everything is (default: /tmp/wedtwin-staging)
   platform=NAME            the services and their capacity (default: staging)
@@ -30,9 +31,20 @@ USAGE = """usage: python -m engine staging up|down|status [key=value ...]
   seed=N                   of boot and service times
   weddings=N               ids 1 … N are known (default: 1000)
   keep_logs=true           for down: leave the logs
+  demo.scenario=NAME demo.scale=X demo.speed=X demo.window_s=S demo.output=DIR
 """
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class DemoConfig(Strict):
+    """What `demo` plays."""
+
+    scenario: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "june_peak"
+    scale: Annotated[float, Field(gt=0.0, le=1.0)] = 0.001
+    speed: Annotated[float, Field(ge=1.0, le=3600.0)] = 60.0
+    window_s: Annotated[float, Field(ge=60.0, le=86_400.0)] = 18_000.0
+    output: Annotated[str, Field(min_length=1)] = "outputs"
 
 
 class StagingConfig(Strict):
@@ -45,6 +57,7 @@ class StagingConfig(Strict):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
     weddings: Annotated[int, Field(ge=1, le=100_000)] = 1000
     keep_logs: bool = False
+    demo: DemoConfig = DemoConfig()
 
     @field_validator("folder")
     @classmethod
@@ -72,7 +85,7 @@ class StagingConfig(Strict):
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one of the three; returns the exit code."""
-    commands = {"up": _up, "down": _down, "status": _status}
+    commands = {"up": _up, "down": _down, "status": _status, "demo": _demo}
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0 if arguments else 2
@@ -80,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
     if command not in commands:
         return _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
     try:
-        return commands[command](_read(rest))
+        return commands[command](_read(rest), rest)
     except (ConfigError, StackError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -88,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
         return 130
 
 
-def _up(config: StagingConfig) -> int:
+def _up(config: StagingConfig, _: Sequence[str]) -> int:
     made = stack.up(config.wish(), _progress())
     ports = made.ports
     _say(
@@ -101,14 +114,14 @@ def _up(config: StagingConfig) -> int:
     return 0
 
 
-def _down(config: StagingConfig) -> int:
+def _down(config: StagingConfig, _: Sequence[str]) -> int:
     killed = stack.take_down(Layout(Path(config.folder)), keep_logs=config.keep_logs)
     _say("down" + (f"; these had to be killed: {', '.join(killed)}" if killed else ""))
     print(config.folder)
     return 0
 
 
-def _status(config: StagingConfig) -> int:
+def _status(config: StagingConfig, _: Sequence[str]) -> int:
     standing = stack.look(Layout(Path(config.folder)))
     for part in standing.parts:
         state = "runs" if part.running else "has ended"
@@ -127,6 +140,33 @@ def _status(config: StagingConfig) -> int:
         )
     print(config.folder)
     return 1 if standing.trouble else 0
+
+
+def _demo(config: StagingConfig, arguments: Sequence[str]) -> int:
+    from engine.cli.staging_demo import Play, play
+    from engine.record.folders import OutputError, check_writable
+
+    wanted = config.demo
+    try:
+        check_writable(Path(wanted.output))
+    except OutputError as error:
+        raise ConfigError(f"demo.output: {error}") from None
+    played = play(
+        config.wish(),
+        Play(
+            scenario=wanted.scenario,
+            scale=wanted.scale,
+            speed=wanted.speed,
+            window_s=wanted.window_s,
+            seed=config.seed,
+            output=Path(wanted.output),
+            platform=[a for a in arguments if a.lstrip("+~").startswith("platform")],
+        ),
+        _progress(),
+    )
+    _say(f"report: {played.record / 'report.html'}")
+    print(played.record)
+    return 0 if played.kept else 1
 
 
 def _read(arguments: Sequence[str]) -> StagingConfig:
