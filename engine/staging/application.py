@@ -19,9 +19,8 @@ import asyncio
 import hashlib
 import json
 import os
-import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +32,11 @@ from engine.staging.exposition import Counts
 from engine.staging.layout import StagedService
 from engine.staging.slots import GaveUp, ServiceTimes, Shed, Slots
 from engine.staging.stores import READS, WRITES, Jobs, Rows, StoreError, Updates
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from engine.staging.watching import Receive, Scope, Send, Watching, refuse
+from engine.staging.working_off import WorkingOff
 
 MEMORY_LIMIT_BYTES = 256 * 2**20
 """What an instance is said to have; its memory metric is a share of it."""
-
-WATCHER_LIMIT = 1000
-"""Updates that may wait for a guest who reads slowly."""
-
-SETTLE_S = 0.3
-"""So long an update may be under way from Redis when a guest is asked to connect elsewhere."""
 
 LARGEST_BODY = 4 * 2**20
 
@@ -78,22 +69,6 @@ class Request:
 
 class NotFound(Exception):
     """There is no such page."""
-
-
-@dataclass(slots=True, eq=False)
-class Watcher:
-    """One guest who watches a wedding: what is still to be told, None for the end of it.
-
-    `saying` is how many of the guest's own messages are being served.
-    """
-
-    told: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(WATCHER_LIMIT))
-    saying: int = 0
-
-    def tell(self, update: bytes | None) -> None:
-        """Tell an update; who does not read is not waited for."""
-        if not self.told.full():
-            self.told.put_nowait(update)
 
 
 @dataclass(slots=True)
@@ -135,15 +110,22 @@ class Application:
         self._times = ServiceTimes(spec.service_s, spec.service_scv, rng)
         self._counts = Counts(self._service.spec.slo_p95_s)
         self._labels = f'service="{spec.name}",instance="{instance}",zone="{zone}"'
-        self._watchers: dict[int, set[Watcher]] = {}
+        self._watching = Watching(stores.updates, self._say) if stores.updates else None
+        self._jobs = (
+            WorkingOff(service, stores.jobs, self._slots, self._times, self._counts)
+            if stores.jobs
+            else None
+        )
         self._background: set[asyncio.Task[None]] = set()
-        self._job_share = 0.0
         self._dice: list[float] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI's entry."""
         if scope["type"] == "websocket":
-            await self._live(scope, receive, send)
+            if self._watching is None:
+                await refuse(receive, send)
+            else:
+                await self._watching.serve(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
         try:
@@ -153,33 +135,36 @@ class Application:
             return
         if method == "POST":
             kind = dict(scope["headers"]).get(b"content-type", b"")
-            request = replace(request, body=await _body(receive), kind=kind)
+            body = await _body(receive)
+            if len(body) > LARGEST_BODY:
+                await _respond(send, 413, b'{"error":"too large"}')
+                return
+            request = replace(request, body=body, kind=kind)
         await _respond(send, *await self._serve(request))
 
     def start(self) -> None:
-        """Begin with what goes on beside the requests."""
-        if self._stores.updates is not None:
-            self._do(self._tell_listeners(self._stores.updates))
-        if self._stores.jobs is not None:
-            self._do(self._keep_jobs_alive(self._stores.jobs))
-            for _ in range(self._slots.size):
-                self._do(self._work_off(self._stores.jobs))
-
-    async def finish(self) -> None:
-        """Let what was begun in the background come to its end."""
-        self.drain()
-        if self._stores.jobs is not None:
-            await self._stores.jobs.leave()
-        endless = self._stores.updates is not None
-        while len(self._background) > endless:
-            await asyncio.sleep(0.02)
+        """Warm: take requests from now on."""
+        self.ready = True
+        if self._jobs is not None:
+            self._jobs.start()
 
     def drain(self) -> None:
         """Ask those who are connected for long to connect elsewhere, take no further jobs."""
         self.draining = True
-        for watchers in self._watchers.values():
-            for watcher in watchers:
-                self._do(self._move_on(watcher))
+        if self._watching is not None:
+            self._watching.drain()
+        if self._jobs is not None:
+            self._jobs.drain()
+
+    async def finish(self) -> None:
+        """Let what was begun come to its end."""
+        self.drain()
+        if self._watching is not None:
+            await self._watching.finish()
+        if self._jobs is not None:
+            await self._jobs.finish()
+        while self._background:
+            await asyncio.sleep(0.02)
 
     def _read(self, method: str, path: str) -> Request:
         parts = path.split("/")
@@ -199,8 +184,8 @@ class Application:
         counts = self._counts
         counts.arrived += 1
         try:
-            if self._stores.jobs is not None:
-                return await self._accept_job(request, self._stores.jobs)
+            if self._jobs is not None:
+                return 202, await self._jobs.accept(request.wedding)  # counted when it is done
             answer = await self._call_others(request, await self._hold(request, began_s))
         except Shed:
             status, answer, outcome = 503, b'{"error":"too busy"}', "shed"
@@ -299,113 +284,9 @@ class Application:
         except CallError:
             return
 
-    # --- jobs
-
-    async def _accept_job(self, request: Request, jobs: Jobs) -> tuple[int, bytes]:
-        limit = self._service.queue_limit
-        job = {"wedding": request.wedding, "asked_s": time.time(), "id": self._counts.arrived}
-        # The limit is that of one instance, the queue that of all: compare the even share.
-        if self._job_share >= limit or not await jobs.put(job, 1_000_000):
-            raise Shed
-        return 202, b'{"accepted":true}'
-
-    async def _work_off(self, jobs: Jobs) -> None:
-        """One slot: job after job."""
-        while not self.draining:
-            try:
-                taken = await jobs.take() if self.ready else None
-                if taken is None:
-                    if not self.ready:
-                        await asyncio.sleep(0.1)
-                    continue
-                job = json.loads(taken)
-                waited_s = max(0.0, time.time() - job["asked_s"])
-                if waited_s > self._service.timeout_s:
-                    self._counts.outcomes["timed_out"] += 1
-                    await jobs.finish(taken, job["wedding"], "given up")
-                    continue
-                await self._slots.take(self._service.timeout_s)
-                start_s = self._loop.time()
-                self._counts.waited.observe(waited_s)
-                try:
-                    await asyncio.sleep(self._times.draw_s())
-                finally:
-                    self._slots.give_back()
-                held_s = self._loop.time() - start_s
-                self._counts.held.observe(held_s)
-                await jobs.finish(taken, job["wedding"], '{"tags":["couple","cake"]}')
-                self._counts.responded(waited_s + held_s)
-                self._counts.outcomes["served"] += 1
-            except StoreError:
-                await asyncio.sleep(0.5)
-
-    async def _keep_jobs_alive(self, jobs: Jobs) -> None:
-        while not self.draining:
-            try:
-                if self.ready:
-                    self._job_share = await jobs.heartbeat()
-            except StoreError:
-                self._job_share = 0.0
-            await asyncio.sleep(1.0)
-
-    # --- live updates
-
-    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One guest who watches a wedding: told what happens, may say something."""
-        updates = self._stores.updates
-        await receive()
-        parts = scope["path"].split("/")
-        if updates is None or len(parts) != 4 or parts[3] != "live" or not parts[2].isdecimal():
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        await send({"type": "websocket.accept"})
-        wedding, watcher = int(parts[2]), Watcher()
-        watchers = self._watchers.setdefault(wedding, set())
-        watchers.add(watcher)
-        listening = self._loop.create_task(self._listen_to(wedding, receive, watcher))
-        if self.draining:
-            self._do(self._move_on(watcher))
-        try:
-            if len(watchers) == 1:
-                await updates.follow(wedding)
-            while (update := await watcher.told.get()) is not None:
-                await send({"type": "websocket.send", "text": update.decode()})
-            if not listening.done():
-                # "Service restart": the client is to connect again, and gets another instance.
-                await send({"type": "websocket.close", "code": 1012})
-        except StoreError:
-            await send({"type": "websocket.close", "code": 1011})
-        except OSError:
-            pass  # the guest left while something was being told
-        finally:
-            listening.cancel()
-            watchers.discard(watcher)
-            if not watchers and self._watchers.pop(wedding, None) is watchers:
-                await _quietly(updates.unfollow(wedding))
-
-    async def _listen_to(self, wedding: int, receive: Receive, watcher: Watcher) -> None:
-        """What the guest says is a request like any other."""
-        while (message := await receive())["type"] == "websocket.receive":
-            said = message.get("text") or message.get("bytes") or b""
-            body = said.encode() if isinstance(said, str) else said
-            watcher.saying += 1
-            status, answer = await self._serve(Request("messages", wedding, body))
-            watcher.saying -= 1
-            if status >= 400:
-                watcher.tell(answer)
-        watcher.tell(None)
-
-    async def _move_on(self, watcher: Watcher) -> None:
-        """Ask a guest to connect elsewhere, once what was said is served and told."""
-        await asyncio.sleep(SETTLE_S)
-        while watcher.saying:
-            await asyncio.sleep(SETTLE_S)
-        watcher.tell(None)
-
-    async def _tell_listeners(self, updates: Updates) -> None:
-        async for wedding, update in updates.heard():
-            for watcher in self._watchers.get(wedding, ()):
-                watcher.tell(update)
+    async def _say(self, wedding: int, said: bytes) -> tuple[int, bytes]:
+        """What a guest says over a WebSocket."""
+        return await self._serve(Request("messages", wedding, said))
 
     # --- what does not come through HAProxy
 
@@ -427,7 +308,8 @@ class Application:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         memory = float(pages * os.sysconf("SC_PAGE_SIZE"))
         processor = os.times()
-        waiting = slots.waiting + self._job_share
+        waiting = slots.waiting + (self._jobs.share if self._jobs else 0.0)
+        guests = float(self._watching.guests if self._watching else 0)
         return {
             "wedtwin_slots": (slots.size, "Requests that can be served at once."),
             "wedtwin_slots_busy": (slots.busy, "Slots that are taken now."),
@@ -441,23 +323,13 @@ class Application:
             "wedtwin_boot_seconds": (self.boot_s, "From launch to listening."),
             "wedtwin_ready_seconds": (self.ready_s, "From launch to ready."),
             "wedtwin_slo_seconds": (spec.slo_p95_s, "What 95 % of the responses should keep."),
-            "wedtwin_live_connections": (
-                float(sum(map(len, self._watchers.values()))),
-                "Guests who watch over a WebSocket.",
-            ),
+            "wedtwin_live_connections": (guests, "Guests who watch over a WebSocket."),
         }
 
-    def _do(self, work: Any) -> None:
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-async def _quietly(command: Awaitable[None]) -> None:
-    try:
-        await command
-    except StoreError:
-        return
 
 
 def _text(body: bytes) -> str:
@@ -482,13 +354,12 @@ def _photo(request: Request) -> bytes:
 
 
 async def _body(receive: Receive) -> bytes:
+    """The body; of one that is too large, a little more than what is allowed."""
     message = await receive()
     body: bytes = message.get("body", b"")
-    while message.get("more_body"):
+    while message.get("more_body") and len(body) <= LARGEST_BODY:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > LARGEST_BODY:
-            return body[:LARGEST_BODY]
     return body
 
 

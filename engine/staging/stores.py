@@ -192,16 +192,13 @@ class Jobs:
     @classmethod
     async def connect(cls, socket: Path, worker: str) -> Jobs:
         """Open the connections; raises StoreError."""
-        jobs = cls(_client(socket), worker)
-        await jobs.heartbeat()
-        return jobs
+        client = _client(socket)
+        await _asked(client.ping())
+        return cls(client, worker)
 
-    async def put(self, job: Mapping[str, object], limit: int) -> bool:
-        """Add a job; False when `limit` or more are waiting.  Raises StoreError."""
-        if await _asked(self._client.llen(self.WAITING)) >= limit:
-            return False
+    async def put(self, job: Mapping[str, object]) -> None:
+        """Add a job; raises StoreError."""
         await _asked(self._client.lpush(self.WAITING, json.dumps(job)))
-        return True
 
     async def take(self) -> bytes | None:
         """The next job, or None when there was none for a second; raises StoreError."""

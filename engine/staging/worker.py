@@ -55,9 +55,8 @@ async def _run(place: Layout, instance: str, name: str, zone: str) -> None:
 
     def ready() -> None:
         application.ready_s = time.time() - launched_s
-        application.ready = True
+        application.start()
 
-    application.start()
     asyncio.get_running_loop().call_later(warmup_s, ready)
     listener = socket.socket(fileno=int(os.environ[SOCKET]))
     config = uvicorn.Config(
