@@ -219,8 +219,7 @@ class Conductor:
         if not isinstance(runner, MasterRunner):
             self._workers = {"local": 0}
             self.sender = self._sender(Schedule(self._wishes.plan), self._wishes.max_in_flight)
-            self._begin(LEAD_S)
-            self.sender.begin(LEAD_S)
+            self.sender.begin(self._begin())
             return
         self._workers = {client.id: i for i, client in enumerate(runner.clients.ready)}
         message = self._wishes.plan.to_bytes()
@@ -296,8 +295,9 @@ class Conductor:
     def _on_begin(self, msg: Any, **_: Any) -> None:
         """A worker begins, at the moment that the master named."""
         in_s = float(msg.data["at_s"]) - time.time()
-        if not -CLOCKS_APART_S < in_s < CLOCKS_APART_S:
-            in_s = LEAD_S  # the clocks of the two machines differ: better a bit apart than late
+        told_in_s = float(msg.data["in_s"])
+        if abs(in_s - told_in_s) > CLOCKS_APART_S:
+            in_s = told_in_s  # the clocks of the two machines differ: better a bit apart than late
         if self.sender is not None:
             self.sender.begin(max(in_s, 0.0))
 
@@ -306,10 +306,10 @@ class Conductor:
         if msg.node_id in self._workers:
             self._ready.add(msg.node_id)
         if len(self._ready) == len(self._workers) and not self._began_s:
-            self._begin(LEAD_S)
+            in_s = self._begin()
             assert environment.runner is not None
             for client_id in self._workers:
-                begin = {"at_s": self._began_at_s}
+                begin = {"at_s": self._began_at_s, "in_s": in_s}
                 environment.runner.send_message("load_begin", begin, client_id)
 
     def _on_news(self, msg: Any, **_: Any) -> None:
@@ -332,9 +332,13 @@ class Conductor:
             lambda message: self._report.take(0, message),
         )  # fmt: skip
 
-    def _begin(self, in_s: float) -> None:
+    def _begin(self) -> float:
+        """Fix the first moment of the schedule; returns in how many seconds it is."""
+        assert self._wishes is not None
+        in_s = max(self._wishes.begin_at_s - time.time(), LEAD_S)
         self._began_s = time.perf_counter() + in_s
         self._began_at_s = time.time() + in_s
+        return in_s
 
     def _elapsed_s(self) -> float:
         return max(time.perf_counter() - self._began_s, 0.0)

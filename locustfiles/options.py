@@ -94,6 +94,13 @@ def register(parser: LocustArgumentParser) -> None:
     )
     parser.add_argument("--duration", default="", help="… for so long, such as 90min or 3600")
     parser.add_argument(
+        "--begin-at",
+        type=float,
+        default=0.0,
+        metavar="EPOCH_S",
+        help="send the first request then, if all is ready by that time; default: as soon as it is",
+    )
+    parser.add_argument(
         "--max-in-flight",
         type=count,
         default=1000,
@@ -142,6 +149,7 @@ class Wishes:
     """What the options ask for, checked as far as that is possible without a system."""
 
     plan: Plan
+    begin_at_s: float
     limits: tuple[Limit, ...]
     record: Path | None
     max_in_flight: int
@@ -182,6 +190,7 @@ def wishes(options: argparse.Namespace) -> Wishes:
     given = tuple(limit(text) for text in chosen["threshold"])
     return Wishes(
         plan=plan,
+        begin_at_s=float(chosen["begin_at"]),
         limits=given or tuple(limit(text, name) for name, text in plan.limits),
         record=record,
         max_in_flight=int(chosen["max_in_flight"]),

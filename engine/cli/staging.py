@@ -31,7 +31,7 @@ USAGE = """usage: python -m engine staging up|down|status|demo [key=value ...]
   seed=N                   of boot and service times
   weddings=N               ids 1 … N are known (default: 1000)
   keep_logs=true           for down: leave the logs
-  demo.scenario=NAME demo.scale=X demo.speed=X demo.window_s=S demo.output=DIR
+  demo.scenario=NAME demo.scale=X demo.speed=X demo.start=T demo.duration_s=S demo.output=DIR
 """
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -43,7 +43,10 @@ class DemoConfig(Strict):
     scenario: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "june_peak"
     scale: Annotated[float, Field(gt=0.0, le=1.0)] = 0.001
     speed: Annotated[float, Field(ge=1.0, le=3600.0)] = 60.0
-    window_s: Annotated[float, Field(ge=60.0, le=86_400.0)] = 18_000.0
+    start: Annotated[str, Field(pattern=r"^[\w:+.-]+$")] = "peak-16200"
+    duration_s: Annotated[float, Field(ge=60.0, le=86_400.0)] = 18_000.0
+    lead_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 45.0
+    thresholds: tuple[str, ...] = ()
     output: Annotated[str, Field(min_length=1)] = "outputs"
 
 
@@ -157,7 +160,10 @@ def _demo(config: StagingConfig, arguments: Sequence[str]) -> int:
             scenario=wanted.scenario,
             scale=wanted.scale,
             speed=wanted.speed,
-            window_s=wanted.window_s,
+            start=wanted.start,
+            duration_s=wanted.duration_s,
+            lead_s=wanted.lead_s,
+            limits=wanted.thresholds,
             seed=config.seed,
             output=Path(wanted.output),
             platform=[a for a in arguments if a.lstrip("+~").startswith("platform")],

@@ -25,27 +25,34 @@ from engine import processes
 from engine.staging import stack
 from engine.staging.layout import Layout, Stack, StackError
 
-PLAN_S = 120.0
-"""So long Locust may take to work out its day, and the engine to end."""
+PATIENCE_S = 120.0
+"""So long Locust may take longer than planned, and the engine to end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """What is played: `window_s` scenario seconds around the peak, `speed` times as fast."""
+    """What is played: `duration_s` scenario seconds from `start` on, `speed` times as fast.
+
+    The first request comes `lead_s` after the start of engine and Locust: Locust works out the day
+    meanwhile, and the engine brings the platform to what is booked.  `limits` are what the load has
+    to keep, such as "slo.availability >= 0.999"; `platform` are overrides, for both to know.
+    """
 
     scenario: str
     scale: float
     speed: float
-    window_s: float
+    start: str
+    duration_s: float
+    lead_s: float
+    limits: Sequence[str]
     seed: int
     output: Path
     platform: Sequence[str]
-    """Overrides of the platform, for the engine to know the same."""
 
     @property
     def wall_s(self) -> float:
         """How long it takes."""
-        return self.window_s / self.speed
+        return self.duration_s / self.speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +81,34 @@ def play(wish: stack.Wish, wanted: Play, say: Callable[[str], None]) -> Played:
 
 def _play(place: Layout, made: Stack, wanted: Play, say: Callable[[str], None]) -> Played:
     results = place.folder / "load"
-    say(f"Locust works out {wanted.scenario}")
-    with _running(_locust(made, wanted, results), place, made, "locust") as locust:
-        _until_announced(locust, place, wanted)
-        begins_s = time.time()
-        engine_command = _engine(place, wanted, begins_s)
-        with _running(engine_command, place, made, "engine") as engine:
-            _watch(locust, engine, place, wanted, say)
-            engine.send_signal(signal.SIGTERM)
-            record = _record(engine, place)
-        loaded = locust.wait()
-    if loaded not in (0, 1):
-        raise StackError(f"Locust ended with {loaded}: {_last_words(place, 'locust')}")
+    begins_s = time.time() + wanted.lead_s
+    engine_command = _engine(place, wanted, begins_s)
+    locust_command = _locust(made, wanted, results, begins_s)
+    with (
+        _running(engine_command, place, made, "engine") as engine,
+        _running(locust_command, place, made, "locust") as locust,
+    ):
+        _watch(locust, engine, place, wanted, begins_s, say)
+        engine.send_signal(signal.SIGTERM)
+        record = _record(engine, place)
+    if locust.returncode not in (0, 1):
+        raise StackError(f"Locust ended with {locust.returncode}: {_last_words(place, 'locust')}")
     _attach(results, record)
-    kept = loaded == 0 and engine.returncode == 0
-    return Played(record, kept)
+    return Played(record, kept=locust.returncode == 0 and engine.returncode == 0)
 
 
-def _locust(made: Stack, wanted: Play, results: Path) -> list[str]:
+def _locust(made: Stack, wanted: Play, results: Path, begins_s: float) -> list[str]:
     users = resources.files("locustfiles") / "wedsync.py"
+    overrides = ["platform=staging", *wanted.platform]  # how long its clients wait, and its SLOs
     return [
         sys.executable, "-m", "locust", "-f", str(users), "--headless", "--only-summary",
         "--host", f"http://127.0.0.1:{made.ports['front']}",
         "--scenario", wanted.scenario, "--scale", f"{wanted.scale:g}",
-        "--speed", f"{wanted.speed:g}", "--window", f"{wanted.window_s:g}",
+        "--speed", f"{wanted.speed:g}", "--start", wanted.start,
+        "--duration", f"{wanted.duration_s:g}", "--begin-at", f"{begins_s:.3f}",
         "--seed", str(wanted.seed), "--record", str(results),
+        *(part for override in overrides for part in ("--override", override)),
+        *(part for limit in wanted.limits for part in ("--threshold", limit)),
     ]  # fmt: skip
 
 
@@ -107,7 +117,7 @@ def _engine(place: Layout, wanted: Play, begins_s: float) -> list[str]:
         sys.executable, "-m", "engine", "run", "infrastructure=haproxy", "metrics=prometheus",
         "engine=staging", f"scenario={wanted.scenario}", f"seed={wanted.seed}",
         f"infrastructure.options.folder={place.folder}",
-        f"schedule.from=peak-{wanted.window_s / 2:g}", f"schedule.starts_at={begins_s:.3f}",
+        f"schedule.from={wanted.start}", f"schedule.starts_at={begins_s:.3f}",
         f"schedule.speed={wanted.speed:g}", f"schedule.scale={wanted.scale:g}",
         f"live.state={place.folder / 'engine'}", f"output={wanted.output}", *wanted.platform,
     ]  # fmt: skip
@@ -134,7 +144,7 @@ def _running(
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(PLAN_S)
+                process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -142,36 +152,24 @@ def _running(
             process.stdout.close()
 
 
-def _until_announced(locust: subprocess.Popen[str], place: Layout, wanted: Play) -> None:
-    """Wait until Locust says what it is going to send: it begins then."""
-    announcement = f"{wanted.scenario}, seed "
-    end_s = time.monotonic() + PLAN_S
-    while not any(line.startswith(announcement) for line in _lines(place, "locust")):
-        if locust.poll() is not None:
-            raise StackError(f"Locust ended early: {_last_words(place, 'locust')}")
-        if time.monotonic() > end_s:
-            raise StackError(f"Locust did not begin in {PLAN_S:.0f} s")
-        time.sleep(0.1)
-
-
 def _watch(
     locust: subprocess.Popen[str],
     engine: subprocess.Popen[str],
     place: Layout,
     wanted: Play,
+    begins_s: float,
     say: Callable[[str], None],
 ) -> None:
     """Wait for the load's end, and say each second how many instances there are."""
-    began_s = time.monotonic()
     while locust.poll() is None:
         if engine.poll() is not None:
             raise StackError(f"the engine ended early: {_last_words(place, 'engine')}")
-        if time.monotonic() - began_s > wanted.wall_s + 2.0 * PLAN_S:
-            raise StackError(f"Locust does not end; see {place.logs / 'locust.log'}")
+        elapsed_s = time.time() - begins_s
+        if elapsed_s > wanted.wall_s + PATIENCE_S:
+            raise StackError(f"Locust does not end: {_last_words(place, 'locust')}")
         services = stack.look(place).services
         counted = ", ".join(f"{name} {count.ready}" for name, count in services.items())
-        elapsed_s = min(time.monotonic() - began_s, wanted.wall_s)
-        say(f"{elapsed_s:3.0f} of {wanted.wall_s:.0f} s: {counted}")
+        say(f"{min(elapsed_s, wanted.wall_s):4.0f} of {wanted.wall_s:.0f} s: {counted}")
         time.sleep(1.0)
 
 
@@ -182,7 +180,7 @@ def _record(engine: subprocess.Popen[str], place: Layout) -> Path:
     reader = threading.Thread(target=lambda: said.extend(engine.stdout or ()), daemon=True)
     reader.start()
     try:
-        engine.wait(PLAN_S)
+        engine.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
         raise StackError(f"the engine does not end; see {place.logs / 'engine.log'}") from None
     reader.join(5.0)
@@ -200,10 +198,6 @@ def _attach(results: Path, record: Path) -> None:
         for file in results.iterdir():
             shutil.copy2(file, record / file.name)
     reports.write(record)
-
-
-def _lines(place: Layout, name: str) -> list[str]:
-    return (place.logs / f"{name}.log").read_text(errors="replace").splitlines()
 
 
 def _last_words(place: Layout, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import email
 import json
 import os
@@ -161,10 +162,11 @@ def test_the_schedule_is_sent_whole_and_recorded(
     assert all(message == {"text": "Cheers"} for message in said)
 
 
-def test_two_workers_send_together_what_one_would(
+def test_two_workers_send_together_what_one_would_and_begin_when_they_are_told_to(
     repository: Path, tmp_path: Path, platform: Platform
 ) -> None:
     port = free_port()
+    begins_s = time.time() + 15.0
     workers = [
         subprocess.Popen(
             command("--worker", "--master-port", port), cwd=repository, stderr=subprocess.PIPE,
@@ -175,7 +177,7 @@ def test_two_workers_send_together_what_one_would(
     ended = locust(
         repository, "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
         "--expect-workers", "2", "--host", platform.address, "--seed", "8", *LOAD, *LENIENT,
-        "--record", str(tmp_path / "record"),
+        "--record", str(tmp_path / "record"), "--begin-at", f"{begins_s:.3f}",
     )  # fmt: skip
     said = [worker.communicate(timeout=30)[1] for worker in workers]
     assert ended.returncode == 0, ended.stderr
@@ -183,6 +185,8 @@ def test_two_workers_send_together_what_one_would(
     assert platform.paths() == scheduled(planned(seed=8))
     summary = json.loads((tmp_path / "record" / "load_summary.json").read_text())
     assert summary["generator"]["workers"] == 2
+    started_s = dt.datetime.fromisoformat(summary["started_at"]).timestamp()
+    assert started_s >= begins_s - 0.01
     assert summary["requests"]["ok"] == len(platform.seen)
 
 

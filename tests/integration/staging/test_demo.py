@@ -1,0 +1,29 @@
+"""The demonstration: one command from nothing to a run record, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.staging.conftest import engine
+
+
+@pytest.mark.load
+@pytest.mark.slow
+def test_a_day_is_played_and_only_its_record_is_left(folder: Path, tmp_path: Path) -> None:
+    played = engine(
+        "staging", "demo", f"folder={folder}", f"demo.output={tmp_path}", "demo.scale=0.0003",
+        "demo.duration_s=600", "demo.lead_s=15", 'demo.thresholds=["slo.availability >= 0.9"]',
+    )  # fmt: skip
+    assert played.returncode == 0, played.stderr
+    record = Path(played.stdout.splitlines()[-1])
+    load = json.loads((record / "load_summary.json").read_text())
+    assert load["requests"]["ok"] > 100
+    assert load["verdict"] == "passed"
+    assert json.loads((record / "summary.json").read_text())["decision"]["actions"] >= 1
+    assert (record / "report.html").exists()
+    assert not folder.exists()
+    assert not [p.pid for p in psutil.process_iter() if str(folder) in " ".join(p.cmdline())]
