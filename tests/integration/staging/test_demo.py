@@ -15,7 +15,7 @@ from tests.integration.staging.conftest import engine
 @pytest.mark.slow
 def test_a_day_is_played_and_only_its_record_is_left(folder: Path, tmp_path: Path) -> None:
     played = engine(
-        "staging", "demo", f"folder={folder}", f"demo.output={tmp_path}", "demo.scale=0.0003",
+        "staging", "demo", f"folder={folder}", f"demo.output={tmp_path}",
         "demo.duration_s=600", "demo.lead_s=15", 'demo.thresholds=["slo.availability >= 0.9"]',
     )  # fmt: skip
     assert played.returncode == 0, played.stderr
