@@ -33,6 +33,7 @@ class Told:
     eyebrow: str
     headline: str
     overall: Table
+    pooled: Table
     cases: Table
     forecasters: Table
     skipped: Table | None
@@ -59,6 +60,7 @@ def tell(content: dict[str, Any]) -> Told:
         f"{moment(content['started_at'])}",
         headline=_headline(content),
         overall=_overall(content),
+        pooled=_pooled(content),
         cases=_cases(cases),
         forecasters=_forecasters(cases),
         skipped=_skipped(content["skipped"]),
@@ -69,7 +71,8 @@ def tell(content: dict[str, Any]) -> Told:
 
 def markdown(told: Told) -> str:
     """The same as text for a pull request."""
-    parts = [f"# {told.title}", told.headline, as_markdown(told.overall), "## Series by series"]
+    parts = [f"# {told.title}", told.headline, as_markdown(told.overall)]
+    parts += ["## All series together", as_markdown(told.pooled), "## Series by series"]
     parts += [as_markdown(told.cases), "## Everybody", as_markdown(told.forecasters)]
     if told.skipped is not None:
         parts += ["## Left out", as_markdown(told.skipped)]
@@ -129,6 +132,17 @@ def _overall(content: dict[str, Any]) -> Table:
         "in the 80 % interval",
     )  # fmt: skip
     return Table(headings, tuple(rows), (False, *(True,) * 7))
+
+
+def _pooled(content: dict[str, Any]) -> Table:
+    hours = list(content["overall"])
+    names = list(dict.fromkeys(n for own in content["overall"].values() for n in own["pooled"]))
+    rows = []
+    for name in names:
+        gaps = [content["overall"][hour]["pooled"].get(name) for hour in hours]
+        rows.append((name, *(_interval(gap) for gap in gaps)))
+    headings = ("against", *(f"{hour} h ahead, points (95 %)" for hour in hours))
+    return Table(headings, tuple(rows), (False, *(True,) * len(hours)))
 
 
 def _cases(cases: list[dict[str, Any]]) -> Table:
@@ -199,6 +213,10 @@ def _notes(content: dict[str, Any]) -> Iterable[str]:
         "WAPE is the sum of absolute errors over the sum of values. The difference is own WAPE "
         "less that of the best other one, chosen in hindsight, with a 95 % interval from a "
         "bootstrap of whole days; better or worse means that the interval is clear of zero."
+    )
+    yield (
+        "All series together: each divided by its mean value, days resampled in blocks of three; "
+        "services of one day stay together."
     )
     yield (
         "Everybody's intervals come from their own earlier errors in the same way. Pinball and "

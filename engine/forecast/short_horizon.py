@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.signal import lfilter
 
+from engine.forecast.classical import ETS_FORMS, HOLT_WINTERS, Classical
 from engine.forecast.experts import (
     Before,
     Expert,
@@ -74,6 +75,8 @@ def bank(aware: bool, long: bool) -> list[Expert]:
         Smoothed("local smoothing", LOCAL, aware=False),
         Smoothed("local smoothing, plain", LOCAL, aware=False, plain=True),
         Smoothed("daily smoothing, plain", DAILY, aware=False, plain=True),
+        Classical("Holt-Winters", HOLT_WINTERS),
+        Classical("AutoETS", ETS_FORMS),
         Ridge("regression on lags", aware=False),
         Boosting(Smoothed("", rhythm, aware=False), "boosting", aware=False),
     ]

@@ -19,11 +19,15 @@ import numpy as np
 import pandas as pd
 
 from engine.forecast.forecaster import LEVELS
+from engine.model import FloatArray
 from engine.record.machine import versions
 from twin.backtest.cases import ALL, Judged, best_other
+from twin.backtest.scores import Difference, difference
+from twin.streams import Streams
 
 SCHEMA = 1
-HOUR_S = 3600.0
+HOUR_S, DAY_S = 3600.0, 86_400.0
+POOLED_BLOCK = 3
 
 
 def content(
@@ -105,7 +109,14 @@ def _overall(judged: Sequence[Judged]) -> dict[str, Any]:
                 ratios.append(own / other)
         names = [n for n in _names(here) if all((ALL, n, lead) in one.scores for one in here)]
         hours = _hours(lead, here[0].case.series.step_s)
+        pooled = {
+            name: asdict(gap) | {"verdict": gap.verdict}
+            for name in names
+            if name not in {one.own for one in here}
+            for gap in [_pooled(here, name, lead)]
+        }
         found[str(hours)] = {
+            "pooled": pooled,
             "cases": len(here),
             "verdicts": verdicts,
             "lower_wape": ahead,
@@ -117,6 +128,44 @@ def _overall(judged: Sequence[Judged]) -> dict[str, Any]:
             },
         }
     return found
+
+
+def _pooled(judged: Sequence[Judged], name: str, lead: int) -> Difference:
+    """Difference from `name` over all cases, each divided by its mean value.
+
+    Resampled are days, in blocks of `POOLED_BLOCK`: services of the same day share its surprises,
+    so they stay together.
+    """
+    days: dict[tuple[str, float], FloatArray] = {}
+    for number, one in enumerate(judged):
+        case = one.case
+        steps = slice(case.course.first, case.course.end)
+        values = case.series.values[steps]
+        row = case.leads.index(lead)
+        own, other = (
+            np.abs(outcome.medians[row, steps] - values)
+            for outcome in (one.outcomes[0], one.outcomes[_position(one, name)])
+        )
+        there = np.isfinite(own) & np.isfinite(other)
+        usual = float(np.abs(values[there]).mean()) if there.any() else 0.0
+        if usual <= 0.0:
+            continue
+        group = case.series.name if case.service else str(number)
+        day = np.floor(case.series.times_s()[steps] / DAY_S)
+        for date in np.unique(day[there]):
+            here = there & (day == date)
+            sums = np.array([own[here].sum(), other[here].sum(), np.abs(values[here]).sum()])
+            key = (group, float(date))
+            days[key] = days.get(key, np.zeros(3)) + sums / usual
+    if not days:
+        return Difference(math.nan, math.nan, math.nan)
+    sums = np.array([days[key] for key in days])
+    rng = Streams(judged[0].case.seed)(f"pooled.{name}.{lead}")
+    return difference(sums[:, 0], sums[:, 1], sums[:, 2], POOLED_BLOCK, rng)
+
+
+def _position(judged: Judged, name: str) -> int:
+    return [outcome.name for outcome in judged.outcomes].index(name)
 
 
 def _names(judged: Sequence[Judged]) -> list[str]:
