@@ -70,6 +70,7 @@ def test_bad_input_ends_with_2_and_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_seasons_are_forecast_as_well_as_is_claimed() -> None:
     cases = from_seasons.cases((2, 24), 1)
     case = next(c for c in cases if c.service == "api" and c.series.name == "July")
@@ -81,6 +82,7 @@ def test_the_seasons_are_forecast_as_well_as_is_claimed() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not REAL.is_dir(), reason="the World Cup trace is not here")
 def test_a_fixture_list_helps_with_a_real_load() -> None:
     from twin.backtest import from_traces
