@@ -51,11 +51,13 @@ class LiveRunSettings(LiveSettings):
     """How the shell runs, and the limits of its run."""
 
     thresholds: dict[str, ThresholdConfig] = Field(default_factory=dict)
+    record_every_s: Annotated[float, Field(ge=5.0, le=1e9)] | None = 86_400.0
+    """A record is closed after so long and the next begun; null: one for all of the run."""
 
     @property
     def shell(self) -> LiveSettings:
         """The shell's part."""
-        return LiveSettings(**self.model_dump(exclude={"thresholds"}))
+        return LiveSettings(**self.model_dump(exclude={"thresholds", "record_every_s"}))
 
 
 class ScheduleConfig(Strict):

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import datetime as dt
 import json
 import os
 import shlex
@@ -22,16 +20,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from engine.cli.recording import Recording, say
 from engine.infrastructure import port as infrastructure_port
 from engine.leader import Lead, NotLeadingError, take_lead
 from engine.live import Shell, WallClock
 from engine.metrics import port as metrics_port
-from engine.metrics.port import MetricsSource, Reading
-from engine.model import ActionResult, Budget, Observation, Plan
+from engine.metrics.port import MetricsSource
+from engine.model import Budget
 from engine.record import live as live_record
 from engine.record.figures import forecaster_figures
 from engine.record.folders import OutputError, check_writable
-from engine.record.journal import Heading, Journal
+from engine.record.journal import Heading
 from engine.record.live import LiveRun
 
 WAIT_S = 0.5
@@ -117,21 +116,20 @@ def _run(settings: dict[str, Any], command: str) -> int:
             )
             names = tuple(spec.name for spec in specs)
             heading = Heading(now_s, names, config.engine.sample_s, config.controller.name)
-            journal = Journal(state, heading)
-            started_s = journal.heading.started_s
-            booked = booked_day(config, specs, started_s)
+            recording = Recording(state, heading, meta, output, config.live.record_every_s)
+            booked = booked_day(config, specs, recording.started_s)
+            recording.about(booked.weddings, booked.awaited_s)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         except OSError as error:
             raise OutputError(f"{error.filename or state}: {error.strerror or error}") from error
-        notes = _Told(journal)
         shell = Shell(
             controller,
             specs,
             metrics=metrics,
             infrastructure=infrastructure,
             schedule=booked.source,
-            notes=notes,
+            notes=recording,
             clock=WallClock(),
             settings=config.live.shell,
             sample_s=config.engine.sample_s,
@@ -140,43 +138,24 @@ def _run(settings: dict[str, Any], command: str) -> int:
             budget=_budget(config.budget),
             lead=lead.number,
         )
-        _say(_beginning(config, lead, journal, now_s))
+        say(_beginning(config, lead, recording, now_s))
         refused = str(meta.forecaster["refused"])
         if refused:
-            _say(f"the engine goes by the schedule alone: {refused}")
-            journal.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
-        asked, totals, first_served = asyncio.run(_drive(shell, metrics, started_s))
-        with contextlib.suppress(OSError):
-            journal.close()
-        if journal.lost:
-            _say(f"{journal.lost} lines could not be written to {journal.path}: the disk was full")
-        ended_s = time.time()
-        done = dataclasses.replace(
-            meta,
-            started_s=started_s,
-            ended_s=ended_s,
-            partial=asked is not None and config.live.duration_s is not None,
-            weddings=booked.weddings,
-            awaited_s=booked.awaited_s,
-            totals=totals,
-            first_served=first_served,
-        )
-        import reports
-
-        folder = live_record.write(done, journal.path, output, reports.write)
-        journal.path.unlink(missing_ok=True)
+            recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
+        limited = config.live.duration_s is not None
+        folder, asked = asyncio.run(_drive(shell, metrics, recording, limited=limited))
     _show(json.loads((folder / "summary.json").read_text()), folder)
     print(folder, flush=True)
     if asked is signal.SIGINT:
-        _say("interrupted: the record so far is kept")
+        say("interrupted: the record so far is kept")
         return 130
     return 0
 
 
 async def _drive(
-    shell: Shell, metrics: MetricsSource, started_s: float
-) -> tuple[signal.Signals | None, live_record.Totals, live_record.FirstServed]:
-    """Run the shell until its end or a signal; returns the signal and the run's own figures."""
+    shell: Shell, metrics: MetricsSource, recording: Recording, *, limited: bool
+) -> tuple[Path, signal.Signals | None]:
+    """Run the shell until its end or a signal; returns the record's folder and the signal."""
     asked: list[signal.Signals] = []
     loop = asyncio.get_running_loop()
 
@@ -186,48 +165,17 @@ async def _drive(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    over = asyncio.Event()
+    rolling = asyncio.create_task(recording.roll_over(metrics, over))
     try:
         await shell.run()
-        now_s = time.time()
-        totals = await metrics.totals(started_s, now_s)
-        first_served = await metrics.first_served(started_s, now_s)
+        over.set()
+        await rolling
+        folder = await recording.finish(metrics, partial=bool(asked) and limited)
     finally:
+        rolling.cancel()
         await metrics.close()
-    return (asked[0] if asked else None), totals, first_served
-
-
-class _Told:
-    """The journal, and on stderr what somebody would want to be told of at once."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    def step(
-        self,
-        time_s: float,
-        observation: Observation,
-        plan: Plan,
-        compute_s: float,
-        reading: Reading,
-    ) -> None:
-        """Note a step."""
-        self._journal.step(time_s, observation, plan, compute_s, reading)
-        for word, actions in (("", plan.actions), ("would: ", plan.dry)):
-            for action in actions:
-                _say(f"{word}{action.explanation} [{action.decision_id}]", time_s)
-        for action in plan.awaiting:
-            _say(f"waits for approval: {action.explanation} [{action.decision_id}]")
-
-    def result(self, result: ActionResult) -> None:
-        """Note what became of an action."""
-        self._journal.result(result)
-        detail = f": {result.detail}" if result.detail else ""
-        _say(f"{result.decision_id} {result.status.value}{detail}", result.time_s)
-
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
-        """Note something that is no decision."""
-        self._journal.event(time_s, kind, name, what, detail)
-        _say(f"{kind.replace('_', ' ')}: {what}: {detail}", time_s)
+    return folder, (asked[0] if asked else None)
 
 
 def _lead(state: Path, *, wait: bool) -> Lead:
@@ -242,7 +190,7 @@ def _lead(state: Path, *, wait: bool) -> Lead:
             if not wait:
                 raise
             if not told:
-                _say(f"waiting: {error}")
+                say(f"waiting: {error}")
                 told = True
         time.sleep(WAIT_S)
 
@@ -262,29 +210,24 @@ def _budget(budget: Any) -> Budget:
     return Budget(**found)
 
 
-def _beginning(config: Any, lead: Lead, journal: Journal, now_s: float) -> str:
+def _beginning(config: Any, lead: Lead, recording: Recording, now_s: float) -> str:
     mode = "acts" if config.engine.mode == "act" else "only recommends"
-    since = now_s - journal.heading.started_s
+    since = now_s - recording.started_s
     text = f"lead {lead.number}: {config.controller.name} {mode}, {config.scenario.name}"
     return f"{text}; goes on with a run begun {since:.0f} s ago" if since > 0.0 else text
 
 
 def _show(summary: Mapping[str, Any], folder: Path) -> None:
     decision, emergency = summary["decision"], summary["decision"]["emergency_s"]
-    _say(
+    say(
         f"{summary['scenario']}: {decision['cycles']} cycles, {decision['actions']} actions, "
         f"{emergency['count']} emergencies, {summary['cost']['total_usd']:.2f} USD"
     )
     for item in summary["thresholds"]:
         value = "not known" if item["value"] is None else f"{item['value']:.6g}"
         mark = "passed" if item["passed"] else "FAILED"
-        _say(f"{mark}  {item['metric']} = {value} ({item['operator']} {item['limit']:g})")
-    _say(f"report: {folder / 'report.html'}")
-
-
-def _say(text: str, time_s: float | None = None) -> None:
-    when = dt.datetime.now(dt.UTC) if time_s is None else dt.datetime.fromtimestamp(time_s, dt.UTC)
-    print(f"{when:%H:%M:%S} {text}", file=sys.stderr, flush=True)
+        say(f"{mark}  {item['metric']} = {value} ({item['operator']} {item['limit']:g})")
+    say(f"report: {folder / 'report.html'}")
 
 
 def _not_here() -> NoReturn:

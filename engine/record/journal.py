@@ -122,8 +122,12 @@ class Journal:
         event = {"time_s": time_s, "kind": kind, "name": name, "what": what, "detail": detail}
         self._write({"kind": "event", "event": event})
 
-    def _put_aside(self, known: Heading) -> None:
-        self.path.replace(self.path.with_name(f"journal-{known.started_s:.0f}.jsonl"))
+    def put_aside(self) -> Path:
+        """Give the file another name, after it was closed; returns its path."""
+        return self._put_aside(self.heading)
+
+    def _put_aside(self, known: Heading) -> Path:
+        return self.path.replace(self.path.with_name(f"journal-{known.started_s:.0f}.jsonl"))
 
     def close(self) -> None:
         """Close the file; the journal can still be gone on with."""

@@ -158,7 +158,14 @@ def _read(journal: Path, run: LiveRun) -> _Notes:
 
 def _judged(summary: dict[str, Any], run: LiveRun) -> list[dict[str, Any]]:
     """What is not known cannot have been kept; what did not occur exceeded nothing."""
-    judged = judge(summary, dict(run.thresholds))
+    # A horizon that no forecast fell due at is as unknown as any other figure.
+    horizons = {
+        threshold.metric.split(".")[1]: dict.fromkeys(("wape", "coverage_80", "pinball"))
+        for threshold in run.thresholds.values()
+        if threshold.metric.startswith("prediction.")
+    }
+    known = {**summary, "prediction": {**horizons, **summary["prediction"]}}
+    judged = judge(known, dict(run.thresholds))
     for item in judged:
         if item["value"] is None and not item["metric"].startswith("decision."):
             item["passed"] = False

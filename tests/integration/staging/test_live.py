@@ -45,6 +45,7 @@ class Engine:
     overrides: tuple[str, ...] = ()
     process: subprocess.Popen[str] | None = None
     said: list[str] = field(default_factory=list)
+    rivals: list[Engine] = field(default_factory=list)
 
     @property
     def state(self) -> Path:
@@ -65,6 +66,11 @@ class Engine:
             ],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+
+    def rival(self) -> Engine:
+        """Another one with the same state folder."""
+        self.rivals.append(Engine(self.staging, self.folder))
+        return self.rivals[-1]
 
     def status(self) -> dict[str, Any]:
         try:
@@ -127,13 +133,10 @@ def engine_of(staging: Staging, tmp_path: Path) -> Iterator[Engine]:
     """An engine that is not started yet; whatever it is doing in the end, it is stopped."""
     found = Engine(staging, tmp_path)
     yield found
-    if found.process is not None and found.process.poll() is None:
-        found.process.kill()
-        found.process.wait()
-    if found.process is not None:
-        for stream in (found.process.stdout, found.process.stderr):
-            if stream is not None:
-                stream.close()
+    for engine in (found, *found.rivals):
+        if engine.process is not None:
+            engine.process.kill()
+            engine.process.communicate()
 
 
 @contextmanager
@@ -165,7 +168,7 @@ def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: St
     chance = random.Random(20270619)
     floor(engine_of, "file-storage", 6)
     with watched(staging, "file-storage") as counts:
-        for _ in range(5):
+        for _ in range(4):
             engine_of.start()
             engine_of.until_steps(1)
             time.sleep(chance.uniform(0.0, 2.5))
@@ -184,7 +187,7 @@ def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: St
     assert min(rests) > COOLDOWN_S - 1.0, counts
     record = load(folder)
     assert record.summary.live is not None
-    assert record.summary.live.restarts == 5
+    assert record.summary.live.restarts == 4
     actions = record.actions
     assert actions["decision_id"].is_unique
     standing.withdraw(engine_of.state, "floor", "file-storage")
@@ -266,10 +269,12 @@ def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(
     assert engine_of.process is not None
     floor(engine_of, "database", 5)
     before = PoolFile(staging.place.pool).read().services["database"].desired
-    second = Engine(staging, engine_of.folder)
+    second = engine_of.rival()
     second.start()
     assert second.process is not None
     out, said = second.process.communicate(timeout=60)
+    third = engine_of.rival()
+    third.start("live.wait_for_lead=true", "live.record_every_s=5")
     assert (second.process.returncode, out) == (2, "")
     assert f"the engine with pid {engine_of.process.pid}" in said
     journal = engine_of.state / "journal.jsonl"
@@ -280,4 +285,11 @@ def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(
     assert record.summary.partial
     assert set(record.actions["outcome"]) == {"dry_run"}
     assert PoolFile(staging.place.pool).read().services["database"].desired == before
-    assert not journal.exists()
+    third.until_steps(12)  # it leads now, and closes a record each five seconds
+    code, last = third.end()
+    assert code == 0
+    records = sorted(last.parent.iterdir())
+    assert len(records) >= 4
+    assert records[-1] == last
+    assert all(len(load(record).timeline) > 0 for record in records)
+    assert list(engine_of.state.glob("journal*")) == []

@@ -142,6 +142,7 @@ def test_what_nobody_measured_is_empty_and_keeps_no_limit(busy: Any, tmp_path: P
     limits = {
         "missed": ThresholdConfig(metric="slo.violation_ratio", operator="<=", limit=0.02),
         "emergencies": ThresholdConfig(metric="decision.emergency_s.p95", operator="<=", limit=30),
+        "forecasts": ThresholdConfig(metric="prediction.7200.wape", operator="<=", limit=0.1),
     }
     run = a_run(specs_of(busy), START_S + 30.0, thresholds=limits)
     folder = write(run, journal.path, tmp_path / "out", reports.write)
@@ -151,7 +152,7 @@ def test_what_nobody_measured_is_empty_and_keeps_no_limit(busy: Any, tmp_path: P
     assert summary["services"]["api"]["under_provisioned_share"] is None
     assert summary["requests"]["served"] is None
     assert summary["requests"]["total"] == 700 * 30
-    assert [item["passed"] for item in summary["thresholds"]] == [False, True]
+    assert [item["passed"] for item in summary["thresholds"]] == [False, True, False]
     assert check([str(folder)]) == 1
 
 
