@@ -124,8 +124,8 @@ def _headline(content: dict[str, Any]) -> str:
     if ladder:
         first = ladder[0]
         expected = content["bottlenecks"]["expected_at_once"]
-        text += f" {_what(first)} gives way first, at {compact(first['lost'])} weddings at once"
-        text += f"; {compact(expected)} are expected."
+        text += f" {_opening(_what(first))} gives way first, at {compact(first['lost'])} weddings"
+        text += f" at once; {compact(expected)} are expected."
     return text
 
 
@@ -400,6 +400,11 @@ def markdown(told: Told) -> str:
     parts += ["## How to read this", "\n".join(f"- {note}" for note in told.notes)]
     parts += [f"```\n{told.command}\n```"]
     return "\n\n".join(parts) + "\n"
+
+
+def _opening(name: str) -> str:
+    """A name at the beginning of a sentence: services are written as they are."""
+    return f"T{name[1:]}" if name.startswith("the ") else name
 
 
 def _what(rung: dict[str, Any]) -> str:

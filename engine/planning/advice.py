@@ -104,15 +104,20 @@ def _size(spec: ServiceSpec, season: SeasonPlan, terms: Terms) -> Advice | None:
     if choice.factor == 1.0:
         return None
     hours = season.hours
+    saving = (
+        bill(today.used, today.offer, hours, 0).total_usd
+        - bill(choice.used, choice.offer, hours, 0).total_usd
+    )
+    judged = season.judged[spec.name]
+    suffices = _share(np.all(judged.highest <= choice.used.maximum, axis=1))
     return Advice(
         kind=Kind.CHANGE_INSTANCE_SIZE,
         service=spec.name,
         before=1.0,
         after=choice.factor,
         cost_usd=0.0,
-        saving_usd=bill(today.used, today.offer, hours, 0).total_usd
-        - bill(choice.used, choice.offer, hours, 0).total_usd,
-        confidence=season.size_pays[spec.name] if today.allowed else 1.0,
+        saving_usd=saving,
+        confidence=season.size_pays[spec.name] if saving > 0.0 else suffices,
         evidence={
             "slots_before": float(spec.slots),
             "slots_after": float(sized(spec, choice.factor, terms, 1).slots),
@@ -177,7 +182,7 @@ def _minimum(spec: ServiceSpec, season: SeasonPlan, terms: Terms, zones: int) ->
 def _quota(season: SeasonPlan, terms: Terms) -> Advice | None:
     if not math.isfinite(terms.quota) or season.free.quota <= terms.quota:
         return None
-    highest = [used.highest for used in season.judged.values()]
+    highest = [choice.used.highest for choice in season.free.chosen.values()]
     together = np.sum(highest, axis=0).max(axis=1)
     return Advice(
         kind=Kind.RAISE_QUOTA,
@@ -196,7 +201,7 @@ def _quota(season: SeasonPlan, terms: Terms) -> Advice | None:
 
 
 def _zone(season: SeasonPlan, terms: Terms, zones: int) -> Advice | None:
-    """Of more zones, less has to be kept to spare for the loss of one."""
+    """Of more zones, less has to be kept to spare for the loss of one; if it is likely to pay."""
     cost = terms.zone_usd_per_hour * season.hours
     saving = season.plan.total_usd - season.wider.total_usd - cost
     if saving <= 0.0:
@@ -212,6 +217,9 @@ def _zone(season: SeasonPlan, terms: Terms, zones: int) -> Advice | None:
         for plan in (season.plan, season.wider)
     )
     costs = season.hours * np.linspace(*terms.zone_range, len(before))
+    confidence = _share(after + costs < before)
+    if confidence < 0.5:
+        return None
     return Advice(
         kind=Kind.ADD_ZONE,
         service="",
@@ -219,7 +227,7 @@ def _zone(season: SeasonPlan, terms: Terms, zones: int) -> Advice | None:
         after=float(zones + 1),
         cost_usd=cost,
         saving_usd=saving,
-        confidence=_share(after + costs < before),
+        confidence=confidence,
         evidence={
             "spare_share_before": 1.0 / (zones - 1) if zones > 1 else 0.0,
             "spare_share_after": 1.0 / zones,

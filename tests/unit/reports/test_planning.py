@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reports import RecordError, planning, planning_plots, write_plan
+from reports.__main__ import main
 
 SERVICES = ("api", "ai-services")
 
@@ -162,3 +163,10 @@ def test_what_is_no_plan_is_refused(text: str, tmp_path: Path) -> None:
         write_plan(tmp_path)
     with pytest.raises(RecordError, match="No such file"):
         write_plan(tmp_path / "nowhere")
+
+
+def test_the_page_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plan.json").write_text(json.dumps(made()))
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    assert "Capacity plan" in (tmp_path / "report.html").read_text()
