@@ -15,7 +15,7 @@ import datetime as dt
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -76,6 +76,9 @@ class TraceConfig(BaseModel):
         default=None, description=f"folder with {COUNTS_FILE} and {FIXTURES_FILE}, instead of both"
     )
     column: str = Field(default="", max_length=200, description="name of the value's column")
+    duplicates: Literal["refuse", "first"] = Field(
+        default="refuse", description="rows that repeat a time: refuse the file, or take the first"
+    )
     calendar: str | None = Field(default=None, description="CSV of events known beforehand")
     time_zone: Zone = Field(
         default="UTC", description="of date and start, of times that name none, of the days' shape"
@@ -238,10 +241,10 @@ def _series(config: TraceConfig) -> Series:
     """The trace on an even grid of a minute at least, checked."""
     try:
         trace = traces.read(config.file, column=config.column, zone=config.time_zone)
-        if trace.duplicates:
+        if trace.duplicates and config.duplicates == "refuse":
             raise ReplayError(
-                f"trace.path: {config.file}: {trace.duplicates:,} rows repeat a time; "
-                "each time once is allowed"
+                f"trace.path: {config.file}: {trace.duplicates:,} rows repeat a time; each time "
+                "once is allowed, or trace.duplicates=first to take the first of them"
             )
         if trace.unsorted:
             raise ReplayError(

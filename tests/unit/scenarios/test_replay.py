@@ -192,6 +192,14 @@ def test_a_bad_calendar_is_refused_with_its_key(
         load(config(path, calendar=str(calendar)))
 
 
+def test_the_first_of_repeated_rows_is_taken_if_asked_for(tmp_path: Path) -> None:
+    lines = rows(96)
+    path = write(tmp_path / "t.csv", [*lines[:50], lines[49].split(",")[0] + ",999", *lines[50:]])
+    plain = write(tmp_path / "plain.csv", lines)
+    one, other = (load(config(file, duplicates="first")) for file in (path, plain))
+    np.testing.assert_array_equal(one.rates, other.rates)
+
+
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(ReplayError, match=r"trace\.path: .*nowhere\.csv: No such file"):
         load(config(tmp_path / "nowhere.csv"))
