@@ -15,7 +15,8 @@ from pathlib import Path
 from reports.record import RecordError
 
 __all__ = [
-    "RecordError", "write", "write_backtest", "write_comparison", "write_plan", "write_sweep",
+    "RecordError", "write", "write_backtest", "write_comparison", "write_forecast",
+    "write_plan", "write_sweep",
     "write_validation",
 ]  # fmt: skip
 
@@ -82,4 +83,12 @@ def write_backtest(folder: Path) -> None:
     from reports import backtest
 
     for name, text in backtest.render(folder).items():
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_forecast(folder: Path) -> None:
+    """Write `report.html` and `report.md` into the `folder` of a forecast; raises as `write`."""
+    from reports import forecast
+
+    for name, text in forecast.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))

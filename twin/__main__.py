@@ -34,6 +34,7 @@ USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-d
        python -m twin calibrate [key=value ...]
        python -m twin validate [key=value ...]
        python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
+       python -m twin forecast day|wedding|season|train [key=value ...]
        python -m twin backtest [data=FOLDER] [calendar=FILE] [horizons=1,2] [key=value ...]
        python -m twin learn [out=FILE] [days=[DATE,DATE]] [replications=N] [key=value ...]
 
@@ -44,6 +45,7 @@ USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-d
   calibrate measure a live stack and write its platform file
   validate  compare the twin with a live stack, within limits
   hunt    look for scaling failures in random worlds; exit with 1 if there is one
+  forecast  a day, one wedding or a season ahead; or train the day-ahead model
   backtest  forecast seasons or traces from rolling origins and say how wrong the forecasts are
   learn   learn from simulated days how departures from the outlook go on, for the engine
 
@@ -58,6 +60,16 @@ COMPARE_USAGE = """usage: python -m twin compare [key=value ...] [--config-dir D
   key=value             everything else as for run: scenario=, seed=, output=, engine.limits.… =
 """
 
+
+FORECAST_USAGE = """usage: python -m twin forecast day|wedding|season|train [key=value ...]
+
+  day      all weddings of a day:  date=YYYY-MM-DD [now=TIME] [weddings=FILE.csv] [model=FILE]
+  wedding  one wedding:            date= time=HH:MM zone= type= guests= vendors= [now=TIME]
+  season   a season by weeks:      year= season=spring|summer|fall|winter|all [now=TIME]
+  train    the day-ahead model:    [model=FILE to write it to]
+
+  key=value   everything else: seed=, output=, seasons.simultaneous=, engine.limits.… =
+"""
 
 BACKTEST_USAGE = """usage: python -m twin backtest [key=value ...]
 
@@ -103,6 +115,7 @@ def main() -> None:
         "calibrate": _calibrate,
         "validate": _validate,
         "backtest": _backtest,
+        "forecast": _forecast,
     }
     command = arguments[0]
     if command not in commands:
@@ -385,6 +398,28 @@ def _backtest(arguments: list[str]) -> None:
     except KeyboardInterrupt:
         print("interrupted: nothing is written", file=sys.stderr)
         sys.exit(130)
+    print(folder, flush=True)
+
+
+def _forecast(arguments: list[str]) -> None:
+    import reports
+    from engine.record.folders import OutputError
+    from twin import terminal
+    from twin.config import ConfigError
+    from twin.forecasts import command
+
+    if "--help" in arguments or "-h" in arguments:
+        print(FORECAST_USAGE, end="")
+        return
+    line = shlex.join(["python", "-m", "twin", "forecast", *arguments])
+    try:
+        folder = command.run(arguments, line, reports.write_forecast)
+    except (ConfigError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is written", file=sys.stderr)
+        sys.exit(130)
+    terminal.show_forecast(json.loads((folder / "forecast.json").read_text()), folder)
     print(folder, flush=True)
 
 

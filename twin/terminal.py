@@ -249,3 +249,21 @@ def _thresholds(thresholds: list[dict[str, Any]]) -> Table:
         value = "none" if item["value"] is None else f"{item['value']:.6g}"
         table.add_row(mark, item["metric"], value, f"{item['operator']} {item['limit']:g}")
     return table
+
+
+def show_forecast(content: dict[str, Any], folder: Path) -> None:
+    """What a forecast says, table by table, then where the report is."""
+    console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
+    console.print(f"\n[bold]{content['title']}[/bold]", highlight=False)
+    console.print(content["headline"], highlight=False, markup=False)
+    for shown in content["tables"]:
+        console.print(f"\n{shown['name']}", highlight=False, markup=False)
+        table = Table(box=None, pad_edge=False)
+        for heading, numeric in zip(shown["headings"], shown["numeric"], strict=True):
+            table.add_column(heading, justify="right" if numeric else "left")
+        for row in shown["rows"]:
+            table.add_row(*row)
+        console.print(table)
+    for note in content["notes"]:
+        console.print(f"- {note}", highlight=False, markup=False)
+    console.print(f"report: {folder / 'report.html'}", highlight=False, markup=False)

@@ -347,6 +347,8 @@ def _hourly(curves: FloatArray, begins_s: FloatArray, start_s: float) -> FloatAr
 
 def _in_phase(phase_start_s: FloatArray, start_s: float, phases: int) -> FloatArray:
     """Weddings in each phase in the middle of each hour (HOURS, phases)."""
+    if not len(phase_start_s):
+        return np.zeros((HOURS, phases))
     middles = start_s + HOUR_S * (np.arange(HOURS) + 0.5)
     begun = np.stack(
         [np.searchsorted(np.sort(column), middles, side="right") for column in phase_start_s.T],
