@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.__main__ import main as reports_again
 from twin.backtest import from_seasons
 from twin.backtest.cases import ALL, judge
 
@@ -58,6 +59,8 @@ def test_a_folder_of_traces_gives_a_record_with_reports(traces: Path, tmp_path: 
     assert set(table["horizon_h"]) == {1.0}
     page = (folder / "report.html").read_text()
     assert page.count("<svg") >= 4
+    assert reports_again([str(folder)]) == 0
+    assert (folder / "report.html").read_text() == page
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 

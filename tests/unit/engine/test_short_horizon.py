@@ -9,6 +9,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from engine.forecast import smoothing
 from engine.forecast.classical import baselines
 from engine.forecast.forecaster import NO_EVENTS, Forecaster
+from engine.forecast.scheduled import Scheduled
 from engine.forecast.short_horizon import ShortHorizon, weighted_median
 from engine.forecast.smoothing_kernels import innovations, loss, smooth
 from engine.model import Calendar, FloatArray, Series
@@ -164,6 +165,35 @@ def test_an_event_known_later_is_not_used_before() -> None:
     np.testing.assert_array_equal(
         blind.predict(series, origins, NO_EVENTS), told.predict(series, origins, late.known_at(0.0))
     )
+
+
+def test_a_schedule_is_corrected_by_what_is_seen() -> None:
+    rng = np.random.default_rng(11)
+    hours = 24 * 30
+    booked = 50.0 * (1.5 + np.sin(np.arange(hours) / 3.8)) * rng.uniform(0.5, 2.0, hours)
+    level = np.exp(np.repeat(rng.normal(0.3, 0.2, 30), 24))
+    values = booked * level * np.exp(rng.normal(0.0, 0.03, hours))
+    series = Series("booked", START_S, HOUR_S, values)
+    leads, first = (1, 2), 24 * 20
+    twice = np.vstack((booked, booked))
+    own = rolled(Scheduled(leads, twice), series, NO_EVENTS, first)
+    plain = rolled(Scheduled(leads, twice, learn=False), series, NO_EVENTS, first)
+    for lead in leads:
+        assert wape(own[lead], values[first:]) < 0.4 * wape(plain[lead], values[first:])
+        np.testing.assert_array_equal(plain[lead], booked[first:])
+
+
+def test_a_schedule_does_not_look_ahead() -> None:
+    values, booked = daily(20, 12), daily(20, 13)
+    changed = values.copy()
+    changed[440:] *= 9.0
+    forecasts = []
+    for known in (values, changed):
+        series = Series("booked", START_S, HOUR_S, known)
+        forecaster = Scheduled((1, 24), np.vstack((booked, booked)))
+        forecaster.fit(series, 400, NO_EVENTS)
+        forecasts.append(forecaster.predict(series, np.arange(400, 441), NO_EVENTS))
+    np.testing.assert_array_equal(forecasts[0], forecasts[1])
 
 
 def test_smoothing_agrees_with_statsmodels() -> None:
