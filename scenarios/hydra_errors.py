@@ -15,7 +15,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scenarios.complaints import close
 
-OPEN = ("thresholds", "faults", "trace.mix", "live.thresholds", "pricing.discount_by_service")
+OPEN = (
+    "thresholds", "faults", "trace.mix", "live.thresholds", "pricing.discount_by_service",
+    "metrics.parameters", "metrics.headers", "metrics.names",
+)  # fmt: skip
 """Mappings that take new keys, which Hydra wants to be said with a plus sign."""
 
 EXTRAS = {"hydra/sweeper/optuna": "tune"}

@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     from twin.config import ConfigError
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    command = shlex.join(["python", "-m", "engine", "run", *arguments])
+    command = shlex.join(["python", "-m", "engine", "run", *map(_shown, arguments)])
     code = 0
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="live")
@@ -93,7 +93,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
                 controller=config.controller.name,
                 foresight=False,
                 command=command,
-                config=settings,
+                config=_without_secrets(settings),
                 specs=specs,
                 sample_s=config.engine.sample_s,
                 started_s=now_s,
@@ -193,6 +193,19 @@ def _lead(state: Path, *, wait: bool) -> Lead:
                 say(f"waiting: {error}")
                 told = True
         time.sleep(WAIT_S)
+
+
+def _shown(argument: str) -> str:
+    key, equals, _ = argument.partition("=")
+    return f"{key}=(not recorded)" if equals and "metrics.headers" in key else argument
+
+
+def _without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
+    """What may stand in a record: headers can hold a token."""
+    metrics = dict(settings["metrics"])
+    if metrics.get("headers"):
+        metrics["headers"] = dict.fromkeys(metrics["headers"], "(not recorded)")
+    return {**settings, "metrics": metrics}
 
 
 def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]:

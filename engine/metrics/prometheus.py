@@ -69,6 +69,17 @@ class PrometheusConfig(BaseModel):
     max_mib: Annotated[float, Field(gt=0.0, le=1024.0)] = 8.0
     """An answer that is larger is refused."""
 
+    @field_validator("parameters", "headers", "names", mode="before")
+    @classmethod
+    def _as_texts(cls, given: object) -> object:
+        """YAML reads 1 and false where a text is meant."""
+        if not isinstance(given, Mapping):
+            return given
+        return {
+            key: str(value).lower() if isinstance(value, (bool, int, float)) else value
+            for key, value in given.items()
+        }
+
     @field_validator("queries", "totals")
     @classmethod
     def _known(cls, queries: dict[str, str], info: ValidationInfo) -> dict[str, str]:

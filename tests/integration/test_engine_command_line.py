@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from engine import standing
-from engine.cli import status
+from engine.cli import run, status
 from engine.cli.booked import booked_day
 from engine.cli.live_config import LiveConfig, parse
 from engine.leader import take_lead
@@ -134,6 +134,16 @@ def test_a_compressed_day_has_the_rates_of_the_day_at_other_times() -> None:
         assert shown.load[:, here] == pytest.approx(0.5 * day.load[:, there], rel=1e-9)
         assert shown.events[here] == pytest.approx(0.5 * day.events[there], rel=1e-9)
     assert shown is booked.source.outlook(now_s + 1.0)
+
+
+def test_a_token_for_the_metrics_is_in_no_record() -> None:
+    settings = composed("+metrics.headers.Authorization=secret")
+    kept = run._without_secrets(settings)
+    assert settings["metrics"]["headers"] == {"Authorization": "secret"}
+    assert "secret" not in json.dumps(kept)
+    assert kept["platform"] == settings["platform"]
+    assert "secret" not in run._shown("+metrics.headers.Authorization=secret")
+    assert run._shown("metrics.timeout_s=3") == "metrics.timeout_s=3"
 
 
 def test_the_status_says_who_leads_and_what_people_asked_for(

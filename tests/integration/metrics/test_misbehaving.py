@@ -190,3 +190,11 @@ def test_a_wrong_key_is_named(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match="metrics") as refused:
         connect(SPECS, 5.0, **(good | options))
     assert said in str(refused.value)
+
+
+def test_figures_and_flags_are_taken_as_the_texts_that_a_query_needs() -> None:
+    parameters = {"nocache": 1, "partial_response": False, "extra": "x"}
+    config = PrometheusConfig(
+        url="http://127.0.0.1:9090", queries={"cpu": "c"}, parameters=parameters
+    )
+    assert config.parameters == {"nocache": "1", "partial_response": "false", "extra": "x"}
