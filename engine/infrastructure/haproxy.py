@@ -201,8 +201,9 @@ class HaproxyPool:
                     return
             except FileNotFoundError:
                 return  # the stack was taken down
-            except (OSError, ValueError) as error:
-                self._complain(str(error))
+            except Exception as error:
+                # Whatever it was, the other instances still have to be looked after.
+                self._complain(f"{type(error).__name__}: {error}")
 
     def _complain(self, trouble: str) -> None:
         if trouble != self._trouble:
@@ -265,6 +266,8 @@ class HaproxyPool:
                 self._say(f"{instance.id} died: {self._last_words(instance)}")
             if instance.phase is Phase.BOOTING or self._out(instance):
                 book.instances.remove(instance)
+            elif instance.phase is not Phase.STOPPING:
+                _enter(instance, Phase.STOPPING)  # not to be counted on, while HAProxy lets go
 
     def _out(self, instance: Instance) -> bool:
         try:
@@ -303,10 +306,8 @@ class HaproxyPool:
                     _enter(instance, Phase.STOPPING)
                     self._signal(instance, signal.SIGTERM)
             case Phase.STOPPING:
-                if instance.process is None or not instance.process.alive:
-                    book.instances.remove(instance)
-                elif now_s - instance.since_s > self._drain_s:
-                    self._kill(instance)
+                if now_s - instance.since_s > self._drain_s:
+                    self._kill(instance)  # its end is noted, as any, at the next look
 
     def _keep_serving(self, instance: Instance, state: ServerState | None, now_s: float) -> None:
         """HAProxy has to have a ready instance; one that stays ill is ended, and so replaced."""
