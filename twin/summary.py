@@ -36,7 +36,7 @@ def summarise(world: World) -> dict[str, Any]:
         "requests": _requests(world, truth),
         "slo": _slo(world, truth),
         "services": {spec.name: _service(world, i, truth[i]) for i, spec in enumerate(world.specs)},
-        "cost": _cost(world),
+        "cost": bill(world),
         "elasticity": _elasticity(world, truth),
         "decision": decision_figures(
             world.recorder.decisions, world.recorder.steps, len(world.recorder.compute_s)
@@ -163,7 +163,8 @@ def _service(world: World, i: int, truth: FloatArray) -> dict[str, float]:
     }
 
 
-def _cost(world: World) -> dict[str, float]:
+def bill(world: World) -> dict[str, float]:
+    """What all instances cost from launch to end, their boots and drains too, in USD."""
     total = sum(
         fleet.instance_seconds(world.now_s) / 3600.0 * fleet.spec.price_per_hour
         for fleet in world.fleets.values()

@@ -16,6 +16,7 @@ import simpy
 
 import engine.autoscaler
 import engine.rails.limits
+import twin.summary
 from engine.model import Action, Plan
 from engine.rails.limits import Limited, Purse
 from engine.recommend import wedding
@@ -28,6 +29,7 @@ from twin.hunt.worlds import generate, read
 from twin.infrastructure import Infrastructure, Write
 from twin.queues.fluid import FluidPlatform
 from twin.telemetry import Telemetry
+from twin.world import World
 
 SEED = 11
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -131,6 +133,14 @@ def forgotten_instances(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Fleet, "reconcile", lambda _: None)
 
 
+def one_price(patch: pytest.MonkeyPatch) -> None:
+    def bill(world: World) -> dict[str, float]:
+        hours = sum(f.instance_seconds(world.now_s) / 3600.0 for f in world.fleets.values())
+        return {"total_usd": hours * world.specs[0].price_per_hour}
+
+    patch.setattr(twin.summary, "bill", bill)
+
+
 def generous_bill(patch: pytest.MonkeyPatch) -> None:
     original = Fleet.instance_seconds
     patch.setattr(Fleet, "instance_seconds", lambda self, until_s: 1.01 * original(self, until_s))
@@ -193,6 +203,7 @@ def raising_engine(patch: pytest.MonkeyPatch) -> None:
         (no_fencing, "one leader's writes", 150, "two_leaders"),
         (forgotten_instances, "desired = actual", 40, ""),
         (generous_bill, "bill", 5, ""),
+        (one_price, "bill", 5, ""),
         (early_samples, "nothing from the future", 5, ""),
         (leaking_queue, "conservation", 5, ""),
         (serving_ghosts, "served by ready instances only", 60, ""),

@@ -155,7 +155,7 @@ def _show(tally: Tally) -> None:
                 f"{violation.detail}\n    kept as {found.path}",
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
-    console.print(_table("fault", "fault: ", tally, [*KINDS]))
+    console.print(_table("fault", "fault: ", tally, [*KINDS], counted="met"))
     console.print(_table("resolution", "resolution: ", tally))
     console.print(_table("action: reason, category, outcome", "action: ", tally))
     console.print(_table("recommendation of the engine", "engine: ", tally))
@@ -164,11 +164,13 @@ def _show(tally: Tally) -> None:
     console.print(_table("the cloud", "cloud: ", tally))
 
 
-def _table(title: str, prefix: str, tally: Tally, always: Sequence[str] = ()) -> Table:
+def _table(
+    title: str, prefix: str, tally: Tally, always: Sequence[str] = (), counted: str = "times"
+) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column(title, no_wrap=True, min_width=60)
     table.add_column("worlds", justify="right")
-    table.add_column("times", justify="right")
+    table.add_column(counted, justify="right")
     names = {name.removeprefix(prefix) for name in tally.worlds if name.startswith(prefix)}
     for name in sorted(names | set(always)):
         worlds_with, times = tally.worlds[prefix + name], tally.times[prefix + name]

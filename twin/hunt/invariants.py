@@ -26,6 +26,7 @@ from engine.model import (
     Status,
 )
 from scenarios.faults import ClockStep, EngineKill, ScheduleLate, ScheduleWrong
+from twin import summary
 from twin.fleet import RETRY_S, Phase
 from twin.infrastructure import Write
 from twin.queues.requests import RequestPlatform
@@ -319,7 +320,8 @@ class Invariants:
             self._fall_s[name] = asked_s
 
     def _bill(self) -> None:
-        """Instance-seconds from the lives of the instances against the counts of the samples."""
+        """The bill from the life of every instance, against what is reported and was sampled."""
+        usd = 0.0
         world = self.world
         interval_s = world.config.telemetry.interval_s
         until_s = world.now_s
@@ -328,11 +330,15 @@ class Invariants:
             exact = fleet.instance_seconds(until_s)
             ends = np.minimum(lives["ended_s"], until_s)
             by_hand = math.fsum((ends - np.minimum(lives["launched_s"], until_s)).tolist())
+            usd += by_hand / 3600.0 * fleet.spec.price_per_hour
             if abs(exact - by_hand) > BILL * max(exact, 1.0):
                 self._broken("bill", f"{name}: {exact} against {by_hand} instance-seconds")
             sampled = float(world.recorder.counts[i, :, 1:].sum()) * interval_s
             if abs(sampled - exact) > 2.0 * interval_s * len(lives["ended_s"]):
                 self._broken("bill", f"{name}: {exact} against {sampled:.0f} sampled")
+        billed = summary.bill(world)["total_usd"]
+        if abs(billed - usd) > BILL * max(usd, 1.0):
+            self._broken("bill", f"{billed} USD are billed, the instances cost {usd}")
 
     def _little(self) -> None:
         platform = self.world.platform
