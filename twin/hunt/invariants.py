@@ -157,13 +157,13 @@ class Invariants:
         now_s, name, limits = self.world.env.now, action.service, self._settings.limits
         out = action.to_instances > action.from_instances
         if action.reason not in (Reason.EMERGENCY, Reason.ROLLBACK):
-            last_s = self._rise_s[name] if out else self._fall_s[name]
-            earliest_s = last_s + limits.cooldown_s
+            rests = [(self._rise_s[name] if out else self._fall_s[name], limits.cooldown_s)]
             if not out:
-                earliest_s = max(earliest_s, self._rise_s[name] + limits.flip_hold_s)
-                last_s = max(last_s, self._rise_s[name])
-            if now_s < earliest_s - 1e-6 and not self._forgot(last_s, now_s, out=out):
-                self._broken("cooldown", f"{what}: {earliest_s - now_s:.0f} s too early")
+                rests.append((self._rise_s[name], limits.flip_hold_s))
+            for since_s, rest_s in rests:
+                early_s = since_s + rest_s - now_s
+                if early_s > 1e-6 and not self._forgot(since_s, now_s, out=out):
+                    self._broken("cooldown", f"{what}: {early_s:.0f} s too early")
 
     def _forgot(self, since_s: float, until_s: float, *, out: bool) -> bool:
         """Whether the engine cannot know of a step at `since_s`: another clock, or no memory of it.

@@ -26,6 +26,11 @@ World = dict[str, Any]
 
 PHASES = ("getting_ready", "ceremony", "cocktail_hour", "dinner", "party", "after")
 ROLES = ("couple", "vendor", "planner")
+SCALING = frozenset({
+    "slow_boot", "heavy_boots", "never_ready", "crash_loop", "capacity_shortage", "api_errors",
+    "api_timeout", "commands_lost", "commands_duplicated", "two_leaders",
+})  # fmt: skip
+"""Faults that meet nothing unless the engine scales while they go on."""
 GUESTS = 109.0
 """Mean number of guests who come to a wedding."""
 MOST_REQUESTS = 2e5
@@ -365,10 +370,12 @@ def _faults(draw: _Draw, services: list[str], zones: int, until_s: int) -> dict[
     """None to five faults of different kinds, all over by `until_s`."""
     faults: dict[str, Any] = {}
     kinds = draw.some_of(list(KINDS), 0, 5)
-    if "flash_crowd" not in kinds and draw.chance(0.35):
+    if "flash_crowd" not in kinds and draw.chance(0.8 if SCALING & set(kinds) else 0.35):
         kinds.insert(0, "flash_crowd")  # something to scale for while the others go on
     for kind in kinds:
         at_s = draw.whole(60, until_s - 120)
+        if kind in SCALING and "flash_crowd" in faults and draw.chance(0.75):
+            at_s = max(faults["flash_crowd"]["at"] - draw.whole(0, 60), 60)
         longest_s = until_s - at_s
         fault: dict[str, Any] = {"kind": kind, "at": at_s}
         if "duration_s" in KINDS[kind].model_fields:
