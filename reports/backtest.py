@@ -19,7 +19,7 @@ from reports.backtest_plots import title_of
 from reports.comparison import as_markdown
 from reports.record import RecordError
 from reports.story import Table
-from reports.wording import GAP, NOTHING, moment, plural
+from reports.wording import GAP, NOTHING, moment
 
 MARKS = {"better": "better", "same": "as good", "worse": "worse"}
 PART_NAMES = {"all": "all", "event days": "days with events"}
@@ -56,8 +56,7 @@ def tell(content: dict[str, Any]) -> Told:
     subject = "the twin's seasons" if content["source"] == "seasons" else content["name"]
     return Told(
         title=f"Forecasts of {subject}, backtested",
-        eyebrow=f"{plural(len(cases), 'series')} · seed {content['seed']} · "
-        f"{moment(content['started_at'])}",
+        eyebrow=f"{len(cases)} series · seed {content['seed']} · {moment(content['started_at'])}",
         headline=_headline(content),
         overall=_overall(content),
         pooled=_pooled(content),
