@@ -67,6 +67,13 @@ def test_other_worlds_cannot_be_compared() -> None:
         regression.compare(runs(BASE), runs(BASE, other))
 
 
+def test_a_key_that_is_null_is_as_good_as_not_there() -> None:
+    later = {**WORLD, "trace": None}
+    assert regression.compare(runs(BASE), runs(BASE, later))
+    with pytest.raises(BaselineError, match="trace is only in one of them"):
+        regression.compare(runs(BASE), runs(BASE, {**WORLD, "trace": {"path": "t.csv"}}))
+
+
 def test_a_baseline_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "new" / "base.json"
     regression.write(runs(BASE), path)
