@@ -233,7 +233,7 @@ def _first_difference(one: Any, other: Any, path: str = "") -> str:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in sorted({*one, *other}, key=str):
             here = f"{path}.{key}" if path else str(key)
-            # A null is nothing: a key that came with a later version leaves an older world as it was.
+            # A null is nothing: a key that came with a later version changes no older world.
             if one.get(key) is None and other.get(key) is None:
                 continue
             if key not in one or key not in other:
