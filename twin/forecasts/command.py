@@ -22,7 +22,7 @@ from engine.model import Wedding, WeddingType
 from engine.record import folders
 from scenarios.seasons import DAY_S, Seasons
 from scenarios.traces import parse_time
-from twin import hydra_errors
+from twin import hydra_errors, terminal
 from twin.complaints import close
 from twin.config import ConfigError
 from twin.forecasts import answers
@@ -83,7 +83,9 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     asked = {"day": _day, "wedding": _wedding, "season": _season, "train": _train}[question.kind]
     seasons = seasons_of(config)
     try:
-        answer, files = asked(question.given, config, seasons)
+        with terminal.progress(f"forecast {question.kind}", 1.0) as advance:
+            answer, files = asked(question.given, config, seasons)
+            advance(1.0)
     except ConfigError:
         raise
     except ValueError as error:
