@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from engine.planning.needs import load_of, monthly_highest
 from scenarios.seasons import BIN_S, DAY_S, generate
+from scenarios.streams import Streams
 from twin.plan.command import composed
 from twin.plan.config import parse
 from twin.plan.planning import make
-from twin.streams import Streams
 
 FloatArray = NDArray[np.float64]
 

@@ -19,10 +19,10 @@ from fidelity import PATIENT, SERVICE_S, poisson, spec
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from scenarios.streams import Streams
 from twin.config import parse
 from twin.hunt import campaign
 from twin.queues import HybridPlatform, RequestPlatform, Share
-from twin.streams import Streams
 from twin.world import World, load_kernels
 
 RHO = 0.8

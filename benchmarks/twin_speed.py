@@ -42,7 +42,7 @@ def textbook(config: Any) -> float:
     import simpy
 
     from scenarios.population import generate
-    from twin.streams import Streams
+    from scenarios.streams import Streams
 
     population = generate(config.population, Streams(config.seed))
     began = time.perf_counter()

@@ -119,7 +119,7 @@ def main() -> None:
     }
     command = arguments[0]
     if command not in commands:
-        from twin.complaints import close
+        from scenarios.complaints import close
 
         _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
     sys.argv = [f"{sys.argv[0]} {command}", *arguments[1:]]

@@ -15,10 +15,10 @@ from engine import EngineSettings
 from engine.capacity import call_order
 from engine.model import BootTime, Call, Direction, ServiceSpec, Thresholds
 from engine.record.figures import ThresholdConfig
+from scenarios.complaints import close, lines
 from scenarios.config import DemandConfig, PopulationConfig
 from scenarios.faults import At, CapacityShortage, Fault, FlashCrowd
 from scenarios.replay import TraceConfig
-from twin.complaints import close, lines
 from twin.controllers import ControllerConfig
 from twin.infrastructure import InfrastructureConfig
 from twin.queues.port import ClientBehaviour

@@ -49,13 +49,13 @@ from scenarios.faults import (
     UnitSpike,
     ZoneLoss,
 )
+from scenarios.streams import Streams
 from twin.fleet import Fleet, Launch
 from twin.infrastructure import CommandFault, Infrastructure
 from twin.queues.port import TRUTH_FIELDS, Platform
 from twin.recorder import Recorder
 from twin.schedule_feed import ScheduleFeed
 from twin.shell import Shell
-from twin.streams import Streams
 from twin.telemetry import Telemetry
 
 Process = Generator[simpy.Event, None, None]

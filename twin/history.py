@@ -20,7 +20,7 @@ from scenarios import demand as demands
 from scenarios.config import DemandConfig, PopulationConfig
 from scenarios.population import DAY_S, day_weight, generate
 from scenarios.replay import Replay
-from twin.streams import Streams
+from scenarios.streams import Streams
 
 WEEKS = 2
 

@@ -24,8 +24,9 @@ from engine.forecast.artefact import Artefact, Manifest
 from engine.forecast.schedule import HORIZONS_S, booked_rate
 from engine.model import FloatArray, Observation, Plan
 from engine.record.folders import check_writable
-from twin import hydra_errors, terminal
-from twin.complaints import close
+from scenarios import hydra_errors
+from scenarios.complaints import close
+from twin import terminal
 from twin.config import ConfigError, RunConfig, parse
 from twin.queues.port import TRUTH_FIELDS
 from twin.replications import seed_of

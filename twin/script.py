@@ -24,10 +24,10 @@ from scenarios.config import PopulationConfig
 from scenarios.demand import Demand
 from scenarios.population import Population, generate
 from scenarios.replay import TraceConfig
+from scenarios.streams import Streams
 from twin.config import RunConfig
 from twin.history import recall, recall_trace
 from twin.schedule_feed import WEDDING, Changes, Known, Noun, known_weddings
-from twin.streams import Streams
 
 
 @dataclass(frozen=True, slots=True, eq=False)

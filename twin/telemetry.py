@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, FloatArray
-from twin.streams import Streams
+from scenarios.streams import Streams
 
 WINDOW = 60
 """Samples in the window that a controller is shown: five minutes."""

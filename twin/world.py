@@ -24,6 +24,7 @@ from engine.model import Budget, Controller, FloatArray, Outlook, ServiceSpec
 from scenarios import demand as demands
 from scenarios.demand import Demand
 from scenarios.faults import apply_to_demand, resolve_at
+from scenarios.streams import Streams
 from twin import controllers, faults
 from twin.config import RequestConfig, RunConfig
 from twin.fleet import Fleet
@@ -37,7 +38,6 @@ from twin.recorder import Recorder
 from twin.schedule_feed import ScheduleFeed
 from twin.script import Script, script
 from twin.shell import Operator, Shell
-from twin.streams import Streams
 from twin.telemetry import Telemetry
 
 HOUR_S = 3600.0

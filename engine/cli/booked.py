@@ -11,9 +11,9 @@ from engine.model import ServiceSpec
 from scenarios import demand as demands
 from scenarios.faults import resolve_at
 from scenarios.population import generate, schedule
+from scenarios.streams import Streams
 from twin.schedule_feed import ScheduleFeed, known_weddings
 from twin.script import major_ceremonies
-from twin.streams import Streams
 
 from engine.cli.live_config import LiveConfig  # isort: skip
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from engine import EngineSettings
 from engine.live import LiveSettings
 from engine.record.figures import ThresholdConfig
+from scenarios.complaints import lines
 from scenarios.config import DemandConfig, PopulationConfig
-from twin.complaints import lines
 from twin.config import (
     Approval,
     BudgetConfig,

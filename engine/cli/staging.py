@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 from engine.staging import stack
 from engine.staging.layout import Layout, StackError, StagedService
 from scenarios import hydra_errors
-from twin.complaints import close, lines
+from scenarios.complaints import close, lines
 from twin.config import ConfigError, PlatformConfig, Strict
 
 USAGE = """usage: python -m engine staging up|down|status|demo [key=value ...]

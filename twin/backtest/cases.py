@@ -17,9 +17,9 @@ from engine.forecast.past import DAY_S
 from engine.forecast.scheduled import Scheduled
 from engine.forecast.short_horizon import ShortHorizon
 from engine.model import Calendar, FloatArray, Series
+from scenarios.streams import Streams
 from twin.backtest.rolling import Course, Outcome, roll
 from twin.backtest.scores import BoolArray, Difference, Score, difference, score, seasonal_error
-from twin.streams import Streams
 
 ALL, EVENT_DAYS = "all", "event days"
 

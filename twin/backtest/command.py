@@ -10,13 +10,13 @@ from pathlib import Path
 
 from engine.record import folders
 from scenarios import fixtures
+from scenarios.complaints import close
 from scenarios.fixtures import FixturesError
 from scenarios.traces import TraceError, parse_time, stem
 from twin import terminal
 from twin.backtest import from_seasons, from_traces, results
 from twin.backtest.cases import Case, Judged, judge
 from twin.backtest.from_traces import Skipped
-from twin.complaints import close
 from twin.config import ConfigError
 from twin.workers import spread
 

@@ -21,9 +21,9 @@ from engine.model import FloatArray, Series
 from scenarios.config import DemandConfig, PopulationConfig
 from scenarios.season_config import SeasonsConfig
 from scenarios.seasons import Seasons, generate
+from scenarios.streams import Streams
 from twin.backtest.cases import Case
 from twin.backtest.rolling import Course
-from twin.streams import Streams
 
 STEP_S = 3600.0
 BIN_S = 300.0

@@ -21,9 +21,9 @@ import pandas as pd
 from engine.forecast.forecaster import LEVELS
 from engine.model import FloatArray
 from engine.record.machine import versions
+from scenarios.streams import Streams
 from twin.backtest.cases import ALL, Judged, best_other
 from twin.backtest.scores import Difference, difference
-from twin.streams import Streams
 
 SCHEMA = 1
 HOUR_S, DAY_S = 3600.0, 86_400.0

@@ -16,6 +16,7 @@ import numpy as np
 from engine.record import folders
 from engine.record.machine import versions
 from engine.staging import parts
+from scenarios.streams import Streams
 from twin import terminal
 from twin.calibrate import calibration, fit, knee
 from twin.calibrate.calibration import Calibration, ServiceFit
@@ -23,7 +24,6 @@ from twin.calibrate.fit import Estimate, Moments
 from twin.measure.bench import Bench, BenchError, Measured, bench
 from twin.measure.driver import poisson
 from twin.measure.settings import MeasureConfig
-from twin.streams import Streams
 
 STRETCH_S = 10
 """Length of the stretches that the jackknife leaves out."""

@@ -16,11 +16,11 @@ import yaml
 
 from engine.record import folders
 from engine.record.machine import versions
+from scenarios.complaints import close
 from scenarios.composition import CompositionError, composed
 from twin import terminal
 from twin.compare import verdict
 from twin.compare.contest import Contestant, Run, run_all
-from twin.complaints import close
 from twin.config import ConfigError, RunConfig, parse
 from twin.script import noun
 from twin.world import World, load_kernels

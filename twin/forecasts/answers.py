@@ -23,6 +23,7 @@ from engine.forecast.wedding_day import (
 )
 from engine.model import FloatArray, Schedule, Wedding
 from scenarios.seasons import DAY_S, Seasons
+from scenarios.streams import Streams
 from twin.backtest.scores import difference
 from twin.forecasts.settings import ForecastConfig
 from twin.forecasts.training import (
@@ -33,7 +34,6 @@ from twin.forecasts.training import (
     seasons_past,
     traits_of,
 )
-from twin.streams import Streams
 
 HOUR_S = 3600.0
 PAST_WEDDINGS = 40_000

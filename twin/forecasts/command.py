@@ -20,10 +20,11 @@ import yaml
 from engine.forecast import season as seasonal
 from engine.model import Wedding, WeddingType
 from engine.record import folders
+from scenarios import hydra_errors
+from scenarios.complaints import close
 from scenarios.seasons import DAY_S, Seasons
 from scenarios.traces import parse_time
-from twin import hydra_errors, terminal
-from twin.complaints import close
+from twin import terminal
 from twin.config import ConfigError
 from twin.forecasts import answers
 from twin.forecasts.bookings import BookingsError, read_bookings

@@ -12,12 +12,12 @@ from omegaconf import OmegaConf
 from pydantic import Field, ValidationError
 
 from engine import EngineSettings
+from scenarios.complaints import lines
 from scenarios.config import DemandConfig, PopulationConfig
 from scenarios.season_config import SeasonsConfig
 from scenarios.seasons import Seasons, generate
-from twin.complaints import lines
+from scenarios.streams import Streams
 from twin.config import ConfigError, PlatformConfig, Strict
-from twin.streams import Streams
 
 
 class ForecastConfig(Strict):

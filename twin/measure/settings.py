@@ -12,8 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from engine.staging.layout import StagedService
 from engine.staging.stack import Wish
-from twin import hydra_errors
-from twin.complaints import lines
+from scenarios import hydra_errors
+from scenarios.complaints import lines
 from twin.config import ConfigError, PlatformConfig, Strict
 
 Share = Annotated[float, Field(gt=0.0, le=2.0)]

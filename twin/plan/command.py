@@ -12,8 +12,8 @@ import yaml
 
 from engine.record import folders
 from scenarios import composition
+from scenarios.complaints import close
 from twin import terminal
-from twin.complaints import close
 from twin.config import ConfigError
 from twin.config import parse as parse_run
 from twin.plan import checks as twin_checks

@@ -22,11 +22,11 @@ from engine.planning.season import SeasonPlan, Terms, plan_season, sizing_of
 from scenarios.config import DemandConfig
 from scenarios.season_config import SeasonsConfig
 from scenarios.seasons import generate
+from scenarios.streams import Streams
 from twin.config import ConfigError
 from twin.plan.config import HISTORY_YEARS, PlanConfig
 from twin.plan.history import Known, known_at
 from twin.plan.horizon import dates_from, horizon_of, peak_day, profiles_of
-from twin.streams import Streams
 
 LEAST_DRAWN = 100
 """Weddings at once in the seasons that are drawn: fewer would teach nothing."""

@@ -24,10 +24,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
+from scenarios.streams import Streams
 from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.requests import RequestPlatform
-from twin.streams import Streams
 
 F = {name: i for i, name in enumerate(SAMPLE_FIELDS)}
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}

@@ -24,6 +24,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from engine.model import FloatArray, ServiceSpec
+from scenarios.streams import Streams
 from twin.calibrate.calibration import NAME, Calibration
 from twin.config import RunConfig, parse
 from twin.measure.bench import Bench, BenchError
@@ -31,7 +32,6 @@ from twin.measure.driver import Arrivals, poisson
 from twin.measure.settings import MeasureConfig
 from twin.rehearsal import Part, demand, rehearse
 from twin.script import script
-from twin.streams import Streams
 from twin.world import HOUR_S, World, standing_counts
 
 SAMPLE_S = 5

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.model import FloatArray, ServiceSpec
 from engine.record import folders
+from scenarios.streams import Streams
 from twin import terminal
 from twin.calibrate import calibration
 from twin.calibrate import command as calibrate
@@ -22,7 +23,6 @@ from twin.config import ConfigError, PlatformConfig
 from twin.measure.bench import bench
 from twin.measure.driver import poisson
 from twin.measure.settings import MeasureConfig
-from twin.streams import Streams
 from twin.validate import closed as closed_loop
 from twin.validate.cells import Cell, cells
 from twin.validate.equivalence import judge

@@ -10,10 +10,10 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from engine.forecast.schedule import booked_rate
+from scenarios.streams import Streams
 from twin.config import RunConfig, parse
 from twin.rehearsal import Part, demand, rehearse
 from twin.script import Script, script
-from twin.streams import Streams
 from twin.world import World, standing_counts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.model import SAMPLE_FIELDS
-from twin.streams import Streams
+from scenarios.streams import Streams
 from twin.telemetry import Telemetry, TelemetryConfig
 
 PERFECT = {"lag_s": 3.0, "lag_sigma": 0.0, "loss": 0.0, "nan": 0.0, "duplicate": 0.0}

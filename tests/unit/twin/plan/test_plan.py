@@ -11,6 +11,7 @@ import pytest
 
 from engine.planning.needs import joint_peaks
 from scenarios.seasons import generate
+from scenarios.streams import Streams
 from twin.config import ConfigError
 from twin.plan.checks import limit_probes, rungs_to_check
 from twin.plan.command import composed
@@ -19,7 +20,6 @@ from twin.plan.history import dates_of, known_at
 from twin.plan.horizon import dates_from, profiles_of
 from twin.plan.planning import Planned, make, responding
 from twin.plan.probe import Probe, around
-from twin.streams import Streams
 
 SMALL = ("simultaneous=2000", "paths=100", "drawn=300", "months=2", "date=2027-06-01")
 

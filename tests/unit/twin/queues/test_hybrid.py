@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.model import SAMPLE_FIELDS, BootTime, Call, ServiceSpec
+from scenarios.streams import Streams
 from twin.queues import (
     TRUTH_FIELDS,
     ClientBehaviour,
@@ -18,7 +19,6 @@ from twin.queues import (
     Share,
 )
 from twin.queues.hybrid import _mixed
-from twin.streams import Streams
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 F = {name: i for i, name in enumerate(SAMPLE_FIELDS)}
