@@ -16,6 +16,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,84 +27,14 @@ from hydra.experimental.callback import Callback
 
 import conf
 from hydra_plugins.wedtwin_ray import RayLauncher
-
-USAGE = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
-       python -m twin compare [scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]
-       python -m twin plan [date=DAY] [months=N] [risk=R] [simultaneous=N] [key=value ...]
-       python -m twin check RECORD [--against BASELINE] [--update]
-       python -m twin calibrate [key=value ...]
-       python -m twin validate [key=value ...]
-       python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
-       python -m twin forecast day|wedding|season|train [key=value ...]
-       python -m twin backtest [data=FOLDER] [calendar=FILE] [horizons=1,2] [key=value ...]
-       python -m twin learn [out=FILE] [days=[DATE,DATE]] [replications=N] [key=value ...]
-
-  run     simulate a scenario with the engine in the loop and write a run record with its report
-  compare run several controllers in the same world and write a comparison
-  plan    forecast the months to come, say what to buy and which service gives way first
-  check   exit with 1 if a threshold of a run record failed, or a figure is worse than the baseline
-  calibrate measure a live stack and write its platform file
-  validate  compare the twin with a live stack, within limits
-  hunt    look for scaling failures in random worlds; exit with 1 if there is one
-  forecast  a day, one wedding or a season ahead; or train the day-ahead model
-  backtest  forecast seasons or traces from rolling origins and say how wrong the forecasts are
-  learn   learn from simulated days how departures from the outlook go on, for the engine
-
-  python -m twin run --help    lists the scenarios and all keys
-"""
-
-COMPARE_USAGE = """usage: python -m twin compare [key=value ...] [--config-dir DIR]
-
-  controllers=[A,B]     whom to compare; names of the group controller (default: all that there are)
-  hpa_targets=[50,70]   further CPU targets of hpa, in per cent, if it takes part; [] for none
-  replications=N        so many seeds, the same for everybody; figures get confidence intervals
-  key=value             everything else as for run: scenario=, seed=, output=, engine.limits.… =
-"""
-
-
-FORECAST_USAGE = """usage: python -m twin forecast day|wedding|season|train [key=value ...]
-
-  day      all weddings of a day:  date=YYYY-MM-DD [now=TIME] [weddings=FILE.csv] [model=FILE]
-  wedding  one wedding:            date= time=HH:MM zone= type= guests= vendors= [now=TIME]
-  season   a season by weeks:      year= season=spring|summer|fall|winter|all [now=TIME]
-  train    the day-ahead model:    [model=FILE to write it to]
-
-  key=value   everything else: seed=, output=, seasons.simultaneous=, engine.limits.… =
-"""
-
-BACKTEST_USAGE = """usage: python -m twin backtest [key=value ...]
-
-Without data= the twin's own seasons are forecast, service by service.
-
-  data=PATH           a CSV file, or a folder searched for .csv and .csv.gz: time and value a row
-  calendar=FILE       CSV of scheduled events (start, and if known kind and size); without it a
-                      file fixtures*.csv beside a trace is taken
-  horizons=1,2        hours ahead (default 1,2; with events and for the seasons 1,2,24)
-  test_from=TIME      forecast from there on (default: the last 40 %, at most four weeks)
-  days=14             of the seasons: days in each of four quarters
-  seed=1              of the seasons and of the bootstrap
-  workers=N           processes (default: as many as cores)
-  output=outputs      folder for the record
-"""
-
-
-PLAN_USAGE = """usage: python -m twin plan [key=value ...] [--config-dir DIR]
-
-  date=2027-01-01       the day of planning: the first date that is planned for
-  months=12             so many months (1 ... 12)
-  risk=0.02             accepted probability that in a month a service needs more than its limit
-  simultaneous=100000   weddings at once at the busiest instant of the year before
-  check=false           do not run the twin at the limits that the plan predicts
-  pricing=NAME          prices, of the group pricing
-  key=value             everything else: seed=, output=, budget.instances=, platform.services.… =
-"""
+from twin import usage
 
 
 def main() -> None:
     """Run the command line; always ends the process."""
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
+        print(usage.MAIN, end="")
         sys.exit(0 if arguments else 2)
     commands = {
         "run": _run,
@@ -121,7 +52,7 @@ def main() -> None:
     if command not in commands:
         from scenarios.complaints import close
 
-        _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
+        _fail(f'"{command}" is not a command{close(command, list(commands))}\n{usage.MAIN}')
     sys.argv = [f"{sys.argv[0]} {command}", *arguments[1:]]
     commands[command](arguments[1:])
 
@@ -293,44 +224,23 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
 
 def _compare(arguments: list[str]) -> None:
     import reports
-    from engine.decide import ControllerError
-    from engine.record.folders import OutputError
     from twin.compare import command
-    from twin.config import ConfigError
 
-    if "--help" in arguments or "-h" in arguments:
-        print(COMPARE_USAGE, end="")
-        return
-    line = shlex.join(["python", "-m", "twin", "compare", *arguments])
-    try:
-        folder = command.run(arguments, line, reports.write_comparison)
-    except (ConfigError, ControllerError, OutputError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted: nothing is written", file=sys.stderr)
-        sys.exit(130)
-    print(folder, flush=True)
+    _make(
+        "compare",
+        arguments,
+        usage.COMPARE,
+        lambda line: command.run(arguments, line, reports.write_comparison),
+    )
 
 
 def _plan(arguments: list[str]) -> None:
     import reports
-    from engine.decide import ControllerError
-    from engine.record.folders import OutputError
-    from twin.config import ConfigError
     from twin.plan import command
 
-    if "--help" in arguments or "-h" in arguments:
-        print(PLAN_USAGE, end="")
-        return
-    line = shlex.join(["python", "-m", "twin", "plan", *arguments])
-    try:
-        folder = command.run(arguments, line, reports.write_plan)
-    except (ConfigError, ControllerError, OutputError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted: nothing is written", file=sys.stderr)
-        sys.exit(130)
-    print(folder, flush=True)
+    _make(
+        "plan", arguments, usage.PLAN, lambda line: command.run(arguments, line, reports.write_plan)
+    )
 
 
 def _calibrate(arguments: list[str]) -> None:
@@ -345,34 +255,27 @@ def _measure(name: str, arguments: list[str]) -> None:
     """Bring a stack up, measure it, take it down."""
     import reports
 
-    if {"-h", "--help"} & set(arguments):
-        print(f"usage: python -m twin {name} [key=value ...]\n")
-        print((Path(conf.__file__).parent / "calibration.yaml").read_text(), end="")
-        return
     try:
-        from engine.record.folders import OutputError
         from engine.staging.layout import StackError
         from twin.calibrate import command as calibrate
-        from twin.config import ConfigError
         from twin.measure import settings
         from twin.measure.bench import BenchError
         from twin.validate import command as validate
     except ImportError as error:
         _fail(f"{error.name} is not installed; type: pip install 'wedtwin[staging]'")
-    line = shlex.join(["python", "-m", "twin", name, *arguments])
-    try:
-        config = settings.read(arguments)
-        folder = (
-            calibrate.run(config)
-            if name == "calibrate"
-            else validate.run(config, line, reports.write_validation)
-        )
-    except (ConfigError, BenchError, StackError, OutputError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted: nothing is written, and the stack is down", file=sys.stderr)
-        sys.exit(130)
-    print(folder, flush=True)
+
+    def measured(line: str) -> Path:
+        try:
+            config = settings.read(arguments)
+            if name == "calibrate":
+                return calibrate.run(config)
+            return validate.run(config, line, reports.write_validation)
+        except (BenchError, StackError) as error:
+            _fail(str(error))
+
+    keys = (Path(conf.__file__).parent / "calibration.yaml").read_text()
+    about = f"usage: python -m twin {name} [key=value ...]\n\n{keys}"
+    _make(name, arguments, about, measured)
 
 
 def _check(arguments: list[str]) -> None:
@@ -383,44 +286,27 @@ def _check(arguments: list[str]) -> None:
 
 def _backtest(arguments: list[str]) -> None:
     import reports
-    from engine.record.folders import OutputError
     from twin.backtest import command
-    from twin.config import ConfigError
 
-    if "--help" in arguments or "-h" in arguments:
-        print(BACKTEST_USAGE, end="")
-        return
-    line = shlex.join(["python", "-m", "twin", "backtest", *arguments])
-    try:
-        folder = command.run(arguments, line, reports.write_backtest)
-    except (ConfigError, OutputError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted: nothing is written", file=sys.stderr)
-        sys.exit(130)
-    print(folder, flush=True)
+    _make(
+        "backtest",
+        arguments,
+        usage.BACKTEST,
+        lambda line: command.run(arguments, line, reports.write_backtest),
+    )
 
 
 def _forecast(arguments: list[str]) -> None:
     import reports
-    from engine.record.folders import OutputError
     from twin import terminal
-    from twin.config import ConfigError
     from twin.forecasts import command
 
-    if "--help" in arguments or "-h" in arguments:
-        print(FORECAST_USAGE, end="")
-        return
-    line = shlex.join(["python", "-m", "twin", "forecast", *arguments])
-    try:
+    def forecast(line: str) -> Path:
         folder = command.run(arguments, line, reports.write_forecast)
-    except (ConfigError, OutputError) as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted: nothing is written", file=sys.stderr)
-        sys.exit(130)
-    terminal.show_forecast(json.loads((folder / "forecast.json").read_text()), folder)
-    print(folder, flush=True)
+        terminal.show_forecast(json.loads((folder / "forecast.json").read_text()), folder)
+        return folder
+
+    _make("forecast", arguments, usage.FORECAST, forecast)
 
 
 def _hunt(arguments: list[str]) -> None:
@@ -430,22 +316,28 @@ def _hunt(arguments: list[str]) -> None:
 
 
 def _learn(arguments: list[str]) -> None:
+    from twin import learn
+
+    _make("learn", arguments, learn.USAGE, lambda _: learn.run(arguments))
+
+
+def _make(name: str, arguments: list[str], about: str, make: Callable[[str], Path]) -> None:
+    """Run a command that makes a file or folder and ends with its path; `make` gets its line."""
     from engine.decide import ControllerError
     from engine.record.folders import OutputError
-    from twin import learn
     from twin.config import ConfigError
 
-    if "--help" in arguments or "-h" in arguments:
-        print(learn.USAGE, end="")
+    if {"-h", "--help"} & set(arguments):
+        print(about, end="")
         return
     try:
-        file = learn.run(arguments)
+        made = make(shlex.join(["python", "-m", "twin", name, *arguments]))
     except (ConfigError, ControllerError, OutputError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         print("interrupted: nothing is written", file=sys.stderr)
         sys.exit(130)
-    print(file, flush=True)
+    print(made, flush=True)
 
 
 def _fail(message: str) -> NoReturn:
