@@ -159,11 +159,14 @@ class Desk:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         idle = self._idle[arrival.role]
         person = idle.pop() if idle else self._stand_ins[arrival.role]
+        # Under way from here on: a greenlet that is spawned may start only later.
+        self._under_way[id(arrival)] = arrival
         self._greenlets.spawn(self._through, person, arrival)
 
     def _through(self, person: Person, arrival: Arrival) -> None:
         """One request from its sending to its end."""
-        self._under_way[id(arrival)] = arrival
+        if self.over:
+            return  # counted as unfinished before it could be sent
         sent_s = self.now_s
         try:
             outcome = person.request(arrival, self.plan.clients[arrival.service].timeout_s)

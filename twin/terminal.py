@@ -265,5 +265,8 @@ def show_forecast(content: dict[str, Any], folder: Path) -> None:
             table.add_row(*row)
         console.print(table)
     for note in content["notes"]:
-        console.print(f"- {note}", highlight=False, markup=False)
-    console.print(f"report: {folder / 'report.html'}", highlight=False, markup=False)
+        # Soft: a path in it stays whole.
+        console.print(f"- {note}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"report: {folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True
+    )

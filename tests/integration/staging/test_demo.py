@@ -26,4 +26,5 @@ def test_a_day_is_played_and_only_its_record_is_left(folder: Path, tmp_path: Pat
     assert json.loads((record / "summary.json").read_text())["decision"]["actions"] >= 1
     assert (record / "report.html").exists()
     assert not folder.exists()
-    assert not [p.pid for p in psutil.process_iter() if str(folder) in " ".join(p.cmdline())]
+    left = [p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"])]
+    assert not [words for words in left if str(folder) in " ".join(words)]
