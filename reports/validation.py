@@ -167,7 +167,7 @@ def _closed(closed: dict[str, Any] | None) -> Table | None:
         return None
     rows = [
         (row["what"], row["live"], row["twin"], row["difference"], row["limit"],
-         SIGNS["equivalent"] if row["within"] else "✗ outside")
+         "✓ within" if row["within"] else "✗ outside")
         for row in closed["rows"]
     ]  # fmt: skip
     headings = ("figure", "live", "twin", "difference", "limit", "")
