@@ -120,7 +120,7 @@ class Engine:
 
 
 def wait_until(
-    true: Callable[[], bool], why: Callable[[], str] = lambda: "", patience_s: float = 40.0
+    true: Callable[[], bool], why: Callable[[], str] = lambda: "", patience_s: float = 120.0
 ) -> None:
     until_s = time.monotonic() + patience_s
     while not true():
@@ -202,8 +202,8 @@ def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
     engine_of.until_steps()
     ready = PoolFile(staging.place.pool).read().services["api"].desired
     subprocess.run(
-        [wrk, "-t1", "-c150", "-d22s", "--timeout", "10s", f"{staging.front}/weddings/7"],
-        capture_output=True, check=True, timeout=60,
+        [wrk, "-t1", "-c150", "-d40s", "--timeout", "10s", f"{staging.front}/weddings/7"],
+        capture_output=True, check=True, timeout=90,
     )  # fmt: skip
     code, folder = engine_of.end()
     assert code == 0
