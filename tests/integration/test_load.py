@@ -202,7 +202,8 @@ def test_a_slow_system_gets_the_same_load_and_fails_its_limits(
     assert platform.paths() == scheduled(planned())
     summary = json.loads((tmp_path / "load_summary.json").read_text())
     assert summary["verdict"] in ("failed", "not judged")  # the machine may be too busy to tell
-    assert summary["services"]["api"]["p50_s"] >= 0.8
+    # a quantile comes out of a histogram, so it may lie a bucket below the shortest delay
+    assert summary["services"]["api"]["p50_s"] >= 0.8 * 0.98
     assert "FAILED  api.p95_s" in ended.stderr
 
 
