@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 # Plots are drawn to files; a machine with a display must not open windows.
 os.environ["MPLBACKEND"] = "Agg"
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and what they start too;
+# some of the tests interrupt what they started.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow or shared machine is no counterexample, and a failure must come back on the next run.
 settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
@@ -20,3 +26,24 @@ settings.load_profile("house")
 def repository() -> Path:
     """The checkout that the tests belong to."""
     return Path(__file__).resolve().parent.parent
+
+
+REAL_PARTS = ("tests/integration/staging/", "tests/integration/test_load.py")
+"""Tests of a whole stack, or of load."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give all of `REAL_PARTS` to one process: two stacks at once would take each other's time."""
+    from xdist.scheduler import LoadScopeScheduling  # only here: it is not there without xdist
+
+    if config.getvalue("dist") != "loadscope":
+        return None
+
+    class RealPartsTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(REAL_PARTS):
+                return "real parts"
+            return super()._split_scope(nodeid)
+
+    return RealPartsTogether(config, log)

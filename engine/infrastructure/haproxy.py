@@ -37,7 +37,11 @@ from engine.staging import layout
 from engine.staging.layout import DEFAULT_FOLDER, Layout, StackError
 from engine.staging.worker_environment import BOOTED, LAUNCHED, SOCKET
 
-SERVER_OPTIONS = "check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 pool-purge-delay 1s"
+SERVER_OPTIONS = (
+    "check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 "
+    # A server that is added at run time keeps no idle connections unless it is told how many.
+    "pool-purge-delay 1s pool-max-conn 1000"
+)
 PROBE_TIMEOUT_S = 1.0
 BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
 """First and longest wait after a boot that failed."""

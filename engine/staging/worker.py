@@ -67,8 +67,9 @@ async def _run(place: Layout, instance: str, name: str, zone: str) -> None:
         lifespan="off",
         access_log=False,
         log_level="warning",
-        # Longer than HAProxy keeps a connection, so that it is never closed under a request.
-        timeout_keep_alive=3600,
+        # Longer than HAProxy keeps a connection, so that it is never closed under a request; and no
+        # longer, as uvicorn holds on to one that was reset until this is over.
+        timeout_keep_alive=120,
         timeout_graceful_shutdown=10,
         server_header=False,
         date_header=False,

@@ -38,9 +38,6 @@ SAMPLE_S = 5
 BEGINS_S = 12.0
 """From starting the engine's process until the part begins: it has to be up by then."""
 
-WINDOW_S = 15.0
-"""Prometheus' rates are over so long (conf/metrics/prometheus.yaml), the twin's over a sample."""
-
 LIMITS = {"replicas": 1.0, "cost": 0.05}
 
 
@@ -98,8 +95,7 @@ def compare(
 def _run_config(config: MeasureConfig, fitted: Calibration, calibration: Path) -> RunConfig:
     """The twin of the bench: its platform, its telemetry, its pool, its clients' patience."""
     wanted = config.validation.closed
-    # A rate over 15 s is as old as its middle; the twin's sample is one over 5 s.
-    lag_s = max(fitted.telemetry_lag_s.value, 0.01) + (WINDOW_S - SAMPLE_S) / 2.0
+    lag_s = max(fitted.telemetry_lag_s.value, 0.01)
     with initialize_config_module("conf", version_base="1.3"):
         composed = compose(
             "twin",

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from engine import standing
-from engine.infrastructure.pool import PoolFile
+from engine.infrastructure.pool import Phase, PoolFile
 from engine.model import ManualFloor
 from reports.record import load
 from tests.integration.staging.conftest import Staging
@@ -29,6 +29,7 @@ from tests.integration.staging.conftest import Staging
 pytestmark = [pytest.mark.slow, pytest.mark.load]
 
 COOLDOWN_S = 5.0
+SCRAPE_S = 5.0
 FAST = (
     "engine.sample_s=1", "engine.cycle_s=3", f"engine.limits.cooldown_s={COOLDOWN_S:g}",
     "population.simultaneous=100", "demand.background.users=1", "schedule.from=0",
@@ -78,6 +79,9 @@ class Engine:
         except FileNotFoundError:
             return {"steps": 0, "lead": 0}
         return found
+
+    def journal(self) -> str:
+        return (self.state / "journal.jsonl").read_text()[-2000:]
 
     def until_steps(self, count: int = 2) -> None:
         """Wait until this process has made so many steps."""
@@ -200,11 +204,15 @@ def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
         "+live.thresholds.emergency='decision.emergency_s.max <= 30'", "engine.cycle_s=30"
     )
     engine_of.until_steps()
-    ready = PoolFile(staging.place.pool).read().services["api"].desired
-    subprocess.run(
-        [wrk, "-t1", "-c150", "-d40s", "--timeout", "10s", f"{staging.front}/weddings/7"],
-        capture_output=True, check=True, timeout=90,
-    )  # fmt: skip
+    book = PoolFile(staging.place.pool)
+    ready = book.read().services["api"].desired
+    command = [wrk, "-t1", "-c150", "-d120s", "--timeout", "10s", f"{staging.front}/weddings/7"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as surge:
+        try:
+            wait_until(lambda: len(book.read().of("api", Phase.READY)) > ready, engine_of.journal)
+            time.sleep(2 * SCRAPE_S)  # until Prometheus has seen what the new ones serve
+        finally:
+            surge.terminate()
     code, folder = engine_of.end()
     assert code == 0
     record = load(folder)
@@ -267,8 +275,8 @@ def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(
     engine_of.start("live.duration_s=600", "engine.mode=recommend_only")
     engine_of.until_steps()
     assert engine_of.process is not None
-    floor(engine_of, "database", 5)
-    before = PoolFile(staging.place.pool).read().services["database"].desired
+    before = PoolFile(staging.place.pool).read().services["ai-services"].desired
+    floor(engine_of, "ai-services", before + 2)
     second = engine_of.rival()
     second.start()
     assert second.process is not None
@@ -284,7 +292,7 @@ def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(
     record = load(folder)
     assert record.summary.partial
     assert set(record.actions["outcome"]) == {"dry_run"}
-    assert PoolFile(staging.place.pool).read().services["database"].desired == before
+    assert PoolFile(staging.place.pool).read().services["ai-services"].desired == before
     third.until_steps(12)  # it leads now, and closes a record each five seconds
     code, last = third.end()
     assert code == 0

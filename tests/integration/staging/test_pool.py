@@ -142,6 +142,26 @@ def test_no_request_fails_while_instances_come_and_go(
 
 
 @pytest.mark.load
+def test_connections_to_workers_are_used_again(staging: Staging, wrk: str) -> None:
+    """Or each request would cost one, and a worker the memory of them all."""
+
+    def connections() -> tuple[int, int]:
+        """New ones and uses of a kept one, by the servers of real-time."""
+        said = RuntimeApi(staging.place.admin_socket).ask("show stat")
+        head, *lines = said.lstrip("# ").strip().splitlines()
+        rows = [dict(zip(head.split(","), line.split(","), strict=False)) for line in lines]
+        mine = [r for r in rows if r["pxname"] == "real-time" and r["svname"] != "BACKEND"]
+        return sum(int(r["connect"]) for r in mine), sum(int(r["reuse"]) for r in mine)
+
+    made, used = connections()
+    with load(staging, wrk, "/weddings/5/updates", 2):
+        pass
+    made_then, used_then = connections()
+    assert used_then - used > 50
+    assert used_then - used > 5 * (made_then - made)
+
+
+@pytest.mark.load
 def test_three_instances_carry_about_three_times_as_much_as_one(
     staging: Staging, scale: Scale, wrk: str
 ) -> None:

@@ -15,8 +15,8 @@ from engine.staging import parts
 SERVICES = ("api", "database", "file-storage", "real-time", "ai-services")
 
 SHORT = [
-    "boots=3", "knee.shares=[0.3,0.4]", "knee.seconds=4", "levels=[0.6,0.9]", "seconds=12",
-    "warmup_s=2", "validation.levels=[0.75]", "validation.seconds=8", "validation.repeats=2",
+    "boots=3", "knee.shares=[0.3,0.4]", "knee.seconds=3", "levels=[0.9]", "seconds=22",
+    "warmup_s=2", "validation.levels=[0.75]", "validation.seconds=6", "validation.repeats=2",
     "validation.events=[]", "validation.replications=4", "validation.closed.seconds=0",
     *(f"platform.services.{name}.boot.median_s=1.2" for name in SERVICES),
     *(f"platform.services.{name}.boot.p95_s=1.6" for name in SERVICES),
