@@ -55,6 +55,7 @@ class Watching:
         self._draining = False
         self._watchers: dict[int, set[Watcher]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
+        self._saying: set[asyncio.Task[None]] = set()
         self._telling = asyncio.get_running_loop().create_task(self._tell())
 
     @property
@@ -70,8 +71,8 @@ class Watching:
                 self._move_on(watcher)
 
     async def finish(self) -> None:
-        """Wait until everybody was asked."""
-        while self._leaving:
+        """Wait until everybody was asked and all that was said is served."""
+        while self._leaving or self._saying:
             await asyncio.sleep(0.02)
         self._telling.cancel()
 
@@ -109,14 +110,23 @@ class Watching:
     async def _listen(self, wedding: int, receive: Receive, watcher: Watcher) -> None:
         while (message := await receive())["type"] == "websocket.receive":
             said = message.get("text") or message.get("bytes") or b""
-            watcher.saying += 1
-            status, answer = await self._say(
-                wedding, said.encode() if isinstance(said, str) else said
+            serving = asyncio.create_task(
+                self._serve_said(wedding, said.encode() if isinstance(said, str) else said, watcher)
             )
-            watcher.saying -= 1
-            if status >= 400:
-                watcher.tell(answer)
+            self._saying.add(serving)
+            serving.add_done_callback(self._saying.discard)
+            # A guest who leaves has said it all the same: it is served to its end, and counted.
+            await asyncio.shield(serving)
         watcher.tell(None)
+
+    async def _serve_said(self, wedding: int, said: bytes, watcher: Watcher) -> None:
+        watcher.saying += 1
+        try:
+            status, answer = await self._say(wedding, said)
+        finally:
+            watcher.saying -= 1
+        if status >= 400:
+            watcher.tell(answer)
 
     def _move_on(self, watcher: Watcher) -> None:
         async def ask() -> None:

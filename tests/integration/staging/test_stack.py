@@ -19,7 +19,7 @@ import websocket
 
 from engine import processes
 from engine.cli.staging import run as staging_command
-from engine.infrastructure.pool import PoolFile
+from engine.infrastructure.pool import Phase, PoolFile
 from engine.staging import layout
 from engine.staging.layout import Layout
 from tests.integration.staging.conftest import Staging, engine
@@ -86,6 +86,33 @@ def test_a_message_reaches_everybody_who_watches_the_wedding(staging: Staging) -
             guest.close()
     latest = requests.get(f"{staging.front}/weddings/11/updates", timeout=10).json()
     assert latest[0]["text"] == "cake!"
+
+
+def test_what_is_said_counts_to_its_end_though_the_guest_has_left(staging: Staging) -> None:
+    address = f"{staging.front.replace('http', 'ws')}/weddings/13/live"
+    (worker,) = PoolFile(staging.place.pool).read().of("real-time", Phase.READY)
+
+    def counted() -> tuple[int, int]:
+        """Requests that arrived, and what became of them."""
+        page = requests.get(f"http://127.0.0.1:{worker.port}/metrics", timeout=5).text
+        lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
+        return tuple(
+            sum(int(value) for name, _, value in lines if name.startswith(counter))
+            for counter in ("wedtwin_requests_total{", "wedtwin_responses_total{")
+        )  # type: ignore[return-value]
+
+    arrived, _ = counted()
+    for _ in range(12):
+        guests = [websocket.create_connection(address) for _ in range(3)]
+        for guest in guests:
+            guest.send(json.dumps({"text": "bye"}))
+        for guest in guests:
+            guest.shutdown()  # the connection is cut, nobody says goodbye
+    end = time.monotonic() + 20
+    while (now := counted())[0] != now[1]:
+        assert time.monotonic() < end, now
+        time.sleep(0.2)
+    assert now[0] - arrived > 12
 
 
 def test_uploads_make_jobs_that_are_worked_off_and_prometheus_sees_it_all(staging: Staging) -> None:
