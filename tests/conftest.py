@@ -39,6 +39,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     if config.getvalue("dist") != "loadscope":
         return None
+    # In the order of the folders: the long modules come first, and the short ones fill up the end.
+    config.option.loadscopereorder = False
 
     class RealPartsTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
