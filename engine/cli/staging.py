@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from pydantic import Field, ValidationError, field_validator
 
+from engine.record.figures import ThresholdConfig
 from engine.staging import stack
 from engine.staging.layout import Layout, StackError, StagedService
 from scenarios import hydra_errors
@@ -47,6 +48,9 @@ class DemoConfig(Strict):
     duration_s: Annotated[float, Field(ge=60.0, le=86_400.0)] = 18_000.0
     lead_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 45.0
     thresholds: tuple[str, ...] = ()
+    engine_thresholds: dict[Annotated[str, Field(pattern=r"^\w+$")], ThresholdConfig] = Field(
+        default_factory=dict
+    )
     output: Annotated[str, Field(min_length=1)] = "outputs"
 
 
@@ -164,6 +168,10 @@ def _demo(config: StagingConfig, arguments: Sequence[str]) -> int:
             duration_s=wanted.duration_s,
             lead_s=wanted.lead_s,
             limits=wanted.thresholds,
+            engine_limits={
+                name: f"{limit.metric} {limit.operator} {limit.limit!r}"
+                for name, limit in wanted.engine_thresholds.items()
+            },
             seed=config.seed,
             output=Path(wanted.output),
             platform=[a for a in arguments if a.lstrip("+~").startswith("platform")],

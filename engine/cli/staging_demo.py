@@ -9,6 +9,7 @@ other process, so `staging down` finds them too if this process is killed.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -35,7 +36,8 @@ class Play:
 
     The first request comes `lead_s` after the start of engine and Locust: Locust works out the day
     meanwhile, and the engine brings the platform to what is booked.  `limits` are what the load has
-    to keep, such as "slo.availability >= 0.999"; `platform` are overrides, for both to know.
+    to keep, such as "slo.availability >= 0.999", `engine_limits`, by name, what the engine has;
+    `platform` are overrides, for both to know.
     """
 
     scenario: str
@@ -45,6 +47,7 @@ class Play:
     duration_s: float
     lead_s: float
     limits: Sequence[str]
+    engine_limits: Mapping[str, str]
     seed: int
     output: Path
     platform: Sequence[str]
@@ -94,7 +97,9 @@ def _play(place: Layout, made: Stack, wanted: Play, say: Callable[[str], None]) 
     if locust.returncode not in (0, 1):
         raise StackError(f"Locust ended with {locust.returncode}: {_last_words(place, 'locust')}")
     _attach(results, record)
-    return Played(record, kept=locust.returncode == 0 and engine.returncode == 0)
+    judged = json.loads((record / "summary.json").read_text())["thresholds"]
+    kept = engine.returncode == 0 and all(item["passed"] for item in judged)
+    return Played(record, kept and locust.returncode == 0)
 
 
 def _locust(made: Stack, wanted: Play, results: Path, begins_s: float) -> list[str]:
@@ -120,6 +125,7 @@ def _engine(place: Layout, wanted: Play, begins_s: float) -> list[str]:
         f"schedule.from={wanted.start}", f"schedule.starts_at={begins_s:.3f}",
         f"schedule.speed={wanted.speed:g}", f"schedule.scale={wanted.scale:g}",
         f"live.state={place.folder / 'engine'}", f"output={wanted.output}", *wanted.platform,
+        *(f"+live.thresholds.{n}='{limit}'" for n, limit in wanted.engine_limits.items()),
     ]  # fmt: skip
 
 

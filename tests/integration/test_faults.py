@@ -104,6 +104,7 @@ def test_a_fault_fires_and_says_so(kind: str, calm: World) -> None:
     assert changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resolution", ["fluid", "request"])
 def test_the_faults_of_a_service_hit_both_resolutions(resolution: str) -> None:
     faults = {

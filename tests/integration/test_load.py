@@ -162,6 +162,7 @@ def test_the_schedule_is_sent_whole_and_recorded(
     assert all(message == {"text": "Cheers"} for message in said)
 
 
+@pytest.mark.slow
 def test_two_workers_send_together_what_one_would_and_begin_when_they_are_told_to(
     repository: Path, tmp_path: Path, platform: Platform
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_slow_system_gets_the_same_load_and_fails_its_limits(
     assert "FAILED  api.p95_s" in ended.stderr
 
 
+@pytest.mark.slow
 def test_what_a_closed_loop_would_hide_is_measured(
     repository: Path, tmp_path: Path, platform: Platform
 ) -> None:
@@ -238,6 +240,7 @@ def test_failures_are_counted_by_reason_and_tried_again(
     assert summary["services"]["api"]["shed"] == 0
 
 
+@pytest.mark.slow
 def test_the_web_ui_starts_stops_and_starts_again(
     repository: Path, tmp_path: Path, platform: Platform
 ) -> None:

@@ -32,6 +32,7 @@ def done(folder: Path) -> dict[str, float]:
     return {path.name: path.stat().st_mtime for path in (folder / "done").glob("*.json")}
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_without_doing_anything_twice(tmp_path: Path) -> None:
     first = twin("seed=1,2", "controller=engine,hpa", "sweep.name=s", folder=tmp_path)
     assert first.returncode == 0, first.stderr
@@ -58,6 +59,7 @@ def test_a_sweep_goes_on_without_doing_anything_twice(tmp_path: Path) -> None:
     assert (sweep / "report.html").read_text().count("<svg") >= 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_keeps_what_is_done(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "twin", "run", "-m", f"seed={','.join(map(str, range(40)))}",
                "sweep.name=s", *TINY]  # fmt: skip
@@ -101,6 +103,7 @@ def test_tuning_sees_the_training_scenarios_alone(tmp_path: Path) -> None:
     assert "best_params" in (sweep / "optimization_results.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_a_sweep_on_a_ray_cluster_of_several_processes(tmp_path: Path) -> None:
     if importlib.util.find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install 'wedtwin[ray]'")

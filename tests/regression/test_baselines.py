@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["june_peak", "flash_crowd"])
 def test_no_figure_is_worse_than_its_baseline(scenario: str, repository: Path) -> None:
     result = subprocess.run(

@@ -49,6 +49,7 @@ def test_wheel_holds_every_module_and_every_data_file(repository: Path, wheel: P
     assert held == expected
 
 
+@pytest.mark.slow
 def test_installed_wheel_simulates_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")

@@ -49,6 +49,7 @@ def wait_for_scrapes(prometheus: Prometheus, exporter: Exporter, count: int = 2)
     time.sleep(0.3)
 
 
+@pytest.mark.slow
 def test_each_scrape_becomes_one_sample_at_the_time_of_the_scrape(
     prometheus: Prometheus, exporter: Exporter
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_figure_that_is_no_number_is_a_hole(prometheus: Prometheus, exporter: 
         assert row["cpu"] == 0.5
 
 
+@pytest.mark.slow
 def test_after_a_restart_of_prometheus_the_samples_go_on_and_the_gap_stays(
     prometheus: Prometheus, exporter: Exporter
 ) -> None:
@@ -193,6 +195,7 @@ def test_an_expression_that_prometheus_refuses_says_so(prometheus: Prometheus) -
     assert reading.troubles[1] == 'p50_s: no series has the label "service"'
 
 
+@pytest.mark.slow
 def test_victoria_metrics_gives_the_same_samples(victoria: Prometheus, exporter: Exporter) -> None:
     exporter.text = page(0.5, 0.0)
     asked_again = {"parameters": {"nocache": "1"}}

@@ -17,13 +17,18 @@ def test_a_day_is_played_and_only_its_record_is_left(folder: Path, tmp_path: Pat
     played = engine(
         "staging", "demo", f"folder={folder}", f"demo.output={tmp_path}",
         "demo.duration_s=600", "demo.lead_s=15", 'demo.thresholds=["slo.availability >= 0.9"]',
+        "~demo.engine_thresholds.missed",
+        "demo.engine_thresholds.availability='slo.availability >= 0.9'",
     )  # fmt: skip
     assert played.returncode == 0, played.stderr
     record = Path(played.stdout.splitlines()[-1])
     load = json.loads((record / "load_summary.json").read_text())
     assert load["requests"]["ok"] > 100
     assert load["verdict"] == "passed"
-    assert json.loads((record / "summary.json").read_text())["decision"]["actions"] >= 1
+    summary = json.loads((record / "summary.json").read_text())
+    assert summary["decision"]["actions"] >= 1
+    assert [limit["name"] for limit in summary["thresholds"]] == ["availability", "emergency"]
+    assert all(limit["passed"] for limit in summary["thresholds"])
     assert (record / "report.html").exists()
     assert not folder.exists()
     left = [p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"])]

@@ -110,6 +110,7 @@ def load(staging: Staging, wrk: str, path: str, seconds: int) -> Iterator[list[s
         said.append(running.communicate(timeout=60)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.load
 def test_no_request_fails_while_instances_come_and_go(
     staging: Staging, scale: Scale, wrk: str
@@ -161,6 +162,7 @@ def test_connections_to_workers_are_used_again(staging: Staging, wrk: str) -> No
     assert used_then - used > 5 * (made_then - made)
 
 
+@pytest.mark.slow
 @pytest.mark.load
 def test_three_instances_carry_about_three_times_as_much_as_one(
     staging: Staging, scale: Scale, wrk: str
@@ -236,6 +238,7 @@ def test_a_worker_that_hangs_is_replaced(staging: Staging, pool: HaproxyPool, sc
     assert not victim.process.alive
 
 
+@pytest.mark.slow
 def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -> None:
     pool = HaproxyPool(staging.place, boot_timeout_s=5.0)
     try:

@@ -115,6 +115,7 @@ def test_what_is_said_counts_to_its_end_though_the_guest_has_left(staging: Stagi
     assert now[0] - arrived > 12
 
 
+@pytest.mark.slow
 def test_uploads_make_jobs_that_are_worked_off_and_prometheus_sees_it_all(staging: Staging) -> None:
     for k in range(20):
         sent = requests.post(f"{staging.front}/weddings/3/photos", data=b"%d" % k, timeout=20)
