@@ -73,8 +73,8 @@ def _lede(content: dict[str, Any]) -> str:
     equivalent, unsure, bad = (outcomes[name] for name in SIGNS)
     repeats = plural(content["repeats"], "live repeat")
     return (
-        f"Of {plural(total, 'compared figure')}, {equivalent} are shown to be equivalent within "
-        f"the limits, {unsure} are not shown to be, and {bad} are different: {repeats} of each "
+        f"Of {plural(total, 'compared figure')}: {equivalent} shown to be equivalent within "
+        f"the limits, {unsure} not shown to be, {bad} different; {repeats} of each "
         "cell, each with its own arrivals replayed in the twin."
     )
 

@@ -191,6 +191,45 @@ def test_two_workers_send_together_what_one_would_and_begin_when_they_are_told_t
     assert summary["requests"]["ok"] == len(platform.seen)
 
 
+@pytest.mark.slow
+def test_what_a_lost_worker_did_not_send_is_counted_and_nothing_is_judged(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    port = free_port()
+    workers = [
+        subprocess.Popen(
+            command("--worker", "--master-port", port), cwd=repository, stderr=subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    master = subprocess.Popen(
+        command(
+            "--headless", "--master", "--master-bind-host", "127.0.0.1",
+            "--master-bind-port", port, "--expect-workers", "2", "--host", platform.address,
+            *LOAD, "--speed", "100", *LENIENT, "--record", str(tmp_path / "record"),
+        ),
+        cwd=repository, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        end_s = time.monotonic() + 60.0
+        while len(platform.seen) < 20:
+            assert time.monotonic() < end_s
+            time.sleep(0.05)
+        workers[0].kill()
+        _, said = master.communicate(timeout=90)
+        assert workers[1].wait(timeout=30) == 0
+    finally:
+        for process in (*workers, master):
+            process.kill()
+            process.wait()
+    assert master.returncode == 1, said
+    summary = json.loads((tmp_path / "record" / "load_summary.json").read_text())
+    assert summary["verdict"] == "not judged"
+    assert summary["generator"]["lost_workers"] == 1
+    requests = summary["requests"]
+    assert 20 <= requests["ok"] < 0.9 * requests["intended"]
+
+
 def test_a_slow_system_gets_the_same_load_and_fails_its_limits(
     repository: Path, tmp_path: Path, platform: Platform
 ) -> None:
