@@ -29,7 +29,15 @@ def repository() -> Path:
 
 
 REAL_PARTS = ("tests/integration/staging/", "tests/integration/test_load.py")
-"""Tests of a whole stack, or of load."""
+"""Tests of a whole stack, or of load: they wait more than they work, but must not be kept waiting."""
+
+SERVERS = (*REAL_PARTS, "tests/integration/metrics/")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors, as one of them mostly waits for the real parts."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -49,3 +57,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return super()._split_scope(nodeid)
 
     return RealPartsTogether(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let the real parts have the processors first: what only computes steps back behind them."""
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    if parallel and not item.nodeid.startswith(SERVERS) and os.nice(0) == 0:
+        os.nice(10)

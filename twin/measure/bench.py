@@ -169,7 +169,7 @@ class Bench:
             acting.cancel()
         return Measured(answers, reading, {name: tuple(changes) for name, changes in ready.items()})
 
-    def telemetry_ages_s(self, looks: int = 44, every_s: float = 0.25) -> list[float]:
+    def telemetry_ages_s(self, looks: int = 24, every_s: float = 0.25) -> list[float]:
         """Age of the newest sample of one worker that Prometheus shows, at each of some looks."""
         first = self.book.read().instances[0].id
         series = f'wedtwin_ready{{instance="{first}"}}'

@@ -20,6 +20,7 @@ SHORT = [
     "validation.events=[]", "validation.replications=4", "validation.closed.seconds=0",
     *(f"platform.services.{name}.boot.median_s=1.2" for name in SERVICES),
     *(f"platform.services.{name}.boot.p95_s=1.6" for name in SERVICES),
+    *(f"platform.services.{name}.warmup_s=0.3" for name in SERVICES),
 ]  # fmt: skip
 
 
