@@ -29,7 +29,7 @@ def repository() -> Path:
 
 
 REAL_PARTS = ("tests/integration/staging/", "tests/integration/test_load.py")
-"""Tests of a whole stack, or of load: they wait more than they work, but must not be kept waiting."""
+"""Tests of a whole stack, or of load: they wait more than they work, and must not wait longer."""
 
 SERVERS = (*REAL_PARTS, "tests/integration/metrics/")
 
