@@ -120,9 +120,9 @@ def test_no_request_fails_while_instances_come_and_go(
     moved = 0
     with ExitStack() as stack:
         stack.callback(watching.leave)
-        pages = stack.enter_context(load(staging, wrk, "/weddings/5", 16))
-        updates = stack.enter_context(load(staging, wrk, "/weddings/5/updates", 16))
-        ended = time.monotonic() + 15
+        pages = stack.enter_context(load(staging, wrk, "/weddings/5", 12))
+        updates = stack.enter_context(load(staging, wrk, "/weddings/5/updates", 12))
+        ended = time.monotonic() + 11
         while time.monotonic() < ended - 6:
             scale("api", 4)
             scale("real-time", 1)
@@ -170,7 +170,7 @@ def test_three_instances_carry_about_three_times_as_much_as_one(
     carried = {}
     for count in (1, 3):
         scale("real-time", count)
-        command = [wrk, "-t1", "-c60", "-d4s", f"{staging.front}/weddings/5/updates"]
+        command = [wrk, "-t1", "-c60", "-d3s", f"{staging.front}/weddings/5/updates"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         assert "Non-2xx" not in said
         carried[count] = int(said.split(" requests in")[0].split()[-1])
