@@ -75,7 +75,7 @@ def _lede(content: dict[str, Any]) -> str:
     return (
         f"Of {plural(total, 'compared figure')}: {equivalent} shown to be equivalent within "
         f"the limits, {unsure} not shown to be, {bad} different; {repeats} of each "
-        "cell, each with its own arrivals replayed in the twin."
+        "cell, each with its own arrivals and calls replayed in the twin."
     )
 
 

@@ -108,7 +108,7 @@ class Application:
         self._loop = asyncio.get_running_loop()
         self._slots = Slots(spec.slots, service.queue_limit)
         self._times = ServiceTimes(spec.service_s, spec.service_scv, rng)
-        self._counts = Counts(self._service.spec.slo_p95_s)
+        self._counts = Counts(spec.slo_p95_s, [call.service for call in spec.calls])
         self._labels = f'service="{spec.name}",instance="{instance}",zone="{zone}"'
         self._watching = Watching(stores.updates, self._say) if stores.updates else None
         self._jobs = (
@@ -246,7 +246,9 @@ class Application:
     async def _call_others(self, request: Request, answer: bytes | None) -> bytes:
         """Make the calls of the platform file; the first may bring the answer itself."""
         for call in self._service.spec.calls:
-            for _ in range(self._how_often(call.per_request)):
+            times = self._how_often(call.per_request)
+            self._counts.calls[call.service] += times
+            for _ in range(times):
                 if call.asynchronous:
                     self._do(self._call_later(call, request))
                 elif answer is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 BOUNDS = tuple(round(0.002 * 1.2**k, 6) for k in range(58))
 """Upper bounds of the histograms' buckets, 2 ms to 65 s, 20 % apart: fine enough to interpolate a
@@ -52,8 +52,10 @@ class Counts:
 
     OUTCOMES = ("served", "shed", "timed_out", "failed")
 
-    def __init__(self, slo_s: float) -> None:
+    def __init__(self, slo_s: float, callees: Iterable[str] = ()) -> None:
         self.slo_s = slo_s
+        self.calls = dict.fromkeys(callees, 0)
+        """Calls to other services, made or under way."""
         self.arrived = 0
         self.slow = 0
         """Served, but slower than the SLO."""
@@ -94,6 +96,15 @@ class Counts:
         lines += [
             f'wedtwin_responses_total{{{labels},outcome="{outcome}"}} {count}'
             for outcome, count in self.outcomes.items()
+        ]
+        if self.calls:
+            lines += [
+                "# HELP wedtwin_calls_total Calls to other services, by callee.",
+                "# TYPE wedtwin_calls_total counter",
+            ]
+        lines += [
+            f'wedtwin_calls_total{{{labels},callee="{callee}"}} {count}'
+            for callee, count in self.calls.items()
         ]
         for name, histogram, about in (
             ("wedtwin_response_seconds", self.response, "From arrival to answer, calls included."),

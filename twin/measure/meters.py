@@ -28,6 +28,7 @@ COUNTED = (
     "wedtwin_response_seconds_count",
     "wedtwin_call_seconds_sum",
     "wedtwin_call_seconds_count",
+    "wedtwin_calls_total",
     "served",
     "shed",
     "timed_out",

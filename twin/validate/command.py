@@ -26,7 +26,7 @@ from twin.measure.settings import MeasureConfig
 from twin.validate import closed as closed_loop
 from twin.validate.cells import Cell, cells
 from twin.validate.equivalence import judge
-from twin.validate.figures import Figures, of_live, of_twin
+from twin.validate.figures import Figures, of_live, of_twin, with_calls_of
 
 SCHEMA = 1
 
@@ -85,9 +85,10 @@ def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> 
     clients = {name: s.client.behaviour() for name, s in platform.services.items()}
     with terminal.progress("the twin", len(pairs)) as advance:
         for number, (cell, live) in enumerate(pairs):
+            own = with_calls_of(specs, live.reading, cell.within_s)
             twin = [
                 of_twin(
-                    specs, clients, live.answers.arrivals, live.ready, cell, fitted.hop_s.value,
+                    own, clients, live.answers.arrivals, live.ready, cell, fitted.hop_s.value,
                     streams.quick(f"twin.{number}.{k}"),
                 )
                 for k in range(config.validation.replications)

@@ -10,6 +10,7 @@ import numpy as np
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.measure.bench import Measured
 from twin.measure.driver import Arrivals
+from twin.measure.meters import Reading
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.requests import RequestPlatform
 from twin.validate.cells import Cell
@@ -66,6 +67,28 @@ def of_live(measured: Measured, cell: Cell, specs: Sequence[ServiceSpec]) -> Fig
             for s in specs
         },
     )  # fmt: skip
+
+
+def with_calls_of(
+    specs: Sequence[ServiceSpec], reading: Reading, since: int
+) -> tuple[ServiceSpec, ...]:
+    """The services, with as many calls for each request as the workers made in this one run.
+
+    Whether a request makes a call may be a matter of chance.  Which way it went belongs to the run
+    as its arrivals do: where a callee gets few calls, their number alone differs by more than the
+    limits from run to run.  All calls of a service are scaled by the same factor.
+    """
+    found = []
+    for spec in specs:
+        expected = sum(call.per_request for call in spec.calls) * reading.total(
+            spec.name, "wedtwin_service_seconds_count", since
+        )
+        if expected:
+            factor = reading.total(spec.name, "wedtwin_calls_total", since) / expected
+            calls = tuple(replace(c, per_request=c.per_request * factor) for c in spec.calls)
+            spec = replace(spec, calls=calls)
+        found.append(spec)
+    return tuple(found)
 
 
 def of_twin(

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from engine.staging.exposition import BOUNDS, Histogram
+from engine.staging.exposition import BOUNDS, Counts, Histogram
 
 LINE = re.compile(r'^([a-z_]+)\{service="api"(?:,le="([^"]+)")?\} (\S+)$')
 
@@ -64,3 +64,12 @@ def test_a_quantile_read_from_the_buckets_is_within_some_per_cent() -> None:
         share = (rank - below) / (counts[bucket] - below)
         read_s = low_s + (BOUNDS[bucket] - low_s) * share
         assert read_s == pytest.approx(float(np.quantile(durations, quantile)), rel=0.03)
+
+
+def test_calls_are_counted_by_callee() -> None:
+    counts = Counts(1.0, ["database", "ai-services"])
+    counts.calls["ai-services"] += 2
+    lines = counts.expose('service="api"', {}).splitlines()
+    assert 'wedtwin_calls_total{service="api",callee="database"} 0' in lines
+    assert 'wedtwin_calls_total{service="api",callee="ai-services"} 2' in lines
+    assert "wedtwin_calls_total" not in Counts(1.0).expose('service="api"', {})

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from twin.calibrate.knee import saturation
 from twin.measure.driver import Answers, poisson
-from twin.measure.meters import COUNTED, parse
+from twin.measure.meters import COUNTED, Reading, parse
 from twin.measure.settings import read
 from twin.validate.cells import cells
 from twin.validate.equivalence import judge
-from twin.validate.figures import of_twin
+from twin.validate.figures import of_twin, with_calls_of
 
 
 @pytest.mark.parametrize(
@@ -161,3 +161,21 @@ def test_a_hop_is_added_once_a_request_and_once_a_call() -> None:
     without, with_hop = p50(0.0), p50(0.01)
     assert with_hop["api"] - without["api"] == pytest.approx(0.01 * 2.6)
     assert with_hop["file-storage"] - without["file-storage"] == pytest.approx(0.01)
+
+
+def test_the_twin_makes_the_calls_that_the_run_made() -> None:
+    specs = read([]).platform.specs()
+    counted = {spec.name: np.zeros((4, len(COUNTED))) for spec in specs}
+    uploads, jobs = (
+        COUNTED.index(name) for name in ("wedtwin_service_seconds_count", "wedtwin_calls_total")
+    )
+    counted["file-storage"][:, uploads] = 10.0
+    counted["file-storage"][:, jobs] = [9.0, 2.0, 2.0, 2.0]
+    slots = {spec.name: np.ones(4) for spec in specs}
+    found = {s.name: s for s in with_calls_of(specs, Reading(counted, slots), since=1)}
+    before = {s.name: s for s in specs}
+    assert before["file-storage"].calls[0].per_request == 0.3
+    assert found["file-storage"].calls[0].per_request == pytest.approx(0.2)
+    # Nobody asked api for anything, so nothing is known of its calls.
+    assert found["api"] == before["api"]
+    assert found["database"] == before["database"]
