@@ -269,6 +269,15 @@ class Outlook:
     sigma: float
     noun: str = "weddings"
 
+    def peak(self, service: str, from_s: float, to_s: float) -> float:
+        """Highest load of `service` (requests/s) from the bin of `from_s` on until `to_s`.
+
+        Looks at as many whole bins as fit in between, and says 0 where the calendar knows nothing.
+        """
+        first = max(int((from_s - self.start_s) / self.bin_s), 0)
+        bins = int((to_s - from_s) / self.bin_s)
+        return float(self.load[self.services[service], first : first + bins].max(initial=0.0))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:

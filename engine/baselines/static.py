@@ -55,12 +55,8 @@ class Static:
         self.targets = {str(name): int(count) for name, count in targets.items()}
 
     def _target(self, observation: Observation, service: ServiceObservation, size: Sizing) -> int:
-        outlook = observation.outlook
-        first = max(int((observation.now_s - outlook.start_s) / outlook.bin_s), 0)
-        last = first + int(REACH_S / outlook.bin_s)
-        load = outlook.load[outlook.services[service.spec.name], first:last]
-        peak = float(load.max(initial=0.0)) * (1.0 + self.margin)
-        spec = service.spec
+        spec, now_s = service.spec, observation.now_s
+        peak = observation.outlook.peak(spec.name, now_s, now_s + REACH_S) * (1.0 + self.margin)
         count = size.with_zone_to_spare(size.instances(peak, size.utilisation))
         return min(max(count, spec.min_instances), spec.max_instances)
 

@@ -14,6 +14,7 @@ import pytest
     [
         (["validation.calibration=/nowhere"], "validation.calibration"),
         (["levels=[5]"], "levels"),
+        (["validation.levels=[]", "validation.events=[]"], "validation.levels"),
         (["validation.closed.seconds=7"], "validation.closed.seconds"),
         (["platform=nothing"], "platform"),
     ],

@@ -97,6 +97,10 @@ class MeasureConfig(Strict):
                     f"counts.{name}: {self.counts[name]} is not allowed "
                     f"({service.min_instances} … {service.max_instances})"
                 )
+        if not self.validation.levels and not self.validation.events:
+            raise ValueError(
+                "validation.levels and validation.events are empty: there is nothing to compare"
+            )
         return self
 
     def services(self) -> dict[str, StagedService]:

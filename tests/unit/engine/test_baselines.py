@@ -17,9 +17,10 @@ from engine.baselines.hpa import Hpa
 from engine.baselines.kpa import Kpa
 from engine.baselines.predictive_hpa import PredictiveHpa
 from engine.baselines.scheduled import Scheduled
+from engine.baselines.stateless import Stateless
 from engine.baselines.static import Static
 from engine.baselines.target_tracking import History, TargetTracking
-from engine.model import Controller, Plan
+from engine.model import Controller, Observation, Outlook, Plan, Reason, ServiceObservation
 from tests.unit.engine.conftest import (
     NOW_S,
     make_outlook,
@@ -45,6 +46,7 @@ def foresight(needed: np.ndarray, boots_s: float = 100.0) -> Foresight:
 
 MAKERS: dict[str, Callable[[], Controller]] = {
     "static": lambda: Static(SETTINGS),
+    "stateless": lambda: Booked(SETTINGS),
     "hpa": lambda: Hpa(SETTINGS),
     "kpa": lambda: Kpa(SETTINGS),
     "scheduled": lambda: Scheduled(SETTINGS),
@@ -164,6 +166,50 @@ def test_wrong_options_are_named(
     kind = getattr(importlib.import_module(f"engine.baselines.{module}"), name)
     with pytest.raises(ValueError, match=said):
         kind(SETTINGS, **options)
+
+
+class Booked(Stateless):
+    """Follows the booked load of the next ten minutes."""
+
+    def target(self, service: ServiceObservation, observation: Observation) -> int:
+        now_s = observation.now_s
+        return int(observation.outlook.peak(service.spec.name, now_s, now_s + 600.0) / 100.0)
+
+
+def test_a_stateless_controller_asks_for_what_it_wants_and_once() -> None:
+    outlook = make_outlook(lambda ahead_s: np.where(ahead_s < 1200.0, 1500.0, 2500.0))
+
+    def plan(desired: int, now_s: float = NOW_S) -> Plan:
+        service = make_service(desired=desired, window=make_window(now_s))
+        return Booked(SETTINGS).step(observe(service, now_s=now_s, outlook=outlook))
+
+    assert target_of(plan(10)) == 15
+    assert plan(10).actions[0].reason is Reason.FORECAST
+    assert plan(10).next_step_s == NOW_S + SETTINGS.cycle_s
+    assert plan(15).actions == ()
+    assert target_of(plan(15, NOW_S + 1200.0)) == 25
+    Booked(SETTINGS).restore(Booked(SETTINGS).snapshot())
+
+
+@pytest.mark.parametrize(
+    ("from_s", "to_s", "peak"),
+    [
+        (0.0, 120.0, 2.0),
+        (0.0, 119.0, 1.0),  # the second bin is not whole
+        (59.0, 180.0, 2.0),  # two bins, from the one that has begun on
+        (60.0, 180.0, 3.0),
+        (-600.0, 0.0, 3.0),  # before the calendar begins: its first bins
+        (180.0, 600.0, 0.0),
+        (60.0, 60.0, 0.0),
+    ],
+)
+def test_the_highest_booked_load_of_a_time(from_s: float, to_s: float, peak: float) -> None:
+    load = np.array([[9.0, 9.0, 9.0], [1.0, 2.0, 3.0]])
+    outlook = Outlook(
+        issued_s=0.0, start_s=0.0, bin_s=60.0, services={"database": 0, "api": 1}, load=load,
+        major_load=load, events=load[1], major_events=load[1], sigma=0.1,
+    )  # fmt: skip
+    assert outlook.peak("api", from_s, to_s) == peak
 
 
 def test_scheduled_raises_the_floor_before_the_hour() -> None:
