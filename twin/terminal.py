@@ -119,13 +119,11 @@ def show_backtest(content: dict[str, Any], folder: Path) -> None:
         table.add_column(heading, justify="right")
     owns = {case["own"] for case in content["cases"]}
     for hours, own in content["overall"].items():
-        wape = own["median_wape"]
-        mine = min((wape[name] for name in owns if name in wape), default=float("nan"))
-        others = [value for name, value in wape.items() if name not in owns]
+        others = [value for name, value in own["median_wape"].items() if name not in owns]
         table.add_row(
             f"{hours} h",
             f"{own['cases']:,}",
-            f"{mine:.1%}",
+            f"{own['own_median_wape']:.1%}",
             f"{min(others, default=float('nan')):.1%}",
             f"{own['wape_over_best_other']:.3f}",
             *(f"{own['verdicts'][key]:,}" for key in ("better", "same", "worse")),

@@ -50,6 +50,10 @@ def test_a_folder_of_traces_gives_a_record_with_reports(traces: Path, tmp_path: 
     content = json.loads((folder / "results.json").read_text())
     assert [case["name"] for case in content["cases"]] == ["calm", "wild"]
     assert content["skipped"][0]["file"] == "labels.csv"
+    own = [case["parts"]["all"]["1"]["forecasters"]["short horizon"] for case in content["cases"]]
+    median = np.median([figures["wape"] for figures in own])
+    assert content["overall"]["1"]["own_median_wape"] == pytest.approx(median)
+    assert f"{median:.1%}" in done.stderr
     figures = content["cases"][0]["parts"]["all"]["1"]["forecasters"]
     assert {"short horizon", "seasonal naive", "last week", "Holt-Winters", "AutoETS"} < set(
         figures

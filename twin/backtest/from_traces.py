@@ -94,6 +94,8 @@ def _case(
             return None, "test_from: leaves less than two days before it, or nothing after it"
     if not np.isfinite(values[:first]).any() or not np.isfinite(values[first:]).any():
         return None, "holds no values before, or none in, the part that is tested"
+    if not np.nansum(np.abs(values[first:])) > 0.0:
+        return None, "is 0 throughout the part that is tested; errors are shares of the values"
     if len(calendar.start_s) and not _meet(calendar, series.start_s, steps):
         calendar = NO_EVENTS
     warm = max(first - WARM_STEPS, first // 2)

@@ -122,6 +122,9 @@ def _overall(judged: Sequence[Judged]) -> dict[str, Any]:
             "lower_wape": ahead,
             "wape_over_best_other": float(np.median(ratios)) if ratios else math.nan,
             "coverage_80": _mean([one.scores[ALL, one.own, lead].coverage_80 for one in here]),
+            "own_median_wape": float(
+                np.nanmedian([one.scores[ALL, one.own, lead].wape for one in here])
+            ),
             "median_wape": {
                 n: float(np.nanmedian([one.scores[ALL, n, lead].wape for one in here]))
                 for n in names

@@ -152,3 +152,12 @@ def test_a_fixture_list_beside_a_trace_is_its_calendar(tmp_path: Path) -> None:
     assert [(item.file, item.why) for item in skipped] == [
         ("with/fixtures.csv", "is a calendar of events")
     ]
+
+
+def test_a_series_that_is_silent_while_it_is_tested_is_left_out(tmp_path: Path) -> None:
+    for name, last in (("silent", 0), ("loud", 5)):
+        rows = (f"{3600 * i},{i % 24 if i < 120 else last}\n" for i in range(240))
+        (tmp_path / f"{name}.csv").write_text("".join(rows))
+    found, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
+    assert [case.name for case in found] == ["loud"]
+    assert [(item.file, item.why[:16]) for item in skipped] == [("silent", "is 0 throughout ")]
