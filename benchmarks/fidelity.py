@@ -203,6 +203,14 @@ def peers() -> Iterable[str]:
             yield f"| {name} | {servers} | {len(ours):,} | {worst:.1e} |"
 
 
+def responses(counts: FloatArray) -> FloatArray:
+    """Mean, p50, p95 and p99 (s) of a histogram over `HISTOGRAM_EDGES_S`."""
+    edges = np.concatenate(([0.0], HISTOGRAM_EDGES_S, [HISTOGRAM_EDGES_S[-1]]))
+    mean = float((counts * 0.5 * (edges[1:] + edges[:-1])).sum() / counts.sum())
+    below = np.concatenate(([0.0], np.cumsum(counts)))
+    return np.array([mean, *np.interp(np.array(QUANTILES) * below[-1], below, edges)])
+
+
 def pair(case: tuple[int, float, float, int]) -> list[float]:
     """Relative errors of the fluid (mean, p50, p95, p99) and its error of the utilisation."""
     servers, rho, scv, seed = case
@@ -216,10 +224,8 @@ def pair(case: tuple[int, float, float, int]) -> list[float]:
     for platform in (single, fluid):
         platform.advance(seconds)
     true, model = (np.array(p.response_quantiles(0, QUANTILES)) for p in (single, fluid))
-    edges = np.concatenate(([0.0], HISTOGRAM_EDGES_S, [HISTOGRAM_EDGES_S[-1]]))
-    middles = 0.5 * (edges[1:] + edges[:-1])
     counts = (fluid.histogram(0), single.histogram(0, HISTOGRAM_EDGES_S))
-    means = [float((count * middles).sum() / count.sum()) for count in counts]
+    means = [float(responses(count)[0]) for count in counts]
     utilisation = fluid.metrics[0, :, CPU].mean() - single.metrics[0, :, CPU].mean()
     return [means[0] / means[1] - 1.0, *(model / true - 1.0), float(utilisation)]
 
@@ -284,14 +290,6 @@ def overload(pool: ProcessPoolExecutor) -> Iterable[str]:
 
 
 STEPS = (("half more", 1.5), ("a third fewer", 2.0 / 3.0), ("half crash", 0.5))
-
-
-def responses(counts: FloatArray) -> FloatArray:
-    """Mean, p50, p95 and p99 (s) of a histogram over `HISTOGRAM_EDGES_S`."""
-    edges = np.concatenate(([0.0], HISTOGRAM_EDGES_S, [HISTOGRAM_EDGES_S[-1]]))
-    mean = float((counts * 0.5 * (edges[1:] + edges[:-1])).sum() / counts.sum())
-    below = np.concatenate(([0.0], np.cumsum(counts)))
-    return np.array([mean, *np.interp(np.array(QUANTILES) * below[-1], below, edges)])
 
 
 def step(case: tuple[int, str, float, int]) -> list[float]:
