@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.planning.needs import load_of, monthly_highest
-from scenarios.seasons import BIN_S, DAY_S, generate
+from scenarios.seasons.years import BIN_S, DAY_S, generate
 from scenarios.streams import Streams
 from twin.plan.command import composed
 from twin.plan.config import parse

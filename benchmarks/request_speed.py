@@ -23,7 +23,7 @@ from scenarios.streams import Streams
 from twin.config import parse
 from twin.hunt import campaign
 from twin.queues import HybridPlatform, RequestPlatform, Share
-from twin.world import World, load_kernels
+from twin.world.world import World, load_kernels
 
 RHO = 0.8
 BEST_OF = 3

@@ -21,8 +21,8 @@ def summary(scenario: str, seed: int, overrides: tuple[str, ...]) -> dict[str, A
     from omegaconf import OmegaConf
 
     from twin.config import parse
-    from twin.summary import summarise
-    from twin.world import World
+    from twin.runs.summary import summarise
+    from twin.world.world import World
 
     with initialize_config_module("conf", version_base="1.3"):
         composed = compose("twin", [f"scenario={scenario}", f"seed={seed}", *overrides])

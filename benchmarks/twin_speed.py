@@ -41,8 +41,8 @@ def textbook(config: Any) -> float:
     """Wall seconds of the model that a SimPy tutorial would lead to."""
     import simpy
 
-    from scenarios.population import generate
     from scenarios.streams import Streams
+    from scenarios.weddings.population import generate
 
     population = generate(config.population, Streams(config.seed))
     began = time.perf_counter()
@@ -62,7 +62,7 @@ def textbook(config: Any) -> float:
 
 def twin(config: Any) -> float:
     """Wall seconds of the twin: building the world and running it, once compiled."""
-    from twin.world import World
+    from twin.world.world import World
 
     small = config.model_copy(
         update={"population": config.population.model_copy(update={"simultaneous": 100})}

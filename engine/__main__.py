@@ -2,7 +2,7 @@
 
 Each sub-command is a function of the arguments that follow its name and returns the exit code; its
 module is imported when it is asked for, so that `pause` need not wait for all that `run` loads.
-Modules below `engine.cli` may wire the engine to the other packages; nothing else in `engine` may.
+Modules below `engine.commands` may wire the engine to other packages; nothing else here may.
 
 Exit codes: 0 done, 1 a threshold failed, 2 bad input, 130 interrupted.
 """
@@ -26,17 +26,19 @@ class Command:
 
 COMMANDS = {
     "staging": Command(
-        "engine.cli.staging:run", "up|down|status [key=value ...]", "the platform, on this machine"
+        "twin.staging.command:run",
+        "up|down|status [key=value ...]",
+        "the platform, on this machine",
     ),
-    "run": Command("engine.cli.run:run", "[key=value ...]", "scale a real platform"),
-    "status": Command("engine.cli.status:run", "", "what the running engine sees and does"),
-    "pause": Command("engine.cli.requests:pause", "[SERVICE] [--for TIME]", "do not scale"),
-    "resume": Command("engine.cli.requests:resume", "[SERVICE]", "take a pause back"),
+    "run": Command("engine.commands.run:run", "[key=value ...]", "scale a real platform"),
+    "status": Command("engine.commands.status:run", "", "what the running engine sees and does"),
+    "pause": Command("engine.commands.requests:pause", "[SERVICE] [--for TIME]", "do not scale"),
+    "resume": Command("engine.commands.requests:resume", "[SERVICE]", "take a pause back"),
     "floor": Command(
-        "engine.cli.requests:floor", "SERVICE N [--for TIME]", "keep at least N instances"
+        "engine.commands.requests:floor", "SERVICE N [--for TIME]", "keep at least N instances"
     ),
-    "approve": Command("engine.cli.requests:approve", "DECISION", "let a waiting action pass"),
-    "reject": Command("engine.cli.requests:reject", "DECISION", "refuse a waiting action"),
+    "approve": Command("engine.commands.requests:approve", "DECISION", "let a waiting action pass"),
+    "reject": Command("engine.commands.requests:reject", "DECISION", "refuse a waiting action"),
 }
 
 

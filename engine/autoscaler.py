@@ -12,14 +12,23 @@ import hashlib
 from collections.abc import Mapping
 from statistics import NormalDist
 
-from engine.analysis.assess import assess, learn_slowdown
-from engine.analysis.verify import compare, start_watch, take_results, verify
-from engine.analysis.view import view
-from engine.capacity import call_order, critical_services, sizing
-from engine.case import Case, Constants, Draft, PassedOn
-from engine.explain import explain
+from engine.decide.approve import answered, category, is_same_question, still_right
+from engine.decide.assess import assess, learn_slowdown
+from engine.decide.callgraph import call_order, critical_services
+from engine.decide.case import Case, Constants, Draft, PassedOn
+from engine.decide.explain import explain
+from engine.decide.rails.limits import Purse, limit, stabilised
+from engine.decide.rails.scale_in import scale_in
+from engine.decide.recommend import manual, wedding
+from engine.decide.recommend.emergency import drowning, emergency, passed_on, unserved_rate
+from engine.decide.recommend.forecast import forecast, lead_time_s, needed, step_discount
+from engine.decide.recommend.reactive import reactive
+from engine.decide.sizing import sizing
+from engine.decide.verify import compare, start_watch, take_results, verify
+from engine.decide.view import view
 from engine.forecast import schedule
 from engine.forecast.blend import Blend
+from engine.memory import AutoscalerState, Sent, ServiceMemory
 from engine.model import (
     Action,
     Approval,
@@ -33,15 +42,7 @@ from engine.model import (
     ServiceObservation,
     ServiceSpec,
 )
-from engine.rails.approval import answered, category, is_same_question, still_right
-from engine.rails.limits import Purse, limit, stabilised
-from engine.rails.scale_in import scale_in
-from engine.recommend import manual, wedding
-from engine.recommend.emergency import drowning, emergency, passed_on, unserved_rate
-from engine.recommend.forecast import forecast, lead_time_s, needed, step_discount
-from engine.recommend.reactive import reactive
 from engine.settings import EngineSettings
-from engine.state import AutoscalerState, Sent, ServiceMemory
 
 ASLEEP_S = 60.0
 """Without a step for longer the engine was down, and does not know what happened meanwhile."""

@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from scenarios import complaints
-from scenarios import replay as replays
-from scenarios.composition import CompositionError, composed
-from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.demand import Demand, Makeup, makeup, realise
-from scenarios.faults import Fault, FlashCrowd, apply_to_demand, resolve_at
-from scenarios.population import Population, generate
+from engine.config import complaints
+from engine.config.composition import CompositionError, composed
+from scenarios.faults.kinds import Fault, FlashCrowd, apply_to_demand, resolve_at
 from scenarios.streams import Streams
+from scenarios.traces import replay as replays
+from scenarios.weddings.config import DemandConfig, PopulationConfig
+from scenarios.weddings.demand import Demand, Makeup, makeup, realise
+from scenarios.weddings.population import Population, generate
 
 FloatArray = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.record import RecordError
+from reports.run.record import RecordError
 
 __all__ = [
     "RecordError", "write", "write_backtest", "write_comparison", "write_forecast",
@@ -27,7 +27,9 @@ def write(folder: Path) -> None:
     Raises RecordError when the record is incomplete or malformed, OSError when writing fails.
     """
     # Matplotlib and Jinja take most of a second to import: only who writes a report pays for them.
-    from reports import html, junit, load_plot, markdown, plots, readiness_plot, record, story
+    from reports import html
+    from reports.load import plot as load_plot
+    from reports.run import junit, markdown, plots, readiness_plot, record, story
 
     run = record.load(folder)
     told = story.tell(run)
@@ -48,7 +50,7 @@ def write(folder: Path) -> None:
 
 def write_comparison(folder: Path) -> None:
     """Write `report.html` and `report.md` into the comparison `folder`; raises as `write` does."""
-    from reports import comparison
+    from reports.compare import content as comparison
 
     for name, text in comparison.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
@@ -56,7 +58,7 @@ def write_comparison(folder: Path) -> None:
 
 def write_plan(folder: Path) -> None:
     """Write `report.html` and `report.md` into the `folder` of a plan; raises as `write` does."""
-    from reports import planning
+    from reports.plan import content as planning
 
     for name, text in planning.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
@@ -64,7 +66,7 @@ def write_plan(folder: Path) -> None:
 
 def write_sweep(folder: Path) -> None:
     """Write `report.html` and `report.md` into the `folder` of a sweep; raises as `write` does."""
-    from reports import sweep
+    from reports.sweep import content as sweep
 
     for name, text in sweep.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
@@ -72,7 +74,7 @@ def write_sweep(folder: Path) -> None:
 
 def write_validation(folder: Path) -> None:
     """Write `report.html` and `report.md` into the `folder` of a validation; raises as `write`."""
-    from reports import validation
+    from reports.validation import content as validation
 
     for name, text in validation.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
@@ -80,7 +82,7 @@ def write_validation(folder: Path) -> None:
 
 def write_backtest(folder: Path) -> None:
     """Write `report.html` and `report.md` into the backtest `folder`; raises as `write` does."""
-    from reports import backtest
+    from reports.backtest import content as backtest
 
     for name, text in backtest.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
@@ -88,7 +90,7 @@ def write_backtest(folder: Path) -> None:
 
 def write_forecast(folder: Path) -> None:
     """Write `report.html` and `report.md` into the `folder` of a forecast; raises as `write`."""
-    from reports import forecast
+    from reports.forecast import content as forecast
 
     for name, text in forecast.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from reports.plots import Plot, Plots
-from reports.story import ServiceStory, Story
+from reports.run.plots import Plot, Plots
+from reports.run.story import ServiceStory, Story
 
 TEMPLATE = "report.html.j2"
 
@@ -51,5 +51,5 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["drawn"] = Markup  # for SVG that `reports.plots` made, nothing else
+    environment.filters["drawn"] = Markup  # for SVG that `reports.run.plots` made, nothing else
     return environment.get_template(name)

@@ -27,7 +27,7 @@ from hydra.experimental.callback import Callback
 
 import conf
 from hydra_plugins.wedtwin_ray import RayLauncher
-from twin import usage
+from twin.commands import usage
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     }
     command = arguments[0]
     if command not in commands:
-        from scenarios.complaints import close
+        from engine.config.complaints import close
 
         _fail(f'"{command}" is not a command{close(command, list(commands))}\n{usage.MAIN}')
     sys.argv = [f"{sys.argv[0]} {command}", *arguments[1:]]
@@ -61,9 +61,9 @@ def _run(arguments: list[str]) -> None:
     import hydra
     from hydra.types import RunMode
 
-    from engine.decide import ControllerError
+    from engine.config import hydra_errors
     from engine.record.folders import OutputError
-    from scenarios import hydra_errors
+    from engine.runtime.ask import ControllerError
     from twin.config import ConfigError
 
     OURS = (ConfigError, ControllerError, OutputError)
@@ -111,7 +111,7 @@ class Gather(Callback):
     def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Gather what the sweep's folder holds."""
         import reports
-        from twin import sweep
+        from twin.runs import sweep
 
         folder = Path(config.hydra.sweep.dir)
         if not (folder / sweep.DONE).is_dir():
@@ -125,9 +125,9 @@ class Gather(Callback):
 
 def _one_of_many(config: Any, command: str) -> float:
     """One job of a sweep, in a process of its own; returns the figure that tuning goes by."""
-    from twin import sweep
     from twin.config import parse
-    from twin.world import World, load_kernels
+    from twin.runs import sweep
+    from twin.world.world import World, load_kernels
 
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.sweep.dir), list(hydra_config.overrides.task)
@@ -142,7 +142,7 @@ def _one_of_many(config: Any, command: str) -> float:
             summary = json.loads((record / "summary.json").read_text())
             return {"record": str(record), "figures": headline_figures(summary)}
 
-        from twin.replications import headline_figures
+        from twin.runs.replications import headline_figures
 
         outcomes = [sweep.once(folder, settings, overrides, simulate)]
     else:
@@ -175,9 +175,10 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
     """One run: simulate, write the record, show the summary; True when it was interrupted."""
     import reports
     from engine.record import folders
-    from twin import record, replications, terminal
+    from twin.commands import terminal
     from twin.config import ConfigError, parse
-    from twin.world import World, load_kernels
+    from twin.runs import record, replications
+    from twin.world.world import World, load_kernels
 
     run = parse(settings)
     folders.check_writable(Path(run.output))
@@ -256,10 +257,10 @@ def _measure(name: str, arguments: list[str]) -> None:
     import reports
 
     try:
-        from engine.staging.layout import StackError
         from twin.calibrate import command as calibrate
         from twin.measure import settings
         from twin.measure.bench import BenchError
+        from twin.staging.layout import StackError
         from twin.validate import command as validate
     except ImportError as error:
         _fail(f"{error.name} is not installed; type: pip install 'wedtwin[staging]'")
@@ -279,7 +280,7 @@ def _measure(name: str, arguments: list[str]) -> None:
 
 
 def _check(arguments: list[str]) -> None:
-    from twin import check
+    from twin.check import command as check
 
     sys.exit(check.run(arguments))
 
@@ -298,8 +299,8 @@ def _backtest(arguments: list[str]) -> None:
 
 def _forecast(arguments: list[str]) -> None:
     import reports
-    from twin import terminal
-    from twin.forecasts import command
+    from twin.commands import terminal
+    from twin.forecast import command
 
     def forecast(line: str) -> Path:
         folder = command.run(arguments, line, reports.write_forecast)
@@ -316,15 +317,15 @@ def _hunt(arguments: list[str]) -> None:
 
 
 def _learn(arguments: list[str]) -> None:
-    from twin import learn
+    from twin.forecast import learn
 
     _make("learn", arguments, learn.USAGE, lambda _: learn.run(arguments))
 
 
 def _make(name: str, arguments: list[str], about: str, make: Callable[[str], Path]) -> None:
     """Run a command that makes a file or folder and ends with its path; `make` gets its line."""
-    from engine.decide import ControllerError
     from engine.record.folders import OutputError
+    from engine.runtime.ask import ControllerError
     from twin.config import ConfigError
 
     if {"-h", "--help"} & set(arguments):

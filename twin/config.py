@@ -12,17 +12,17 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine import EngineSettings
-from engine.capacity import call_order
+from engine.config.complaints import close, lines
+from engine.controllers.registry import ControllerConfig
+from engine.decide.callgraph import call_order
 from engine.model import BootTime, Call, Direction, ServiceSpec, Thresholds
 from engine.record.figures import ThresholdConfig
-from scenarios.complaints import close, lines
-from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.faults import At, CapacityShortage, Fault, FlashCrowd
-from scenarios.replay import TraceConfig
-from twin.controllers import ControllerConfig
-from twin.infrastructure import InfrastructureConfig
+from scenarios.faults.kinds import At, CapacityShortage, Fault, FlashCrowd
+from scenarios.traces.replay import TraceConfig
+from scenarios.weddings.config import DemandConfig, PopulationConfig
 from twin.queues.port import ClientBehaviour
-from twin.telemetry import TelemetryConfig
+from twin.world.cloud import InfrastructureConfig
+from twin.world.telemetry import TelemetryConfig
 
 
 class ConfigError(ValueError):

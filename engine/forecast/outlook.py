@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.capacity import call_order
+from engine.decide.callgraph import call_order
 from engine.model import FloatArray, Outlook, Response, Schedule, ServiceSpec
 
 BIN_S = 60.0

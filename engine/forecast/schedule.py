@@ -18,9 +18,9 @@ from functools import lru_cache
 import numpy as np
 
 from engine.forecast.blend import ServiceBlend
+from engine.memory import ResponseMemory
 from engine.model import FloatArray, Forecast, Outlook
 from engine.settings import ForecastSettings
-from engine.state import ResponseMemory
 
 HORIZONS_S = (300.0, 900.0, 3600.0, 7200.0)
 Z90 = 1.2815515655446004

@@ -16,7 +16,8 @@ from enum import StrEnum
 import numpy as np
 from scipy.stats import norm
 
-from engine.capacity import Sizing, critical_services
+from engine.decide.callgraph import critical_services
+from engine.decide.sizing import Sizing
 from engine.model import Budget, FloatArray, ServiceSpec
 
 TAIL = 0.05

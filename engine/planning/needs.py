@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.capacity import Sizing
+from engine.decide.sizing import Sizing
 from engine.model import FloatArray
 from engine.planning.profile import Profile
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.capacity import call_order
+from engine.decide.callgraph import call_order
 from engine.forecast.outlook import Grid, event_load, outlook
 from engine.model import FloatArray, Response, Schedule, ServiceSpec
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.capacity import Sizing
+from engine.decide.sizing import Sizing
 from engine.model import FloatArray
 from engine.planning.needs import Counts, Horizon, instances, monthly_highest
 

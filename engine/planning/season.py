@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
-from engine.capacity import Sizing, critical_services, sizing
+from engine.decide.callgraph import critical_services
+from engine.decide.sizing import Sizing, sizing
 from engine.model import FloatArray, ServiceSpec
 from engine.planning.needs import (
     Counts,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from engine.metrics.port import Reading
 from engine.model import ActionResult, Observation, Plan
+from engine.ports.metrics import Reading
 from engine.record.decisions import rows_of
 
 JOURNAL = "journal.jsonl"

@@ -20,8 +20,8 @@ import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
-from engine.analysis.readiness import Counts, Readiness, figures, readiness
-from engine.capacity import critical_services, sizing
+from engine.decide.callgraph import critical_services
+from engine.decide.sizing import sizing
 from engine.model import SAMPLE_FIELDS, ActionResult, FloatArray, ServiceSpec, Status
 from engine.record.decisions import Decisions
 from engine.record.figures import (
@@ -37,6 +37,7 @@ from engine.record.folders import write_whole
 from engine.record.journal import read
 from engine.record.machine import peak_rss_mib, versions
 from engine.record.prescaling import table as prescaling_table
+from engine.record.readiness import Counts, Readiness, figures, readiness
 from engine.settings import EngineSettings
 
 FORECAST_SHOWN_S = 900.0

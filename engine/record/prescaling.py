@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from engine.analysis.readiness import Readiness
+from engine.record.readiness import Readiness
 
 COLUMNS = {
     "at_s": "float64",

@@ -282,7 +282,7 @@ class Bad:
             raise RuntimeError("out of ideas")
         if self.how == "silly":
             return None
-        import engine.baselines.static as static
+        import engine.controllers.static as static
         from engine.settings import EngineSettings
 
         plan = static.Static(EngineSettings()).step(observation)

@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from twin.config import parse
-from twin.summary import summarise
-from twin.world import World
+from twin.runs.summary import summarise
+from twin.world.world import World
 
 SMALL = (
     "population.simultaneous=3000",
@@ -110,7 +110,7 @@ def test_a_bad_controller_is_named_and_nothing_is_written(
 
 
 BAD = """
-from engine.baselines.asking import ask
+from engine.controllers.asking import ask
 from engine.model import Plan, Reason
 
 class Bad:

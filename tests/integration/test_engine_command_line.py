@@ -13,14 +13,14 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from engine import standing
-from engine.cli import run, status
-from engine.cli.booked import booked_day
-from engine.cli.live_config import LiveConfig, parse
-from engine.leader import take_lead
+from engine.adapters import request_files as standing
+from engine.adapters.lease_file import take_lead
+from engine.commands import run, status
+from engine.config.hydra_errors import choices
+from engine.config.live import LiveConfig, parse
 from engine.model import Direction, ManualFloor, Pause
-from scenarios.hydra_errors import choices
 from twin.config import ConfigError
+from twin.world.booked_day import booked_day
 
 
 def engine(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -9,9 +9,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from scenarios.faults import KINDS
+from scenarios.faults.kinds import KINDS
 from twin.config import ConfigError, RunConfig, parse
-from twin.world import World
+from twin.world.world import World
 
 ALL_DAY = {"at": 600, "duration_s": 5400}
 FAULTS: dict[str, dict[str, Any]] = {

@@ -15,21 +15,21 @@ import pytest
 import simpy
 
 import engine.autoscaler
-import engine.rails.limits
-import twin.summary
+import engine.decide.rails.limits
+import twin.runs.summary
+from engine.decide.rails.limits import Limited, Purse
+from engine.decide.recommend import wedding
 from engine.model import Action, Plan
-from engine.rails.limits import Limited, Purse
-from engine.recommend import wedding
-from twin.fleet import Fleet
 from twin.hunt import campaign
 from twin.hunt.campaign import Found, Tally
 from twin.hunt.examine import examine
 from twin.hunt.shrink import shrink
 from twin.hunt.worlds import generate, read
-from twin.infrastructure import Infrastructure, Write
 from twin.queues.fluid import FluidPlatform
-from twin.telemetry import Telemetry
-from twin.world import World
+from twin.world.cloud import Infrastructure, Write
+from twin.world.fleet import Fleet
+from twin.world.telemetry import Telemetry
+from twin.world.world import World
 
 SEED = 11
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -64,7 +64,7 @@ def unlimited_steps(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_rest(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(engine.rails.limits, "_rest_s", lambda *_: 0.0)
+    patch.setattr(engine.decide.rails.limits, "_rest_s", lambda *_: 0.0)
 
 
 def bottomless_purse(patch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def one_price(patch: pytest.MonkeyPatch) -> None:
         hours = sum(f.instance_seconds(world.now_s) / 3600.0 for f in world.fleets.values())
         return {"total_usd": hours * world.specs[0].price_per_hour}
 
-    patch.setattr(twin.summary, "bill", bill)
+    patch.setattr(twin.runs.summary, "bill", bill)
 
 
 def generous_bill(patch: pytest.MonkeyPatch) -> None:

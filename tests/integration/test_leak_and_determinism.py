@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from twin.config import RunConfig, parse
-from twin.world import Load, World
+from twin.world.world import Load, World
 
 SMALL = (
     "population.simultaneous=400",

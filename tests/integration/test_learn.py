@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from twin import learn
 from twin.config import ConfigError
+from twin.forecast import learn
 
 SMALL = (
     "population.simultaneous=400",

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from engine.model import BootTime, ServiceSpec
 from twin.config import ConfigError, parse
 from twin.queues import TRUTH_FIELDS, ClientBehaviour, FluidPlatform, RequestPlatform
-from twin.world import World
+from twin.world.world import World
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 SMALL = (

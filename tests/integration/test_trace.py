@@ -17,8 +17,8 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from twin.config import ConfigError, RunConfig, parse
-from twin.summary import summarise
-from twin.world import World
+from twin.runs.summary import summarise
+from twin.world.world import World
 
 START = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 DAYS = 9

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.capacity import Sizing
+from engine.decide.sizing import Sizing
 from engine.planning.needs import Horizon, joint_peaks, quantile
 from engine.planning.optimise import alternatives, cheapest, option, plan_of
 from engine.planning.profile import Profile

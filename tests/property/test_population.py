@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import conf
-from scenarios import kernels
-from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.demand import realise
-from scenarios.population import cancellations, generate, schedule
+from scenarios.weddings import kernels
+from scenarios.weddings.config import DemandConfig, PopulationConfig
+from scenarios.weddings.demand import realise
+from scenarios.weddings.population import cancellations, generate, schedule
 
 CONF = Path(conf.__path__[0])
 US = yaml.safe_load((CONF / "population" / "us.yaml").read_text())

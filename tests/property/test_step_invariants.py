@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Autoscaler, EngineSettings
-from engine.capacity import sizing
+from engine.decide.recommend.forecast import forecast, needed, step_discount
+from engine.decide.sizing import sizing
 from engine.forecast import schedule
+from engine.memory import AutoscalerState, ResponseMemory
 from engine.model import Budget, Category, Observation, Plan, Reason, ServiceSpec
-from engine.recommend.forecast import forecast, needed, step_discount
 from engine.settings import ApprovalSettings, CapacitySettings
-from engine.state import AutoscalerState, ResponseMemory
 from tests.unit.engine.conftest import (
     NOW_S,
     make_outlook,

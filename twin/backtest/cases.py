@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.forecast.classical import baselines, schedule_only
-from engine.forecast.forecaster import NO_EVENTS, Forecaster
-from engine.forecast.past import DAY_S
-from engine.forecast.scheduled import Scheduled
-from engine.forecast.short_horizon import ShortHorizon
 from engine.model import Calendar, FloatArray, Series
+from engine.prediction.classical import baselines, schedule_only
+from engine.prediction.forecaster import NO_EVENTS, Forecaster
+from engine.prediction.past import DAY_S
+from engine.prediction.scheduled import Scheduled
+from engine.prediction.short_horizon import ShortHorizon
 from scenarios.streams import Streams
 from twin.backtest.rolling import Course, Outcome, roll
 from twin.backtest.scores import BoolArray, Difference, Score, difference, score, seasonal_error

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engine.config.complaints import close
 from engine.record import folders
-from scenarios import fixtures
-from scenarios.complaints import close
-from scenarios.fixtures import FixturesError
-from scenarios.traces import TraceError, parse_time, stem
-from twin import terminal
+from scenarios.traces import fixtures
+from scenarios.traces.files import TraceError, parse_time, stem
+from scenarios.traces.fixtures import FixturesError
 from twin.backtest import from_seasons, from_traces, results
 from twin.backtest.cases import Case, Judged, judge
 from twin.backtest.from_traces import Skipped
+from twin.commands import terminal
 from twin.config import ConfigError
-from twin.workers import spread
+from twin.runs.workers import spread
 
 KEYS = ("data", "calendar", "horizons", "test_from", "seed", "output", "workers", "days")
 TRACE_HOURS = (1, 2)

@@ -15,13 +15,13 @@ import numpy as np
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from engine.forecast.forecaster import NO_EVENTS
 from engine.forecast.outlook import Grid, entering, event_load
 from engine.model import FloatArray, Series
-from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.season_config import SeasonsConfig
-from scenarios.seasons import Seasons, generate
+from engine.prediction.forecaster import NO_EVENTS
+from scenarios.seasons.config import SeasonsConfig
+from scenarios.seasons.years import Seasons, generate
 from scenarios.streams import Streams
+from scenarios.weddings.config import DemandConfig, PopulationConfig
 from twin.backtest.cases import Case
 from twin.backtest.rolling import Course
 

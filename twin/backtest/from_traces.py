@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.forecast.forecaster import NO_EVENTS
 from engine.model import Calendar
-from scenarios import fixtures, traces
-from scenarios.traces import NoTraceError, Trace, TraceError
+from engine.prediction.forecaster import NO_EVENTS
+from scenarios.traces import files as traces
+from scenarios.traces import fixtures
+from scenarios.traces.files import NoTraceError, Trace, TraceError
 from twin.backtest.cases import Case
 from twin.backtest.rolling import Course
 

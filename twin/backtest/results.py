@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.forecast.forecaster import LEVELS
 from engine.model import FloatArray
+from engine.prediction.forecaster import LEVELS
 from engine.record.machine import versions
 from scenarios.streams import Streams
 from twin.backtest.cases import ALL, Judged, best_other

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.forecast.forecaster import Forecaster
-from engine.forecast.intervals import quantiles
-from engine.forecast.past import usual
 from engine.model import Calendar, FloatArray, Series
+from engine.prediction.forecaster import Forecaster
+from engine.prediction.intervals import quantiles
+from engine.prediction.past import usual
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.forecast.forecaster import LEVELS
 from engine.model import FloatArray
+from engine.prediction.forecaster import LEVELS
 
 BoolArray = NDArray[np.bool_]
 

@@ -15,15 +15,15 @@ import numpy as np
 
 from engine.record import folders
 from engine.record.machine import versions
-from engine.staging import parts
 from scenarios.streams import Streams
-from twin import terminal
 from twin.calibrate import calibration, fit, knee
 from twin.calibrate.calibration import Calibration, ServiceFit
 from twin.calibrate.fit import Estimate, Moments
+from twin.commands import terminal
 from twin.measure.bench import Bench, BenchError, Measured, bench
 from twin.measure.driver import poisson
 from twin.measure.settings import MeasureConfig
+from twin.staging import parts
 
 STRETCH_S = 10
 """Length of the stretches that the jackknife leaves out."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.capacity import call_order
+from engine.decide.callgraph import call_order
 from engine.model import ServiceSpec
 from twin.measure.bench import Measured
 

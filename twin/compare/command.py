@@ -14,16 +14,16 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from engine.config.complaints import close
+from engine.config.composition import CompositionError, composed
 from engine.record import folders
 from engine.record.machine import versions
-from scenarios.complaints import close
-from scenarios.composition import CompositionError, composed
-from twin import terminal
+from twin.commands import terminal
 from twin.compare import verdict
 from twin.compare.contest import Contestant, Run, run_all
 from twin.config import ConfigError, RunConfig, parse
-from twin.script import noun
-from twin.world import World, load_kernels
+from twin.world.script import noun
+from twin.world.world import World, load_kernels
 
 EVERYBODY = (
     "engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static",

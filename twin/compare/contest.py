@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.decide import ControllerError
+from engine.runtime.ask import ControllerError
 from twin.config import parse
-from twin.replications import headline_figures, seed_of
-from twin.summary import BAD, T, done_requests, summarise
-from twin.workers import spread
-from twin.world import World
+from twin.runs.replications import headline_figures, seed_of
+from twin.runs.summary import BAD, T, done_requests, summarise
+from twin.runs.workers import spread
+from twin.world.world import World
 
 MINUTE_S = 60
 

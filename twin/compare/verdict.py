@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from twin.compare.contest import Run
-from twin.replications import interval
-from twin.summary import VIOLATION_MINUTE
+from twin.runs.replications import interval
+from twin.runs.summary import VIOLATION_MINUTE
 
 REFERENCES = ("clairvoyant", "hpa", "static")
 COST, VIOLATION = "cost.total_usd", "slo.violation_ratio"

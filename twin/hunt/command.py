@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from scenarios.faults import KINDS
+from scenarios.faults.kinds import KINDS
 from twin.config import ConfigError
 from twin.hunt import campaign, worlds
 from twin.hunt.campaign import Tally

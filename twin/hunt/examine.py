@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.decide import ControllerError
+from engine.runtime.ask import ControllerError
 from twin.hunt.invariants import Invariants, Violation
 from twin.hunt.worlds import configuration
-from twin.world import ConservationError, World
+from twin.world.world import ConservationError, World
 
 _FIGURES = re.compile(r"-?\d[\d,.]*")
 

@@ -25,12 +25,12 @@ from engine.model import (
     ServiceSpec,
     Status,
 )
-from scenarios.faults import ClockStep, EngineKill, ScheduleLate, ScheduleWrong
-from twin import summary
-from twin.fleet import RETRY_S, Phase
-from twin.infrastructure import Write
+from scenarios.faults.kinds import ClockStep, EngineKill, ScheduleLate, ScheduleWrong
 from twin.queues.requests import RequestPlatform
-from twin.world import CONSERVED, World
+from twin.runs import summary
+from twin.world.cloud import Write
+from twin.world.fleet import RETRY_S, Phase
+from twin.world.world import CONSERVED, World
 
 SLOW_EVERY = 12
 """The costlier checks are made in each so many steps."""

@@ -19,7 +19,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from scenarios.faults import KINDS
+from scenarios.faults.kinds import KINDS
 from twin.config import RunConfig, parse
 
 World = dict[str, Any]

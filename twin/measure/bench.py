@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.infrastructure.haproxy import HaproxyPool
-from engine.infrastructure.pool import Phase, PoolFile
+from engine.adapters.pool.book import Phase, PoolFile
+from engine.adapters.pool.haproxy import HaproxyPool
 from engine.model import Action, Category, Reason, Rollback, Status, WeddingContext
-from engine.staging import stack
-from engine.staging.layout import Layout, Stack, StagedService
 from twin.measure.driver import Answers, Arrivals, drive
 from twin.measure.meters import Meters, Reading
+from twin.staging import stack
+from twin.staging.layout import Layout, Stack, StagedService
 
 READY_S = 120.0
 """So long instances may take to be ready before the measurement is given up."""

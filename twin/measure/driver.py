@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.model import FloatArray
-from engine.staging.calls import Caller, CallError
+from twin.staging.calls import Caller, CallError
 
 NO_ANSWER = 0
 """Status of a request that nobody answered."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.infrastructure.pool import Phase, PoolFile
+from engine.adapters.pool.book import Phase, PoolFile
 from engine.model import FloatArray
 
 COUNTED = (

@@ -10,11 +10,11 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from engine.staging.layout import StagedService
-from engine.staging.stack import Wish
-from scenarios import hydra_errors
-from scenarios.complaints import lines
+from engine.config import hydra_errors
+from engine.config.complaints import lines
 from twin.config import ConfigError, PlatformConfig, Strict
+from twin.staging.layout import StagedService
+from twin.staging.stack import Wish
 
 Share = Annotated[float, Field(gt=0.0, le=2.0)]
 Seconds = Annotated[int, Field(ge=2, le=3600)]

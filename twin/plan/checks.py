@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.capacity import critical_services
+from engine.decide.callgraph import critical_services
 from engine.planning.bottleneck import Rung
 from engine.planning.needs import DAY_HOURS, Paths, in_progress
 from engine.planning.season import floors, sized

@@ -10,17 +10,17 @@ from typing import Any
 
 import yaml
 
+from engine.config import composition
+from engine.config.complaints import close
 from engine.record import folders
-from scenarios import composition
-from scenarios.complaints import close
-from twin import terminal
+from twin.commands import terminal
 from twin.config import ConfigError
 from twin.config import parse as parse_run
 from twin.plan import checks as twin_checks
 from twin.plan.config import parse, run_settings
 from twin.plan.content import content
 from twin.plan.planning import STAGES, make
-from twin.world import load_kernels
+from twin.world.world import load_kernels
 
 OWN = ("date", "months", "risk", "simultaneous", "check", "margin", "paths", "drawn", "growth_sd")
 """Keys of `plan` that may be given without their group."""

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from engine.planning.purchase import Offer
-from scenarios.config import Ranged
-from scenarios.season_config import SeasonsConfig
+from scenarios.seasons.config import SeasonsConfig
+from scenarios.weddings.config import Ranged
 from twin.config import RunConfig, Strict, parse_as
 
 HISTORY_YEARS = 3

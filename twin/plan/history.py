@@ -1,8 +1,8 @@
 """What is known on the day of planning: earlier seasons, and the calendar booked so far.
 
-The seasons are drawn (`scenarios.seasons`), but nothing of them passes here that a platform would
-not know on that day: weddings that took place, the load that was measured, and what is in the
-schedule.  They are drawn for a platform of a few thousand weddings at once; a larger one is a
+The seasons are drawn (`scenarios.seasons.years`), but nothing of them passes here that a platform
+would not know on that day: weddings that took place, the load that was measured, and what is in
+the schedule.  They are drawn for a platform of a few thousand weddings at once; a larger one is a
 multiple of it.
 """
 
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from engine.model import FloatArray
 from engine.planning.forecast import DAYS_PER_YEAR, Curve, Dates, Past, booking_curve
 from engine.planning.profile import Profile
-from scenarios.season_config import HolidayConfig, LongWeekend
-from scenarios.season_days import holiday_factors
-from scenarios.seasons import BIN_S, DAY_S, Seasons, users_scale
+from scenarios.seasons.config import HolidayConfig, LongWeekend
+from scenarios.seasons.days import holiday_factors
+from scenarios.seasons.years import BIN_S, DAY_S, Seasons, users_scale
 from twin.plan.config import PlanConfig
 
 MARKS = {"friday": 2.0, "saturday": 3.0, "sunday": 5.0}

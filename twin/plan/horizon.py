@@ -13,9 +13,9 @@ from engine.model import FloatArray, ServiceSpec
 from engine.planning.bottleneck import PeakDay
 from engine.planning.needs import Horizon
 from engine.planning.profile import BIN_S, DAY_S, Profile, profile, reach
-from scenarios import demand as demands
-from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.typical import typical_day
+from scenarios.weddings import demand as demands
+from scenarios.weddings.config import DemandConfig, PopulationConfig
+from scenarios.weddings.typical import typical_day
 
 
 def dates_from(first: dt.date, months: int) -> list[dt.date]:

@@ -19,10 +19,10 @@ from engine.planning.needs import Horizon, Paths
 from engine.planning.optimise import Alternatives, alternatives
 from engine.planning.profile import BIN_S, DAY_S, Profile
 from engine.planning.season import SeasonPlan, Terms, plan_season, sizing_of
-from scenarios.config import DemandConfig
-from scenarios.season_config import SeasonsConfig
-from scenarios.seasons import generate
+from scenarios.seasons.config import SeasonsConfig
+from scenarios.seasons.years import generate
 from scenarios.streams import Streams
+from scenarios.weddings.config import DemandConfig
 from twin.config import ConfigError
 from twin.plan.config import HISTORY_YEARS, PlanConfig
 from twin.plan.history import Known, known_at

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.config import parse
-from twin.summary import BAD, T, done_requests, summarise
-from twin.workers import spread
-from twin.world import World
+from twin.runs.summary import BAD, T, done_requests, summarise
+from twin.runs.workers import spread
+from twin.world.world import World
 
 BEFORE_S, AFTER_S = 9000, 5400
 """How long before and after the peak the twin runs."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.capacity import call_order
+from engine.decide.callgraph import call_order
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.queues import kernels
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service, check_calls_factor

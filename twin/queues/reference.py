@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import gammaincinv
 
-from engine.capacity import call_order
+from engine.decide.callgraph import call_order
 from engine.model import FloatArray, ServiceSpec
 from twin.queues.port import ClientBehaviour
 from twin.queues.response import base_moments

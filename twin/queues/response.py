@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.capacity import call_order
+from engine.decide.callgraph import call_order
 from engine.model import FloatArray, ServiceSpec
 from twin.queues import kernels
 

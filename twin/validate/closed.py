@@ -30,9 +30,9 @@ from twin.config import RunConfig, parse
 from twin.measure.bench import Bench, BenchError
 from twin.measure.driver import Arrivals, poisson
 from twin.measure.settings import MeasureConfig
-from twin.rehearsal import Part, demand, rehearse
-from twin.script import script
-from twin.world import HOUR_S, World, standing_counts
+from twin.world.rehearsal import Part, demand, rehearse
+from twin.world.script import script
+from twin.world.world import HOUR_S, World, standing_counts
 
 SAMPLE_S = 5
 BEGINS_S = 12.0

@@ -15,10 +15,10 @@ import numpy as np
 from engine.model import FloatArray, ServiceSpec
 from engine.record import folders
 from scenarios.streams import Streams
-from twin import terminal
 from twin.calibrate import calibration
 from twin.calibrate import command as calibrate
 from twin.calibrate.calibration import Calibration
+from twin.commands import terminal
 from twin.config import ConfigError, PlatformConfig
 from twin.measure.bench import bench
 from twin.measure.driver import poisson

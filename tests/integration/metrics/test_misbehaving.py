@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.metrics.prometheus import PrometheusConfig, PrometheusSource, connect
+from engine.adapters.prometheus import PrometheusConfig, PrometheusSource, connect
 from tests.integration.metrics.conftest import free_port, make_spec
 
 SPECS = (make_spec("api"), make_spec("database"))

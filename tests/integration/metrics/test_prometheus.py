@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.metrics.prometheus import PrometheusConfig, PrometheusSource
+from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
 from tests.integration.metrics.conftest import SCRAPE_S, Exporter, Prometheus, make_spec
 
 SPECS = (make_spec("api"), make_spec("database"))

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import processes
-from engine.infrastructure.haproxy import HaproxyPool
-from engine.infrastructure.port import Counts
+from engine.adapters.pool import processes
+from engine.adapters.pool.haproxy import HaproxyPool
 from engine.model import Action, Category, Reason, Rollback, WeddingContext
-from engine.staging import layout, parts
-from engine.staging.layout import Layout, Stack, StackError
+from engine.ports.infrastructure import Counts
+from twin.staging import layout, parts
+from twin.staging.layout import Layout, Stack, StackError
 
 FAST_BOOT = [
     f"platform.services.{name}.{key}"

@@ -20,10 +20,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine import standing
-from engine.infrastructure.pool import Phase, PoolFile
+from engine.adapters import request_files as standing
+from engine.adapters.pool.book import Phase, PoolFile
 from engine.model import ManualFloor
-from reports.record import load
+from reports.run.record import load
 from tests.integration.staging.conftest import Staging
 
 pytestmark = [pytest.mark.slow, pytest.mark.load]

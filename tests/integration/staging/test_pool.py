@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 import websocket
 
-from engine import processes
-from engine.infrastructure.haproxy import HaproxyPool
-from engine.infrastructure.pool import Instance, Phase, PoolFile
-from engine.infrastructure.port import Counts
-from engine.infrastructure.runtime_api import RuntimeApi
+from engine.adapters.pool import processes
+from engine.adapters.pool.book import Instance, Phase, PoolFile
+from engine.adapters.pool.haproxy import HaproxyPool
+from engine.adapters.pool.runtime_api import RuntimeApi
 from engine.model import Status
-from engine.staging import parts
+from engine.ports.infrastructure import Counts
 from tests.integration.staging.conftest import Staging, action, until
+from twin.staging import parts
 
 Scale = Callable[[str, int], Counts]
 
@@ -269,8 +269,8 @@ def test_an_engine_killed_right_after_acting_is_followed_up(staging: Staging) ->
     script = f"""
 import os, pickle, signal, time
 from pathlib import Path
-from engine.infrastructure.haproxy import HaproxyPool
-from engine.staging.layout import Layout
+from engine.adapters.pool.haproxy import HaproxyPool
+from twin.staging.layout import Layout
 pool = HaproxyPool(Layout(Path({str(staging.folder)!r})), poll_s=0.01)
 pool.apply([pickle.loads({asked!r})])
 time.sleep(0.03)

@@ -17,12 +17,12 @@ import pytest
 import requests
 import websocket
 
-from engine import processes
-from engine.cli.staging import run as staging_command
-from engine.infrastructure.pool import Phase, PoolFile
-from engine.staging import layout
-from engine.staging.layout import Layout
+from engine.adapters.pool import processes
+from engine.adapters.pool.book import Phase, PoolFile
 from tests.integration.staging.conftest import Staging, engine
+from twin.staging import layout
+from twin.staging.command import run as staging_command
+from twin.staging.layout import Layout
 
 PAGES = ("", "/guests", "/timeline", "/seating", "/updates")
 POSTS = ("/rsvp", "/songs", "/check-ins", "/timeline", "/messages", "/photos")

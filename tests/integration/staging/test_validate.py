@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.staging import parts
+from twin.staging import parts
 
 SERVICES = ("api", "database", "file-storage", "real-time", "ai-services")
 

@@ -7,11 +7,11 @@ import math
 import pytest
 
 from engine import Autoscaler
-from engine.analysis.verify import compare, take_results
+from engine.decide.rails.limits import Purse
+from engine.decide.verify import compare, take_results
+from engine.memory import NEVER, AutoscalerState, Sent, ServiceMemory, Watch
 from engine.model import ActionResult, Budget, Status
-from engine.rails.limits import Purse
 from engine.settings import VerifySettings
-from engine.state import NEVER, AutoscalerState, Sent, ServiceMemory, Watch
 from tests.unit.engine.conftest import make_service, observe
 
 VERIFY = VerifySettings(answer_s=60.0)

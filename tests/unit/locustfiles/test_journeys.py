@@ -4,9 +4,9 @@ import email
 
 import pytest
 
+from engine.config.composition import composed
 from locustfiles.journeys import STEPS, form, steps
-from scenarios.composition import composed
-from scenarios.config import ROLES
+from scenarios.weddings.config import ROLES
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.config.composition import composed
 from locustfiles.plan import Part, Plan, PlanError, from_bytes, make
 from locustfiles.schedule import Schedule
-from scenarios.composition import composed
 from twin.config import parse
-from twin.world import World
+from twin.world.world import World
 
 SMALL = ("population.simultaneous=300",)
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from reports import RecordError, planning, planning_plots, write_plan
+from reports import RecordError, write_plan
 from reports.__main__ import main
+from reports.plan import content as planning
+from reports.plan import plots as planning_plots
 
 SERVICES = ("api", "ai-services")
 

@@ -18,8 +18,10 @@ import pandas as pd
 import pytest
 
 import reports
-from reports import comparison_plots, junit, plots, ranking, record, story, wording
+from reports import wording
 from reports.__main__ import main
+from reports.compare import plots as comparison_plots
+from reports.run import junit, plots, ranking, record, story
 
 Make = Callable[..., Any]
 HOSTILE = '<img src=x onerror="alert(1)">|`@team`$\\frac{1}{2}$ & "co" 日本'

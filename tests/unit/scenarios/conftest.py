@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 import conf
-from scenarios.config import DemandConfig, PopulationConfig
-from scenarios.population import Population, Streams, generate
+from scenarios.weddings.config import DemandConfig, PopulationConfig
+from scenarios.weddings.population import Population, Streams, generate
 
 CONF = Path(conf.__path__[0])
 

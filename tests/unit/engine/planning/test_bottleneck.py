@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.capacity import critical_services, sizing
+from engine.decide.callgraph import critical_services
+from engine.decide.sizing import sizing
 from engine.model import BootTime, Budget, ServiceSpec
 from engine.planning.bottleneck import Limit, PeakDay, Rung, Variation, carried, gust, ladder
 from engine.settings import CapacitySettings

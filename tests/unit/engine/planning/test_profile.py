@@ -11,15 +11,15 @@ import pytest
 from engine.planning.needs import instances
 from engine.planning.profile import BIN_S, Profile, reach
 from engine.planning.season import sizing_of
-from scenarios import demand as demands
-from scenarios.population import day_weight
-from scenarios.typical import typical_day
+from scenarios.weddings import demand as demands
+from scenarios.weddings.population import day_weight
+from scenarios.weddings.typical import typical_day
 from twin.config import RunConfig
 from twin.plan.command import composed
 from twin.plan.config import PlanConfig
 from twin.plan.config import parse as parse_plan
 from twin.plan.horizon import dates_from, peak_day, profiles_of
-from twin.world import World
+from twin.world.world import World
 
 
 @lru_cache(maxsize=1)

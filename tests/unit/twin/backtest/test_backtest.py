@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.forecast.classical import baselines
-from engine.forecast.forecaster import LEVELS, NO_EVENTS
-from engine.forecast.intervals import quantiles
 from engine.model import FloatArray, Series
+from engine.prediction.classical import baselines
+from engine.prediction.forecaster import LEVELS, NO_EVENTS
+from engine.prediction.intervals import quantiles
 from twin.backtest import command, from_traces
 from twin.backtest.rolling import Course, roll
 from twin.backtest.scores import difference, score

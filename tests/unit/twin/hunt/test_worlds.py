@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 import conf
-from scenarios.faults import KINDS
+from scenarios.faults.kinds import KINDS
 from twin.config import parse
 from twin.hunt.worlds import configuration, generate, read, write
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engine.planning.needs import joint_peaks
-from scenarios.seasons import generate
+from scenarios.seasons.years import generate
 from scenarios.streams import Streams
 from twin.config import ConfigError
 from twin.plan.checks import limit_probes, rungs_to_check

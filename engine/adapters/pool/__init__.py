@@ -1,0 +1,1 @@
+"""Worker processes behind HAProxy on one machine as an infrastructure."""

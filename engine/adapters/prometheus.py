@@ -1,0 +1,353 @@
+"""Samples from anything that speaks Prometheus's HTTP API: Prometheus, VictoriaMetrics, Thanos.
+
+Each figure of a sample is one PromQL expression of the configuration.  An expression is asked for
+all services at once, and its series are told apart by a label; where it holds `{service}` it is
+asked for each service.  A round asks everything concurrently, as range queries over the last few
+samples, so what came late, or while the source was down, is caught up with.
+
+A range query happily repeats a value for five minutes after the last scrape.  So that the engine
+does not take an old sample for a new one, the expression `sampled` says when the scrape really
+was (`timestamp(…)`): that is the time of the sample, and of the answers from one scrape one counts.
+Values that are NaN or infinite are holes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import httpx
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from engine.model import SAMPLE_FIELDS, ServiceSpec
+from engine.ports.metrics import WINDOW, Reading, SampleWindow
+
+SAMPLED = "sampled"
+FIGURES = SAMPLE_FIELDS[1:]
+TOTALS = ("p50_s", "p95_s", "p99_s", "requests", "served", "failed", "shed", "timed_out", "slow")
+SERVICE, SLO, SPAN = "{service}", "{slo_p95_s}", "{span}"
+REPEATED = 3
+"""A round asks again for so many samples that it has, for figures that came late."""
+
+Points = Mapping[float, float]
+"""Values by time of evaluation (epoch seconds)."""
+
+
+class PrometheusConfig(BaseModel):
+    """Where the API is and what to ask it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    url: str = Field(pattern=r"^https?://[^\s]+$")
+    queries: dict[str, str]
+    totals: dict[str, str] = {}
+    """Figures of a whole run for its record, at its end; `{span}` is how long it was."""
+    first_served: str = ""
+    """Epoch seconds of the first request that each instance served, a series an instance."""
+    label: str = Field(default="service", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The label by which series are told apart."""
+    names: dict[str, str] = {}
+    """The label's value, for services whose name it is not."""
+    headers: dict[str, str] = {}
+    parameters: dict[str, str] = {}
+    """Further parameters of each query, such as Thanos' `partial_response`."""
+    timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 2.0
+    """For a whole round."""
+    totals_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)] = 30.0
+    """For the totals."""
+    max_mib: Annotated[float, Field(gt=0.0, le=1024.0)] = 8.0
+    """An answer that is larger is refused."""
+
+    @field_validator("parameters", "headers", "names", mode="before")
+    @classmethod
+    def _as_texts(cls, given: object) -> object:
+        """YAML reads 1 and false where a text is meant."""
+        if not isinstance(given, Mapping):
+            return given
+        return {
+            key: str(value).lower() if isinstance(value, (bool, int, float)) else value
+            for key, value in given.items()
+        }
+
+    @field_validator("queries", "totals")
+    @classmethod
+    def _known(cls, queries: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        allowed = (SAMPLED, *FIGURES) if info.field_name == "queries" else TOTALS
+        for name, query in queries.items():
+            if name not in allowed:
+                raise ValueError(f'"{name}" is not allowed ({", ".join(allowed)})')
+            if not query.strip():
+                raise ValueError(f"{name} is empty; leave it out if there is no such figure")
+        if info.field_name == "queries" and not any(name in FIGURES for name in queries):
+            raise ValueError(f"at least one of {', '.join(FIGURES)} is needed")
+        return queries
+
+
+class TroubleError(Exception):
+    """A query without a usable answer; the message says why, and is the same each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """One request: the figure, the expression, and the service if it is asked for one alone.
+
+    With `several`, a service may have any number of series; their values are only numbered.
+    """
+
+    figure: str
+    expression: str
+    service: str = ""
+    several: bool = False
+
+
+class PrometheusSource:
+    """Keeps a window of samples for each service, renewed by each round."""
+
+    def __init__(
+        self,
+        specs: Sequence[ServiceSpec],
+        sample_s: float,
+        config: PrometheusConfig,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.config = config
+        self._sample_s = sample_s
+        self._specs = {spec.name: spec for spec in specs}
+        self._services = list(self._specs)
+        self._by_label = {config.names.get(name, name): name for name in self._services}
+        self._windows = {name: SampleWindow() for name in self._services}
+        self._queries = [
+            query
+            for figure, expression in config.queries.items()
+            for query in self._expanded(figure, expression)
+        ]
+        self._whole_s = -math.inf
+        """The newest time of evaluation up to which all has been answered."""
+        self._client = httpx.AsyncClient(
+            base_url=config.url.rstrip("/") + "/",
+            headers=config.headers,
+            timeout=config.timeout_s,
+            transport=transport,
+            limits=httpx.Limits(max_connections=16),
+            trust_env=False,
+        )
+
+    async def read(self, now_s: float) -> Reading:
+        """One round: ask for all figures since the last whole round, at most a window of them."""
+        end_s = math.floor(now_s / self._sample_s) * self._sample_s
+        first_s = end_s - (WINDOW - 1) * self._sample_s
+        begin_s = max(first_s, min(self._whole_s, end_s) - (REPEATED - 1) * self._sample_s)
+        during = {
+            "start": f"{begin_s:.3f}", "end": f"{end_s:.3f}", "step": f"{self._sample_s:g}"
+        }  # fmt: skip
+        answers, troubles = await self._round(
+            self._queries, "api/v1/query_range", during, self.config.timeout_s
+        )
+        for service in self._services:
+            self._take(service, answers, now_s)
+        if not troubles:
+            self._whole_s = end_s
+        windows = {name: window.array for name, window in self._windows.items()}
+        return Reading(windows, troubles)
+
+    async def totals(self, begin_s: float, end_s: float) -> Mapping[str, Mapping[str, float]]:
+        """Figures of the time between, by service and name; what is not known is not there."""
+        span = f"{max(round(end_s - begin_s), 1)}s"
+        queries = [
+            query
+            for figure, expression in self.config.totals.items()
+            for query in self._expanded(figure, expression.replace(SPAN, span))
+        ]
+        answers, _ = await self._round(queries, *self._at(end_s))
+        found: dict[str, dict[str, float]] = {name: {} for name in self._services}
+        for figure, by_service in answers.items():
+            for service, points in by_service.items():
+                for value in points.values():
+                    if math.isfinite(value):
+                        found[service][figure] = value
+        return found
+
+    async def first_served(self, begin_s: float, end_s: float) -> Mapping[str, Sequence[float]]:
+        """When each instance served its first request, by service, if that is known."""
+        if not self.config.first_served:
+            return {}
+        span = f"{max(round(end_s - begin_s), 1)}s"
+        query = _Query("first_served", self.config.first_served.replace(SPAN, span), several=True)
+        answers, _ = await self._round([query], *self._at(end_s))
+        return {
+            service: sorted(value for value in points.values() if value >= begin_s)
+            for service, points in answers.get("first_served", {}).items()
+        }
+
+    def _at(self, time_s: float) -> tuple[str, dict[str, str], float]:
+        return "api/v1/query", {"time": f"{time_s:.3f}"}, self.config.totals_timeout_s
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _expanded(self, figure: str, expression: str) -> list[_Query]:
+        if SERVICE not in expression and SLO not in expression:
+            return [_Query(figure, expression)]
+        return [
+            _Query(
+                figure,
+                expression.replace(SERVICE, self.config.names.get(name, name)).replace(
+                    SLO, f"{spec.slo_p95_s:g}"
+                ),
+                name,
+            )
+            for name, spec in self._specs.items()
+        ]
+
+    async def _round(
+        self, queries: Sequence[_Query], path: str, when: Mapping[str, str], timeout_s: float
+    ) -> tuple[dict[str, dict[str, Points]], tuple[str, ...]]:
+        """All queries at once: answers by figure and service, and why others are missing."""
+        tasks = [asyncio.create_task(self._ask(q, path, when, timeout_s)) for q in queries]
+        try:
+            _, late = await asyncio.wait(tasks, timeout=timeout_s) if tasks else ((), ())
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            raise
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        answers: dict[str, dict[str, Points]] = {}
+        troubles: list[str] = []
+        for query, task in zip(queries, tasks, strict=True):
+            try:
+                answers.setdefault(query.figure, {}).update(task.result())
+            except asyncio.CancelledError:
+                troubles.append(f"{query.figure}: no answer within {timeout_s:g} s")
+            except TroubleError as error:
+                troubles.append(f"{query.figure}: {error}")
+        return answers, tuple(dict.fromkeys(troubles))
+
+    async def _ask(
+        self, query: _Query, path: str, when: Mapping[str, str], timeout_s: float
+    ) -> dict[str, Points]:
+        """One query, its values by service; raises TroubleError."""
+        parameters = {
+            **self.config.parameters,
+            **when,
+            "query": query.expression,
+            "timeout": f"{timeout_s:g}s",
+        }
+        limit = int(self.config.max_mib * 2**20)
+        body = bytearray()
+        try:
+            async with self._client.stream(
+                "POST", path, data=parameters, timeout=timeout_s
+            ) as answer:
+                async for piece in answer.aiter_bytes():
+                    body += piece
+                    if len(body) > limit:
+                        raise TroubleError(f"the answer is larger than {self.config.max_mib:g} MiB")
+                status = answer.status_code
+        except httpx.TimeoutException:
+            raise TroubleError(f"no answer within {timeout_s:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            raise TroubleError(f"{self.config.url} cannot be asked: {reason}") from None
+        return self._by_service(query, _result(bytes(body), status))
+
+    def _by_service(self, query: _Query, result: list[Any]) -> dict[str, Points]:
+        """The series of a result; one service may have one only."""
+        found: dict[str, Points] = {}
+        labelled = bool(query.service) or not result
+        for item in result:
+            try:
+                labels = item["metric"]
+                labelled = labelled or self.config.label in labels
+                values = item["values"] if "values" in item else [item["value"]]
+                named = self._by_label.get(str(labels.get(self.config.label, "")))
+                points = {float(time_s): float(text) for time_s, text in values}
+            except (KeyError, TypeError, ValueError, AttributeError):
+                raise TroubleError("the answer holds no series of numbers") from None
+            service = query.service or named
+            if service is None:
+                continue  # not one of ours
+            if query.several:
+                known = dict(found.get(service, {}))
+                known |= {float(len(known) + k): value for k, value in enumerate(points.values())}
+                found[service] = known
+                continue
+            if service in found:
+                label = self.config.label
+                raise TroubleError(
+                    f"several series for {service}; let the query aggregate by ({label})"
+                )
+            found[service] = points
+        if not labelled:
+            raise TroubleError(f'no series has the label "{self.config.label}"')
+        return found
+
+    def _take(
+        self,
+        service: str,
+        answers: Mapping[str, Mapping[str, Points]],
+        now_s: float,
+    ) -> None:
+        """Make samples of one service's values, each at the time of its scrape."""
+        values = {figure: by_service.get(service, {}) for figure, by_service in answers.items()}
+        scraped = values.pop(SAMPLED, None)
+        known = SAMPLED in self.config.queries
+        if known and scraped is None:
+            return  # when it was cannot be told
+        for at_s in sorted({time_s for points in values.values() for time_s in points}):
+            time_s = scraped.get(at_s, math.nan) if known and scraped is not None else at_s
+            row = [_finite(values.get(figure, {}).get(at_s, math.nan)) for figure in FIGURES]
+            # What is ahead of our clock is asked for again later.
+            if time_s <= now_s and any(math.isfinite(value) for value in row):
+                self._windows[service].add([time_s, *row])
+
+
+def connect(specs: Sequence[ServiceSpec], sample_s: float, **options: Any) -> PrometheusSource:
+    """The source as configured; raises ValueError naming each key that is wrong."""
+    try:
+        config = PrometheusConfig(**options)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False):
+            path = ".".join(["metrics", *(str(part) for part in item["loc"])])
+            lines.append(f"{path}: {item['msg'].removeprefix('Value error, ')}")
+        raise ValueError("\n".join(lines)) from None
+    unknown = sorted(set(config.names) - {spec.name for spec in specs})
+    if unknown:
+        raise ValueError(f"metrics.names: {unknown[0]} is not a service of the platform")
+    return PrometheusSource(specs, sample_s, config)
+
+
+def _result(body: bytes, status: int) -> list[Any]:
+    """The series of an answer; raises TroubleError for everything that is none."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        start = body[:40].decode("utf-8", "replace").split("\n")[0]
+        raise TroubleError(f"HTTP {status}, no JSON: {start!r}") from None
+    if not isinstance(document, dict) or document.get("status") != "success":
+        said = document.get("error") if isinstance(document, dict) else None
+        raise TroubleError(f"HTTP {status}: {said or 'the query was not successful'}")
+    answer = document.get("data")
+    kind = answer.get("resultType") if isinstance(answer, dict) else None
+    result = answer.get("result") if isinstance(answer, dict) else None
+    if kind not in ("matrix", "vector") or not isinstance(result, list):
+        raise TroubleError("the answer holds no series; give expressions that are vectors")
+    return result
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else math.nan

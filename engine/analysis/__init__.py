@@ -1,1 +1,0 @@
-"""What state a service is in, and what earlier actions did to it."""

@@ -1,1 +1,0 @@
-"""Controllers to compare the engine with, each in one file."""

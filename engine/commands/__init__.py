@@ -1,0 +1,1 @@
+"""`python -m engine …`, a module for each kind of sub-command."""

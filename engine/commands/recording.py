@@ -1,0 +1,143 @@
+"""The records of a live run: the journal while it runs, a record at its end, and one a day.
+
+An engine that runs for months leaves a record for each day (`live.record_every_s`), so none grows
+without bound and each can be looked at the morning after.  An action that is completed in the next
+record's time stays accepted in the one in which it was decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime as dt
+import sys
+import time
+from pathlib import Path
+
+from engine.model import ActionResult, Observation, Plan
+from engine.ports.metrics import MetricsSource, Reading
+from engine.record import live as live_record
+from engine.record.journal import Heading, Journal
+from engine.record.live import LiveRun
+
+LOOK_S = 1.0
+
+
+class Recording:
+    """Notes of the shell: into the journal, and what somebody would want to know at once to stderr.
+
+    `run` is what the records say of the run, apart from its times and figures.
+    """
+
+    def __init__(
+        self, state: Path, heading: Heading, run: LiveRun, output: Path, every_s: float | None
+    ) -> None:
+        self._state = state
+        self._run = run
+        self._output = output
+        self._every_s = every_s
+        self._journal = Journal(state, heading)
+
+    @property
+    def started_s(self) -> float:
+        """When the present record begins: also of an engine that was killed since."""
+        return self._journal.heading.started_s
+
+    def about(self, weddings: int, awaited_s: tuple[float, ...]) -> None:
+        """So many weddings are booked; major ones begin at `awaited_s` (epoch seconds)."""
+        self._run = dataclasses.replace(self._run, weddings=weddings, awaited_s=awaited_s)
+
+    def step(
+        self,
+        time_s: float,
+        observation: Observation,
+        plan: Plan,
+        compute_s: float,
+        reading: Reading,
+    ) -> None:
+        """Note a step."""
+        self._journal.step(time_s, observation, plan, compute_s, reading)
+        for word, actions in (("", plan.actions), ("would: ", plan.dry)):
+            for action in actions:
+                say(f"{word}{action.explanation} [{action.decision_id}]", time_s)
+        for action in plan.awaiting:
+            say(f"waits for approval: {action.explanation} [{action.decision_id}]", time_s)
+
+    def result(self, result: ActionResult) -> None:
+        """Note what became of an action."""
+        self._journal.result(result)
+        detail = f": {result.detail}" if result.detail else ""
+        say(f"{result.decision_id} {result.status.value}{detail}", result.time_s)
+
+    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+        """Note something that is no decision."""
+        self._journal.event(time_s, kind, name, what, detail)
+        say(f"{kind.replace('_', ' ')}: {what}: {detail}", time_s)
+
+    async def roll_over(self, metrics: MetricsSource, done: asyncio.Event) -> None:
+        """Until `done`, close the record whenever it is time to, and begin the next."""
+        while self._every_s is not None and not done.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await done.wait()
+            if not done.is_set() and time.time() >= self.started_s + self._every_s:
+                await self._next(metrics)
+
+    async def finish(self, metrics: MetricsSource, *, partial: bool) -> Path:
+        """Write the last record; returns its folder.  Raises OutputError and keeps the journal."""
+        journal, ended_s = self._journal, time.time()
+        self._close()
+        return await self._write(journal.path, self.started_s, ended_s, metrics, partial=partial)
+
+    async def _next(self, metrics: MetricsSource) -> None:
+        begun_s, now_s = self.started_s, time.time()
+        self._close()
+        over = self._journal.put_aside()
+        self._journal = Journal(
+            self._state, dataclasses.replace(self._journal.heading, started_s=now_s)
+        )
+        try:
+            folder = await self._write(over, begun_s, now_s, metrics, partial=False)
+        except OSError as error:
+            say(f"{error}; its journal stays: {over}")
+        else:
+            print(folder, flush=True)
+
+    async def _write(
+        self,
+        journal: Path,
+        begun_s: float,
+        ended_s: float,
+        metrics: MetricsSource,
+        *,
+        partial: bool,
+    ) -> Path:
+        import reports
+
+        run = dataclasses.replace(
+            self._run,
+            started_s=begun_s,
+            ended_s=ended_s,
+            partial=partial,
+            totals=await metrics.totals(begun_s, ended_s),
+            first_served=await metrics.first_served(begun_s, ended_s),
+        )
+        # In a thread: the engine goes on meanwhile.
+        folder = await asyncio.to_thread(
+            live_record.write, run, journal, self._output, reports.write
+        )
+        journal.unlink(missing_ok=True)
+        return folder
+
+    def _close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._journal.close()
+        if self._journal.lost:
+            say(f"{self._journal.lost} lines of the journal were lost: it could not be written")
+
+
+def say(text: str, time_s: float | None = None) -> None:
+    """A line of the log."""
+    when = dt.datetime.now(dt.UTC) if time_s is None else dt.datetime.fromtimestamp(time_s, dt.UTC)
+    print(f"{when:%H:%M:%S} {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,161 @@
+"""`pause`, `resume`, `floor`, `approve`, `reject`: what people ask of a running engine.
+
+They write into the engine's state folder and return at once; the engine reads it before its next
+step, five seconds later at the most, and also when it is started only then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import getpass
+import math
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engine.adapters import request_files as standing
+from engine.model import Approval, Direction, ManualFloor, Pause
+
+STATE = Path("state/engine")
+UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def pause(arguments: Sequence[str]) -> int:
+    """Hold still: one service or all, in one direction or both, for a time or until `resume`."""
+    parser = _parser("pause", "Let the engine leave a service, or all of them, as they are.")
+    _service(parser)
+    parser.add_argument("--direction", choices=[d.value for d in Direction], default="all",
+                        help="which way not to scale (default: neither)")  # fmt: skip
+    parser.add_argument("--pin", type=_count, metavar="N", help="hold the service at N instances")
+    _for(parser)
+    given = parser.parse_args(arguments)
+    if given.pin is not None and not given.service:
+        parser.error("--pin needs a SERVICE")
+    request = Pause(given.service, Direction(given.direction), _until(given.duration), given.pin)
+    return _ask(given.state, request, f"{given.service or 'all services'}: paused")
+
+
+def resume(arguments: Sequence[str]) -> int:
+    """Take a pause back."""
+    parser = _parser("resume", "Take back a pause of a service, or the one of all services.")
+    _service(parser)
+    given = parser.parse_args(arguments)
+    return _withdraw(given.state, "pause", given.service)
+
+
+def floor(arguments: Sequence[str]) -> int:
+    """Keep at least so many instances of a service."""
+    parser = _parser("floor", "Keep at least N instances of a service; N = 0 takes it back.")
+    parser.add_argument("service", metavar="SERVICE")
+    parser.add_argument("instances", metavar="N", type=_count)
+    _for(parser)
+    given = parser.parse_args(arguments)
+    if given.instances == 0:
+        return _withdraw(given.state, "floor", given.service)
+    request = ManualFloor(
+        given.service, given.instances, _until(given.duration), requested_by=getpass.getuser()
+    )
+    return _ask(given.state, request, f"{given.service}: at least {given.instances} instances")
+
+
+def approve(arguments: Sequence[str]) -> int:
+    """Let an action pass that waits for approval."""
+    return _answer("approve", "Let an action pass that waits for approval.", arguments, True)
+
+
+def reject(arguments: Sequence[str]) -> int:
+    """Refuse an action that waits for approval."""
+    return _answer("reject", "Refuse an action that waits for approval.", arguments, False)
+
+
+def _answer(name: str, purpose: str, arguments: Sequence[str], approved: bool) -> int:
+    parser = _parser(name, purpose)
+    parser.add_argument("decision", metavar="DECISION", help="its id, as the engine's log says it")
+    given = parser.parse_args(arguments)
+    approval = Approval(given.decision, approved, time.time(), getpass.getuser())
+    return _done(lambda: standing.answer(given.state, approval), f"{given.decision}: {name}d")
+
+
+def _ask(state: Path, request: ManualFloor | Pause, what: str) -> int:
+    until = (
+        "until it is taken back"
+        if math.isinf(request.expires_s)
+        else f"until {dt.datetime.fromtimestamp(request.expires_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    )
+    return _done(lambda: standing.ask(state, request), f"{what} {until}")
+
+
+def _withdraw(state: Path, kind: str, service: str) -> int:
+    try:
+        there = standing.withdraw(state, kind, service)
+    except (standing.StandingError, OSError) as error:
+        return _failed(error)
+    name = service or "all services"
+    _say(f"{name}: the {kind} is taken back" if there else f"{name}: there is no {kind}")
+    return 0
+
+
+def _done(write: Callable[[], Path], what: str) -> int:
+    try:
+        path = write()
+    except (standing.StandingError, OSError) as error:
+        return _failed(error)
+    _say(what)
+    print(path)
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _failed(error: Exception) -> int:
+    reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+    print(f"error: {reason}", file=sys.stderr)
+    return 2
+
+
+def _parser(name: str, purpose: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m engine {name}", description=purpose, allow_abbrev=False
+    )
+    parser.add_argument("--state", type=_folder, default=STATE, metavar="DIR",
+                        help=f"the engine's state folder (default: {STATE})")  # fmt: skip
+    return parser
+
+
+def _service(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("service", metavar="SERVICE", nargs="?", default="",
+                        help="without it: all services")  # fmt: skip
+
+
+def _for(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--for", dest="duration", type=_duration, metavar="TIME",
+                        help="how long: 90s, 30m, 2h (default: until taken back)")  # fmt: skip
+
+
+def _until(duration_s: float | None) -> float:
+    return math.inf if duration_s is None else time.time() + duration_s
+
+
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
+    if match is None or float(match[1]) <= 0.0:
+        raise argparse.ArgumentTypeError(f'"{text}" is not allowed (such as 90s, 30m, 2h, 1d)')
+    return float(match[1]) * UNITS[match[2]]
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"\d{1,8}", text):
+        raise argparse.ArgumentTypeError(f'"{text}" is not allowed (a whole number from 0 on)')
+    return int(text)
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f'"{text}" is not a folder')
+    return path

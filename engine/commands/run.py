@@ -1,0 +1,261 @@
+"""`python -m engine run`: the engine in wall time, over real instances and real metrics.
+
+A Hydra app: overrides, `--cfg job`, `--config-dir` and tab completion work as in any.  It ends
+after `live.duration_s`, or when it is asked to: SIGTERM is the usual end of a service (exit code
+0), Ctrl-C an interruption (130).  Either way the step in progress is finished, the memory saved and
+the record written; its folder is the last line on stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from engine.adapters.lease_file import Lead, NotLeadingError, take_lead
+from engine.commands.recording import Recording, say
+from engine.model import Budget
+from engine.ports import infrastructure as infrastructure_port
+from engine.ports import metrics as metrics_port
+from engine.ports.metrics import MetricsSource
+from engine.record import live as live_record
+from engine.record.figures import forecaster_figures
+from engine.record.folders import OutputError, check_writable
+from engine.record.journal import Heading
+from engine.record.live import LiveRun
+from engine.runtime.shell import Shell, WallClock
+
+WAIT_S = 0.5
+"""Between two tries to take the lead."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run until the end; returns the exit code."""
+    import hydra
+
+    from engine.config import hydra_errors
+    from twin.config import ConfigError
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    command = shlex.join(["python", "-m", "engine", "run", *map(_shown, arguments)])
+    code = 0
+
+    @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="live")
+    def job(config: Any) -> None:
+        nonlocal code
+        # Errors end the process here: Hydra would add its own words to whatever passes through it.
+        try:
+            code = _run(_plain(config), command)
+        except (ConfigError, OutputError, NotLeadingError) as error:
+            _fail(str(error))
+        except hydra_errors.CAUGHT as error:
+            _fail(hydra_errors.explain(error, arguments, root="live"))
+
+    try:
+        job()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except hydra_errors.CAUGHT as error:
+        _fail(hydra_errors.explain(error, arguments, root="live"))
+    return code
+
+
+def _run(settings: dict[str, Any], command: str) -> int:
+    from engine.config.live import parse
+    from engine.controllers import registry as controllers
+    from twin.config import ConfigError
+    from twin.world.booked_day import booked_day
+
+    config = parse(settings)
+    specs = config.platform.specs()
+    state, output = Path(config.live.state), Path(config.output)
+    check_writable(output)
+    check_writable(state)
+    lead = _lead(state, wait=config.live.wait_for_lead)
+    with contextlib.ExitStack() as held:
+        held.callback(lead.release)
+        try:
+            controller = controllers.make(config.controller, config.engine, _not_here, _not_here)
+            now_s = time.time()
+            meta = LiveRun(
+                scenario=config.scenario.name,
+                description=config.scenario.description,
+                seed=config.seed,
+                controller=config.controller.name,
+                foresight=False,
+                command=command,
+                config=_without_secrets(settings),
+                specs=specs,
+                sample_s=config.engine.sample_s,
+                started_s=now_s,
+                ended_s=now_s,
+                partial=False,
+                thresholds=config.live.thresholds,
+                engine=config.engine,
+                forecaster=forecaster_figures(controller, config.engine),
+            )
+            live_record.check_thresholds(meta)
+            infrastructure = infrastructure_port.connect(
+                config.infrastructure.factory, specs, config.infrastructure.options
+            )
+            held.callback(infrastructure.close)
+            metrics = metrics_port.connect(
+                config.metrics.factory,
+                specs,
+                config.engine.sample_s,
+                _with_url(config.metrics.options, infrastructure),
+            )
+            names = tuple(spec.name for spec in specs)
+            heading = Heading(now_s, names, config.engine.sample_s, config.controller.name)
+            recording = Recording(state, heading, meta, output, config.live.record_every_s)
+            booked = booked_day(config, specs, recording.started_s)
+            recording.about(booked.weddings, booked.awaited_s)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        except OSError as error:
+            raise OutputError(f"{error.filename or state}: {error.strerror or error}") from error
+        shell = Shell(
+            controller,
+            specs,
+            metrics=metrics,
+            infrastructure=infrastructure,
+            schedule=booked.source,
+            notes=recording,
+            clock=WallClock(),
+            settings=config.live.shell,
+            sample_s=config.engine.sample_s,
+            acts=config.engine.mode == "act",
+            approver=config.approval,
+            budget=_budget(config.budget),
+            lead=lead.number,
+        )
+        say(_beginning(config, lead, recording, now_s))
+        refused = str(meta.forecaster["refused"])
+        if refused:
+            recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
+        limited = config.live.duration_s is not None
+        folder, asked = asyncio.run(_drive(shell, metrics, recording, limited=limited))
+    _show(json.loads((folder / "summary.json").read_text()), folder)
+    print(folder, flush=True)
+    if asked is signal.SIGINT:
+        say("interrupted: the record so far is kept")
+        return 130
+    return 0
+
+
+async def _drive(
+    shell: Shell, metrics: MetricsSource, recording: Recording, *, limited: bool
+) -> tuple[Path, signal.Signals | None]:
+    """Run the shell until its end or a signal; returns the record's folder and the signal."""
+    asked: list[signal.Signals] = []
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        asked.append(number)
+        shell.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    over = asyncio.Event()
+    rolling = asyncio.create_task(recording.roll_over(metrics, over))
+    try:
+        await shell.run()
+        over.set()
+        await rolling
+        folder = await recording.finish(metrics, partial=bool(asked) and limited)
+    finally:
+        rolling.cancel()
+        await metrics.close()
+    return folder, (asked[0] if asked else None)
+
+
+def _lead(state: Path, *, wait: bool) -> Lead:
+    """The lead; waits for it if that is wanted, else raises NotLeadingError."""
+    told = False
+    while True:
+        try:
+            return take_lead(state, time.time())
+        except OSError as error:
+            raise OutputError(f"live.state: {state}: {error.strerror}") from error
+        except NotLeadingError as error:
+            if not wait:
+                raise
+            if not told:
+                say(f"waiting: {error}")
+                told = True
+        time.sleep(WAIT_S)
+
+
+def _shown(argument: str) -> str:
+    key, equals, _ = argument.partition("=")
+    return f"{key}=(not recorded)" if equals and "metrics.headers" in key else argument
+
+
+def _without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
+    """What may stand in a record: headers can hold a token."""
+    metrics = dict(settings["metrics"])
+    if metrics.get("headers"):
+        metrics["headers"] = dict.fromkeys(metrics["headers"], "(not recorded)")
+    return {**settings, "metrics": metrics}
+
+
+def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]:
+    """Without an address of its own, a source is asked at the one that the infrastructure has."""
+    if options.get("url", "") is not None:
+        return options
+    url = getattr(infrastructure, "metrics_url", None)
+    if url is None:
+        raise ValueError("metrics.url: is missing, and the infrastructure has none of its own")
+    return {**options, "url": url}
+
+
+def _budget(budget: Any) -> Budget:
+    found = {name: value for name, value in budget.model_dump().items() if value is not None}
+    return Budget(**found)
+
+
+def _beginning(config: Any, lead: Lead, recording: Recording, now_s: float) -> str:
+    mode = "acts" if config.engine.mode == "act" else "only recommends"
+    since = now_s - recording.started_s
+    text = f"lead {lead.number}: {config.controller.name} {mode}, {config.scenario.name}"
+    return f"{text}; goes on with a run begun {since:.0f} s ago" if since > 0.0 else text
+
+
+def _show(summary: Mapping[str, Any], folder: Path) -> None:
+    decision, emergency = summary["decision"], summary["decision"]["emergency_s"]
+    say(
+        f"{summary['scenario']}: {decision['cycles']} cycles, {decision['actions']} actions, "
+        f"{emergency['count']} emergencies, {summary['cost']['total_usd']:.2f} USD"
+    )
+    for item in summary["thresholds"]:
+        value = "not known" if item["value"] is None else f"{item['value']:.6g}"
+        mark = "passed" if item["passed"] else "FAILED"
+        say(f"{mark}  {item['metric']} = {value} ({item['operator']} {item['limit']:g})")
+    say(f"report: {folder / 'report.html'}")
+
+
+def _not_here() -> NoReturn:
+    raise ValueError("controller: it needs what only the twin has")
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """Hydra's configuration as plain data."""
+    from omegaconf import OmegaConf
+
+    raw = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(raw, dict)
+    return {str(key): value for key, value in raw.items()}
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,96 @@
+"""`python -m engine status`: who leads, what is there, what is in trouble, what waits for people.
+
+Read from the state folder, so it works whatever the engine is busy with.  Exit codes: 0 an engine
+leads and steps, 1 none does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.adapters import request_files as standing
+from engine.adapters.lease_file import NotLeadingError, take_lead
+from engine.commands.requests import STATE
+from engine.runtime.shell import STATUS
+
+SILENT_S = 60.0
+"""An engine that has not stepped for longer hangs."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print it; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m engine status",
+        description="Say what the engine of a state folder sees and does.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--state", type=Path, default=STATE, metavar="DIR",
+                        help=f"the engine's state folder (default: {STATE})")  # fmt: skip
+    state = parser.parse_args(arguments).state
+    if not state.is_dir():
+        print(f"error: {state} is not a folder of an engine's state", file=sys.stderr)
+        return 2
+    now_s = time.time()
+    leader = _leader(state, now_s)
+    status = _status(state)
+    age_s = now_s - float(status.get("time_s", 0.0)) if status else float("inf")
+    print(leader or "no engine leads")
+    if status:
+        doing = "acts" if status["acts"] else "only recommends"
+        print(f"{doing}; last step {age_s:.0f} s ago, {status['steps']} steps, "
+              f"{status['skipped']} that could not be made")  # fmt: skip
+        _show(status)
+    _show_requests(state, now_s)
+    return 0 if leader and age_s < SILENT_S else 1
+
+
+def _leader(state: Path, now_s: float) -> str:
+    """Who leads, "" if nobody does."""
+    if not (state / "leader").exists():
+        return ""
+    try:
+        take_lead(state, now_s, announce=False).release()
+    except NotLeadingError as error:
+        return f"{error.holder} leads"
+    return ""
+
+
+def _status(state: Path) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = json.loads((state / STATUS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def _show(status: Mapping[str, Any]) -> None:
+    for name, seen in status["services"].items():
+        newest_s = seen["newest_sample_s"]
+        age = "no sample" if newest_s is None else f"sample {status['time_s'] - newest_s:.0f} s old"
+        floor = status["floors"].get(name)
+        floor_text = f", wedding floor {floor}" if floor else ""
+        print(
+            f"  {name}: {seen['desired']} desired, {seen['ready']} ready, {seen['booting']} "
+            f"booting, {seen['draining']} draining; {age}{floor_text}"
+        )
+    for source, troubles in status["troubles"].items():
+        print(f"  trouble: {source}: {'; '.join(troubles)}")
+    for decision in status["awaiting"]:
+        print(f"  waits for approval: {decision}")
+
+
+def _show_requests(state: Path, now_s: float) -> None:
+    asked = standing.read(state, now_s)
+    for floor in asked.floors:
+        print(f"  floor: {floor.service} at least {floor.instances}, by {floor.requested_by}")
+    for pause in asked.pauses:
+        pinned = "" if pause.pinned is None else f" at {pause.pinned}"
+        print(f"  paused: {pause.service or 'all services'} ({pause.direction.value}){pinned}")
+    for complaint in asked.complaints:
+        print(f"  trouble: {complaint}")

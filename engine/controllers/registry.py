@@ -1,0 +1,93 @@
+"""Make the controller that a run's configuration names.
+
+`controller.factory` is `module:callable`; the callable gets the engine's settings and the options
+of the YAML as keywords, and returns anything with `step`, `snapshot` and `restore`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine import Autoscaler, EngineSettings
+from engine.model import Controller
+from engine.runtime.ask import ControllerError
+
+
+class ControllerConfig(BaseModel):
+    """Which controller drives the platform."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
+    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    options: dict[str, Any] = {}
+    foresight: bool = False
+    """Whether it is told what is to come.  That makes it no controller but a bound; reports say so.
+    """
+    history: bool = False
+    """Whether it is told the loads of the same weekday in the weeks before."""
+
+
+def engine(settings: EngineSettings) -> Controller:
+    """WedTwin's own engine, with what was learned for it if its settings name a file of that.
+
+    A file that cannot be used is no error: the engine goes by the schedule alone, and says so in
+    `refused`.
+    """
+    path = settings.forecast.artefact
+    if path is None:
+        return Autoscaler(settings)
+    # Only who asks for a learned model pays for importing what reads it.
+    from engine.forecast import blend, schedule
+    from engine.prediction import artefact
+
+    found, refused = artefact.load_or_none(Path(path), blend.KIND, blend.VERSION)
+    if found is None:
+        return Autoscaler(settings, refused=refused)
+    try:
+        return Autoscaler(settings, blend.from_state(found.state, schedule.HORIZONS_S))
+    except ValueError as error:
+        return Autoscaler(settings, refused=f"{path}: {error}")
+
+
+def make(
+    config: ControllerConfig,
+    settings: EngineSettings,
+    foresight: Callable[[], Any],
+    history: Callable[[], Any],
+) -> Controller:
+    """The controller of `config`; raises ValueError naming the key that is wrong.
+
+    `foresight` and `history` are asked for only if the configuration says so.
+    """
+    module_name, _, attribute = config.factory.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"controller.factory: {config.factory} cannot be loaded ({error})"
+        ) from None
+    try:
+        known: dict[str, Any] = {}
+        if config.foresight:
+            known["foresight"] = foresight()
+        if config.history:
+            known["history"] = history()
+        controller: Controller = factory(settings, **config.options, **known)
+    except TypeError as error:
+        raise ValueError(f"controller.options: {error}") from None
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ControllerError(f"controller {config.name} raised {error!r} when made") from error
+    for method in ("step", "snapshot", "restore"):
+        if not callable(getattr(controller, method, None)):
+            raise ValueError(
+                f"controller.factory: {config.factory} makes no controller: no {method}()"
+            )
+    return controller

@@ -1,0 +1,1 @@
+"""The algorithms of other projects, exactly as they are, without their clients and caches."""

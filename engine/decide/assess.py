@@ -1,0 +1,114 @@
+"""Judge a service by its thresholds, and find out whether it is the one that is short.
+
+A slow response is not always the service's own fault: an api that waits for a slow database has
+a high p95, an idle CPU and no queue, and more api instances would only press harder on the
+database.  `Assessment.saturated` tells the two apart.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from engine.decide.view import View
+from engine.memory import ResponseMemory
+from engine.model import Reason, ServiceObservation, ServiceSpec
+
+SLOWDOWN_MEMORY = 0.3
+MAX_SLOWDOWN = 5.0
+UNCLEAR_ERRORS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One figure against its threshold; `load` is the figure as a multiple of the threshold."""
+
+    reason: Reason
+    value: float
+    threshold: float
+
+    @property
+    def load(self) -> float:
+        """How many times the threshold the figure is."""
+        return self.value / self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the thresholds say of one service.
+
+    `over` are the signals above their upper thresholds.  `cold`: every figure is known and below
+    its lower threshold.  `breach`: the SLO is being missed.  `saturated`: its own slots are the
+    bottleneck.
+    """
+
+    over: tuple[Signal, ...]
+    cold: bool
+    breach: bool
+    saturated: bool
+
+
+def assess(service: ServiceObservation, view: View) -> Assessment:
+    """Compare what `view` shows with the thresholds of the service."""
+    spec = service.spec
+    limits = spec.thresholds
+    if view.stale:
+        return Assessment((), cold=False, breach=False, saturated=False)
+    capacity = max(service.ready, 1) * spec.rate_per_instance
+    slots = max(service.ready, 1) * spec.slots
+    queue = view.queue_depth / slots
+    busy = view.cpu > limits.cpu_up or queue > limits.queue_depth_up
+    over = tuple(
+        [
+            Signal(reason, value, threshold)
+            for reason, value, threshold in (
+                (Reason.CPU, view.cpu, limits.cpu_up),
+                (Reason.MEMORY, view.memory, limits.memory_up),
+                (Reason.REQUEST_RATE, view.request_rate / capacity, limits.request_rate_up),
+                (Reason.RESPONSE_TIME, view.p95_s / spec.slo_p95_s, limits.response_time_up),
+                (Reason.QUEUE_DEPTH, queue, limits.queue_depth_up),
+            )
+            if value > threshold and (busy or reason is not Reason.RESPONSE_TIME)
+        ]
+    )
+    breach = view.p95_s > spec.slo_p95_s or view.error_rate > 0.01
+    cold = (
+        view.cpu < limits.cpu_down
+        and view.memory < limits.memory_down
+        and view.p95_s < spec.slo_p95_s * limits.response_time_up
+        and queue < 0.5 * limits.queue_depth_up
+        and not breach
+    )
+    return Assessment(over, cold=cold, breach=breach, saturated=busy)
+
+
+def learn_slowdown(memory: ResponseMemory, spec: ServiceSpec, ready: int, view: View) -> None:
+    """Track how many times slower than specified the service works (1 = as specified).
+
+    Busy slots over throughput is the time that a request really holds a slot (Little's law), so
+    a database that has become three times slower shows as 3 long before its queue is worked off.
+    What fails because a callee failed has held a slot all the same, what was shed has not: where
+    the two cannot be told apart (many errors, and calls to wait for), nothing is learned.
+    """
+    if not (view.cpu > 0.05 and ready > 0 and view.request_rate > 1.0):
+        return
+    if view.error_rate > UNCLEAR_ERRORS and any(not call.asynchronous for call in spec.calls):
+        return
+    throughput = view.request_rate * (1.0 - view.error_rate) - _queue_growth(view)
+    if not throughput > 0.0:
+        return
+    held_s = view.cpu * ready * spec.slots / throughput
+    slowdown = min(max(held_s / spec.service_s, 1.0), MAX_SLOWDOWN)
+    if math.isfinite(slowdown):
+        memory.slowdown += SLOWDOWN_MEMORY * (slowdown - memory.slowdown)
+        if abs(memory.slowdown - 1.0) < 0.05:
+            memory.slowdown = 1.0
+
+
+def _queue_growth(view: View) -> float:
+    """Requests/s that joined the queue between the two newest samples, never below 0."""
+    if len(view.rows) < 2:
+        return 0.0
+    newest, before = view.rows[0], view.rows[1]
+    growth = (newest[8] - before[8]) / max(newest[0] - before[0], 1.0)
+    return growth if growth > 0.0 else 0.0

@@ -1,0 +1,1 @@
+"""What keeps a wish from doing harm: limits, rests, protection, cost."""

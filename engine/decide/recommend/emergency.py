@@ -1,0 +1,118 @@
+"""The emergency path: looked at on every sample, because 15 s and a cooldown are too long then.
+
+A caller that drowns will pass its load on as soon as it has been given room, so the services it
+calls are sized for that at once (`passed_on`): they often take longer to boot than the caller.
+
+It fires when at least two of the newest three samples show the service drowning, so one wild
+sample does not.  The target carries what arrives now at a comfortable utilisation and works the
+backlog off within a minute; it knows what is already booting, and asks again only for more.
+"""
+
+from __future__ import annotations
+
+import math
+
+from engine.decide.sizing import Sizing
+from engine.decide.view import Row, View
+from engine.model import Reason, Recommendation, ServiceObservation, ServiceSpec
+from engine.settings import EmergencySettings
+
+LOOKED_AT = 3
+
+
+def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySettings) -> bool:
+    """Whether this one sample shows a service that is out of capacity."""
+    cpu, p95_s, error_rate, queue = row[1], row[5], row[7], row[8]
+    slots = max(ready, 1) * spec.slots
+    busy = cpu >= settings.cpu
+    queueing = queue >= settings.queue_per_slot * slots
+    failing = error_rate >= settings.error_rate
+    slow = p95_s >= settings.response_time * spec.slo_p95_s
+    # Failures or slowness without busy slots are somebody else's: more of this would not help.
+    return (busy and (queueing or failing or slow)) or queueing or (busy and cpu >= 0.99)
+
+
+def emergency(
+    service: ServiceObservation,
+    view: View,
+    sizing: Sizing,
+    slowdown: float,
+    settings: EmergencySettings,
+) -> Recommendation | None:
+    """What has to be there at once, or None when the service is not drowning."""
+    spec = service.spec
+    rows = view.rows[:LOOKED_AT]
+    hot = [row for row in rows if drowning(row, spec, service.ready, settings)]
+    if len(hot) < min(settings.confirm, LOOKED_AT) or not hot:
+        return None
+    rate = view.request_rate
+    if not rate >= 0.0:
+        return None
+    backlog = max(view.queue_depth, 0.0) if view.queue_depth >= 0.0 else 0.0
+    target = sizing.instances(
+        (rate + backlog / settings.drain_s) * slowdown, settings.target_utilisation
+    )
+    # Full slots hide how much is missing: ask for at least as much more as comfort takes.
+    if view.cpu >= settings.cpu:
+        target = max(target, math.ceil(service.ready * view.cpu / settings.target_utilisation))
+    target = min(target, _most(service, settings))
+    if target <= service.ready:
+        return None
+    return Recommendation(
+        spec.name,
+        target,
+        Reason.EMERGENCY,
+        {
+            "cpu": view.cpu,
+            "request_rate": rate,
+            "p95_s": view.p95_s,
+            "error_rate": view.error_rate,
+            "queue_depth": backlog,
+            "ready": float(service.ready),
+        },
+        confidence=min(1.0, 0.4 + 0.2 * len(hot)),
+        trigger_s=min(row[0] for row in hot),
+    )
+
+
+def unserved_rate(service: ServiceObservation, view: View, slowdown: float) -> float:
+    """Arrivals (1/s) beyond what the ready instances can serve."""
+    capacity = service.ready * service.spec.rate_per_instance / max(slowdown, 1.0)
+    rate = view.request_rate
+    return max(rate - capacity, 0.0) if rate >= 0.0 else 0.0
+
+
+def passed_on(
+    service: ServiceObservation,
+    view: View,
+    sizing: Sizing,
+    slowdown: float,
+    extra_rate: float,
+    trigger_s: float,
+    settings: EmergencySettings,
+) -> Recommendation | None:
+    """What a callee needs once its drowning callers get room and pass `extra_rate` (1/s) on."""
+    if not view.request_rate >= 0.0:
+        return None
+    rate = view.request_rate + extra_rate
+    target = sizing.instances(rate * slowdown, settings.target_utilisation)
+    target = min(target, _most(service, settings))
+    if target <= service.ready:
+        return None
+    return Recommendation(
+        service.spec.name,
+        target,
+        Reason.EMERGENCY,
+        {
+            "cpu": view.cpu,
+            "request_rate": view.request_rate,
+            "passed_on_rate": extra_rate,
+            "ready": float(service.ready),
+        },
+        confidence=0.5,
+        trigger_s=trigger_s,
+    )
+
+
+def _most(service: ServiceObservation, settings: EmergencySettings) -> int:
+    return math.floor(max(service.ready, service.spec.min_instances) * settings.most_at_once)

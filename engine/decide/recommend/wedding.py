@@ -1,0 +1,84 @@
+"""Floors and protection from the booked schedule.
+
+The *floor* is proactive: what the ordinary load needs until new instances could serve, plus the
+largest load of the major events within the next two hours, summed over all that overlap.  The
+*protection* is defensive: whatever else is recommended, no scale-in goes below what the booked
+outlook needs, at an upper quantile, within the next two hours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+from engine.decide.sizing import Sizing
+from engine.forecast.schedule import Curve
+from engine.model import Outlook, Reason, Recommendation, ServiceSpec, WeddingContext
+from engine.settings import WeddingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class WeddingAssessment:
+    """What the schedule asks of one service: floor, protection (instances)."""
+
+    floor: int
+    protected: int
+    major_rate: float
+
+
+def context(outlook: Outlook, at_s: float) -> WeddingContext:
+    """Events in progress at `at_s`, as far as booked."""
+    last = len(outlook.events) - 1
+    b = min(max(int((at_s - outlook.start_s) / outlook.bin_s), 0), last)
+    return WeddingContext(
+        events=round(float(outlook.events[b]), 1),
+        major_events=round(float(outlook.major_events[b]), 1),
+        at_s=at_s,
+    )
+
+
+def assess_weddings(
+    curve: Curve, sizing: Sizing, slowdown: float, lead_s: float, settings: WeddingSettings
+) -> WeddingAssessment:
+    """Floor and protection for the service whose load `curve` describes."""
+    ratio = curve.ratio(_score(settings.floor_quantile))
+    near, far = curve.bins_within(lead_s), curve.bins_within(settings.lead_s)
+    booked = curve.booked * ratio
+    major = curve.major * ratio
+    highest_major = float(major[:far].max(initial=0.0))
+    floor = 0
+    if highest_major > 0.0:
+        ordinary = float((booked[:near] - major[:near]).max(initial=0.0))
+        floor = sizing.instances((ordinary + highest_major) * slowdown, sizing.utilisation)
+    if settings.protection_quantile != settings.floor_quantile:
+        booked = curve.rate(_score(settings.protection_quantile))
+    highest = float(booked[: curve.bins_within(settings.protection_s)].max(initial=0.0))
+    protected = sizing.instances(highest * slowdown, sizing.utilisation)
+    return WeddingAssessment(floor, protected, highest_major)
+
+
+@lru_cache(maxsize=64)
+def _score(quantile: float) -> float:
+    """Standard normal score of a quantile."""
+    return NormalDist().inv_cdf(quantile)
+
+
+def wedding_floor(
+    spec: ServiceSpec, weddings: WeddingAssessment, confidence: float, now_s: float
+) -> Recommendation:
+    """The floor as a recommendation."""
+    return Recommendation(
+        spec.name,
+        weddings.floor,
+        Reason.WEDDING_FLOOR,
+        {"floor": float(weddings.floor), "major_rate": weddings.major_rate},
+        confidence=confidence,
+        trigger_s=now_s,
+    )
+
+
+def confidence_of(sd: float) -> float:
+    """Confidence 0-1 in a forecast of log-standard deviation `sd`: 1 / (1 + 3 sd)."""
+    return 1.0 / (1.0 + 3.0 * max(sd, 0.0)) if math.isfinite(sd) else 0.0

@@ -1,0 +1,81 @@
+"""How many instances a rate of requests needs.
+
+The slots needed follow the square-root staffing rule, c = a + beta * sqrt(a * (1 + scv) / 2) with
+the offered load a = rate * service time (Halfin & Whitt 1981, "Heavy-traffic limits for queues
+with many exponential servers", with Allen-Cunneen's correction for the service time's
+variability): a small pool needs proportionally more room than a large one.  A ceiling on the
+utilisation is laid over it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.model import FloatArray, ServiceSpec
+from engine.settings import CapacitySettings
+
+BETA = 1.5
+"""Square-root staffing coefficient: about 5 % of the requests wait at all (Halfin & Whitt)."""
+
+ROUNDING = 1e-9
+"""So much of an instance is rounding error, not a need for one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The constants of one service's sizing.
+
+    `instances_per_rate`: instances kept busy by one request a second; `spread`: the staffing
+    coefficient in units of instances; `utilisation`: the ceiling; `zones`: the number of zones of
+    which one may be lost, 1 where that need not be survived.
+    """
+
+    instances_per_rate: float
+    spread: float
+    utilisation: float
+    zones: int
+
+    def instances(self, rate: float, utilisation: float) -> int:
+        """Smallest count that carries `rate` (1/s) at no more than `utilisation` (0-1)."""
+        if rate <= 0.0:
+            return 0
+        busy = rate * self.instances_per_rate
+        return math.ceil(max(busy + self.spread * math.sqrt(busy), busy / utilisation) - ROUNDING)
+
+    def instances_along(self, rate: FloatArray, utilisation: float) -> FloatArray:
+        """`instances` for an array of rates (1/s, any shape), as whole-numbered floats."""
+        busy = rate * self.instances_per_rate
+        count: FloatArray = np.sqrt(busy)
+        count *= self.spread
+        count += busy
+        busy /= utilisation
+        np.maximum(count, busy, out=count)
+        count -= ROUNDING
+        return np.ceil(count, out=count)
+
+    def with_zone_to_spare(self, count: int) -> int:
+        """Smallest count that leaves `count` when the fullest of the zones is lost.
+
+        Instances are spread evenly, so of n the fullest zone holds ceil(n / zones).
+        """
+        return count + math.ceil(count / (self.zones - 1)) if self.zones > 1 else count
+
+    def with_zone_to_spare_along(self, count: FloatArray) -> FloatArray:
+        """`with_zone_to_spare` for an array of counts."""
+        return count + np.ceil(count / (self.zones - 1)) if self.zones > 1 else count
+
+
+def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> Sizing:
+    """Sizing of `spec`; `critical` services are those that users wait for."""
+    survives = settings.survive_zone_loss == "all" or (
+        settings.survive_zone_loss == "critical" and critical
+    )
+    return Sizing(
+        instances_per_rate=spec.service_s / spec.slots,
+        spread=BETA * math.sqrt((1.0 + spec.service_scv) / 2.0 / spec.slots),
+        utilisation=settings.max_utilisation if critical else settings.max_utilisation_deferred,
+        zones=settings.zones if survives else 1,
+    )

@@ -1,0 +1,107 @@
+"""Intervals around any forecast, from the errors that it made before: adaptive conformal.
+
+An error is measured on the scale on which effects multiply and divided by how large errors were of
+late, and at that hour of the day; quantiles of these scores over the last weeks give the interval
+(split conformal prediction, Vovk et al. 2005).  Series drift, so what is called 80 % is moved a
+little after every hit and miss until 80 % is what it is (Gibbs and Candès 2021).  At no step is an
+error used before the value was known.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from engine.model import FloatArray
+from engine.prediction.forecaster import LEVELS
+
+DAY_S = 86_400.0
+WINDOW_DAYS = 28.0
+RECENT_DAYS = 2.0
+"""Half-life of the size of errors."""
+SAME_HOURS = 7
+STEP = 0.01
+"""By how much a level moves after a miss; 1/STEP is about how many steps it takes to adapt."""
+FEWEST = 20
+REACH = 1.5
+FLOOR = 0.01
+"""Least scale of an error, logarithmic: nobody is surer than 1 % without having shown it."""
+
+
+def quantiles(
+    forecasts: FloatArray,
+    values: FloatArray,
+    lead: int,
+    step_s: float,
+    unit: float,
+    levels: tuple[float, ...] = LEVELS,
+) -> FloatArray:
+    """Quantiles (steps, levels) for `forecasts` (steps,), the medians for each step of `values`.
+
+    Row j uses errors at steps up to j - lead only; NaN until `FEWEST` of them are known.
+    """
+    steps = len(forecasts)
+    day = max(round(DAY_S / step_s), 1)
+    middle = np.arcsinh(forecasts / unit)
+    error = np.arcsinh(values[:steps] / unit) - middle
+    scale = _scale(error, lead, day)
+    score = error / scale
+    window = round(WINDOW_DAYS * day)
+    aims = np.array(levels)
+    current = aims.copy()
+    low, high = 0.25 * np.minimum(aims, 1.0 - aims), 1.0 - 0.25 * np.minimum(aims, 1.0 - aims)
+    offsets = np.full((steps, len(levels)), np.nan)
+    for j in range(steps):
+        known = j - lead
+        if known < 0:
+            continue
+        if math.isfinite(score[known]) and not math.isnan(offsets[known, 0]):
+            current += STEP * (aims - (score[known] <= offsets[known]))
+            np.clip(current, low, high, out=current)
+        past = score[max(known + 1 - window, 0) : known + 1]
+        past = past[np.isfinite(past)]
+        if len(past) < FEWEST:
+            continue
+        # The conformal correction: with n scores, the quantile of n + 1.
+        share = np.clip(current + (current - 0.5) / len(past), 0.0, 1.0)
+        offsets[j] = np.quantile(past, share)
+    offsets.sort(axis=1)
+    # No interval reaches much further than the worst that was seen.
+    worst = REACH * _worst(error, lead)[:, None]
+    reach = np.clip(offsets * scale[:, None], -worst, worst)
+    found = np.sinh(np.clip(middle[:, None] + reach, -60.0, 60.0)) * unit
+    found[:, levels.index(0.5)] = forecasts
+    found = np.sort(found, axis=1)
+    return np.maximum(found, 0.0) if np.nanmin(values, initial=0.0) >= 0.0 else found
+
+
+def _worst(error: FloatArray, lead: int) -> FloatArray:
+    """The largest error known at each step."""
+    so_far = np.maximum.accumulate(np.nan_to_num(np.abs(error)))
+    return np.concatenate((np.zeros(min(lead, len(error))), so_far))[: len(error)]
+
+
+def _scale(error: FloatArray, lead: int, day: int) -> FloatArray:
+    """How large an error is expected to be at each step: half of late, half at that hour."""
+    steps = len(error)
+    size = np.abs(error)
+    fading = 0.5 ** (1.0 / (RECENT_DAYS * day))
+    scale = np.full(steps, FLOOR)
+    total = weight = 0.0
+    for j in range(steps):
+        known = j - lead
+        if known < 0:
+            continue
+        total, weight = fading * total, fading * weight
+        if math.isfinite(size[known]):
+            total, weight = total + size[known], weight + 1.0
+        if weight == 0.0:
+            continue
+        lately = total / weight
+        first = j - day * (-(-lead // day))
+        hours = size[first::-day][:SAME_HOURS] if first >= 0 else size[:0]
+        hours = hours[np.isfinite(hours)]
+        there = float(hours.mean()) if len(hours) else lately
+        scale[j] = max(0.5 * lately + 0.5 * there, FLOOR)
+    return scale

@@ -1,0 +1,409 @@
+"""A season ahead, week by week: how many weddings, how much load, which days are the highest.
+
+Most weddings of next summer are not booked yet.  What is known of a date meets in logarithms:
+
+* the *past*: weddings on the same kind of day around that time in the seasons before, grown;
+* the *bookings*: what is booked by now over the share that usually is, so long before;
+* what all dates' bookings say of this season's *growth*.
+
+Each counts by how wrong it usually is.  Load follows weddings by the hour (least squares, recent
+days count more) and drifts; the intervals are those by which the last season would have been missed
+with what was known before it (conformal).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.decide.recommend.wedding import confidence_of
+from engine.model import FloatArray, ServiceSpec
+from engine.prediction.calibration import conformal_shift
+from engine.prediction.forecaster import LEVELS
+from engine.prediction.timeline import instances_needed
+from engine.settings import EngineSettings
+
+DAY_S = 86_400.0
+YEAR_DAYS = 365.25
+VALID_S = 7 * DAY_S
+SEASONS = {
+    "spring": (3, 4, 5),
+    "summer": (6, 7, 8),
+    "fall": (9, 10, 11),
+    "winter": (1, 2, 12),
+    "all": tuple(range(1, 13)),
+}
+"""Months of each season, within one calendar year."""
+NEAR_DAYS = 10.0
+"""Days so far apart in the year still tell of each other (standard deviation)."""
+PAST_SD = 0.15
+"""How far a date is from what its like in earlier seasons say, log; used until it is measured."""
+PICKUP_SD = 0.25
+"""The same for bookings over the usual share, for a date of which nothing is booked yet."""
+RECENT_DAYS = 180.0
+FEWEST_DAYS = 365
+PEAK_DAYS = 10
+BUFFER = 0.10
+MEDIAN, Q90, Q975 = LEVELS.index(0.5), LEVELS.index(0.9), LEVELS.index(0.975)
+_AIMS = np.array(LEVELS)
+_SCORES = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeasonsPast:
+    """What is known at `now_s` of D dates in a row that are over.
+
+    `day` (D,) days since 1970, `kind` (D,) a code of what holidays make of a date (0: an ordinary
+    one), `weddings` (D,) that took place.  `load` (S, D, 24) requests/s in the 24 hours of each
+    date.  `known` (D, leads) is how many were in the schedule `lead_days` (leads,) before.
+    """
+
+    day: Codes
+    kind: Codes
+    weddings: FloatArray
+    load: FloatArray
+    lead_days: FloatArray
+    known: FloatArray
+
+    def until(self, count: int) -> SeasonsPast:
+        """The first `count` dates."""
+        return SeasonsPast(
+            self.day[:count],
+            self.kind[:count],
+            self.weddings[:count],
+            self.load[:, :count],
+            self.lead_days,
+            self.known[:count],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coming:
+    """n dates to forecast: `day`, `kind` as in `SeasonsPast`, `booked` (n,) in the schedule now."""
+
+    day: Codes
+    kind: Codes
+    booked: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Week:
+    """One week from Monday `start` on, as far as it is in the season.
+
+    `weddings` (LEVELS,), `booked` by now; `requests` (S, LEVELS) in the week; `before` (seasons, S)
+    the requests of the same days in each of the seasons before, the latest first, NaN where there
+    was no such season.
+    """
+
+    start: dt.date
+    days: int
+    weddings: FloatArray
+    booked: float
+    requests: FloatArray
+    before: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PeakDay:
+    """One of the highest days: `weddings` and `peak` (S, LEVELS) requests/s in its highest hour."""
+
+    date: dt.date
+    weddings: FloatArray
+    peak: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeasonForecast:
+    """The forecast, good until `valid_until_s` (epoch seconds).
+
+    `required` (S,) instances for the season's highest hour at the planning quantile, `with_buffer`
+    (S,) the same with `BUFFER` more; `capped` are the services whose own limit is reached.
+    `totals` (LEVELS,) weddings; `totals_before` those of the seasons before, the latest first.
+    """
+
+    year: int
+    season: str
+    services: tuple[str, ...]
+    generated_at_s: float
+    valid_until_s: float
+    weeks: tuple[Week, ...]
+    peak_days: tuple[PeakDay, ...]
+    required: FloatArray
+    with_buffer: FloatArray
+    capped: tuple[str, ...]
+    totals: FloatArray
+    totals_before: tuple[float, ...]
+    booked: float
+    confidence: float
+
+
+def season_dates(year: int, season: str) -> list[dt.date]:
+    """The dates of a season; raises ValueError for one that there is not."""
+    if season not in SEASONS:
+        raise ValueError(f'season: "{season}" is not allowed ({", ".join(SEASONS)})')
+    if not 1971 <= year <= 2100:
+        raise ValueError(f"year: {year} is not allowed (1971 … 2100)")
+    first = dt.date(year, 1, 1)
+    days = (dt.date(year + 1, 1, 1) - first).days
+    dates = [first + dt.timedelta(days=i) for i in range(days)]
+    return [date for date in dates if date.month in SEASONS[season]]
+
+
+def forecast_season(
+    past: SeasonsPast,
+    coming: Coming,
+    year: int,
+    season: str,
+    now_s: float,
+    specs: Sequence[ServiceSpec],
+    settings: EngineSettings,
+) -> SeasonForecast:
+    """Forecast the season from what is known at `now_s` (epoch seconds).
+
+    `coming` holds its dates in order.  Raises ValueError where the season is over, and where there
+    is less than a year of history.
+    """
+    dates = season_dates(year, season)
+    today = math.floor(now_s / DAY_S)
+    ordinals = np.array([_ordinal(date) for date in dates], dtype=np.int64)
+    if not np.array_equal(ordinals, coming.day):
+        raise ValueError(f"coming: holds other dates than {season} {year}")
+    if ordinals[-1] < today:
+        raise ValueError(f"year: {season} {year} is over; there is nothing to forecast")
+    if len(past.day) < FEWEST_DAYS:
+        raise ValueError(
+            f"history: {len(past.day)} days are too few for a season (at least {FEWEST_DAYS})"
+        )
+    spread_weeks, spread_peaks = _missed(past)
+    weddings, count_sd, season_sd = _weddings(past, coming, today)
+    model = _Load(past, coming)
+    hourly = model.hourly(weddings)
+    counts = weddings[:, None] * np.exp(count_sd[:, None] * _SCORES)
+    day_total = hourly.sum(axis=2) * 3600.0
+    day_peak = hourly.max(axis=2)[:, :, None] * np.exp(spread_peaks[:, None, :])
+    weeks = _weeks(past, coming, weddings, count_sd, season_sd, day_total, spread_weeks)
+    order = np.argsort(-day_peak[:, :, MEDIAN].sum(axis=0), kind="stable")[:PEAK_DAYS]
+    peak_days = tuple(PeakDay(dates[i], counts[i], day_peak[:, i]) for i in order.tolist())
+    # The highest of many days is higher than each day's median: the plan takes the upper quantile.
+    highest = day_peak[:, :, Q975].max(axis=1)[:, None]
+    median = day_peak[:, :, MEDIAN].max(axis=1)[:, None]
+    required = instances_needed(highest, median, specs, settings)[:, 0]
+    limits = np.array([spec.max_instances for spec in specs], dtype=np.float64)
+    with_buffer = np.minimum(np.ceil(required * (1.0 + BUFFER)), limits)
+    total = float(weddings.sum())
+    total_sd = math.hypot(season_sd, float(np.sqrt(((weddings * count_sd) ** 2).sum())) / total)
+    width = float(spread_weeks[:, Q90].mean())
+    return SeasonForecast(
+        year=year,
+        season=season,
+        services=tuple(spec.name for spec in specs),
+        generated_at_s=now_s,
+        valid_until_s=now_s + VALID_S,
+        weeks=weeks,
+        peak_days=peak_days,
+        required=required,
+        with_buffer=with_buffer,
+        capped=tuple(
+            spec.name for spec, count in zip(specs, required, strict=True)
+            if count >= spec.max_instances
+        ),
+        totals=total * np.exp(total_sd * _SCORES),
+        totals_before=tuple(
+            float(past.weddings[rows].sum()) for rows in _before(past, coming.day) if len(rows)
+        ),
+        booked=float(coming.booked.sum()),
+        confidence=confidence_of(math.hypot(total_sd, width / _SCORES[Q90])),
+    )  # fmt: skip
+
+
+def _weddings(
+    past: SeasonsPast, coming: Coming, today: int
+) -> tuple[FloatArray, FloatArray, float]:
+    """Expected weddings of each date (n,), the log-sd of each alone (n,), and that of all."""
+    usual = _from_the_past(past, coming.day, coming.kind)
+    lead = np.maximum(coming.day - today, 0).astype(np.float64)
+    share = _known_share(past, lead)
+    likely = usual * share
+    # Growth that the past does not know of: what is booked over what was to be, for all dates.
+    evidence = float(likely.sum())
+    growth_sd = 0.08
+    weight = growth_sd**2 / (growth_sd**2 + 1.0 / max(evidence, 1.0) + 0.02**2)
+    ratio = math.log((float(coming.booked.sum()) + 1.0) / (evidence + 1.0))
+    usual = usual * math.exp(float(np.clip(weight * ratio, -1.0, 1.0)))
+    season_sd = growth_sd * math.sqrt(1.0 - weight)
+    pickup = (coming.booked + 0.5) / (share + 0.5 / np.maximum(usual, 0.5))
+    variance = (1.0 - share) * PICKUP_SD**2 + (1.0 - share) / np.maximum(likely, 0.5) + 1e-6
+    gain = PAST_SD**2 / (PAST_SD**2 + variance)
+    mean = np.exp((1.0 - gain) * np.log(np.maximum(usual, 0.25)) + gain * np.log(pickup))
+    sd = np.sqrt(PAST_SD**2 * (1.0 - gain) + 0.25 * (1.0 - share) / np.maximum(mean, 0.5))
+    return mean, sd, season_sd
+
+
+def _from_the_past(past: SeasonsPast, day: Codes, kind: Codes) -> FloatArray:
+    """Weddings (n,) on the same weekday and kind of date around that time, grown to then."""
+    growth = _growth(past)
+    years = (day[:, None] - past.day[None, :]) / YEAR_DAYS
+    apart = (years - np.rint(years)) * YEAR_DAYS
+    weight = np.exp(-0.5 * (apart / NEAR_DAYS) ** 2)
+    weight *= (day[:, None] - past.day[None, :]) % 7 == 0
+    same = kind[:, None] == past.kind[None, :]
+    # A kind of day that never was around then counts as an ordinary one of its weekday.
+    alike = weight * same
+    lonely = alike.sum(axis=1) < 1e-6
+    alike[lonely] = weight[lonely] + 1e-12
+    grown = past.weddings[None, :] * np.exp(growth * years)
+    mean: FloatArray = (alike * grown).sum(axis=1) / alike.sum(axis=1)
+    return mean
+
+
+def _growth(past: SeasonsPast) -> float:
+    """Log growth a year: slope over whole years of 364 days, counted back from the last date."""
+    years = len(past.day) // 364
+    if years < 2:
+        return 0.0
+    totals = past.weddings[-364 * years :].reshape(years, 364).sum(axis=1)
+    slope = np.polyfit(np.arange(years), np.log(np.maximum(totals, 1.0)), 1)[0]
+    return float(np.clip(slope, -0.5, 0.5))
+
+
+def _known_share(past: SeasonsPast, lead: FloatArray) -> FloatArray:
+    """Share of a date's weddings that is booked so long before (n,): the booking curve."""
+    total = max(float(past.weddings.sum()), 1.0)
+    share = past.known.sum(axis=0) / total
+    order = np.argsort(past.lead_days)
+    at: FloatArray = np.interp(lead, past.lead_days[order], np.minimum(share[order], 1.0))
+    return at
+
+
+class _Load:
+    """Load by the hour as a line in the number of weddings, Saturdays apart, drifting."""
+
+    def __init__(self, past: SeasonsPast, coming: Coming) -> None:
+        self._coming = coming
+        services = len(past.load)
+        self._lines = np.zeros((2, services, 24, 2))
+        saturday = (past.day + 3) % 7 == 5
+        age = (past.day[-1] - past.day).astype(np.float64)
+        recent = 0.5 ** (age / RECENT_DAYS)
+        fitted = np.zeros_like(past.load)
+        for group in (0, 1):
+            rows = np.flatnonzero(saturday == bool(group))
+            x = np.column_stack((past.weddings[rows], np.ones(len(rows))))
+            weight = recent[rows] / np.maximum(past.weddings[rows], 1.0)
+            gram = x.T @ (x * weight[:, None]) + 1e-9 * np.eye(2)
+            values = past.load[:, rows].transpose(1, 0, 2).reshape(len(rows), -1)
+            there = np.isfinite(values)
+            line = np.linalg.solve(gram, x.T @ (np.where(there, values, 0.0) * weight[:, None]))
+            self._lines[group] = line.T.reshape(services, 24, 2)
+            fitted[:, rows] = np.einsum("shk,nk->snh", self._lines[group], x)
+        self._drift = np.zeros(services)
+        self._ahead = (coming.day - (past.day[-1] - RECENT_DAYS / math.log(2.0))) / YEAR_DAYS
+        if len(past.day) >= 2 * 364:
+            observed = np.nansum(past.load, axis=2)
+            modelled = np.maximum(fitted.sum(axis=2), 1e-9)
+            ratio = np.log(np.maximum(observed, 1e-9) / modelled)
+            for s in range(services):
+                slope = np.polyfit(-age / YEAR_DAYS, ratio[s], 1, w=np.sqrt(modelled[s]))[0]
+                self._drift[s] = float(np.clip(slope, -0.3, 0.3))
+
+    def hourly(self, weddings: FloatArray) -> FloatArray:
+        """Requests/s (S, n, 24) on the coming dates, with so many weddings each."""
+        group = ((self._coming.day + 3) % 7 == 5).astype(np.int64)
+        x = np.column_stack((weddings, np.ones(len(weddings))))
+        load = np.einsum("nshk,nk->snh", self._lines[group], x)
+        drift = np.exp(self._drift[:, None] * self._ahead[None, :])
+        drifted: FloatArray = np.maximum(load, 0.0) * drift[:, :, None]
+        return drifted
+
+
+def _missed(past: SeasonsPast) -> tuple[FloatArray, FloatArray]:
+    """By how much the last year would have been missed: log quantiles (S, LEVELS), twice.
+
+    Of a week's requests and of a busy day's highest hour, from what was known a year before the
+    last date; with less than two years, a spread of 0.25 has to do.
+    """
+    services = len(past.load)
+    usual = np.tile(0.25 * _SCORES, (services, 1))
+    if len(past.day) < 2 * 364:
+        return usual, usual
+    split = len(past.day) - 364
+    before = past.until(split)
+    longest = past.lead_days.argsort()
+    lead = np.arange(364, dtype=np.float64)
+    known = np.stack([np.interp(lead[i], past.lead_days[longest], past.known[split + i][longest])
+                      for i in range(364)])  # fmt: skip
+    then = Coming(past.day[split:], past.kind[split:], known)
+    weddings, _, _ = _weddings(before, then, int(past.day[split]))
+    expected = _Load(before, then).hourly(weddings)
+    observed = past.load[:, split:]
+    weeks = 364 // 7
+    busy = weddings >= np.median(weddings)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_weeks = np.log(
+            observed.sum(axis=2).reshape(services, weeks, 7).sum(axis=2)
+            / expected.sum(axis=2).reshape(services, weeks, 7).sum(axis=2)
+        )
+        of_peaks = np.log(observed.max(axis=2) / expected.max(axis=2))[:, busy]
+    found = []
+    for ratio in (of_weeks, of_peaks):
+        ratio[~np.isfinite(ratio)] = np.nan
+        nothing = np.zeros((ratio.shape[1], len(LEVELS)))
+        found.append(np.stack([conformal_shift(nothing, row, _AIMS) for row in ratio]))
+    # What was missed in the middle was that year's luck; how far apart they were is not.
+    of_week, of_peak = (shift - shift[:, [MEDIAN]] for shift in found)
+    return of_week, of_peak
+
+
+def _weeks(
+    past: SeasonsPast,
+    coming: Coming,
+    weddings: FloatArray,
+    count_sd: FloatArray,
+    season_sd: float,
+    day_total: FloatArray,
+    spread: FloatArray,
+) -> tuple[Week, ...]:
+    before = _before(past, coming.day)
+    lookup = [dict(zip(past.day[rows].tolist(), rows.tolist(), strict=True)) for rows in before]
+    monday = coming.day - (coming.day + 3) % 7
+    weeks = []
+    for start in np.unique(monday).tolist():
+        rows = np.flatnonzero(monday == start)
+        mean = float(weddings[rows].sum())
+        own = math.sqrt(float(((weddings[rows] * count_sd[rows]) ** 2).sum())) / max(mean, 1e-9)
+        counts = mean * np.exp(math.hypot(own, season_sd) * _SCORES)
+        requests = day_total[:, rows].sum(axis=1)[:, None] * np.exp(spread)
+        earlier = np.full((len(before), len(day_total)), np.nan)
+        for k, known in enumerate(lookup):
+            same = [day - 364 * (k + 1) for day in coming.day[rows].tolist()]
+            if all(day in known for day in same):
+                there = np.array([known[day] for day in same])
+                earlier[k] = np.nansum(past.load[:, there], axis=(1, 2)) * 3600.0
+        first = int(coming.day[rows[0]])
+        weeks.append(
+            Week(
+                _date(first), len(rows), counts, float(coming.booked[rows].sum()), requests, earlier
+            )
+        )
+    return tuple(weeks)
+
+
+def _before(past: SeasonsPast, day: Codes) -> list[NDArray[np.intp]]:
+    """Rows of the same dates, weekday for weekday, in each of the three seasons before."""
+    return [np.flatnonzero(np.isin(past.day, day - 364 * k)) for k in (1, 2, 3)]
+
+
+def _ordinal(date: dt.date) -> int:
+    return (date - dt.date(1970, 1, 1)).days
+
+
+def _date(day: int) -> dt.date:
+    return dt.date(1970, 1, 1) + dt.timedelta(days=day)

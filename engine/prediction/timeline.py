@@ -1,0 +1,108 @@
+"""When to ask for what: a load forecast by the hour as a list of scaling actions.
+
+Worked back as the engine does it (`recommend.forecast`): an instance asked for now serves after the
+boot-time quantile, each step is at most `step_out` and a cooldown after the one before.  So a steep
+rise begins with small steps early, and the plan says by when each one has to be taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.decide.callgraph import critical_services
+from engine.decide.recommend.forecast import lead_time_s, step_discount
+from engine.decide.sizing import sizing
+from engine.model import FloatArray, ServiceSpec
+from engine.settings import EngineSettings
+
+STEP_S = 300.0
+HOUR_S = 3600.0
+BEFORE_S = 4 * HOUR_S
+"""The plan begins so long before the first hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Change `service` to `to_instances` at `at_s`; they serve by `ready_s` (epoch seconds).
+
+    `for_s` is the hour that needs them; for a step down, when they are no longer needed.
+    """
+
+    at_s: float
+    service: str
+    from_instances: int
+    to_instances: int
+    ready_s: float
+    for_s: float
+
+
+def instances_needed(
+    load: FloatArray, median: FloatArray, specs: Sequence[ServiceSpec], settings: EngineSettings
+) -> FloatArray:
+    """Instances (S, hours) for `load` (S, hours) requests/s, within each service's limits.
+
+    Where a zone is to be spared, enough for the `median` load without it.
+    """
+    critical = critical_services(specs)
+    needed = np.empty(load.shape)
+    for i, spec in enumerate(specs):
+        rule = sizing(spec, settings.capacity, critical=spec.name in critical)
+        count = rule.instances_along(load[i].copy(), rule.utilisation)
+        if rule.zones > 1:
+            usual = rule.instances_along(median[i].copy(), rule.utilisation)
+            count = np.maximum(count, rule.with_zone_to_spare_along(usual))
+        needed[i] = np.clip(count, spec.min_instances, spec.max_instances)
+    return needed
+
+
+def timeline(
+    needed: FloatArray, specs: Sequence[ServiceSpec], start_s: float, settings: EngineSettings
+) -> tuple[Step, ...]:
+    """The steps that make `needed` (S, hours) stand ready from `start_s` on, in order of time."""
+    steps: list[Step] = []
+    for row, spec in zip(needed, specs, strict=True):
+        steps.extend(_of_service(row, spec, start_s, settings))
+    return tuple(sorted(steps, key=lambda step: (step.at_s, step.service)))
+
+
+def _of_service(
+    needed: FloatArray, spec: ServiceSpec, start_s: float, settings: EngineSettings
+) -> list[Step]:
+    limits = settings.limits
+    lead_s = lead_time_s(spec, settings.forecast)
+    per_hour = int(HOUR_S / STEP_S)
+    before = int(BEFORE_S / STEP_S)
+    along = np.concatenate((np.full(before, needed[0]), np.repeat(needed, per_hour)))
+    bins = len(along)
+    discount = step_discount(bins, STEP_S, lead_s, limits.cooldown_s, limits.step_out)
+    padded = np.concatenate((along, np.zeros(bins)))
+    ahead = (np.lib.stride_tricks.sliding_window_view(padded, bins)[:bins] / discount).max(axis=1)
+    target = np.ceil(ahead - 1e-9).astype(np.int64)
+    # Down only to what the time that more would take to come back leaves room for.
+    reach = max(math.ceil((lead_s + limits.stabilisation_s) / STEP_S), 1)
+    every = max(math.ceil(limits.cooldown_s / STEP_S), 1)
+    first_s = start_s - BEFORE_S
+    current = max(int(target[0]), spec.min_instances)
+    steps = []
+    next_out = next_in = 0
+    for b in range(bins):
+        wanted = max(int(target[b]), spec.min_instances)
+        if wanted > current and b >= next_out:
+            to = min(wanted, math.ceil(current * (1.0 + limits.step_out)), spec.max_instances)
+            at_s = first_s + b * STEP_S
+            for_s = at_s + int((along[b:] > current).argmax()) * STEP_S
+            if to > current:
+                steps.append(Step(at_s, spec.name, current, to, at_s + lead_s, for_s))
+            current, next_out = to, b + every
+        elif b >= next_in:
+            keep = int(target[b : b + reach].max())
+            to = max(keep, math.ceil(current * (1.0 - limits.step_in)), spec.min_instances)
+            if to < current * (1.0 - limits.tolerance_in):
+                at_s = first_s + b * STEP_S
+                steps.append(Step(at_s, spec.name, current, to, at_s, at_s))
+                current, next_in = to, b + every
+    return steps

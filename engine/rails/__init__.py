@@ -1,1 +1,0 @@
-"""What keeps a recommendation from doing harm: limits, cost, approval, rollback plans."""

@@ -1,0 +1,306 @@
+"""What a comparison of controllers says, as data for the page and the text.
+
+Everything is read from the comparison's files (`comparison.json`, `minutes.parquet`,
+`runs.parquet`), so that the report can be made again at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reports import html
+from reports.compare import plots as comparison_plots
+from reports.run.record import RecordError
+from reports.run.story import Table
+from reports.wording import clock, count, moment, percent, plural, seconds, usd
+
+ELASTICITY = ("accuracy_under", "accuracy_over", "timeshare_under", "timeshare_over", "instability")
+COST, VIOLATION = "cost.total_usd", "slo.violation_ratio"
+LOSSES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A comparison as it lies on the disk."""
+
+    content: dict[str, Any]
+    minutes: pd.DataFrame
+    runs: pd.DataFrame
+
+    @property
+    def names(self) -> list[str]:
+        """The contestants, in the order in which they were given."""
+        return list(self.content["controllers"])
+
+    def mean(self, name: str, path: str) -> float | None:
+        """Mean of a figure over the replications; None if it does not exist."""
+        interval = self.content["figures"][name].get(path)
+        return None if interval is None else float(interval["mean"])
+
+    def is_bound(self, name: str) -> bool:
+        """Whether it knew what was to come."""
+        return bool(self.content["controllers"][name]["foresight"])
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The finished texts."""
+
+    title: str
+    eyebrow: str
+    headline: str
+    description: str
+    main: Table
+    pairs: Table
+    elasticity: Table
+    readiness: Table | None
+    losses: Table | None
+    notes: tuple[str, ...]
+    command: str
+
+
+def load(folder: Path) -> Comparison:
+    """Read a comparison; raises RecordError naming what is missing or malformed."""
+    path = folder / "comparison.json"
+    try:
+        content = json.loads(path.read_text())
+        return Comparison(
+            content,
+            pd.read_parquet(folder / "minutes.parquet"),
+            pd.read_parquet(folder / "runs.parquet"),
+        )
+    except OSError as error:
+        raise RecordError(f"{error.filename or path}: {error.strerror}") from error
+    except ValueError as error:
+        raise RecordError(f"{path}: {error}") from error
+
+
+def render(folder: Path) -> dict[str, str]:
+    """The pages of the comparison in `folder`: name and text of each."""
+    found = load(folder)
+    told = tell(found)
+    plots = comparison_plots.draw(found.content, found.minutes)
+    page = html.template("comparison.html.j2").render(told=told, plots=plots)
+    return {"report.html": page, "report.md": markdown(told)}
+
+
+def tell(found: Comparison) -> Told:
+    """Say it."""
+    content = found.content
+    replications = content["replications"]
+    return Told(
+        title=f"{content['scenario']}: controllers compared",
+        eyebrow=f"{plural(len(found.names), 'controller')} · seed {content['seed']} · "
+        f"{plural(replications, 'replication')} · {moment(content['started_at'])}",
+        headline=_headline(found),
+        description=content["description"],
+        main=_main(found),
+        pairs=_pairs(found),
+        elasticity=_elasticity(found),
+        readiness=_readiness(found),
+        losses=_losses(found),
+        notes=tuple(_notes(found)),
+        command=content["command"],
+    )
+
+
+def _headline(found: Comparison) -> str:
+    own = "engine" if "engine" in found.names else found.names[0]
+    cost, bad = found.mean(own, COST), found.mean(own, VIOLATION)
+    text = f"{own}: {percent(bad)} of the requests missed the SLO, for {usd(cost)}."
+    pairs = found.content["paired"][own]
+    for reference in ("hpa", "clairvoyant"):
+        if reference in pairs:
+            ratio = pairs[reference]["cost_ratio"]["mean"]
+            than = "what clairvoyance would cost" if reference == "clairvoyant" else "hpa's cost"
+            text += f" That is {ratio:.2f} times {than}"
+            text += (
+                "."
+                if reference == "clairvoyant"
+                else (f" ({percent(found.mean('hpa', VIOLATION))} missed).")
+            )
+    return text
+
+
+def _main(found: Comparison) -> Table:
+    front = found.content["pareto"]
+    rows = []
+    for name in found.names:
+        mark = " (bound)" if found.is_bound(name) else " ★" if name in front else ""
+        rows.append(
+            (
+                name + mark,
+                _with_half(found, name, VIOLATION, percent),
+                _with_half(found, name, "slo.violation_minutes", lambda x: f"{x:.3g}"),
+                seconds(found.mean(name, "slo.longest_violation_s")),
+                _with_half(found, name, COST, usd),
+                _ratio(found, name, "clairvoyant"),
+                _ratio(found, name, "hpa"),
+                _ratio(found, name, "static"),
+                count(found.mean(name, "decision.actions")),
+                count(found.mean(name, "decision.flaps")),
+            )
+        )
+    headings = (
+        "controller", "SLO violations", "violation minutes", "longest", "cost",
+        "× clairvoyant", "× hpa", "× static", "actions", "flaps",
+    )  # fmt: skip
+    return Table(headings, tuple(rows), (False, *(True,) * 9))
+
+
+def _pairs(found: Comparison) -> Table:
+    rows = []
+    for name in found.names:
+        if name.startswith("hpa@"):
+            continue  # their ratios are in the first table
+        for reference, pair in found.content["paired"][name].items():
+            rows.append(
+                (
+                    name,
+                    reference,
+                    _interval(pair["cost_ratio"], lambda x: f"{x:.3f}"),
+                    _interval(pair["cost_difference"], lambda x: usd(x, signed=True)),
+                    _interval(pair["violation_difference"], _points),
+                )
+            )
+    headings = (
+        "controller",
+        "against",
+        "cost ratio",
+        "cost difference",
+        "violations, percentage points",
+    )
+    return Table(headings, tuple(rows), (False, False, True, True, True))
+
+
+def _elasticity(found: Comparison) -> Table:
+    rows = [
+        (name, *(percent(found.mean(name, f"elasticity.{key}")) for key in ELASTICITY))
+        for name in found.names
+    ]
+    headings = (
+        "controller", "short by", "above by", "time short", "time above", "instability",
+    )  # fmt: skip
+    return Table(headings, tuple(rows), (False, *(True,) * 5))
+
+
+def _losses(found: Comparison) -> Table | None:
+    rows = [
+        (
+            name,
+            f"{clock(loss['from_s'])[:5]}–{clock(loss['to_s'])[:5]}",
+            percent(loss["worst_share"]),
+            count(loss["requests"]),
+            ", ".join(loss["services"]),
+        )
+        for name in found.names
+        for loss in found.content["losses"].get(name, [])[:LOSSES_SHOWN]
+    ]
+    headings = ("controller", "time, UTC", "worst minute", "requests", "services")
+    return Table(headings, tuple(rows), (False, False, True, True, False)) if rows else None
+
+
+def _notes(found: Comparison) -> Iterable[str]:
+    if found.content["replications"] == 1:
+        yield "One replication: there are no confidence intervals. Run with replications=20."
+    bounds = [name for name in found.names if found.is_bound(name)]
+    if bounds:
+        yield (
+            f"{', '.join(bounds)} knows the load and each boot time beforehand: a bound, not a "
+            "controller. It does not foresee faults, so with faults it need not be the best."
+        )
+    if found.content["faults"]:
+        kinds = ", ".join(sorted({fault["kind"] for fault in found.content["faults"]}))
+        yield f"Faults in this scenario: {kinds}."
+    yield (
+        f"All contestants meet the same {_events(found)}arrivals, boot-time draws and faults in "
+        "each replication; differences are taken replication by replication, intervals are 95 %."
+    )
+    yield "Losses and capacities are those of the first replication."
+
+
+def _events(found: Comparison) -> str:
+    """What takes place, if anything, for a list."""
+    if found.content.get("replay"):
+        return "recorded load, "
+    return "weddings, "
+
+
+def _readiness(found: Comparison) -> Table | None:
+    """Whether the capacity stood ready when events began; None without any."""
+    rows = [
+        (
+            name,
+            percent(found.mean(name, "prescaling.ready_share")),
+            _bare(found.mean(name, "prescaling.worst_ready_ratio")),
+            percent(found.mean(name, "prescaling.excess_share")),
+        )
+        for name in found.names
+        if found.mean(name, "prescaling.ready_share") is not None
+    ]
+    many = found.content.get("noun", {}).get("many", "weddings")
+    headings = ("controller", f"{many} with all ready", "least ready ÷ needed", "cost above need")
+    return Table(headings, tuple(rows), (False, True, True, True)) if rows else None
+
+
+def _bare(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _with_half(found: Comparison, name: str, path: str, shown: Any) -> str:
+    interval = found.content["figures"][name].get(path)
+    if interval is None:
+        return "–"
+    text = str(shown(interval["mean"]))
+    if interval["low"] is not None and interval["high"] > interval["low"]:
+        text += f" ± {shown((interval['high'] - interval['low']) / 2.0)}"
+    return text
+
+
+def _ratio(found: Comparison, name: str, reference: str) -> str:
+    if name == reference:
+        return "1"
+    pair = found.content["paired"][name].get(reference)
+    return "–" if pair is None else f"{pair['cost_ratio']['mean']:.3f}"
+
+
+def _interval(interval: dict[str, Any], shown: Any) -> str:
+    text = str(shown(interval["mean"]))
+    if interval["low"] is not None:
+        text += f" ({shown(interval['low'])} … {shown(interval['high'])})"
+    return text
+
+
+def _points(value: float) -> str:
+    """Percentage points; what no day's requests could show counts as nothing."""
+    return "0" if abs(100.0 * value) < 5e-6 else f"{100.0 * value:+.2g}"
+
+
+def markdown(told: Told) -> str:
+    """The same as text for a pull request."""
+    parts = [f"# {told.title}", told.headline, as_markdown(told.main)]
+    parts += ["★: nobody is both cheaper and better.", "## Paired differences"]
+    parts += [as_markdown(told.pairs), "## Elasticity", as_markdown(told.elasticity)]
+    if told.readiness is not None:
+        parts += ["## Ready when events began", as_markdown(told.readiness)]
+    if told.losses is not None:
+        parts += ["## Where the SLO was lost", as_markdown(told.losses)]
+    parts += ["## Notes", "\n".join(f"- {note}" for note in told.notes)]
+    parts += [f"```\n{told.command}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_markdown(table: Table) -> str:
+    """A table in Markdown."""
+    lines = ["| " + " | ".join(table.headings) + " |"]
+    lines.append("| " + " | ".join("---:" if n else "---" for n in table.numeric) + " |")
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows
+    ]
+    return "\n".join(lines)

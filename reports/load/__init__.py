@@ -1,0 +1,1 @@
+"""The load test's part of a run's report."""

@@ -1,0 +1,1 @@
+"""Years of weddings and their load."""

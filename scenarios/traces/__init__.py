@@ -1,0 +1,1 @@
+"""Recorded load, and a calendar of events that goes with it."""

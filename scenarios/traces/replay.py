@@ -1,0 +1,324 @@
+"""A measured trace as the demand of a run: another site's load, on this platform.
+
+The window of the trace is multiplied by one factor and split over the services that users enter at.
+Between the trace's steps the load follows a smooth curve whose sums over the steps are exactly the
+trace's (its cumulative sum is interpolated monotonically, Fritsch & Carlson 1980), so an hourly
+trace drives seconds and nothing is added or lost.  The slow noise of `demand` shapes the time
+within a step and leaves its sum alone.
+
+What lies before the window is the history: all that may be told to a controller.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from scipy.interpolate import PchipInterpolator
+
+from engine.model import Calendar, FloatArray, Series
+from scenarios.traces import files as traces
+from scenarios.traces import fixtures
+from scenarios.weddings import kernels
+from scenarios.weddings.config import Share, TimeOfDay, Zone, values_add_up_to_one
+from scenarios.weddings.demand import Demand
+from scenarios.weddings.population import Streams
+
+MINUTE_S = 60.0
+HOUR_S = 3600.0
+DAY_S = 86_400.0
+COUNTS_FILE = "requests_per_minute.csv.gz"
+FIXTURES_FILE = "fixtures.csv"
+SLICE_S = 1800
+"""Events in progress are shown by the half hour that they are in."""
+
+
+class ReplayError(ValueError):
+    """The trace cannot be replayed as asked; the message names the key."""
+
+
+def _without_zeros(mix: dict[str, float]) -> dict[str, float]:
+    """A share of 0 takes a service out that the scenario's file has."""
+    return {service: share for service, share in mix.items() if share > 0.0}
+
+
+class EventConfig(BaseModel):
+    """What an event of the calendar is called, and when it makes a difference."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    one: str = Field(default="event", min_length=1, max_length=40, description="what one is called")
+    many: str = Field(default="events", min_length=1, max_length=40, description="several of them")
+    length_min: int = Field(default=120, ge=10, le=2880, description="from its start to its end")
+    before_min: int = Field(default=60, ge=0, le=1440, description="felt so long before it starts")
+    after_min: int = Field(default=60, ge=0, le=1440, description="felt so long after its end")
+    major_size: float | None = Field(
+        default=None,
+        gt=0,
+        le=1e6,
+        description="events of this size and more (1: the usual one) get the floor two hours "
+        "ahead; null: none, what is expected of them is provided for like any other load",
+    )
+
+
+class TraceConfig(BaseModel):
+    """Which part of which trace is replayed, and how large."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    path: str | None = Field(default=None, description="CSV (.gz) of times and values")
+    folder: str | None = Field(
+        default=None, description=f"folder with {COUNTS_FILE} and {FIXTURES_FILE}, instead of both"
+    )
+    column: str = Field(default="", max_length=200, description="name of the value's column")
+    duplicates: Literal["refuse", "first"] = Field(
+        default="refuse", description="rows that repeat a time: refuse the file, or take the first"
+    )
+    calendar: str | None = Field(default=None, description="CSV of events known beforehand")
+    time_zone: Zone = Field(
+        default="UTC", description="of date and start, of times that name none, of the days' shape"
+    )
+    date: dt.date | None = Field(
+        default=None, description="day of the window, ISO date; null: the last whole day"
+    )
+    start: TimeOfDay = Field(default=0, description='start of the window on that day, "HH:MM"')
+    duration_s: int = Field(
+        default=86_400, ge=900, le=604_800, multiple_of=60, description="length of the window"
+    )
+    peak_per_s: float | None = Field(
+        default=None, gt=0, le=1e8, description="requests/s of users in the busiest step"
+    )
+    scale: float | None = Field(
+        default=None, gt=0, le=1e9, description="requests/s of users for each unit of the trace"
+    )
+    mix: Annotated[dict[str, Share], Field(min_length=1), AfterValidator(values_add_up_to_one)] = (
+        Field(description="service at which users enter -> share of the requests")
+    )
+    history_days: int = Field(
+        default=28, ge=1, le=366, description="so much before the window is learned from"
+    )
+    event: EventConfig = EventConfig()
+
+    @model_validator(mode="after")
+    def _all_that_is_needed(self) -> Self:
+        if self.path is None and self.folder is None:
+            raise ValueError(
+                "trace.path: is missing; give a CSV file of times and values, or with "
+                f"trace.folder=… a folder that holds {COUNTS_FILE} and {FIXTURES_FILE}"
+            )
+        if (self.peak_per_s is None) == (self.scale is None):
+            raise ValueError(
+                "trace.peak_per_s: give either trace.peak_per_s (requests/s in the busiest step) "
+                "or trace.scale (requests/s for each unit of the trace), the other one null"
+            )
+        return self
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Services at which users enter."""
+        return tuple(self.mix)
+
+    @property
+    def file(self) -> Path:
+        """The trace's file."""
+        if self.path is not None:
+            return Path(self.path)
+        return Path(str(self.folder)) / COUNTS_FILE
+
+    @property
+    def calendar_file(self) -> Path | None:
+        """The calendar's file; None without one."""
+        if self.calendar is not None:
+            return Path(self.calendar)
+        return Path(self.folder) / FIXTURES_FILE if self.folder is not None else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replay:
+    """A window of a trace on the platform: `duration_s` seconds from `start_s` (epoch seconds).
+
+    `history` is what was measured before the window, `rates` (T,) what comes in each second of it;
+    both are requests/s of all users.  `calendar` holds the events, none without one.
+    """
+
+    start_s: float
+    duration_s: int
+    step_s: float
+    history: Series
+    rates: FloatArray
+    calendar: Calendar
+
+
+def load(config: TraceConfig) -> Replay:
+    """Read the files of `config` and cut the window out; raises ReplayError naming the key."""
+    series = _series(config)
+    start_s = _start_s(config, series)
+    end_s = series.start_s + series.step_s * len(series.values)
+    first = math.floor((start_s - series.start_s) / series.step_s + 1e-9)
+    last = math.ceil((start_s + config.duration_s - series.start_s) / series.step_s - 1e-9)
+    if start_s - HOUR_S < series.start_s or last > len(series.values):
+        raise ReplayError(
+            f"trace.date: the window {_moment(start_s)} … {_moment(start_s + config.duration_s)} "
+            f"is not allowed (inside {_moment(series.start_s + HOUR_S)} … {_moment(end_s)}, "
+            f"where {config.file.name} ends; an hour of history at least)"
+        )
+    gaps = np.flatnonzero(~np.isfinite(series.values[first:last]))
+    if len(gaps):
+        at_s = series.start_s + series.step_s * (first + int(gaps[0]))
+        raise ReplayError(
+            f"trace.path: {len(gaps)} of the {last - first} steps of {series.step_s:g} s in the "
+            f"window have no value, the first at {_moment(at_s)}; choose another trace.date"
+        )
+    factor = _factor(config, series.values[first:last])
+    rates = factor * _by_second(series, start_s, config.duration_s)
+    known = int((start_s - series.start_s) / series.step_s + 1e-9)
+    oldest = max(known - math.ceil(config.history_days * DAY_S / series.step_s), 0)
+    history = Series(
+        series.name,
+        series.start_s + series.step_s * oldest,
+        series.step_s,
+        factor * series.values[oldest:known],
+    )
+    if not np.isfinite(history.values).any():
+        raise ReplayError(f"trace.date: nothing was measured in the days before {_moment(start_s)}")
+    return Replay(
+        start_s, config.duration_s, series.step_s, history, rates, _calendar(config.calendar_file)
+    )
+
+
+def realise(
+    replay: Replay, config: TraceConfig, noise_sigma: float, noise_time_s: float, streams: Streams
+) -> Demand:
+    """The demand of the window, split over the services.
+
+    `streams` is asked for "demand.noise.<service>".  Each service's sum over a step of the trace
+    is its share of the trace's.
+    """
+    persistence = math.exp(-1.0 / noise_time_s)
+    since_s = (replay.start_s - replay.history.start_s) % replay.step_s
+    step = ((np.arange(replay.duration_s) + since_s) // replay.step_s).astype(np.int64)
+    plain = np.bincount(step, replay.rates)
+    rates = np.empty((len(config.mix), replay.duration_s))
+    for row, (service, share) in enumerate(config.mix.items()):
+        noise_z = streams(f"demand.noise.{service}").standard_normal(replay.duration_s)
+        noise = kernels.autoregressive(noise_z, persistence, noise_sigma)
+        shaped = replay.rates * np.exp(noise)
+        sums = np.bincount(step, shaped)
+        back = np.divide(plain, sums, out=np.zeros_like(plain), where=sums > 0.0)
+        rates[row] = share * shaped * back[step]
+    by_phase = _in_progress(replay, config.event)
+    return Demand(
+        services=config.services,
+        rates=rates,
+        in_progress=by_phase.sum(axis=0, dtype=np.int32),
+        by_phase=by_phase,
+    )
+
+
+def phases(config: EventConfig) -> tuple[str, ...]:
+    """Names of the half hours of an event, in the order of `Demand.by_phase`."""
+    edges = range(0, 60 * config.length_min, SLICE_S)
+    return tuple(f"minute_{a // 60}_to_{(a + SLICE_S) // 60}" for a in edges)
+
+
+def _in_progress(replay: Replay, config: EventConfig) -> NDArray[np.int32]:
+    """Events in each half hour since their start, by second (slices, T)."""
+    count = np.zeros((len(phases(config)), replay.duration_s), np.int32)
+    for start_s in replay.calendar.start_s.tolist():
+        for k in range(len(count)):
+            begin_s = round(start_s - replay.start_s) + k * SLICE_S
+            end_s = round(start_s - replay.start_s) + min((k + 1) * SLICE_S, 60 * config.length_min)
+            count[k, max(begin_s, 0) : max(end_s, 0)] += 1
+    return count
+
+
+def _series(config: TraceConfig) -> Series:
+    """The trace on an even grid of a minute at least, checked."""
+    try:
+        trace = traces.read(config.file, column=config.column, zone=config.time_zone)
+        if trace.duplicates and config.duplicates == "refuse":
+            raise ReplayError(
+                f"trace.path: {config.file}: {trace.duplicates:,} rows repeat a time; each time "
+                "once is allowed, or trace.duplicates=first to take the first of them"
+            )
+        if trace.unsorted:
+            raise ReplayError(
+                f"trace.path: {config.file}: {trace.unsorted:,} rows are earlier than the row "
+                "before them; sort them by time"
+            )
+        if len(trace.times_s) < 2:
+            raise ReplayError(f"trace.path: {config.file}: holds one row, two at least are needed")
+        series = traces.on_grid(trace, max(trace.step_s, MINUTE_S))
+    except traces.TraceError as error:
+        raise ReplayError(f"trace.path: {error}") from None
+    negative = np.flatnonzero(series.values < 0.0)
+    if len(negative):
+        at_s = series.start_s + series.step_s * int(negative[0])
+        raise ReplayError(
+            f"trace.path: {config.file}: {series.values[negative[0]]:g} at {_moment(at_s)} "
+            "is not allowed (0 or more)"
+        )
+    return series
+
+
+def _start_s(config: TraceConfig, series: Series) -> float:
+    zone = ZoneInfo(config.time_zone)
+    start = dt.timedelta(minutes=config.start)
+    if config.date is not None:
+        return (dt.datetime.combine(config.date, dt.time(), tzinfo=zone) + start).timestamp()
+    end_s = series.start_s + series.step_s * len(series.values)
+    day = dt.datetime.fromtimestamp(end_s - config.duration_s, zone).date()
+    for date in (day, day - dt.timedelta(days=1)):
+        at_s = (dt.datetime.combine(date, dt.time(), tzinfo=zone) + start).timestamp()
+        if at_s + config.duration_s <= end_s:
+            break
+    return at_s
+
+
+def _factor(config: TraceConfig, window: FloatArray) -> float:
+    if config.scale is not None:
+        return config.scale
+    peak = float(window.max())
+    if peak <= 0.0:
+        raise ReplayError(
+            "trace.date: the window holds nothing but zeros, so no factor makes its peak "
+            "trace.peak_per_s; choose another day, or give trace.scale"
+        )
+    return float(config.peak_per_s or 0.0) / peak
+
+
+def _by_second(series: Series, start_s: float, duration_s: int) -> FloatArray:
+    """Means of each second (T,) from `start_s`; their sums over the trace's steps are the trace's.
+
+    The step before the window and the one after it take part in the curve where they have a value.
+    """
+    first = math.floor((start_s - series.start_s) / series.step_s + 1e-9)
+    last = math.ceil((start_s + duration_s - series.start_s) / series.step_s - 1e-9)
+    first -= first > 0 and bool(np.isfinite(series.values[first - 1]))
+    last += last < len(series.values) and bool(np.isfinite(series.values[last]))
+    knots_s = series.start_s + series.step_s * np.arange(first, last + 1) - start_s
+    total = np.concatenate(([0.0], np.cumsum(series.values[first:last]) * series.step_s))
+    with np.errstate(over="ignore"):  # next to nothing after next to nothing
+        curve = PchipInterpolator(knots_s, total)(np.arange(duration_s + 1, dtype=np.float64))
+    rates: FloatArray = np.maximum(np.diff(curve), 0.0)
+    return rates
+
+
+def _calendar(path: Path | None) -> Calendar:
+    if path is None:
+        return Calendar(np.zeros(0), np.zeros(0), (), np.zeros(0))
+    try:
+        return fixtures.read(path)
+    except fixtures.FixturesError as error:
+        raise ReplayError(f"trace.calendar: {error}") from None
+
+
+def _moment(time_s: float) -> str:
+    return f"{dt.datetime.fromtimestamp(time_s, dt.UTC):%Y-%m-%dT%H:%MZ}"

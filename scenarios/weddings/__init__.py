@@ -1,0 +1,1 @@
+"""Weddings: what was booked, what really happens, and the load of both."""

@@ -1,0 +1,136 @@
+"""What the pool makes of one look, with HAProxy played: what real parts cannot be made to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.adapters.pool import haproxy
+from engine.adapters.pool.book import Book, Instance, Phase, PoolFile
+from engine.adapters.pool.haproxy import HaproxyPool
+from engine.adapters.pool.processes import Process
+from engine.adapters.pool.runtime_api import RuntimeApiError, ServerState
+from engine.model import BootTime, ServiceSpec
+from engine.ports.infrastructure import Counts, Unreachable
+from twin.staging.layout import Layout, Stack, StagedService
+
+DEAD = Process(1, -1)
+
+
+class Played:
+    """HAProxy's side: its servers, what it was told, and whether it answers and lets go."""
+
+    def __init__(self, _: Path) -> None:
+        self.known: dict[str, ServerState] = {}
+        self.told: list[str] = []
+        self.answers = True
+        self.lets_go = True
+
+    def ask(self, command: str) -> str:
+        if not self.answers:
+            raise RuntimeApiError("no answer")
+        return command
+
+    def servers(self) -> dict[str, ServerState]:
+        self.ask("")
+        return self.known
+
+    def add(self, server: str, address: str, options: str) -> None:
+        self.told.append(f"add {server}")
+
+    def enable(self, server: str) -> None:
+        self.told.append(f"enable {server}")
+
+    def drain(self, server: str) -> None:
+        self.told.append(f"drain {server}")
+
+    def remove(self, server: str) -> bool:
+        self.ask("")
+        self.told.append(f"remove {server}")
+        return self.lets_go
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HaproxyPool]:
+    """A pool of api that looks only when it is told to and cannot launch anything."""
+    place = Layout(tmp_path)
+    spec = ServiceSpec("api", 1, 4, 2, 0.1, 1.0, BootTime(5.0, 8.0), 1.0, 0.5, 0.1)
+    stack = Stack("token", 1, 10, ("a",), {}, {"api": StagedService(spec, 20.0, 5.0)})
+    stack.save(place)
+    place.targets.mkdir()
+    PoolFile(place.pool).create({"api": 1})
+    monkeypatch.setattr(haproxy, "RuntimeApi", Played)
+    monkeypatch.setattr(HaproxyPool, "_launch", lambda *_: None)
+    made = HaproxyPool(place, poll_s=3600.0)
+    yield made
+    made.close()
+
+
+def played(pool: HaproxyPool) -> Played:
+    api = pool._api
+    assert isinstance(api, Played)
+    return api
+
+
+def put(pool: HaproxyPool, phase: Phase, process: Process | None) -> None:
+    with pool._file.change() as book:
+        book.instances = [Instance("api-1", "api", "a", 4001, phase, 1.0, 2.0, 0.0, process)]
+
+
+def look(pool: HaproxyPool) -> Book:
+    pool._look()
+    return pool._file.read()
+
+
+def test_the_dead_are_not_counted_on_while_haproxy_still_holds_them(
+    pool: HaproxyPool,
+) -> None:
+    put(pool, Phase.READY, DEAD)
+    api = played(pool)
+    api.known = {"api/api-1": ServerState(3, "MAINT")}
+    api.lets_go = False
+    look(pool)
+    assert pool.observe().services["api"] == Counts(desired=1, ready=0, booting=0, draining=1)
+    assert api.told == ["remove api/api-1"]  # and by no means enabled again
+    api.lets_go = True
+    assert look(pool).instances == []
+
+
+def test_without_haproxy_nobody_is_taken_for_drained(pool: HaproxyPool) -> None:
+    alive = haproxy.processes.launch(["sleep", "60"], pool._place.folder / "log", token="token")
+    try:
+        put(pool, Phase.DRAINING, alive)
+        played(pool).answers = False
+        (instance,) = look(pool).instances
+        assert instance.phase is Phase.DRAINING
+        assert alive.alive
+    finally:
+        haproxy.processes.stop([alive], first=haproxy.signal.SIGKILL, patience_s=1.0)
+
+
+@pytest.mark.parametrize("status", ["MAINT", "DRAIN"])
+def test_a_ready_server_that_was_left_without_requests_gets_them_again(
+    pool: HaproxyPool, status: str
+) -> None:
+    alive = haproxy.processes.launch(["sleep", "60"], pool._place.folder / "log", token="token")
+    try:
+        put(pool, Phase.READY, alive)
+        played(pool).known = {"api/api-1": ServerState(0, status)}
+        look(pool)
+        assert played(pool).told == ["enable api/api-1"]
+    finally:
+        haproxy.processes.stop([alive], first=haproxy.signal.SIGKILL, patience_s=1.0)
+
+
+def test_a_launch_that_was_never_made_is_forgotten(pool: HaproxyPool) -> None:
+    put(pool, Phase.BOOTING, None)
+    assert look(pool).instances == []
+
+
+def test_a_stack_that_goes_down_cannot_be_seen(pool: HaproxyPool) -> None:
+    with pool._file.change() as book:
+        book.closed = True
+    with pytest.raises(Unreachable, match="is being taken down"):
+        pool.observe()

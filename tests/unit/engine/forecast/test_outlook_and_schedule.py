@@ -1,0 +1,181 @@
+"""The outlook's sums and the forecaster's corrections."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.forecast import schedule
+from engine.forecast.outlook import Grid, event_load, outlook
+from engine.memory import ResponseMemory
+from engine.model import Call, Response, Schedule
+from engine.settings import ForecastSettings
+from tests.unit.engine.conftest import NOW_S, make_outlook, make_spec
+
+SETTINGS = ForecastSettings()
+GRID = Grid(start_s=0.0, bins=240)
+
+
+def fixtures(
+    starts_s: list[float], people: list[float], major: list[bool] | None = None
+) -> Schedule:
+    """Football matches: two halves of 45 min with 15 min between them."""
+    first = np.array(starts_s)[:, None]
+    return Schedule(
+        phases=("first_half", "break", "second_half"),
+        roles=("spectator",),
+        phase_start_s=first + np.array([0.0, 2700.0, 3600.0, 6300.0]),
+        participants=np.array(people)[:, None],
+        major=np.array(major or [False] * len(people), dtype=bool),
+    )
+
+
+def response(**changes: float) -> Response:
+    """Each spectator makes 0.01, 0.05, 0.02 api requests a second in the three phases."""
+    figures = {
+        "lateness_mean_s": 0.0,
+        "lateness_sd_s": 0.0,
+        "turnout": 1.0,
+        "unbooked_share": 0.0,
+        "sigma": 0.1,
+    }
+    return Response(
+        services=("api", "database"),
+        rates=np.array([[[0.01, 0.0], [0.05, 0.0], [0.02, 0.0]]]),
+        background=np.zeros((24, 2)),
+        **(figures | changes),
+    )
+
+
+SPECS = (make_spec("api", calls=(Call("database", 1.6),)), make_spec("database"))
+
+
+def test_overlapping_events_add_up_phase_by_phase() -> None:
+    booked = fixtures([600.0, 600.0, 3300.0], [1000.0, 500.0, 2000.0])
+    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, 0.0)
+    api = seen.load[0]
+    assert api[9] == pytest.approx(0.0)
+    assert api[10] == pytest.approx(0.01 * 1500)
+    assert api[60] == pytest.approx(0.05 * 1500 + 0.01 * 2000)  # their break, the third's start
+    assert api[80] == pytest.approx(0.02 * 1500 + 0.01 * 2000)
+    assert seen.events[[9, 10, 60, 120, 170]].tolist() == pytest.approx([0, 2, 3, 1, 0])
+
+
+def test_calls_pass_the_load_on() -> None:
+    seen = outlook(
+        event_load(fixtures([600.0], [1000.0]), response(), GRID), response(), SPECS, GRID, 0.0
+    )
+    np.testing.assert_allclose(seen.load[1], 1.6 * seen.load[0])
+
+
+def test_only_major_events_are_in_the_major_load() -> None:
+    booked = fixtures([600.0, 600.0], [1000.0, 300.0], [False, True])
+    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, 0.0)
+    assert seen.major_load[0, 20] == pytest.approx(0.01 * 300)
+    assert seen.major_events[20] == pytest.approx(1.0)
+
+
+def test_taking_a_cancelled_event_out_equals_never_having_had_it() -> None:
+    everything = fixtures([600.0, 900.0, 3300.0], [1000.0, 500.0, 2000.0], [True, False, True])
+    cancelled = fixtures([3300.0], [2000.0], [True])
+    rest = fixtures([600.0, 900.0], [1000.0, 500.0], [True, False])
+    left = event_load(everything, response(), GRID).minus(event_load(cancelled, response(), GRID))
+    expected = event_load(rest, response(), GRID)
+    for name in ("load", "major_load", "events", "major_events"):
+        np.testing.assert_allclose(getattr(left, name), getattr(expected, name), atol=1e-9)
+
+
+def test_lateness_shifts_and_spreads_but_loses_nothing() -> None:
+    on_time = event_load(fixtures([3600.0], [1000.0]), response(), GRID)
+    late = response(lateness_mean_s=600.0, lateness_sd_s=300.0)
+    punctual = outlook(on_time, response(), SPECS, GRID, 0.0).load[0]
+    delayed = outlook(on_time, late, SPECS, GRID, 0.0).load[0]
+    minutes = np.arange(GRID.bins)
+    assert delayed.sum() == pytest.approx(punctual.sum(), rel=1e-6)
+    shift = (delayed * minutes).sum() / delayed.sum() - (punctual * minutes).sum() / punctual.sum()
+    assert shift == pytest.approx(10.0, abs=0.05)
+    assert delayed.max() < punctual.max()
+
+
+def test_events_that_are_usually_missing_are_allowed_for() -> None:
+    booked = event_load(fixtures([600.0], [900.0]), response(), GRID)
+    plain = outlook(booked, response(), SPECS, GRID, 0.0).load[0, 20]
+    allowed = outlook(booked, response(unbooked_share=0.1), SPECS, GRID, 0.0).load[0, 20]
+    assert allowed == pytest.approx(plain / 0.9)
+
+
+def test_an_empty_schedule_leaves_the_background() -> None:
+    empty = fixtures([], [])
+    quiet = response()
+    quiet.background[:, 0] = np.arange(24.0)
+    seen = outlook(event_load(empty, quiet, GRID), quiet, SPECS, GRID, 0.0)
+    assert seen.load[0, 89] == pytest.approx(1.0, abs=0.02)  # 01:29.5: the middle of hour one
+    assert seen.load[0, 120] == pytest.approx(1.5, abs=0.02)  # half-way to the next one
+
+
+def test_calls_in_a_circle_are_refused() -> None:
+    circle = (
+        make_spec("api", calls=(Call("database", 1.0),)),
+        make_spec("database", calls=(Call("api", 1.0),)),
+    )
+    with pytest.raises(ValueError, match="api, database form a cycle"):
+        outlook(event_load(fixtures([], []), response(), GRID), response(), circle, GRID, 0.0)
+
+
+def follow(ratio: float, minutes: int, memory: ResponseMemory | None = None, begin: int = 0):  # type: ignore[no-untyped-def]
+    """Show the forecaster a load that is `ratio` times the booked one."""
+    memory = memory or ResponseMemory()
+    seen = make_outlook(1000.0, sigma=0.1)
+    for k in range(4 * begin, 4 * (begin + minutes)):
+        schedule.observe(memory, seen, 0, 1000.0 * ratio, NOW_S + 15.0 * k, SETTINGS)
+        schedule.issue(memory, seen, 0, "api", NOW_S + 15.0 * k, SETTINGS)
+    return memory, seen
+
+
+@pytest.mark.parametrize("ratio", [0.7, 1.0, 1.3])
+def test_a_day_of_another_height_than_booked_is_learned(ratio: float) -> None:
+    memory, seen = follow(ratio, 60)
+    assert math.exp(memory.level) == pytest.approx(ratio, rel=0.03)
+    curve = schedule.curve(memory, seen, 0, NOW_S + 3600.0, 7200.0, SETTINGS)
+    two_hours = curve.rate(0.0)[int(7200 / 60)]
+    assert two_hours == pytest.approx(1000.0 * ratio, rel=0.12)
+
+
+def test_a_surge_is_followed_at_once_and_expected_to_fade() -> None:
+    memory, seen = follow(1.0, 60)
+    memory, seen = follow(4.0, 3, memory, begin=60)
+    curve = schedule.curve(memory, seen, 0, NOW_S + 3780.0, 7200.0, SETTINGS)
+    rate = curve.rate(0.0)
+    assert rate[0] > 3300.0
+    assert rate[30] < 0.6 * rate[0]
+
+
+def test_the_intervals_follow_the_errors_that_were_really_made() -> None:
+    calm, _ = follow(1.0, 180)
+    rng = np.random.default_rng(7)
+    seen, restless = make_outlook(1000.0, sigma=0.1), ResponseMemory()
+    for k in range(4 * 180):
+        rate = 1000.0 * math.exp(0.3 * rng.standard_normal())
+        schedule.observe(restless, seen, 0, rate, NOW_S + 15.0 * k, SETTINGS)
+        schedule.issue(restless, seen, 0, "api", NOW_S + 15.0 * k, SETTINGS)
+    assert calm.horizon_variance[1] < 0.03**2
+    assert 0.2**2 < restless.horizon_variance[1] < 0.6**2
+
+
+def test_quantiles_are_in_order_and_horizons_are_issued_once_a_minute() -> None:
+    memory, seen = follow(1.1, 10)
+    assert schedule.issue(memory, seen, 0, "api", memory.issued_s + 59.0, SETTINGS) == ()
+    issued = schedule.issue(memory, seen, 0, "api", memory.issued_s + 60.0, SETTINGS)
+    assert tuple(f.horizon_s for f in issued) == schedule.HORIZONS_S
+    for f in issued:
+        assert f.q10 < f.q50 < f.q90
+
+
+def test_an_old_or_empty_observation_changes_nothing() -> None:
+    memory, seen = follow(1.2, 10)
+    before = (memory.level, memory.surge, memory.variance)
+    for rate, at_s in ((5000.0, memory.updated_s), (5000.0, memory.updated_s - 5.0), (0.0, 1e9)):
+        schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
+    assert (memory.level, memory.surge, memory.variance) == before

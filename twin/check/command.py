@@ -1,0 +1,88 @@
+"""`python -m twin check`: the limits of a run, and whether it is worse than a baseline."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from twin.check import regression
+from twin.check.regression import BaselineError
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Check; returns the exit code: 0 good, 1 a limit failed or a figure got worse, 2 bad input."""
+    options = _parser().parse_args(arguments)
+    if options.update and options.against is None:
+        print("error: --update needs --against BASELINE", file=sys.stderr)
+        return 2
+    try:
+        passed = _limits(options.record)
+        if options.against is not None:
+            passed &= _against(options)
+    except BaselineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0 if passed else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m twin check",
+        description="Exit with 1 if a threshold of a run record failed or a figure got worse.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("record", type=Path, help="the folder of a run record")
+    parser.add_argument(
+        "--against", type=Path, metavar="BASELINE", help="a baseline file or another run record"
+    )
+    parser.add_argument(
+        "--update", action="store_true",
+        help="show what changed and make this record the baseline",
+    )  # fmt: skip
+    parser.add_argument("--markdown", type=Path, help="where to write what changed, as well")
+    return parser
+
+
+def _limits(record: Path) -> bool:
+    """Print each threshold; whether all passed."""
+    path = record / "summary.json"
+    try:
+        thresholds: list[dict[str, Any]] = json.loads(path.read_text())["thresholds"]
+    except OSError as error:
+        raise BaselineError(f"{path}: {error.strerror}; give the folder of a run record") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BaselineError(f"{path}: is not the summary of a run record") from error
+    for threshold in thresholds:
+        mark = "passed" if threshold["passed"] else "FAILED"
+        limit = f"{threshold['operator']} {threshold['limit']:g}"
+        print(
+            f"{mark}  {threshold['name']}: {threshold['metric']} = {threshold['value']} ({limit})"
+        )
+    return all(threshold["passed"] for threshold in thresholds)
+
+
+def _against(options: argparse.Namespace) -> bool:
+    """Print and write what changed; whether nothing got worse.  An update is never a failure."""
+    after = regression.read(options.record)
+    if options.update and not options.against.exists():
+        regression.write(after, options.against)
+        print(f"{options.against}: written, {len(after.by_seed)} seeds")
+        return True
+    before = regression.read(options.against)
+    changes = regression.compare(before, after)
+    text = regression.markdown(changes, before, after)
+    print(text, end="")
+    if options.markdown is not None:
+        options.markdown.write_text(text)
+    if options.update:
+        regression.write(after, options.against)
+        print(f"{options.against}: updated, {len(after.by_seed)} seeds")
+        return True
+    return not any(change.worse for change in changes)

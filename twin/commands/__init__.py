@@ -1,0 +1,1 @@
+"""`python -m twin …`: what a person types and sees."""

@@ -1,0 +1,236 @@
+"""`python -m twin learn`: learn from simulated days how departures from the outlook go on.
+
+Each day is run once with the schedule-only engine, watched: what it thinks of each service's level
+and surge, and what the load turned out to be at its forecast horizons.  One file comes of it
+(`engine.forecast.blend`), to be named as `engine.forecast.artefact`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from engine import Autoscaler
+from engine.config import hydra_errors
+from engine.config.complaints import close
+from engine.forecast import blend
+from engine.forecast.schedule import HORIZONS_S, booked_rate
+from engine.model import FloatArray, Observation, Plan
+from engine.prediction import artefact
+from engine.prediction.artefact import Artefact, Manifest
+from engine.record.folders import check_writable
+from twin.commands import terminal
+from twin.config import ConfigError, RunConfig, parse
+from twin.queues.port import TRUTH_FIELDS
+from twin.runs.replications import seed_of
+from twin.runs.workers import spread
+from twin.world.world import World, load_kernels
+
+EVERY_S = 120.0
+"""How often the engine's view is noted; neighbouring minutes tell the same."""
+HALF_S = 30.0
+"""A forecast is for the mean of the minute around its time."""
+ARRIVED = TRUTH_FIELDS.index("arrived")
+USAGE = """usage: python -m twin learn [out=FILE] [days=[A,B]] [replications=N] [key=value ...]
+
+  out=FILE           where the model goes (default models/blend.skops)
+  days=[A,B]         days to learn from, ISO dates (default: the scenario's own)
+  replications=N     so many seeds of each day
+  key=value          everything else as for run: scenario=, seed=, trace.path=, ...
+
+  then:  python -m twin run engine.forecast.artefact=FILE
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the command line asks."""
+
+    out: Path
+    days: tuple[str, ...]
+    overrides: tuple[str, ...]
+
+
+def read(arguments: Sequence[str]) -> Question:
+    """Take apart the command line; raises ConfigError for what cannot be read."""
+    out = Path("models/blend.skops")
+    days: tuple[str, ...] = ()
+    overrides: list[str] = []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if argument.startswith("-"):
+            raise ConfigError(f"{argument}: unknown option{close(argument, ['--help'])}")
+        if key == "out":
+            out = Path(value)
+        elif key == "days":
+            days = tuple(part.strip() for part in value.strip("[] ").split(",") if part.strip())
+            for day in days:
+                _check_day(day)
+        elif key in ("engine.prediction.artefact", "controller"):
+            raise ConfigError(f"{key}: is not allowed here; what is watched is the plain engine")
+        else:
+            overrides.append(argument)
+    if not out.name:
+        raise ConfigError("out: is missing; give a file, such as out=models/blend.skops")
+    return Question(out, days, tuple(overrides))
+
+
+def run(arguments: Sequence[str]) -> Path:
+    """Learn and write the model; returns its file.  Raises ConfigError or OutputError."""
+    question = read(arguments)
+    settings = _compose(question, arguments)
+    first = parse(settings[0])
+    check_writable(question.out.parent)
+    try:
+        with terminal.compiling():
+            load_kernels(first)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    tasks = [(one, seed_of(first.seed, k)) for one in settings for k in range(first.replications)]
+    done: list[tuple[int, Day]] = []
+    with terminal.progress(f"{len(tasks)} days", len(tasks)) as advance:
+        for at, day in spread(_watch, tasks):
+            done.append((at, day))
+            advance(len(done))
+    days = [day for _, day in sorted(done, key=lambda pair: pair[0])]
+    try:
+        model = learn([day.seen for day in days], first, max(day.end_s for day in days))
+    except ValueError as error:
+        raise ConfigError(f"days: {error}") from error
+    artefact.save(model, question.out)
+    terminal.show_errors(
+        HORIZONS_S,
+        {name: own.sd for name, own in blend.from_state(model.state, HORIZONS_S).services.items()},
+        question.out,
+    )
+    return question.out
+
+
+Seen = Mapping[str, FloatArray]
+"""Of one day, for each service rows of (level, surge, rate, log ratio at each horizon)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Day:
+    """What was seen of one day, and when it ended (epoch seconds)."""
+
+    seen: Seen
+    end_s: float
+
+
+def learn(days: Sequence[Seen], config: RunConfig, until_s: float) -> Artefact:
+    """The model of some days, the last of which ends at `until_s` (epoch seconds).
+
+    Raises ValueError where a service was not seen at all.
+    """
+    forecast = config.engine.forecast
+    lean_to = blend.prior(HORIZONS_S, forecast.level_decay_s, forecast.surge_decay_s)
+    services: dict[str, blend.ServiceBlend] = {}
+    parts: dict[str, FloatArray] = {}
+    for name in days[0]:
+        rows = np.concatenate([day[name] for day in days])
+        parts[name] = rows
+        try:
+            past = blend.Past(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:], len(days))
+            services[name] = blend.fit(past, HORIZONS_S, lean_to)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; choose longer or other days") from None
+    manifest = Manifest(
+        kind=blend.KIND,
+        version=blend.VERSION,
+        fingerprint=artefact.fingerprint(parts),
+        trained_until_s=until_s,
+        seed=config.seed,
+        figures={"days": float(len(days)), "rows": float(sum(len(p) for p in parts.values()))},
+    )
+    return Artefact(manifest, blend.to_state(blend.Blend(services)))
+
+
+def watch(config: RunConfig) -> Day:
+    """Run one day and note what the engine saw and what came of it."""
+    world = World(config)
+    controller = world.controller
+    assert isinstance(controller, Autoscaler)
+    names = [spec.name for spec in world.specs]
+    notes: list[tuple[float, list[tuple[float, float]], FloatArray]] = []
+
+    def note(observation: Observation, plan: Plan) -> None:
+        now_s = observation.now_s
+        if not plan.cycle or (notes and now_s - notes[-1][0] < EVERY_S):
+            return
+        memory = [controller.state.services[name].response for name in names]
+        booked = np.array(
+            [
+                [booked_rate(observation.outlook, i, now_s + h) for h in HORIZONS_S]
+                for i in range(len(names))
+            ]
+        )
+        notes.append((now_s, [(one.level, one.surge) for one in memory], booked))
+
+    world.shell.watchers.append(note)
+    world.run()
+    seen = {name: _rows(world, i, notes) for i, name in enumerate(names)}
+    return Day(seen, world.start_s + world.duration_s)
+
+
+def _rows(
+    world: World, service: int, notes: Sequence[tuple[float, list[tuple[float, float]], FloatArray]]
+) -> FloatArray:
+    step_s = world.recorder.interval_s
+    arrived = world.platform.truth[service, : world.platform.samples, ARRIVED]
+    total = np.concatenate(([0.0], np.cumsum(arrived)))
+    half = max(round(HALF_S / step_s), 1)
+    rows = np.full((len(notes), 3 + len(HORIZONS_S)), np.nan)
+    for n, (now_s, memory, booked) in enumerate(notes):
+        rows[n, :2] = memory[service]
+        rows[n, 2] = booked[service].mean()
+        for k, horizon_s in enumerate(HORIZONS_S):
+            due = round((now_s + horizon_s - world.start_s) / step_s)
+            if half <= due <= len(arrived) - half:
+                rate = (total[due + half] - total[due - half]) / (2.0 * half * step_s)
+                if rate > 0.0 and booked[service, k] > 0.0:
+                    rows[n, 3 + k] = np.log(rate / booked[service, k])
+    return rows
+
+
+def _watch(task: tuple[Mapping[str, Any], int]) -> Day:
+    """One day, in a process of its own."""
+    settings, seed = task
+    return watch(parse({**settings, "seed": seed, "replications": 1}))
+
+
+def _compose(question: Question, arguments: Sequence[str]) -> list[dict[str, Any]]:
+    """The configuration of each day."""
+    found = []
+    with initialize_config_module("conf", version_base="1.3"):
+        try:
+            plain = compose("twin", list(question.overrides))
+            key = "trace.date" if plain.get("trace") is not None else "population.date"
+            for date in question.days or ("",):
+                more = [f"{key}={date}"] if date else []
+                raw = OmegaConf.to_container(
+                    compose("twin", [*question.overrides, *more]), resolve=True
+                )
+                assert isinstance(raw, dict)
+                found.append({str(name): value for name, value in raw.items()})
+        except hydra_errors.CAUGHT as error:
+            raise ConfigError(hydra_errors.explain(error, arguments)) from error
+    return found
+
+
+def _check_day(day: str) -> None:
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", day):
+        try:
+            dt.date.fromisoformat(day)
+            return
+        except ValueError:
+            pass
+    raise ConfigError(f'days: "{day}" is not allowed (ISO dates, as days=[2027-06-05,2027-06-12])')

@@ -1,0 +1,221 @@
+"""`python -m engine staging up|down|status`: the platform in small, on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+from pydantic import Field, ValidationError, field_validator
+
+from engine.config import hydra_errors
+from engine.config.complaints import close, lines
+from engine.record.figures import ThresholdConfig
+from twin.config import ConfigError, PlatformConfig, Strict
+from twin.staging import stack
+from twin.staging.layout import Layout, StackError, StagedService
+
+USAGE = """usage: python -m engine staging up|down|status|demo [key=value ...]
+
+  up       start HAProxy, PostgreSQL, Redis, Prometheus and the workers of each service
+  down     stop exactly these, also after a crash, and remove the folder
+  status   say what runs; exit with 1 if something does not
+  demo     up, a scenario's peak with Locust while the engine scales, down; leaves a run record
+
+  folder=DIR               where everything is (default: /tmp/wedtwin-staging)
+  platform=NAME            the services and their capacity (default: staging)
+  platform.services.api.slots=8, platform.services.api.max_instances=4, …
+  port=N prometheus_port=N ports to use (default: any free ones)
+  seed=N                   of boot and service times
+  weddings=N               ids 1 … N are known (default: 1000)
+  keep_logs=true           for down: leave the logs
+  demo.scenario=NAME demo.scale=X demo.speed=X demo.start=T demo.duration_s=S demo.output=DIR
+"""
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class DemoConfig(Strict):
+    """What `demo` plays."""
+
+    scenario: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "june_peak"
+    scale: Annotated[float, Field(gt=0.0, le=1.0)] = 0.001
+    speed: Annotated[float, Field(ge=1.0, le=3600.0)] = 60.0
+    start: Annotated[str, Field(pattern=r"^[\w:+.-]+$")] = "peak-16200"
+    duration_s: Annotated[float, Field(ge=60.0, le=86_400.0)] = 18_000.0
+    lead_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 45.0
+    thresholds: tuple[str, ...] = ()
+    engine_thresholds: dict[Annotated[str, Field(pattern=r"^\w+$")], ThresholdConfig] = Field(
+        default_factory=dict
+    )
+    output: Annotated[str, Field(min_length=1)] = "outputs"
+
+
+class StagingConfig(Strict):
+    """What `staging` can be told."""
+
+    folder: Annotated[str, Field(min_length=1)]
+    platform: PlatformConfig
+    port: Port = 0
+    prometheus_port: Port = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
+    weddings: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    keep_logs: bool = False
+    demo: DemoConfig = DemoConfig()
+
+    @field_validator("folder")
+    @classmethod
+    def _absolute(cls, folder: str) -> str:
+        return str(Path(folder).expanduser().absolute())
+
+    def wish(self) -> stack.Wish:
+        """The stack that this asks for."""
+        services = {
+            name: StagedService(
+                service.spec(name), service.client.queue_limit_per_slot, service.client.timeout_s
+            )
+            for name, service in self.platform.services.items()
+        }
+        return stack.Wish(
+            folder=Path(self.folder),
+            services=services,
+            zones=tuple(self.platform.zones),
+            seed=self.seed,
+            weddings=self.weddings,
+            port=self.port,
+            prometheus_port=self.prometheus_port,
+        )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one of the three; returns the exit code."""
+    commands = {"up": _up, "down": _down, "status": _status, "demo": _demo}
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0 if arguments else 2
+    command, *rest = arguments
+    if command not in commands:
+        return _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
+    try:
+        return commands[command](_read(rest), rest)
+    except (ConfigError, StackError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _up(config: StagingConfig, _: Sequence[str]) -> int:
+    made = stack.up(config.wish(), _progress())
+    ports = made.ports
+    _say(
+        f"up: http://127.0.0.1:{ports['front']} is the platform, "
+        f"http://127.0.0.1:{ports['prometheus']} is Prometheus, "
+        f"http://127.0.0.1:{ports['exporter']}/metrics is HAProxy's exporter"
+    )
+    _say(f"take it down with: python -m engine staging down folder={config.folder}")
+    print(config.folder)
+    return 0
+
+
+def _down(config: StagingConfig, _: Sequence[str]) -> int:
+    killed = stack.take_down(Layout(Path(config.folder)), keep_logs=config.keep_logs)
+    _say("down" + (f"; these had to be killed: {', '.join(killed)}" if killed else ""))
+    print(config.folder)
+    return 0
+
+
+def _status(config: StagingConfig, _: Sequence[str]) -> int:
+    standing = stack.look(Layout(Path(config.folder)))
+    for part in standing.parts:
+        state = "runs" if part.running else "has ended"
+        print(f"{part.name:<14} pid {part.pid:<8} {state:<10} {part.address}")
+    for name, count in standing.services.items():
+        print(
+            f"{name:<14} {count.desired} desired, {count.ready} ready, {count.booting} booting, "
+            f"{count.draining} draining"
+        )
+    for trouble in standing.trouble:
+        _say(trouble)
+    if standing.trouble:
+        _say(
+            f"to begin anew: python -m engine staging down folder={config.folder} && "
+            f"python -m engine staging up folder={config.folder}"
+        )
+    print(config.folder)
+    return 1 if standing.trouble else 0
+
+
+def _demo(config: StagingConfig, arguments: Sequence[str]) -> int:
+    from engine.record.folders import OutputError, check_writable
+    from twin.staging.demo import Play, play
+
+    wanted = config.demo
+    try:
+        check_writable(Path(wanted.output))
+    except OutputError as error:
+        raise ConfigError(f"demo.output: {error}") from None
+    played = play(
+        config.wish(),
+        Play(
+            scenario=wanted.scenario,
+            scale=wanted.scale,
+            speed=wanted.speed,
+            start=wanted.start,
+            duration_s=wanted.duration_s,
+            lead_s=wanted.lead_s,
+            limits=wanted.thresholds,
+            engine_limits={
+                name: f"{limit.metric} {limit.operator} {limit.limit!r}"
+                for name, limit in wanted.engine_thresholds.items()
+            },
+            seed=config.seed,
+            output=Path(wanted.output),
+            platform=[a for a in arguments if a.lstrip("+~").startswith("platform")],
+        ),
+        _progress(),
+    )
+    _say(f"report: {played.record / 'report.html'}")
+    print(played.record)
+    return 0 if played.kept else 1
+
+
+def _read(arguments: Sequence[str]) -> StagingConfig:
+    """The configuration; raises ConfigError naming what is wrong."""
+    for argument in arguments:
+        if argument.startswith("-") or ("=" not in argument and argument[0] != "~"):
+            raise ConfigError(f'"{argument}" cannot be read; write it as key=value')
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            composed = compose("staging", list(arguments))
+        raw: Any = OmegaConf.to_container(composed, resolve=True)
+        return StagingConfig.model_validate(raw)
+    except hydra_errors.CAUGHT as error:
+        raise ConfigError(hydra_errors.explain(error, arguments)) from None
+    except ValidationError as error:
+        raise ConfigError("\n".join(lines(error, StagingConfig))) from None
+
+
+def _progress() -> stack.Say:
+    """Show each new word on a terminal; a pipe is spared the counting."""
+    last = ""
+
+    def say(text: str) -> None:
+        nonlocal last
+        if text != last and sys.stderr.isatty():
+            _say(text)
+        last = text
+
+    return say
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2

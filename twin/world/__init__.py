@@ -1,0 +1,1 @@
+"""The simulated world and the shell that drives a controller in it."""

@@ -1,0 +1,191 @@
+"""The simulated cloud: takes actions, accepts them after a while, and lets the fleets follow.
+
+A command counts once, whatever how often it arrives (its decision id is the idempotency key), only
+from the engine that holds the lease, and only if the count that it wants to change is still the one
+that it was decided on, as a Kubernetes resource version would have it.  So neither a command that
+comes late nor an engine that does not know that it was replaced can undo what was done since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import simpy
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.model import Action, ActionResult, Status
+from engine.ports.infrastructure import Counts, Sighting
+from scenarios.faults.kinds import ApiErrors, ApiTimeout, CommandsDuplicated, CommandsLost
+from twin.world.fleet import Fleet
+
+
+class InfrastructureConfig(BaseModel):
+    """How the simulated cloud carries out what it is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    accept_s: float = Field(default=2.0, ge=0.0, le=600.0, description="request to acceptance")
+    drain_s: float = Field(default=30.0, ge=0.0, le=3600.0, description="drain, billed")
+    replace_after_s: float = Field(
+        default=30.0, ge=0.0, le=3600.0, description="until a lost instance is replaced"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A command that is carried out, and the count it replaces."""
+
+    lease: int
+    action: Action
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFault:
+    """A fault of the interface in force: its draws by service, and how it tells that it fired."""
+
+    fault: ApiErrors | ApiTimeout | CommandsLost | CommandsDuplicated
+    rngs: Mapping[str, np.random.Generator]
+    fire: Callable[[], None]
+
+    def hits(self, service: str) -> bool:
+        """Whether the next command for `service` is hit."""
+        rng = self.rngs.get(service)
+        return rng is not None and bool(rng.random() < self.fault.share)
+
+
+class Infrastructure:
+    """Carries actions out on the fleets and reports what became of them."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        config: InfrastructureConfig,
+        fleets: Mapping[str, Fleet],
+        start_s: float,
+        noted: Callable[[ActionResult], None],
+    ) -> None:
+        self.env = env
+        self.config = config
+        self.fleets = fleets
+        self.faults: list[CommandFault] = []
+        self.lease = 1
+        """The lease of the engine that leads; commands under an older one are refused."""
+        self.replayed = 0
+        """Commands that arrived a second time and changed nothing."""
+        self.watchers: list[Callable[[Write], None]] = []
+        """Are told of each command that is carried out, before the fleet follows it."""
+        self._start_s = start_s
+        self._noted = noted
+        self._seen: set[str] = set()
+        self._results: dict[int, list[ActionResult]] = {}
+
+    def new_lease(self) -> int:
+        """Hand the lead over: from now on only commands under the returned lease count."""
+        self.lease += 1
+        return self.lease
+
+    def apply(self, action: Action, lease: int) -> None:
+        """Take a command on its way to the fleets, through whatever is wrong with that way."""
+        for trouble in self.faults:
+            if not trouble.hits(action.service):
+                continue
+            trouble.fire()
+            match trouble.fault:
+                case CommandsLost():
+                    return
+                case ApiErrors(status=status):
+                    self.env.process(self._refuse(action, lease, f"HTTP {status}"))
+                    return
+                case ApiTimeout():
+                    self.env.process(self._time_out(action, lease, trouble.fault))
+                    return
+                case CommandsDuplicated(delay_s=delay_s):
+                    self.env.process(self._carry_out(action, lease, delay_s))
+        self.env.process(self._carry_out(action, lease))
+
+    def results(self, lease: int) -> tuple[ActionResult, ...]:
+        """What has happened to the commands under `lease` since this was last asked for."""
+        results = self._results.get(lease)
+        if not results:
+            return ()
+        del self._results[lease]
+        return tuple(results)
+
+    def replace_lost(self) -> Generator[simpy.Event, None, None]:
+        """Once the loss has been noticed, launch anew what is missing."""
+        yield self.env.timeout(self.config.replace_after_s)
+        for fleet in self.fleets.values():
+            fleet.reconcile()
+
+    def _refuse(self, action: Action, lease: int, why: str) -> Generator[simpy.Event, None, None]:
+        yield self.env.timeout(self.config.accept_s)
+        self._report(action, lease, Status.FAILED, why)
+
+    def _time_out(
+        self, action: Action, lease: int, fault: ApiTimeout
+    ) -> Generator[simpy.Event, None, None]:
+        yield self.env.timeout(fault.timeout_s)
+        self._report(action, lease, Status.FAILED, f"no answer in {fault.timeout_s:g} s")
+        yield from self._carry_out(action, lease, fault.late_s)
+
+    def _carry_out(
+        self, action: Action, lease: int, delay_s: float = 0.0
+    ) -> Generator[simpy.Event, None, None]:
+        yield self.env.timeout(self.config.accept_s + delay_s)
+        fleet = self.fleets[action.service]
+        if action.decision_id in self._seen:
+            self.replayed += 1
+            return
+        # Checked on arrival, as a lease or a resource version is: what is late may be out of date.
+        if lease != self.lease:
+            self._report(action, lease, Status.FAILED, f"lease {lease} is over, {self.lease} leads")
+            return
+        if fleet.desired != action.from_instances:
+            why = f"conflict: {fleet.desired} are desired, not {action.from_instances}"
+            self._report(action, lease, Status.FAILED, why)
+            return
+        self._seen.add(action.decision_id)
+        write = Write(lease, action, fleet.desired)
+        for watcher in self.watchers:
+            watcher(write)
+        fleet.want(action.to_instances)
+        self._report(action, lease, Status.ACCEPTED)
+        while fleet.desired == action.to_instances and fleet.ready != fleet.desired:
+            yield self.env.timeout(5.0)
+        if fleet.desired == action.to_instances:
+            self._report(action, lease, Status.COMPLETED)
+
+    def _report(self, action: Action, lease: int, status: Status, why: str = "") -> None:
+        result = ActionResult(action.decision_id, status, self._start_s + self.env.now, why)
+        self._results.setdefault(lease, []).append(result)
+        self._noted(result)
+
+
+class Seat:
+    """`engine.ports.infrastructure.Infrastructure`, as the engine under one lease has it."""
+
+    def __init__(self, cloud: Infrastructure, lease: int) -> None:
+        self.lease = lease
+        self._cloud = cloud
+
+    def observe(self) -> Sighting:
+        """The counts of all fleets now, and what has come of this engine's commands."""
+        return Sighting(
+            {
+                name: Counts(fleet.desired, fleet.ready, fleet.booting, fleet.draining)
+                for name, fleet in self._cloud.fleets.items()
+            },
+            self._cloud.results(self.lease),
+        )
+
+    def apply(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:
+        """Send each command on its way; all answers come with `observe`."""
+        for action in actions:
+            self._cloud.apply(action, self.lease)
+        return ()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
