@@ -1,13 +1,13 @@
 """Where a load test's results go: three files in a folder, often that of the engine's run record.
 
 `load.parquet` has one row for each second and service, `load_summary.json` the figures and whether
-the limits were kept, `load.md` the same for people.  Each is written beside its name and then
-renamed, so a reader never sees half of one.
+the limits were kept, `load.md` the same for people.  A reader never sees half of one.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from engine.record.files import replacing, write_atomically
 from locustfiles.plan import Plan
 from locustfiles.tally import Cell, Tally, quantile
 
@@ -34,9 +35,8 @@ def check_writable(folder: Path) -> None:
     """Find out before the load whether its results can be written; raises RecordError if not."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".load-unfinished"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise RecordError(f"--record: {folder} cannot be written ({error.strerror})") from error
 
@@ -49,10 +49,11 @@ def write(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         seconds = timeline(plan, tally, intended, began_s)
-        _whole(folder / "load.parquet", lambda path: seconds.to_parquet(path, index=False))
+        with replacing(folder / "load.parquet") as path:
+            seconds.to_parquet(path, index=False)
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-        _whole(folder / "load_summary.json", lambda path: path.write_text(text))
-        _whole(folder / "load.md", lambda path: path.write_text(markdown(summary)))
+        write_atomically(folder / "load_summary.json", text)
+        write_atomically(folder / "load.md", markdown(summary))
     except OSError as error:
         raise RecordError(
             f"--record: {folder} cannot be written ({error.strerror or error})"
@@ -191,12 +192,3 @@ def _seconds(value: float | None) -> str:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
-
-
-def _whole(path: Path, fill: Any) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        fill(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

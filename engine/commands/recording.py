@@ -18,6 +18,7 @@ from pathlib import Path
 from engine.model import ActionResult, Observation, Plan
 from engine.ports.metrics import MetricsSource, Reading
 from engine.record import live as live_record
+from engine.record.files import remove
 from engine.record.journal import Heading, Journal
 from engine.record.live import LiveRun
 
@@ -127,7 +128,7 @@ class Recording:
         folder = await asyncio.to_thread(
             live_record.write, run, journal, self._output, reports.write
         )
-        journal.unlink(missing_ok=True)
+        remove(journal)  # the record is on the disk
         return folder
 
     def _close(self) -> None:

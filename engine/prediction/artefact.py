@@ -16,8 +16,6 @@ import io
 import itertools
 import json
 import math
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,6 +27,8 @@ import sklearn
 import skops
 import skops.io
 from numpy.typing import NDArray
+
+from engine.record.files import write_atomically
 
 FORMAT = "wedtwin-model"
 FORMAT_VERSION = 1
@@ -141,16 +141,9 @@ def dump(artefact: Artefact) -> bytes:
 
 
 def save(artefact: Artefact, path: Path) -> None:
-    """Write the artefact: whole or not at all."""
+    """Write the artefact: whole or not at all.  Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(dump(artefact))
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, dump(artefact))
 
 
 def load(source: Path | bytes, kind: str, version: int, training_data: str = "") -> Artefact:

@@ -1,12 +1,16 @@
 """What a live run leaves behind while it runs: one JSON line a step, result and event.
 
-The record is made of it at the end.  It is on the disk line by line, so an engine that is killed
-loses nothing: the next one goes on in the same journal, and there is one record of both.
+The record is made of it at the end.  It is written line by line, so an engine that is killed loses
+nothing: the next one goes on in the same journal, and there is one record of both.  It is synced to
+the disk when it is closed, before a record is made of it, and it is removed only when that record
+is on the disk itself: at no moment would a loss of power lose both.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import IO, Any
 from engine.model import ActionResult, Observation, Plan
 from engine.ports.metrics import Reading
 from engine.record.decisions import rows_of
+from engine.record.files import sync
 
 JOURNAL = "journal.jsonl"
 VERSION = 1
@@ -42,19 +47,20 @@ class Journal:
         self.lost = 0
         """Lines that could not be written."""
         self._seen: dict[str, float] = {}
-        known, last_s = _heading(self.path), _changed_s(self.path)
+        begun, last_s = _heading(self.path), _changed_s(self.path)
         resumed_s = heading.started_s
-        if known is not None and resumed_s - last_s > RESUMED_WITHIN_S:
-            self._put_aside(known)  # another run, which nobody closed
-            known = None
-        if known is not None and (known.services, known.sample_s, known.controller) != (
+        if begun is not None and resumed_s - last_s > RESUMED_WITHIN_S:
+            self._put_aside(begun)  # another run, which nobody closed
+            begun = None
+        if begun is not None and (begun.services, begun.sample_s, begun.controller) != (
             heading.services, heading.sample_s, heading.controller,
         ):  # fmt: skip
-            self._put_aside(known)  # another platform or controller: another run as well
-            known = None
-        self.heading = known or heading
-        self._file: IO[str] = self.path.open("a" if known else "w", encoding="utf-8")
-        if known is None:
+            self._put_aside(begun)  # another platform or controller: another run as well
+            begun = None
+        self.heading = begun or heading
+        self._file: IO[str] = self.path.open("a" if begun else "w", encoding="utf-8")
+        sync(state)
+        if begun is None:
             self._write(
                 {
                     "kind": "run",
@@ -126,12 +132,28 @@ class Journal:
         """Give the file another name, after it was closed; returns its path."""
         return self._put_aside(self.heading)
 
-    def _put_aside(self, known: Heading) -> Path:
-        return self.path.replace(self.path.with_name(f"journal-{known.started_s:.0f}.jsonl"))
+    def _put_aside(self, heading: Heading) -> Path:
+        name = f"journal-{heading.started_s:.0f}"
+        for number in range(1, 1000):
+            path = self.path.with_name(f"{name}.jsonl" if number == 1 else f"{name}-{number}.jsonl")
+            if not path.exists():
+                break
+        self.path.replace(path)
+        sync(path.parent)
+        return path
 
     def close(self) -> None:
-        """Close the file; the journal can still be gone on with."""
-        self._file.close()
+        """Close the file, all of it on the disk; the journal can still be gone on with.
+
+        A line that comes later (an answer of the infrastructure to what was asked before) is taken
+        all the same.  Raises OSError.
+        """
+        if not self._file.closed:
+            try:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            finally:
+                self._file.close()
 
     def _new(self, service: str, reading: Reading) -> list[list[float]]:
         window = reading.windows[service]
@@ -142,11 +164,23 @@ class Journal:
         return [list(row) for row in rows.tolist()]
 
     def _write(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line) + "\n"
         try:
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            if self._file.closed:
+                self._late(text)
+            else:
+                self._file.write(text)
+                self._file.flush()
         except OSError:
             self.lost += 1  # a full disk must not stop the scaling
+
+    def _late(self, text: str) -> None:
+        """Add to the closed file; where it is gone, its record is written and counts."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("r+", encoding="utf-8") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -127,11 +127,10 @@ def write(run: LiveRun, journal: Path, output: Path, render: Callable[[Path], No
             for event in notes.events:
                 lines.write(json.dumps(event) + "\n")
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-        render(folder)
 
     started = dt.datetime.fromtimestamp(run.started_s, dt.UTC)
     name = f"{started:%Y%m%dT%H%M%SZ}-{run.controller}-live"
-    return write_whole(output / run.scenario, name, fill)
+    return write_whole(output / run.scenario, name, fill, render)
 
 
 def _read(journal: Path, run: LiveRun) -> _Notes:

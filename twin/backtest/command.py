@@ -101,11 +101,10 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
     def fill(folder: Path) -> None:
         results.write(folder, content, whole)
-        render(folder)
 
     base = question.output / "backtest"
     name = f"{started:%Y%m%dT%H%M%SZ}-{_name(question)}-{question.seed}"
-    folder = folders.write_whole(base, name, fill)
+    folder = folders.write_whole(base, name, fill, render)
     terminal.show_backtest(content, folder)
     return folder
 

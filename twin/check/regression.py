@@ -19,6 +19,7 @@ import pandas as pd
 import yaml
 from scipy import stats
 
+from engine.record.files import write_atomically
 from twin.runs.replications import headline_figures
 
 SCHEMA = 1
@@ -110,7 +111,7 @@ def write(runs: Runs, path: Path) -> None:
         ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
 def compare(before: Runs, after: Runs) -> list[Change]:

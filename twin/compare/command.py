@@ -99,10 +99,10 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
     def fill(folder: Path) -> None:
         _write(folder, content, contestants[0], runs)
-        render(folder)
 
     base = Path(runs_config.output) / runs_config.scenario.name
-    folder = folders.write_whole(base, f"{started:%Y%m%dT%H%M%SZ}-compare-{seed}", fill)
+    name = f"{started:%Y%m%dT%H%M%SZ}-compare-{seed}"
+    folder = folders.write_whole(base, name, fill, render)
     terminal.show_comparison(content, folder)
     return folder
 

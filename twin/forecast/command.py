@@ -22,6 +22,7 @@ from engine.config.complaints import close
 from engine.model import Wedding, WeddingType
 from engine.prediction import season as seasonal
 from engine.record import folders
+from engine.record.files import write_atomically
 from scenarios.seasons.years import DAY_S, Seasons
 from scenarios.traces.files import parse_time
 from twin.commands import terminal
@@ -106,15 +107,14 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
         (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
         for name, data in files.items():
             (folder / name).write_bytes(data)
-        render(folder)
 
     name = f"{question.kind}-{content['name']}-{config.seed}"
-    folder = folders.write_whole(Path(config.output) / "forecast", name, fill)
+    folder = folders.write_whole(Path(config.output) / "forecast", name, fill, render)
     if question.kind == "train" and "model" in question.given:
         target = Path(question.given["model"])
         with folders.explained(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(files["day_ahead.wedmodel"])
+            write_atomically(target, files["day_ahead.wedmodel"])
     return folder
 
 

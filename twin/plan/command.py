@@ -52,10 +52,9 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
         (folder / "plan.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n")
         text = yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=100)
         (folder / "config.yaml").write_text(text)
-        render(folder)
 
     name = f"{started:%Y%m%dT%H%M%SZ}-plan-{config.seed}"
-    folder = folders.write_whole(base, name, fill)
+    folder = folders.write_whole(base, name, fill, render)
     terminal.show_plan(told, folder)
     return folder
 

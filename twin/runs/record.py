@@ -73,9 +73,8 @@ def write(
         if others:
             everyone = [_replication(world, summary), *others]
             table(everyone).to_parquet(folder / "replications.parquet", index=False)
-        render(folder)
 
-    return write_whole(base, name, fill)
+    return write_whole(base, name, fill, render)
 
 
 def timeline(world: World) -> pd.DataFrame:

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from engine.record.files import write_atomically
 from twin.runs.replications import headline_figures
 from twin.runs.summary import summarise
 from twin.world.world import World
@@ -45,9 +45,7 @@ def once(
         return known
     result = {"overrides": list(overrides), "code": code(), **work()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(result, indent=1) + "\n")
-    unfinished.rename(path)
+    write_atomically(path, json.dumps(result, indent=1) + "\n")
     return result
 
 

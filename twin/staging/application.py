@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from engine.model import Call
+from engine.record.files import write_atomically
 from twin.staging.calls import Caller, CallError
 from twin.staging.exposition import Counts
 from twin.staging.layout import StagedService
@@ -238,9 +239,7 @@ class Application:
         digest = hashlib.blake2b(photo, digest_size=12).hexdigest()
         path = self._stores.photos / digest
         if not path.exists():
-            part = path.with_suffix(f".{os.getpid()}")
-            part.write_bytes(photo)
-            part.replace(path)
+            write_atomically(path, photo, durable=False)  # a disk's sync is no part of a request
         return b'{"photo":"%s"}' % digest.encode()
 
     async def _call_others(self, request: Request, answer: bytes | None) -> bytes:

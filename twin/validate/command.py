@@ -120,9 +120,9 @@ def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> 
         (folder / "validation.json").write_text(json.dumps(content, indent=1) + "\n")
         if not given:
             calibration.write(folder, config.platform, fitted)
-        render(folder)
 
-    return folders.write_whole(Path(config.output), f"{started:%Y%m%dT%H%M%SZ}-validation", fill)
+    name = f"{started:%Y%m%dT%H%M%SZ}-validation"
+    return folders.write_whole(Path(config.output), name, fill, render)
 
 
 def mean(several: Sequence[Figures]) -> Figures:
