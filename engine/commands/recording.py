@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import datetime as dt
-import sys
 import time
 from pathlib import Path
 
-from engine.model import ActionResult, Observation, Plan
+import structlog
+
+from engine.model import Action, ActionResult, Observation, Plan, Status
 from engine.ports.metrics import MetricsSource, Reading
 from engine.record import live as live_record
 from engine.record.files import remove
@@ -24,9 +24,11 @@ from engine.record.live import LiveRun
 
 LOOK_S = 1.0
 
+log = structlog.stdlib.get_logger(__name__)
+
 
 class Recording:
-    """Notes of the shell: into the journal, and what somebody would want to know at once to stderr.
+    """Notes of the shell: into the journal, and what one wants to know at once to the log.
 
     `run` is what the records say of the run, apart from its times and figures.
     """
@@ -61,20 +63,26 @@ class Recording:
         self._journal.step(time_s, observation, plan, compute_s, reading)
         for word, actions in (("", plan.actions), ("would: ", plan.dry)):
             for action in actions:
-                say(f"{word}{action.explanation} [{action.decision_id}]", time_s)
+                _log_action(word, action, time_s)
         for action in plan.awaiting:
-            say(f"waits for approval: {action.explanation} [{action.decision_id}]", time_s)
+            _log_action("waits for approval: ", action, time_s)
 
     def result(self, result: ActionResult) -> None:
         """Note what became of an action."""
         self._journal.result(result)
         detail = f": {result.detail}" if result.detail else ""
-        say(f"{result.decision_id} {result.status.value}{detail}", result.time_s)
+        level = log.warning if result.status is Status.FAILED else log.info
+        level(
+            f"{result.status.value}{detail}",
+            time_s=result.time_s,
+            decision_id=result.decision_id,
+            status=result.status.value,
+        )
 
     def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
         """Note something that is no decision."""
         self._journal.event(time_s, kind, name, what, detail)
-        say(f"{kind.replace('_', ' ')}: {what}: {detail}", time_s)
+        log.info(f"{kind.replace('_', ' ')}: {what}: {detail}", time_s=time_s, kind=kind, name=name)
 
     async def roll_over(self, metrics: MetricsSource, done: asyncio.Event) -> None:
         """Until `done`, close the record whenever it is time to, and begin the next."""
@@ -101,7 +109,7 @@ class Recording:
         try:
             folder = await self._write(over, begun_s, now_s, metrics, partial=False)
         except OSError as error:
-            say(f"{error}; its journal stays: {over}")
+            log.error(f"{error}; its journal stays", journal=str(over))
         else:
             print(folder, flush=True)
 
@@ -134,11 +142,17 @@ class Recording:
     def _close(self) -> None:
         with contextlib.suppress(OSError):
             self._journal.close()
-        if self._journal.lost:
-            say(f"{self._journal.lost} lines of the journal were lost: it could not be written")
+        if lost := self._journal.lost:
+            log.error("lines of the journal were lost: it could not be written", lines=lost)
 
 
-def say(text: str, time_s: float | None = None) -> None:
-    """A line of the log."""
-    when = dt.datetime.now(dt.UTC) if time_s is None else dt.datetime.fromtimestamp(time_s, dt.UTC)
-    print(f"{when:%H:%M:%S} {text}", file=sys.stderr, flush=True)
+def _log_action(word: str, action: Action, time_s: float) -> None:
+    log.info(
+        f"{word}{action.explanation}",
+        time_s=time_s,
+        decision_id=action.decision_id,
+        service=action.service,
+        from_instances=action.from_instances,
+        to_instances=action.to_instances,
+        reason=action.reason.value,
+    )

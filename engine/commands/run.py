@@ -20,8 +20,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import structlog
+
 from engine.adapters.lease_file import Lead, NotLeadingError, take_lead
-from engine.commands.recording import Recording, say
+from engine.commands.recording import Recording
 from engine.model import Budget
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
@@ -31,7 +33,10 @@ from engine.record.figures import forecaster_figures
 from engine.record.folders import OutputError, check_writable
 from engine.record.journal import Heading
 from engine.record.live import LiveRun
+from engine.runtime import log as run_log
 from engine.runtime.shell import Shell, WallClock
+
+log = structlog.stdlib.get_logger(__name__)
 
 WAIT_S = 0.5
 """Between two tries to take the lead."""
@@ -75,6 +80,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
     from twin.config import ConfigError
     from twin.world.booked_day import booked_day
 
+    run_log.set_up()
     config = parse(settings)
     specs = config.platform.specs()
     state, output = Path(config.live.state), Path(config.output)
@@ -138,7 +144,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
             budget=_budget(config.budget),
             lead=lead.number,
         )
-        say(_beginning(config, lead, recording, now_s))
+        log.info(_beginning(config, lead, recording, now_s), lead=lead.number)
         refused = str(meta.forecaster["refused"])
         if refused:
             recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
@@ -147,7 +153,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
     _show(json.loads((folder / "summary.json").read_text()), folder)
     print(folder, flush=True)
     if asked is signal.SIGINT:
-        say("interrupted: the record so far is kept")
+        log.info("interrupted: the record so far is kept")
         return 130
     return 0
 
@@ -190,7 +196,7 @@ def _lead(state: Path, *, wait: bool) -> Lead:
             if not wait:
                 raise
             if not told:
-                say(f"waiting: {error}")
+                log.info(f"waiting: {error}")
                 told = True
         time.sleep(WAIT_S)
 
@@ -232,15 +238,15 @@ def _beginning(config: Any, lead: Lead, recording: Recording, now_s: float) -> s
 
 def _show(summary: Mapping[str, Any], folder: Path) -> None:
     decision, emergency = summary["decision"], summary["decision"]["emergency_s"]
-    say(
+    log.info(
         f"{summary['scenario']}: {decision['cycles']} cycles, {decision['actions']} actions, "
         f"{emergency['count']} emergencies, {summary['cost']['total_usd']:.2f} USD"
     )
     for item in summary["thresholds"]:
         value = "not known" if item["value"] is None else f"{item['value']:.6g}"
-        mark = "passed" if item["passed"] else "FAILED"
-        say(f"{mark}  {item['metric']} = {value} ({item['operator']} {item['limit']:g})")
-    say(f"report: {folder / 'report.html'}")
+        mark, level = ("passed", log.info) if item["passed"] else ("FAILED", log.warning)
+        level(f"{mark}  {item['metric']} = {value} ({item['operator']} {item['limit']:g})")
+    log.info(f"report: {folder / 'report.html'}")
 
 
 def _not_here() -> NoReturn:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from pydantic import Field, ValidationError, field_validator
@@ -14,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 from engine.config import hydra_errors
 from engine.config.complaints import close, lines
 from engine.record.figures import ThresholdConfig
+from engine.runtime import log as run_log
 from twin.config import ConfigError, PlatformConfig, Strict
 from twin.staging import stack
 from twin.staging.layout import Layout, StackError, StagedService
@@ -34,6 +36,8 @@ USAGE = """usage: python -m engine staging up|down|status|demo [key=value ...]
   keep_logs=true           for down: leave the logs
   demo.scenario=NAME demo.scale=X demo.speed=X demo.start=T demo.duration_s=S demo.output=DIR
 """
+
+log = structlog.stdlib.get_logger(__name__)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -99,6 +103,7 @@ def run(arguments: Sequence[str]) -> int:
     command, *rest = arguments
     if command not in commands:
         return _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
+    run_log.set_up()
     try:
         return commands[command](_read(rest), rest)
     except (ConfigError, StackError) as error:
@@ -111,19 +116,19 @@ def run(arguments: Sequence[str]) -> int:
 def _up(config: StagingConfig, _: Sequence[str]) -> int:
     made = stack.up(config.wish(), _progress())
     ports = made.ports
-    _say(
+    log.info(
         f"up: http://127.0.0.1:{ports['front']} is the platform, "
         f"http://127.0.0.1:{ports['prometheus']} is Prometheus, "
         f"http://127.0.0.1:{ports['exporter']}/metrics is HAProxy's exporter"
     )
-    _say(f"take it down with: python -m engine staging down folder={config.folder}")
+    log.info(f"take it down with: python -m engine staging down folder={config.folder}")
     print(config.folder)
     return 0
 
 
 def _down(config: StagingConfig, _: Sequence[str]) -> int:
     killed = stack.take_down(Layout(Path(config.folder)), keep_logs=config.keep_logs)
-    _say("down" + (f"; these had to be killed: {', '.join(killed)}" if killed else ""))
+    log.info("down" + (f"; these had to be killed: {', '.join(killed)}" if killed else ""))
     print(config.folder)
     return 0
 
@@ -139,9 +144,9 @@ def _status(config: StagingConfig, _: Sequence[str]) -> int:
             f"{count.draining} draining"
         )
     for trouble in standing.trouble:
-        _say(trouble)
+        log.warning(trouble)
     if standing.trouble:
-        _say(
+        log.info(
             f"to begin anew: python -m engine staging down folder={config.folder} && "
             f"python -m engine staging up folder={config.folder}"
         )
@@ -178,7 +183,7 @@ def _demo(config: StagingConfig, arguments: Sequence[str]) -> int:
         ),
         _progress(),
     )
-    _say(f"report: {played.record / 'report.html'}")
+    log.info(f"report: {played.record / 'report.html'}")
     print(played.record)
     return 0 if played.kept else 1
 
@@ -206,14 +211,10 @@ def _progress() -> stack.Say:
     def say(text: str) -> None:
         nonlocal last
         if text != last and sys.stderr.isatty():
-            _say(text)
+            log.info(text)
         last = text
 
     return say
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _fail(message: str) -> int:
