@@ -256,6 +256,9 @@ class Outlook:
     progress.  Bin b covers [start_s + b * bin_s, start_s + (b + 1) * bin_s).  `sigma` is the
     log-standard deviation of the truth around `load` as far as history tells, `noun` what people
     call the events, in the plural.
+
+    The calendar knows the bins that are there and nothing besides: from `start_s` up to `end_s`.
+    Whoever asks about another time is told NaN, which is not a load of zero.
     """
 
     issued_s: float
@@ -269,14 +272,39 @@ class Outlook:
     sigma: float
     noun: str = "weddings"
 
+    @property
+    def end_s(self) -> float:
+        """When the last bin ends (epoch seconds): the first moment that is not covered."""
+        return self.start_s + self.load.shape[1] * self.bin_s
+
+    def covers(self, time_s: float) -> bool:
+        """Whether the calendar knows of `time_s` (epoch seconds)."""
+        return self.start_s <= time_s < self.end_s
+
+    def rate(self, row: int, time_s: float) -> float:
+        """Load (requests/s) of the service of `row` at `time_s`, linear between bin centres.
+
+        Within half a bin of either end it is that of the bin; NaN at a time that is not covered.
+        """
+        if not self.covers(time_s):
+            return math.nan
+        position = (time_s - self.start_s) / self.bin_s - 0.5
+        last: int = self.load.shape[1] - 1
+        low = min(max(int(position), 0), last)
+        high = min(low + 1, last)
+        share = min(max(position - low, 0.0), 1.0)
+        before, after = float(self.load[row, low]), float(self.load[row, high])
+        return before + share * (after - before)
+
     def peak(self, service: str, from_s: float, to_s: float) -> float:
         """Highest load of `service` (requests/s) from the bin of `from_s` on until `to_s`.
 
-        Looks at as many whole bins as fit in between, and says 0 where the calendar knows nothing.
+        Looks at as many whole bins as fit in between and are covered; NaN where there is none.
         """
-        first = max(int((from_s - self.start_s) / self.bin_s), 0)
-        bins = int((to_s - from_s) / self.bin_s)
-        return float(self.load[self.services[service], first : first + bins].max(initial=0.0))
+        begin = math.floor((from_s - self.start_s) / self.bin_s)
+        end = begin + int((to_s - from_s) / self.bin_s)
+        bins = self.load[self.services[service], max(begin, 0) : max(end, 0)]
+        return float(bins.max()) if len(bins) else math.nan
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,9 +34,9 @@ class Scheduled(Hpa):
         outlook, now_s, spec = observation.outlook, observation.now_s, service.spec
         begin_s = math.floor(now_s / HOUR_S) * HOUR_S
         end_s = math.floor((now_s + self.options.lead_s) / HOUR_S) * HOUR_S + HOUR_S
-        load = outlook.load[outlook.services[spec.name]]
-        first = max(math.floor((begin_s - outlook.start_s) / outlook.bin_s), 0)
-        last = max(math.floor((end_s - outlook.start_s) / outlook.bin_s), first)
-        booked = float(load[first:last].max(initial=0.0)) * (1.0 + self.options.margin)
+        peak = outlook.peak(spec.name, begin_s, end_s)
+        if math.isnan(peak):  # the calendar does not cover the hour: HPA as it is without one
+            return spec.min_instances
+        booked = peak * (1.0 + self.options.margin)
         floor = math.ceil(booked / (spec.rate_per_instance * self.options.target_cpu / 100.0))
         return min(max(floor, spec.min_instances), spec.max_instances)

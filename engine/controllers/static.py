@@ -20,7 +20,10 @@ REACH_S = 86_400.0
 
 
 class Static:
-    """Asks once for what the booked peak of the next day needs, times 1 + `margin`."""
+    """Asks once for what the booked peak of the next day needs, times 1 + `margin`.
+
+    Where the calendar does not cover that day, every count stays as it is until one does.
+    """
 
     def __init__(self, settings: EngineSettings, margin: float = 0.25) -> None:
         if not 0.0 <= margin <= 10.0:
@@ -31,7 +34,7 @@ class Static:
 
     def step(self, observation: Observation) -> Plan:
         """Ask for the fixed count wherever it is not what is desired."""
-        if not self.targets:
+        if not self.targets and observation.outlook.covers(observation.now_s):
             critical = critical_services([service.spec for service in observation.services])
             for service in observation.services:
                 name = service.spec.name
@@ -40,7 +43,7 @@ class Static:
         actions = [
             self._action(service, self.targets[service.spec.name], observation.now_s)
             for service in observation.services
-            if service.desired != self.targets[service.spec.name]
+            if service.desired != self.targets.get(service.spec.name, service.desired)
         ]
         return Plan(actions=tuple(actions), next_step_s=observation.now_s + self.settings.cycle_s)
 

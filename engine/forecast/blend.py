@@ -50,11 +50,6 @@ class ServiceBlend:
         correction: FloatArray = level * a + surge * b + c
         return correction
 
-    def at(self, horizon: int, level: float, surge: float) -> float:
-        """The same at one of the horizons."""
-        a, b, c = self.weights[horizon]
-        return a * level + b * surge + c
-
 
 @dataclass(frozen=True, slots=True)
 class Blend:
@@ -158,10 +153,15 @@ def prior(horizons_s: tuple[float, ...], level_decay_s: float, surge_decay_s: fl
     return faded
 
 
+def middles(bins: int, bin_s: float) -> FloatArray:
+    """How far ahead (s) the middle of each bin (bins,) is, on average over the present one."""
+    return bin_s * np.arange(bins, dtype=np.float64)
+
+
 @lru_cache(maxsize=16_384)
 def _along(blend: ServiceBlend, bins: int, bin_s: float) -> tuple[FloatArray, ...]:
     """The terms' weights along the bins: whole now, then straight from horizon to horizon."""
-    ahead_s = np.maximum(bin_s * (np.arange(bins, dtype=np.float64) - 1.0), 0.0)
+    ahead_s = middles(bins, bin_s)
     knots_s = np.array((0.0, *blend.horizons_s))
     last_s = blend.horizons_s[-1]
     curves = []

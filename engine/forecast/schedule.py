@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from engine.forecast.blend import ServiceBlend
+from engine.forecast.blend import ServiceBlend, middles
 from engine.memory import ResponseMemory
 from engine.model import FloatArray, Forecast, Outlook
 from engine.settings import ForecastSettings
@@ -38,7 +38,7 @@ class Curve:
 
     All arrays (bins,): `ahead_s` the earliest that a bin can begin from now, `booked` and `major`
     the outlook's own rates (1/s), `correction` the logarithm of what they are to be multiplied by
-    for the median, `sd` the log-standard deviation around it.
+    for the median, `sd` the log-standard deviation around it, both for the middle of the bin.
     """
 
     ahead_s: FloatArray
@@ -62,18 +62,6 @@ class Curve:
         return min(int(time_s / self.bin_s) + 2, len(self.ahead_s))
 
 
-def booked_rate(outlook: Outlook, row: int, time_s: float) -> float:
-    """The outlook's rate (1/s) for service `row` at `time_s`, linear between bin centres."""
-    position = (time_s - outlook.start_s) / outlook.bin_s - 0.5
-    load = outlook.load
-    last: int = load.shape[1] - 1
-    low = min(max(int(position), 0), last)
-    high = min(low + 1, last)
-    share = min(max(position - low, 0.0), 1.0)
-    before, after = float(load[row, low]), float(load[row, high])
-    return before + share * (after - before)
-
-
 def observe(
     memory: ResponseMemory,
     outlook: Outlook,
@@ -85,7 +73,8 @@ def observe(
 ) -> None:
     """Correct the learned ratio of service `row` by `rate` (1/s), observed at `sample_s`.
 
-    With a `blend`, the first intervals are as wide as its errors were.
+    Nothing is learned of a time that the outlook does not cover.  With a `blend`, the first
+    intervals are as wide as its errors were.
     """
     if math.isnan(memory.variance):
         memory.variance = outlook.sigma**2
@@ -96,8 +85,8 @@ def observe(
     elapsed_s = sample_s - memory.updated_s
     if elapsed_s <= 0.0:
         return
-    booked = booked_rate(outlook, row, sample_s)
-    if booked <= 1e-9 or rate <= 1e-9:
+    booked = outlook.rate(row, sample_s)
+    if not booked > 1e-9 or rate <= 1e-9:
         return
     ratio = math.log(rate / booked)
     first = memory.updated_s == -math.inf
@@ -134,7 +123,6 @@ def curve(
     bin_s = outlook.bin_s
     first = min(max(int((now_s - outlook.start_s) / bin_s), 0), bins - 1)
     last = min(first + int(reach_s / bin_s) + 2, bins)
-    ahead_s = _ahead(last - first, bin_s)
     if blend is not None:
         correction = blend.correction(memory.level, memory.surge, last - first, bin_s)
     else:
@@ -142,7 +130,7 @@ def curve(
         if abs(memory.surge) > 1e-4:
             correction += memory.surge * _decay(last - first, bin_s, settings.surge_decay_s)
     return Curve(
-        ahead_s=ahead_s,
+        ahead_s=_earliest(last - first, bin_s),
         correction=correction,
         sd=_deviation(last - first, bin_s, _deviations(memory, outlook)),
         booked=outlook.load[row, first:last],
@@ -152,7 +140,7 @@ def curve(
 
 
 @lru_cache(maxsize=256)
-def _ahead(bins: int, bin_s: float) -> FloatArray:
+def _earliest(bins: int, bin_s: float) -> FloatArray:
     """Earliest beginning of each bin from now: the present one began up to a bin ago."""
     ahead_s = bin_s * (np.arange(bins, dtype=np.float64) - 1.0)
     ahead_s.setflags(write=False)
@@ -161,7 +149,7 @@ def _ahead(bins: int, bin_s: float) -> FloatArray:
 
 @lru_cache(maxsize=256)
 def _decay(bins: int, bin_s: float, decay_s: float) -> FloatArray:
-    decay: FloatArray = np.exp(np.maximum(_ahead(bins, bin_s), 0.0) / -decay_s)
+    decay: FloatArray = np.exp(middles(bins, bin_s) / -decay_s)
     decay.setflags(write=False)
     return decay
 
@@ -169,7 +157,7 @@ def _decay(bins: int, bin_s: float, decay_s: float) -> FloatArray:
 @lru_cache(maxsize=4096)
 def _deviation(bins: int, bin_s: float, deviations: tuple[float, ...]) -> FloatArray:
     """Log-standard deviation along the bins, from those at the fixed horizons."""
-    deviation = np.interp(_ahead(bins, bin_s), HORIZONS_S, deviations)
+    deviation = np.interp(middles(bins, bin_s), HORIZONS_S, deviations)
     deviation.setflags(write=False)
     return deviation
 
@@ -183,22 +171,25 @@ def issue(
     settings: ForecastSettings,
     blend: ServiceBlend | None = None,
 ) -> tuple[Forecast, ...]:
-    """Once a minute, forecast the fixed horizons and remember the medians to be judged by."""
+    """Once a minute, forecast the fixed horizons and remember the medians to be judged by.
+
+    They are read off the same `curve` as the capacity to ask for, so what is judged is what is
+    used.  A horizon that the outlook does not cover gets no forecast.
+    """
     if now_s - memory.issued_s < ISSUE_EVERY_S or math.isnan(memory.variance):
         return ()
+    if not outlook.covers(now_s):
+        return ()
     memory.issued_s = now_s
+    load = curve(memory, outlook, row, now_s, HORIZONS_S[-1], settings, blend)
+    present = int((now_s - outlook.start_s) / outlook.bin_s)
     forecasts = []
     for k, horizon_s in enumerate(HORIZONS_S):
-        booked = math.log(max(booked_rate(outlook, row, now_s + horizon_s), 1e-9))
-        if blend is not None:
-            mean = booked + blend.at(k, memory.level, memory.surge)
-        else:
-            mean = (
-                booked
-                + memory.level * math.exp(-horizon_s / settings.level_decay_s)
-                + memory.surge * math.exp(-horizon_s / settings.surge_decay_s)
-            )
-        sd = max(math.sqrt(memory.horizon_variance[k]), MIN_SD)
+        if not outlook.covers(now_s + horizon_s):
+            continue
+        at = int((now_s + horizon_s - outlook.start_s) / outlook.bin_s) - present
+        mean = math.log(max(float(load.booked[at]), 1e-9)) + float(load.correction[at])
+        sd = float(load.sd[at])
         memory.issued[k].append((now_s + horizon_s, mean))
         forecasts.append(
             Forecast(

@@ -22,7 +22,7 @@ from engine import Autoscaler
 from engine.config import hydra_errors
 from engine.config.complaints import close
 from engine.forecast import blend
-from engine.forecast.schedule import HORIZONS_S, booked_rate
+from engine.forecast.schedule import HORIZONS_S
 from engine.model import FloatArray, Observation, Plan
 from engine.prediction import artefact
 from engine.prediction.artefact import Artefact, Manifest
@@ -169,7 +169,7 @@ def watch(config: RunConfig) -> Day:
         memory = [controller.state.services[name].response for name in names]
         booked = np.array(
             [
-                [booked_rate(observation.outlook, i, now_s + h) for h in HORIZONS_S]
+                [observation.outlook.rate(i, now_s + h) for h in HORIZONS_S]
                 for i in range(len(names))
             ]
         )

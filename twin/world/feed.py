@@ -13,11 +13,11 @@ from typing import Protocol
 
 from engine.forecast.outlook import BIN_S, EventLoad, Grid, event_load, outlook
 from engine.model import FloatArray, Outlook, Response, Schedule, ServiceSpec
-from scenarios.weddings.population import Population, cancellations, schedule
+from scenarios.weddings.population import HORIZON_S, Population, cancellations, schedule
 
 REFRESH_S = 1800.0
 BEFORE_S = 3600.0
-BEYOND_S = 86_400.0
+"""The outlook covers so much before the window; behind it as much as the schedule reaches."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +80,7 @@ class ScheduleFeed:
         self._response = known.response
         self._noun = known.noun
         self._specs = specs
-        bins = math.ceil((BEFORE_S + known.duration_s + BEYOND_S) / BIN_S)
+        bins = math.ceil((BEFORE_S + known.duration_s + HORIZON_S) / BIN_S)
         self._grid = Grid(known.start_s - BEFORE_S, bins)
         self._base = known.base(self._grid) if known.base is not None else None
         self._known_s = known.start_s

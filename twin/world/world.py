@@ -21,7 +21,6 @@ from engine.controllers import registry as controllers
 from engine.controllers.clairvoyant import Foresight
 from engine.decide.callgraph import critical_services
 from engine.decide.sizing import sizing
-from engine.forecast.schedule import booked_rate
 from engine.model import Budget, Controller, FloatArray, Outlook, ServiceSpec
 from scenarios.faults.kinds import apply_to_demand, resolve_at
 from scenarios.streams import Streams
@@ -282,9 +281,7 @@ def standing_counts(
     counts = {}
     for row, spec in enumerate(specs):
         size = sizing(spec, settings.capacity, critical=spec.name in critical)
-        rate = max(
-            booked_rate(outlook, row, now_s + ahead_s) for ahead_s in np.linspace(0.0, within_s, 7)
-        )
+        rate = max(outlook.rate(row, now_s + ahead_s) for ahead_s in np.linspace(0.0, within_s, 7))
         count = size.instances(rate * math.exp(outlook.sigma), size.utilisation)
         count = size.with_zone_to_spare(count)
         counts[spec.name] = min(max(count, spec.min_instances), spec.max_instances)

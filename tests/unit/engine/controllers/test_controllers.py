@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -198,9 +199,11 @@ def test_a_stateless_controller_asks_for_what_it_wants_and_once() -> None:
         (0.0, 119.0, 1.0),  # the second bin is not whole
         (59.0, 180.0, 2.0),  # two bins, from the one that has begun on
         (60.0, 180.0, 3.0),
-        (-600.0, 0.0, 3.0),  # before the calendar begins: its first bins
-        (180.0, 600.0, 0.0),
-        (60.0, 60.0, 0.0),
+        (-60.0, 120.0, 2.0),  # what is covered of it counts
+        (120.0, 600.0, 3.0),
+        (-600.0, 0.0, math.nan),  # before the calendar begins
+        (180.0, 600.0, math.nan),  # behind its end
+        (60.0, 60.0, math.nan),
     ],
 )
 def test_the_highest_booked_load_of_a_time(from_s: float, to_s: float, peak: float) -> None:
@@ -209,7 +212,20 @@ def test_the_highest_booked_load_of_a_time(from_s: float, to_s: float, peak: flo
         issued_s=0.0, start_s=0.0, bin_s=60.0, services={"database": 0, "api": 1}, load=load,
         major_load=load, events=load[1], major_events=load[1], sigma=0.1,
     )  # fmt: skip
-    assert outlook.peak("api", from_s, to_s) == peak
+    assert outlook.peak("api", from_s, to_s) == pytest.approx(peak, nan_ok=True)
+
+
+@pytest.mark.parametrize("now_s", [NOW_S + 40_000.0, NOW_S - 40_000.0])
+def test_where_the_calendar_ends_no_controller_takes_it_for_an_empty_one(now_s: float) -> None:
+    outlook = make_outlook(5000.0)
+    service = make_service(desired=40, window=make_window(now_s, cpu=0.6))
+    seen = observe(service, now_s=now_s, outlook=outlook)
+    static = Static(SETTINGS)
+    assert static.step(seen).actions == ()
+    assert target_of(Scheduled(SETTINGS).step(seen)) == target_of(Hpa(SETTINGS).step(seen))
+    # With a calendar again, the fixed fleet is sized by it.
+    again = observe(service, now_s=now_s, outlook=make_outlook(5000.0, start_s=now_s - 3600.0))
+    assert (target_of(static.step(again)) or 0) > 60
 
 
 def test_scheduled_raises_the_floor_before_the_hour() -> None:

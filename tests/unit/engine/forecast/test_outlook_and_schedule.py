@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from engine.forecast import schedule
+from engine.forecast.blend import ServiceBlend
 from engine.forecast.outlook import Grid, event_load, outlook
 from engine.memory import ResponseMemory
 from engine.model import Call, Response, Schedule
@@ -179,3 +181,47 @@ def test_an_old_or_empty_observation_changes_nothing() -> None:
     for rate, at_s in ((5000.0, memory.updated_s), (5000.0, memory.updated_s - 5.0), (0.0, 1e9)):
         schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
     assert (memory.level, memory.surge, memory.variance) == before
+
+
+@pytest.mark.parametrize("blended", [False, True])
+@pytest.mark.parametrize("surge", [0.0, 1.5, -0.8])
+@pytest.mark.parametrize("bin_s", [60.0, 2.5, 900.0])
+@pytest.mark.parametrize("into_s", [0.0, 17.0, 59.9])
+def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
+    blended: bool, surge: float, bin_s: float, into_s: float
+) -> None:
+    bins = int(20_000.0 / bin_s)
+    load = 500.0 + 400.0 * np.sin(np.arange(bins) / 40.0)[None, :]
+    seen = replace(make_outlook(1.0), bin_s=bin_s, start_s=NOW_S, load=load, major_load=0.1 * load)
+    own = ServiceBlend(
+        schedule.HORIZONS_S, ((0.9, 0.5, 0.01), (0.8, 0.2, 0.0), (0.5, 0.1, 0.0), (0.4, 0.0, 0.0)),
+        (0.1, 0.1, 0.2, 0.2),
+    )  # fmt: skip
+    blend = own if blended else None
+    now_s = NOW_S + 1000.0 + into_s
+    memory = ResponseMemory()
+    schedule.observe(memory, seen, 0, 700.0, now_s - 5.0, SETTINGS, blend)
+    memory.level, memory.surge = 0.2, surge
+    used = schedule.curve(memory, seen, 0, now_s, 10_000.0, SETTINGS, blend)
+    issued = schedule.issue(memory, seen, 0, "api", now_s, SETTINGS, blend)
+    assert tuple(f.horizon_s for f in issued) == schedule.HORIZONS_S
+    for forecast, waiting in zip(issued, memory.issued, strict=True):
+        due_s = now_s + forecast.horizon_s
+        at = int((due_s - seen.start_s) / bin_s) - int((now_s - seen.start_s) / bin_s)
+        for z, value in ((-schedule.Z90, forecast.q10), (0.0, forecast.q50)):
+            assert value == pytest.approx(used.rate(z)[at], rel=1e-9)
+        assert forecast.q90 == pytest.approx(used.rate(schedule.Z90)[at], rel=1e-9)
+        assert waiting == [(due_s, pytest.approx(math.log(used.rate(0.0)[at])))]
+
+
+def test_beyond_the_calendar_nothing_is_forecast_and_nothing_learned() -> None:
+    seen = make_outlook(1000.0, start_s=NOW_S, bins=60)
+    memory = ResponseMemory()
+    schedule.observe(memory, seen, 0, 1500.0, NOW_S + 1800.0, SETTINGS)
+    issued = schedule.issue(memory, seen, 0, "api", NOW_S + 1800.0, SETTINGS)
+    assert [f.horizon_s for f in issued] == [300.0, 900.0]  # the calendar ends in half an hour
+    before = (memory.level, memory.surge, memory.variance, memory.updated_s)
+    for at_s in (NOW_S + 3600.0, NOW_S + 86_400.0):
+        schedule.observe(memory, seen, 0, 9000.0, at_s, SETTINGS)
+        assert schedule.issue(memory, seen, 0, "api", at_s, SETTINGS) == ()
+    assert (memory.level, memory.surge, memory.variance, memory.updated_s) == before

@@ -9,7 +9,6 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from engine.forecast.schedule import booked_rate
 from scenarios.streams import Streams
 from twin.config import RunConfig, parse
 from twin.world.rehearsal import Part, demand, rehearse
@@ -56,7 +55,7 @@ def test_what_is_shown_beforehand_moves_as_the_load_does(day: Script, config: Ru
             continue
         real = rehearsal.script.demand.rates[rehearsal.script.demand.services.index(spec.name)]
         for second in (10, 60, 110):
-            booked = booked_rate(shown, row, day.start_s + second)
+            booked = shown.rate(row, day.start_s + second)
             # The day differs from what is booked by its own factor, and by that alone.
             assert abs(math.log(real[second] / booked)) < 4.0 * shown.sigma
 
