@@ -56,6 +56,7 @@ class Reason(StrEnum):
     EMERGENCY = "emergency"
     COST = "cost"
     ROLLBACK = "rollback"
+    BOUNDS = "bounds"
     MANUAL = "manual"
 
 
@@ -457,10 +458,9 @@ class WeddingContext:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """How to undo an action: the count to go back to, and until when its effect is watched."""
+    """How to undo an action: the count to go back to."""
 
     target: int
-    watch_until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,7 +515,6 @@ class Plan:
     declined: tuple[Declined, ...] = ()
     forecasts: tuple[Forecast, ...] = ()
     floors: Mapping[str, int] = field(default_factory=dict)
-    next_step_s: float = 0.0
     cycle: bool = True
 
 

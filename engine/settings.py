@@ -98,7 +98,7 @@ class EmergencySettings(Section):
     queue_per_slot: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.5
     response_time: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
     """p95 as a multiple of the SLO's p95."""
-    confirm: Annotated[int, Field(ge=1, le=5)] = 2
+    confirm: Annotated[int, Field(ge=1, le=3)] = 2
     """So many of the newest three samples must agree: one wild sample is not an emergency."""
     target_utilisation: Annotated[float, Field(gt=0.1, le=0.99)] = 0.70
     """Utilisation that the emergency's target aims at."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from engine.model import Action, Category, Reason, Rollback, ServiceObservation, WeddingContext
@@ -29,7 +28,7 @@ def ask(
         category=Category.AUTOMATIC,
         confidence=1.0,
         cost_per_hour=(target - current) * spec.price_per_hour,
-        rollback=Rollback(current, math.inf),
+        rollback=Rollback(current),
         weddings=WeddingContext(),
         evidence=evidence,
         trigger_s=trigger_s,

@@ -63,7 +63,7 @@ class Clairvoyant:
             for service in observation.services
             if (action := self._adjust(service, observation.now_s)) is not None
         ]
-        return Plan(actions=tuple(actions), next_step_s=observation.now_s + self.settings.sample_s)
+        return Plan(actions=tuple(actions))
 
     def snapshot(self) -> str:
         """It remembers nothing."""

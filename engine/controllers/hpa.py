@@ -127,14 +127,14 @@ class Hpa:
         """Sync all autoscalers when it is time; nothing happens between two syncs."""
         now_s = observation.now_s
         if now_s < self._next_sync_s:
-            return Plan(next_step_s=self._next_sync_s, cycle=False)
+            return Plan(cycle=False)
         self._next_sync_s = now_s + self.options.sync_s
         actions = [
             action
             for service in observation.services
             if (action := self._sync(service, observation)) is not None
         ]
-        return Plan(actions=tuple(actions), next_step_s=self._next_sync_s)
+        return Plan(actions=tuple(actions))
 
     def snapshot(self) -> str:
         """All memories as JSON; Kubernetes itself forgets them with its controller manager."""

@@ -48,7 +48,7 @@ class Kpa:
             for service in observation.services
             if (action := self._look(service, now_s)) is not None
         ]
-        return Plan(actions=tuple(actions), next_step_s=now_s + self.settings.sample_s)
+        return Plan(actions=tuple(actions))
 
     def snapshot(self) -> str:
         """All memories as JSON."""

@@ -40,7 +40,7 @@ class Stateless(ABC):
                         explanation=f"{type(self).__name__} wants {target} of {service.spec.name}.",
                     )
                 )
-        return Plan(actions=tuple(actions), next_step_s=now_s + self.settings.cycle_s)
+        return Plan(actions=tuple(actions))
 
     def snapshot(self) -> str:
         """There is nothing to remember."""

@@ -45,7 +45,7 @@ class Static:
             for service in observation.services
             if service.desired != self.targets.get(service.spec.name, service.desired)
         ]
-        return Plan(actions=tuple(actions), next_step_s=observation.now_s + self.settings.cycle_s)
+        return Plan(actions=tuple(actions))
 
     def snapshot(self) -> str:
         """The counts as JSON."""

@@ -85,7 +85,7 @@ class TargetTracking:
             for service in observation.services
             if (action := self._look(service, observation.now_s)) is not None
         ]
-        return Plan(actions=tuple(actions), next_step_s=observation.now_s + self.settings.sample_s)
+        return Plan(actions=tuple(actions))
 
     def snapshot(self) -> str:
         """The minutes as JSON."""

@@ -1,75 +1,145 @@
-"""Who may let an action pass, and what became of a question that was put."""
+"""What is decided: each grant becomes an action with its explanation, a question, or nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from engine.decide.rails.limits import Purse
-from engine.memory import NEVER, ServiceMemory
-from engine.model import Action, Approval, Category, Reason, ServiceSpec
-from engine.settings import ApprovalSettings
-
-SAME_QUESTION = 0.2
-
-
-def category(
-    reason: Reason, added: int, cost_per_hour: float, confidence: float, settings: ApprovalSettings
-) -> Category:
-    """Category of a change by `added` instances (negative: fewer) at `cost_per_hour` USD/h."""
-    if reason is Reason.EMERGENCY:
-        return Category.EMERGENCY
-    if reason in (Reason.ROLLBACK, Reason.MANUAL):
-        # A rollback restores what was approved before; a manual request is a person's own word.
-        return Category.AUTOMATIC
-    large = abs(added) > settings.max_instances
-    dear = cost_per_hour > settings.max_cost_per_hour
-    unsure = confidence < settings.min_confidence
-    return Category.NEEDS_APPROVAL if large or dear or unsure else Category.AUTOMATIC
+from engine.decide.allocate import Granted
+from engine.decide.approvals import approved_now, category, is_same_question, still_pending
+from engine.decide.explain import explain
+from engine.decide.observe import Seen
+from engine.decide.recommend.wedding import context
+from engine.decide.restraints import Allowed
+from engine.memory import Pending
+from engine.model import (
+    Action,
+    Approval,
+    Category,
+    Declined,
+    Observation,
+    Recommendation,
+    Rollback,
+)
+from engine.settings import EngineSettings
 
 
-def answered(
-    memory: ServiceMemory, approvals: Mapping[str, Approval], now_s: float
-) -> Action | None:
-    """The pending action if it has just been approved; forgets it when refused or expired."""
-    pending = memory.pending
-    if pending is None:
-        return None
-    answer = approvals.get(pending.decision_id)
-    if answer is not None and answer.approved:
-        memory.pending = None
-        memory.pending_until_s = NEVER
-        return pending
-    if now_s >= memory.pending_until_s:
-        memory.pending = None
-        memory.pending_until_s = NEVER
-    return None
+class Decided(NamedTuple):
+    """What is decided for a service: an action, a question, a dry action, or nothing of these.
 
-
-def is_same_question(pending: Action, target: int) -> bool:
-    """Whether `target` is so near to what was asked that asking again would be a nuisance."""
-    change = pending.to_instances - pending.from_instances
-    return (target > pending.from_instances) == (change > 0) and abs(
-        target - pending.to_instances
-    ) <= max(1.0, SAME_QUESTION * abs(change))
-
-
-def still_right(
-    approved: Action, spec: ServiceSpec, current: int, target: int, purse: Purse
-) -> Action | None:
-    """What of an approved action may be done now that the rails allow `target`; None: nothing.
-
-    A rise may be as high as approved if it can be paid, a fall goes no further than is safe now.
+    `taken` is the recommendation behind the action, `pending` the question that waits from now on,
+    `decisions` how many decisions the engine has made by then.
     """
-    if (
-        approved.from_instances != current
-        or target == current
-        or not is_same_question(approved, target)
-    ):
-        return None
-    to = approved.to_instances
-    if target < current:
-        to = max(target, to)
-    elif to > target:
-        to = purse.afford(spec, target, to).target
-    return approved if to == approved.to_instances else replace(approved, to_instances=to)
+
+    decisions: int
+    declined: tuple[Declined, ...]
+    pending: Pending | None
+    action: Action | None = None
+    question: Action | None = None
+    dry: Action | None = None
+    taken: Recommendation | None = None
+
+
+def approve(
+    seen: Sequence[Seen],
+    allowed: Sequence[Allowed],
+    granted: Sequence[Granted],
+    notes: Sequence[str],
+    approvals: Mapping[str, Approval],
+    observation: Observation,
+    decisions: int,
+    settings: EngineSettings,
+) -> tuple[Decided, ...]:
+    """What is decided for each service; `decisions` were made before this step."""
+    decided = []
+    for one, may, gets, note in zip(seen, allowed, granted, notes, strict=True):
+        decision = _decided(one, may, gets, note, approvals, observation, decisions, settings)
+        decisions = decision.decisions
+        decided.append(decision)
+    return tuple(decided)
+
+
+def _decided(
+    seen: Seen,
+    allowed: Allowed,
+    granted: Granted,
+    note: str,
+    approvals: Mapping[str, Approval],
+    observation: Observation,
+    decisions: int,
+    settings: EngineSettings,
+) -> Decided:
+    now_s, current, chosen = observation.now_s, seen.service.desired, allowed.chosen
+    declined, pending = allowed.declined, seen.memory.pending
+    if chosen is not None and granted.why and chosen.target != current:
+        declined = (*declined, Declined(chosen, granted.why))
+        note = f"{note}; {granted.why}" if note else granted.why
+    if pending is not None:
+        released = granted.released
+        if released is not None and granted.target != current:
+            if granted.target != released.to_instances:
+                released = replace(released, to_instances=granted.target)
+            return Decided(decisions, declined, None, action=released, taken=chosen)
+        if chosen is not None and approved_now(seen, approvals, now_s) is not None:
+            declined = (*declined, Declined(chosen, "approved, but no longer right"))
+        pending = still_pending(seen, approvals, now_s)
+    if chosen is None or granted.target == current:
+        return Decided(decisions, declined, pending)
+    decisions += 1
+    action = _action(seen, chosen, granted.target, note, observation, decisions, settings)
+    if settings.mode == "recommend_only":
+        return Decided(decisions, declined, pending, dry=action)
+    if action.category is Category.NEEDS_APPROVAL:
+        if pending is not None and is_same_question(pending.action, action.to_instances):
+            return Decided(decisions, declined, pending)
+        asked = Pending(action, now_s + settings.approval.expires_s)
+        return Decided(decisions, declined, asked, question=action)
+    kept = pending if pending is not None and pending.refused else None
+    return Decided(decisions, declined, kept, action=action, taken=chosen)
+
+
+def _action(
+    seen: Seen,
+    chosen: Recommendation,
+    target: int,
+    note: str,
+    observation: Observation,
+    number: int,
+    settings: EngineSettings,
+) -> Action:
+    spec, now_s, current = seen.traits.spec, observation.now_s, seen.service.desired
+    cost_per_hour = (target - current) * spec.price_per_hour
+    ahead_s = chosen.evidence.get("ahead_s", seen.traits.lead_s)
+    behind = context(observation.outlook, now_s + ahead_s)
+    return Action(
+        decision_id=_decision_id(spec.name, current, target, now_s, number),
+        service=spec.name,
+        from_instances=current,
+        to_instances=target,
+        reason=chosen.reason,
+        category=category(
+            chosen.reason, target - current, cost_per_hour, chosen.confidence, settings.approval
+        ),
+        confidence=chosen.confidence,
+        cost_per_hour=cost_per_hour,
+        rollback=Rollback(current),
+        weddings=behind,
+        evidence=chosen.evidence,
+        trigger_s=chosen.trigger_s,
+        decided_s=now_s,
+        explanation=explain(
+            spec.name, current, target, chosen.reason, chosen.evidence, behind, note,
+            observation.outlook.noun,
+        ),
+    )  # fmt: skip
+
+
+def _decision_id(service: str, current: int, target: int, now_s: float, number: int) -> str:
+    """The same decision has the same id wherever it is made: it is the idempotency key.
+
+    The `number` of the decision is for a clock that was set back: a time may come twice.
+    """
+    text = f"{service}|{current}|{target}|{now_s:.3f}|{number}"
+    return f"{service}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"

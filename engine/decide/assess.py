@@ -8,10 +8,9 @@ database.  `Assessment.saturated` tells the two apart.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.decide.view import View
-from engine.memory import ResponseMemory
 from engine.model import Reason, ServiceObservation, ServiceSpec
 
 SLOWDOWN_MEMORY = 0.3
@@ -19,8 +18,7 @@ MAX_SLOWDOWN = 5.0
 UNCLEAR_ERRORS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(NamedTuple):
     """One figure against its threshold; `load` is the figure as a multiple of the threshold."""
 
     reason: Reason
@@ -33,8 +31,7 @@ class Signal:
         return self.value / self.threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(NamedTuple):
     """What the thresholds say of one service.
 
     `over` are the signals above their upper thresholds.  `cold`: every figure is known and below
@@ -82,8 +79,8 @@ def assess(service: ServiceObservation, view: View) -> Assessment:
     return Assessment(over, cold=cold, breach=breach, saturated=busy)
 
 
-def learn_slowdown(memory: ResponseMemory, spec: ServiceSpec, ready: int, view: View) -> None:
-    """Track how many times slower than specified the service works (1 = as specified).
+def learned_slowdown(slowdown: float, spec: ServiceSpec, ready: int, view: View) -> float:
+    """`slowdown`, how many times slower than specified the service works, after another look.
 
     Busy slots over throughput is the time that a request really holds a slot (Little's law), so
     a database that has become three times slower shows as 3 long before its queue is worked off.
@@ -91,21 +88,37 @@ def learn_slowdown(memory: ResponseMemory, spec: ServiceSpec, ready: int, view: 
     the two cannot be told apart (many errors, and calls to wait for), nothing is learned.
     """
     if not (view.cpu > 0.05 and ready > 0 and view.request_rate > 1.0):
-        return
+        return slowdown
     if view.error_rate > UNCLEAR_ERRORS and any(not call.asynchronous for call in spec.calls):
-        return
-    throughput = view.request_rate * (1.0 - view.error_rate) - _queue_growth(view)
+        return slowdown
+    throughput = view.request_rate * (1.0 - view.error_rate) - queue_growth(view)
     if not throughput > 0.0:
-        return
+        return slowdown
     held_s = view.cpu * ready * spec.slots / throughput
-    slowdown = min(max(held_s / spec.service_s, 1.0), MAX_SLOWDOWN)
-    if math.isfinite(slowdown):
-        memory.slowdown += SLOWDOWN_MEMORY * (slowdown - memory.slowdown)
-        if abs(memory.slowdown - 1.0) < 0.05:
-            memory.slowdown = 1.0
+    seen = min(max(held_s / spec.service_s, 1.0), MAX_SLOWDOWN)
+    if not math.isfinite(seen):
+        return slowdown
+    slowdown += SLOWDOWN_MEMORY * (seen - slowdown)
+    return 1.0 if abs(slowdown - 1.0) < 0.05 else slowdown
 
 
-def _queue_growth(view: View) -> float:
+def arrival_rate(view: View, spec: ServiceSpec, ready: int, slowdown: float) -> float:
+    """Arrivals (1/s) as measured, or, where no rate is, what the other figures say of it.
+
+    Busy slots over the time that a request holds one are served (Little's law), and what the queue
+    grows by comes on top.  Without the CPU a queue tells that all slots are busy.  NaN where
+    nothing tells anything.
+    """
+    if view.request_rate >= 0.0:
+        return view.request_rate
+    busy = view.cpu
+    if not busy >= 0.0:
+        busy = 1.0 if view.queue_depth > 0.0 else math.nan
+    served = busy * ready * spec.rate_per_instance / max(slowdown, 1.0)
+    return served + queue_growth(view)
+
+
+def queue_growth(view: View) -> float:
     """Requests/s that joined the queue between the two newest samples, never below 0."""
     if len(view.rows) < 2:
         return 0.0

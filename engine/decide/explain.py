@@ -60,10 +60,9 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
             if "passed_on_rate" in e:
                 passed = _get(e, "passed_on_rate")
                 return f"a drowning caller will pass on another {passed:,.0f} requests/s"
-            return (
-                f"it is drowning (cpu {_get(e, 'cpu'):.0%}, {_get(e, 'queue_depth'):,.0f} waiting, "
-                f"{_get(e, 'error_rate'):.1%} failing)"
-            )
+            return f"it is drowning ({_drowning(e)})"
+        case Reason.BOUNDS:
+            return f"it is outside its bounds of {_get(e, 'min'):.0f} … {_get(e, 'max'):.0f}"
         case Reason.ROLLBACK:
             return (
                 f"the last step made things worse (p95 {_get(e, 'p95_s'):.2f} s, "
@@ -75,6 +74,14 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
             if "pinned" in e:
                 return "it is pinned at this count"
             return "somebody asked for this floor"
+
+
+def _drowning(e: Mapping[str, float]) -> str:
+    """The figures that are there; what could not be measured is left out."""
+    shown = (
+        ("cpu", "cpu {:.0%}"), ("queue_depth", "{:,.0f} waiting"), ("error_rate", "{:.1%} failing")
+    )  # fmt: skip
+    return ", ".join(text.format(e[name]) for name, text in shown if math.isfinite(_get(e, name)))
 
 
 def _expected(e: Mapping[str, float]) -> str:

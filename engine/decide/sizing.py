@@ -10,7 +10,7 @@ utilisation is laid over it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ ROUNDING = 1e-9
 """So much of an instance is rounding error, not a need for one more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sizing:
+class Sizing(NamedTuple):
     """The constants of one service's sizing.
 
     `instances_per_rate`: instances kept busy by one request a second; `spread`: the staffing

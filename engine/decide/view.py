@@ -2,13 +2,16 @@
 
 Each figure is the median of the newest three samples that hold it, so one sample with a wrong
 unit moves nothing; samples older than `stale_after_s` do not count, and a service without any is
-`stale`: nobody may take silence for calm.
+`stale`: nobody may take silence for calm.  A sample from the future is no sample.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.model import ServiceObservation
 
@@ -20,8 +23,7 @@ Row = tuple[float, float, float, float, float, float, float, float, float]
 """One sample in the order of `SAMPLE_FIELDS`."""
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What the newest samples of one service say; NaN where none of them holds the figure.
 
     `cpu`, `memory`, `error_rate` are fractions, `request_rate` 1/s, `queue_depth` requests,
@@ -50,20 +52,33 @@ class View:
         return not self.rows
 
 
+def newest(window: NDArray[np.void], now_s: float) -> Row | None:
+    """The newest sample of `window`, as it lies there, that was taken by `now_s`; None if none."""
+    if len(window) == 0:
+        return None
+    row: Row = window[-1].item()
+    if row[0] <= now_s:
+        return row
+    past = window[window["time_s"] <= now_s]
+    return past[-1].item() if len(past) else None
+
+
 def view(service: ServiceObservation, now_s: float, stale_after_s: float) -> View:
     """Read the window of `service` at `now_s`."""
     newest_s = -math.inf
     oldest_s = now_s - stale_after_s
     rows: list[Row] = []
     ordered = True
-    for row in reversed(service.window[-READ:].tolist()):
+    newest_rows = service.window[-READ:].tolist()
+    if not all(row[0] <= now_s for row in newest_rows):
+        # A time that is NaN, or ahead of now, cannot be placed; what lies before it can.
+        newest_rows = service.window[service.window["time_s"] <= now_s][-READ:].tolist()
+    for row in reversed(newest_rows):
         time_s = row[0]
-        # A time that is NaN, or ahead of now, cannot be placed.
-        if time_s <= now_s:
-            newest_s = max(newest_s, time_s)
-            if time_s >= oldest_s:
-                ordered = ordered and not (rows and time_s >= rows[-1][0])
-                rows.append(row)
+        newest_s = max(newest_s, time_s)
+        if time_s >= oldest_s:
+            ordered = ordered and not (rows and time_s >= rows[-1][0])
+            rows.append(row)
     if not ordered:
         # Out of order, or twice: by time, and of two with the same time only one counts.
         rows = sorted({row[0]: row for row in reversed(rows)}.values(), reverse=True)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,10 +30,14 @@ ERROR_MEMORY_S = 3600.0
 MIN_SD = 0.015
 LEVEL_LIMITS = (math.log(0.3), math.log(4.0))
 SURGE_LIMITS = (math.log(0.2), math.log(12.0))
+JUDGED_WITHIN_S = 600.0
+"""A forecast that no sample could judge for so long after its time never will be."""
+UNBOOKED_SD = 0.2
+"""Least log-standard deviation where no calendar says what is to come (an assumption: a load with a
+daily cycle moves by about as much within an hour or two)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
+class Curve(NamedTuple):
     """Load to come at one service, on the outlook's bins from the present one on.
 
     All arrays (bins,): `ahead_s` the earliest that a bin can begin from now, `booked` and `major`
@@ -70,40 +74,43 @@ def observe(
     sample_s: float,
     settings: ForecastSettings,
     blend: ServiceBlend | None = None,
-) -> None:
-    """Correct the learned ratio of service `row` by `rate` (1/s), observed at `sample_s`.
+) -> ResponseMemory:
+    """The memory after a correction of service `row` by `rate` (1/s), observed at `sample_s`.
 
     Nothing is learned of a time that the outlook does not cover.  With a `blend`, the first
     intervals are as wide as its errors were.
     """
-    if math.isnan(memory.variance):
-        memory.variance = outlook.sigma**2
-        memory.horizon_variance = [(0.5 * outlook.sigma) ** 2] * len(HORIZONS_S)
+    level, variance, surge, updated_s, horizon_variance, issued, issued_s = memory
+    if len(horizon_variance) != len(HORIZONS_S):
+        variance, issued = outlook.sigma**2, ((),) * len(HORIZONS_S)
+        horizon_variance = ((0.5 * outlook.sigma) ** 2,) * len(HORIZONS_S)
         if blend is not None:
-            memory.horizon_variance = [sd**2 for sd in blend.sd]
-        memory.issued = [[] for _ in HORIZONS_S]
-    elapsed_s = sample_s - memory.updated_s
+            horizon_variance = tuple([sd**2 for sd in blend.sd])
+        memory = ResponseMemory(
+            level, variance, surge, updated_s, horizon_variance, issued, issued_s
+        )
+    elapsed_s = sample_s - updated_s
     if elapsed_s <= 0.0:
-        return
+        return memory
     booked = outlook.rate(row, sample_s)
     if not booked > 1e-9 or rate <= 1e-9:
-        return
+        return memory
     ratio = math.log(rate / booked)
-    first = memory.updated_s == -math.inf
+    first = updated_s == -math.inf
     elapsed_s = min(elapsed_s, 3600.0)
-    memory.updated_s = sample_s
-    memory.variance += settings.level_drift_per_h**2 * elapsed_s / 3600.0
+    variance += settings.level_drift_per_h**2 * elapsed_s / 3600.0
     # A surge is not the level: what departs further than the noise counts less for the level.
-    innovation = ratio - memory.level
-    spread = math.sqrt(memory.variance + settings.observation_sd**2)
+    innovation = ratio - level
+    spread = math.sqrt(variance + settings.observation_sd**2)
     weight = min(1.0, 2.0 * spread / abs(innovation)) if innovation else 1.0
-    gain = memory.variance / (memory.variance + settings.observation_sd**2)
-    memory.level = _clip(memory.level + gain * weight * innovation, LEVEL_LIMITS)
-    memory.variance *= 1.0 - gain
+    gain = variance / (variance + settings.observation_sd**2)
+    level = _clip(level + gain * weight * innovation, LEVEL_LIMITS)
+    variance *= 1.0 - gain
     forget = 0.0 if first else math.exp(-elapsed_s / SURGE_TIME_S)
-    surge = _clip(ratio - memory.level, SURGE_LIMITS)
-    memory.surge = forget * memory.surge + (1.0 - forget) * surge
-    _judge(memory, math.log(rate), sample_s)
+    surge = forget * surge + (1.0 - forget) * _clip(ratio - level, SURGE_LIMITS)
+    if any(waiting and waiting[0][0] < sample_s for waiting in issued):
+        horizon_variance, issued = _judged(horizon_variance, issued, math.log(rate), sample_s)
+    return ResponseMemory(level, variance, surge, sample_s, horizon_variance, issued, issued_s)
 
 
 def curve(
@@ -162,6 +169,20 @@ def _deviation(bins: int, bin_s: float, deviations: tuple[float, ...]) -> FloatA
     return deviation
 
 
+def persisting(memory: ResponseMemory, outlook: Outlook, rate: float, reach_s: float) -> Curve:
+    """The load where no calendar says what is to come: it stays at `rate` (1/s), more or less."""
+    bins = int(reach_s / outlook.bin_s) + 2
+    deviation = _deviation(bins, outlook.bin_s, _deviations(memory, outlook))
+    return Curve(
+        ahead_s=_earliest(bins, outlook.bin_s),
+        correction=np.zeros(bins),
+        sd=np.maximum(deviation, UNBOOKED_SD),
+        booked=np.full(bins, rate),
+        major=np.zeros(bins),
+        bin_s=outlook.bin_s,
+    )
+
+
 def issue(
     memory: ResponseMemory,
     outlook: Outlook,
@@ -170,27 +191,32 @@ def issue(
     now_s: float,
     settings: ForecastSettings,
     blend: ServiceBlend | None = None,
-) -> tuple[Forecast, ...]:
+) -> tuple[ResponseMemory, tuple[Forecast, ...]]:
     """Once a minute, forecast the fixed horizons and remember the medians to be judged by.
 
-    They are read off the same `curve` as the capacity to ask for, so what is judged is what is
-    used.  A horizon that the outlook does not cover gets no forecast.
+    Returns the memory after it, and the forecasts.  They are read off the same `curve` as the
+    capacity to ask for, so what is judged is what is used.  A horizon that the outlook does not
+    cover gets no forecast.
     """
-    if now_s - memory.issued_s < ISSUE_EVERY_S or math.isnan(memory.variance):
-        return ()
+    if now_s - memory.issued_s < ISSUE_EVERY_S or not memory.horizon_variance:
+        return memory, ()
     if not outlook.covers(now_s):
-        return ()
-    memory.issued_s = now_s
+        return memory, ()
     load = curve(memory, outlook, row, now_s, HORIZONS_S[-1], settings, blend)
     present = int((now_s - outlook.start_s) / outlook.bin_s)
     forecasts = []
+    issued = []
     for k, horizon_s in enumerate(HORIZONS_S):
+        waiting = memory.issued[k]
+        if waiting and waiting[0][0] < now_s - JUDGED_WITHIN_S:
+            waiting = waiting[bisect_left(waiting, (now_s - JUDGED_WITHIN_S, -math.inf)) :]
         if not outlook.covers(now_s + horizon_s):
+            issued.append(waiting)
             continue
         at = int((now_s + horizon_s - outlook.start_s) / outlook.bin_s) - present
         mean = math.log(max(float(load.booked[at]), 1e-9)) + float(load.correction[at])
         sd = float(load.sd[at])
-        memory.issued[k].append((now_s + horizon_s, mean))
+        issued.append((*waiting, (now_s + horizon_s, mean)))
         forecasts.append(
             Forecast(
                 service,
@@ -200,18 +226,25 @@ def issue(
                 q90=math.exp(mean + Z90 * sd),
             )
         )
-    return tuple(forecasts)
+    return memory._replace(issued=tuple(issued), issued_s=now_s), tuple(forecasts)
 
 
-def _judge(memory: ResponseMemory, log_rate: float, sample_s: float) -> None:
-    """Fold the error of each forecast that has come due into its horizon's variance."""
+def _judged(
+    horizon_variance: tuple[float, ...],
+    issued: tuple[tuple[tuple[float, float], ...], ...],
+    log_rate: float,
+    sample_s: float,
+) -> tuple[tuple[float, ...], tuple[tuple[tuple[float, float], ...], ...]]:
+    """The error of each forecast that has come due, folded into its horizon's variance."""
     keep = math.exp(-ISSUE_EVERY_S / ERROR_MEMORY_S)
-    for k, waiting in enumerate(memory.issued):
+    variances, lines = list(horizon_variance), list(issued)
+    for k, waiting in enumerate(issued):
         due = bisect_left(waiting, (sample_s, -math.inf))
         if due:
             error = waiting[due - 1][1] - log_rate
-            memory.horizon_variance[k] = keep * memory.horizon_variance[k] + (1.0 - keep) * error**2
-            del waiting[:due]
+            variances[k] = keep * variances[k] + (1.0 - keep) * error**2
+            lines[k] = waiting[due:]
+    return tuple(variances), tuple(lines)
 
 
 def _deviations(memory: ResponseMemory, outlook: Outlook) -> tuple[float, ...]:

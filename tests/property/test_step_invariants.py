@@ -12,7 +12,7 @@ from engine import Autoscaler, EngineSettings
 from engine.decide.recommend.forecast import forecast, needed, step_discount
 from engine.decide.sizing import sizing
 from engine.forecast import schedule
-from engine.memory import AutoscalerState, ResponseMemory
+from engine.memory import ResponseMemory, from_json, to_json
 from engine.model import Budget, Category, Observation, Plan, Reason, ServiceSpec
 from engine.settings import ApprovalSettings, CapacitySettings
 from tests.unit.engine.conftest import (
@@ -134,7 +134,7 @@ def test_killed_and_restored_it_makes_the_same_next_plans(moments: list[dict], a
     for k, m in enumerate(moments):
         if k == at:
             text = original.snapshot()
-            assert AutoscalerState.from_json(text).to_json() == text
+            assert to_json(from_json(text)) == text
             restored = Autoscaler(SETTINGS)
             restored.restore(text)
         observation = seen(SPEC, desired, NOW_S + 5.0 * k, m, Budget())
@@ -181,7 +181,7 @@ def test_a_higher_booked_load_never_lowers_the_forecasts_target(
             ResponseMemory(), make_outlook(load), 0, NOW_S, 9000.0, SETTINGS.forecast
         )
         need = needed(seen, size, 1.0, 2.0)
-        discount = step_discount(len(need.count), 60.0, 130.0, 300.0, 0.5)
+        discount = step_discount(len(need), 60.0, 130.0, 300.0, 0.5)
         return forecast(SPEC, seen, need, discount, 0.9, NOW_S).target
 
     assert target(factor) >= target(1.0)

@@ -166,7 +166,7 @@ def watch(config: RunConfig) -> Day:
         now_s = observation.now_s
         if not plan.cycle or (notes and now_s - notes[-1][0] < EVERY_S):
             return
-        memory = [controller.state.services[name].response for name in names]
+        memory = [controller.memory.services[name].response for name in names]
         booked = np.array(
             [
                 [observation.outlook.rate(i, now_s + h) for h in HORIZONS_S]

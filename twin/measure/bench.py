@@ -215,7 +215,7 @@ def _action(service: str, current: int, target: int, number: int) -> Action:
         category=Category.AUTOMATIC,
         confidence=1.0,
         cost_per_hour=0.0,
-        rollback=Rollback(current, 0.0),
+        rollback=Rollback(current),
         weddings=WeddingContext(),
         evidence={},
         trigger_s=0.0,

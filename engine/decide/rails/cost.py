@@ -9,23 +9,12 @@ it does not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from engine.model import FloatArray, ServiceSpec
 from engine.settings import CostSettings
 
 CANDIDATES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The chosen count, what it costs (USD over the window) and what keeping `current` would."""
-
-    target: int
-    cost: float
-    cost_of_holding: float
 
 
 def cheapest(
@@ -36,13 +25,14 @@ def cheapest(
     need: FloatArray,
     lead_s: float,
     settings: CostSettings,
-) -> Choice:
-    """Weigh the counts from `needed` up to `current` against the need (bins,) to come.
+) -> int:
+    """The cheapest of the counts from `needed` up to `current`, given the `need` (bins,) to come.
 
-    Raises nothing; with `needed >= current` there is nothing to weigh and `needed` is chosen.
+    `ahead_s` (bins,) says when each bin begins, `lead_s` how long an instance takes to serve.  With
+    `needed >= current` there is nothing to weigh and `needed` is chosen.
     """
     if needed >= current:
-        return Choice(needed, 0.0, 0.0)
+        return needed
     until = int(np.searchsorted(ahead_s, settings.window_s + lead_s, side="right"))
     window = np.maximum.accumulate(need[:until])
     ahead = np.maximum(ahead_s[:until], 0.0)
@@ -50,8 +40,7 @@ def cheapest(
         {round(needed + (current - needed) * i / (CANDIDATES - 1)) for i in range(CANDIDATES)}
     )
     costs = [_cost(spec, n, current, ahead, window, lead_s, settings) for n in candidates]
-    best = int(np.argmin(costs))
-    return Choice(candidates[best], costs[best], costs[-1])
+    return candidates[int(np.argmin(costs))]
 
 
 def _cost(

@@ -1,24 +1,22 @@
-"""How far a service may move now: step size, cooldown, min and max, budget and quota.
+"""How far a service may move now: step size, cooldown, min and max.
 
-The emergency path passes by step size and cooldown, never by max, budget or quota.  A rollback
+The emergency path passes by step size and cooldown, never by max.  A rollback
 undoes a step, so it may move at once, but no further than any other step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.memory import ServiceMemory
-from engine.model import Budget, Reason, ServiceObservation, ServiceSpec
+from engine.model import Reason, ServiceSpec
 from engine.settings import LimitSettings
 
 EXEMPT = {Reason.EMERGENCY, Reason.ROLLBACK}
 
 
-@dataclass(frozen=True, slots=True)
-class Limited:
+class Limited(NamedTuple):
     """The target that is allowed now, and what cut it (empty: nothing did)."""
 
     target: int
@@ -85,54 +83,14 @@ def _rest_s(memory: ServiceMemory, out: bool, now_s: float, settings: LimitSetti
     return until - now_s
 
 
-@dataclass(slots=True)
-class Purse:
-    """What the budget (USD/h) and the quota (instances) still allow in this step."""
+def stabilised(
+    targets: tuple[tuple[float, int], ...], target: int, now_s: float, window_s: float
+) -> tuple[tuple[float, int], ...]:
+    """`targets` of the last `window_s` as (time_s, count), with `target` of now as the newest.
 
-    usd_per_hour: float
-    instances: float
-
-    @classmethod
-    def after(
-        cls,
-        services: Sequence[ServiceObservation],
-        budget: Budget,
-        memories: Mapping[str, ServiceMemory],
-    ) -> Purse:
-        """The rest of `budget` once all that is desired, or was sent and may yet be, is paid."""
-        usd = count = 0.0
-        for service in services:
-            wanted = service.desired
-            memory = memories.get(service.spec.name)
-            if memory is not None and memory.sent is not None and not memory.sent.accepted:
-                wanted = max(wanted, memory.sent.highest)
-            usd += wanted * service.spec.price_per_hour
-            count += wanted
-        return cls(budget.usd_per_hour - usd, budget.instances - count)
-
-    def afford(self, spec: ServiceSpec, current: int, target: int) -> Limited:
-        """Cut a rise to what can be paid, and take it out of the purse."""
-        if target <= current:
-            return Limited(target)
-        added = target - current
-        allowed = min(float(added), self.instances)
-        if spec.price_per_hour > 0.0:
-            allowed = min(allowed, self.usd_per_hour / spec.price_per_hour)
-        granted = max(0, math.floor(allowed + 1e-9))
-        self.usd_per_hour -= granted * spec.price_per_hour
-        self.instances -= granted
-        why = "" if granted == added else "the budget or the account's quota is used up"
-        return Limited(current + granted, why)
-
-
-def stabilised(memory: ServiceMemory, target: int, now_s: float, window_s: float) -> int:
-    """The highest target of the last `window_s`: a scale-in goes no lower (as in HPA)."""
-    targets = memory.targets
-    oldest = now_s - window_s
-    while targets and targets[0][0] < oldest:
-        targets.pop(0)
-    # Only the falling rest can ever be a maximum: what an equal or higher later one covers goes.
-    while targets and targets[-1][1] <= target:
-        targets.pop()
-    targets.append((now_s, target))
-    return targets[0][1]
+    The first of them is the highest: a scale-in goes no lower (as in HPA).  Only the falling rest
+    of what was wanted can ever be a maximum: what an equal or higher later one covers goes.
+    """
+    oldest_s = now_s - window_s
+    kept = [pair for pair in targets if pair[0] >= oldest_s and pair[1] > target]
+    return (*kept, (now_s, target))

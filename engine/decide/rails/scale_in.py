@@ -7,57 +7,73 @@ the booked outlook needs; and then only as far as the cost optimiser finds worth
 
 from __future__ import annotations
 
-from engine.decide.case import Case, Draft
+from typing import NamedTuple
+
+from engine.decide.assess_weddings import Ahead
+from engine.decide.observe import Seen
 from engine.decide.rails.cost import cheapest
-from engine.model import Declined, Reason, Recommendation
+from engine.model import Reason, Recommendation
 from engine.settings import CostSettings
 
 
+class ScaleIn(NamedTuple):
+    """The count to go down to (the present one: stay) and the recommendation behind it.
+
+    `why` says what stands against going down; empty where nothing does.
+    """
+
+    target: int
+    recommendation: Recommendation
+    why: str = ""
+
+
 def scale_in(
-    case: Case,
+    seen: Seen,
+    ahead: Ahead,
     chosen: Recommendation,
     highest: int,
     now_s: float,
-    draft: Draft,
     settings: CostSettings,
-) -> tuple[int, Recommendation]:
-    """The count to go down to and the recommendation behind it; the present count to stay.
+) -> ScaleIn:
+    """How far down `chosen`, which wants less than is desired, may take the service.
 
-    `chosen` wants less than is desired, `highest` is the highest target of the stabilisation
-    window.  What stands against it is noted in `draft`.
+    `highest` is the highest target of the stabilisation window.
     """
-    current = case.service.desired
-    why = ""
-    if case.view.stale:
-        why = f"no scale-in on stale metrics ({case.view.age})"
-    elif now_s < case.memory.calm_from_s:
-        why = "no scale-in until calm after an emergency"
-    elif case.assessment.breach:
-        why = "no scale-in while the SLO is being missed"
-    elif not case.assessment.cold:
-        why = "no scale-in while a figure is above its lower threshold"
-    elif case.service.booting > 0 and case.service.ready < case.service.desired:
-        why = "no scale-in while instances are booting"
+    spec, current = seen.traits.spec, seen.service.desired
+    stay = ScaleIn(current, chosen)
+    why = _against(seen, now_s)
     if why:
-        draft.declined.append(Declined(chosen, why))
-        return current, chosen
-    protected = max(case.weddings.protected, case.weddings.floor)
-    floor = max(chosen.target, highest, protected, case.spec.min_instances)
+        return stay._replace(why=why)
+    protected = max(ahead.weddings.protected, ahead.weddings.floor)
+    floor = max(chosen.target, highest, protected, spec.min_instances)
     if floor >= current:
         if chosen.target < current and protected >= current:
-            draft.declined.append(Declined(chosen, "wedding protection for the next 2 h"))
-        return current, chosen
-    assert case.curve is not None and case.need is not None
-    choice = cheapest(
-        case.spec, current, floor, case.curve.ahead_s, case.need.count, case.constants.lead_s,
-        settings,
-    )  # fmt: skip
-    if choice.target >= current:
-        draft.declined.append(Declined(chosen, "holding is cheaper than trimming and booting"))
-        return current, chosen
-    evidence = dict(chosen.evidence)
-    evidence["saving_usd_per_hour"] = (current - choice.target) * case.spec.price_per_hour
-    trimmed = Recommendation(
-        case.spec.name, choice.target, Reason.COST, evidence, chosen.confidence, now_s
+            return stay._replace(why="wedding protection for the next 2 h")
+        return stay
+    target = cheapest(
+        spec, current, floor, ahead.curve.ahead_s, ahead.need, seen.traits.lead_s, settings
     )
-    return choice.target, trimmed
+    if target >= current:
+        return stay._replace(why="holding is cheaper than trimming and booting")
+    evidence = dict(chosen.evidence)
+    evidence["saving_usd_per_hour"] = (current - target) * spec.price_per_hour
+    return ScaleIn(
+        target,
+        Recommendation(spec.name, target, Reason.COST, evidence, chosen.confidence, now_s),
+    )
+
+
+def _against(seen: Seen, now_s: float) -> str:
+    """The first reason against any scale-in of the service now; empty if there is none."""
+    service = seen.service
+    if seen.view.stale:
+        return f"no scale-in on stale metrics ({seen.view.age})"
+    if now_s < seen.memory.calm_from_s or seen.alarm is not None:
+        return "no scale-in until calm after an emergency"
+    if seen.assessment.breach:
+        return "no scale-in while the SLO is being missed"
+    if not seen.assessment.cold:
+        return "no scale-in while a figure is above its lower threshold"
+    if service.booting > 0 and service.ready < service.desired:
+        return "no scale-in while instances are booting"
+    return ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+from engine.decide.assess import arrival_rate
 from engine.decide.sizing import Sizing
 from engine.decide.view import Row, View
 from engine.model import Reason, Recommendation, ServiceObservation, ServiceSpec
@@ -24,8 +25,8 @@ def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySetting
     """Whether this one sample shows a service that is out of capacity."""
     cpu, p95_s, error_rate, queue = row[1], row[5], row[7], row[8]
     slots = max(ready, 1) * spec.slots
-    busy = cpu >= settings.cpu
-    queueing = queue >= settings.queue_per_slot * slots
+    busy = settings.cpu <= cpu < math.inf
+    queueing = settings.queue_per_slot * slots <= queue < math.inf
     failing = error_rate >= settings.error_rate
     slow = p95_s >= settings.response_time * spec.slo_p95_s
     # Failures or slowness without busy slots are somebody else's: more of this would not help.
@@ -43,12 +44,12 @@ def emergency(
     spec = service.spec
     rows = view.rows[:LOOKED_AT]
     hot = [row for row in rows if drowning(row, spec, service.ready, settings)]
-    if len(hot) < min(settings.confirm, LOOKED_AT) or not hot:
+    if len(hot) < settings.confirm:
         return None
-    rate = view.request_rate
+    rate = arrival_rate(view, spec, service.ready, slowdown)
     if not rate >= 0.0:
-        return None
-    backlog = max(view.queue_depth, 0.0) if view.queue_depth >= 0.0 else 0.0
+        rate = service.ready * spec.rate_per_instance / max(slowdown, 1.0)
+    backlog = view.queue_depth if view.queue_depth >= 0.0 else 0.0
     target = sizing.instances(
         (rate + backlog / settings.drain_s) * slowdown, settings.target_utilisation
     )
@@ -78,7 +79,7 @@ def emergency(
 def unserved_rate(service: ServiceObservation, view: View, slowdown: float) -> float:
     """Arrivals (1/s) beyond what the ready instances can serve."""
     capacity = service.ready * service.spec.rate_per_instance / max(slowdown, 1.0)
-    rate = view.request_rate
+    rate = arrival_rate(view, service.spec, service.ready, slowdown)
     return max(rate - capacity, 0.0) if rate >= 0.0 else 0.0
 
 
@@ -92,9 +93,11 @@ def passed_on(
     settings: EmergencySettings,
 ) -> Recommendation | None:
     """What a callee needs once its drowning callers get room and pass `extra_rate` (1/s) on."""
-    if not view.request_rate >= 0.0:
-        return None
-    rate = view.request_rate + extra_rate
+    present = arrival_rate(view, service.spec, service.ready, slowdown)
+    if not present >= 0.0:
+        # Nothing tells what arrives: what is there is taken to be as busy as it should be.
+        present = service.ready * service.spec.rate_per_instance * settings.target_utilisation
+    rate = present + extra_rate
     target = sizing.instances(rate * slowdown, settings.target_utilisation)
     target = min(target, _most(service, settings))
     if target <= service.ready:
@@ -105,7 +108,7 @@ def passed_on(
         Reason.EMERGENCY,
         {
             "cpu": view.cpu,
-            "request_rate": view.request_rate,
+            "request_rate": present,
             "passed_on_rate": extra_rate,
             "ready": float(service.ready),
         },

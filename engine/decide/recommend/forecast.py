@@ -11,7 +11,6 @@ by need(t) / (1 + step_out)^m, with m the number of steps that still fit in betw
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -23,30 +22,23 @@ from engine.model import FloatArray, Reason, Recommendation, ServiceSpec
 from engine.settings import ForecastSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Instances needed on the curve's bins (bins,).
-
-    Enough for the accepted risk with everything ready and, where a zone is to be spared, for the
-    median load without it.
-    """
-
-    count: FloatArray
-
-
 def lead_time_s(spec: ServiceSpec, settings: ForecastSettings) -> float:
     """Seconds from asking for an instance to its serving, at the planning quantile."""
     z = NormalDist().inv_cdf(settings.boot_quantile)
     return spec.boot.quantile_s(z) + spec.warmup_s
 
 
-def needed(curve: Curve, sizing: Sizing, slowdown: float, risk_z: float) -> Need:
-    """Instances needed for the curve's load, `slowdown` times as slow as specified."""
+def needed(curve: Curve, sizing: Sizing, slowdown: float, risk_z: float) -> FloatArray:
+    """Instances needed on the curve's bins (bins,), `slowdown` times as slow as specified.
+
+    Enough for the accepted risk with everything ready and, where a zone is to be spared, for the
+    median load without it.
+    """
     count = sizing.instances_along(curve.rate(risk_z) * slowdown, sizing.utilisation)
     if sizing.zones > 1:
         median = sizing.instances_along(curve.rate(0.0) * slowdown, sizing.utilisation)
         count = np.maximum(count, sizing.with_zone_to_spare_along(median))
-    return Need(count)
+    return count
 
 
 @lru_cache(maxsize=1024)
@@ -67,13 +59,13 @@ def step_discount(
 def forecast(
     spec: ServiceSpec,
     curve: Curve,
-    need: Need,
+    need: FloatArray,
     discount: FloatArray,
     confidence: float,
     now_s: float,
 ) -> Recommendation:
     """The count to ask for now, so that every later need can be met in time."""
-    weighed = need.count / discount
+    weighed = need / discount
     at = int(weighed.argmax())
     ahead_s = max(float(curve.ahead_s[at]), 0.0)
     return Recommendation(
@@ -83,7 +75,7 @@ def forecast(
         {
             "rate": float(curve.booked[at]) * math.exp(float(curve.correction[at])),
             "sd": float(curve.sd[at]),
-            "need": float(need.count[at]),
+            "need": float(need[at]),
             "ahead_s": ahead_s,
         },
         confidence=confidence,

@@ -47,6 +47,12 @@ def pinned(pauses: Sequence[Pause]) -> int | None:
     return max(counts) if counts else None
 
 
+def pin(spec: ServiceSpec, count: int, now_s: float) -> Recommendation:
+    """A pinned count as a recommendation."""
+    evidence = {"pinned": float(count)}
+    return Recommendation(spec.name, count, Reason.MANUAL, evidence, 1.0, now_s)
+
+
 def is_paused(pauses: Sequence[Pause], out: bool) -> bool:
     """Whether these pauses forbid a step out (`out`) or in."""
     direction = Direction.OUT if out else Direction.IN

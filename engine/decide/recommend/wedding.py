@@ -9,9 +9,9 @@ outlook needs, at an upper quantile, within the next two hours.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+from typing import NamedTuple
 
 from engine.decide.sizing import Sizing
 from engine.forecast.schedule import Curve
@@ -19,8 +19,7 @@ from engine.model import Outlook, Reason, Recommendation, ServiceSpec, WeddingCo
 from engine.settings import WeddingSettings
 
 
-@dataclass(frozen=True, slots=True)
-class WeddingAssessment:
+class WeddingAssessment(NamedTuple):
     """What the schedule asks of one service: floor, protection (instances)."""
 
     floor: int
@@ -29,9 +28,10 @@ class WeddingAssessment:
 
 
 def context(outlook: Outlook, at_s: float) -> WeddingContext:
-    """Events in progress at `at_s`, as far as booked."""
-    last = len(outlook.events) - 1
-    b = min(max(int((at_s - outlook.start_s) / outlook.bin_s), 0), last)
+    """Events in progress at `at_s`, as far as booked; none where the calendar says nothing."""
+    if not outlook.covers(at_s):
+        return WeddingContext(at_s=at_s)
+    b = int((at_s - outlook.start_s) / outlook.bin_s)
     return WeddingContext(
         events=round(float(outlook.events[b]), 1),
         major_events=round(float(outlook.major_events[b]), 1),

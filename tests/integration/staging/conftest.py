@@ -131,7 +131,7 @@ def action(decision_id: str, service: str, before: int, after: int) -> Action:
     """What an engine would send."""
     return Action(
         decision_id, service, before, after, Reason.CPU, Category.AUTOMATIC, 1.0, 0.0,
-        Rollback(before, 0.0), WeddingContext(), {}, 0.0, 0.0, "",
+        Rollback(before), WeddingContext(), {}, 0.0, 0.0, "",
     )  # fmt: skip
 
 

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from engine import Autoscaler
-from engine.decide.rails.limits import Purse
-from engine.decide.verify import compare, take_results
-from engine.memory import NEVER, AutoscalerState, Sent, ServiceMemory, Watch
+from engine.decide.allocate import purse
+from engine.memory import (
+    ASLEEP_S,
+    GONE_S,
+    NEVER,
+    Memory,
+    ResponseMemory,
+    Sent,
+    ServiceMemory,
+    Watch,
+    from_json,
+    remember,
+    to_json,
+)
 from engine.model import ActionResult, Budget, Status
-from engine.settings import VerifySettings
-from tests.unit.engine.conftest import make_service, observe
+from engine.settings import EngineSettings, VerifySettings
+from tests.unit.engine.conftest import (
+    NOW_S,
+    make_outlook,
+    make_service,
+    make_spec,
+    make_window,
+    observe,
+)
 
-VERIFY = VerifySettings(answer_s=60.0)
+SETTINGS = EngineSettings()
+VERIFY = VerifySettings()
 
 
 def sent(
@@ -26,87 +48,81 @@ def sent(
 def memory_after(step: Sent, desired: int = 10) -> ServiceMemory:
     memory = ServiceMemory(desired=desired, sent=step)
     if step.to_instances > step.from_instances:
-        memory.last_out_s = step.sent_s
-    else:
-        memory.last_in_s = step.sent_s
-    return memory
+        return memory._replace(last_out_s=step.sent_s)
+    return memory._replace(last_in_s=step.sent_s)
 
 
-def answer(status: Status, decision_id: str = "d-1") -> dict[str, ActionResult]:
-    return {decision_id: ActionResult(decision_id, status, 1002.0)}
+def answer(status: Status) -> ActionResult:
+    return ActionResult("d-1", status, 1002.0)
 
 
 def test_a_refused_step_leaves_the_rest_after_the_step_before_it() -> None:
-    memory = memory_after(sent())
-    take_results(memory, answer(Status.FAILED))
+    memory = memory_after(sent()).answered(answer(Status.FAILED))
     assert memory.last_out_s == 600.0
     assert memory.sent is None
 
 
 def test_a_refused_step_in_restores_the_rest_of_that_direction() -> None:
-    memory = memory_after(sent(10, 7))
-    memory.last_out_s = 900.0
-    take_results(memory, answer(Status.FAILED))
+    memory = memory_after(sent(10, 7))._replace(last_out_s=900.0)
+    memory = memory.answered(answer(Status.FAILED))
     assert (memory.last_in_s, memory.last_out_s) == (600.0, 900.0)
 
 
 def test_an_accepted_step_stays_made_whatever_is_said_later() -> None:
-    memory = memory_after(sent())
-    take_results(memory, answer(Status.ACCEPTED))
-    take_results(memory, answer(Status.FAILED))
+    memory = memory_after(sent()).answered(answer(Status.ACCEPTED)).answered(answer(Status.FAILED))
     assert memory.last_out_s == 1000.0
+    assert memory.sent is not None
 
 
 def test_answers_to_other_commands_are_nobodys() -> None:
-    memory = memory_after(sent())
-    take_results(memory, answer(Status.FAILED, "d-0"))
-    assert memory.sent is not None
-    assert memory.last_out_s == 1000.0
+    memory = Memory(1000.0, services={"api": memory_after(sent())})
+    results = {"d-0": ActionResult("d-0", Status.FAILED, 1002.0)}
+    after = remember(memory, 1005.0, [make_service(desired=10)], results, SETTINGS)
+    assert after.services["api"].sent is not None
+    assert after.services["api"].last_out_s == 1000.0
 
 
 def test_a_command_thought_failed_that_comes_late_is_rested_upon() -> None:
-    memory = memory_after(sent())
-    take_results(memory, answer(Status.FAILED))
-    compare(memory, 15, 1040.0, VERIFY)
+    memory = memory_after(sent()).answered(answer(Status.FAILED)).compared(15, 1040.0, VERIFY)
     assert memory.last_out_s == 1040.0
 
 
 def test_a_step_that_somebody_else_made_is_rested_upon() -> None:
-    memory = ServiceMemory(desired=10)
-    compare(memory, 7, 500.0, VERIFY)
+    memory = ServiceMemory(desired=10).compared(7, 500.0, VERIFY)
     assert (memory.last_in_s, memory.last_out_s) == (500.0, NEVER)
-    compare(memory, 9, 700.0, VERIFY)
+    memory = memory.compared(9, 700.0, VERIFY)
     assert (memory.last_in_s, memory.last_out_s) == (500.0, 700.0)
 
 
 def test_the_own_step_and_the_first_look_are_no_surprise() -> None:
-    memory = memory_after(sent())
-    compare(memory, 15, 1005.0, VERIFY)
-    assert memory.last_out_s == 1000.0
-    unknown = ServiceMemory()
-    compare(unknown, 15, 1005.0, VERIFY)
-    assert unknown.last_out_s == NEVER
+    assert memory_after(sent()).compared(15, 1005.0, VERIFY).last_out_s == 1000.0
+    assert ServiceMemory().compared(15, 1005.0, VERIFY).last_out_s == NEVER
 
 
 def test_a_command_without_answer_or_effect_counts_as_lost() -> None:
-    memory = memory_after(sent())
-    compare(memory, 10, 1059.0, VERIFY)
+    memory = memory_after(sent()).compared(10, 1059.0, VERIFY)
     assert memory.sent is not None
-    compare(memory, 10, 1060.0, VERIFY)
+    memory = memory.compared(10, 1060.0, VERIFY)
     assert memory.sent is None
     assert memory.last_out_s == 600.0
 
 
 def test_a_refused_rollback_is_wanted_again() -> None:
     watch = Watch("d-0", 10, 15, 800.0, 0.0, 100.0, healthy=True)
-    memory = memory_after(sent(15, 10, undoes=watch), desired=15)
-    take_results(memory, answer(Status.FAILED))
+    memory = memory_after(sent(15, 10, undoes=watch), desired=15).answered(answer(Status.FAILED))
     assert memory.watch is watch
 
 
+def test_a_refused_step_is_watched_no_longer() -> None:
+    own = Watch("d-1", 10, 15, 1000.0, 0.0, 100.0, healthy=True)
+    other = own._replace(decision_id="d-0")
+    for watch, left in ((own, None), (other, other)):
+        memory = memory_after(sent())._replace(watch=watch).answered(answer(Status.FAILED))
+        assert memory.watch == left
+
+
 def test_the_rest_stands_when_another_command_won_the_race() -> None:
-    memory = memory_after(sent(), desired=15)
-    take_results(memory, answer(Status.FAILED))
+    memory = memory_after(sent(), desired=15).answered(answer(Status.FAILED))
     assert memory.last_out_s == 1000.0
 
 
@@ -114,30 +130,34 @@ def test_what_is_on_its_way_is_paid_from_the_purse() -> None:
     service = make_service(desired=10)
     budget = Budget(math.inf, 20.0)
     name = service.spec.name
-    assert Purse.after([service], budget, {}).instances == 10.0
-    on_its_way = {name: memory_after(sent())}
-    assert Purse.after([service], budget, on_its_way).instances == 5.0
-    on_its_way[name].sent.accepted = True  # type: ignore[union-attr]
-    assert Purse.after([service], budget, on_its_way).instances == 10.0
+    assert purse([service], budget, {}).instances == 10.0
+    assert purse([service], budget, {name: memory_after(sent())}).instances == 5.0
+    assert purse([service], budget, {name: memory_after(sent(accepted=True))}).instances == 10.0
 
 
 def test_a_clock_set_back_moves_all_that_is_remembered() -> None:
-    state = AutoscalerState(last_step_s=5000.0, next_cycle_s=5010.0)
-    memory = memory_after(sent())
-    memory.calm_from_s = 5300.0
-    memory.targets = [(4900.0, 12)]
-    memory.watch = Watch("d-0", 10, 15, 800.0, 0.0, 100.0, healthy=True)
-    memory.response.issued = [[(5900.0, 1.0)]]
-    state.services["api"] = memory
-    state.turn_back(600.0)
-    assert (state.last_step_s, state.next_cycle_s) == (4400.0, 4410.0)
-    assert (memory.last_out_s, memory.calm_from_s) == (400.0, 4700.0)
-    assert memory.targets == [(4300.0, 12)]
-    assert memory.watch.decided_s == 200.0
-    assert memory.sent is not None
-    assert memory.sent.sent_s == 400.0
-    assert memory.response.issued == [[(5300.0, 1.0)]]
-    assert memory.last_in_s == NEVER
+    own = memory_after(sent(accepted=True))._replace(
+        calm_from_s=5300.0,
+        targets=((4900.0, 12),),
+        watch=Watch("d-0", 10, 15, 800.0, 0.0, 100.0, healthy=True),
+        response=ResponseMemory(issued=(((5900.0, 1.0),),), updated_s=4990.0),
+    )
+    memory = Memory(5000.0, 5010.0, services={"api": own}, newest_s={"api": 4997.0})
+    # Back by 600 s: the engine takes it that one sample's time has passed meanwhile.
+    now_s = 5000.0 + SETTINGS.sample_s - 600.0
+    after = remember(memory, now_s, [make_service(desired=10)], {}, SETTINGS)
+    moved = after.services["api"]
+    assert (after.last_step_s, after.next_cycle_s) == (now_s, 4410.0)
+    assert after.newest_s == {"api": 4397.0}
+    assert (moved.last_out_s, moved.calm_from_s) == (400.0, 4700.0)
+    assert moved.targets == ((4300.0, 12),)
+    assert moved.watch is not None
+    assert moved.watch.decided_s == 200.0
+    assert moved.sent is not None
+    assert moved.sent.sent_s == 400.0
+    assert moved.response.issued == (((5300.0, 1.0),),)
+    assert moved.response.updated_s == 4390.0
+    assert moved.last_in_s == NEVER
 
 
 def test_the_engine_goes_on_when_its_clock_is_set_back() -> None:
@@ -151,22 +171,95 @@ def test_the_engine_goes_on_when_its_clock_is_set_back() -> None:
 def test_after_a_long_sleep_nothing_is_taken_away_for_a_while() -> None:
     engine = Autoscaler()
     engine.step(observe(now_s=1_000_000.0))
-    engine.step(observe(now_s=1_000_050.0))
-    assert engine.state.services["api"].last_in_s == NEVER
-    engine.step(observe(now_s=1_000_200.0))
-    assert engine.state.services["api"].last_in_s == 1_000_200.0
+    engine.step(observe(now_s=1_000_000.0 + ASLEEP_S))
+    assert engine.memory.services["api"].last_in_s == NEVER
+    engine.step(observe(now_s=1_000_000.1 + 2.0 * ASLEEP_S))
+    assert engine.memory.services["api"].last_in_s == 1_000_000.1 + 2.0 * ASLEEP_S
+
+
+def test_a_service_that_is_gone_for_a_moment_is_remembered_and_one_gone_for_good_is_not() -> None:
+    api, database = make_service(make_spec()), make_service(make_spec("database"))
+    memory = remember(Memory(), 1000.0, [api, database], {}, SETTINGS)
+    memory = memory._replace(
+        services=memory.services | {"database": ServiceMemory(last_out_s=990.0, desired=10)},
+        newest_s={"api": 997.0, "database": 997.0},
+    )
+    gone = remember(memory, 1005.0, [api], {}, SETTINGS)
+    assert gone.services["database"].last_out_s == 990.0
+    back = remember(gone, 1010.0, [api, database], {}, SETTINGS)
+    assert back.services["database"].last_out_s == 990.0
+    assert back.absent_s == {}
+    late = remember(gone, 1005.0 + GONE_S, [api], {}, SETTINGS)
+    assert set(late.services) == set(late.newest_s) == {"api"}
 
 
 def test_the_memory_of_a_command_survives_a_restart() -> None:
     watch = Watch("d-0", 10, 15, 800.0, 0.0, 100.0, healthy=True)
-    state = AutoscalerState(last_step_s=5.0, next_cycle_s=15.0)
-    state.services["api"] = memory_after(sent(15, 10, undoes=watch), desired=15)
-    restored = AutoscalerState.from_json(state.to_json())
-    assert restored.services["api"].sent == state.services["api"].sent
-    assert restored.to_json() == state.to_json()
+    memory = Memory(
+        5000.0, 5010.0, services={"api": memory_after(sent(15, 10, undoes=watch), desired=15)}
+    )
+    assert from_json(to_json(memory)) == memory
+    assert from_json(to_json(Memory())) == Memory()
 
 
-def test_a_snapshot_of_another_version_is_refused() -> None:
-    text = AutoscalerState().to_json().replace('"version": 2', '"version": 1')
-    with pytest.raises(ValueError, match="version 1 is not 2"):
-        AutoscalerState.from_json(text)
+def _no_constant(text: str) -> float:
+    raise AssertionError(f"{text} is no JSON")
+
+
+def test_a_snapshot_is_strict_json_that_holds_ages() -> None:
+    engine = Autoscaler()
+    engine.step(observe())
+    document = json.loads(engine.snapshot(), parse_constant=_no_constant)
+    api = document["services"]["api"]
+    assert (api["last_out_s"], api["response"]["updated_s"]) == (None, 3.0)
+    assert document["newest_s"] == {"api": 3.0}
+
+
+def test_a_question_about_figures_that_are_missing_or_endless_survives_a_restart() -> None:
+    engine = Autoscaler(EngineSettings(approval={"max_instances": 1}))  # type: ignore[arg-type]
+    window = make_window(cpu=0.9, rate=math.nan)
+    (asked,) = engine.step(observe(make_service(window=window))).awaiting
+    pending = engine.memory.services["api"].pending
+    assert pending is not None
+    odd = replace(asked, evidence={"a": math.nan, "b": math.inf, "c": -math.inf, "d": 1.5})
+    memory = engine.memory._replace(
+        services={
+            "api": engine.memory.services["api"]._replace(pending=pending._replace(action=odd))
+        }
+    )
+    text = to_json(memory)
+    json.loads(text, parse_constant=_no_constant)
+    restored = from_json(text).services["api"].pending
+    assert restored is not None
+    np.testing.assert_equal(dict(restored.action.evidence), dict(odd.evidence))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting"),
+        ("[]", "not a snapshot"),
+        ('{"services": {}}', "not a snapshot"),
+        ('{"version": 99}', r"version 99 is not known \(1 … 3\); it was written by a newer engine"),
+        ('{"version": 3, "services": {"api": {"sent": {}}}}', "not a snapshot"),
+        ('{"version": 3, "services": {"api": {"targets": [[1.0, "x"]]}}}', "invalid literal"),
+    ],
+)
+def test_what_is_no_snapshot_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_json(text)
+
+
+def test_absent_keys_count_as_what_never_happened() -> None:
+    memory = from_json('{"version": 3, "last_step_s": 5.0, "services": {"api": {}}}')
+    assert memory == Memory(5.0, services={"api": ServiceMemory()})
+
+
+def test_a_step_that_raises_has_changed_nothing() -> None:
+    engine = Autoscaler()
+    engine.step(observe())
+    before = engine.snapshot()
+    later = observe(now_s=NOW_S + 15.0, outlook=make_outlook(services=("another",)))
+    with pytest.raises(KeyError):
+        engine.step(later)
+    assert engine.snapshot() == before

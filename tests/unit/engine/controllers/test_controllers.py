@@ -186,7 +186,6 @@ def test_a_stateless_controller_asks_for_what_it_wants_and_once() -> None:
 
     assert target_of(plan(10)) == 15
     assert plan(10).actions[0].reason is Reason.FORECAST
-    assert plan(10).next_step_s == NOW_S + SETTINGS.cycle_s
     assert plan(15).actions == ()
     assert target_of(plan(15, NOW_S + 1200.0)) == 25
     Booked(SETTINGS).restore(Booked(SETTINGS).snapshot())

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from engine.decide.approve import category
-from engine.decide.assess import assess, learn_slowdown
+from engine.decide.approvals import category
+from engine.decide.assess import assess, learned_slowdown
 from engine.decide.callgraph import call_order, critical_services
 from engine.decide.rails.cost import cheapest
 from engine.decide.rails.limits import limit, stabilised, step_bounds
 from engine.decide.view import view
-from engine.memory import ResponseMemory, ServiceMemory
+from engine.memory import ServiceMemory
 from engine.model import BootTime, Call, Reason
 from engine.settings import ApprovalSettings, CostSettings, LimitSettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
@@ -90,10 +90,10 @@ def test_cold_and_breach(window: np.ndarray, cold: bool, breach: bool) -> None:
 
 
 def learn(window: np.ndarray, spec=None, cycles: int = 30) -> float:  # type: ignore[no-untyped-def]
-    service, memory = make_service(spec, window=window), ResponseMemory()
+    service, slowdown = make_service(spec, window=window), 1.0
     for _ in range(cycles):
-        learn_slowdown(memory, service.spec, 10, view(service, NOW_S, 45.0))
-    return memory.slowdown
+        slowdown = learned_slowdown(slowdown, service.spec, 10, view(service, NOW_S, 45.0))
+    return slowdown
 
 
 def test_a_service_three_times_as_slow_is_found_out() -> None:
@@ -117,13 +117,6 @@ def test_failed_calls_do_not_pass_for_slowness() -> None:
 )
 def test_step_bounds(current: int, lowest: int, highest: int) -> None:
     assert step_bounds(current, LIMITS) == (lowest, highest)
-
-
-def memory_of(**times: float) -> ServiceMemory:
-    memory = ServiceMemory()
-    for name, value in times.items():
-        setattr(memory, name, value)
-    return memory
 
 
 @pytest.mark.parametrize(
@@ -151,24 +144,26 @@ def memory_of(**times: float) -> ServiceMemory:
     ],
 )
 def test_limits(current, target, reason, memory, expected) -> None:  # type: ignore[no-untyped-def]
-    found = limit(make_spec(), current, target, reason, memory_of(**memory), NOW_S, LIMITS)
+    found = limit(make_spec(), current, target, reason, ServiceMemory(**memory), NOW_S, LIMITS)
     assert found.target == expected
     assert bool(found.why) is (expected != target)
 
 
 def test_a_scale_in_goes_no_lower_than_the_highest_target_of_the_window() -> None:
-    memory = ServiceMemory()
-    targets = [10, 30, 20, 25, 5, 5, 5, 5]
-    found = [stabilised(memory, t, 100.0 * k, 300.0) for k, t in enumerate(targets)]
-    expected = [max(targets[max(0, k - 3) : k + 1]) for k in range(len(targets))]
-    assert found == expected
+    wanted = [10, 30, 20, 25, 5, 5, 5, 5]
+    kept: tuple[tuple[float, int], ...] = ()
+    highest = []
+    for k, target in enumerate(wanted):
+        kept = stabilised(kept, target, 100.0 * k, 300.0)
+        highest.append(kept[0][1])
+    assert highest == [max(wanted[max(0, k - 3) : k + 1]) for k in range(len(wanted))]
 
 
 AHEAD = 60.0 * (np.arange(150) - 1.0)
 
 
 def trim(need: np.ndarray, current: int = 100, needed: int = 40) -> int:
-    return cheapest(make_spec(), current, needed, AHEAD, need, 130.0, CostSettings()).target
+    return cheapest(make_spec(), current, needed, AHEAD, need, 130.0, CostSettings())
 
 
 def test_off_peak_it_trims_to_the_need() -> None:

@@ -66,13 +66,10 @@ def test_with_the_prior_as_weights_it_says_what_the_schedule_alone_says() -> Non
     outlook = make_outlook(500.0)
     memory = ResponseMemory()
     for k in range(40):
-        schedule.observe(memory, outlook, 0, 600.0, NOW_S + 15.0 * k, SETTINGS)
-    other = ResponseMemory(**{name: getattr(memory, name) for name in ResponseMemory.__slots__})
+        memory = schedule.observe(memory, outlook, 0, 600.0, NOW_S + 15.0 * k, SETTINGS)
     now_s = NOW_S + 600.0
-    plain = schedule.issue(memory, outlook, 0, "api", now_s, SETTINGS)
-    other.issued = [[] for _ in HORIZONS_S]
-    other.issued_s = -np.inf
-    learned = schedule.issue(other, outlook, 0, "api", now_s, SETTINGS, usual())
+    _, plain = schedule.issue(memory, outlook, 0, "api", now_s, SETTINGS)
+    _, learned = schedule.issue(memory, outlook, 0, "api", now_s, SETTINGS, usual())
     for one, two in zip(plain, learned, strict=True):
         assert two.q50 == pytest.approx(one.q50, rel=1e-9)
     one_curve = schedule.curve(memory, outlook, 0, now_s, 7200.0, SETTINGS)
@@ -83,7 +80,7 @@ def test_with_the_prior_as_weights_it_says_what_the_schedule_alone_says() -> Non
 def test_the_first_intervals_are_as_wide_as_the_errors_were() -> None:
     memory = ResponseMemory()
     narrow = usual(sd=(0.01, 0.02, 0.03, 0.04))
-    schedule.observe(memory, make_outlook(500.0), 0, 500.0, NOW_S, SETTINGS, narrow)
+    memory = schedule.observe(memory, make_outlook(500.0), 0, 500.0, NOW_S, SETTINGS, narrow)
     assert memory.horizon_variance == pytest.approx([0.01**2, 0.02**2, 0.03**2, 0.04**2])
 
 

@@ -131,8 +131,9 @@ def follow(ratio: float, minutes: int, memory: ResponseMemory | None = None, beg
     memory = memory or ResponseMemory()
     seen = make_outlook(1000.0, sigma=0.1)
     for k in range(4 * begin, 4 * (begin + minutes)):
-        schedule.observe(memory, seen, 0, 1000.0 * ratio, NOW_S + 15.0 * k, SETTINGS)
-        schedule.issue(memory, seen, 0, "api", NOW_S + 15.0 * k, SETTINGS)
+        at_s = NOW_S + 15.0 * k
+        memory = schedule.observe(memory, seen, 0, 1000.0 * ratio, at_s, SETTINGS)
+        memory, _ = schedule.issue(memory, seen, 0, "api", at_s, SETTINGS)
     return memory, seen
 
 
@@ -160,16 +161,17 @@ def test_the_intervals_follow_the_errors_that_were_really_made() -> None:
     seen, restless = make_outlook(1000.0, sigma=0.1), ResponseMemory()
     for k in range(4 * 180):
         rate = 1000.0 * math.exp(0.3 * rng.standard_normal())
-        schedule.observe(restless, seen, 0, rate, NOW_S + 15.0 * k, SETTINGS)
-        schedule.issue(restless, seen, 0, "api", NOW_S + 15.0 * k, SETTINGS)
+        restless = schedule.observe(restless, seen, 0, rate, NOW_S + 15.0 * k, SETTINGS)
+        restless, _ = schedule.issue(restless, seen, 0, "api", NOW_S + 15.0 * k, SETTINGS)
     assert calm.horizon_variance[1] < 0.03**2
     assert 0.2**2 < restless.horizon_variance[1] < 0.6**2
 
 
 def test_quantiles_are_in_order_and_horizons_are_issued_once_a_minute() -> None:
     memory, seen = follow(1.1, 10)
-    assert schedule.issue(memory, seen, 0, "api", memory.issued_s + 59.0, SETTINGS) == ()
-    issued = schedule.issue(memory, seen, 0, "api", memory.issued_s + 60.0, SETTINGS)
+    at_s = memory.issued_s
+    assert schedule.issue(memory, seen, 0, "api", at_s + 59.0, SETTINGS) == (memory, ())
+    _, issued = schedule.issue(memory, seen, 0, "api", at_s + 60.0, SETTINGS)
     assert tuple(f.horizon_s for f in issued) == schedule.HORIZONS_S
     for f in issued:
         assert f.q10 < f.q50 < f.q90
@@ -177,10 +179,8 @@ def test_quantiles_are_in_order_and_horizons_are_issued_once_a_minute() -> None:
 
 def test_an_old_or_empty_observation_changes_nothing() -> None:
     memory, seen = follow(1.2, 10)
-    before = (memory.level, memory.surge, memory.variance)
     for rate, at_s in ((5000.0, memory.updated_s), (5000.0, memory.updated_s - 5.0), (0.0, 1e9)):
-        schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
-    assert (memory.level, memory.surge, memory.variance) == before
+        assert schedule.observe(memory, seen, 0, rate, at_s, SETTINGS) == memory
 
 
 @pytest.mark.parametrize("blended", [False, True])
@@ -199,11 +199,10 @@ def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
     )  # fmt: skip
     blend = own if blended else None
     now_s = NOW_S + 1000.0 + into_s
-    memory = ResponseMemory()
-    schedule.observe(memory, seen, 0, 700.0, now_s - 5.0, SETTINGS, blend)
-    memory.level, memory.surge = 0.2, surge
+    memory = schedule.observe(ResponseMemory(), seen, 0, 700.0, now_s - 5.0, SETTINGS, blend)
+    memory = memory._replace(level=0.2, surge=surge)
     used = schedule.curve(memory, seen, 0, now_s, 10_000.0, SETTINGS, blend)
-    issued = schedule.issue(memory, seen, 0, "api", now_s, SETTINGS, blend)
+    memory, issued = schedule.issue(memory, seen, 0, "api", now_s, SETTINGS, blend)
     assert tuple(f.horizon_s for f in issued) == schedule.HORIZONS_S
     for forecast, waiting in zip(issued, memory.issued, strict=True):
         due_s = now_s + forecast.horizon_s
@@ -211,17 +210,23 @@ def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
         for z, value in ((-schedule.Z90, forecast.q10), (0.0, forecast.q50)):
             assert value == pytest.approx(used.rate(z)[at], rel=1e-9)
         assert forecast.q90 == pytest.approx(used.rate(schedule.Z90)[at], rel=1e-9)
-        assert waiting == [(due_s, pytest.approx(math.log(used.rate(0.0)[at])))]
+        assert waiting == ((due_s, pytest.approx(math.log(used.rate(0.0)[at]))),)
 
 
 def test_beyond_the_calendar_nothing_is_forecast_and_nothing_learned() -> None:
     seen = make_outlook(1000.0, start_s=NOW_S, bins=60)
-    memory = ResponseMemory()
-    schedule.observe(memory, seen, 0, 1500.0, NOW_S + 1800.0, SETTINGS)
-    issued = schedule.issue(memory, seen, 0, "api", NOW_S + 1800.0, SETTINGS)
+    memory = schedule.observe(ResponseMemory(), seen, 0, 1500.0, NOW_S + 1800.0, SETTINGS)
+    _, issued = schedule.issue(memory, seen, 0, "api", NOW_S + 1800.0, SETTINGS)
     assert [f.horizon_s for f in issued] == [300.0, 900.0]  # the calendar ends in half an hour
-    before = (memory.level, memory.surge, memory.variance, memory.updated_s)
     for at_s in (NOW_S + 3600.0, NOW_S + 86_400.0):
-        schedule.observe(memory, seen, 0, 9000.0, at_s, SETTINGS)
-        assert schedule.issue(memory, seen, 0, "api", at_s, SETTINGS) == ()
-    assert (memory.level, memory.surge, memory.variance, memory.updated_s) == before
+        assert schedule.observe(memory, seen, 0, 9000.0, at_s, SETTINGS) == memory
+        assert schedule.issue(memory, seen, 0, "api", at_s, SETTINGS) == (memory, ())
+
+
+def test_forecasts_that_nobody_can_judge_are_not_kept() -> None:
+    memory, _ = follow(1.0, 1)
+    long = make_outlook(1000.0, sigma=0.1, bins=6000)
+    for k in range(1, 40 * 60):  # forty hours without a sample
+        memory, _ = schedule.issue(memory, long, 0, "api", NOW_S + 60.0 * k, SETTINGS)
+        for horizon_s, waiting in zip(schedule.HORIZONS_S, memory.issued, strict=True):
+            assert len(waiting) <= (horizon_s + schedule.JUDGED_WITHIN_S) / 60.0 + 1

@@ -33,10 +33,10 @@ class Answers:
     [
         (KeyError("api"), "controller mine raised KeyError('api') at noon"),
         (None, "controller mine returned NoneType, not a Plan"),
-        (Plan(actions=None, next_step_s=0.0), "controller mine: actions of its plan are no tuple"),  # type: ignore[arg-type]
-        (Plan(actions=(3,), next_step_s=0.0), "controller mine: 3 is no Action"),  # type: ignore[arg-type]
+        (Plan(actions=None), "controller mine: actions of its plan are no tuple"),  # type: ignore[arg-type]
+        (Plan(actions=(3,)), "controller mine: 3 is no Action"),  # type: ignore[arg-type]
         (
-            Plan(actions=(), next_step_s=0.0, awaiting=("x",)),  # type: ignore[arg-type]
+            Plan(actions=(), awaiting=("x",)),  # type: ignore[arg-type]
             "controller mine: 'x' is no Action",
         ),
     ],

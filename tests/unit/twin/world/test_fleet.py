@@ -158,7 +158,7 @@ def test_with_no_zone_left_nothing_is_launched() -> None:
 def action(count: int, decision_id: str = "d-1", before: int = 3) -> Action:
     return Action(
         decision_id, "api", before, count, Reason.CPU, Category.AUTOMATIC, 1.0, 0.0,
-        Rollback(3, 0.0), WeddingContext(), {}, 0.0, 0.0, "",
+        Rollback(3), WeddingContext(), {}, 0.0, 0.0, "",
     )  # fmt: skip
 
 

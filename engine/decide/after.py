@@ -1,0 +1,95 @@
+"""The memory at the end of a step, made of what every phase has found out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.decide.approve import Decided
+from engine.decide.assess_weddings import Ahead
+from engine.decide.observe import Scope, Seen
+from engine.decide.restraints import Allowed
+from engine.decide.verify import Verdict, watched
+from engine.decide.wishes import Wish
+from engine.memory import NEVER, Memory, Sent, ServiceMemory, Watch
+from engine.model import Action, Reason
+from engine.settings import EngineSettings
+
+EARLY_S = 1e-6
+"""A cycle may begin so much earlier: times are sums of fractions."""
+
+
+def after(
+    memory: Memory,
+    scope: Scope,
+    seen: Sequence[Seen],
+    ahead: Sequence[Ahead | None],
+    verdicts: Sequence[Verdict],
+    wishes: Sequence[Wish],
+    allowed: Sequence[Allowed],
+    decided: Sequence[Decided],
+    settings: EngineSettings,
+) -> Memory:
+    """`memory`, as it was at the beginning of the step, after all of it."""
+    now_s = memory.last_step_s
+    newest_s = {**memory.newest_s, **scope.newest_s}
+    services = dict(memory.services)
+    for one, to_come, verdict, wish, may, decision in zip(
+        seen, ahead, verdicts, wishes, allowed, decided, strict=True
+    ):
+        own = one.memory
+        last_out_s, last_in_s = own.last_out_s, own.last_in_s
+        sent, watch = own.sent, verdict.watch
+        action = decision.action
+        if action is not None:
+            sent = _sent(own, action, verdict.undoes, now_s)
+            if action.to_instances > action.from_instances:
+                last_out_s = now_s
+            else:
+                last_in_s = now_s
+            watch = _watch(one, action, watch)
+        name = one.traits.spec.name
+        newest_s[name] = max(newest_s.get(name, NEVER), one.view.newest_s)
+        services[name] = ServiceMemory(
+            last_out_s=last_out_s,
+            last_in_s=last_in_s,
+            hold_out_until_s=verdict.hold_out_until_s,
+            hold_in_until_s=verdict.hold_in_until_s,
+            calm_from_s=wish.calm_from_s,
+            targets=may.targets,
+            response=one.response if to_come is None else to_come.response,
+            slowdown=one.slowdown,
+            desired=own.desired,
+            sent=sent,
+            watch=watch,
+            pending=decision.pending,
+        )
+    return Memory(
+        last_step_s=now_s,
+        next_cycle_s=now_s + settings.cycle_s - EARLY_S if scope.full else memory.next_cycle_s,
+        decisions=decided[-1].decisions if decided else memory.decisions,
+        services=services,
+        newest_s=newest_s,
+        absent_s=memory.absent_s,
+    )
+
+
+def _sent(own: ServiceMemory, action: Action, undoes: Watch | None, now_s: float) -> Sent:
+    """The command, and what there was before it in case it turns out not to have happened."""
+    out = action.to_instances > action.from_instances
+    rest_s, highest = own.last_out_s if out else own.last_in_s, action.to_instances
+    before = own.sent
+    if before is not None and not before.accepted:
+        highest = max(highest, before.highest)
+        if (before.to_instances > before.from_instances) == out:
+            rest_s = before.rest_s
+    return Sent(
+        action.decision_id, action.from_instances, action.to_instances, highest, now_s, rest_s,
+        undoes=undoes if action.reason is Reason.ROLLBACK else None,
+    )  # fmt: skip
+
+
+def _watch(one: Seen, action: Action, before: Watch | None) -> Watch | None:
+    """A step is watched; one that undoes another is not."""
+    if action.reason is Reason.ROLLBACK:
+        return before
+    return watched(action, one.view, healthy=not one.assessment.breach)

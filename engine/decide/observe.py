@@ -1,0 +1,145 @@
+"""Which services are looked at in this step, and what their samples show.
+
+A full cycle looks at all of them.  The steps in between look at the newest samples alone, and
+further only where one shows a service drowning: at that service, at those that it calls (they will
+get its load as soon as it has room), and at those about which a person has just answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from engine.decide.assess import Assessment, assess, learned_slowdown
+from engine.decide.recommend.emergency import drowning, emergency, passed_on, unserved_rate
+from engine.decide.traits import Platform, Traits
+from engine.decide.view import View, newest, view
+from engine.forecast import schedule
+from engine.forecast.blend import ServiceBlend
+from engine.memory import NEVER, Memory, ResponseMemory, ServiceMemory
+from engine.model import Approval, Observation, Recommendation, ServiceObservation
+from engine.settings import EngineSettings
+
+
+class Scope(NamedTuple):
+    """What this step looks at: everything (`full`), or else these services.
+
+    `newest_s` is the time of the newest sample of each service that has one not seen before.
+    """
+
+    full: bool
+    answered: frozenset[str]
+    alarming: frozenset[str]
+    newest_s: Mapping[str, float]
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to look at further."""
+        return not (self.full or self.alarming or self.answered)
+
+
+class Seen(NamedTuple):
+    """One service as it is seen in this step.
+
+    `memory` is what was remembered of it before, `response` and `slowdown` what has been learned
+    now.  `row` is its row of the outlook.  `whole`: all rules have their say, not the emergency
+    path alone.  `alarm` is what the emergency path wants.
+    """
+
+    service: ServiceObservation
+    traits: Traits
+    memory: ServiceMemory
+    row: int
+    view: View
+    assessment: Assessment
+    response: ResponseMemory
+    slowdown: float
+    whole: bool
+    alarm: Recommendation | None
+
+
+class _Called(NamedTuple):
+    """Load (1/s) that drowning callers will pass on to a service, and since when they drown."""
+
+    rate: float
+    trigger_s: float
+
+
+def due(
+    memory: Memory,
+    observation: Observation,
+    approvals: Mapping[str, Approval],
+    settings: EngineSettings,
+) -> Scope:
+    """The scope of this step."""
+    now_s = observation.now_s
+    answered: frozenset[str] = frozenset()
+    if approvals:
+        # What is approved is looked at afresh: it may be some time since it was asked for.
+        answered = frozenset(
+            name
+            for name, own in memory.services.items()
+            if own.pending is not None and own.pending.action.decision_id in approvals
+        )
+    if now_s >= memory.next_cycle_s:
+        return Scope(True, answered, frozenset(), {})
+    newest_s: dict[str, float] = {}
+    alarming = []
+    for service in observation.services:
+        row, name = newest(service.window, now_s), service.spec.name
+        if row is None or row[0] <= memory.newest_s.get(name, NEVER):
+            continue
+        newest_s[name] = row[0]
+        if drowning(row, service.spec, service.ready, settings.emergency):
+            alarming.append(name)
+    return Scope(False, answered, frozenset(alarming), newest_s)
+
+
+def observe(
+    scope: Scope,
+    memory: Memory,
+    observation: Observation,
+    platform: Platform,
+    settings: EngineSettings,
+    blends: Mapping[str, ServiceBlend],
+) -> tuple[Seen, ...]:
+    """The services in scope, callers first; raises KeyError for one that the outlook lacks."""
+    now_s, outlook = observation.now_s, observation.outlook
+    called: dict[str, _Called] = {}
+    seen = []
+    for traits in platform.order:
+        spec = traits.spec
+        name = spec.name
+        whole = scope.full or name in scope.answered
+        if not (whole or name in called or name in scope.alarming):
+            continue
+        service, own = observation.services[traits.place], memory.services[name]
+        row = outlook.services[name]
+        looked = view(service, now_s, settings.stale_after_s)
+        response, slowdown, alarm = own.response, own.slowdown, None
+        if not looked.stale:
+            slowdown = learned_slowdown(slowdown, spec, service.ready, looked)
+            if looked.request_rate > 0.0:
+                response = schedule.observe(
+                    response, outlook, row, looked.request_rate, looked.newest_s,
+                    settings.forecast, blends.get(name),
+                )  # fmt: skip
+            alarm = emergency(service, looked, traits.sizing, slowdown, settings.emergency)
+            if alarm is not None:
+                extra = unserved_rate(service, looked, slowdown)
+                for call in spec.calls:
+                    before = called.get(call.service, _Called(0.0, alarm.trigger_s))
+                    called[call.service] = before._replace(
+                        rate=before.rate + call.per_request * extra
+                    )
+            elif name in called and called[name].rate > 0.0:
+                alarm = passed_on(
+                    service, looked, traits.sizing, slowdown, *called[name], settings.emergency
+                )
+        seen.append(
+            Seen(
+                service, traits, own, row, looked, assess(service, looked), response, slowdown,
+                whole, alarm,
+            )
+        )  # fmt: skip
+    return tuple(seen)
