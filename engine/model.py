@@ -276,7 +276,8 @@ class Outlook:
     @property
     def end_s(self) -> float:
         """When the last bin ends (epoch seconds): the first moment that is not covered."""
-        return self.start_s + self.load.shape[1] * self.bin_s
+        bins: int = self.load.shape[1]
+        return self.start_s + bins * self.bin_s
 
     def covers(self, time_s: float) -> bool:
         """Whether the calendar knows of `time_s` (epoch seconds)."""

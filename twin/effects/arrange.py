@@ -4,7 +4,8 @@ What a fault is, is data (`scenarios.faults.kinds`); here is what it does to the
 Each draws from streams of its own, named after it and the service, so that taking one out of a
 scenario leaves the demand and the draws of all others as they were.  Each says in the record when
 it began and ended, and counts what it really did: requests, instances, launches, commands or
-samples that would have fared otherwise without it.  One that met nothing to spoil has fired 0 times.
+samples that would have fared otherwise without it.  One that met nothing to spoil has fired 0
+times.
 """
 
 from __future__ import annotations
