@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.decide.after import after
+from engine.decide.after import Course, after
 from engine.decide.allocate import allocate, purse
 from engine.decide.approvals import final_answers
-from engine.decide.approve import Decided, approve
-from engine.decide.assess_weddings import Ahead, assess_weddings
-from engine.decide.observe import Scope, Seen, due, observe
+from engine.decide.approve import approve
+from engine.decide.assess_weddings import assess_weddings
+from engine.decide.observe import Scope, due, observe
 from engine.decide.restraints import restrain
 from engine.decide.traits import Platform, traits
 from engine.decide.verify import verify
@@ -53,30 +53,41 @@ class Autoscaler:
         cycle or name no service.
         """
         now_s, settings, blends = observation.now_s, self.settings, self._blends
-        results = {result.decision_id: result for result in observation.results}
-        approvals = final_answers(observation.approvals)
         platform = self._traits(observation)
-        memory = remember(self.memory, now_s, observation.services, results, settings)
+        approvals = final_answers(observation.approvals)
+        memory = remember(self.memory, observation, settings)
         scope = due(memory, observation, approvals, settings)
         if scope.quiet:
             self.memory = memory._replace(newest_s={**memory.newest_s, **scope.newest_s})
             return Plan(cycle=False)
-        seen = observe(scope, memory, observation, platform, settings, blends)
+        seen = observe(
+            scope, memory, observation, platform=platform, settings=settings, blends=blends
+        )
         verdicts = verify(seen, now_s, settings.verify)
-        ahead = assess_weddings(seen, observation.outlook, now_s, settings, blends)
-        ruled = recommend(seen, ahead, verdicts, observation, settings)
+        ahead = assess_weddings(
+            seen, observation.outlook, now_s=now_s, settings=settings, blends=blends
+        )
+        ruled = recommend(seen, ahead, verdicts, observation=observation, settings=settings)
         wishes = emergencies(seen, ruled, now_s, settings)
-        allowed = restrain(seen, ahead, wishes, observation.pauses, now_s, settings)
+        allowed = restrain(
+            seen, ahead, wishes, pauses=observation.pauses, now_s=now_s, settings=settings
+        )
         rest = purse(observation.services, observation.budget, memory.services)
-        granted = allocate(seen, allowed, approvals, rest, now_s, settings.approval)
-        notes = [wish.notes for wish in wishes]
+        granted = allocate(
+            seen, allowed, approvals, rest=rest, now_s=now_s, settings=settings.approval
+        )
         decided = approve(
-            seen, allowed, granted, notes, approvals, observation, memory.decisions, settings
+            seen,
+            allowed,
+            granted,
+            approvals,
+            observation=observation,
+            decisions=memory.decisions,
+            settings=settings,
         )
-        self.memory = after(
-            memory, scope, seen, ahead, verdicts, wishes, allowed, decided, settings
-        )
-        return _plan(scope, seen, ahead, decided)
+        courses = tuple(map(Course, seen, verdicts, ahead, wishes, allowed, decided))
+        self.memory = after(memory, scope, courses, settings)
+        return _plan(scope, courses)
 
     def snapshot(self) -> str:
         """The memory as JSON."""
@@ -94,24 +105,17 @@ class Autoscaler:
         return self._platform
 
 
-def _plan(
-    scope: Scope, seen: Sequence[Seen], ahead: Sequence[Ahead | None], decided: Sequence[Decided]
-) -> Plan:
+def _plan(scope: Scope, courses: Sequence[Course]) -> Plan:
     """What is decided, as those who carry it out and keep the record want it."""
-    if not decided:
-        return Plan(cycle=scope.full)
-    looked_ahead = [to_come for to_come in ahead if to_come is not None]
+    decided = [course.decided for course in courses]
+    whole = [(course.seen, course.ahead) for course in courses if course.ahead is not None]
     return Plan(
         actions=tuple([d.action for d in decided if d.action is not None]),
         awaiting=tuple([d.question for d in decided if d.question is not None]),
         dry=tuple([d.dry for d in decided if d.dry is not None]),
         taken=tuple([d.taken for d in decided if d.taken is not None]),
         declined=tuple([declined for d in decided for declined in d.declined]),
-        forecasts=tuple([f for to_come in looked_ahead for f in to_come.forecasts]),
-        floors={
-            one.traits.spec.name: to_come.weddings.floor
-            for one, to_come in zip(seen, ahead, strict=True)
-            if to_come is not None
-        },
+        forecasts=tuple([f for _, ahead in whole for f in ahead.forecasts]),
+        floors={seen.traits.spec.name: ahead.weddings.floor for seen, ahead in whole},
         cycle=scope.full,
     )

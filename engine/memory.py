@@ -22,9 +22,9 @@ from engine.model import (
     Action,
     ActionResult,
     Category,
+    Observation,
     Reason,
     Rollback,
-    ServiceObservation,
     Status,
     WeddingContext,
 )
@@ -214,20 +214,16 @@ class Memory(NamedTuple):
     absent_s: Mapping[str, float] = {}
 
 
-def remember(
-    memory: Memory,
-    now_s: float,
-    services: Sequence[ServiceObservation],
-    results: Mapping[str, ActionResult],
-    settings: EngineSettings,
-) -> Memory:
-    """The memory at the beginning of a step at `now_s`.
+def remember(memory: Memory, observation: Observation, settings: EngineSettings) -> Memory:
+    """The memory at the beginning of a step.
 
     A clock that was set back moves every time back with it: what has to rest for another minute
     then rests for another minute, not for an hour.  After a sleep nothing is taken away for a
     while: a count that has changed and changed back cannot be told from one that has not.  Then
-    `results`, by decision id, and what is desired now are compared with what was sent.
+    results and what is desired now are compared with what was sent.
     """
+    now_s, services = observation.now_s, observation.services
+    results = {result.decision_id: result for result in observation.results}
     last_s, next_cycle_s, decisions, kept, newest_s, absent_s = memory
     if now_s < last_s:
         by_s = last_s + settings.sample_s - now_s

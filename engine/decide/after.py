@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from engine.decide.approve import Decided
 from engine.decide.assess_weddings import Ahead
@@ -18,24 +19,25 @@ EARLY_S = 1e-6
 """A cycle may begin so much earlier: times are sums of fractions."""
 
 
+class Course(NamedTuple):
+    """What the phases made of one service, one after the other."""
+
+    seen: Seen
+    verdict: Verdict
+    ahead: Ahead | None
+    wish: Wish
+    allowed: Allowed
+    decided: Decided
+
+
 def after(
-    memory: Memory,
-    scope: Scope,
-    seen: Sequence[Seen],
-    ahead: Sequence[Ahead | None],
-    verdicts: Sequence[Verdict],
-    wishes: Sequence[Wish],
-    allowed: Sequence[Allowed],
-    decided: Sequence[Decided],
-    settings: EngineSettings,
+    memory: Memory, scope: Scope, courses: Sequence[Course], settings: EngineSettings
 ) -> Memory:
     """`memory`, as it was at the beginning of the step, after all of it."""
     now_s = memory.last_step_s
     newest_s = {**memory.newest_s, **scope.newest_s}
     services = dict(memory.services)
-    for one, to_come, verdict, wish, may, decision in zip(
-        seen, ahead, verdicts, wishes, allowed, decided, strict=True
-    ):
+    for one, verdict, to_come, wish, may, decision in courses:
         own = one.memory
         last_out_s, last_in_s = own.last_out_s, own.last_in_s
         sent, watch = own.sent, verdict.watch
@@ -66,7 +68,7 @@ def after(
     return Memory(
         last_step_s=now_s,
         next_cycle_s=now_s + settings.cycle_s - EARLY_S if scope.full else memory.next_cycle_s,
-        decisions=decided[-1].decisions if decided else memory.decisions,
+        decisions=courses[-1].decided.decisions if courses else memory.decisions,
         services=services,
         newest_s=newest_s,
         absent_s=memory.absent_s,

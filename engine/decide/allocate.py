@@ -86,6 +86,7 @@ def allocate(
     seen: Sequence[Seen],
     allowed: Sequence[Allowed],
     approvals: Mapping[str, Approval],
+    *,
     rest: Purse,
     now_s: float,
     settings: ApprovalSettings,

@@ -46,16 +46,24 @@ def approve(
     seen: Sequence[Seen],
     allowed: Sequence[Allowed],
     granted: Sequence[Granted],
-    notes: Sequence[str],
     approvals: Mapping[str, Approval],
+    *,
     observation: Observation,
     decisions: int,
     settings: EngineSettings,
 ) -> tuple[Decided, ...]:
     """What is decided for each service; `decisions` were made before this step."""
     decided = []
-    for one, may, gets, note in zip(seen, allowed, granted, notes, strict=True):
-        decision = _decided(one, may, gets, note, approvals, observation, decisions, settings)
+    for one, may, gets in zip(seen, allowed, granted, strict=True):
+        decision = _decided(
+            one,
+            may,
+            gets,
+            approvals,
+            observation=observation,
+            decisions=decisions,
+            settings=settings,
+        )
         decisions = decision.decisions
         decided.append(decision)
     return tuple(decided)
@@ -65,14 +73,14 @@ def _decided(
     seen: Seen,
     allowed: Allowed,
     granted: Granted,
-    note: str,
     approvals: Mapping[str, Approval],
+    *,
     observation: Observation,
     decisions: int,
     settings: EngineSettings,
 ) -> Decided:
     now_s, current, chosen = observation.now_s, seen.service.desired, allowed.chosen
-    declined, pending = allowed.declined, seen.memory.pending
+    declined, note, pending = allowed.declined, allowed.notes, seen.memory.pending
     if chosen is not None and granted.why and chosen.target != current:
         declined = (*declined, Declined(chosen, granted.why))
         note = f"{note}; {granted.why}" if note else granted.why
@@ -88,7 +96,15 @@ def _decided(
     if chosen is None or granted.target == current:
         return Decided(decisions, declined, pending)
     decisions += 1
-    action = _action(seen, chosen, granted.target, note, observation, decisions, settings)
+    action = _action(
+        seen,
+        chosen,
+        granted.target,
+        note,
+        observation=observation,
+        number=decisions,
+        settings=settings,
+    )
     if settings.mode == "recommend_only":
         return Decided(decisions, declined, pending, dry=action)
     if action.category is Category.NEEDS_APPROVAL:
@@ -105,6 +121,7 @@ def _action(
     chosen: Recommendation,
     target: int,
     note: str,
+    *,
     observation: Observation,
     number: int,
     settings: EngineSettings,

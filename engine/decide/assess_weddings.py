@@ -43,6 +43,7 @@ class Ahead(NamedTuple):
 def assess_weddings(
     seen: Sequence[Seen],
     outlook: Outlook,
+    *,
     now_s: float,
     settings: EngineSettings,
     blends: Mapping[str, ServiceBlend],
@@ -51,7 +52,14 @@ def assess_weddings(
     unbooked = "" if outlook.covers(now_s) else _unbooked(outlook)
     return tuple(
         [
-            _ahead(one, outlook, now_s, settings, blends.get(one.traits.spec.name), unbooked)
+            _ahead(
+                one,
+                outlook,
+                now_s=now_s,
+                settings=settings,
+                blend=blends.get(one.traits.spec.name),
+                unbooked=unbooked,
+            )
             if one.whole
             else None
             for one in seen
@@ -62,6 +70,7 @@ def assess_weddings(
 def _ahead(
     seen: Seen,
     outlook: Outlook,
+    *,
     now_s: float,
     settings: EngineSettings,
     blend: ServiceBlend | None,

@@ -99,6 +99,7 @@ def observe(
     scope: Scope,
     memory: Memory,
     observation: Observation,
+    *,
     platform: Platform,
     settings: EngineSettings,
     blends: Mapping[str, ServiceBlend],

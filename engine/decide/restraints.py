@@ -24,7 +24,8 @@ class Allowed(NamedTuple):
     """The count that a service may go to now, the recommendation behind it, and what cut it.
 
     `target` is the present count where nothing is to be done.  `targets` are what was wanted lately
-    (`rails.limits.stabilised`); `why` is empty where nothing cut the target.
+    (`rails.limits.stabilised`); `why` is empty where nothing cut the target; `notes` go into the
+    explanation.
     """
 
     chosen: Recommendation | None
@@ -32,12 +33,14 @@ class Allowed(NamedTuple):
     declined: tuple[Declined, ...]
     why: str
     targets: tuple[tuple[float, int], ...]
+    notes: str = ""
 
 
 def restrain(
     seen: Sequence[Seen],
     ahead: Sequence[Ahead | None],
     wishes: Sequence[Wish],
+    *,
     pauses: Sequence[Pause],
     now_s: float,
     settings: EngineSettings,
@@ -45,7 +48,7 @@ def restrain(
     """What may be done for each service."""
     return tuple(
         [
-            _allowed(one, to_come, wish, pauses, now_s, settings)
+            _allowed(one, to_come, wish, pauses=pauses, now_s=now_s, settings=settings)
             for one, to_come, wish in zip(seen, ahead, wishes, strict=True)
         ]
     )
@@ -55,13 +58,14 @@ def _allowed(
     seen: Seen,
     ahead: Ahead | None,
     wish: Wish,
+    *,
     pauses: Sequence[Pause],
     now_s: float,
     settings: EngineSettings,
 ) -> Allowed:
     spec, current, limits = seen.traits.spec, seen.service.desired, settings.limits
     chosen, declined, targets = wish.chosen, wish.declined, seen.memory.targets
-    stay = Allowed(chosen, current, declined, "", targets)
+    stay = Allowed(chosen, current, declined, "", targets, wish.notes)
     in_force = manual.pauses_in_force(spec, pauses, now_s) if pauses else ()
     pin = manual.pinned(in_force)
     inside = spec.min_instances <= current <= spec.max_instances
@@ -83,17 +87,24 @@ def _allowed(
                 booked = max(ahead.weddings.protected, ahead.weddings.floor)
                 target = min(max(target, booked), current)
             elif target < current:
-                checked = scale_in(seen, ahead, chosen, targets[0][1], now_s, settings.cost)
+                checked = scale_in(
+                    seen,
+                    ahead,
+                    chosen,
+                    highest=targets[0][1],
+                    now_s=now_s,
+                    settings=settings.cost,
+                )
                 target, chosen = checked.target, checked.recommendation
                 if checked.why:
                     declined = (*declined, Declined(chosen, checked.why))
     if pin is None and target != current and manual.is_paused(in_force, out=target > current):
         paused = Declined(chosen, "scaling in this direction is paused")
-        return Allowed(chosen, current, (*declined, paused), "", targets)
+        return Allowed(chosen, current, (*declined, paused), "", targets, wish.notes)
     if inside and (target == current or _not_worth_it(current, target, chosen.reason, limits)):
-        return Allowed(chosen, current, declined, "", targets)
+        return Allowed(chosen, current, declined, "", targets, wish.notes)
     limited = limit(spec, current, target, chosen.reason, seen.memory, now_s, limits)
-    return Allowed(chosen, limited.target, declined, limited.why, targets)
+    return Allowed(chosen, limited.target, declined, limited.why, targets, wish.notes)
 
 
 def _not_worth_it(current: int, target: int, reason: Reason, limits: LimitSettings) -> bool:

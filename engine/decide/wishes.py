@@ -39,13 +39,14 @@ def recommend(
     seen: Sequence[Seen],
     ahead: Sequence[Ahead | None],
     verdicts: Sequence[Verdict],
+    *,
     observation: Observation,
     settings: EngineSettings,
 ) -> tuple[Wish, ...]:
     """The wish for each service; an empty one where only the emergency path looks."""
     return tuple(
         [
-            _wish(one, to_come, verdict, observation, settings)
+            _wish(one, to_come, verdict, observation=observation, settings=settings)
             if to_come is not None
             else Wish(None, (), "", one.memory.calm_from_s)
             for one, to_come, verdict in zip(seen, ahead, verdicts, strict=True)
@@ -69,6 +70,7 @@ def _wish(
     seen: Seen,
     ahead: Ahead,
     verdict: Verdict,
+    *,
     observation: Observation,
     settings: EngineSettings,
 ) -> Wish:

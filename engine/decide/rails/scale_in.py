@@ -31,6 +31,7 @@ def scale_in(
     seen: Seen,
     ahead: Ahead,
     chosen: Recommendation,
+    *,
     highest: int,
     now_s: float,
     settings: CostSettings,

@@ -24,7 +24,7 @@ from engine.memory import (
     remember,
     to_json,
 )
-from engine.model import ActionResult, Budget, Status
+from engine.model import ActionResult, Budget, ServiceObservation, Status
 from engine.settings import EngineSettings, VerifySettings
 from tests.unit.engine.conftest import (
     NOW_S,
@@ -52,6 +52,16 @@ def memory_after(step: Sent, desired: int = 10) -> ServiceMemory:
     return memory._replace(last_in_s=step.sent_s)
 
 
+def begin(
+    memory: Memory,
+    now_s: float,
+    *services: ServiceObservation,
+    results: tuple[ActionResult, ...] = (),
+) -> Memory:
+    """The memory at the beginning of a step."""
+    return remember(memory, observe(*services, now_s=now_s, results=results), SETTINGS)
+
+
 def answer(status: Status) -> ActionResult:
     return ActionResult("d-1", status, 1002.0)
 
@@ -76,8 +86,8 @@ def test_an_accepted_step_stays_made_whatever_is_said_later() -> None:
 
 def test_answers_to_other_commands_are_nobodys() -> None:
     memory = Memory(1000.0, services={"api": memory_after(sent())})
-    results = {"d-0": ActionResult("d-0", Status.FAILED, 1002.0)}
-    after = remember(memory, 1005.0, [make_service(desired=10)], results, SETTINGS)
+    results = (ActionResult("d-0", Status.FAILED, 1002.0),)
+    after = begin(memory, 1005.0, make_service(desired=10), results=results)
     assert after.services["api"].sent is not None
     assert after.services["api"].last_out_s == 1000.0
 
@@ -145,7 +155,7 @@ def test_a_clock_set_back_moves_all_that_is_remembered() -> None:
     memory = Memory(5000.0, 5010.0, services={"api": own}, newest_s={"api": 4997.0})
     # Back by 600 s: the engine takes it that one sample's time has passed meanwhile.
     now_s = 5000.0 + SETTINGS.sample_s - 600.0
-    after = remember(memory, now_s, [make_service(desired=10)], {}, SETTINGS)
+    after = begin(memory, now_s, make_service(desired=10))
     moved = after.services["api"]
     assert (after.last_step_s, after.next_cycle_s) == (now_s, 4410.0)
     assert after.newest_s == {"api": 4397.0}
@@ -179,17 +189,17 @@ def test_after_a_long_sleep_nothing_is_taken_away_for_a_while() -> None:
 
 def test_a_service_that_is_gone_for_a_moment_is_remembered_and_one_gone_for_good_is_not() -> None:
     api, database = make_service(make_spec()), make_service(make_spec("database"))
-    memory = remember(Memory(), 1000.0, [api, database], {}, SETTINGS)
+    memory = begin(Memory(), 1000.0, api, database)
     memory = memory._replace(
         services=memory.services | {"database": ServiceMemory(last_out_s=990.0, desired=10)},
         newest_s={"api": 997.0, "database": 997.0},
     )
-    gone = remember(memory, 1005.0, [api], {}, SETTINGS)
+    gone = begin(memory, 1005.0, api)
     assert gone.services["database"].last_out_s == 990.0
-    back = remember(gone, 1010.0, [api, database], {}, SETTINGS)
+    back = begin(gone, 1010.0, api, database)
     assert back.services["database"].last_out_s == 990.0
     assert back.absent_s == {}
-    late = remember(gone, 1005.0 + GONE_S, [api], {}, SETTINGS)
+    late = begin(gone, 1005.0 + GONE_S, api)
     assert set(late.services) == set(late.newest_s) == {"api"}
 
 
