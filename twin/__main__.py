@@ -5,7 +5,7 @@ The sub-command is taken off the arguments; `run` hands the rest to Hydra, so ov
 only here, engine, twin and reports meet.
 
 Exit codes: 0 done, 1 thresholds failed or figures worse (`check`) or a failing world found
-(`hunt`), 2 bad input, 130 interrupted.
+(`hunt`), 2 bad input, 130 interrupted (by Ctrl-C or SIGTERM).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from hydra.experimental.callback import Callback
 import conf
 from hydra_plugins.wedtwin_ray import RayLauncher
 from twin.commands import usage
+from twin.runs import lifetimes
 
 
 def main() -> None:
@@ -53,6 +54,7 @@ def main() -> None:
         from engine.config.complaints import close
 
         _fail(f'"{command}" is not a command{close(command, list(commands))}\n{usage.MAIN}')
+    lifetimes.interrupt_on_sigterm()
     sys.argv = [f"{sys.argv[0]} {command}", *arguments[1:]]
     commands[command](arguments[1:])
 
@@ -129,6 +131,7 @@ def _one_of_many(config: Any, command: str) -> float:
     from twin.runs import sweep
     from twin.world.world import World, load_kernels
 
+    lifetimes.end_with_parent()
     hydra_config = HydraConfig.get()
     folder, overrides = Path(hydra_config.sweep.dir), list(hydra_config.overrides.task)
     settings = _plain(config)

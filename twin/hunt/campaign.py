@@ -6,7 +6,6 @@ in `TWICE_EVERY` is run twice and has to come out the same to the byte.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from twin.hunt import worlds
 from twin.hunt.examine import Outcome, examine
 from twin.hunt.invariants import Violation
 from twin.hunt.shrink import shrink
+from twin.runs.lifetimes import worker_pool
 
 TWICE_EVERY = 20
 """FoundationDB's simulation re-runs one test in twenty to find what is not deterministic."""
@@ -88,18 +88,13 @@ def hunt(
     `interrupted`.
     """
     tally = Tally(seed)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_warm_up)
     try:
-        for ready in [pool.submit(os.getpid) for _ in range(workers)]:
-            ready.result()  # loading the kernels is no part of the hunt
-        _examine_all(pool, tally, most_worlds, most_s, 2 * workers, advance)
+        with worker_pool(workers, _warm_up) as pool:
+            for ready in [pool.submit(os.getpid) for _ in range(workers)]:
+                ready.result()  # loading the kernels is no part of the hunt
+            _examine_all(pool, tally, most_worlds, most_s, 2 * workers, advance)
     except KeyboardInterrupt:
         tally.interrupted = True
-        for process in multiprocessing.active_children():
-            process.terminate()
-    finally:
-        pool.shutdown(wait=not tally.interrupted, cancel_futures=True)
     tally.found.sort(key=lambda found: found.index)
     return tally
 

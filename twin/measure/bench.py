@@ -10,7 +10,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from pathlib import Path
 
 from engine.adapters.pool.book import Phase, PoolFile
 from engine.adapters.pool.haproxy import HaproxyPool
@@ -57,6 +56,7 @@ class Bench:
         self.book = PoolFile(place.pool)
         self._numbered = 0
         self.names = tuple(services)
+        self.token = made.token
 
     def reopen(self) -> None:
         """Lead the pool again, after somebody else did."""
@@ -189,20 +189,16 @@ class Bench:
 
 @contextlib.contextmanager
 def bench(wish: stack.Wish, say: Callable[[str], None]) -> Iterator[Bench]:
-    """Bring the stack of `wish` up, and take it down at the end, whatever happened.
+    """Bring the stack of `wish` up, and take it down at the end, whatever happens.
 
     Raises StackError when it cannot be brought up.
     """
-    place = Layout(Path(wish.folder))
-    made = stack.up(wish, say)
-    try:
-        standing = Bench(place, made, wish.services)
+    with stack.held_up(wish, say) as made:
+        standing = Bench(Layout(wish.folder), made, wish.services)
         try:
             yield standing
         finally:
             standing.pool.close()
-    finally:
-        stack.take_down(place, keep_logs=False)
 
 
 def _action(service: str, current: int, target: int, number: int) -> Action:

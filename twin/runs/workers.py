@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from typing import TypeVar
+
+from twin.runs.lifetimes import worker_pool
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -19,20 +20,13 @@ def spread(
 
     `work` is a function of a module, as it runs in fresh processes ("spawn": the same on every
     platform, and nothing is inherited).  What it raises is raised here.  When the iteration ends
-    before its time, for an exception or an interrupt, the processes are stopped.
+    before its time, for an exception or an interrupt, the processes are ended; they also end with
+    this one.
     """
     if not tasks:
         return
     count = max(min(workers or os.cpu_count() or 1, len(tasks)), 1)
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
-    whole = False
-    try:
+    with worker_pool(count) as pool:
         futures = {pool.submit(work, task): i for i, task in enumerate(tasks)}
         for future in as_completed(futures):
             yield futures[future], future.result()
-        whole = True
-    finally:
-        if not whole:
-            for process in multiprocessing.active_children():
-                process.terminate()
-        pool.shutdown(wait=whole, cancel_futures=True)

@@ -17,6 +17,7 @@ from engine.config.complaints import close, lines
 from engine.record.figures import ThresholdConfig
 from engine.runtime import log as run_log
 from twin.config import ConfigError, PlatformConfig, Strict
+from twin.runs.lifetimes import interrupt_on_sigterm
 from twin.staging import stack
 from twin.staging.layout import Layout, StackError, StagedService
 
@@ -104,6 +105,7 @@ def run(arguments: Sequence[str]) -> int:
     if command not in commands:
         return _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
     run_log.set_up()
+    interrupt_on_sigterm()
     try:
         return commands[command](_read(rest), rest)
     except (ConfigError, StackError) as error:

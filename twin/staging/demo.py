@@ -3,7 +3,7 @@
 The stack comes up, Locust plays the hours around the peak at a small scale and many times as fast,
 the engine scales, and all of it goes down again; what stays is one run record with the engine's
 decisions and the load's results side by side.  Engine and Locust carry the stack's token like every
-other process, so `staging down` finds them too if this process is killed.
+other process, so they end with it, also when this process is killed.
 """
 
 from __future__ import annotations
@@ -74,12 +74,8 @@ def play(wish: stack.Wish, wanted: Play, say: Callable[[str], None]) -> Played:
     """
     place = Layout(wish.folder)
     say("the stack comes up")
-    made = stack.up(wish)
-    try:
+    with stack.held_up(wish, say) as made:
         return _play(place, made, wanted, say)
-    finally:
-        say("the stack goes down")
-        stack.take_down(place, keep_logs=False)
 
 
 def _play(place: Layout, made: Stack, wanted: Play, say: Callable[[str], None]) -> Played:

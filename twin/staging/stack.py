@@ -18,7 +18,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from engine.adapters.pool.processes import Process
 from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError
 from engine.ports.infrastructure import Counts, Unreachable
 from twin.staging import layout, parts
+from twin.staging.keeper import Keeper
 from twin.staging.layout import LONGEST_FOLDER, Layout, Stack, StackError, StagedService
 
 START_S = 60.0
@@ -73,6 +74,28 @@ class Standing:
 
 def up(wish: Wish, say: Say = lambda _: None) -> Stack:
     """Start everything and wait until it serves; raises StackError and leaves nothing behind."""
+    stack, keeper = _bring_up(wish, say)
+    keeper.let_go()
+    return stack
+
+
+@contextlib.contextmanager
+def held_up(wish: Wish, say: Say = lambda _: None) -> Iterator[Stack]:
+    """The same for as long as the block lasts, or this process: also if it is killed.
+
+    Raises StackError when the stack cannot be brought up.
+    """
+    place = Layout(wish.folder)
+    stack, keeper = _bring_up(wish, say)
+    try:
+        yield stack
+    finally:
+        say("the stack goes down")
+        take_down(place, keep_logs=False)
+        keeper.let_go()
+
+
+def _bring_up(wish: Wish, say: Say) -> tuple[Stack, Keeper]:
     programs = parts.find_programs()
     place = Layout(wish.folder)
     _refuse(place)
@@ -88,11 +111,16 @@ def up(wish: Wish, say: Say = lambda _: None) -> Stack:
         },
         services=dict(wish.services),
     )
-    _prepare(place, stack)
+    keeper = Keeper(place, stack)
     try:
-        return _start(programs, place, stack, say)
+        _prepare(place, stack)
+        try:
+            return _start(programs, place, stack, say), keeper
+        except BaseException:
+            take_down(place, keep_logs=False)
+            raise
     except BaseException:
-        take_down(place, keep_logs=False)
+        keeper.let_go()
         raise
 
 
@@ -264,12 +292,15 @@ def _prepare(place: Layout, stack: Stack) -> None:
 
 
 def _remove(place: Layout, *, keep_logs: bool) -> None:
-    if not keep_logs:
-        shutil.rmtree(place.folder)
-        return
-    for item in place.folder.iterdir():
-        if item != place.logs:
-            shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
+    items = [place.folder]
+    if keep_logs:
+        items = [item for item in place.folder.iterdir() if item != place.logs]
+    for item in items:
+        if not item.is_dir() or item.is_symlink():
+            item.unlink(missing_ok=True)
+        while item.is_dir():
+            with contextlib.suppress(FileNotFoundError):  # a keeper may be at it, too
+                shutil.rmtree(item)
 
 
 def _port(key: str, asked: int) -> int:

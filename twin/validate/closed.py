@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import pandas as pd
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from engine.adapters.pool import processes
 from engine.model import FloatArray, ServiceSpec
 from scenarios.streams import Streams
 from twin.calibrate.calibration import NAME, Calibration
@@ -137,18 +139,29 @@ def _live(
         f"schedule.starts_at={starts_s}", "~thresholds",
     ]  # fmt: skip
     standing.pool.close()  # the engine leads the pool from here on
-    engine = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    state.mkdir(parents=True)
+    log = state / "engine.log"  # a pipe that nobody reads meanwhile would be full one day
+    with log.open("wb") as stream:
+        engine = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+            env={**os.environ, processes.TOKEN: standing.token},  # so it ends with the stack
+        )
     try:
         asyncio.run(_load(standing, arrivals, starts_s))
         engine.send_signal(signal.SIGTERM)
-        out, said = engine.communicate(timeout=90)
+        out, _ = engine.communicate(timeout=90)
     finally:
         if engine.poll() is None:
             engine.kill()
             engine.wait()
         standing.reopen()
     if engine.returncode != 0:
-        raise BenchError(f"the live engine ended with {engine.returncode}: {said.strip()[-500:]}")
+        raise BenchError(
+            f"the live engine ended with {engine.returncode}: {processes.last_words(log)}"
+        )
     record = Path(out.strip().splitlines()[-1])
     timeline = pd.read_parquet(record / "timeline.parquet")
     summary = json.loads((record / "summary.json").read_text())

@@ -8,6 +8,7 @@ whoever started it was killed before it could write the pid down.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -16,12 +17,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 TOKEN = "WEDTWIN_STAGING"
 """Name of the environment variable by which a stack's processes are found."""
 
 INSTANCE = "WEDTWIN_INSTANCE"
 """Name of the environment variable that holds a worker's instance id."""
 
+DEAD = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+"""States of what has ended and was not waited for."""
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Children of this process that have not been waited for."""
@@ -37,13 +44,17 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether it still runs; what is dead but not yet waited for does not."""
-        return _started(self.pid) == self.started
+        try:
+            running = _handle(self.pid, self.started)
+            return running.is_running() and running.status() not in DEAD
+        except psutil.NoSuchProcess:
+            return False
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it is still the same process."""
         if self.alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                _handle(self.pid, self.started).send_signal(number)
 
 
 def launch(
@@ -70,9 +81,9 @@ def launch(
             start_new_session=True,
             pass_fds=tuple(keep_open),
         )
+    process = Process(child.pid, _started(psutil.Process(child.pid)))
     _children[child.pid] = child
-    started = _started(child.pid, dead_too=True)
-    return Process(child.pid, started if started is not None else -1)
+    return process
 
 
 def reap() -> None:
@@ -117,35 +128,34 @@ def last_words(log: Path) -> str:
 
 def marked(token: str, instance: str = "") -> list[Process]:
     """All processes that carry `token` in their environment, or only those of one instance."""
-    wanted = [f"{TOKEN}={token}".encode()]
-    if instance:
-        wanted.append(f"{INSTANCE}={instance}".encode())
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+    wanted = {TOKEN: token, **({INSTANCE: instance} if instance else {})}
+    carrying = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
             continue
         try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
+            if process.status() not in DEAD and wanted.items() <= process.environ().items():
+                carrying.append(Process(process.pid, _started(process)))
+        except psutil.Error:
             continue  # it has ended meanwhile, or is somebody else's
-        started = _started(int(folder.name))
-        if started is not None and all(variable in variables for variable in wanted):
-            found.append(Process(int(folder.name), started))
-    return found
+    return carrying
 
 
-def _fields(pid: int) -> list[str]:
-    """What the kernel says of a process from its state on: proc(5), stat, field 3 and later."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    # The name before it is in brackets and may itself hold brackets and spaces.
-    return text.rpartition(")")[2].split()
+@functools.lru_cache(maxsize=1024)
+def _handle(pid: int, started: int) -> psutil.Process:
+    """psutil's, which notices itself when its pid becomes somebody else's.
+
+    Raises psutil.NoSuchProcess when it is that already.
+    """
+    process = psutil.Process(pid)
+    if _started(process) != started:
+        raise psutil.NoSuchProcess(pid)
+    return process
 
 
-def _started(pid: int, *, dead_too: bool = False) -> int | None:
-    fields = _fields(pid)
-    if not fields or (fields[0] in "ZX" and not dead_too):
-        return None
-    return int(fields[19])
+def _started(process: psutil.Process) -> int:
+    """Clock ticks from the machine's start to the process's; raises psutil.NoSuchProcess.
+
+    Not the time of day: that of all that runs is another one after the clock was set.
+    """
+    return round((process.create_time() - psutil.boot_time()) * _TICKS_PER_S)

@@ -19,7 +19,7 @@ import websocket
 
 from engine.adapters.pool import processes
 from engine.adapters.pool.book import Phase, PoolFile
-from tests.integration.staging.conftest import Staging, engine
+from tests.integration.staging.conftest import FAST_BOOT, Staging, engine
 from twin.staging import layout
 from twin.staging.command import run as staging_command
 from twin.staging.layout import Layout
@@ -221,8 +221,16 @@ def test_a_part_that_died_is_named_with_the_way_out_and_down_still_cleans_up(fol
     assert (folder / "logs" / f"{worker.id}.log").exists()
 
 
-@pytest.mark.parametrize("started", [0, 3, 5])
-def test_down_cleans_up_after_an_up_that_was_killed_half_way(folder: Path, started: int) -> None:
+def all_gone(folder: Path, token: str) -> None:
+    """Wait until a stack of which nobody takes care has been taken down."""
+    end = time.monotonic() + 60
+    while folder.exists() or processes.marked(token):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def kill_an_up(folder: Path, started: int, *, keeper_too: bool) -> str:
+    """Kill an `up` when so many of its processes are there; returns its token."""
     command = [sys.executable, "-m", "engine", "staging", "up", f"folder={folder}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as starting:
         end = time.monotonic() + 60
@@ -234,20 +242,55 @@ def test_down_cleans_up_after_an_up_that_was_killed_half_way(folder: Path, start
         while len(processes.marked(token)) < started:
             assert time.monotonic() < end
             time.sleep(0.01)
+        if keeper_too:
+            keepers: list[psutil.Process] = []
+            while not keepers:
+                assert time.monotonic() < end
+                children = psutil.Process(starting.pid).children()
+                keepers = [child for child in children if token in child.cmdline()]
+            keepers[0].kill()
         starting.kill()
+    return token
+
+
+@pytest.mark.parametrize("started", [0, 3, 5])
+def test_an_up_that_is_killed_half_way_leaves_nothing(folder: Path, started: int) -> None:
+    all_gone(folder, kill_an_up(folder, started, keeper_too=False))
+
+
+@pytest.mark.parametrize("started", [0, 3, 5])
+def test_down_cleans_up_when_even_that_was_prevented(folder: Path, started: int) -> None:
+    token = kill_an_up(folder, started, keeper_too=True)
     ended = engine("staging", "down", f"folder={folder}")
     assert ended.returncode == 0, ended.stderr
     assert processes.marked(token) == []
     assert not folder.exists()
 
 
-def test_an_interrupted_up_leaves_nothing(folder: Path) -> None:
+def test_a_demonstration_that_is_killed_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "engine", "staging", "demo", f"folder={folder}",
+        f"demo.output={tmp_path}", "demo.duration_s=3600", "demo.speed=1", *FAST_BOOT,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as playing:
+        end = time.monotonic() + 120
+        while not (folder / "logs" / "locust.log").exists():
+            assert playing.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        token = layout.load(Layout(folder)).token
+        playing.kill()
+    all_gone(folder, token)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_up_leaves_nothing(folder: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "engine", "staging", "up", f"folder={folder}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as starting:
         while not (folder / "haproxy.cfg").exists():
             time.sleep(0.01)
         token = layout.load(Layout(folder)).token
-        starting.send_signal(signal.SIGINT)
+        starting.send_signal(number)
         _, said = starting.communicate(timeout=60)
     assert starting.returncode == 130, said
     assert processes.marked(token) == []

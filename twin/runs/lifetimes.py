@@ -1,0 +1,86 @@
+"""No process outlives the command that started it, be that done, interrupted or killed."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+
+LOOK_S = 0.25
+"""Between two looks whether the process that started this one is still there."""
+
+KILLED = 128 + signal.SIGKILL
+
+
+@contextmanager
+def worker_pool(
+    workers: int, warm_up: Callable[[], object] | None = None
+) -> Iterator[ProcessPoolExecutor]:
+    """A pool of `workers` fresh processes ("spawn"), each of which does `warm_up` first.
+
+    Each holds one end of a pipe whose other end only this process has.  It closes when the block
+    ends, or with this process, be it by SIGKILL; then the workers end, whatever they are doing.
+    Nobody else's processes are touched.  A worker leaves Ctrl-C to this process.
+    """
+    leash, held = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin, initargs=(leash, warm_up)
+    )
+    try:
+        yield pool
+    except BaseException:
+        # The first worker that ends breaks the pool, and a broken pool ends its others: also one
+        # that is in compiled code and does not look at its leash.
+        held.close()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        held.close()
+        leash.close()
+
+
+@functools.cache
+def end_with_parent() -> None:
+    """Let this process, if it is one of multiprocessing's, end with the one that started it.
+
+    For workers that a library has started, which look at no leash of ours.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        threading.Thread(target=_end_without, args=(parent.pid,), daemon=True).start()
+
+
+def interrupt_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does: with all that it cleans up and keeps."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _begin(leash: Connection, warm_up: Callable[[], object] | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_at, args=(leash,), daemon=True).start()
+    if warm_up is not None:
+        warm_up()
+
+
+def _end_at(leash: Connection) -> None:
+    wait([leash])  # nothing is ever written: what makes it readable is its end
+    os._exit(KILLED)
+
+
+def _end_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(KILLED)
