@@ -49,8 +49,7 @@ class Autoscaler:
     def step(self, observation: Observation) -> Plan:
         """Decide what to do at `observation.now_s`; changes only its own memory, at its end.
 
-        Raises KeyError for a service that the outlook lacks, ValueError for calls that form a
-        cycle or name no service.
+        Raises ValueError for calls that form a cycle or name no service.
         """
         now_s, settings, blends = observation.now_s, self.settings, self._blends
         platform = self._traits(observation)

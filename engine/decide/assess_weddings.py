@@ -1,8 +1,8 @@
 """The load to come: from the booked schedule, with its floor and its protection.
 
-Where the calendar does not cover the present, nothing is booked: the load is taken to stay as it is
-observed, more or less, and whoever reads a decision is told.  Without fresh samples either, nothing
-is known of what is to come (`Ahead.blind`), and nothing is taken away.
+Where the calendar does not cover the present, or not the service, nothing is booked: the load is
+taken to stay as it is observed, more or less, and whoever reads a decision is told.  Without fresh
+samples either, nothing is known of what is to come (`Ahead.blind`), and nothing is taken away.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from engine.decide.observe import Seen
+from engine.decide.observe import UNBOOKED, Seen
 from engine.decide.recommend import wedding
 from engine.decide.recommend.forecast import needed, step_discount
 from engine.decide.recommend.wedding import WeddingAssessment
@@ -21,6 +21,8 @@ from engine.forecast.schedule import Curve
 from engine.memory import ResponseMemory
 from engine.model import FloatArray, Forecast, Outlook
 from engine.settings import EngineSettings
+
+STAYS = "so the load is taken to stay as it is"
 
 
 class Ahead(NamedTuple):
@@ -49,7 +51,7 @@ def assess_weddings(
     blends: Mapping[str, ServiceBlend],
 ) -> tuple[Ahead | None, ...]:
     """What is to come at each service; None where only the emergency path looks."""
-    unbooked = "" if outlook.covers(now_s) else _unbooked(outlook)
+    unbooked = "" if outlook.covers(now_s) else _outside(outlook)
     return tuple(
         [
             _ahead(
@@ -78,6 +80,9 @@ def _ahead(
 ) -> Ahead:
     traits, response = seen.traits, seen.response
     blind = False
+    forecasts: tuple[Forecast, ...] = ()
+    if seen.row == UNBOOKED:
+        unbooked = f"the calendar says nothing of {traits.spec.name}, {STAYS}"
     if unbooked:
         rate = seen.view.request_rate
         blind = not rate >= 0.0
@@ -85,6 +90,9 @@ def _ahead(
     else:
         curve = schedule.curve(
             response, outlook, seen.row, now_s, traits.reach_s, settings.forecast, blend
+        )
+        response, forecasts = schedule.issue(
+            response, outlook, seen.row, traits.spec.name, now_s, settings.forecast, blend
         )
     limits = settings.limits
     need = needed(curve, traits.sizing, seen.slowdown, traits.risk_z)
@@ -96,15 +104,12 @@ def _ahead(
     )
     if blind:
         weddings = weddings._replace(protected=seen.service.desired)
-    response, forecasts = schedule.issue(
-        response, outlook, seen.row, traits.spec.name, now_s, settings.forecast, blend
-    )
     return Ahead(curve, need, discount, weddings, forecasts, response, unbooked, blind)
 
 
-def _unbooked(outlook: Outlook) -> str:
+def _outside(outlook: Outlook) -> str:
     begin, end = (
         dt.datetime.fromtimestamp(time_s, dt.UTC).strftime("%Y-%m-%d %H:%M")
         for time_s in (outlook.start_s, outlook.end_s)
     )
-    return f"the calendar covers {begin} to {end} UTC only, so the load is taken to stay as it is"
+    return f"the calendar covers {begin} to {end} UTC only, {STAYS}"

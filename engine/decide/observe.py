@@ -20,6 +20,9 @@ from engine.memory import NEVER, Memory, ResponseMemory, ServiceMemory
 from engine.model import Approval, Observation, Recommendation, ServiceObservation
 from engine.settings import EngineSettings
 
+UNBOOKED = -1
+"""The row of a service of which the calendar says nothing."""
+
 
 class Scope(NamedTuple):
     """What this step looks at: everything (`full`), or else these services.
@@ -42,8 +45,8 @@ class Seen(NamedTuple):
     """One service as it is seen in this step.
 
     `memory` is what was remembered of it before, `response` and `slowdown` what has been learned
-    now.  `row` is its row of the outlook.  `whole`: all rules have their say, not the emergency
-    path alone.  `alarm` is what the emergency path wants.
+    now.  `row` is its row of the outlook, or `UNBOOKED`.  `whole`: all rules have their say, not
+    the emergency path alone.  `alarm` is what the emergency path wants.
     """
 
     service: ServiceObservation
@@ -104,7 +107,7 @@ def observe(
     settings: EngineSettings,
     blends: Mapping[str, ServiceBlend],
 ) -> tuple[Seen, ...]:
-    """The services in scope, callers first; raises KeyError for one that the outlook lacks."""
+    """The services in scope, callers first."""
     now_s, outlook = observation.now_s, observation.outlook
     called: dict[str, _Called] = {}
     seen = []
@@ -115,12 +118,12 @@ def observe(
         if not (whole or name in called or name in scope.alarming):
             continue
         service, own = observation.services[traits.place], memory.services[name]
-        row = outlook.services[name]
+        row = outlook.services.get(name, UNBOOKED)
         looked = view(service, now_s, settings.stale_after_s)
         response, slowdown, alarm = own.response, own.slowdown, None
         if not looked.stale:
             slowdown = learned_slowdown(slowdown, spec, service.ready, looked)
-            if looked.request_rate > 0.0:
+            if looked.request_rate > 0.0 and row != UNBOOKED:
                 response = schedule.observe(
                     response, outlook, row, looked.request_rate, looked.newest_s,
                     settings.forecast, blends.get(name),

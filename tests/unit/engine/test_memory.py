@@ -266,10 +266,13 @@ def test_absent_keys_count_as_what_never_happened() -> None:
 
 
 def test_a_step_that_raises_has_changed_nothing() -> None:
+    services = (make_service(make_spec()), make_service(make_spec("database")))
     engine = Autoscaler()
-    engine.step(observe())
-    before = engine.snapshot()
-    later = observe(now_s=NOW_S + 15.0, outlook=make_outlook(services=("another",)))
-    with pytest.raises(KeyError):
-        engine.step(later)
+    engine.step(observe(*services))
+    before, memory = engine.snapshot(), engine.memory
+    # The second service is broken: the first one has been looked at by then.
+    outlook = replace(make_outlook(), services={"api": 0, "database": 7})
+    with pytest.raises(IndexError):
+        engine.step(observe(*services, now_s=NOW_S + 15.0, outlook=outlook))
+    assert engine.memory is memory
     assert engine.snapshot() == before

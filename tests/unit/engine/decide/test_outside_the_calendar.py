@@ -9,7 +9,14 @@ import pytest
 from engine import Autoscaler, EngineSettings
 from engine.model import Reason
 from engine.settings import CapacitySettings
-from tests.unit.engine.conftest import NOW_S, make_outlook, make_service, make_window, observe
+from tests.unit.engine.conftest import (
+    NOW_S,
+    make_outlook,
+    make_service,
+    make_spec,
+    make_window,
+    observe,
+)
 
 LEAN = EngineSettings(capacity=CapacitySettings(survive_zone_loss="none"))
 LONG_PAST = make_outlook(5000.0, start_s=NOW_S - 40 * 86_400.0, bins=60)
@@ -57,6 +64,18 @@ def test_neither_the_last_bin_nor_the_first_is_planned_for(outlook) -> None:  # 
 def test_without_samples_either_nothing_moves(outlook, window) -> None:  # type: ignore[no-untyped-def]
     plan = Autoscaler(LEAN).step(observe(make_service(desired=10, window=window), outlook=outlook))
     assert plan.actions == ()
+
+
+def test_a_service_that_the_calendar_does_not_know_goes_by_what_is_observed() -> None:
+    services = (
+        make_service(desired=10),
+        make_service(make_spec("new"), desired=4, window=make_window(cpu=0.6, rate=900.0)),
+    )
+    plan = Autoscaler(LEAN).step(observe(*services, outlook=make_outlook(500.0)))
+    (action,) = [action for action in plan.actions if action.service == "new"]
+    assert action.to_instances == 6
+    assert "the calendar says nothing of new" in action.explanation
+    assert {forecast.service for forecast in plan.forecasts} == {"api"}
 
 
 def test_a_calendar_that_begins_again_is_gone_by_again() -> None:
