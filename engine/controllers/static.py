@@ -61,7 +61,7 @@ class Static:
     def _target(self, observation: Observation, service: ServiceObservation, size: Sizing) -> int:
         spec, now_s = service.spec, observation.now_s
         peak = observation.outlook.peak(spec.name, now_s, now_s + REACH_S) * (1.0 + self.margin)
-        count = size.with_zone_to_spare(size.instances(peak, size.utilisation))
+        count = size.needed(peak, peak)
         return min(max(count, spec.min_instances), spec.max_instances)
 
     def _action(self, service: ServiceObservation, target: int, now_s: float) -> Action:

@@ -1,10 +1,12 @@
-"""Which services users wait for, and in which order load passes from one to the next."""
+"""Which services users wait for, and how load passes from one to the next."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.model import ServiceSpec
+import numpy as np
+
+from engine.model import FloatArray, ServiceSpec
 
 
 def critical_services(specs: Sequence[ServiceSpec]) -> frozenset[str]:
@@ -12,14 +14,14 @@ def critical_services(specs: Sequence[ServiceSpec]) -> frozenset[str]:
     callees = {
         spec.name: [call.service for call in spec.calls if not call.asynchronous] for spec in specs
     }
-    found: set[str] = set()
-    waiting = [spec.name for spec in specs if spec.user_facing]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(callees.get(name, ()))
-    return frozenset(found)
+    waited_for: set[str] = set()
+    to_visit = [spec.name for spec in specs if spec.user_facing]
+    while to_visit:
+        name = to_visit.pop()
+        if name not in waited_for:
+            waited_for.add(name)
+            to_visit.extend(callees.get(name, ()))
+    return frozenset(waited_for)
 
 
 def call_order(specs: Sequence[ServiceSpec]) -> tuple[int, ...]:
@@ -45,3 +47,28 @@ def call_order(specs: Sequence[ServiceSpec]) -> tuple[int, ...]:
         stuck = sorted(spec.name for i, spec in enumerate(specs) if i not in order)
         raise ValueError(f"the calls between {', '.join(stuck)} form a cycle")
     return tuple(order)
+
+
+def with_calls(specs: Sequence[ServiceSpec], entering: FloatArray) -> FloatArray:
+    """Load that arrives at each of `specs`, calls included, of the load that enters from outside.
+
+    Both have shape (services, ...), in the order of `specs` and in the same unit; calls in time and
+    asynchronous ones count alike.  Raises ValueError as `call_order` does.
+    """
+    arriving = np.array(entering, dtype=np.float64)
+    row = {spec.name: i for i, spec in enumerate(specs)}
+    for i in call_order(specs):
+        for call in specs[i].calls:
+            arriving[row[call.service]] += call.per_request * arriving[i]
+    return arriving
+
+
+def load_of_services(
+    specs: Sequence[ServiceSpec], entries: Sequence[str], entering: FloatArray
+) -> FloatArray:
+    """The same where `entering` (entries, ...) has rows for the services `entries` alone."""
+    row = {spec.name: i for i, spec in enumerate(specs)}
+    everywhere = np.zeros((len(specs), *entering.shape[1:]))
+    for name, load in zip(entries, entering, strict=True):
+        everywhere[row[name]] += load
+    return with_calls(specs, everywhere)

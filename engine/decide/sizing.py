@@ -5,17 +5,22 @@ the offered load a = rate * service time (Halfin & Whitt 1981, "Heavy-traffic li
 with many exponential servers", with Allen-Cunneen's correction for the service time's
 variability): a small pool needs proportionally more room than a large one.  A ceiling on the
 utilisation is laid over it.
+
+`Sizing.needed` is the one answer to how many instances a load takes: what the engine asks for by it
+is what the planner buys by it and what a forecast of a day announces by it.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from engine.model import FloatArray, ServiceSpec
-from engine.settings import CapacitySettings
+from engine.settings import CapacitySettings, ForecastSettings
 
 BETA = 1.5
 """Square-root staffing coefficient: about 5 % of the requests wait at all (Halfin & Whitt)."""
@@ -66,6 +71,27 @@ class Sizing(NamedTuple):
         """`with_zone_to_spare` for an array of counts."""
         return count + np.ceil(count / (self.zones - 1)) if self.zones > 1 else count
 
+    def needed(self, likely: float, median: float) -> int:
+        """Instances to have ready for a load that is uncertain (both 1/s).
+
+        Enough for `likely`, the rate that is exceeded with the accepted risk alone, with everything
+        ready; and where a zone is to be spared, enough for the `median` without that zone.  The two
+        do not happen at once: who loses a zone in the one minute in fifty is not paid for.
+        """
+        count = self.instances(likely, self.utilisation)
+        if self.zones > 1:
+            spared = self.with_zone_to_spare(self.instances(median, self.utilisation))
+            count = max(count, spared)
+        return count
+
+    def needed_along(self, likely: FloatArray, median: FloatArray) -> FloatArray:
+        """`needed` for arrays of rates (1/s) of one shape, as whole-numbered floats."""
+        count = self.instances_along(likely, self.utilisation)
+        if self.zones > 1:
+            spared = self.with_zone_to_spare_along(self.instances_along(median, self.utilisation))
+            count = np.maximum(count, spared)
+        return count
+
 
 def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> Sizing:
     """Sizing of `spec`; `critical` services are those that users wait for."""
@@ -78,3 +104,13 @@ def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> 
         utilisation=settings.max_utilisation if critical else settings.max_utilisation_deferred,
         zones=settings.zones if survives else 1,
     )
+
+
+def risk_score(settings: ForecastSettings, *, critical: bool) -> float:
+    """Standard normal score of the risk that is accepted for a service."""
+    return _score(1.0 - (settings.risk if critical else settings.risk_deferred))
+
+
+@lru_cache(maxsize=64)
+def _score(quantile: float) -> float:
+    return NormalDist().inv_cdf(quantile)

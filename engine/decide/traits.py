@@ -6,12 +6,11 @@ Worked out once, as it costs more than a whole step and changes only with the pl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import NamedTuple
 
 from engine.decide.callgraph import call_order, critical_services
 from engine.decide.recommend.forecast import lead_time_s
-from engine.decide.sizing import Sizing, sizing
+from engine.decide.sizing import Sizing, risk_score, sizing
 from engine.model import ServiceSpec
 from engine.settings import EngineSettings
 
@@ -60,9 +59,7 @@ def traits(specs: Sequence[ServiceSpec], settings: EngineSettings) -> Platform:
                 spec=spec,
                 waited_for=waited_for,
                 sizing=sizing(spec, settings.capacity, critical=waited_for),
-                risk_z=NormalDist().inv_cdf(
-                    1.0 - (forecast.risk if waited_for else forecast.risk_deferred)
-                ),
+                risk_z=risk_score(forecast, critical=waited_for),
                 lead_s=lead_s,
                 reach_s=max(reach_s + lead_s, lead_s + STEPS_AHEAD * limits.cooldown_s),
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decide.callgraph import call_order
+from engine.decide.callgraph import with_calls
 from engine.model import FloatArray, Outlook, Response, Schedule, ServiceSpec
 
 BIN_S = 60.0
@@ -103,11 +103,7 @@ def outlook(
             if base is not None:
                 load[i] += base[k]
             major_load[i] = _late(events.major_load[k], response, grid) * share
-    index = {spec.name: i for i, spec in enumerate(specs)}
-    for i in call_order(specs):
-        for call in specs[i].calls:
-            load[index[call.service]] += call.per_request * load[i]
-            major_load[index[call.service]] += call.per_request * major_load[i]
+    load, major_load = with_calls(specs, load), with_calls(specs, major_load)
     for array in (load, major_load):
         np.maximum(array, 0.0, out=array)
         array.setflags(write=False)
@@ -115,7 +111,7 @@ def outlook(
         issued_s=issued_s,
         start_s=grid.start_s,
         bin_s=grid.bin_s,
-        services=index,
+        services={spec.name: i for i, spec in enumerate(specs)},
         load=load,
         major_load=major_load,
         events=_late(events.events, response, grid),

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.stats import norm
 
 from engine.decide.callgraph import critical_services
-from engine.decide.sizing import Sizing
 from engine.model import Budget, FloatArray, ServiceSpec
+from engine.planning.needs import Staffing, WholeNumbers
 
 TAIL = 0.05
 """Of the response times that an SLO allows to be longer."""
@@ -87,7 +87,7 @@ class Rung:
 
 def ladder(
     specs: Sequence[ServiceSpec],
-    sizings: Mapping[str, Sizing],
+    staffings: Mapping[str, Staffing],
     day: PeakDay,
     variation: Variation,
     budget: Budget,
@@ -96,14 +96,14 @@ def ladder(
     rungs = [
         rung
         for i, spec in enumerate(specs)
-        if (rung := _of_service(i, spec, sizings[spec.name], day, variation)) is not None
+        if (rung := _of_service(i, spec, staffings[spec.name], day, variation)) is not None
     ]
     ones = np.ones(len(specs))
     prices = np.array([spec.price_per_hour for spec in specs])
     shared = ((Limit.QUOTA, budget.instances, ones), (Limit.BUDGET, budget.usd_per_hour, prices))
     for limit, allowed, weights in shared:
         if math.isfinite(allowed):
-            rungs.append(_shared(limit, allowed, weights, specs, sizings, day, variation))
+            rungs.append(_shared(limit, allowed, weights, specs, staffings, day, variation))
     return tuple(sorted(rungs, key=lambda rung: (rung.lost, rung.safe, rung.service)))
 
 
@@ -148,7 +148,7 @@ def gust(load: FloatArray, bin_s: float, variation: Variation) -> float:
 
 
 def _of_service(
-    i: int, spec: ServiceSpec, sizing: Sizing, day: PeakDay, variation: Variation
+    i: int, spec: ServiceSpec, staffing: Staffing, day: PeakDay, variation: Variation
 ) -> Rung | None:
     slope, base = day.per_wedding[i], day.background[i]
     if not slope.max(initial=0.0) > 0.0:
@@ -156,7 +156,7 @@ def _of_service(
     most = spec.max_instances
     lift = gust(day.load(1e9)[i], day.bin_s, variation)
     lost, at = _weddings(carried(spec, most, variation) / lift, slope, base)
-    safe, _ = _weddings(_held(sizing, most) / lift, slope, base)
+    safe, _ = _weddings(staffing.carries(most) / lift, slope, base)
     spread = math.exp(float(norm.ppf(0.9)) * variation.day_sigma)
     low, high = (
         _weddings(carried(spec, most, variation) / lift / factor, slope, base)[0]
@@ -182,22 +182,12 @@ def _weddings(rate: float, slope: FloatArray, base: FloatArray) -> tuple[float, 
     return float(reached[at]), at
 
 
-def _held(sizing: Sizing, most: int) -> float:
-    """Highest rate (1/s) for which the engine wants no more than `most`, by bisection."""
-    low, high = 0.0, most / sizing.instances_per_rate
-    for _ in range(60):
-        middle = (low + high) / 2.0
-        wanted = sizing.with_zone_to_spare(sizing.instances(middle, sizing.utilisation))
-        low, high = (middle, high) if wanted <= most else (low, middle)
-    return low
-
-
 def _shared(
     limit: Limit,
     allowed: float,
     weights: FloatArray,
     specs: Sequence[ServiceSpec],
-    sizings: Mapping[str, Sizing],
+    staffings: Mapping[str, Staffing],
     day: PeakDay,
     variation: Variation,
 ) -> Rung:
@@ -207,25 +197,24 @@ def _shared(
     carries the others: the engine gives the former what they need first.
     """
     lifts = np.array([gust(day.load(1e9)[i], day.bin_s, variation) for i in range(len(specs))])
-    least = np.array([[spec.min_instances] for spec in specs], dtype=np.float64)
     full = [carried(spec, LARGE, variation) / LARGE for spec in specs]
     critical = critical_services(specs)
 
     def held(weddings: float) -> FloatArray:
         load = day.load(weddings) * lifts[:, None]
-        counts = [_held_along(sizings[spec.name], load[i]) for i, spec in enumerate(specs)]
-        return _weighed(weights, counts, least)
+        counts = [staffings[spec.name].instances(load[i]) for i, spec in enumerate(specs)]
+        return _weighed(weights, counts)
 
     def barely(factor: float) -> Callable[[float], FloatArray]:
         def busy(weddings: float) -> FloatArray:
             load = day.load(weddings) * lifts[:, None] * factor
             counts = [
-                _held_along(sizings[spec.name], load[i])
+                staffings[spec.name].instances(load[i])
                 if spec.name in critical
-                else np.ceil(load[i] / full[i])
+                else np.maximum(np.ceil(load[i] / full[i]), spec.min_instances).astype(np.int64)
                 for i, spec in enumerate(specs)
             ]
-            return _weighed(weights, counts, least)
+            return _weighed(weights, counts)
 
         return busy
 
@@ -243,9 +232,9 @@ def _shared(
     )
 
 
-def _weighed(weights: FloatArray, counts: Sequence[FloatArray], least: FloatArray) -> FloatArray:
+def _weighed(weights: FloatArray, counts: Sequence[WholeNumbers]) -> FloatArray:
     """Instances, or what they cost, of all services in each bin."""
-    total: FloatArray = weights @ np.maximum(np.stack(counts), least)
+    total: FloatArray = weights @ np.stack(counts)
     return total
 
 
@@ -258,7 +247,3 @@ def _reached(use: Callable[[float], FloatArray], allowed: float) -> tuple[float,
         middle = (low + high) / 2.0
         low, high = (middle, high) if use(middle).max() <= allowed else (low, middle)
     return low, int(np.argmax(use(high)))
-
-
-def _held_along(sizing: Sizing, load: FloatArray) -> FloatArray:
-    return sizing.with_zone_to_spare_along(sizing.instances_along(load, sizing.utilisation))

@@ -7,18 +7,21 @@ year is good in June *and* in July, and the highest hour of a month is one hour 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decide.sizing import Sizing
-from engine.model import FloatArray
+from engine.decide.callgraph import critical_services
+from engine.decide.sizing import Sizing, risk_score, sizing
+from engine.model import FloatArray, ServiceSpec
 from engine.planning.profile import Profile
+from engine.settings import EngineSettings
 
 DAY_HOURS = 24
-Counts = NDArray[np.int64]
+WholeNumbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +33,8 @@ class Horizon:
     """
 
     profiles: Sequence[Profile]
-    month: Counts
-    week: Counts
+    month: WholeNumbers
+    week: WholeNumbers
     reach: FloatArray
 
     @property
@@ -79,10 +82,43 @@ def in_progress(horizon: Horizon, paths: Paths) -> FloatArray:
     return _spread(paths.weddings, by_day).reshape(len(paths), horizon.hours)
 
 
-def instances(load: FloatArray, sizing: Sizing, least: int) -> Counts:
-    """Instances that the engine holds for `load` (1/s, any shape), a zone to spare included."""
-    counts = sizing.with_zone_to_spare_along(sizing.instances_along(load, sizing.utilisation))
-    return np.maximum(counts, float(least)).astype(np.int64)
+@dataclass(frozen=True, slots=True)
+class Staffing:
+    """How the engine staffs a service: its `sizing`, and never fewer than `least`.
+
+    `headroom` (>= 1) is what it adds to the load that it expects, as it cannot know the next
+    minutes exactly: the quantile of the noise that its accepted risk leaves.
+    """
+
+    sizing: Sizing
+    headroom: float
+    least: int
+
+    def instances(self, load: FloatArray) -> WholeNumbers:
+        """Instances that the engine asks for when it expects `load` (1/s, any shape)."""
+        counts = self.sizing.needed_along(load * self.headroom, load)
+        return np.maximum(counts, float(self.least)).astype(np.int64)
+
+    def carries(self, most: int) -> float:
+        """Highest load (1/s) for which the engine asks for no more than `most`, by bisection."""
+        low, high = 0.0, most / self.sizing.instances_per_rate
+        for _ in range(60):
+            middle = (low + high) / 2.0
+            within = self.sizing.needed(middle * self.headroom, middle) <= most
+            low, high = (middle, high) if within else (low, middle)
+        return low
+
+
+def staffing(
+    spec: ServiceSpec, specs: Sequence[ServiceSpec], settings: EngineSettings, noise_sigma: float
+) -> Staffing:
+    """How the engine staffs `spec`, one of `specs`, under noise of this log-standard deviation."""
+    critical = spec.name in critical_services(specs)
+    return Staffing(
+        sizing=sizing(spec, settings.capacity, critical=critical),
+        headroom=math.exp(risk_score(settings.forecast, critical=critical) * noise_sigma),
+        least=spec.min_instances,
+    )
 
 
 def monthly_highest(values: NDArray[np.generic], horizon: Horizon) -> NDArray[np.generic]:
@@ -124,7 +160,7 @@ def joint_peaks(tops: FloatArray, risk: float) -> FloatArray:
     return peaks
 
 
-def _highest_by(values: NDArray[np.generic], group: Counts) -> NDArray[np.generic]:
+def _highest_by(values: NDArray[np.generic], group: WholeNumbers) -> NDArray[np.generic]:
     starts = DAY_HOURS * np.flatnonzero(np.diff(group, prepend=-1))
     return np.maximum.reduceat(values, starts, axis=1)
 

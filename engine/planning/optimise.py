@@ -16,7 +16,7 @@ import numpy as np
 from scipy import optimize, sparse
 
 from engine.model import FloatArray
-from engine.planning.needs import Counts
+from engine.planning.needs import WholeNumbers
 from engine.planning.purchase import Bill, Offer, Usage, best_base, bill, fixed_usd
 
 
@@ -103,9 +103,9 @@ def plan_of(chosen: Mapping[str, Option]) -> CapacityPlan:
     )
 
 
-def monthly_limits(chosen: Mapping[str, Option]) -> Counts:
+def monthly_limits(chosen: Mapping[str, Option]) -> WholeNumbers:
     """Instances of all services together that the limits of each month allow, (months,)."""
-    limits: Counts = np.sum([choice.used.maximum for choice in chosen.values()], axis=0)
+    limits: WholeNumbers = np.sum([choice.used.maximum for choice in chosen.values()], axis=0)
     return limits
 
 
@@ -125,7 +125,7 @@ def alternatives(today: Mapping[str, Option], hours: float) -> Alternatives:
     )
 
 
-def exceeding(chosen: Mapping[str, Option], highest: Mapping[str, Counts]) -> FloatArray:
+def exceeding(chosen: Mapping[str, Option], highest: Mapping[str, WholeNumbers]) -> FloatArray:
     """Share of the paths in which some service's need exceeds its limit, in each month, (months,).
 
     `highest[service]` (paths, months) is what each month takes at the most.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.decide.callgraph import call_order
+from engine.decide.callgraph import with_calls
 from engine.forecast.outlook import Grid, event_load, outlook
 from engine.model import FloatArray, Response, Schedule, ServiceSpec
 
@@ -80,12 +80,7 @@ def profile(
 
 def reach(specs: Sequence[ServiceSpec]) -> FloatArray:
     """Requests that arrive at a service (row) for each that enters at another (column)."""
-    index = {spec.name: i for i, spec in enumerate(specs)}
-    arrive = np.eye(len(specs))
-    for i in call_order(specs):
-        for call in specs[i].calls:
-            arrive[index[call.service]] += call.per_request * arrive[i]
-    return arrive
+    return with_calls(specs, np.eye(len(specs)))
 
 
 def _counting(response: Response) -> Response:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.decide.sizing import Sizing
 from engine.model import FloatArray
-from engine.planning.needs import Counts, Horizon, instances, monthly_highest
+from engine.planning.needs import Horizon, Staffing, WholeNumbers, monthly_highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,10 @@ class Usage:
     month would take at the most.
     """
 
-    maximum: Counts
+    maximum: WholeNumbers
     by_month: FloatArray
     by_path: FloatArray
-    highest: Counts
+    highest: WholeNumbers
 
     @property
     def most(self) -> int:
@@ -86,21 +85,14 @@ class Bill:
 def usage(
     load: FloatArray,
     horizon: Horizon,
-    sizing: Sizing,
-    least: int,
-    headroom: float,
+    staffing: Staffing,
     peaks: FloatArray,
 ) -> Usage:
-    """What a load (paths, hours; 1/s) takes with limits for `peaks` (months,; 1/s).
-
-    `headroom` (>= 1) is what the engine adds to the load at a peak, as it cannot know the next
-    minutes exactly.
-    """
-    tops = np.asarray(monthly_highest(load, horizon), dtype=np.float64)
-    highest = instances(tops * headroom, sizing, least)
-    maximum = instances(peaks * headroom, sizing, least)
+    """What a load (paths, hours; 1/s) takes with limits for `peaks` (months,; 1/s)."""
+    highest = staffing.instances(np.asarray(monthly_highest(load, horizon), dtype=np.float64))
+    maximum = staffing.instances(peaks)
     ceiling = np.repeat(maximum[horizon.month], 24)
-    held = np.minimum(instances(load, sizing, least), ceiling)
+    held = np.minimum(staffing.instances(load), ceiling)
     most = int(maximum.max())
     rows = np.arange(len(load))[:, None] * (most + 1)
     by_path = np.bincount((rows + held).ravel(), minlength=len(load) * (most + 1))

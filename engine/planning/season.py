@@ -12,18 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
 
-from engine.decide.callgraph import critical_services
-from engine.decide.sizing import Sizing, sizing
 from engine.model import FloatArray, ServiceSpec
 from engine.planning.needs import (
-    Counts,
     Horizon,
     Paths,
+    WholeNumbers,
     joint_peaks,
     load_of,
     monthly_highest,
+    staffing,
 )
 from engine.planning.optimise import CapacityPlan, Option, cheapest, exceeding, option
 from engine.planning.purchase import Offer, Usage, cost_by_path, usage
@@ -154,20 +152,6 @@ def sized(spec: ServiceSpec, factor: float, terms: Terms, zones: int) -> Service
     )
 
 
-def sizing_of(spec: ServiceSpec, specs: Sequence[ServiceSpec], settings: EngineSettings) -> Sizing:
-    """The engine's sizing of the service."""
-    return sizing(spec, settings.capacity, critical=spec.name in critical_services(specs))
-
-
-def headroom(
-    spec: ServiceSpec, specs: Sequence[ServiceSpec], settings: EngineSettings, sigma: float
-) -> float:
-    """What the engine adds to a peak: its own risk's quantile of the noise."""
-    critical = spec.name in critical_services(specs)
-    risk = settings.forecast.risk if critical else settings.forecast.risk_deferred
-    return math.exp(float(norm.ppf(1.0 - risk)) * sigma)
-
-
 def _pays(
     spec: ServiceSpec,
     specs: Sequence[ServiceSpec],
@@ -228,9 +212,7 @@ def _used(
     settings: EngineSettings,
     terms: Terms,
 ) -> Usage:
-    extra = headroom(spec, specs, settings, terms.noise_sigma)
-    size = sizing_of(spec, specs, settings)
-    return usage(load, horizon, size, spec.min_instances, extra, peaks)
+    return usage(load, horizon, staffing(spec, specs, settings, terms.noise_sigma), peaks)
 
 
 def _with_zones(settings: EngineSettings, zones: int) -> EngineSettings:
@@ -248,6 +230,6 @@ def _all_allowed(options: Mapping[str, Sequence[Option]]) -> dict[str, list[Opti
     }
 
 
-def floors(choice: Option, least: int) -> Counts:
+def floors(choice: Option, least: int) -> WholeNumbers:
     """What each month should not go below, (months,): the base is paid for anyway."""
     return np.maximum(np.minimum(choice.bill.reserved, choice.used.maximum), least)

@@ -10,17 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from engine.decide.callgraph import critical_services
 from engine.decide.recommend.forecast import lead_time_s, step_discount
-from engine.decide.sizing import sizing
+from engine.decide.sizing import risk_score, sizing
 from engine.model import FloatArray, ServiceSpec
+from engine.prediction.forecaster import LEVELS
 from engine.settings import EngineSettings
 
 STEP_S = 300.0
 HOUR_S = 3600.0
+SCORES = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+TINY = 1e-12
+"""Requests/s that count as none: zero has no logarithm."""
 BEFORE_S = 4 * HOUR_S
 """The plan begins so long before the first hour."""
 
@@ -41,22 +46,38 @@ class Step:
 
 
 def instances_needed(
-    load: FloatArray, median: FloatArray, specs: Sequence[ServiceSpec], settings: EngineSettings
+    likely: FloatArray, median: FloatArray, specs: Sequence[ServiceSpec], settings: EngineSettings
 ) -> FloatArray:
-    """Instances (S, hours) for `load` (S, hours) requests/s, within each service's limits.
+    """Instances (S, hours) as the engine counts them, within each service's limits.
 
-    Where a zone is to be spared, enough for the `median` load without it.
+    `likely` and `median` (S, hours) requests/s as for `Sizing.needed`.
     """
     critical = critical_services(specs)
-    needed = np.empty(load.shape)
+    needed = np.empty(likely.shape)
     for i, spec in enumerate(specs):
-        rule = sizing(spec, settings.capacity, critical=spec.name in critical)
-        count = rule.instances_along(load[i].copy(), rule.utilisation)
-        if rule.zones > 1:
-            usual = rule.instances_along(median[i].copy(), rule.utilisation)
-            count = np.maximum(count, rule.with_zone_to_spare_along(usual))
+        size = sizing(spec, settings.capacity, critical=spec.name in critical)
+        count = size.needed_along(likely[i], median[i])
         needed[i] = np.clip(count, spec.min_instances, spec.max_instances)
     return needed
+
+
+def at_accepted_risk(
+    quantiles: FloatArray, specs: Sequence[ServiceSpec], settings: EngineSettings
+) -> FloatArray:
+    """The load (S, hours) that each service is to be ready for by the risk accepted for it.
+
+    `quantiles` (S, hours, LEVELS) requests/s; between the levels, and beyond the outermost two, the
+    logarithm of the load is a straight line in the standard normal score.
+    """
+    critical = critical_services(specs)
+    logs = np.log(np.maximum(quantiles, TINY))
+    likely = np.empty(quantiles.shape[:2])
+    for i, spec in enumerate(specs):
+        score = risk_score(settings.forecast, critical=spec.name in critical)
+        upper = int(np.clip(np.searchsorted(SCORES, score), 1, len(SCORES) - 1))
+        share = (score - SCORES[upper - 1]) / (SCORES[upper] - SCORES[upper - 1])
+        likely[i] = np.exp(logs[i, :, upper - 1] * (1.0 - share) + logs[i, :, upper] * share)
+    return np.where(likely > 2.0 * TINY, likely, 0.0)
 
 
 def timeline(

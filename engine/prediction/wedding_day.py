@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decide.callgraph import call_order
+from engine.decide.callgraph import load_of_services
 from engine.model import FloatArray, Response, ServiceSpec, Wedding, WeddingType
 from engine.prediction.calibration import conformal_shift
 from engine.prediction.forecaster import LEVELS
@@ -33,7 +33,7 @@ from engine.prediction.similarity import (
     Similar,
     Traits,
 )
-from engine.prediction.timeline import Step, instances_needed, timeline
+from engine.prediction.timeline import Step, at_accepted_risk, instances_needed, timeline
 from engine.settings import EngineSettings
 
 HOUR_S = 3600.0
@@ -186,7 +186,7 @@ class WeddingDayModel:
             _hourly(curves[None, :, :, k], one.phase_start_s[:, 0], start_s)
             for k in range(len(LEVELS))
         ]
-        load = self._with_calls(np.stack(per_level, axis=2))
+        load = load_of_services(self._specs, self._entered, np.stack(per_level, axis=2))
         return self._result(one, load, base, start_s, found)
 
     def day(
@@ -213,7 +213,8 @@ class WeddingDayModel:
         drift = self._of_day[:, [MEDIAN]]
         own = OWN_SIGMA * _SCORES / math.sqrt(max(len(weddings), 1))
         spread = drift + np.sign(_SCORES) * np.hypot(self._of_day - drift, own)
-        load = self._with_calls(mean[:, :, None] * np.exp(np.sort(spread, axis=1))[:, None, :])
+        entering = mean[:, :, None] * np.exp(np.sort(spread, axis=1))[:, None, :]
+        load = load_of_services(self._specs, self._entered, entering)
         size = len(of_group)
         averaged = Found(
             found.rows,
@@ -243,17 +244,6 @@ class WeddingDayModel:
             curves += rates[:, :, None] * covered[:, None, :]
         return curves
 
-    def _with_calls(self, entered: FloatArray) -> FloatArray:
-        """Load of all services (S, HOURS, levels) from that of those where users enter."""
-        index = {spec.name: i for i, spec in enumerate(self._specs)}
-        load = np.zeros((len(self._specs), *entered.shape[1:]))
-        for name, row in zip(self._entered, entered, strict=True):
-            load[index[name]] += row
-        for i in call_order(self._specs):
-            for call in self._specs[i].calls:
-                load[index[call.service]] += call.per_request * load[i]
-        return load
-
     def _result(
         self,
         weddings: BookedWeddings,
@@ -263,10 +253,8 @@ class WeddingDayModel:
         found: Found,
     ) -> WeddingDay:
         total = load if base is None else load + base[:, :, None]
-        level = int(np.argmin(np.abs(_AIMS - (1.0 - self._settings.forecast.risk))))
-        needed = instances_needed(
-            total[:, :, level], total[:, :, MEDIAN], self._specs, self._settings
-        )
+        likely = at_accepted_risk(total, self._specs, self._settings)
+        needed = instances_needed(likely, total[:, :, MEDIAN], self._specs, self._settings)
         return WeddingDay(
             services=tuple(spec.name for spec in self._specs),
             start_s=start_s,

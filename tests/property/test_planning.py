@@ -10,8 +10,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.decide.sizing import Sizing
-from engine.planning.needs import Horizon, joint_peaks, quantile
+from engine.decide.callgraph import critical_services
+from engine.decide.recommend.forecast import needed
+from engine.decide.sizing import Sizing, risk_score, sizing
+from engine.forecast.schedule import Curve
+from engine.model import BootTime, Call, ServiceSpec
+from engine.planning.needs import Horizon, Staffing, joint_peaks, quantile, staffing
 from engine.planning.optimise import alternatives, cheapest, option, plan_of
 from engine.planning.profile import Profile
 from engine.planning.purchase import (
@@ -22,6 +26,8 @@ from engine.planning.purchase import (
     hours_used,
     usage,
 )
+from engine.prediction.timeline import instances_needed
+from engine.settings import CapacitySettings, EngineSettings, ForecastSettings
 
 PATHS, DAYS = 40, 6
 NOTHING = Profile(np.zeros((1, 48)), np.zeros(48), np.zeros((1, 24)))
@@ -67,7 +73,7 @@ def peaks_of(load: np.ndarray, risk: float) -> np.ndarray:
 def test_no_other_base_is_cheaper(
     load: np.ndarray, sizing: Sizing, discount: float, risk: float
 ) -> None:
-    used = usage(load[0], HORIZON, sizing, 1, 1.05, peaks_of(load, risk)[0])
+    used = usage(load[0], HORIZON, Staffing(sizing, 1.05, 1), peaks_of(load, risk)[0])
     terms = offer(discount)
     best = bill(used, terms, HOURS, best_base(used, terms, HOURS)).total_usd
     others = [bill(used, terms, HOURS, n).total_usd for n in range(used.most + 1)]
@@ -78,7 +84,7 @@ def test_no_other_base_is_cheaper(
 def test_the_plan_is_no_dearer_than_what_it_could_have_been(
     load: np.ndarray, sizing: Sizing, discount: float, risk: float
 ) -> None:
-    used = usage(load[0], HORIZON, sizing, 2, 1.0, peaks_of(load, risk)[0])
+    used = usage(load[0], HORIZON, Staffing(sizing, 1.0, 2), peaks_of(load, risk)[0])
     choice = option(1.0, used, offer(discount), HOURS)
     plan = cheapest({"a": [choice]})
     assert plan is not None
@@ -95,7 +101,7 @@ def test_less_risk_never_costs_less_nor_has_lower_limits(
     plans = [
         option(
             1.0,
-            usage(load[0], HORIZON, sizing, 1, 1.1, peaks_of(load, risk)[0]),
+            usage(load[0], HORIZON, Staffing(sizing, 1.1, 1), peaks_of(load, risk)[0]),
             offer(discount),
             HOURS,
         )
@@ -119,7 +125,7 @@ def test_all_services_together_keep_to_the_risk(load: np.ndarray, risk: float) -
 
 @given(loads(), sizings, discounts)
 def test_hours_and_costs_add_up(load: np.ndarray, sizing: Sizing, discount: float) -> None:
-    used = usage(load[0], HORIZON, sizing, 1, 1.0, peaks_of(load, 0.1)[0])
+    used = usage(load[0], HORIZON, Staffing(sizing, 1.0, 1), peaks_of(load, 0.1)[0])
     assert math.isclose(used.by_month.sum(), HOURS, rel_tol=1e-9)
     assert np.allclose(used.by_path.sum(axis=1), HOURS)
     assert np.all(np.diff(hours_used(used.by_month.sum(axis=0))) <= 1e-9)
@@ -138,11 +144,10 @@ def test_within_a_quota_no_other_choice_of_sizes_is_cheaper(
     for i, name in enumerate(("a", "b")):
         options[name] = []
         for factor in (1.0, 0.5, 2.0, 4.0):
-            other = replace(
-                sizing,
+            other = sizing._replace(
                 instances_per_rate=sizing.instances_per_rate / (1.03 * factor - 0.03),
             )
-            used = usage(load[i], HORIZON, other, 1, 1.0, peaks[i])
+            used = usage(load[i], HORIZON, Staffing(other, 1.0, 1), peaks[i])
             options[name].append(option(factor, used, offer(discount).times(factor), HOURS))
     options["a"][forbidden] = replace(options["a"][forbidden], allowed=False)
     free = cheapest(options)
@@ -162,3 +167,58 @@ def test_within_a_quota_no_other_choice_of_sizes_is_cheaper(
     assert plan.quota <= quota
     least = min(chosen.total_usd for chosen in feasible)
     assert plan.total_usd <= least * (1.0 + 1e-6) + 1e-9
+
+
+specs = st.builds(
+    ServiceSpec,
+    name=st.just("api"),
+    min_instances=st.integers(0, 20),
+    max_instances=st.just(1_000_000),
+    slots=st.integers(1, 200),
+    service_s=st.floats(0.001, 5.0),
+    service_scv=st.floats(0.0, 16.0),
+    boot=st.just(BootTime(60.0, 120.0)),
+    warmup_s=st.just(0.0),
+    slo_p95_s=st.just(1.0),
+    price_per_hour=st.just(1.0),
+    user_facing=st.booleans(),
+)
+settings_of_the_engine = st.builds(
+    EngineSettings,
+    capacity=st.builds(
+        CapacitySettings,
+        zones=st.integers(1, 6),
+        survive_zone_loss=st.sampled_from(["all", "critical", "none"]),
+        max_utilisation=st.floats(0.3, 0.97),
+        max_utilisation_deferred=st.floats(0.3, 0.97),
+    ),
+    forecast=st.builds(
+        ForecastSettings, risk=st.floats(0.001, 0.4), risk_deferred=st.floats(0.001, 0.4)
+    ),
+)
+
+
+@given(specs, st.booleans(), settings_of_the_engine, loads(), st.floats(0.0, 0.4))
+def test_the_plan_buys_what_the_engine_will_ask_for(
+    spec: ServiceSpec, called: bool, settings: EngineSettings, load: np.ndarray, noise: float
+) -> None:
+    users = replace(spec, name="users", user_facing=True, calls=(Call("api", 1.0),))
+    platform = [spec, users] if called else [spec]
+    peaks = load[0].max(axis=0)[:2] * 100.0
+    used = usage(load[0], HORIZON, staffing(spec, platform, settings, noise), peaks)
+    # what the engine asks for when it expects these peaks, as far off as the noise
+    critical = "api" in critical_services(platform)
+    size = sizing(spec, settings.capacity, critical=critical)
+    score = risk_score(settings.forecast, critical=critical)
+    nothing = np.zeros_like(peaks)
+    curve = Curve(nothing, nothing, np.full_like(peaks, noise), peaks, nothing, 60.0)
+    asked = np.maximum(needed(curve, size, 1.0, score), spec.min_instances)
+    np.testing.assert_array_equal(used.maximum, asked)
+    # and what the forecast of a day announces
+    likely = curve.rate(score)[None]
+    announced = instances_needed(likely, peaks[None], [spec], settings)
+    if not called:
+        np.testing.assert_array_equal(announced[0], asked)
+    # each by itself as all at once
+    alone = [size.needed(*pair) for pair in zip(likely[0].tolist(), peaks.tolist(), strict=True)]
+    np.testing.assert_array_equal(np.maximum(alone, spec.min_instances), asked)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.decide.callgraph import call_order
+from engine.decide.callgraph import with_calls
 from engine.model import ServiceSpec
 from twin.measure.bench import Measured
 
@@ -19,15 +19,12 @@ def saturation(
     specs: Sequence[ServiceSpec], counts: Mapping[str, int], mix: Mapping[str, float]
 ) -> float:
     """Multiple of `mix` (1/s) at which the first service would be busy all the time."""
-    rates = {spec.name: mix.get(spec.name, 0.0) for spec in specs}
-    busiest = 0.0
-    for index in call_order(specs):
-        spec = specs[index]
-        for call in spec.calls:
-            rates[call.service] += call.per_request * rates[spec.name]
-        slots = spec.slots * counts[spec.name]
-        busiest = max(busiest, rates[spec.name] * spec.service_s / slots)
-    return 1.0 / busiest
+    rates = with_calls(specs, np.array([mix.get(spec.name, 0.0) for spec in specs]))
+    busy = [
+        rate * spec.service_s / (spec.slots * counts[spec.name])
+        for spec, rate in zip(specs, rates.tolist(), strict=True)
+    ]
+    return 1.0 / max(busy)
 
 
 @dataclass(frozen=True, slots=True)

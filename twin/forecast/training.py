@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decide.callgraph import call_order
-from engine.model import FloatArray, ServiceSpec
+from engine.decide.callgraph import load_of_services
+from engine.model import ServiceSpec
 from engine.prediction.issues import (
     DAY_H,
     FORESEEN_DAYS,
@@ -59,7 +59,7 @@ def issues_of(
         for ahead in range(FORESEEN_DAYS):
             date = seasons.days.dates[min(day + ahead, len(seasons.days.dates) - 1)]
             foreseen[row, ahead] = seasons.foreseen_severity(at_s, date) @ zone_share
-    observed = load_of_services(seasons.services, seasons.until(seasons.end_s), specs)
+    observed = load_of_services(specs, seasons.services, seasons.until(seasons.end_s))
     return Issues(
         services=tuple(spec.name for spec in specs),
         issued_s=issued_s,
@@ -135,20 +135,6 @@ def _curves(seasons: Seasons, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     return curves
 
 
-def load_of_services(
-    entered: Sequence[str], load: FloatArray, specs: Sequence[ServiceSpec]
-) -> FloatArray:
-    """Requests/s arriving at each of `specs` (S, n), calls included, of what users send (E, n)."""
-    index = {spec.name: i for i, spec in enumerate(specs)}
-    arriving = np.zeros((len(specs), load.shape[1]))
-    for name, row in zip(entered, load, strict=True):
-        arriving[index[name]] += row
-    for i in call_order(specs):
-        for call in specs[i].calls:
-            arriving[index[call.service]] += call.per_request * arriving[i]
-    return arriving
-
-
 LEADS_DAYS = np.array([0.0, 1, 2, 4, 7, 14, 21, 30, 45, 60, 90, 120, 180, 240, 300, 365, 450, 540])
 
 
@@ -166,7 +152,7 @@ def seasons_past(
         at_s = noon_s - lead * DAY_S
         there = (weddings.booked_at_s <= at_s) & (weddings.cancelled_at_s > at_s)
         known[:, k] = np.bincount(weddings.day[there], minlength=over)[:over]
-    observed = load_of_services(seasons.services, seasons.until(now_s), specs)
+    observed = load_of_services(specs, seasons.services, seasons.until(now_s))
     hours = observed[:, ISSUE_HOUR : ISSUE_HOUR + DAY_H * over]
     epoch_day = int(seasons.start_s // DAY_S)
     kinds = np.unique(np.round(seasons.days.holiday, 6), return_inverse=True)[1].astype(np.int64)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from engine.planning.bottleneck import Rung
 from engine.planning.needs import (
     in_progress,
-    instances,
     load_of,
     monthly_highest,
+    staffing,
     weekly_highest,
 )
 from engine.planning.optimise import Option, monthly_limits
-from engine.planning.season import floors, headroom, sized, sizing_of
+from engine.planning.season import floors, sized
 from engine.record.machine import versions
 from twin.plan.checks import Checks
 from twin.plan.planning import Planned
@@ -140,12 +140,8 @@ def _forecast(planned: Planned) -> dict[str, Any]:
 def _need(planned: Planned, i: int, rate: NDArray[np.generic]) -> dict[str, Any]:
     """Highest rate, and today's instances that it takes at the peak."""
     spec, settings = planned.specs[i], planned.config.engine
-    extra = headroom(spec, planned.specs, settings, planned.terms.noise_sigma)
-    counts = instances(
-        np.asarray(rate, dtype=np.float64) * extra,
-        sizing_of(spec, planned.specs, settings),
-        spec.min_instances,
-    )
+    engine = staffing(spec, planned.specs, settings, planned.terms.noise_sigma)
+    counts = engine.instances(np.asarray(rate, dtype=np.float64))
     return {"rate": _quantiles(rate), "instances": _quantiles(counts)}
 
 

@@ -15,10 +15,10 @@ from engine.planning import bottleneck
 from engine.planning.advice import Advice, advise
 from engine.planning.bottleneck import PeakDay, Rung, Variation
 from engine.planning.forecast import Expected, Outcome, expect, paths, update
-from engine.planning.needs import Horizon, Paths
+from engine.planning.needs import Horizon, Paths, staffing
 from engine.planning.optimise import Alternatives, alternatives
 from engine.planning.profile import BIN_S, DAY_S, Profile
-from engine.planning.season import SeasonPlan, Terms, plan_season, sizing_of
+from engine.planning.season import SeasonPlan, Terms, plan_season
 from scenarios.seasons.config import SeasonsConfig
 from scenarios.seasons.years import generate
 from scenarios.streams import Streams
@@ -107,8 +107,10 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
         noise_sigma=config.demand.noise_sigma,
         noise_time_s=config.demand.noise_time_s,
     )
-    sizings = {spec.name: sizing_of(spec, specs, config.engine) for spec in specs}
-    ladder = bottleneck.ladder(specs, sizings, peak, variation, _budget(config))
+    staffings = {
+        spec.name: staffing(spec, specs, config.engine, terms.noise_sigma) for spec in specs
+    }
+    ladder = bottleneck.ladder(specs, staffings, peak, variation, _budget(config))
     advance(4)
     return Planned(
         config=config,

@@ -122,6 +122,10 @@ def needed_instances(
 ) -> int:
     """Smallest number of instances that carries `rate` arrivals (1/s) steadily within the SLO.
 
+    Hindsight, of which a controller is judged: the queue's own answer for a rate that came.  How
+    many the engine asks for beforehand, by a rule and with room for what it cannot know, is
+    `engine.decide.sizing`.
+
     p95 of the stationary response at most `slo_p95_s`, utilisation at most 0.98; 0 for no load,
     not limited to the service's own minimum and maximum.  The calls made to other services count
     with their service times if `platform` lists those services, and are left out if it is empty.

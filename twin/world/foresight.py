@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from engine.controllers.clairvoyant import Foresight, rolling_mean
-from engine.decide.callgraph import call_order
+from engine.decide.callgraph import with_calls
 from engine.model import FloatArray
 from twin.queues.response import needed_curve
 from twin.world.fleet import Fleet
@@ -25,11 +25,7 @@ def foresee(
     are tried again are not in it: there are none where the SLO is kept.
     """
     specs = [fleet.spec for fleet in fleets.values()]
-    index = {spec.name: i for i, spec in enumerate(specs)}
-    rates = rolling_mean(arrivals, STEP_S)
-    for i in call_order(specs):
-        for call in specs[i].calls:
-            rates[index[call.service]] += rates[i] * call.per_request
+    rates = with_calls(specs, rolling_mean(arrivals, STEP_S))
 
     def pending(fleet: Fleet) -> Callable[[], FloatArray]:
         return lambda: start_s + fleet.ready_times()

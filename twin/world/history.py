@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.controllers.target_tracking import HOUR_S, History
-from engine.decide.callgraph import call_order
+from engine.decide.callgraph import with_calls
 from engine.model import FloatArray, Series, ServiceSpec
 from scenarios.streams import Streams
 from scenarios.traces.replay import Replay
@@ -63,7 +63,7 @@ def _hourly(
         for hour in range(hours):
             part = realised.rates[row, hour * int(HOUR_S) : (hour + 1) * int(HOUR_S)]
             rates[index[name], hour] = part.mean()
-    return _with_calls(rates, specs)
+    return with_calls(specs, rates)
 
 
 def recall_trace(replay: Replay, mix: FloatArray, specs: Sequence[ServiceSpec]) -> History:
@@ -79,7 +79,7 @@ def recall_trace(replay: Replay, mix: FloatArray, specs: Sequence[ServiceSpec]) 
         weeks = [_hours_before(history, replay.start_s - DAY_S * days, hours)]
     usual = float(np.nanmean(history.values))
     found = [np.where(np.isnan(week), usual, week) for week in weeks if np.isfinite(week).any()]
-    loads = [_with_calls(mix[:, None] * week, specs) for week in found or [np.full(hours, usual)]]
+    loads = [with_calls(specs, mix[:, None] * week) for week in found or [np.full(hours, usual)]]
     return History(
         replay.start_s,
         {spec.name: np.stack([load[i] for load in loads]) for i, spec in enumerate(specs)},
@@ -96,13 +96,3 @@ def _hours_before(history: Series, start_s: float, hours: int) -> FloatArray:
         if first >= 0 and len(part) and np.isfinite(part).any():
             means[hour] = np.nanmean(part)
     return means
-
-
-def _with_calls(entering: FloatArray, specs: Sequence[ServiceSpec]) -> FloatArray:
-    """Rates (services, n) with the calls that services make to one another."""
-    rates = entering.copy()
-    index = {spec.name: i for i, spec in enumerate(specs)}
-    for i in call_order(specs):
-        for call in specs[i].calls:
-            rates[index[call.service]] += rates[i] * call.per_request
-    return rates

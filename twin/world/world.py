@@ -282,8 +282,8 @@ def standing_counts(
     for row, spec in enumerate(specs):
         size = sizing(spec, settings.capacity, critical=spec.name in critical)
         rate = max(outlook.rate(row, now_s + ahead_s) for ahead_s in np.linspace(0.0, within_s, 7))
-        count = size.instances(rate * math.exp(outlook.sigma), size.utilisation)
-        count = size.with_zone_to_spare(count)
+        likely = rate * math.exp(outlook.sigma)
+        count = size.needed(likely, likely)
         counts[spec.name] = min(max(count, spec.min_instances), spec.max_instances)
     return counts
 

@@ -34,11 +34,9 @@ def needed(curve: Curve, sizing: Sizing, slowdown: float, risk_z: float) -> Floa
     Enough for the accepted risk with everything ready and, where a zone is to be spared, for the
     median load without it.
     """
-    count = sizing.instances_along(curve.rate(risk_z) * slowdown, sizing.utilisation)
-    if sizing.zones > 1:
-        median = sizing.instances_along(curve.rate(0.0) * slowdown, sizing.utilisation)
-        count = np.maximum(count, sizing.with_zone_to_spare_along(median))
-    return count
+    likely = curve.rate(risk_z) * slowdown
+    median = curve.rate(0.0) * slowdown if sizing.zones > 1 else likely
+    return sizing.needed_along(likely, median)
 
 
 @lru_cache(maxsize=1024)

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engine.decide.callgraph import critical_services
-from engine.decide.sizing import sizing
 from engine.model import BootTime, Budget, ServiceSpec
 from engine.planning.bottleneck import Limit, PeakDay, Rung, Variation, carried, gust, ladder
-from engine.settings import CapacitySettings
+from engine.planning.needs import staffing
+from engine.settings import EngineSettings
 
 CALM = Variation(day_sigma=0.0, noise_sigma=0.0, noise_time_s=1e9)
 NO_BUDGET = Budget()
@@ -44,12 +43,11 @@ def rungs(
         start_s=0.0,
         bin_s=300.0,
     )
-    critical = critical_services(specs)
-    sizings = {
-        spec.name: sizing(spec, CapacitySettings(), critical=spec.name in critical)
-        for spec in specs
+    settings = EngineSettings()
+    staffings = {
+        spec.name: staffing(spec, specs, settings, variation.noise_sigma) for spec in specs
     }
-    return ladder(specs, sizings, day, variation, budget)
+    return ladder(specs, staffings, day, variation, budget)
 
 
 def test_a_large_pool_gives_way_when_every_slot_is_busy() -> None:

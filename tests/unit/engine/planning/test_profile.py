@@ -8,9 +8,8 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from engine.planning.needs import instances
+from engine.planning.needs import staffing
 from engine.planning.profile import BIN_S, Profile, reach
-from engine.planning.season import sizing_of
 from scenarios.weddings import demand as demands
 from scenarios.weddings.population import day_weight
 from scenarios.weddings.typical import typical_day
@@ -61,7 +60,7 @@ def test_the_profile_is_what_the_weddings_of_a_day_bring() -> None:
     # and what the plan pays for is what the engine holds
     for row, spec in enumerate(specs):
         hourly = told[row].reshape(24, -1).max(axis=1)
-        held = instances(hourly, sizing_of(spec, specs, run.engine), spec.min_instances)
+        held = staffing(spec, specs, run.engine, run.demand.noise_sigma).instances(hourly)
         billed = world.recorder.counts[row, :, 1:].sum(axis=1).mean() * 24.0
         assert held.sum() == pytest.approx(billed, rel=0.1), spec.name
 
