@@ -156,7 +156,7 @@ class Invariants:
         """Cooldown in the same direction, and before a step back in after one out."""
         now_s, name, limits = self.world.env.now, action.service, self._settings.limits
         out = action.to_instances > action.from_instances
-        if action.reason not in (Reason.EMERGENCY, Reason.ROLLBACK):
+        if action.reason not in (Reason.EMERGENCY, Reason.ROLLBACK, Reason.BOUNDS):
             rests = [(self._rise_s[name] if out else self._fall_s[name], limits.cooldown_s)]
             if not out:
                 rests.append((self._rise_s[name], limits.flip_hold_s))
@@ -205,7 +205,7 @@ class Invariants:
     ) -> None:
         if action.reason is Reason.EMERGENCY:
             self._broken("emergencies only grow", what)
-        if action.reason is Reason.MANUAL:
+        if action.reason in (Reason.MANUAL, Reason.BOUNDS):
             return
         fresh = _fresh(service.window, observation.now_s, self._settings.stale_after_s)
         if len(fresh) == 0:
