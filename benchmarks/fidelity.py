@@ -20,14 +20,10 @@ import numpy as np
 from scipy import stats
 
 from engine.model import SAMPLE_FIELDS, BootTime, FloatArray, ServiceSpec
-from twin.queues import (
-    HISTOGRAM_EDGES_S,
-    TRUTH_FIELDS,
-    ClientBehaviour,
-    FluidPlatform,
-    RequestPlatform,
-)
+from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.request_kernels import kiefer_wolfowitz
+from twin.queues.requests import RequestPlatform
 from twin.queues.validity import verified
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}

@@ -22,7 +22,8 @@ from omegaconf import OmegaConf
 from scenarios.streams import Streams
 from twin.config import parse
 from twin.hunt import campaign
-from twin.queues import HybridPlatform, RequestPlatform, Share
+from twin.queues.hybrid import HybridPlatform, Share
+from twin.queues.requests import RequestPlatform
 from twin.world.world import World, load_kernels
 
 RHO = 0.8

@@ -120,8 +120,8 @@ class Thresholds:
     cpu_up: float = 0.80
     cpu_down: float = 0.50
     memory_up: float = 0.85
-    memory_down: float = 0.60
-    request_rate_up: float = 0.85
+    memory_down: float = 0.80
+    request_rate_up: float = 0.95
     """Arrivals as a share of what the ready instances can serve."""
     response_time_up: float = 0.80
     """p95 as a share of the SLO's p95."""

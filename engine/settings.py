@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from engine.config.strict import Strict
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
 
 
-class Section(BaseModel):
-    """A group of settings: frozen, closed to unknown keys, without NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LimitSettings(Section):
+class LimitSettings(Strict):
     """How far and how often a service may move."""
 
     step_out: Annotated[float, Field(gt=0.0, le=10.0)] = 0.5
@@ -40,7 +36,7 @@ class LimitSettings(Section):
     """A fall by less than this share is not worth a step."""
 
 
-class CapacitySettings(Section):
+class CapacitySettings(Strict):
     """How many instances a rate of requests needs."""
 
     max_utilisation: Annotated[float, Field(gt=0.1, le=0.99)] = 0.92
@@ -54,7 +50,7 @@ class CapacitySettings(Section):
     those that users wait for, directly or through another service."""
 
 
-class ForecastSettings(Section):
+class ForecastSettings(Strict):
     """The schedule-based forecaster and what is done with its quantiles."""
 
     risk: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.02
@@ -77,7 +73,7 @@ class ForecastSettings(Section):
     that cannot be used is refused with its reason, and the engine goes by the schedule alone."""
 
 
-class WeddingSettings(Section):
+class WeddingSettings(Strict):
     """Proactive floors and protection from the booked schedule."""
 
     lead_s: Seconds = 7200.0
@@ -90,7 +86,7 @@ class WeddingSettings(Section):
     """Quantile of the outlook that the protection covers."""
 
 
-class EmergencySettings(Section):
+class EmergencySettings(Strict):
     """The path that is taken on every sample and bypasses cooldown and step limits."""
 
     cpu: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
@@ -113,7 +109,7 @@ class EmergencySettings(Section):
     """No scale-in until the service has been calm for so long."""
 
 
-class FallbackSettings(Section):
+class FallbackSettings(Strict):
     """What carries a service whose metrics are lost."""
 
     mode: Literal["outlook", "hold", "static"] = "outlook"
@@ -122,7 +118,7 @@ class FallbackSettings(Section):
     instances: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
-class ApprovalSettings(Section):
+class ApprovalSettings(Strict):
     """Which actions a person has to approve."""
 
     max_instances: Annotated[int, Field(ge=1, le=10_000_000)] = 5000
@@ -135,7 +131,7 @@ class ApprovalSettings(Section):
     """A question that stays unanswered is put anew after this time."""
 
 
-class CostSettings(Section):
+class CostSettings(Strict):
     """What flapping is worth, for the choice between holding and trimming."""
 
     window_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 7200.0
@@ -145,7 +141,7 @@ class CostSettings(Section):
     boot time."""
 
 
-class VerifySettings(Section):
+class VerifySettings(Strict):
     """How an action's outcome is judged."""
 
     settle_s: Seconds = 60.0
@@ -160,7 +156,7 @@ class VerifySettings(Section):
     """After a rollback, the same direction rests this long."""
 
 
-class EngineSettings(Section):
+class EngineSettings(Strict):
     """All settings of the engine."""
 
     mode: Literal["act", "recommend_only"] = "act"
@@ -177,7 +173,7 @@ class EngineSettings(Section):
     weddings: WeddingSettings = WeddingSettings()
     emergency: EmergencySettings = EmergencySettings()
     fallback: FallbackSettings = FallbackSettings()
-    fallback_by_service: dict[str, FallbackSettings] = {}
+    fallback_by_service: dict[str, FallbackSettings] = Field(default_factory=dict)
     approval: ApprovalSettings = ApprovalSettings()
     cost: CostSettings = CostSettings()
     verify: VerifySettings = VerifySettings()

@@ -64,9 +64,9 @@ def _run(arguments: list[str]) -> None:
     from hydra.types import RunMode
 
     from engine.config import hydra_errors
+    from engine.config.strict import ConfigError
     from engine.record.folders import OutputError
     from engine.runtime.ask import ControllerError
-    from twin.config import ConfigError
 
     OURS = (ConfigError, ControllerError, OutputError)
     # Hydra looks for plugins in the folders of its namespace; an editable install has none there.
@@ -177,9 +177,10 @@ def _plain(config: Any) -> dict[str, Any]:
 def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
     """One run: simulate, write the record, show the summary; True when it was interrupted."""
     import reports
+    from engine.config.strict import ConfigError
     from engine.record import folders
     from twin.commands import terminal
-    from twin.config import ConfigError, parse
+    from twin.config import parse
     from twin.runs import record, replications
     from twin.world.world import World, load_kernels
 
@@ -327,9 +328,9 @@ def _learn(arguments: list[str]) -> None:
 
 def _make(name: str, arguments: list[str], about: str, make: Callable[[str], Path]) -> None:
     """Run a command that makes a file or folder and ends with its path; `make` gets its line."""
+    from engine.config.strict import ConfigError
     from engine.record.folders import OutputError
     from engine.runtime.ask import ControllerError
-    from twin.config import ConfigError
 
     if {"-h", "--help"} & set(arguments):
         print(about, end="")

@@ -21,15 +21,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import httpx
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from engine.config.strict import Strict
 from engine.model import SAMPLE_FIELDS, ServiceSpec
 from engine.ports.metrics import WINDOW, Reading, SampleWindow
 
@@ -44,23 +38,21 @@ Points = Mapping[float, float]
 """Values by time of evaluation (epoch seconds)."""
 
 
-class PrometheusConfig(BaseModel):
+class PrometheusConfig(Strict):
     """Where the API is and what to ask it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     url: str = Field(pattern=r"^https?://[^\s]+$")
     queries: dict[str, str]
-    totals: dict[str, str] = {}
+    totals: dict[str, str] = Field(default_factory=dict)
     """Figures of a whole run for its record, at its end; `{span}` is how long it was."""
     first_served: str = ""
     """Epoch seconds of the first request that each instance served, a series an instance."""
     label: str = Field(default="service", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """The label by which series are told apart."""
-    names: dict[str, str] = {}
+    names: dict[str, str] = Field(default_factory=dict)
     """The label's value, for services whose name it is not."""
-    headers: dict[str, str] = {}
-    parameters: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
+    parameters: dict[str, str] = Field(default_factory=dict)
     """Further parameters of each query, such as Thanos' `partial_response`."""
     timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 2.0
     """For a whole round."""

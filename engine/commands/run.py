@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
     import hydra
 
     from engine.config import hydra_errors
-    from twin.config import ConfigError
+    from engine.config.strict import ConfigError
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     command = shlex.join(["python", "-m", "engine", "run", *map(_shown, arguments)])
@@ -76,8 +76,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(settings: dict[str, Any], command: str) -> int:
     from engine.config.live import parse
+    from engine.config.strict import ConfigError
     from engine.controllers import registry as controllers
-    from twin.config import ConfigError
     from twin.world.booked_day import booked_day
 
     run_log.set_up()

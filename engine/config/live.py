@@ -9,19 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from engine import EngineSettings
 from engine.config.complaints import lines
+from engine.config.platform import PlatformConfig
+from engine.config.run import Approver, BudgetConfig, ScenarioConfig
+from engine.config.strict import ConfigError, Strict
 from engine.controllers.registry import ControllerConfig
 from engine.record.figures import ThresholdConfig
 from engine.runtime.shell import LiveSettings
 from scenarios.weddings.config import DemandConfig, PopulationConfig
-from twin.config import (
-    Approval,
-    BudgetConfig,
-    ConfigError,
-    PlatformConfig,
-    RunConfig,
-    ScenarioConfig,
-    Strict,
-)
+from twin.config import RunConfig
 
 TWIN_ONLY = set(RunConfig.model_fields)
 """Keys that a scenario may bring and that mean nothing live."""
@@ -93,7 +88,7 @@ class LiveConfig(Strict):
     metrics: MetricsConfig
     live: LiveRunSettings
     schedule: ScheduleConfig
-    approval: Approval = "automatic"
+    approval: Approver = "automatic"
     budget: BudgetConfig = BudgetConfig()
 
     @model_validator(mode="after")

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from engine.config.strict import Strict, validated
 from engine.controllers import times
 from engine.controllers.asking import ask
-from engine.controllers.options import Given, options_of
 from engine.controllers.upstream import hpa as k8s
 from engine.model import Action, Observation, Plan, Reason, ServiceObservation
 from engine.settings import EngineSettings
@@ -28,7 +28,7 @@ STALE_S = 300.0
 itself takes what it is given."""
 
 
-class PolicyOptions(Given):
+class PolicyOptions(Strict):
     """One entry of `policies`, spelled as in Kubernetes."""
 
     type: Literal["Pods", "Percent"]
@@ -36,7 +36,7 @@ class PolicyOptions(Given):
     periodSeconds: int = Field(gt=0, le=1800)
 
 
-class RulesOptions(Given):
+class RulesOptions(Strict):
     """`scaleUp` or `scaleDown`, spelled as in Kubernetes."""
 
     stabilizationWindowSeconds: int | None = Field(default=None, ge=0, le=3600)
@@ -59,14 +59,14 @@ class RulesOptions(Given):
         )
 
 
-class BehaviorOptions(Given):
+class BehaviorOptions(Strict):
     """`spec.behavior`."""
 
     scaleUp: RulesOptions = RulesOptions()
     scaleDown: RulesOptions = RulesOptions()
 
 
-class HpaOptions(Given):
+class HpaOptions(Strict):
     """What `controller.options` may hold.
 
     `target_cpu` in per cent; `sync_s` and `window_s` in seconds, `tolerance` as a fraction.
@@ -111,7 +111,7 @@ class Hpa:
 
     def __init__(self, settings: EngineSettings, **options: Any) -> None:
         self.settings = settings
-        self.options = options_of(self.options_kind, options)
+        self.options = validated(self.options_kind, options, "controller.options")
         given = self.options.behavior
         self.behavior = None
         if given is not None:

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from engine.config.strict import Strict, validated
 from engine.controllers.asking import ask
-from engine.controllers.options import Given, options_of
 from engine.controllers.upstream import kpa as knative
 from engine.model import Action, Observation, Plan, Reason, ServiceObservation
 from engine.settings import EngineSettings
 
 
-class KpaOptions(Given):
+class KpaOptions(Strict):
     """Spelled like the keys of Knative's `config-autoscaler`, in seconds and fractions."""
 
     target_utilization: float = Field(default=0.7, gt=0.0, le=1.0)
@@ -37,7 +37,7 @@ class Kpa:
 
     def __init__(self, settings: EngineSettings, **options: Any) -> None:
         self.settings = settings
-        self.options = options_of(KpaOptions, options)
+        self.options = validated(KpaOptions, options, "controller.options")
         self._memories: dict[str, knative.Memory] = {}
 
     def step(self, observation: Observation) -> Plan:

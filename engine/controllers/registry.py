@@ -1,31 +1,30 @@
 """Make the controller that a run's configuration names.
 
-`controller.factory` is `module:callable`; the callable gets the engine's settings and the options
-of the YAML as keywords, and returns anything with `step`, `snapshot` and `restore`.
+The callable of `controller.factory` gets the engine's settings and the options of the YAML as
+keywords, and returns anything with `step`, `snapshot` and `restore`.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from engine import Autoscaler, EngineSettings
+from engine.config.load import Reference, build
+from engine.config.strict import Strict
 from engine.model import Controller
 from engine.runtime.ask import ControllerError
 
 
-class ControllerConfig(BaseModel):
+class ControllerConfig(Strict):
     """Which controller drives the platform."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
-    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    options: dict[str, Any] = {}
+    factory: Reference
+    options: dict[str, Any] = Field(default_factory=dict)
     foresight: bool = False
     """Whether it is told what is to come.  That makes it no controller but a bound; reports say so.
     """
@@ -65,29 +64,22 @@ def make(
 
     `foresight` and `history` are asked for only if the configuration says so.
     """
-    module_name, _, attribute = config.factory.partition(":")
+    ahead: dict[str, Any] = {}
+    if config.foresight:
+        ahead["foresight"] = foresight()
+    if config.history:
+        ahead["history"] = history()
     try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"controller.factory: {config.factory} cannot be loaded ({error})"
-        ) from None
-    try:
-        known: dict[str, Any] = {}
-        if config.foresight:
-            known["foresight"] = foresight()
-        if config.history:
-            known["history"] = history()
-        controller: Controller = factory(settings, **config.options, **known)
-    except TypeError as error:
-        raise ValueError(f"controller.options: {error}") from None
+        controller: Controller = build(
+            config.factory,
+            settings,
+            key="controller.factory",
+            options={**config.options, **ahead},
+            options_key="controller.options",
+            methods=("step", "snapshot", "restore"),
+        )
     except ValueError:
         raise
     except Exception as error:
         raise ControllerError(f"controller {config.name} raised {error!r} when made") from error
-    for method in ("step", "snapshot", "restore"):
-        if not callable(getattr(controller, method, None)):
-            raise ValueError(
-                f"controller.factory: {config.factory} makes no controller: no {method}()"
-            )
     return controller

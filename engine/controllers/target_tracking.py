@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from engine.config.strict import Strict, validated
 from engine.controllers import times
 from engine.controllers.asking import ask
-from engine.controllers.options import Given, options_of
 from engine.model import (
     Action,
     FloatArray,
@@ -36,7 +36,7 @@ MINUTE_S = 60.0
 HOUR_S = 3600.0
 
 
-class TrackingOptions(Given):
+class TrackingOptions(Strict):
     """`target_cpu` in per cent, the alarms in minutes, times in seconds, `margin` a fraction."""
 
     target_cpu: float = Field(default=60.0, ge=1.0, le=100.0)
@@ -74,7 +74,7 @@ class TargetTracking:
 
     def __init__(self, settings: EngineSettings, history: History, **options: Any) -> None:
         self.settings = settings
-        self.options = options_of(TrackingOptions, options)
+        self.options = validated(TrackingOptions, options, "controller.options")
         self.history = history
         self._minutes: dict[str, _Minutes] = {}
 

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
+from engine.config.strict import Strict
 from engine.model import Controller, FloatArray, Reason
 from engine.settings import EngineSettings
 
@@ -27,10 +28,8 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 THRESHOLD = re.compile(r"^\s*([A-Za-z_][\w.-]*)\s*(<=|>=|==|<|>)\s*([-+.\deE]+)\s*$")
 
 
-class ThresholdConfig(BaseModel):
+class ThresholdConfig(Strict):
     """A limit on one figure of the summary."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     metric: str
     operator: Literal["<=", ">=", "==", "<", ">"]

@@ -28,11 +28,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar, cast
+from typing import Annotated, Any, Protocol, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from engine.adapters import request_files as standing
+from engine.config.run import Approver
+from engine.config.strict import Strict
 from engine.model import (
     Action,
     ActionResult,
@@ -56,10 +58,8 @@ MEMORY, STATUS = "memory.json", "status.json"
 _Result = TypeVar("_Result")
 
 
-class LiveSettings(BaseModel):
+class LiveSettings(Strict):
     """How the shell runs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     state: str = Field(default="state/engine", min_length=1)
     """Folder of everything that survives a restart."""
@@ -71,10 +71,6 @@ class LiveSettings(BaseModel):
     """For the infrastructure to say what there is."""
     apply_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)] = 10.0
     """For the infrastructure to take commands."""
-
-
-Approver = Literal["automatic", "never"] | float
-"""Who answers what needs approval: at once, only people, or somebody after so many seconds."""
 
 
 class Clock(Protocol):

@@ -40,7 +40,7 @@ class RayLauncher(Launcher):
         """Run a batch; the results are in the order of the jobs."""
         import joblib
 
-        from twin.config import ConfigError
+        from engine.config.strict import ConfigError
 
         try:
             import ray

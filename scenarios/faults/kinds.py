@@ -15,8 +15,9 @@ from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from engine.config.strict import Strict
 from scenarios.weddings.demand import Demand
 
 RAMP_S = 1_800
@@ -57,10 +58,8 @@ Zones = Annotated[
 ]
 
 
-class _Fault(BaseModel):
+class _Fault(Strict):
     """What all faults have; `name` is by default the fault's key in the configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: str
     name: str = Field(

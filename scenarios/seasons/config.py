@@ -11,15 +11,12 @@ from typing import Annotated, Self
 import holidays
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from scipy.special import ndtr
 
+from engine.config.strict import Strict
 from engine.model import WeddingType
 from scenarios.weddings.config import SHARE_TOLERANCE, Share
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _known_country(code: str) -> str:
@@ -35,7 +32,7 @@ def _known_country(code: str) -> str:
 Factor = Annotated[float, Field(ge=0.0, le=20.0)]
 
 
-class LongWeekend(_Model):
+class LongWeekend(Strict):
     """Weddings on the days of a weekend before a Monday off, over those of an ordinary one."""
 
     friday: Factor
@@ -43,7 +40,7 @@ class LongWeekend(_Model):
     sunday: Factor
 
 
-class HolidayConfig(_Model):
+class HolidayConfig(Strict):
     """How holidays move weddings."""
 
     country: Annotated[str, AfterValidator(_known_country)]
@@ -54,7 +51,7 @@ class HolidayConfig(_Model):
     family_days: tuple[str, ...] = Field(description="names as in the holidays library")
 
 
-class BookingConfig(_Model):
+class BookingConfig(Strict):
     """When weddings are entered, and how many are withdrawn again."""
 
     median_days: dict[WeddingType, Annotated[float, Field(gt=0.0, le=1500.0)]]
@@ -69,7 +66,7 @@ class BookingConfig(_Model):
         return self
 
 
-class WeatherConfig(_Model):
+class WeatherConfig(Strict):
     """Bad weather: how often, how lasting, how well foreseen, and what it does."""
 
     threshold: float = Field(ge=-3.0, le=4.0)
@@ -108,7 +105,7 @@ def expected_severity(
     return result
 
 
-class SplitConfig(_Model):
+class SplitConfig(Strict):
     """Shares of the variance of a day's response, by cause."""
 
     weekday: Share
@@ -125,7 +122,7 @@ class SplitConfig(_Model):
         return self
 
 
-class SeasonsConfig(_Model):
+class SeasonsConfig(Strict):
     """Some years of weddings; the last one is the target of the forecasts."""
 
     first_year: int = Field(ge=1971, le=2090)

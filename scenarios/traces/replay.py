@@ -20,9 +20,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from scipy.interpolate import PchipInterpolator
 
+from engine.config.strict import Strict
 from engine.model import Calendar, FloatArray, Series
 from scenarios.traces import files as traces
 from scenarios.traces import fixtures
@@ -49,10 +50,8 @@ def _without_zeros(mix: dict[str, float]) -> dict[str, float]:
     return {service: share for service, share in mix.items() if share > 0.0}
 
 
-class EventConfig(BaseModel):
+class EventConfig(Strict):
     """What an event of the calendar is called, and when it makes a difference."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     one: str = Field(default="event", min_length=1, max_length=40, description="what one is called")
     many: str = Field(default="events", min_length=1, max_length=40, description="several of them")
@@ -68,10 +67,8 @@ class EventConfig(BaseModel):
     )
 
 
-class TraceConfig(BaseModel):
+class TraceConfig(Strict):
     """Which part of which trace is replayed, and how large."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     path: str | None = Field(default=None, description="CSV (.gz) of times and values")
     folder: str | None = Field(

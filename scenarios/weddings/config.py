@@ -13,16 +13,9 @@ import math
 from typing import Annotated, Self, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from engine.config.strict import Strict
 from engine.model import WeddingType
 
 ROLES = ("couple", "guest", "vendor", "planner")
@@ -35,10 +28,6 @@ HOURS_PER_DAY = 24
 MINUTES_PER_DAY = 1440
 
 _Key = TypeVar("_Key")
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _minutes_of_day(value: object) -> object:
@@ -104,7 +93,7 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Count(_Model):
+class Count(Strict):
     """A number of people: log-normal, cut to [min, max] and rounded."""
 
     mean: float = Field(gt=0, le=5_000, description="mean before the cut, people")
@@ -119,7 +108,7 @@ class Count(_Model):
         return self
 
 
-class TypeConfig(_Model):
+class TypeConfig(Strict):
     """One of the four types of wedding."""
 
     share: Share = Field(description="share of all weddings")
@@ -129,7 +118,7 @@ class TypeConfig(_Model):
     major: bool = Field(description="gets the proactive floor two hours ahead")
 
 
-class PhaseConfig(_Model):
+class PhaseConfig(Strict):
     """One phase of the day; it lasts until the next one starts."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="name, as in the demand table")
@@ -138,7 +127,7 @@ class PhaseConfig(_Model):
     )
 
 
-class LateStart(_Model):
+class LateStart(Strict):
     """How late the day runs: `early_at_most_min` before time plus a log-normal delay."""
 
     mean_min: float = Field(ge=-60, le=240, description="mean lateness, minutes")
@@ -155,21 +144,21 @@ class LateStart(_Model):
         return self
 
 
-class Turnout(_Model):
+class Turnout(Strict):
     """Share of the booked guests who come."""
 
     mean: float = Field(gt=0, le=1, description="mean share")
     sd: float = Field(ge=0, le=0.5, description="standard deviation from wedding to wedding")
 
 
-class Notice(_Model):
+class Notice(Strict):
     """How long before its first phase a cancellation is entered (log-normal)."""
 
     mean_h: float = Field(gt=0, le=72, description="mean notice, hours")
     sd_h: float = Field(gt=0, le=72, description="standard deviation, hours")
 
 
-class ActualConfig(_Model):
+class ActualConfig(Strict):
     """How the day differs from what was booked."""
 
     late_start: LateStart = Field(description="lateness of the whole day")
@@ -186,7 +175,7 @@ class ActualConfig(_Model):
     )
 
 
-class PopulationConfig(_Model):
+class PopulationConfig(Strict):
     """The weddings of one simulated window and of the days around it."""
 
     simultaneous: int = Field(
@@ -274,7 +263,7 @@ class PopulationConfig(_Model):
         return tuple(phase.name for phase in self.phases)
 
 
-class Ranged(_Model):
+class Ranged(Strict):
     """An assumed figure together with the range that is still plausible."""
 
     rate: float = Field(ge=0, le=1_000, description="the figure that is used")
@@ -290,7 +279,7 @@ class Ranged(_Model):
         return self
 
 
-class BackgroundConfig(_Model):
+class BackgroundConfig(Strict):
     """Load without a wedding of today: registered users who plan one of another day."""
 
     users: int = Field(ge=0, le=1_000_000_000, description="registered users")
@@ -308,7 +297,7 @@ class BackgroundConfig(_Model):
         return self
 
 
-class DemandConfig(_Model):
+class DemandConfig(Strict):
     """How many requests people at weddings make, and how sure that is."""
 
     rates: dict[str, dict[str, dict[str, Ranged]]] = Field(

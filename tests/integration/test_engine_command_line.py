@@ -18,8 +18,8 @@ from engine.adapters.lease_file import take_lead
 from engine.commands import run, status
 from engine.config.hydra_errors import choices
 from engine.config.live import LiveConfig, parse
+from engine.config.strict import ConfigError
 from engine.model import Direction, ManualFloor, Pause
-from twin.config import ConfigError
 from twin.world.booked_day import booked_day
 
 

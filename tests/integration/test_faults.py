@@ -9,8 +9,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from engine.config.strict import ConfigError
 from scenarios.faults.kinds import KINDS
-from twin.config import ConfigError, RunConfig, parse
+from twin.config import RunConfig, parse
 from twin.world.world import World
 
 ALL_DAY = {"at": 600, "duration_s": 5400}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from twin.config import ConfigError
+from engine.config.strict import ConfigError
 from twin.forecast import learn
 
 SMALL = (

@@ -7,9 +7,12 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from engine.config.strict import ConfigError
 from engine.model import BootTime, ServiceSpec
-from twin.config import ConfigError, parse
-from twin.queues import TRUTH_FIELDS, ClientBehaviour, FluidPlatform, RequestPlatform
+from twin.config import parse
+from twin.queues.fluid import FluidPlatform
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
+from twin.queues.requests import RequestPlatform
 from twin.world.world import World
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}

@@ -16,7 +16,8 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from twin.config import ConfigError, RunConfig, parse
+from engine.config.strict import ConfigError
+from twin.config import RunConfig, parse
 from twin.runs.summary import summarise
 from twin.world.world import World
 

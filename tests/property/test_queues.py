@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.model import BootTime, Call, ServiceSpec
-from twin.queues import TRUTH_FIELDS, ClientBehaviour, FluidPlatform, RequestPlatform
+from twin.queues.fluid import FluidPlatform
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
+from twin.queues.requests import RequestPlatform
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 TICKS = 40

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.config.complaints import close
+from engine.config.strict import ConfigError
 from engine.record import folders
 from scenarios.traces import fixtures
 from scenarios.traces.files import TraceError, parse_time, stem
@@ -17,7 +18,6 @@ from twin.backtest import from_seasons, from_traces, results
 from twin.backtest.cases import Case, Judged, judge
 from twin.backtest.from_traces import Skipped
 from twin.commands import terminal
-from twin.config import ConfigError
 from twin.runs.workers import spread
 
 KEYS = ("data", "calendar", "horizons", "test_from", "seed", "output", "workers", "days")

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
+from engine.config.platform import PlatformConfig
+from engine.config.strict import ConfigError
 from twin.calibrate.fit import Estimate
 from twin.calibrate.knee import KneeStep
-from twin.config import ConfigError, PlatformConfig
 
 SCHEMA = 1
 NAME = "calibrated"

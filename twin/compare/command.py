@@ -16,12 +16,13 @@ import yaml
 
 from engine.config.complaints import close
 from engine.config.composition import CompositionError, composed
+from engine.config.strict import ConfigError
 from engine.record import folders
 from engine.record.machine import versions
 from twin.commands import terminal
 from twin.compare import verdict
 from twin.compare.contest import Contestant, Run, run_all
-from twin.config import ConfigError, RunConfig, parse
+from twin.config import RunConfig, parse
 from twin.world.script import noun
 from twin.world.world import World, load_kernels
 

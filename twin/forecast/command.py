@@ -19,6 +19,7 @@ import yaml
 
 from engine.config import hydra_errors
 from engine.config.complaints import close
+from engine.config.strict import ConfigError
 from engine.model import Wedding, WeddingType
 from engine.prediction import season as seasonal
 from engine.record import folders
@@ -26,7 +27,6 @@ from engine.record.files import write_atomically
 from scenarios.seasons.years import DAY_S, Seasons
 from scenarios.traces.files import parse_time
 from twin.commands import terminal
-from twin.config import ConfigError
 from twin.forecast import answers
 from twin.forecast.bookings import BookingsError, read_bookings
 from twin.forecast.settings import ForecastConfig, composed, seasons_of

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from engine import Autoscaler
 from engine.config import hydra_errors
 from engine.config.complaints import close
+from engine.config.strict import ConfigError
 from engine.forecast import blend
 from engine.forecast.schedule import HORIZONS_S
 from engine.model import FloatArray, Observation, Plan
@@ -28,7 +29,7 @@ from engine.prediction import artefact
 from engine.prediction.artefact import Artefact, Manifest
 from engine.record.folders import check_writable
 from twin.commands import terminal
-from twin.config import ConfigError, RunConfig, parse
+from twin.config import RunConfig, parse
 from twin.queues.port import TRUTH_FIELDS
 from twin.runs.replications import seed_of
 from twin.runs.workers import spread

@@ -13,11 +13,12 @@ from pydantic import Field, ValidationError
 
 from engine import EngineSettings
 from engine.config.complaints import lines
+from engine.config.platform import PlatformConfig
+from engine.config.strict import ConfigError, Strict
 from scenarios.seasons.config import SeasonsConfig
 from scenarios.seasons.years import Seasons, generate
 from scenarios.streams import Streams
 from scenarios.weddings.config import DemandConfig, PopulationConfig
-from twin.config import ConfigError, PlatformConfig, Strict
 
 
 class ForecastConfig(Strict):

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.config.strict import ConfigError
 from scenarios.faults.kinds import KINDS
-from twin.config import ConfigError
 from twin.hunt import campaign, worlds
 from twin.hunt.campaign import Tally
 from twin.hunt.examine import examine

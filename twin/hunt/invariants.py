@@ -15,7 +15,6 @@ import numpy as np
 
 from engine.model import (
     Action,
-    Budget,
     Category,
     Direction,
     Observation,
@@ -60,11 +59,7 @@ class Invariants:
         self.world = world
         self.violations: list[Violation] = []
         self._settings = world.config.engine
-        self._budget = Budget(
-            math.inf if world.config.budget.usd_per_hour is None
-            else world.config.budget.usd_per_hour,
-            math.inf if world.config.budget.instances is None else world.config.budget.instances,
-        )  # fmt: skip
+        self._budget = world.config.budget.budget()
         self._sent_s: dict[str, float] = {}
         self._last_sent: dict[str, tuple[int, float]] = {}
         self._approved: set[str] = set()

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from twin.config import ConfigError
+from engine.config.strict import ConfigError
 from twin.hunt.examine import examine
 from twin.hunt.worlds import World
 

@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from engine.config import hydra_errors
 from engine.config.complaints import lines
-from twin.config import ConfigError, PlatformConfig, Strict
+from engine.config.platform import PlatformConfig
+from engine.config.strict import ConfigError, Strict
 from twin.staging.layout import StagedService
 from twin.staging.stack import Wish
 

@@ -12,9 +12,9 @@ import yaml
 
 from engine.config import composition
 from engine.config.complaints import close
+from engine.config.strict import ConfigError
 from engine.record import folders
 from twin.commands import terminal
-from twin.config import ConfigError
 from twin.config import parse as parse_run
 from twin.plan import checks as twin_checks
 from twin.plan.config import parse, run_settings

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from engine.config.strict import Strict
 from engine.planning.purchase import Offer
 from scenarios.seasons.config import SeasonsConfig
 from scenarios.weddings.config import Ranged
-from twin.config import RunConfig, Strict, parse_as
+from twin.config import RunConfig, parse_as
 
 HISTORY_YEARS = 3
 FIRST_DAY, LAST_DAY = dt.date(1975, 1, 1), dt.date(2088, 1, 1)

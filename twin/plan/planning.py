@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine.model import Budget, FloatArray, ServiceSpec
+from engine.config.strict import ConfigError
+from engine.model import FloatArray, ServiceSpec
 from engine.planning import bottleneck
 from engine.planning.advice import Advice, advise
 from engine.planning.bottleneck import PeakDay, Rung, Variation
@@ -23,7 +23,6 @@ from scenarios.seasons.config import SeasonsConfig
 from scenarios.seasons.years import generate
 from scenarios.streams import Streams
 from scenarios.weddings.config import DemandConfig
-from twin.config import ConfigError
 from twin.plan.config import HISTORY_YEARS, PlanConfig
 from twin.plan.history import Known, known_at
 from twin.plan.horizon import dates_from, horizon_of, peak_day, profiles_of
@@ -110,7 +109,7 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
     staffings = {
         spec.name: staffing(spec, specs, config.engine, terms.noise_sigma) for spec in specs
     }
-    ladder = bottleneck.ladder(specs, staffings, peak, variation, _budget(config))
+    ladder = bottleneck.ladder(specs, staffings, peak, variation, config.budget.budget())
     advance(4)
     return Planned(
         config=config,
@@ -222,7 +221,7 @@ def _busiest_last_year(
 def _terms(config: PlanConfig, specs: Sequence[ServiceSpec]) -> Terms:
     return Terms(
         risk=config.plan.risk,
-        quota=_budget(config).instances,
+        quota=config.budget.budget().instances,
         offers={spec.name: config.pricing.offer(spec.name, spec.price_per_hour) for spec in specs},
         sizes=config.pricing.sizes,
         overhead=config.pricing.overhead.rate,
@@ -230,12 +229,4 @@ def _terms(config: PlanConfig, specs: Sequence[ServiceSpec]) -> Terms:
         zone_usd_per_hour=config.pricing.zone_usd_per_hour.rate,
         zone_range=config.pricing.zone_usd_per_hour.range,
         noise_sigma=config.demand.noise_sigma,
-    )
-
-
-def _budget(config: PlanConfig) -> Budget:
-    budget = config.budget
-    return Budget(
-        math.inf if budget.usd_per_hour is None else budget.usd_per_hour,
-        math.inf if budget.instances is None else float(budget.instances),
     )

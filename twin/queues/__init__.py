@@ -5,22 +5,3 @@
 event loop of `request_kernels`, `hybrid` runs both side by side, `response` the part that does not
 depend on congestion and the count of instances that a load needs.
 """
-
-from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
-from twin.queues.hybrid import HybridPlatform, Share
-from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, Platform
-from twin.queues.requests import RequestPlatform
-from twin.queues.response import needed_curve, needed_instances
-
-__all__ = [
-    "HISTOGRAM_EDGES_S",
-    "TRUTH_FIELDS",
-    "ClientBehaviour",
-    "FluidPlatform",
-    "HybridPlatform",
-    "Platform",
-    "RequestPlatform",
-    "Share",
-    "needed_curve",
-    "needed_instances",
-]

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from engine.config.platform import PlatformConfig
 from engine.model import FloatArray, ServiceSpec
 
 TRUTH_FIELDS = (
@@ -62,6 +63,14 @@ class ClientBehaviour:
         for name, value, low, high in allowed:
             if not low <= value <= high:
                 raise ValueError(f"{name}: {value} is not allowed ({low:g} … {high:g})")
+
+
+def clients_of(platform: PlatformConfig) -> dict[str, ClientBehaviour]:
+    """How the clients of each service behave, as the platform file says."""
+    return {
+        name: ClientBehaviour(**service.client.model_dump())
+        for name, service in platform.services.items()
+    }
 
 
 class Platform(Protocol):

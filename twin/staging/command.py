@@ -14,9 +14,10 @@ from pydantic import Field, ValidationError, field_validator
 
 from engine.config import hydra_errors
 from engine.config.complaints import close, lines
+from engine.config.platform import PlatformConfig
+from engine.config.strict import ConfigError, Strict
 from engine.record.figures import ThresholdConfig
 from engine.runtime import log as run_log
-from twin.config import ConfigError, PlatformConfig, Strict
 from twin.runs.lifetimes import interrupt_on_sigterm
 from twin.staging import stack
 from twin.staging.layout import Layout, StackError, StagedService

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.config.platform import PlatformConfig
+from engine.config.strict import ConfigError
 from engine.model import FloatArray, ServiceSpec
 from engine.record import folders
 from scenarios.streams import Streams
@@ -19,10 +21,10 @@ from twin.calibrate import calibration
 from twin.calibrate import command as calibrate
 from twin.calibrate.calibration import Calibration
 from twin.commands import terminal
-from twin.config import ConfigError, PlatformConfig
 from twin.measure.bench import bench
 from twin.measure.driver import poisson
 from twin.measure.settings import MeasureConfig
+from twin.queues.port import clients_of
 from twin.validate import closed as closed_loop
 from twin.validate.cells import Cell, cells
 from twin.validate.equivalence import judge
@@ -82,7 +84,7 @@ def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> 
     if not given:
         platform = PlatformConfig.model_validate(_fitted_platform(config, fitted))
     specs = platform.specs()
-    clients = {name: s.client.behaviour() for name, s in platform.services.items()}
+    clients = clients_of(platform)
     with terminal.progress("the twin", len(pairs)) as advance:
         for number, (cell, live) in enumerate(pairs):
             own = with_calls_of(specs, live.reading, cell.within_s)

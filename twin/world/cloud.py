@@ -13,18 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import simpy
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from engine.config.strict import Strict
 from engine.model import Action, ActionResult, Status
 from engine.ports.infrastructure import Counts, Sighting
 from scenarios.faults.kinds import ApiErrors, ApiTimeout, CommandsDuplicated, CommandsLost
 from twin.world.fleet import Fleet
 
 
-class InfrastructureConfig(BaseModel):
+class InfrastructureConfig(Strict):
     """How the simulated cloud carries out what it is asked for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     accept_s: float = Field(default=2.0, ge=0.0, le=600.0, description="request to acceptance")
     drain_s: float = Field(default=30.0, ge=0.0, le=3600.0, description="drain, billed")

@@ -17,6 +17,7 @@ import simpy
 
 from engine import model
 from engine.adapters.bookings_compressed import Booked
+from engine.config.run import Approver
 from engine.model import (
     Action,
     Budget,
@@ -30,7 +31,7 @@ from engine.model import (
 )
 from engine.runtime.ask import blaming, decide
 from scenarios.faults.kinds import EngineKill
-from twin.config import Approval, OperatorConfig
+from twin.config import OperatorConfig
 from twin.world.cloud import Infrastructure, Seat
 from twin.world.fleet import Fleet
 from twin.world.recorder import Recorder
@@ -52,7 +53,7 @@ class Operator:
         self,
         env: simpy.Environment,
         config: OperatorConfig,
-        approval: Approval,
+        approval: Approver,
         start_s: float,
     ) -> None:
         self.env = env

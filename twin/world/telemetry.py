@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from engine.config.strict import Strict
 from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, FloatArray
 from scenarios.streams import Streams
 
@@ -20,10 +21,8 @@ WINDOW = 60
 """Samples in the window that a controller is shown: five minutes."""
 
 
-class TelemetryConfig(BaseModel):
+class TelemetryConfig(Strict):
     """How samples reach the controller."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     interval_s: int = Field(default=5, ge=1, le=60, description="seconds between samples")
     lag_s: float = Field(default=3.0, ge=0.0, le=300.0, description="median delay of a sample")

@@ -21,7 +21,7 @@ from engine.controllers import registry as controllers
 from engine.controllers.clairvoyant import Foresight
 from engine.decide.callgraph import critical_services
 from engine.decide.sizing import sizing
-from engine.model import Budget, Controller, FloatArray, Outlook, ServiceSpec
+from engine.model import Controller, FloatArray, Outlook, ServiceSpec
 from scenarios.faults.kinds import apply_to_demand, resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
@@ -30,7 +30,7 @@ from twin.config import RequestConfig, RunConfig
 from twin.effects import arrange as faults
 from twin.queues.fluid import FluidPlatform
 from twin.queues.hybrid import HybridPlatform, Share
-from twin.queues.port import ClientBehaviour, Platform
+from twin.queues.port import ClientBehaviour, Platform, clients_of
 from twin.queues.requests import RequestPlatform
 from twin.world.cloud import Infrastructure
 from twin.world.feed import ScheduleFeed
@@ -112,10 +112,7 @@ class World:
         self.env = simpy.Environment()
 
         self.feed = ScheduleFeed(self.script.known, self.specs)
-        behaviour = {
-            name: service.client.behaviour() for name, service in config.platform.services.items()
-        }
-        self.platform = self._platform(behaviour, plain)
+        self.platform = self._platform(clients_of(config.platform), plain)
         self.telemetry = [
             Telemetry(name, config.telemetry, self.platform.metrics[i], self.streams)
             for i, name in enumerate(names)
@@ -150,7 +147,7 @@ class World:
             self.feed if rehearsal is None else rehearsal.outlooks,
             self.infrastructure,
             Operator(self.env, config.operator, config.approval, self.start_s),
-            _budget(config),
+            config.budget.budget(),
             self.recorder,
             self.start_s,
             config.telemetry.interval_s,
@@ -293,11 +290,3 @@ def load_kernels(config: RunConfig) -> None:
     world = World(config.small())
     world.env.process(world.shell.run())
     world.env.run(until=30.0)
-
-
-def _budget(config: RunConfig) -> Budget:
-    budget = config.budget
-    return Budget(
-        math.inf if budget.usd_per_hour is None else budget.usd_per_hour,
-        math.inf if budget.instances is None else budget.instances,
-    )

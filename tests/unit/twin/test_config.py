@@ -9,8 +9,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from engine.record.figures import judge
-from twin.config import ConfigError, ThresholdConfig, parse
+from engine.config.strict import ConfigError
+from engine.record.figures import ThresholdConfig, judge
+from twin.config import parse
 
 SCENARIOS = (
     "june_peak",
@@ -92,7 +93,7 @@ def test_every_scenario_is_valid_and_named_like_its_file(scenario: str) -> None:
         (
             "approval",
             "maybe",
-            "approval: \"maybe\" is not allowed ('automatic' or 'never' or a number)",
+            "approval: \"maybe\" is not allowed ('automatic' or 'never' or 0 … 86,400)",
         ),
         ("approval", -3, "approval: -3 is not allowed"),
         ("thresholds", {"x": "fast enough"}, "thresholds.x: give a path, an operator and a figure"),

@@ -8,8 +8,8 @@ import pytest
 from hydra.errors import MissingConfigException
 
 from engine.config.hydra_errors import explain
+from engine.config.strict import ConfigError
 from hydra_plugins.wedtwin_ray import RayLauncher
-from twin.config import ConfigError
 
 
 @pytest.mark.parametrize(

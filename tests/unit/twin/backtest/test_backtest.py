@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.config.strict import ConfigError
 from engine.model import FloatArray, Series
 from engine.prediction.classical import baselines
 from engine.prediction.forecaster import LEVELS, NO_EVENTS
@@ -14,7 +15,6 @@ from engine.prediction.intervals import quantiles
 from twin.backtest import command, from_traces
 from twin.backtest.rolling import Course, roll
 from twin.backtest.scores import difference, score
-from twin.config import ConfigError
 
 HOUR_S = 3600.0
 

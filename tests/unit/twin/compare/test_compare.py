@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.config.strict import ConfigError
 from engine.record.figures import flaps
 from twin.compare import command, verdict
 from twin.compare.contest import Run
 from twin.compare.elasticity import elasticity, longest_run
-from twin.config import ConfigError
 from twin.runs.workers import spread
 
 

@@ -11,6 +11,7 @@ from twin.calibrate.knee import saturation
 from twin.measure.driver import Answers, poisson
 from twin.measure.meters import COUNTED, Reading, parse
 from twin.measure.settings import read
+from twin.queues.port import clients_of
 from twin.validate.cells import cells
 from twin.validate.equivalence import judge
 from twin.validate.figures import of_twin, with_calls_of
@@ -128,7 +129,7 @@ def test_cells_hold_out_what_the_fit_has_seen() -> None:
 def test_the_replay_is_utilised_as_queueing_theory_says() -> None:
     config = read([])
     specs = config.platform.specs()
-    clients = {name: s.client.behaviour() for name, s in config.platform.services.items()}
+    clients = clients_of(config.platform)
     at = 0.5 * saturation(specs, config.counts, config.mix)
     cell = cells(read(["validation.seconds=600", "validation.levels=[0.5]"]), knee=2.0 * at)[0]
     arrivals = poisson(tuple(config.platform.services), cell.rates, np.random.default_rng(3))
@@ -149,7 +150,7 @@ def test_the_replay_is_utilised_as_queueing_theory_says() -> None:
 def test_a_hop_is_added_once_a_request_and_once_a_call() -> None:
     config = read([])
     specs = config.platform.specs()
-    clients = {name: s.client.behaviour() for name, s in config.platform.services.items()}
+    clients = clients_of(config.platform)
     cell = cells(config, knee=5.0)[0]
     arrivals = poisson(tuple(config.platform.services), cell.rates, np.random.default_rng(3))
     ready = {name: ((0.0, count),) for name, count in config.counts.items()}

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.config.strict import ConfigError
 from twin.calibrate import calibration, knee
 from twin.calibrate.calibration import Calibration, ServiceFit
 from twin.calibrate.fit import Estimate, Moments, log_normal, mean, service_time
-from twin.config import ConfigError
 from twin.measure.settings import read
 
 

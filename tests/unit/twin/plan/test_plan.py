@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.config.strict import ConfigError
 from engine.planning.needs import joint_peaks
 from scenarios.seasons.years import generate
 from scenarios.streams import Streams
-from twin.config import ConfigError
 from twin.plan.checks import limit_probes, rungs_to_check
 from twin.plan.command import composed
 from twin.plan.config import PlanConfig, parse, run_settings

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from engine.model import SAMPLE_FIELDS, BootTime, Call, ServiceSpec
-from twin.queues import HISTOGRAM_EDGES_S, TRUTH_FIELDS, ClientBehaviour, FluidPlatform
+from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.reference import ReferencePlatform
 
 M = {name: i for i, name in enumerate(SAMPLE_FIELDS)}

@@ -10,15 +10,10 @@ import pytest
 
 from engine.model import SAMPLE_FIELDS, BootTime, Call, ServiceSpec
 from scenarios.streams import Streams
-from twin.queues import (
-    TRUTH_FIELDS,
-    ClientBehaviour,
-    FluidPlatform,
-    HybridPlatform,
-    RequestPlatform,
-    Share,
-)
-from twin.queues.hybrid import _mixed
+from twin.queues.fluid import FluidPlatform
+from twin.queues.hybrid import HybridPlatform, Share, _mixed
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
+from twin.queues.requests import RequestPlatform
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 F = {name: i for i, name in enumerate(SAMPLE_FIELDS)}

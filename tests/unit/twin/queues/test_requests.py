@@ -7,8 +7,8 @@ import pytest
 import simpy
 
 from engine.model import SAMPLE_FIELDS, BootTime, Call, ServiceSpec
-from twin.queues import TRUTH_FIELDS, ClientBehaviour
 from twin.queues import request_kernels as loop
+from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.request_kernels import kiefer_wolfowitz
 from twin.queues.requests import RequestPlatform
 

@@ -8,9 +8,11 @@ import pytest
 from scipy import stats
 
 from engine.model import BootTime, Call, ServiceSpec
-from twin.queues import ClientBehaviour, FluidPlatform, kernels, needed_curve, needed_instances
+from twin.queues import kernels
+from twin.queues.fluid import FluidPlatform
+from twin.queues.port import ClientBehaviour
 from twin.queues.reference import erlang_c
-from twin.queues.response import base_moments
+from twin.queues.response import base_moments, needed_curve, needed_instances
 
 PATIENT = ClientBehaviour(timeout_s=600.0, max_retries=0, queue_limit_per_slot=1e9)
 

@@ -1,0 +1,135 @@
+"""The platform file, `conf/platform/*.yaml`: zones, services, what they cost and call."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from engine.config.strict import Strict
+from engine.decide.callgraph import call_order
+from engine.model import BootTime, Call, ServiceSpec, Thresholds
+
+THRESHOLDS = Thresholds()
+"""The defaults are those of the vocabulary, so that a file and a test mean the same by silence."""
+
+
+class BootConfig(Strict):
+    """Log-normal boot time."""
+
+    median_s: Annotated[float, Field(gt=0.0, le=86_400.0)]
+    p95_s: Annotated[float, Field(gt=0.0, le=86_400.0)]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> BootConfig:
+        if self.p95_s < self.median_s:
+            raise ValueError(f"p95_s {self.p95_s:g} is below median_s {self.median_s:g}")
+        return self
+
+
+class CallConfig(Strict):
+    """Requests to another service that each request makes."""
+
+    per_request: Annotated[float, Field(ge=0.0, le=1000.0)]
+    asynchronous: bool = False
+
+
+class ThresholdsConfig(Strict):
+    """Reactive limits of a service; see `engine.model.Thresholds`."""
+
+    cpu_up: Annotated[float, Field(gt=0.0, le=1.0)] = THRESHOLDS.cpu_up
+    cpu_down: Annotated[float, Field(ge=0.0, le=1.0)] = THRESHOLDS.cpu_down
+    memory_up: Annotated[float, Field(gt=0.0, le=1.0)] = THRESHOLDS.memory_up
+    memory_down: Annotated[float, Field(ge=0.0, le=1.0)] = THRESHOLDS.memory_down
+    request_rate_up: Annotated[float, Field(gt=0.0, le=2.0)] = THRESHOLDS.request_rate_up
+    response_time_up: Annotated[float, Field(gt=0.0, le=10.0)] = THRESHOLDS.response_time_up
+    queue_depth_up: Annotated[float, Field(gt=0.0, le=1000.0)] = THRESHOLDS.queue_depth_up
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ThresholdsConfig:
+        for name in ("cpu", "memory"):
+            down, up = getattr(self, f"{name}_down"), getattr(self, f"{name}_up")
+            if down > up:
+                raise ValueError(f"{name}_down {down:g} is above {name}_up {up:g}")
+        return self
+
+
+class ClientConfig(Strict):
+    """How clients of a service wait and try again."""
+
+    timeout_s: Annotated[float, Field(ge=1.0, le=600.0)] = 10.0
+    """A request without an answer for so long is given up."""
+    max_retries: Annotated[int, Field(ge=0, le=8)] = 2
+    """So often a failed request is tried again at the most."""
+    retry_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
+    """Share of the failed requests that are tried again."""
+    backoff_s: Annotated[float, Field(ge=0.0, le=60.0)] = 1.0
+    """Before the first new try; it doubles each time."""
+    queue_limit_per_slot: Annotated[float, Field(ge=0.0, le=1e9)] = 50.0
+    """Requests that may wait at an instance, for each of its slots; more are turned away."""
+
+
+class ServiceConfig(Strict):
+    """One service of the platform; see `engine.model.ServiceSpec`."""
+
+    slots: Annotated[int, Field(ge=1, le=100_000)]
+    service_s: Annotated[float, Field(gt=0.0, le=600.0)]
+    service_scv: Annotated[float, Field(ge=0.01, le=100.0)]
+    boot: BootConfig
+    price_per_hour: Annotated[float, Field(ge=0.0, le=1e6)]
+    slo_p95_s: Annotated[float, Field(gt=0.0, le=3600.0)]
+    warmup_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
+    min_instances: Annotated[int, Field(ge=1, le=10_000_000)]
+    max_instances: Annotated[int, Field(ge=1, le=10_000_000)]
+    stateful: bool = False
+    user_facing: bool = True
+    calls: dict[str, CallConfig] = Field(default_factory=dict)
+    thresholds: ThresholdsConfig = ThresholdsConfig()
+    client: ClientConfig = ClientConfig()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ServiceConfig:
+        if self.min_instances > self.max_instances:
+            raise ValueError(
+                f"min_instances {self.min_instances} is above max_instances {self.max_instances}"
+            )
+        return self
+
+    def spec(self, name: str) -> ServiceSpec:
+        """The service as the engine knows it."""
+        return ServiceSpec(
+            name=name,
+            min_instances=self.min_instances,
+            max_instances=self.max_instances,
+            slots=self.slots,
+            service_s=self.service_s,
+            service_scv=self.service_scv,
+            boot=BootTime(self.boot.median_s, self.boot.p95_s),
+            warmup_s=self.warmup_s,
+            slo_p95_s=self.slo_p95_s,
+            price_per_hour=self.price_per_hour,
+            thresholds=Thresholds(**self.thresholds.model_dump()),
+            calls=tuple(
+                Call(callee, call.per_request, call.asynchronous)
+                for callee, call in self.calls.items()
+            ),
+            stateful=self.stateful,
+            user_facing=self.user_facing,
+        )
+
+
+class PlatformConfig(Strict):
+    """The platform: zones and services."""
+
+    name: str = Field(min_length=1, max_length=100)
+    zones: Annotated[list[str], Field(min_length=1, max_length=16)]
+    services: Annotated[dict[str, ServiceConfig], Field(min_length=1, max_length=10_000)]
+
+    @model_validator(mode="after")
+    def _calls_known(self) -> PlatformConfig:
+        call_order(self.specs())
+        return self
+
+    def specs(self) -> tuple[ServiceSpec, ...]:
+        """The services as the engine knows them, in the order of the file."""
+        return tuple(service.spec(name) for name, service in self.services.items())
