@@ -48,6 +48,10 @@ PICKUP_SD = 0.25
 """The same for bookings over the usual share, for a date of which nothing is booked yet."""
 RECENT_DAYS = 180.0
 FEWEST_DAYS = 365
+FEWEST_COMPARED = 8
+"""With fewer weeks or busy days to compare, a year's misses tell nothing of how wide they are."""
+HALF = 0.5
+"""Of a week or day at least so much has to be measured for it to be compared."""
 PEAK_DAYS = 10
 BUFFER = 0.10
 MEDIAN, Q90, Q975 = LEVELS.index(0.5), LEVELS.index(0.9), LEVELS.index(0.975)
@@ -63,7 +67,8 @@ class SeasonsPast:
 
     `day` (D,) days since 1970, `kind` (D,) a code of what holidays make of a date (0: an ordinary
     one), `weddings` (D,) that took place.  `load` (S, D, 24) requests/s in the 24 hours of each
-    date.  `known` (D, leads) is how many were in the schedule `lead_days` (leads,) before.
+    date, NaN in an hour in which nothing was measured.  `known` (D, leads) is how many were in the
+    schedule `lead_days` (leads,) before.
     """
 
     day: Codes
@@ -168,8 +173,9 @@ def forecast_season(
 ) -> SeasonForecast:
     """Forecast the season from what is known at `now_s` (epoch seconds).
 
-    `coming` holds its dates in order.  Raises ValueError where the season is over, and where there
-    is less than a year of history.
+    `coming` holds its dates in order.  Hours that were not measured teach nothing; of a service
+    without any that was, load and instances stay NaN.  Raises ValueError where the season is over,
+    where there is less than a year of history, and where no load was measured at all.
     """
     dates = season_dates(year, season)
     today = math.floor(now_s / DAY_S)
@@ -182,6 +188,8 @@ def forecast_season(
         raise ValueError(
             f"history: {len(past.day)} days are too few for a season (at least {FEWEST_DAYS})"
         )
+    if not np.isfinite(past.load).any():
+        raise ValueError(f"history: no load was measured on any of its {len(past.day)} days")
     spread_weeks, spread_peaks = _missed(past)
     weddings, count_sd, season_sd = _weddings(past, coming, today)
     model = _Load(past, coming)
@@ -190,7 +198,8 @@ def forecast_season(
     day_total = hourly.sum(axis=2) * 3600.0
     day_peak = hourly.max(axis=2)[:, :, None] * np.exp(spread_peaks[:, None, :])
     weeks = _weeks(past, coming, weddings, count_sd, season_sd, day_total, spread_weeks)
-    order = np.argsort(-day_peak[:, :, MEDIAN].sum(axis=0), kind="stable")[:PEAK_DAYS]
+    together = np.nansum(day_peak[:, :, MEDIAN], axis=0)
+    order = np.argsort(-together, kind="stable")[:PEAK_DAYS]
     peak_days = tuple(PeakDay(dates[i], counts[i], day_peak[:, i]) for i in order.tolist())
     # The highest of many days is higher than each day's median: the plan takes the upper quantile.
     highest = day_peak[:, :, Q975].max(axis=1)[:, None]
@@ -284,7 +293,10 @@ def _known_share(past: SeasonsPast, lead: FloatArray) -> FloatArray:
 
 
 class _Load:
-    """Load by the hour as a line in the number of weddings, Saturdays apart, drifting."""
+    """Load by the hour as a line in the number of weddings, Saturdays apart, drifting.
+
+    Each hour of the day goes by the dates on which it was measured.
+    """
 
     def __init__(self, past: SeasonsPast, coming: Coming) -> None:
         self._coming = coming
@@ -293,42 +305,77 @@ class _Load:
         saturday = (past.day + 3) % 7 == 5
         age = (past.day[-1] - past.day).astype(np.float64)
         recent = 0.5 ** (age / RECENT_DAYS)
-        fitted = np.zeros_like(past.load)
+        there = np.isfinite(past.load)
+        x = np.column_stack((past.weddings, np.ones(len(past.day))))
+        weight = recent / np.maximum(past.weddings, 1.0)
         for group in (0, 1):
             rows = np.flatnonzero(saturday == bool(group))
-            x = np.column_stack((past.weddings[rows], np.ones(len(rows))))
-            weight = recent[rows] / np.maximum(past.weddings[rows], 1.0)
-            gram = x.T @ (x * weight[:, None]) + 1e-9 * np.eye(2)
-            values = past.load[:, rows].transpose(1, 0, 2).reshape(len(rows), -1)
-            there = np.isfinite(values)
-            line = np.linalg.solve(gram, x.T @ (np.where(there, values, 0.0) * weight[:, None]))
-            self._lines[group] = line.T.reshape(services, 24, 2)
-            fitted[:, rows] = np.einsum("shk,nk->snh", self._lines[group], x)
+            self._lines[group] = _lines(x[rows], weight[rows], past.load[:, rows])
+        # A kind of day that was never measured goes by the other one.
+        for group in (0, 1):
+            own, other = self._lines[group], self._lines[1 - group]
+            self._lines[group] = np.where(np.isnan(own), other, own)
         self._drift = np.zeros(services)
-        self._ahead = (coming.day - (past.day[-1] - RECENT_DAYS / math.log(2.0))) / YEAR_DAYS
+        # Seen from the middle of what was learned from: what is missing moves it.
+        middle = past.day[-1] - RECENT_DAYS / math.log(2.0)
+        counted = recent * there.mean(axis=2)
+        with np.errstate(invalid="ignore"):  # 0 / 0 for a service that was never measured
+            moved = np.average(age, weights=recent) - (counted @ age) / counted.sum(axis=1)
+        self._ahead = (coming.day[None, :] - (middle + moved)[:, None]) / YEAR_DAYS
         if len(past.day) >= 2 * 364:
-            observed = np.nansum(past.load, axis=2)
-            modelled = np.maximum(fitted.sum(axis=2), 1e-9)
+            lines = self._lines[saturday.astype(np.int64)]
+            fitted = np.einsum("nshk,nk->snh", lines, x)
+            observed = np.where(there, past.load, 0.0).sum(axis=2)
+            modelled = np.maximum(np.where(there, fitted, 0.0).sum(axis=2), 1e-9)
             ratio = np.log(np.maximum(observed, 1e-9) / modelled)
             for s in range(services):
-                slope = np.polyfit(-age / YEAR_DAYS, ratio[s], 1, w=np.sqrt(modelled[s]))[0]
-                self._drift[s] = float(np.clip(slope, -0.3, 0.3))
+                rows = np.flatnonzero(there[s].any(axis=1))
+                if len(rows) >= 364:
+                    slope = np.polyfit(
+                        -age[rows] / YEAR_DAYS, ratio[s, rows], 1, w=np.sqrt(modelled[s, rows])
+                    )[0]
+                    self._drift[s] = float(np.clip(slope, -0.3, 0.3))
 
     def hourly(self, weddings: FloatArray) -> FloatArray:
         """Requests/s (S, n, 24) on the coming dates, with so many weddings each."""
         group = ((self._coming.day + 3) % 7 == 5).astype(np.int64)
         x = np.column_stack((weddings, np.ones(len(weddings))))
         load = np.einsum("nshk,nk->snh", self._lines[group], x)
-        drift = np.exp(self._drift[:, None] * self._ahead[None, :])
+        drift = np.exp(self._drift[:, None] * self._ahead)
         drifted: FloatArray = np.maximum(load, 0.0) * drift[:, :, None]
         return drifted
+
+
+def _lines(x: FloatArray, weight: FloatArray, load: FloatArray) -> FloatArray:
+    """Weighted least squares of load (S, n, 24) on x (n, 2): (S, 24, 2), over what was measured.
+
+    An hour of the day that never was lies between its neighbours; NaN for a service without any.
+    """
+    services = len(load)
+    values = load.transpose(1, 0, 2).reshape(len(x), -1)
+    there = np.isfinite(values)
+    counted = there * weight[:, None]
+    gram = np.einsum("nc,ni,nj->cij", counted, x, x) + 1e-9 * np.eye(2)
+    moment = np.einsum("nc,ni->ci", np.where(there, values, 0.0) * weight[:, None], x)
+    fits = np.linalg.solve(gram, moment[:, :, None])[:, :, 0]
+    fits[~there.any(axis=0)] = np.nan
+    lines = fits.reshape(services, 24, 2)
+    hours = np.arange(24.0)
+    for of_service in lines:
+        measured = np.isfinite(of_service[:, 0])
+        if measured.any() and not measured.all():
+            for k in (0, 1):
+                column = of_service[measured, k]
+                of_service[:, k] = np.interp(hours, hours[measured], column, period=24.0)
+    return lines
 
 
 def _missed(past: SeasonsPast) -> tuple[FloatArray, FloatArray]:
     """By how much the last year would have been missed: log quantiles (S, LEVELS), twice.
 
     Of a week's requests and of a busy day's highest hour, from what was known a year before the
-    last date; with less than two years, a spread of 0.25 has to do.
+    last date.  Hours that were measured are compared, in weeks and on days of which half was.  With
+    less than two years, or too little to compare, a spread of 0.25 has to do.
     """
     services = len(past.load)
     usual = np.tile(0.25 * _SCORES, (services, 1))
@@ -346,20 +393,33 @@ def _missed(past: SeasonsPast) -> tuple[FloatArray, FloatArray]:
     observed = past.load[:, split:]
     weeks = 364 // 7
     busy = weddings >= np.median(weddings)
+    there = np.isfinite(observed)
+    observed, expected = np.where(there, observed, 0.0), np.where(there, expected, 0.0)
+    measured = there.mean(axis=2)
     with np.errstate(invalid="ignore", divide="ignore"):
         of_weeks = np.log(
             observed.sum(axis=2).reshape(services, weeks, 7).sum(axis=2)
             / expected.sum(axis=2).reshape(services, weeks, 7).sum(axis=2)
         )
-        of_peaks = np.log(observed.max(axis=2) / expected.max(axis=2))[:, busy]
-    found = []
-    for ratio in (of_weeks, of_peaks):
-        ratio[~np.isfinite(ratio)] = np.nan
-        nothing = np.zeros((ratio.shape[1], len(LEVELS)))
-        found.append(np.stack([conformal_shift(nothing, row, _AIMS) for row in ratio]))
-    # What was missed in the middle was that year's luck; how far apart they were is not.
-    of_week, of_peak = (shift - shift[:, [MEDIAN]] for shift in found)
-    return of_week, of_peak
+        of_peaks = np.log(observed.max(axis=2) / expected.max(axis=2))
+    of_weeks[measured.reshape(services, weeks, 7).mean(axis=2) < HALF] = np.nan
+    of_peaks[measured < HALF] = np.nan
+    return _spread(of_weeks), _spread(of_peaks[:, busy])
+
+
+def _spread(ratio: FloatArray) -> FloatArray:
+    """Quantiles (S, LEVELS) of log ratios (S, n) around their median.
+
+    What was missed in the middle was that year's luck; how far apart they were is not.
+    """
+    nothing = np.zeros((ratio.shape[1], len(LEVELS)))
+    spread = np.tile(0.25 * _SCORES, (len(ratio), 1))
+    for s, row in enumerate(ratio):
+        compared = np.where(np.isfinite(row), row, np.nan)
+        if np.count_nonzero(np.isfinite(compared)) >= FEWEST_COMPARED:
+            shift = conformal_shift(nothing, compared, _AIMS)
+            spread[s] = shift - shift[MEDIAN]
+    return spread
 
 
 def _weeks(
@@ -386,7 +446,7 @@ def _weeks(
             same = [day - 364 * (k + 1) for day in coming.day[rows].tolist()]
             if all(day in known for day in same):
                 there = np.array([known[day] for day in same])
-                earlier[k] = np.nansum(past.load[:, there], axis=(1, 2)) * 3600.0
+                earlier[k] = _requests(past.load[:, there], past.weddings[there])
         first = int(coming.day[rows[0]])
         weeks.append(
             Week(
@@ -394,6 +454,18 @@ def _weeks(
             )
         )
     return tuple(weeks)
+
+
+def _requests(load: FloatArray, weddings: FloatArray) -> FloatArray:
+    """Requests (S,) of all hours of `load` (S, n, 24) by those that were measured.
+
+    A date counts by its `weddings` (n,).  NaN where less than half was measured.
+    """
+    there = np.isfinite(load)
+    measured = np.average(there.mean(axis=2), axis=1, weights=weddings + 1.0)
+    total = np.where(there, load, 0.0).sum(axis=(1, 2)) * 3600.0
+    requests: FloatArray = np.where(measured < HALF, np.nan, total / np.maximum(measured, 1e-9))
+    return requests
 
 
 def _before(past: SeasonsPast, day: Codes) -> list[NDArray[np.intp]]:

@@ -181,3 +181,98 @@ def test_one_year_is_enough() -> None:
     found = forecast(dt.date(2025, 1, 10), year=2025)
     assert found.totals[MEDIAN] > 0.0
     assert len(found.totals_before) == 1
+
+
+NOW = dt.date(2027, 1, 10)
+
+
+def unmeasured(which: str, share: float, load: np.ndarray) -> np.ndarray:
+    """The same load with some of its hours not measured."""
+    rng = np.random.default_rng(5)
+    load = load.copy()
+    days = load.shape[1]
+    if which == "days":
+        load[:, rng.random(days) < share] = np.nan
+    elif which == "hours":
+        load[rng.random(load.shape) < share] = np.nan
+    elif which == "beginning":
+        load[:, : int(share * days)] = np.nan
+    elif which == "end":
+        load[:, days - int(share * days) :] = np.nan
+    elif which == "nights":
+        load[:, :, :5] = np.nan
+    elif which == "one hour of the day":
+        load[:, :, 12] = np.nan
+    elif which == "saturday nights":
+        load[:, (np.arange(days) + 2) % 7 == 0, 20:] = np.nan
+    return load
+
+
+@pytest.mark.parametrize(
+    ("which", "share"),
+    [("days", 0.1), ("days", 0.3), ("days", 0.7), ("hours", 0.1), ("hours", 0.5),
+     ("beginning", 0.4), ("end", 0.1), ("end", 0.3), ("nights", 0.0),
+     ("one hour of the day", 0.0), ("saturday nights", 0.0)],
+)  # fmt: skip
+def test_an_hour_that_was_not_measured_is_no_hour_without_load(
+    summer: SeasonForecast, which: str, share: float
+) -> None:
+    whole = past(NOW)
+    close = 0.06 if share < 0.7 else 0.12  # a third of the days is three times as noisy
+    gaps = forecast(NOW, history=replace(whole, load=unmeasured(which, share, whole.load)))
+    for week, full in zip(gaps.weeks, summer.weeks, strict=True):
+        assert week.requests[0, MEDIAN] == pytest.approx(full.requests[0, MEDIAN], rel=close)
+        np.testing.assert_allclose(week.weddings, full.weddings)
+        there = np.isfinite(week.before)
+        np.testing.assert_allclose(week.before[there], full.before[there], rtol=0.35)
+    assert gaps.required[0] == pytest.approx(summer.required[0], rel=0.12)
+    assert np.all(np.isfinite(gaps.required))
+    spread = gaps.weeks[6].requests[0] / gaps.weeks[6].requests[0, MEDIAN]
+    assert 1.01 < spread[Q90] < 1.5
+
+
+@pytest.mark.parametrize("nothing_of", [[0], [1], [0, 2]])
+def test_a_service_without_any_measurement_is_unknown_and_leaves_the_others_alone(
+    nothing_of: list[int],
+) -> None:
+    whole = past(NOW)
+    specs = [replace(SPEC, name=name) for name in ("api", "database", "cache")]
+    load = np.concatenate([whole.load, 2.0 * whole.load, 0.5 * whole.load])
+    gone = load.copy()
+    gone[nothing_of] = np.nan
+
+    def of(of_load: np.ndarray) -> SeasonForecast:
+        return forecast_season(
+            replace(whole, load=of_load), coming(2027, "summer", NOW), 2027, "summer",
+            DAY_S * day_of(NOW), specs, EngineSettings(),
+        )  # fmt: skip
+
+    full, gaps = of(load), of(gone)
+    for s in range(3):
+        if s in nothing_of:
+            assert np.isnan(gaps.required[s])
+            assert np.isnan(gaps.weeks[3].requests[s]).all()
+        else:
+            assert gaps.required[s] == full.required[s]
+            np.testing.assert_allclose(gaps.weeks[3].requests[s], full.weeks[3].requests[s])
+    assert 0.0 < gaps.confidence < 1.0
+    assert gaps.capped == full.capped == ()
+    # those that are known say which days are the highest
+    assert {day.date for day in gaps.peak_days} == {day.date for day in full.peak_days}
+
+
+@pytest.mark.parametrize("seen_days", [30, 200, 380])
+def test_a_service_measured_of_late_alone_has_an_interval_all_the_same(seen_days: int) -> None:
+    whole = past(NOW)
+    load = whole.load.copy()
+    load[:, : load.shape[1] - seen_days] = np.nan
+    late = forecast(NOW, history=replace(whole, load=load))
+    spread = late.weeks[6].requests[0] / late.weeks[6].requests[0, MEDIAN]
+    assert spread[Q90] > 1.01
+    assert np.all(np.diff(spread) > 0.0)
+
+
+def test_without_any_measurement_at_all_it_says_so() -> None:
+    whole = past(NOW)
+    with pytest.raises(ValueError, match=r"history: no load was measured on any of its \d+ days"):
+        forecast(NOW, history=replace(whole, load=np.full_like(whole.load, np.nan)))
