@@ -313,7 +313,7 @@ def _engine(draw: _Draw, services: list[str]) -> dict[str, Any]:
             "error_rate": draw.log(0.001, 1),
             "queue_per_slot": draw.log(0.01, 100),
             "response_time": draw.log(0.3, 10),
-            "confirm": draw.whole(1, 5),
+            "confirm": draw.whole(1, 3),
             "target_utilisation": draw.real(0.2, 0.99),
             "most_at_once": draw.log(1.1, 50),
             "calm_s": draw.one_of([0.0, 60.0, 600.0, 3600.0]),
