@@ -26,6 +26,7 @@ from engine.decide.traits import Platform, traits
 from engine.decide.verify import verify
 from engine.decide.wishes import emergencies, recommend
 from engine.forecast.blend import Blend
+from engine.forecast.schedule import HORIZONS_S
 from engine.memory import Memory, from_json, remember, to_json
 from engine.model import Observation, Plan
 from engine.settings import EngineSettings
@@ -33,6 +34,9 @@ from engine.settings import EngineSettings
 
 class Autoscaler:
     """The wedding-aware scaling engine."""
+
+    horizons_s = HORIZONS_S
+    """How far ahead the forecasts are that its plans carry."""
 
     def __init__(
         self, settings: EngineSettings | None = None, blend: Blend | None = None, refused: str = ""

@@ -20,6 +20,7 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from engine.record.schema.load import LoadSummary
 from locustfiles import options, record
 from locustfiles.client import Target, TargetError, is_loopback
 from locustfiles.desk import Desk, Person
@@ -27,7 +28,7 @@ from locustfiles.options import Wishes
 from locustfiles.plan import PlanError, from_bytes
 from locustfiles.schedule import Schedule
 from locustfiles.tally import Tally, unpacked
-from locustfiles.verdict import Generator, LimitError, judge, summarise
+from locustfiles.verdict import Generator, LimitError, check, judge, summarise
 
 LEAD_S = 0.5
 """From the word to begin to the first moment of the schedule."""
@@ -160,7 +161,7 @@ class Conductor:
                 "--host: is missing; name the platform under test, such as http://127.0.0.1:8080"
             )
         Target(host, wanted.photo_bytes)
-        judge(_without_figures(wanted), wanted.limits)
+        check(wanted.limits, wanted.plan.services)
         if wanted.record is not None:
             record.check_writable(wanted.record)
         self._wishes = wanted
@@ -377,7 +378,7 @@ class Conductor:
         partial = elapsed_s < plan.wall_s
         intended = Schedule(plan).intended(elapsed_s)
         report = self._report
-        summary = summarise(
+        figures = summarise(
             plan, report.tally, intended,
             Generator(len(self._workers), self._lost, report.peak_in_flight,
                       wanted.max_in_flight, report.cpu),
@@ -386,9 +387,9 @@ class Conductor:
             lasted_s=min(elapsed_s, plan.wall_s),
             partial=partial,
         )  # fmt: skip
-        summary["verdict"], summary["thresholds"] = judge(summary, wanted.limits)
+        summary = judge(figures, wanted.limits)
         _show(summary)
-        code = 0 if summary["verdict"] == "passed" else FAILED
+        code = 0 if summary.verdict == "passed" else FAILED
         if partial:
             _say("interrupted: the figures are those of the part that was sent")
             code = INTERRUPTED
@@ -404,27 +405,18 @@ class Conductor:
         self._wishes = None
 
 
-def _without_figures(wanted: Wishes) -> dict[str, Any]:
-    """A summary of nothing, to find out beforehand whether each limit names a figure."""
-    schedule = Schedule(wanted.plan)
-    return summarise(
-        wanted.plan, Tally(), schedule.intended(0.0), Generator(1, 0, 0, 1, ()),
-        host="", started=dt.datetime.now(dt.UTC), lasted_s=0.0, partial=False,
-    )  # fmt: skip
-
-
-def _show(summary: Mapping[str, Any]) -> None:
-    for one in summary["thresholds"]:
-        mark = "passed" if one["passed"] else "FAILED"
-        value = "none" if one["value"] is None else f"{one['value']:.4g}"
-        _say(f"{mark}  {one['metric']} = {value} ({one['operator']} {one['limit']:g})")
-    generator, requests = summary["generator"], summary["requests"]
+def _show(summary: LoadSummary) -> None:
+    for one in summary.thresholds:
+        mark = "passed" if one.passed else "FAILED"
+        value = "none" if one.value is None else f"{one.value:.4g}"
+        _say(f"{mark}  {one.metric} = {value} ({one.operator} {one.limit:g})")
+    generator, requests = summary.generator, summary.requests
     _say(
-        f"{requests['intended']:,} due, {requests['sent']:,} sent ({requests['retried']:,} of them "
-        f"again), {requests['ok']:,} ok; generator: {generator['late_ratio']:.2%} late, "
-        f"{generator['held_ratio']:.2%} held, {generator['unsent']:,} not sent"
+        f"{requests.intended:,} due, {requests.sent:,} sent ({requests.retried:,} of them "
+        f"again), {requests.ok:,} ok; generator: {generator.late_ratio:.2%} late, "
+        f"{generator.held_ratio:.2%} held, {generator.unsent:,} not sent"
     )
-    _say(f"{summary['verdict']}: {record.sentence(summary)}")
+    _say(f"{summary.verdict}: {record.sentence(summary)}")
 
 
 def _say(text: str) -> None:

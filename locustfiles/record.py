@@ -6,17 +6,17 @@ the limits were kept, `load.md` the same for people.  A reader never sees half o
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from engine.record.files import replacing, write_atomically
+from engine.record.schema.load import FILE, LoadSummary
+from engine.record.schema.tables import LOAD
 from locustfiles.plan import Plan
 from locustfiles.tally import Cell, Tally, quantile
 
@@ -42,17 +42,16 @@ def check_writable(folder: Path) -> None:
 
 
 def write(
-    folder: Path, plan: Plan, tally: Tally, intended: NDArray[np.int64], summary: Mapping[str, Any],
+    folder: Path, plan: Plan, tally: Tally, intended: NDArray[np.int64], summary: LoadSummary,
     began_s: float,
 ) -> None:  # fmt: skip
     """Write the three files; `began_s` is the start on the clock, epoch seconds."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         seconds = timeline(plan, tally, intended, began_s)
-        with replacing(folder / "load.parquet") as path:
+        with replacing(folder / LOAD.file) as path:
             seconds.to_parquet(path, index=False)
-        text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
-        write_atomically(folder / "load_summary.json", text)
+        write_atomically(folder / FILE, summary.text())
         write_atomically(folder / "load.md", markdown(summary))
     except OSError as error:
         raise RecordError(
@@ -62,8 +61,8 @@ def write(
 
 def timeline(plan: Plan, tally: Tally, intended: NDArray[np.int64], began_s: float) -> pd.DataFrame:
     """One row for each second and service: what was due, what became of it, how long it took."""
-    rows = []
     nothing = Cell()
+    rows = []
     for second in range(intended.shape[1]):
         for service, name in enumerate(plan.services):
             cell = tally.cells.get((second, service), nothing)
@@ -81,35 +80,31 @@ def timeline(plan: Plan, tally: Tally, intended: NDArray[np.int64], began_s: flo
                     "lateness_max_s": quantile(cell.lateness, 1.0),
                 }
             )
-    frame = pd.DataFrame(rows)
-    if not rows:
-        return frame
-    quantiles = [column for column in frame.columns if column.endswith(("p50_s", "p95_s", "p99_s"))]
-    return frame.astype(dict.fromkeys([*quantiles, "lateness_max_s"], "float64"))
+    return LOAD.rows(rows)
 
 
-def markdown(summary: Mapping[str, Any]) -> str:
+def markdown(summary: LoadSummary) -> str:
     """`load.md`."""
     return "\n".join(_lines(summary)) + "\n"
 
 
-def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
-    requests, generator = summary["requests"], summary["generator"]
-    yield f"# Load of {summary['scenario']}: {summary['verdict']}\n"
+def _lines(summary: LoadSummary) -> Iterator[str]:
+    requests, generator = summary.requests, summary.generator
+    yield f"# Load of {summary.scenario}: {summary.verdict}\n"
     yield (
-        f"{requests['intended']:,} requests were due in {summary['wall_s']:.0f} s, up to "
-        f"{requests['peak_rate_per_s']:,.0f} a second: {summary['scale']:g} times the load of "
-        f"{summary['scenario']}, {summary['speed']:g} times as fast, seed {summary['seed']}, "
-        f"against {summary['host']}.\n"
+        f"{requests.intended:,} requests were due in {summary.wall_s:.0f} s, up to "
+        f"{requests.peak_rate_per_s:,.0f} a second: {summary.scale:g} times the load of "
+        f"{summary.scenario}, {summary.speed:g} times as fast, seed {summary.seed}, "
+        f"against {summary.host}.\n"
     )
-    if summary["partial"]:
+    if summary.partial:
         yield "The load was stopped before its end; all figures are those of this part.\n"
     yield from _table(
         ("limit", "value", "kept"),
         [
-            (f"{one['metric']} {one['operator']} {one['limit']:g}", _figure(one["value"]),
-             "yes" if one["passed"] else "NO")
-            for one in summary["thresholds"]
+            (f"{one.metric} {one.operator} {one.limit:g}", _figure(one.value),
+             "yes" if one.passed else "NO")
+            for one in summary.thresholds
         ],
     )  # fmt: skip
     yield "## As sent and as felt\n"
@@ -117,11 +112,11 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         ("service", "due", "sent", "ok", "failed", "shed", "timed out", "slow", "p50", "p95",
          "p99", "SLO p95", "p95 from sending"),
         [
-            (name, *(f"{one[key]:,}" for key in ("intended", "sent", "ok", "failed", "shed",
-                                                "timed_out", "slow")),
-             _seconds(one["p50_s"]), _seconds(one["p95_s"]), _seconds(one["p99_s"]),
-             _seconds(one["slo_p95_s"]), _seconds(one["answered"]["p95_s"]))
-            for name, one in summary["services"].items()
+            (name, *(f"{getattr(one, key):,}" for key in ("intended", "sent", "ok", "failed",
+                                                          "shed", "timed_out", "slow")),
+             _seconds(one.p50_s), _seconds(one.p95_s), _seconds(one.p99_s),
+             _seconds(one.slo_p95_s), _seconds(one.answered.p95_s))
+            for name, one in summary.services.items()
         ],
     )  # fmt: skip
     yield (
@@ -129,42 +124,42 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
         "closed-loop test would have reported.\n"
     )
     yield "## The generator itself\n"
-    lateness = generator["lateness"]
+    lateness = generator.lateness
     yield (
-        f"{generator['workers']} process(es), at most {generator['peak_in_flight']:,} of "
-        f"{generator['max_in_flight']:,} requests in flight; {generator['late_ratio']:.2%} sent "
-        f"more than {1000 * generator['late_after_s']:.0f} ms late for want of CPU "
-        f"(p99 {_seconds(lateness['p99_s'])}, at most {_seconds(lateness['max_s'])}), "
-        f"{generator['held_ratio']:.2%} held until fewer were in flight, "
-        f"{requests['dropped']:,} dropped, {generator['unsent']:,} not sent.\n"
+        f"{generator.workers} process(es), at most {generator.peak_in_flight:,} of "
+        f"{generator.max_in_flight:,} requests in flight; {generator.late_ratio:.2%} sent "
+        f"more than {1000 * generator.late_after_s:.0f} ms late for want of CPU "
+        f"(p99 {_seconds(lateness.p99_s)}, at most {_seconds(lateness.max_s)}), "
+        f"{generator.held_ratio:.2%} held until fewer were in flight, "
+        f"{requests.dropped:,} dropped, {generator.unsent:,} not sent.\n"
     )
     yield f"{sentence(summary)}\n"
-    if summary["reasons"]:
+    if summary.reasons:
         yield "## What went wrong\n"
         yield from _table(
             ("reason", "count"),
-            [(_cell(reason), f"{count:,}") for reason, count in summary["reasons"].items()],
+            [(_cell(reason), f"{count:,}") for reason, count in summary.reasons.items()],
         )
-    if summary["left_out"]:
-        left_out = ", ".join(summary["left_out"])
+    if summary.left_out:
+        left_out = ", ".join(summary.left_out)
         yield f"Faults of the scenario that no load can make: {left_out}.\n"
 
 
-def sentence(summary: Mapping[str, Any]) -> str:
+def sentence(summary: LoadSummary) -> str:
     """What the verdict rests on."""
-    if summary["verdict"] == "not judged":
+    if summary.verdict == "not judged":
         return (
             "The generator could not send the load as planned, so this says nothing about the "
             "system: use more workers, a smaller --scale, or a machine of its own."
         )
-    if summary["generator"]["saturated"]:
+    if summary.generator.saturated:
         return (
             "The generator was late; the limits were kept all the same, and being late can only "
             "have made the figures worse."
         )
-    if summary["generator"]["held_ratio"] > MUCH_HELD:
+    if summary.generator.held_ratio > MUCH_HELD:
         return (
-            f"Answers took so long that {summary['generator']['max_in_flight']:,} requests were in "
+            f"Answers took so long that {summary.generator.max_in_flight:,} requests were in "
             "flight and others had to wait, which is felt: the system was slow, or "
             "--max-in-flight is too small for this load."
         )

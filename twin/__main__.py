@@ -142,9 +142,9 @@ def _one_of_many(config: Any, command: str) -> float:
             record, partial = _simulate(settings, command)
             if partial:
                 raise KeyboardInterrupt
-            summary = json.loads((record / "summary.json").read_text())
-            return {"record": str(record), "figures": headline_figures(summary)}
+            return {"record": str(record), "figures": headline_figures(summary.read(record))}
 
+        from engine.record.schema import summary
         from twin.runs.replications import headline_figures
 
         outcomes = [sweep.once(folder, settings, overrides, simulate)]
@@ -179,6 +179,7 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
     import reports
     from engine.config.strict import ConfigError
     from engine.record import folders
+    from engine.record.schema import summary
     from twin.commands import terminal
     from twin.config import parse
     from twin.runs import record, replications
@@ -223,7 +224,7 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    terminal.show(json.loads((folder / "summary.json").read_text()), folder)
+    terminal.show(summary.read(folder), folder)
     return folder, partial
 
 

@@ -18,7 +18,7 @@ from engine.config.run import Approver, BudgetConfig, Count, ScenarioConfig, See
 from engine.config.strict import Strict, validated
 from engine.controllers.registry import ControllerConfig
 from engine.model import Direction
-from engine.record.figures import ThresholdConfig
+from engine.record.schema.thresholds import ThresholdConfig
 from scenarios.faults.kinds import At, CapacityShortage, Fault, FlashCrowd
 from scenarios.traces.replay import TraceConfig
 from scenarios.weddings.config import DemandConfig, PopulationConfig

@@ -11,18 +11,22 @@ import asyncio
 import contextlib
 import dataclasses
 import time
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from engine.model import Action, ActionResult, Observation, Plan, Status
 from engine.ports.metrics import MetricsSource, Reading
-from engine.record import live as live_record
 from engine.record.files import remove
 from engine.record.journal import Heading, Journal
-from engine.record.live import LiveRun
+from engine.record.live.notes import LiveRun
+from engine.record.live.record import write
 
 LOOK_S = 1.0
+
+Answer = TypeVar("Answer")
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -129,13 +133,11 @@ class Recording:
             started_s=begun_s,
             ended_s=ended_s,
             partial=partial,
-            totals=await metrics.totals(begun_s, ended_s),
-            first_served=await metrics.first_served(begun_s, ended_s),
+            totals=await _asked(metrics.totals(begun_s, ended_s)),
+            first_served=await _asked(metrics.first_served(begun_s, ended_s)),
         )
         # In a thread: the engine goes on meanwhile.
-        folder = await asyncio.to_thread(
-            live_record.write, run, journal, self._output, reports.write
-        )
+        folder = await asyncio.to_thread(write, run, journal, self._output, reports.write)
         remove(journal)  # the record is on the disk
         return folder
 
@@ -144,6 +146,15 @@ class Recording:
             self._journal.close()
         if lost := self._journal.lost:
             log.error("lines of the journal were lost: it could not be written", lines=lost)
+
+
+async def _asked(question: Awaitable[Mapping[str, Answer]]) -> Mapping[str, Answer]:
+    """What the metrics source says of the whole run; a record can do without."""
+    try:
+        return await question
+    except Exception as error:
+        log.error(f"figures of the whole run are missing: {error!r}")
+        return {}
 
 
 def _log_action(word: str, action: Action, time_s: float) -> None:

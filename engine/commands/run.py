@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,11 +27,12 @@ from engine.model import Budget
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
 from engine.ports.metrics import MetricsSource
-from engine.record import live as live_record
-from engine.record.figures import forecaster_figures
+from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError, check_writable
 from engine.record.journal import Heading
-from engine.record.live import LiveRun
+from engine.record.live.notes import LiveRun
+from engine.record.live.record import check_thresholds
+from engine.record.schema.summary import Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.shell import Shell, WallClock
 
@@ -108,8 +108,9 @@ def _run(settings: dict[str, Any], command: str) -> int:
                 thresholds=config.live.thresholds,
                 engine=config.engine,
                 forecaster=forecaster_figures(controller, config.engine),
+                horizons=horizons(controller),
             )
-            live_record.check_thresholds(meta)
+            check_thresholds(meta)
             infrastructure = infrastructure_port.connect(
                 config.infrastructure.factory, specs, config.infrastructure.options
             )
@@ -145,12 +146,12 @@ def _run(settings: dict[str, Any], command: str) -> int:
             lead=lead.number,
         )
         log.info(_beginning(config, lead, recording, now_s), lead=lead.number)
-        refused = str(meta.forecaster["refused"])
+        refused = meta.forecaster.refused
         if refused:
             recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
         limited = config.live.duration_s is not None
         folder, asked = asyncio.run(_drive(shell, metrics, recording, limited=limited))
-    _show(json.loads((folder / "summary.json").read_text()), folder)
+    _show(read(folder), folder)
     print(folder, flush=True)
     if asked is signal.SIGINT:
         log.info("interrupted: the record so far is kept")
@@ -236,16 +237,16 @@ def _beginning(config: Any, lead: Lead, recording: Recording, now_s: float) -> s
     return f"{text}; goes on with a run begun {since:.0f} s ago" if since > 0.0 else text
 
 
-def _show(summary: Mapping[str, Any], folder: Path) -> None:
-    decision, emergency = summary["decision"], summary["decision"]["emergency_s"]
+def _show(summary: Summary, folder: Path) -> None:
+    decision, cost = summary.decision, summary.cost
     log.info(
-        f"{summary['scenario']}: {decision['cycles']} cycles, {decision['actions']} actions, "
-        f"{emergency['count']} emergencies, {summary['cost']['total_usd']:.2f} USD"
+        f"{summary.scenario}: {decision.cycles} cycles, {decision.actions} actions, "
+        f"{decision.emergency_s.count} emergencies, {cost.total_usd:.2f} USD"
     )
-    for item in summary["thresholds"]:
-        value = "not known" if item["value"] is None else f"{item['value']:.6g}"
-        mark, level = ("passed", log.info) if item["passed"] else ("FAILED", log.warning)
-        level(f"{mark}  {item['metric']} = {value} ({item['operator']} {item['limit']:g})")
+    for threshold in summary.thresholds:
+        value = "not known" if threshold.value is None else f"{threshold.value:.6g}"
+        mark, level = ("passed", log.info) if threshold.passed else ("FAILED", log.warning)
+        level(f"{mark}  {threshold.metric} = {value} ({threshold.operator} {threshold.limit:g})")
     log.info(f"report: {folder / 'report.html'}")
 
 

@@ -13,7 +13,7 @@ from engine.config.platform import PlatformConfig
 from engine.config.run import Approver, BudgetConfig, ScenarioConfig
 from engine.config.strict import ConfigError, Strict
 from engine.controllers.registry import ControllerConfig
-from engine.record.figures import ThresholdConfig
+from engine.record.schema.thresholds import ThresholdConfig
 from engine.runtime.shell import LiveSettings
 from scenarios.weddings.config import DemandConfig, PopulationConfig
 from twin.config import RunConfig

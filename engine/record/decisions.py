@@ -10,33 +10,7 @@ from typing import Any
 import pandas as pd
 
 from engine.model import Action, ActionResult, Observation, Plan, Recommendation, Status
-
-COLUMNS = (
-    "time_s",
-    "kind",
-    "decision_id",
-    "service",
-    "from_instances",
-    "to_instances",
-    "reason",
-    "category",
-    "outcome",
-    "why",
-    "confidence",
-    "cost_per_hour",
-    "rollback_to",
-    "trigger_s",
-    "accepted_s",
-    "completed_s",
-    "weddings",
-    "major_weddings",
-    "evidence",
-    "explanation",
-)
-_FLOATS = (
-    "confidence", "cost_per_hour", "trigger_s", "accepted_s", "completed_s", "weddings",
-    "major_weddings", "time_s",
-)  # fmt: skip
+from engine.record.schema.tables import DECISIONS
 
 Row = dict[str, Any]
 
@@ -56,11 +30,11 @@ class Decisions:
     def put(self, row: Row) -> None:
         """Add a row that `rows_of` made."""
         if row["kind"] == "action":
-            known = self._actions.get(row["decision_id"])
-            if known is not None:
+            asked = self._actions.get(row["decision_id"])
+            if asked is not None:
                 # An approved action is the one that was asked about: one row, with both times.
-                known["outcome"] = row["outcome"]
-                known["to_instances"] = row["to_instances"]
+                asked["outcome"] = row["outcome"]
+                asked["to_instances"] = row["to_instances"]
                 return
             self._actions[row["decision_id"]] = row
         self.rows.append(row)
@@ -84,8 +58,7 @@ class Decisions:
 
     def table(self) -> pd.DataFrame:
         """All rows."""
-        frame = pd.DataFrame(self.rows, columns=list(COLUMNS))
-        return frame.astype(dict.fromkeys(_FLOATS, "float64"))
+        return DECISIONS.rows(self.rows)
 
 
 def rows_of(now_s: float, observation: Observation, plan: Plan) -> Iterator[Row]:

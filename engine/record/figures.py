@@ -1,51 +1,25 @@
-"""Figures of `summary.json` that are worked out the same way in every world, and its limits."""
+"""Figures of `summary.json` that are worked out the same way in every world."""
 
 from __future__ import annotations
 
 import math
-import operator
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import model_validator
 
-from engine.config.strict import Strict
 from engine.model import Controller, FloatArray, Reason
+from engine.record.schema.summary import (
+    CountedPercentiles,
+    Decision,
+    Forecaster,
+    Percentiles,
+    Prediction,
+    Stages,
+)
 from engine.settings import EngineSettings
-
-SCHEMA = 1
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {
-    "<=": operator.le,
-    "<": operator.lt,
-    ">=": operator.ge,
-    ">": operator.gt,
-    "==": operator.eq,
-}
-THRESHOLD = re.compile(r"^\s*([A-Za-z_][\w.-]*)\s*(<=|>=|==|<|>)\s*([-+.\deE]+)\s*$")
-
-
-class ThresholdConfig(Strict):
-    """A limit on one figure of the summary."""
-
-    metric: str
-    operator: Literal["<=", ">=", "==", "<", ">"]
-    limit: float
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        match = THRESHOLD.match(value)
-        if match is None:
-            raise ValueError('give a path, an operator and a figure: "slo.availability >= 0.9999"')
-        metric, operator, limit = match.groups()
-        return {"metric": metric, "operator": operator, "limit": limit}
-
 
 FLAP_S = 600.0
 """Two steps of one service against each other within this time are a flap."""
@@ -63,71 +37,62 @@ class Issued:
     q90: float
 
 
-def judge(summary: dict[str, Any], thresholds: dict[str, ThresholdConfig]) -> list[dict[str, Any]]:
-    """Each threshold with its value; a path that leads nowhere raises ValueError naming it."""
-    judged = []
-    for name, threshold in thresholds.items():
-        value = _at(summary, threshold.metric, name)
-        limit = threshold.limit
-        if value is None:
-            passed = threshold.operator in ("<=", "<")  # what did not occur exceeded nothing
-        else:
-            passed = COMPARISONS[threshold.operator](value, limit)
-        judged.append(
-            {
-                "name": name,
-                "metric": threshold.metric,
-                "operator": threshold.operator,
-                "limit": limit,
-                "value": value,
-                "passed": passed,
-            }
-        )
-    return judged
-
-
-def percentiles(values: Sequence[float]) -> dict[str, float | None]:
+def percentiles(values: Sequence[float]) -> Percentiles:
     """p50, p95, p99 and max; None for each without values."""
     if len(values) == 0:
-        return {"p50": None, "p95": None, "p99": None, "max": None}
+        return Percentiles(p50=None, p95=None, p99=None, max=None)
     p50, p95, p99 = np.percentile(np.asarray(values), (50, 95, 99))
-    return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "max": float(max(values))}
+    return Percentiles(p50=float(p50), p95=float(p95), p99=float(p99), max=float(max(values)))
 
 
-def decision_figures(rows: Sequence[Mapping[str, Any]], steps: int, cycles: int) -> dict[str, Any]:
-    """How often and how fast was decided; `rows` are those of `decisions.parquet`."""
+def counted(values: Sequence[float]) -> CountedPercentiles:
+    """The same, and how many there are."""
+    return CountedPercentiles(count=len(values), **dict(percentiles(values)))
+
+
+def decision_figures(
+    rows: Sequence[Mapping[str, Any]],
+    steps: int,
+    compute_s: Sequence[float],
+    stages: Stages | None = None,
+) -> Decision:
+    """How often and how fast was decided.
+
+    `rows` are those of `decisions.parquet`, `compute_s` the wall seconds of each full cycle.
+    """
     actions = [row for row in rows if row["kind"] == "action"]
     done = [row for row in actions if row["accepted_s"] == row["accepted_s"]]
     emergency = [row for row in done if row["reason"] == Reason.EMERGENCY.value]
     by_reason: dict[str, int] = {}
     for row in actions:
         by_reason[row["reason"]] = by_reason.get(row["reason"], 0) + 1
-    return {
-        "steps": steps,
-        "cycles": cycles,
-        "actions": len(done),
-        "flaps": flaps(done),
-        "by_reason": dict(sorted(by_reason.items())),
-        "trigger_to_execution_s": percentiles([r["accepted_s"] - r["trigger_s"] for r in done]),
-        "emergency_s": {
-            "count": len(emergency),
-            **percentiles([row["accepted_s"] - row["trigger_s"] for row in emergency]),
-        },
-    }
+    return Decision(
+        steps=steps,
+        cycles=len(compute_s),
+        actions=len(done),
+        flaps=flaps(done),
+        by_reason=dict(sorted(by_reason.items())),
+        trigger_to_execution_s=percentiles([r["accepted_s"] - r["trigger_s"] for r in done]),
+        emergency_s=counted([row["accepted_s"] - row["trigger_s"] for row in emergency]),
+        compute_s=percentiles(compute_s),
+        stages=stages,
+    )
 
 
-def forecaster_figures(controller: Controller, settings: EngineSettings) -> dict[str, Any]:
-    """What the engine forecast with: the schedule alone, or also what was learned.
-
-    `refused` says why the model that was asked for is not used; empty where that is not so.
-    """
+def forecaster_figures(controller: Controller, settings: EngineSettings) -> Forecaster:
+    """What the engine forecast with: the schedule alone, or also what was learned."""
     learned = getattr(controller, "blend", None) is not None
     refused = str(getattr(controller, "refused", ""))
-    return {
-        "kind": "learned" if learned else "schedule",
-        "artefact": settings.forecast.artefact if learned or refused else None,
-        "refused": refused,
-    }
+    return Forecaster(
+        kind="learned" if learned else "schedule",
+        artefact=settings.forecast.artefact if learned or refused else None,
+        refused=refused,
+    )
+
+
+def horizons(controller: Controller) -> tuple[str, ...]:
+    """The horizons that a controller says it forecasts (its `horizons_s`), as in the summary."""
+    return tuple(f"{horizon_s:.0f}" for horizon_s in getattr(controller, "horizons_s", ()))
 
 
 def prediction_figures(
@@ -136,7 +101,7 @@ def prediction_figures(
     start_s: float,
     step_s: float,
     known: NDArray[np.bool_] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Prediction]:
     """Accuracy of the forecasts by horizon: mean over the services of WAPE, coverage and pinball.
 
     `rates` (services, samples) are the arrivals per second, `step_s` apart from `start_s` on;
@@ -148,7 +113,7 @@ def prediction_figures(
     samples = rates.shape[1]
     total = np.concatenate((np.zeros((len(rates), 1)), np.cumsum(rates, axis=1)), axis=1)
     holes = None if known is None else np.cumsum(np.pad(~known, ((0, 0), (1, 0))), axis=1)
-    figures: dict[str, Any] = {}
+    figures: dict[str, Prediction] = {}
     for horizon_s in sorted({forecast.horizon_s for forecast in issued}):
         scores = []
         for service in range(len(rates)):
@@ -170,11 +135,9 @@ def prediction_figures(
             scores.append(_scores(actual, quantiles))
         if scores:
             wape, coverage, pinball = np.mean(scores, axis=0)
-            figures[f"{horizon_s:.0f}"] = {
-                "wape": float(wape),
-                "coverage_80": float(coverage),
-                "pinball": float(pinball),
-            }
+            figures[f"{horizon_s:.0f}"] = Prediction(
+                wape=float(wape), coverage_80=float(coverage), pinball=float(pinball)
+            )
     return figures
 
 
@@ -184,28 +147,14 @@ def flaps(actions: Sequence[Mapping[str, Any]]) -> int:
     `actions` in the order of time, each with `service`, `time_s`, `from_instances`, `to_instances`.
     """
     last: dict[str, tuple[float, bool]] = {}
-    found = 0
+    count = 0
     for action in actions:
         up = action["to_instances"] > action["from_instances"]
         before = last.get(action["service"])
         if before is not None and before[1] != up and action["time_s"] - before[0] <= FLAP_S:
-            found += 1
+            count += 1
         last[action["service"]] = (action["time_s"], up)
-    return found
-
-
-def _at(summary: dict[str, Any], path: str, name: str) -> float | None:
-    value: Any = summary
-    for part in path.split("."):
-        if not isinstance(value, dict) or part not in value:
-            keys = ", ".join(value) if isinstance(value, dict) else "a figure"
-            raise ValueError(
-                f'thresholds.{name}: "{path}" is not in the summary, "{part}" is not one of {keys}'
-            )
-        value = value[part]
-    if value is None or isinstance(value, (int, float)):
-        return value
-    raise ValueError(f'thresholds.{name}: "{path}" is not a figure')
+    return count
 
 
 def _scores(actual: FloatArray, quantiles: FloatArray) -> tuple[float, float, float]:

@@ -12,16 +12,19 @@ ready then.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from engine.decide.callgraph import critical_services
 from engine.model import FloatArray, ServiceSpec
+from engine.record.schema.summary import PrescaledService, Prescaling
+from engine.record.schema.tables import PRESCALING
 
 GROUP_S = 1800.0
 NEED_MINUTES = 5
@@ -104,7 +107,7 @@ def readiness(
     return rows
 
 
-def figures(rows: Sequence[Readiness], lead_s: float) -> dict[str, Any]:
+def figures(rows: Sequence[Readiness], lead_s: float) -> Prescaling:
     """The summary's figures; None where there was nothing to judge.
 
     `ready_share` and `lead_ready_share` are shares of the events for which *every* service that
@@ -119,32 +122,37 @@ def figures(rows: Sequence[Readiness], lead_s: float) -> dict[str, Any]:
     by_service: dict[str, list[Readiness]] = {}
     for row in rows:
         by_service.setdefault(row.service, []).append(row)
-    return {
-        "lead_s": lead_s,
-        "events": sum(group[0].events for group in groups.values()),
-        "groups": len(groups),
-        "ready_share": _share([(g[0].events, all(r.kept for r in g)) for g in waited if g]),
-        "lead_ready_share": _share(
+    return Prescaling(
+        lead_s=lead_s,
+        events=sum(group[0].events for group in groups.values()),
+        groups=len(groups),
+        ready_share=_share([(g[0].events, all(r.kept for r in g)) for g in waited if g]),
+        lead_ready_share=_share(
             [
                 (g[0].events, all(r.kept_lead is not False for r in g))
                 for g in waited
                 if any(r.kept_lead is not None for r in g)
             ]
         ),
-        "worst_ready_ratio": min((r.ready / r.need for g in waited for r in g), default=None),
-        "excess_share": _excess(list(groups.values())),
-        "services": {
-            name: {
-                "ready_share": _share([(row.events, row.kept) for row in own]),
-                "lead_ready_share": _share(
+        worst_ready_ratio=min((r.ready / r.need for g in waited for r in g), default=None),
+        excess_share=_excess(list(groups.values())),
+        services={
+            name: PrescaledService(
+                ready_share=_share([(row.events, row.kept) for row in own]),
+                lead_ready_share=_share(
                     [(row.events, row.kept_lead) for row in own if row.kept_lead is not None]
                 ),
-                "worst_ready_ratio": min(row.ready / row.need for row in own),
-                "excess_share": _excess([[row] for row in own]),
-            }
+                worst_ready_ratio=min(row.ready / row.need for row in own),
+                excess_share=_excess([[row] for row in own]),
+            )
             for name, own in by_service.items()
         },
-    }
+    )
+
+
+def table(rows: Sequence[Readiness]) -> pd.DataFrame:
+    """The rows of `prescaling.parquet`."""
+    return PRESCALING.rows([dataclasses.asdict(row) for row in rows])
 
 
 def _groups(starts_s: FloatArray) -> list[tuple[float, int]]:

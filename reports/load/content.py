@@ -5,120 +5,24 @@ A run can do without: then there is nothing to read, and the report has no such 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engine.record.schema import load
+from engine.record.schema.load import LoadSummary
+from engine.record.schema.tables import LOAD
 from reports.wording import NOTHING, count, percent, plural, seconds
 
-FILE, SECONDS = "load_summary.json", "load.parquet"
-COLUMNS = ("time_s", "intended", "ok", "p95_s", "answered_p95_s")
 REASONS_SHOWN = 8
-
-
-class LoadError(ValueError):
-    """The files of a load test are incomplete or malformed; the message says which and where."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Answered(_Part):
-    """Response time from the moment at which requests were really sent."""
-
-    p95_s: float | None
-
-
-class Service(_Part):
-    """One service as its users felt it."""
-
-    intended: int
-    sent: int
-    ok: int
-    failed: int
-    shed: int
-    timed_out: int
-    slow: int
-    dropped: int
-    violation_ratio: float
-    slo_p95_s: float
-    p50_s: float | None
-    p95_s: float | None
-    p99_s: float | None
-    answered: Answered
-
-
-class Requests(_Part):
-    """All requests."""
-
-    intended: int
-    sent: int
-    retried: int
-    ok: int
-    dropped: int
-    peak_rate_per_s: float
-
-
-class Slo(_Part):
-    """What was missed."""
-
-    violation_ratio: float
-    availability: float
-
-
-class Generator(_Part):
-    """How the load was made."""
-
-    workers: int
-    lost_workers: int
-    unsent: int
-    late_ratio: float
-    late_after_s: float
-    held_ratio: float
-    peak_in_flight: int
-    max_in_flight: int
-    saturated: bool
-
-
-class Limit(_Part):
-    """One limit of the load test."""
-
-    metric: str
-    operator: str
-    limit: float
-    value: float | None
-    passed: bool
-
-
-class Summary(_Part):
-    """`load_summary.json`, schema 1."""
-
-    scenario: str
-    seed: int
-    scale: float
-    speed: float
-    host: str
-    wall_s: float
-    partial: bool
-    requests: Requests
-    slo: Slo
-    services: dict[str, Service]
-    reasons: dict[str, int]
-    generator: Generator
-    verdict: Literal["passed", "failed", "not judged"]
-    thresholds: tuple[Limit, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
     """A load test: its figures, and one row for each second and service."""
 
-    summary: Summary
+    summary: LoadSummary
     seconds: pd.DataFrame
 
 
@@ -138,32 +42,14 @@ class Told:
 
 
 def read(folder: Path) -> Load | None:
-    """The load test whose files lie in `folder`, None without any; raises LoadError."""
-    path = folder / FILE
-    if not path.is_file():
-        return None
-    try:
-        summary = Summary.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise LoadError(f"{path}: {where}: {first['msg']}") from error
-    except (OSError, ValueError) as error:
-        raise LoadError(f"{path}: is not JSON: {error}") from error
-    table = folder / SECONDS
-    try:
-        frame = pd.read_parquet(table)
-    except Exception as error:  # pyarrow raises its own kinds, and OSError
-        raise LoadError(f"{table}: is missing or not a readable Parquet file") from error
-    for column in (*COLUMNS, "service"):
-        if column not in frame.columns:
-            raise LoadError(f"{table}: {column}: the column is missing")
-    return Load(summary, frame)
+    """The load test whose files lie in `folder`, None without any; raises SchemaError."""
+    summary = load.read(folder)
+    return None if summary is None else Load(summary, LOAD.read(folder))
 
 
-def tell(load: Load) -> Told:
+def tell(test: Load) -> Told:
     """The texts."""
-    summary, generator = load.summary, load.summary.generator
+    summary, generator = test.summary, test.summary.generator
     return Told(
         sentence=_sentence(summary),
         services=(
@@ -212,7 +98,7 @@ def tell(load: Load) -> Told:
     )  # fmt: skip
 
 
-def _sentence(summary: Summary) -> str:
+def _sentence(summary: LoadSummary) -> str:
     verdict = {
         "passed": "its limits were kept",
         "failed": "not all of its limits were kept",

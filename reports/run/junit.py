@@ -10,8 +10,8 @@ import datetime as dt
 import re
 from xml.etree import ElementTree as ET
 
+from engine.record.schema.summary import Summary, Threshold
 from reports import wording
-from reports.run.record import Summary, Threshold
 
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 

@@ -35,9 +35,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from engine.record.schema.events import Event
+from engine.record.schema.summary import Percentiles
 from reports import wording
 from reports.run.ranking import NOT_DONE, is_emergency
-from reports.run.record import Event, Percentiles, Record
+from reports.run.record import Record
 
 FloatArray = NDArray[np.float64]
 

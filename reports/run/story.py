@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from reports import wording
-from reports.load import content as load
-from reports.run import plots, ranking, readiness
-from reports.run.record import (
+from engine.record.schema.summary import (
     Interval,
     Percentiles,
     Prediction,
-    Record,
     Service,
     Summary,
     Threshold,
 )
+from reports import wording
+from reports.load import content as load
+from reports.run import plots, ranking, readiness
+from reports.run.record import Record
 from reports.wording import NOTHING, count, percent, plural, roughly, seconds, usd, words
 
 EVENTS_SHOWN = 40
@@ -603,7 +603,7 @@ def _unverified(summary: Summary) -> Iterable[str]:
     long = {
         name: service.unverified_share
         for name, service in summary.services.items()
-        if service.unverified_share > UNVERIFIED_SHOWN
+        if (service.unverified_share or 0.0) > UNVERIFIED_SHOWN
     }
     if long:
         shares = ", ".join(f"{name} {percent(share)}" for name, share in long.items())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from engine.record.schema import summary
 from twin.check import regression
 from twin.check.regression import BaselineError
 
@@ -52,20 +51,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _limits(record: Path) -> bool:
     """Print each threshold; whether all passed."""
-    path = record / "summary.json"
     try:
-        thresholds: list[dict[str, Any]] = json.loads(path.read_text())["thresholds"]
-    except OSError as error:
-        raise BaselineError(f"{path}: {error.strerror}; give the folder of a run record") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise BaselineError(f"{path}: is not the summary of a run record") from error
+        thresholds = summary.read(record).thresholds
+    except summary.SchemaError as error:
+        raise BaselineError(str(error)) from error
     for threshold in thresholds:
-        mark = "passed" if threshold["passed"] else "FAILED"
-        limit = f"{threshold['operator']} {threshold['limit']:g}"
-        print(
-            f"{mark}  {threshold['name']}: {threshold['metric']} = {threshold['value']} ({limit})"
-        )
-    return all(threshold["passed"] for threshold in thresholds)
+        mark = "passed" if threshold.passed else "FAILED"
+        limit = f"{threshold.operator} {threshold.limit:g}"
+        print(f"{mark}  {threshold.name}: {threshold.metric} = {threshold.value} ({limit})")
+    return all(threshold.passed for threshold in thresholds)
 
 
 def _against(options: argparse.Namespace) -> bool:

@@ -20,6 +20,7 @@ import yaml
 from scipy import stats
 
 from engine.record.files import write_atomically
+from engine.record.schema import summary
 from twin.runs.replications import headline_figures
 
 SCHEMA = 1
@@ -201,7 +202,7 @@ def _judge(figure: str, guard: Guard, pairs: Sequence[tuple[float, float]]) -> C
 
 
 def _from_record(folder: Path) -> Runs:
-    summary = json.loads((folder / "summary.json").read_text())
+    run = summary.read(folder)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     table = folder / "replications.parquet"
     by_seed: dict[int, dict[str, float | None]] = {}
@@ -213,9 +214,9 @@ def _from_record(folder: Path) -> Runs:
                 str(key): None if pd.isna(row[key]) else float(row[key]) for key in figures
             }
     else:
-        by_seed[int(summary["seed"])] = headline_figures(summary)
+        by_seed[run.seed] = headline_figures(run)
     world = {key: value for key, value in config.items() if key not in NOT_THE_WORLD}
-    return Runs(str(summary["controller"]), world, by_seed)
+    return Runs(run.controller, world, by_seed)
 
 
 def _from_file(path: Path) -> Runs:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engine.record.schema.summary import Interval, Replications, Service, Summary, Threshold
+
 MOST_SKIPPED = 6
 
 
@@ -48,30 +50,31 @@ def compiling() -> Iterator[None]:
         yield
 
 
-def show(summary: dict[str, Any], folder: Path) -> None:
+def show(summary: Summary, folder: Path) -> None:
     """The summary as tables, then where the report is."""
     console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
-    slo, cost, run = summary["slo"], summary["cost"], summary["simulation"]
-    peak = summary["weddings"]["peak_simultaneous"]
-    at_once = f"{peak:,} {summary['noun']['many']} at once, " if peak else ""
-    state = " (interrupted: partial)" if summary["partial"] else ""
+    slo, run = summary.slo, summary.simulation
+    peak = summary.weddings.peak_simultaneous
+    at_once = f"{peak:,} {summary.noun.many} at once, " if peak else ""
+    state = " (interrupted: partial)" if summary.partial else ""
     console.print(
-        f"\n[bold]{summary['scenario']}[/bold], controller {summary['controller']}, "
-        f"seed {summary['seed']}{state}: {at_once}"
-        f"{summary['requests']['peak_rate_per_s']:,.0f} requests/s at the peak",
+        f"\n[bold]{summary.scenario}[/bold], controller {summary.controller}, "
+        f"seed {summary.seed}{state}: {at_once}"
+        f"{summary.requests.peak_rate_per_s:,.0f} requests/s at the peak",
         highlight=False,
     )
     console.print(
-        f"SLO violations {slo['violation_ratio']:.5%}, availability {slo['availability']:.4%}, "
-        f"cost {cost['total_usd']:,.2f} USD; {run['simulated_s']:,.0f} s simulated in "
-        f"{run['wall_s']:.1f} s ({run['speedup'] or 0:,.0f} times real time)",
+        f"SLO violations {_shown(slo.violation_ratio, '.5%')}, "
+        f"availability {_shown(slo.availability, '.4%')}, "
+        f"cost {summary.cost.total_usd:,.2f} USD; {_shown(run.simulated_s, ',.0f')} s simulated in "
+        f"{_shown(run.wall_s, '.1f')} s ({_shown(run.speedup, ',.0f')} times real time)",
         highlight=False,
     )
-    console.print(_services(summary["services"]))
-    if "replications" in summary:
-        console.print(_replications(summary["replications"]))
-    if summary["thresholds"]:
-        console.print(_thresholds(summary["thresholds"]))
+    console.print(_services(summary.services))
+    if summary.replications is not None:
+        console.print(_replications(summary.replications))
+    if summary.thresholds:
+        console.print(_thresholds(summary.thresholds))
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
@@ -199,53 +202,60 @@ def _width() -> int | None:
     return None if Console(stderr=True).is_terminal else 110
 
 
-def _services(services: dict[str, dict[str, float]]) -> Table:
+def _shown(figure: float | None, form: str) -> str:
+    return "–" if figure is None else format(figure, form)
+
+
+def _services(services: Mapping[str, Service]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("service", no_wrap=True)
     headings = ("p50 ms", "p95 ms", "SLO ms", "cpu", "most", "inst-h", "USD", "short")
     for heading in headings:
         table.add_column(heading, justify="right")
-    for name, figures in services.items():
+    for name, own in services.items():
         table.add_row(
             name,
-            f"{1000 * figures['p50_s']:,.0f}",
-            f"{1000 * figures['p95_s']:,.0f}",
-            f"{1000 * figures['slo_p95_s']:,.0f}",
-            f"{figures['cpu_mean']:.0%}",
-            f"{figures['instances_max']:,}",
-            f"{figures['instance_hours']:,.0f}",
-            f"{figures['cost_usd']:,.2f}",
-            f"{figures['under_provisioned_share']:.2%}",
+            _shown(None if own.p50_s is None else 1000 * own.p50_s, ",.0f"),
+            _shown(None if own.p95_s is None else 1000 * own.p95_s, ",.0f"),
+            f"{1000 * own.slo_p95_s:,.0f}",
+            _shown(own.cpu_mean, ".0%"),
+            f"{own.instances_max:,}",
+            f"{own.instance_hours:,.0f}",
+            f"{own.cost_usd:,.2f}",
+            _shown(own.under_provisioned_share, ".2%"),
         )
     return table
 
 
-def _replications(section: dict[str, Any]) -> Table:
+def _replications(over: Replications) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in (f"over {section['count']} replications", "mean", "95 % interval", "range"):
+    for heading in (f"over {over.count} replications", "mean", "95 % interval", "range"):
         table.add_column(heading, justify="left" if not table.columns else "right")
-    for label, (group, figure) in {
-        "SLO violation ratio": ("slo", "violation_ratio"),
-        "availability": ("slo", "availability"),
-        "cost, USD": ("cost", "total_usd"),
-        "actions": ("decision", "actions"),
+    for label, interval in {
+        "SLO violation ratio": over.slo.get("violation_ratio"),
+        "availability": over.slo.get("availability"),
+        "cost, USD": over.cost.get("total_usd"),
+        "actions": over.decision.get("actions"),
     }.items():
-        found = section[group][figure]
-        between = "–" if found["low"] is None else f"{found['low']:,.6g} … {found['high']:,.6g}"
-        table.add_row(
-            label, f"{found['mean']:,.6g}", between, f"{found['min']:,.6g} … {found['max']:,.6g}"
-        )
+        if isinstance(interval, Interval):
+            between = f"{_shown(interval.low, ',.6g')} … {_shown(interval.high, ',.6g')}"
+            table.add_row(
+                label,
+                f"{interval.mean:,.6g}",
+                "–" if interval.low is None else between,
+                f"{interval.min:,.6g} … {interval.max:,.6g}",
+            )
     return table
 
 
-def _thresholds(thresholds: list[dict[str, Any]]) -> Table:
+def _thresholds(thresholds: Sequence[Threshold]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("", "threshold", "value", "limit"):
         table.add_column(heading)
-    for item in thresholds:
-        mark = "[green]✓ passed[/green]" if item["passed"] else "[red]✗ FAILED[/red]"
-        value = "none" if item["value"] is None else f"{item['value']:.6g}"
-        table.add_row(mark, item["metric"], value, f"{item['operator']} {item['limit']:g}")
+    for threshold in thresholds:
+        mark = "[green]✓ passed[/green]" if threshold.passed else "[red]✗ FAILED[/red]"
+        value = "none" if threshold.value is None else f"{threshold.value:.6g}"
+        table.add_row(mark, threshold.metric, value, f"{threshold.operator} {threshold.limit:g}")
     return table
 
 

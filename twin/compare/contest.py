@@ -13,14 +13,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.record.schema.summary import Elasticity
 from engine.runtime.ask import ControllerError
 from twin.config import parse
-from twin.runs.replications import headline_figures, seed_of
+from twin.runs.replications import as_floats, headline_figures, seed_of
 from twin.runs.summary import BAD, T, done_requests, summarise
 from twin.runs.workers import spread
 from twin.world.world import World
 
 MINUTE_S = 60
+
+COMPARED = (
+    "slo.longest_violation_s",
+    "decision.flaps",
+    *(f"prescaling.{name}" for name in ("ready_share", "worst_ready_ratio", "excess_share")),
+    *(f"elasticity.{name}" for name in Elasticity.model_fields),
+)
+"""Figures of a run besides the headlines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +84,7 @@ def _run(task: tuple[str, Mapping[str, Any], int, int]) -> Run:
     except ControllerError as error:
         raise ControllerError(f"{name}, seed {seed}: {error}") from None
     summary = summarise(world)
-    figures = headline_figures(summary)
-    figures["slo.longest_violation_s"] = summary["slo"]["longest_violation_s"]
-    figures["decision.flaps"] = float(summary["decision"]["flaps"])
-    for key in ("ready_share", "worst_ready_ratio", "excess_share"):
-        figures[f"prescaling.{key}"] = summary["prescaling"][key]
-    figures |= {f"elasticity.{key}": value for key, value in summary["elasticity"].items()}
+    figures = headline_figures(summary) | as_floats(summary, COMPARED)
     return Run(name, number, seed, figures, _minutes(world) if number == 0 else None)
 
 

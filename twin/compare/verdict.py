@@ -34,7 +34,7 @@ def figures(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     for name, own in by_name(runs).items():
         paths = [path for path in own[0].figures if _is_shown(path)]
         result[name] = {
-            path: interval([value for run in own if (value := run.figures[path]) is not None])
+            path: _interval([value for run in own if (value := run.figures[path]) is not None])
             for path in paths
             if own[0].figures[path] is not None
         }
@@ -56,11 +56,16 @@ def paired(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, Any]]]:
                 continue
             pairs = list(zip(own, grouped[reference], strict=True))
             result[name][reference] = {
-                "cost_ratio": interval([a.figures[COST] / b.figures[COST] for a, b in pairs]),  # type: ignore[operator]
-                "cost_difference": interval(differences(own, grouped[reference], COST)),
-                "violation_difference": interval(differences(own, grouped[reference], VIOLATION)),
+                "cost_ratio": _interval([a.figures[COST] / b.figures[COST] for a, b in pairs]),  # type: ignore[operator]
+                "cost_difference": _interval(differences(own, grouped[reference], COST)),
+                "violation_difference": _interval(differences(own, grouped[reference], VIOLATION)),
             }
     return result
+
+
+def _interval(values: Sequence[float]) -> dict[str, Any]:
+    """As it stands in `comparison.json`."""
+    return interval(values).model_dump()
 
 
 def differences(own: Sequence[Run], other: Sequence[Run], path: str) -> list[float]:

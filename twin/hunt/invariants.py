@@ -331,7 +331,7 @@ class Invariants:
             sampled = float(world.recorder.counts[i, :, 1:].sum()) * interval_s
             if abs(sampled - exact) > 2.0 * interval_s * len(lives["ended_s"]):
                 self._broken("bill", f"{name}: {exact} against {sampled:.0f} sampled")
-        billed = summary.bill(world)["total_usd"]
+        billed = summary.bill(world).total_usd
         if abs(billed - usd) > BILL * max(usd, 1.0):
             self._broken("bill", f"{billed} USD are billed, the instances cost {usd}")
 

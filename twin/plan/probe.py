@@ -128,9 +128,9 @@ def _run(task: tuple[Mapping[str, Any], Probe]) -> Answer:
     seen = {spec.name: _seen(world, i) for i, spec in enumerate(world.specs)}
     return Answer(
         name=probe.name,
-        weddings=summary["weddings"]["peak_simultaneous"],
-        violation_ratio=summary["slo"]["violation_ratio"],
-        cost_per_hour=summary["cost"]["total_usd"] / (world.now_s / 3600.0),
+        weddings=summary.weddings.peak_simultaneous,
+        violation_ratio=summary.slo.violation_ratio or 0.0,
+        cost_per_hour=summary.cost.total_usd / (world.now_s / 3600.0),
         services=seen,
         first_lost=_first(seen),
     )

@@ -9,7 +9,7 @@ difference can be taken replication by replication.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from engine.record.schema.paths import figures_of, headlines
+from engine.record.schema.summary import Figures, Interval, Replications
+from engine.record.schema.tables import REPLICATIONS
 from engine.runtime.ask import ControllerError
 from twin.config import parse
 from twin.runs.summary import summarise
@@ -24,22 +27,6 @@ from twin.runs.workers import spread
 from twin.world.world import World
 
 CONFIDENCE = 0.95
-
-HEADLINES = (
-    "slo.violation_ratio",
-    "slo.violation_minutes",
-    "slo.availability",
-    "cost.total_usd",
-    "cost.per_wedding_usd",
-    "requests.total",
-    "requests.failed",
-    "requests.peak_rate_per_s",
-    "weddings.peak_simultaneous",
-    "decision.actions",
-    "decision.emergency_s.count",
-)
-"""Paths in the summary; with them come p95, cost and instance-hours of each service and the WAPE of
-each forecast horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +46,15 @@ def seed_of(seed: int, number: int) -> int:
     return int(child.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def headline_figures(summary: Mapping[str, Any]) -> dict[str, float | None]:
+def headline_figures(summary: Figures) -> dict[str, float | None]:
     """The figures of one summary that replications are compared by."""
-    figures = {path: _at(summary, path) for path in HEADLINES}
-    for name in summary["services"]:
-        for figure in ("p95_s", "cost_usd", "instance_hours", "violation_ratio"):
-            figures[f"services.{name}.{figure}"] = _at(summary["services"][name], figure)
-    for horizon in summary["prediction"]:
-        path = f"prediction.{horizon}.wape"
-        figures[path] = _at(summary, path)
-    return figures
+    return as_floats(summary, headlines(summary.services, summary.prediction))
+
+
+def as_floats(summary: Figures, paths: Iterable[str]) -> dict[str, float | None]:
+    """The figures at these paths; None where there is none."""
+    values = figures_of(summary)
+    return {path: None if (value := values.get(path)) is None else float(value) for path in paths}
 
 
 def run_others(
@@ -92,15 +78,12 @@ def run_others(
 
 def table(replications: Sequence[Replication]) -> pd.DataFrame:
     """One row for each replication: its number, its seed, and a column for each figure."""
-    rows = [{"replication": r.number, "seed": r.seed, **r.figures} for r in replications]
-    frame = pd.DataFrame(rows)
-    figures = [column for column in frame.columns if column not in ("replication", "seed")]
-    return frame.astype(
-        {"replication": "int64", "seed": "int64"} | dict.fromkeys(figures, "float64")
+    return REPLICATIONS.rows(
+        [{"replication": r.number, "seed": r.seed, **r.figures} for r in replications]
     )
 
 
-def interval(values: Sequence[float]) -> dict[str, float | None]:
+def interval(values: Sequence[float]) -> Interval:
     """Mean, standard deviation, 95 % interval of the mean, and range of `values`.
 
     Student's t: mean ± t(0.975, n - 1) s / sqrt(n), exact for normally distributed figures (Law,
@@ -109,19 +92,15 @@ def interval(values: Sequence[float]) -> dict[str, float | None]:
     figures = np.asarray(values, dtype=np.float64)
     count = len(figures)
     mean = math.fsum(figures) / count
-    result: dict[str, float | None] = {
-        "mean": mean, "sd": None, "low": None, "high": None,
-        "min": float(figures.min()), "max": float(figures.max()),
-    }  # fmt: skip
-    if count > 1:
-        sd = math.sqrt(math.fsum((figures - mean) ** 2) / (count - 1))
-        quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2.0, count - 1))
-        half = quantile * sd / math.sqrt(count)
-        result |= {"sd": sd, "low": mean - half, "high": mean + half}
-    return result
+    low, high = float(figures.min()), float(figures.max())
+    if count == 1:
+        return Interval(mean=mean, sd=None, low=None, high=None, min=low, max=high)
+    sd = math.sqrt(math.fsum((figures - mean) ** 2) / (count - 1))
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2.0, count - 1)) * sd / math.sqrt(count)
+    return Interval(mean=mean, sd=sd, low=mean - half, high=mean + half, min=low, max=high)
 
 
-def section(replications: Sequence[Replication]) -> dict[str, Any]:
+def section(replications: Sequence[Replication]) -> Replications:
     """What the summary says of the replications; figures nested as in the summary itself."""
     nested: dict[str, Any] = {"count": len(replications), "confidence": CONFIDENCE}
     for path in replications[0].figures if replications else ():
@@ -137,7 +116,7 @@ def section(replications: Sequence[Replication]) -> dict[str, Any]:
         for parent in parents:
             inner = inner.setdefault(parent, {})
         inner[last] = interval(values)
-    return nested
+    return Replications(**nested)
 
 
 def _parts(path: str) -> list[str]:
@@ -147,13 +126,6 @@ def _parts(path: str) -> list[str]:
         name, _, figure = rest.rpartition(".")
         return [head, name, figure]
     return path.split(".")
-
-
-def _at(summary: Mapping[str, Any], path: str) -> float | None:
-    value: Any = summary
-    for key in path.split("."):
-        value = value[key]
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _run(task: tuple[Mapping[str, Any], int, int]) -> Replication:

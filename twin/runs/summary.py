@@ -1,4 +1,4 @@
-"""From the notes of a run to the figures of `summary.json` (schema 1).
+"""From the notes of a run to the figures of `summary.json` (`engine.record.schema`).
 
 `violation_ratio` is the share of user-facing requests (attempts, retries included) that failed,
 were shed, timed out or were served slower than their service's SLO.  A violation minute is one in
@@ -10,13 +10,29 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from typing import Any
 
 import numpy as np
 
-from engine.model import FloatArray
-from engine.record.figures import decision_figures, forecaster_figures, prediction_figures
+from engine.model import FloatArray, Reason
+from engine.record.figures import (
+    decision_figures,
+    forecaster_figures,
+    horizons,
+    prediction_figures,
+)
 from engine.record.readiness import Counts, Readiness, figures, readiness
+from engine.record.schema.paths import Scope
+from engine.record.schema.summary import (
+    Conservation,
+    Cost,
+    Elasticity,
+    Figures,
+    Fired,
+    Requests,
+    Service,
+    Slo,
+    Weddings,
+)
 from twin.compare.elasticity import NAMES, elasticity, longest_run
 from twin.queues.port import TRUTH_FIELDS
 from twin.queues.validity import outside_share
@@ -27,36 +43,57 @@ T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 BAD = ("failed", "shed", "timed_out", "slow")
 
 
-def summarise(world: World) -> dict[str, Any]:
+def summarise(world: World) -> Figures:
     """Everything in the summary that follows from the simulation alone."""
     samples = world.platform.samples
     truth = world.platform.truth[:, :samples]
-    return {
-        "weddings": _weddings(world),
-        "requests": _requests(world, truth),
-        "slo": _slo(world, truth),
-        "services": {spec.name: _service(world, i, truth[i]) for i, spec in enumerate(world.specs)},
-        "cost": bill(world),
-        "elasticity": _elasticity(world, truth),
-        "decision": decision_figures(
-            world.recorder.decisions, world.recorder.steps, len(world.recorder.compute_s)
+    return Figures(
+        weddings=_weddings(world),
+        requests=_requests(world, truth),
+        slo=_slo(world, truth),
+        services={spec.name: _service(world, i, truth[i]) for i, spec in enumerate(world.specs)},
+        cost=bill(world),
+        elasticity=_elasticity(world, truth),
+        decision=decision_figures(
+            world.recorder.decisions, world.recorder.steps, world.recorder.compute_s
         ),
-        "prediction": prediction_figures(
+        prediction=prediction_figures(
             world.recorder.issued,
             truth[:, :, T["arrived"]] / world.recorder.interval_s,
             world.start_s,
             world.recorder.interval_s,
         ),
-        "forecaster": forecaster_figures(world.controller, world.config.engine),
-        "prescaling": figures(prescaling(world), world.config.engine.weddings.lead_s),
-        "faults": {
-            fault.name: {"kind": fault.kind, "fired": world.recorder.fired.get(fault.name, 0)}
+        forecaster=forecaster_figures(world.controller, world.config.engine),
+        prescaling=figures(prescaling(world), world.config.engine.weddings.lead_s),
+        faults={
+            fault.name: Fired(kind=fault.kind, fired=world.recorder.fired.get(fault.name, 0))
             for fault in world.config.faults.values()
         },
-        "conservation": {
-            "checked": True,
-            "worst_relative_error": float(world.platform.conservation_error()),
-        },
+        conservation=Conservation(
+            checked=True, worst_relative_error=float(world.platform.conservation_error())
+        ),
+    )
+
+
+def scope(world: World) -> Scope:
+    """What is known of the run before it: which figures its summary can have."""
+    config = world.config
+    return Scope(
+        world="twin",
+        services=tuple(spec.name for spec in world.specs),
+        resolution=config.resolution,
+        horizons=horizons(world.controller),
+        faults=tuple(fault.name for fault in config.faults.values()),
+        reasons=tuple(Reason),
+        replicated=config.replications > 1,
+    )
+
+
+def asked(world: World) -> dict[str, float]:
+    """Requests that each service got, by the path that limits on its figures look at."""
+    arrived = world.platform.truth[:, : world.platform.samples, T["arrived"]].sum(axis=1)
+    return {
+        f"services.{spec.name}.requests": float(arrived[i]) for i, spec in enumerate(world.specs)
     }
 
 
@@ -74,35 +111,37 @@ def prescaling(world: World) -> list[Readiness]:
     return readiness(world.specs, counts, world.script.awaited_s, lead_s)
 
 
-def _weddings(world: World) -> dict[str, Any]:
+def _weddings(world: World) -> Weddings:
     until = max(int(world.now_s), 1)
     in_progress = world.load.demand.in_progress[:until]
     peak_at = int(in_progress.argmax())
-    return {
-        "total": world.script.events,
-        "peak_simultaneous": int(in_progress[peak_at]),
-        "peak_at": dt.datetime.fromtimestamp(world.start_s + peak_at, dt.UTC).isoformat(),
-    }
+    return Weddings(
+        total=world.script.events,
+        peak_simultaneous=int(in_progress[peak_at]),
+        peak_at=dt.datetime.fromtimestamp(world.start_s + peak_at, dt.UTC).isoformat(),
+    )
 
 
 def _user_facing(world: World) -> list[int]:
     return [i for i, spec in enumerate(world.specs) if spec.user_facing]
 
 
-def _requests(world: World, truth: FloatArray) -> dict[str, Any]:
+def _requests(world: World, truth: FloatArray) -> Requests:
     facing = truth[_user_facing(world)]
     rate = facing[..., T["arrived"]].sum(axis=0) / world.recorder.interval_s
     sums = facing.sum(axis=(0, 1))
-    figures: dict[str, Any] = {
-        "total": round(float(sums[T["arrived"]])),
-        "peak_rate_per_s": float(rate.max(initial=0.0)),
+    counts = {
+        name: round(float(sums[T[name]]))
+        for name in ("served", "failed", "shed", "timed_out", "retried")
     }
-    for name in ("served", "failed", "shed", "timed_out", "retried"):
-        figures[name] = round(float(sums[T[name]]))
-    return figures
+    return Requests(
+        total=round(float(sums[T["arrived"]])),
+        peak_rate_per_s=float(rate.max(initial=0.0)),
+        **counts,
+    )
 
 
-def _slo(world: World, truth: FloatArray) -> dict[str, float]:
+def _slo(world: World, truth: FloatArray) -> Slo:
     facing = truth[_user_facing(world)].sum(axis=0)
     bad = sum(facing[:, T[name]] for name in BAD)
     done = done_requests(facing)
@@ -113,12 +152,12 @@ def _slo(world: World, truth: FloatArray) -> dict[str, float]:
     done_minutes = done[:minutes].reshape(shape).sum(axis=1)
     lost = sum(float(facing[:, T[name]].sum()) for name in BAD[:3])
     violated = bad_minutes > VIOLATION_MINUTE * done_minutes
-    return {
-        "violation_ratio": _share(float(bad.sum()), float(done.sum())),
-        "violation_minutes": int(np.count_nonzero(violated)),
-        "longest_violation_s": 60.0 * longest_run(violated.tolist()),
-        "availability": 1.0 - _share(lost, float(done.sum())),
-    }
+    return Slo(
+        violation_ratio=_share(float(bad.sum()), float(done.sum())),
+        violation_minutes=int(np.count_nonzero(violated)),
+        longest_violation_s=60.0 * longest_run(violated.tolist()),
+        availability=1.0 - _share(lost, float(done.sum())),
+    )
 
 
 def done_requests(truth: FloatArray) -> FloatArray:
@@ -132,7 +171,7 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole > 0.0 else 0.0
 
 
-def _service(world: World, i: int, truth: FloatArray) -> dict[str, float]:
+def _service(world: World, i: int, truth: FloatArray) -> Service:
     spec = world.specs[i]
     samples = len(truth)
     cpu = world.platform.metrics[i, :samples, 1]
@@ -142,40 +181,37 @@ def _service(world: World, i: int, truth: FloatArray) -> dict[str, float]:
     hours = fleet.instance_seconds(world.now_s) / 3600.0
     p50_s, p95_s, p99_s = world.platform.response_quantiles(i, (0.5, 0.95, 0.99))
     bad = sum(float(truth[:, T[name]].sum()) for name in BAD)
-    return {
-        "p50_s": p50_s,
-        "p95_s": p95_s,
-        "p99_s": p99_s,
-        "slo_p95_s": spec.slo_p95_s,
-        "cpu_mean": float(np.nanmean(cpu)) if samples else 0.0,
-        "cpu_max": float(np.nanmax(cpu)) if samples else 0.0,
-        "instances_max": int(world.recorder.counts[i, :samples, 1:].sum(axis=1).max(initial=0)),
-        "instance_hours": hours,
-        "cost_usd": hours * spec.price_per_hour,
-        "violation_ratio": _share(bad, float(done_requests(truth).sum())),
-        "under_provisioned_share": float(np.mean(ready < needed)) if samples else 0.0,
-        "over_provisioned_share": float(np.mean(ready > needed)) if samples else 0.0,
-        "unverified_share": (
+    return Service(
+        p50_s=p50_s,
+        p95_s=p95_s,
+        p99_s=p99_s,
+        slo_p95_s=spec.slo_p95_s,
+        cpu_mean=float(np.nanmean(cpu)) if samples else 0.0,
+        cpu_max=float(np.nanmax(cpu)) if samples else 0.0,
+        instances_max=int(world.recorder.counts[i, :samples, 1:].sum(axis=1).max(initial=0)),
+        instance_hours=hours,
+        cost_usd=hours * spec.price_per_hour,
+        violation_ratio=_share(bad, float(done_requests(truth).sum())),
+        under_provisioned_share=float(np.mean(ready < needed)) if samples else 0.0,
+        over_provisioned_share=float(np.mean(ready > needed)) if samples else 0.0,
+        unverified_share=(
             0.0
             if world.config.resolution == "request"
             else outside_share(ready.astype(np.float64) * spec.slots, cpu)
         ),
-    }
+    )
 
 
-def bill(world: World) -> dict[str, float]:
+def bill(world: World) -> Cost:
     """What all instances cost from launch to end, their boots and drains too, in USD."""
     total = sum(
         fleet.instance_seconds(world.now_s) / 3600.0 * fleet.spec.price_per_hour
         for fleet in world.fleets.values()
     )
-    return {
-        "total_usd": total,
-        "per_wedding_usd": _share(total, float(world.script.events)),
-    }
+    return Cost(total_usd=total, per_wedding_usd=_share(total, float(world.script.events)))
 
 
-def _elasticity(world: World, truth: FloatArray) -> dict[str, float]:
+def _elasticity(world: World, truth: FloatArray) -> Elasticity:
     """SPEC's metrics, as means over the services."""
     samples = truth.shape[1]
     per_minute = max(round(60 / world.recorder.interval_s), 1)
@@ -187,4 +223,4 @@ def _elasticity(world: World, truth: FloatArray) -> dict[str, float]:
         )
         for i, spec in enumerate(world.specs)
     ]
-    return {name: math.fsum(one[name] for one in each) / len(each) for name in NAMES}
+    return Elasticity(**{name: math.fsum(one[name] for one in each) / len(each) for name in NAMES})

@@ -16,7 +16,7 @@ from engine.config import hydra_errors
 from engine.config.complaints import close, lines
 from engine.config.platform import PlatformConfig
 from engine.config.strict import ConfigError, Strict
-from engine.record.figures import ThresholdConfig
+from engine.record.schema.thresholds import ThresholdConfig
 from engine.runtime import log as run_log
 from twin.runs.lifetimes import interrupt_on_sigterm
 from twin.staging import stack

@@ -9,7 +9,6 @@ other process, so they end with it, also when this process is killed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from importlib import resources
 from pathlib import Path
 
 from engine.adapters.pool import processes
+from engine.record.schema import summary
 from twin.staging import stack
 from twin.staging.layout import Layout, Stack, StackError
 
@@ -93,8 +93,8 @@ def _play(place: Layout, made: Stack, wanted: Play, say: Callable[[str], None]) 
     if locust.returncode not in (0, 1):
         raise StackError(f"Locust ended with {locust.returncode}: {_last_words(place, 'locust')}")
     _attach(results, record)
-    judged = json.loads((record / "summary.json").read_text())["thresholds"]
-    kept = engine.returncode == 0 and all(item["passed"] for item in judged)
+    judged = summary.read(record).thresholds
+    kept = engine.returncode == 0 and all(threshold.passed for threshold in judged)
     return Played(record, kept and locust.returncode == 0)
 
 

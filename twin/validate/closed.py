@@ -7,7 +7,6 @@ upon what it sees.  The live engine is the command that users type, in a process
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import os
 import signal
@@ -26,6 +25,7 @@ from omegaconf import OmegaConf
 
 from engine.adapters.pool import processes
 from engine.model import FloatArray, ServiceSpec
+from engine.record.schema.summary import read
 from scenarios.streams import Streams
 from twin.calibrate.calibration import NAME, Calibration
 from twin.config import RunConfig, parse
@@ -164,12 +164,12 @@ def _live(
         )
     record = Path(out.strip().splitlines()[-1])
     timeline = pd.read_parquet(record / "timeline.parquet")
-    summary = json.loads((record / "summary.json").read_text())
+    decision = read(record).decision
     ready = np.stack([_ready(timeline, spec, starts_s, wanted.seconds) for spec in specs])
     prices = np.array([spec.price_per_hour for spec in specs])
     paid = np.stack([_paid(timeline, spec, starts_s, wanted.seconds) for spec in specs])
     cost = float((paid * prices[:, None]).sum() * SAMPLE_S / 3600.0)
-    return Course(ready, cost, summary["decision"])
+    return Course(ready, cost, decision.model_dump())
 
 
 async def _load(standing: Bench, arrivals: Arrivals, starts_s: float) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.record.schema.load import LoadFigures
 from locustfiles.plan import Plan
 from locustfiles.tally import Tally, note
-from locustfiles.verdict import Generator, LimitError, judge, limit, summarise
+from locustfiles.verdict import Generator, LimitError, check, judge, limit, summarise
 
 DUE = 200
 
@@ -22,7 +23,7 @@ def summary(
     dropped: int = 0,
     felt_s: float = 0.1,
     partial: bool = False,
-) -> dict[str, Any]:
+) -> LoadFigures:
     """All requests of the api: `sent` of 200 went out."""
     tally = Tally()
     api = plan.services.index("api")
@@ -62,16 +63,16 @@ def summary(
     ],
 )
 def test_a_limit_is_judged(plan: Plan, case: dict[str, Any], text: str, verdict: str) -> None:
-    found, (judged,) = judge(summary(plan, **case), [limit(text)])
-    assert found == verdict
-    assert judged["metric"] == limit(text).metric
+    judged = judge(summary(plan, **case), [limit(text)])
+    assert judged.verdict == verdict
+    assert judged.thresholds[0].metric == text.split()[0]
 
 
 def test_what_coordinated_omission_would_have_hidden_is_a_figure(plan: Plan) -> None:
-    hidden = summary(plan)["coordinated_omission"]["api"]
-    assert hidden["felt_p95_s"] == pytest.approx(0.1, rel=0.02)
-    assert hidden["answered_p95_s"] == pytest.approx(0.05, rel=0.02)
-    assert hidden["hidden_p95_s"] == pytest.approx(0.05, rel=0.04)
+    hidden = summary(plan).coordinated_omission["api"]
+    assert hidden.felt_p95_s == pytest.approx(0.1, rel=0.02)
+    assert hidden.answered_p95_s == pytest.approx(0.05, rel=0.02)
+    assert hidden.hidden_p95_s == pytest.approx(0.05, rel=0.04)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +81,10 @@ def test_what_coordinated_omission_would_have_hidden_is_a_figure(plan: Plan) -> 
         ("violation_ratio", "give a figure, an operator and a number"),
         ("api.p95_s <= fast", "is not allowed"),
         ("api.p95_s <= 1e", "is not allowed"),
-        ("api.p96_s <= 1", "no figure of a load test; did you mean .*api.p95_s"),
-        ("slo <= 1", "no figure of a load test"),
+        ("api.p96_s <= 1", "not in the summary of a load test; did you mean .*api.p95_s"),
+        ("slo <= 1", "not in the summary of a load test"),
     ],
 )
 def test_a_limit_that_cannot_be_judged_is_named(plan: Plan, text: str, message: str) -> None:
     with pytest.raises(LimitError, match=message):
-        judge(summary(plan), [limit(text)])
+        check([limit(text)], plan.services)

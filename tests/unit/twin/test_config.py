@@ -10,7 +10,6 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from engine.config.strict import ConfigError
-from engine.record.figures import ThresholdConfig, judge
 from twin.config import parse
 
 SCENARIOS = (
@@ -156,23 +155,3 @@ def test_a_missing_key_is_named() -> None:
     del config["platform"]["services"]["api"]["slots"]
     with pytest.raises(ConfigError, match=r"platform\.services\.api\.slots: is missing"):
         parse(config)
-
-
-@pytest.mark.parametrize(
-    ("text", "value", "passed"),
-    [
-        ("slo.x <= 0.5", 0.5, True),
-        ("slo.x < 0.5", 0.5, False),
-        ("slo.x >= 0.5", 0.4, False),
-        ("slo.x > 0.5", 0.6, True),
-        ("slo.x == 3", 3, True),
-        ("slo.x<=1e-3", 0.002, False),
-        ("slo.x <= 30", None, True),
-        ("slo.x >= 30", None, False),
-    ],
-)
-def test_thresholds_are_judged(text: str, value: float | None, passed: bool) -> None:
-    threshold = ThresholdConfig.model_validate(text)
-    (judged,) = judge({"slo": {"x": value}}, {"mine": threshold})
-    assert judged["passed"] is passed
-    assert (judged["name"], judged["metric"], judged["value"]) == ("mine", "slo.x", value)

@@ -17,9 +17,9 @@ def issued(due_s: float, q50: float = 100.0) -> Issued:
 def test_a_forecast_is_compared_with_the_minute_around_its_time() -> None:
     rates = np.full((1, 100), 80.0)
     rates[0, 34:46] = 100.0  # the minute around 200 s
-    found = prediction_figures([issued(200.0, 125.0)], rates, 0.0, STEP_S)
-    assert found["300"]["wape"] == pytest.approx(0.25)
-    assert found["300"]["coverage_80"] == 0.0
+    accuracy = prediction_figures([issued(200.0, 125.0)], rates, 0.0, STEP_S)
+    assert accuracy["300"].wape == pytest.approx(0.25)
+    assert accuracy["300"].coverage_80 == 0.0
 
 
 @pytest.mark.parametrize("samples", [0, 1, 11, 12, 30])
@@ -32,5 +32,5 @@ def test_a_forecast_for_a_minute_with_a_hole_is_not_judged() -> None:
     rates, known = np.full((1, 200), 100.0), np.full((1, 200), True)
     known[0, 42] = False
     forecasts = [issued(200.0), issued(600.0, 50.0), issued(5000.0)]
-    found = prediction_figures(forecasts, rates, 0.0, STEP_S, known=known)
-    assert found["300"]["wape"] == pytest.approx(0.5)  # that of the second one alone
+    accuracy = prediction_figures(forecasts, rates, 0.0, STEP_S, known=known)
+    assert accuracy["300"].wape == pytest.approx(0.5)  # that of the second one alone

@@ -79,22 +79,22 @@ def test_the_figures_count_events_and_weigh_by_cost() -> None:
     given.ready[0, late:] = 6  # at hour 4 the web is short by two
     starts_s = START_S + np.array([3 * HOUR, 3 * HOUR, 3 * HOUR, 4.5 * HOUR])
     rows = readiness(SPECS, given, starts_s, 7200.0)
-    found = figures(rows, 7200.0)
-    assert (found["events"], found["groups"]) == (4, 2)
-    assert found["ready_share"] == 0.75
-    assert found["lead_ready_share"] == 1.0
-    assert found["worst_ready_ratio"] == 0.75
+    seen = figures(rows, 7200.0)
+    assert (seen.events, seen.groups) == (4, 2)
+    assert seen.ready_share == 0.75
+    assert seen.lead_ready_share == 1.0
+    assert seen.worst_ready_ratio == 0.75
     first, second = 40.0 / 32.0 - 1.0, 36.0 / 32.0 - 1.0
-    assert found["excess_share"] == pytest.approx((3 * first + second) / 4)
-    assert found["services"]["jobs"]["ready_share"] == 1.0
-    assert found["services"]["web"]["excess_share"] == pytest.approx((3 * 0.25 - 0.25) / 4)
+    assert seen.excess_share == pytest.approx((3 * first + second) / 4)
+    assert seen.services["jobs"].ready_share == 1.0
+    assert seen.services["web"].excess_share == pytest.approx((3 * 0.25 - 0.25) / 4)
 
 
 def test_without_events_there_is_nothing_to_judge() -> None:
     after = np.array([START_S + 100 * HOUR])
     for starts_s in (np.zeros(0), after):
-        found = figures(readiness(SPECS, counts((10, 10), (8, 8)), starts_s, 7200.0), 7200.0)
-        assert found == {
+        seen = figures(readiness(SPECS, counts((10, 10), (8, 8)), starts_s, 7200.0), 7200.0)
+        assert seen.model_dump() == {
             "lead_s": 7200.0, "events": 0, "groups": 0, "ready_share": None,
             "lead_ready_share": None, "worst_ready_ratio": None, "excess_share": None,
             "services": {},

@@ -16,9 +16,11 @@ import pytest
 import reports
 from engine import Autoscaler
 from engine.model import ActionResult, Status
-from engine.record.figures import ThresholdConfig
 from engine.record.journal import Heading, Journal, read
-from engine.record.live import LiveRun, check_thresholds, write
+from engine.record.live.notes import LiveRun
+from engine.record.live.record import check_thresholds, write
+from engine.record.schema.summary import read as read_summary
+from engine.record.schema.thresholds import ThresholdConfig
 from reports.run.record import load
 from twin.check.command import run as check
 from twin.runs.replications import headline_figures
@@ -88,7 +90,7 @@ def test_the_record_is_one_that_reports_and_checks_read(busy: Any, tmp_path: Pat
     assert summary["slo"]["availability"] == pytest.approx(0.999)
     assert [item["passed"] for item in summary["thresholds"]] == [True, True]
     assert check([str(folder)]) == 0
-    assert headline_figures(summary)["cost.total_usd"] == summary["cost"]["total_usd"]
+    assert headline_figures(read_summary(folder))["cost.total_usd"] == summary["cost"]["total_usd"]
 
     timeline = record.timeline
     assert len(timeline) == 24

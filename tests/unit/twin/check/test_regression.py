@@ -98,10 +98,24 @@ def record(folder: Path, costs: list[float]) -> Path:
 
     folder.mkdir()
     rows = [{"replication": k, "seed": k, "cost.total_usd": c} for k, c in enumerate(costs)]
+    nothing = dict.fromkeys(("p50", "p95", "p99", "max"))
     pd.DataFrame(rows).to_parquet(folder / "replications.parquet")
     limit = {"name": "cost", "metric": "cost.total_usd", "operator": "<=", "limit": 1e9,
              "value": costs[0], "passed": True}  # fmt: skip
-    summary = {"controller": "engine", "seed": 0, "thresholds": [limit]}
+    summary = {
+        "schema": 1, "scenario": "small", "controller": "engine", "seed": 0, "resolution": "fluid",
+        "world": "twin", "started_at": "2027-06-19T00:00:00+00:00", "partial": False,
+        "versions": {}, "command": "", "services": {}, "prediction": {}, "thresholds": [limit],
+        "weddings": {"total": 0, "peak_simultaneous": 0, "peak_at": ""},
+        "requests": {"total": 0, "peak_rate_per_s": 0.0, "served": 0, "failed": 0, "shed": 0,
+                     "timed_out": 0},
+        "slo": {"violation_ratio": 0.0, "violation_minutes": 0, "availability": 1.0},
+        "cost": {"total_usd": costs[0], "per_wedding_usd": 0.0},
+        "decision": {"cycles": 0, "actions": 0, "by_reason": {}, "compute_s": nothing,
+                     "trigger_to_execution_s": nothing, "emergency_s": {"count": 0, **nothing}},
+        "conservation": {"checked": True, "worst_relative_error": 0.0},
+        "simulation": {"wall_s": 1.0, "simulated_s": 1.0, "speedup": 1.0, "peak_rss_mib": 1.0},
+    }  # fmt: skip
     (folder / "summary.json").write_text(json.dumps(summary))
     (folder / "config.yaml").write_text(yaml.safe_dump(WORLD | {"engine": {"cycle_s": 15}}))
     return folder

@@ -23,53 +23,54 @@ def test_seeds_differ_and_are_legal() -> None:
 
 def test_the_interval_of_five_values_worked_out_by_hand() -> None:
     # mean 3, sd sqrt(2.5), t(0.975, 4) = 2.776: 3 +- 2.776 * 1.5811 / 2.2361
-    found = interval([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert found["mean"] == 3.0
-    assert found["sd"] == pytest.approx(math.sqrt(2.5))
-    assert found["low"] == pytest.approx(1.0370, abs=5e-4)
-    assert found["high"] == pytest.approx(4.9630, abs=5e-4)
-    assert (found["min"], found["max"]) == (1.0, 5.0)
+    over = interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert over.mean == 3.0
+    assert over.sd == pytest.approx(math.sqrt(2.5))
+    assert over.low == pytest.approx(1.0370, abs=5e-4)
+    assert over.high == pytest.approx(4.9630, abs=5e-4)
+    assert (over.min, over.max) == (1.0, 5.0)
 
 
 def test_the_interval_is_that_of_scipy() -> None:
     values = np.random.default_rng(1).normal(10.0, 2.0, 17)
     low, high = stats.t.interval(0.95, 16, loc=values.mean(), scale=stats.sem(values))
-    found = interval(values.tolist())
-    assert (found["low"], found["high"]) == pytest.approx((low, high))
+    over = interval(values.tolist())
+    assert (over.low, over.high) == pytest.approx((low, high))
 
 
 def test_the_interval_holds_the_mean_as_often_as_it_says() -> None:
     rng = np.random.default_rng(2)
     held = 0
     for _ in range(2000):
-        found = interval(rng.normal(5.0, 3.0, 6).tolist())
-        assert found["low"] is not None
-        assert found["high"] is not None
-        held += found["low"] <= 5.0 <= found["high"]
+        over = interval(rng.normal(5.0, 3.0, 6).tolist())
+        assert over.low is not None
+        assert over.high is not None
+        held += over.low <= 5.0 <= over.high
     assert 0.935 < held / 2000 < 0.965
 
 
 def test_a_single_value_has_no_interval() -> None:
-    found = interval([4.0])
-    assert (found["mean"], found["low"], found["high"]) == (4.0, None, None)
+    over = interval([4.0])
+    assert (over.mean, over.low, over.high) == (4.0, None, None)
 
 
 def test_the_section_is_nested_like_the_summary() -> None:
     runs = [
-        Replication(0, 1, {"slo.availability": 1.0, "services.a.b.p95_s": 0.1, "x.none": None}),
-        Replication(1, 2, {"slo.availability": 0.5, "services.a.b.p95_s": None, "x.none": None}),
+        Replication(0, 1, {"slo.availability": 1.0, "services.a.b.p95_s": 0.1, "cost.none": None}),
+        Replication(1, 2, {"slo.availability": 0.5, "services.a.b.p95_s": None, "cost.none": None}),
     ]
-    found = section(runs)
-    assert (found["count"], found["confidence"]) == (2, 0.95)
-    assert found["slo"]["availability"]["mean"] == 0.75
-    assert found["services"]["a.b"]["p95_s"]["max"] == 0.1
-    assert "x" not in found
+    over = section(runs)
+    assert (over.count, over.confidence) == (2, 0.95)
+    assert over.slo["availability"].mean == 0.75
+    assert over.services["a.b"]["p95_s"].max == 0.1
+    assert over.cost == {}
 
 
 def test_the_table_has_a_row_for_each() -> None:
+    cost = {"cost.total_usd": 1.0, "slo.violation_ratio": 0.0}
     runs = [
-        Replication(0, 1, {"slo.availability": 1.0}),
-        Replication(1, 2**62, {"slo.availability": None}),
+        Replication(0, 1, {"slo.availability": 1.0, **cost}),
+        Replication(1, 2**62, {"slo.availability": None, **cost}),
     ]
     frame = table(runs)
     assert frame["replication"].tolist() == [0, 1]

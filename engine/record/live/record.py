@@ -1,0 +1,95 @@
+"""The record of a live run, made of its journal: the same files as the twin's."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import yaml
+
+from engine.model import Reason
+from engine.record import readiness
+from engine.record.folders import Render, write_whole
+from engine.record.live import figures, tables
+from engine.record.live.notes import LiveRun, Notes, notes_of
+from engine.record.machine import peak_rss_mib, versions
+from engine.record.schema import events, thresholds
+from engine.record.schema.paths import Scope, possible
+from engine.record.schema.summary import FILE, VERSION, Simulation, Summary
+from engine.record.schema.tables import DECISIONS, PRESCALING, TIMELINE, WEDDINGS
+
+RESOLUTION = "requests"
+
+
+def check_thresholds(run: LiveRun) -> None:
+    """Find out before the run whether each threshold names a figure; raises ValueError if not."""
+    thresholds.check(run.thresholds.items(), _scope(run), "live.thresholds")
+
+
+def write(run: LiveRun, journal: Path, output: Path, render: Render) -> Path:
+    """Write the record of what `journal` tells, let `render` add the reports; returns its folder.
+
+    It is on the disk when this returns.  Raises OutputError when that is impossible.
+    """
+    notes = notes_of(run, journal)
+    summary = _summary(run, notes)
+
+    def fill(folder: Path) -> None:
+        text = yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True, width=100)
+        (folder / "config.yaml").write_text(text, encoding="utf-8")
+        TIMELINE.write(folder, tables.timeline(run, notes))
+        DECISIONS.write(folder, tables.decisions(run, notes))
+        WEDDINGS.write(folder, tables.weddings(notes))
+        PRESCALING.write(folder, readiness.table(figures.prescaling(run, notes)))
+        events.write(folder, notes.events)
+        (folder / FILE).write_text(summary.text(), encoding="utf-8")
+
+    started = dt.datetime.fromtimestamp(run.started_s, dt.UTC)
+    name = f"{started:%Y%m%dT%H%M%SZ}-{run.controller}-live"
+    return write_whole(output / run.scenario, name, fill, render)
+
+
+def _scope(run: LiveRun) -> Scope:
+    return Scope(
+        world="live",
+        services=tuple(spec.name for spec in run.specs),
+        resolution=RESOLUTION,
+        horizons=run.horizons,
+        reasons=tuple(Reason),
+    )
+
+
+def _summary(run: LiveRun, notes: Notes) -> Summary:
+    started = dt.datetime.fromtimestamp(run.started_s, dt.UTC)
+    lasted_s = run.ended_s - run.started_s
+    unjudged = Summary(
+        schema=VERSION,
+        scenario=run.scenario,
+        description=run.description,
+        controller=run.controller,
+        foresight=run.foresight,
+        seed=run.seed,
+        resolution=RESOLUTION,
+        world="live",
+        started_at=started.isoformat(timespec="seconds"),
+        partial=run.partial,
+        versions=versions(),
+        command=run.command,
+        **dict(figures.summarise(run, notes)),
+        live=figures.shell(notes),
+        thresholds=(),
+        simulation=Simulation(
+            wall_s=lasted_s,
+            compile_s=None,
+            simulated_s=lasted_s,
+            speedup=None,
+            peak_rss_mib=peak_rss_mib(),
+        ),
+    )
+    asked = {
+        f"services.{name}.requests": totals["requests"]
+        for name, totals in run.totals.items()
+        if "requests" in totals
+    }
+    judged = thresholds.judge(run.thresholds.items(), unjudged, possible(_scope(run)), asked)
+    return unjudged.model_copy(update={"thresholds": judged})
