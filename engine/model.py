@@ -194,7 +194,6 @@ class Wedding:
     guests: int
     vendors: int
     phase_start_s: tuple[float, ...]
-    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,12 @@ every other draw as it was, and two controllers can be compared under common ran
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
+
+StreamOf = Callable[[str], np.random.Generator]
+"""Gives the random generator of a purpose; each purpose has its own, independent of all others."""
 
 
 class Streams:

@@ -404,8 +404,6 @@ Fault = Annotated[
     | ScheduleWrong,
     Field(discriminator="kind"),
 ]
-Faults = list[Fault]
-"""The faults of a scenario."""
 
 KINDS: dict[str, type[_Fault]] = {
     kind.model_fields["kind"].default: kind for kind in get_args(get_args(Fault)[0])

@@ -17,9 +17,10 @@ from dateutil.easter import easter
 from numpy.typing import NDArray
 
 from scenarios.seasons.config import HolidayConfig, SeasonsConfig, expected_severity
+from scenarios.streams import StreamOf
 from scenarios.weddings import kernels
 from scenarios.weddings.config import DemandConfig, PopulationConfig
-from scenarios.weddings.population import Streams, day_weight
+from scenarios.weddings.population import day_weight
 
 DAYS_PER_YEAR = 365.25
 MONDAY, FRIDAY, SATURDAY, SUNDAY = 0, 4, 5, 6
@@ -50,7 +51,7 @@ class Days:
 
 
 def days(
-    config: SeasonsConfig, population: PopulationConfig, demand: DemandConfig, streams: Streams
+    config: SeasonsConfig, population: PopulationConfig, demand: DemandConfig, streams: StreamOf
 ) -> Days:
     """The dates of all years of `config`.
 
@@ -115,7 +116,7 @@ def weekday_pattern(config: SeasonsConfig) -> FloatArray:
     return shape / spread if spread > 0.0 else shape
 
 
-def _growth(config: SeasonsConfig, dates: tuple[dt.date, ...], streams: Streams) -> FloatArray:
+def _growth(config: SeasonsConfig, dates: tuple[dt.date, ...], streams: StreamOf) -> FloatArray:
     z = streams("seasons.growth").standard_normal(config.years)
     yearly = math.log1p(config.growth_per_year) + config.growth_sd * z
     daily = np.array([yearly[date.year - config.first_year] / DAYS_PER_YEAR for date in dates])
@@ -123,7 +124,7 @@ def _growth(config: SeasonsConfig, dates: tuple[dt.date, ...], streams: Streams)
 
 
 def _weather(
-    config: SeasonsConfig, count: int, zones: int, streams: Streams
+    config: SeasonsConfig, count: int, zones: int, streams: StreamOf
 ) -> tuple[FloatArray, FloatArray]:
     """Severity (D, Z) and what each forecast expected of it (D, LEADS, Z)."""
     weather = config.weather
@@ -142,7 +143,7 @@ def _log_response(
     demand: DemandConfig,
     dates: tuple[dt.date, ...],
     severity: FloatArray,
-    streams: Streams,
+    streams: StreamOf,
 ) -> FloatArray:
     split, weather = config.split, config.weather
     count, services = len(dates), len(demand.services)

@@ -22,19 +22,12 @@ from numpy.typing import NDArray
 from engine.model import Response, Schedule
 from scenarios.seasons.config import SeasonsConfig
 from scenarios.seasons.days import LEADS, Days, days
+from scenarios.streams import StreamOf
 from scenarios.weddings import kernels
 from scenarios.weddings.config import HOURS_PER_DAY, ROLES, DemandConfig, PopulationConfig
 from scenarios.weddings.demand import background_rates, rate_table, response
-from scenarios.weddings.population import (
-    SHORTEST_SHARE,
-    TYPES,
-    Streams,
-    booked_participants,
-    day_weight,
-    log_normal,
-    row_of,
-    who_come,
-)
+from scenarios.weddings.drawing import TYPES, WeddingDraw, phase_offsets_s, shares_of
+from scenarios.weddings.population import day_weight
 
 DAY_S = 86_400
 HOUR_S = 3600
@@ -162,7 +155,7 @@ class Seasons:
 
 
 def generate(
-    config: SeasonsConfig, population: PopulationConfig, demand: DemandConfig, streams: Streams
+    config: SeasonsConfig, population: PopulationConfig, demand: DemandConfig, streams: StreamOf
 ) -> Seasons:
     """Draw the years.
 
@@ -183,10 +176,7 @@ def generate(
     table = rate_table(demand, population.phase_names, demand.services)
     of_days = days(config, population, demand, streams)
     start_s = _midnight(of_days.dates[0])
-    offsets_s = np.array(
-        [60 * phase.start_min for phase in population.phases] + [60 * population.end_min],
-        dtype=np.int32,
-    )
+    offsets_s = phase_offsets_s(population)
     per_day = _weddings_per_day(config, population, of_days)
     bins = len(of_days.dates) * DAY_S // BIN_S
     requests = np.zeros((len(demand.services), bins))
@@ -299,7 +289,7 @@ class _Year:
         offsets: NDArray[np.int32],
         phase_offsets_s: NDArray[np.int32],
         start_s: float,
-        streams: Streams,
+        streams: StreamOf,
         year: int,
     ) -> None:
         self._config = config
@@ -308,22 +298,23 @@ class _Year:
         self._offsets = offsets
         self._phase_offsets_s = phase_offsets_s
         self._start_s = start_s
-        self._streams = streams
         self._year = year
+        self._count = streams(f"seasons.count.{year}")
+        self._draw = WeddingDraw(population, lambda name: streams(f"seasons.{name}.{year}"))
 
     def draw(self, per_day: FloatArray) -> SeasonWeddings:
         """The weddings of the year, of which `per_day` (D,) are expected on each date."""
         population = self._population
         in_year = np.array([date.year == self._year for date in self._days.dates])
         counts = np.zeros(len(per_day), dtype=np.int64)
-        counts[in_year] = self._stream("count").poisson(per_day[in_year])
+        counts[in_year] = self._count.poisson(per_day[in_year])
         day = np.repeat(np.arange(len(per_day), dtype=np.int32), counts)
         n = len(day)
-        zone_id = self._pick("zone", list(population.time_zones.values()), n).astype(np.int8)
-        type_shares = [population.types[kind].share for kind in TYPES]
-        type_id = self._pick("type", type_shares, n).astype(np.int8)
+        draw = self._draw
+        zone_id = draw.pick("zone", population.time_zones.values(), n).astype(np.int8)
+        type_id = draw.type_id(n)
         minutes = np.array(list(population.ceremony_start), dtype=np.int64)
-        minute = minutes[self._pick("time", list(population.ceremony_start.values()), n)]
+        minute = minutes[draw.pick("time", population.ceremony_start.values(), n)]
         local_s = day.astype(np.int64) * DAY_S + 60 * minute
         ceremony_s = (local_s - self._offsets[day, zone_id]).astype(np.int32)
         order = np.argsort(ceremony_s, kind="stable")
@@ -331,21 +322,18 @@ class _Year:
         ceremony_s = ceremony_s[order]
         severity = self._days.severity[day, zone_id]
         weather = self._config.weather
-        booked = booked_participants(
-            population, type_id, self._uniform("guests", n), self._uniform("vendors", n)
-        )
-        come = who_come(
-            population, booked, self._normal("turnout", n), weather.stay_away * severity
-        )
+        booked, come = draw.people(type_id, weather.stay_away * severity)
+        actual_s = draw.times(ceremony_s)[1]
+        late_s = np.rint(60.0 * weather.late_min * severity).astype(np.int32)
         booked_at_s, cancelled_at_s = self._known(ceremony_s, type_id, severity)
         sigma = self._config.wedding_sigma
-        activity = np.exp(sigma * self._normal("activity", n) - sigma**2 / 2.0)
+        activity = np.exp(sigma * draw.normal("activity", n) - sigma**2 / 2.0)
         return SeasonWeddings(
             day=day,
             zone_id=zone_id,
             type_id=type_id,
             ceremony_s=ceremony_s,
-            actual_s=self._times(ceremony_s, severity),
+            actual_s=actual_s + late_s[:, None],
             participants_booked=booked,
             participants_actual=come,
             booked_at_s=booked_at_s,
@@ -354,68 +342,27 @@ class _Year:
             activity=activity.astype(np.float32),
         )
 
-    def _times(self, ceremony_s: NDArray[np.int32], severity: FloatArray) -> NDArray[np.int32]:
-        n, phases = len(ceremony_s), len(self._phase_offsets_s) - 1
-        actual = self._population.actual
-        late = actual.late_start
-        floor_s = -60.0 * late.early_at_most_min
-        mu, sigma = log_normal(60 * late.mean_min - floor_s, 60 * late.sd_min)
-        booked_s = np.empty((n, phases + 1), dtype=np.int32)
-        actual_s = np.empty((n, phases + 1), dtype=np.int32)
-        kernels.phase_times(
-            ceremony_s,
-            self._phase_offsets_s,
-            self._normal("late", n),
-            self._stream("length").standard_normal((n, phases), dtype=np.float32),
-            floor_s,
-            mu,
-            sigma,
-            60.0 * actual.overrun_sd_min,
-            SHORTEST_SHARE,
-            booked_s,
-            actual_s,
-        )
-        actual_s += np.rint(60.0 * self._config.weather.late_min * severity).astype(np.int32)[
-            :, None
-        ]
-        return actual_s
-
     def _known(
         self, ceremony_s: NDArray[np.int32], type_id: NDArray[np.int8], severity: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """When each wedding and its cancellation was entered; epoch seconds, inf for never."""
-        booking, actual = self._config.booking, self._population.actual
+        booking, actual, draw = self._config.booking, self._population.actual, self._draw
         n = len(ceremony_s)
         median_s = DAY_S * np.array([booking.median_days[kind] for kind in TYPES])
-        lead_s = median_s[type_id] * np.exp(booking.sigma * self._normal("lead", n))
+        lead_s = median_s[type_id] * np.exp(booking.sigma * draw.normal("lead", n))
         at_s = ceremony_s + self._start_s
         booked_at_s = at_s - lead_s
         cancelled_at_s = np.full(n, np.inf)
-        early = self._uniform("withdrawn", n) < booking.cancelled_share
-        when = self._uniform("withdrawn_when", n)
+        early = draw.uniform("withdrawn", n) < booking.cancelled_share
+        when = draw.uniform("withdrawn_when", n)
         cancelled_at_s[early] = booked_at_s[early] + when[early] * lead_s[early]
         late_share = actual.cancelled_share + self._config.weather.cancelled * severity
-        late = (self._uniform("cancelled", n) < late_share) & ~early
-        mu, sigma = log_normal(3600 * actual.notice.mean_h, 3600 * actual.notice.sd_h)
-        notice_s = np.exp(mu + sigma * self._normal("notice", n).astype(np.float64))
-        notice_at_s = at_s + self._phase_offsets_s[0] - notice_s
+        late = (draw.uniform("cancelled", n) < late_share) & ~early
+        notice_at_s = at_s + self._phase_offsets_s[0] - draw.notice_s(n)
         cancelled_at_s[late] = np.maximum(notice_at_s, booked_at_s)[late]
-        never = self._uniform("entered", n) < actual.unbooked_share
+        never = draw.uniform("entered", n) < actual.unbooked_share
         booked_at_s[never] = np.inf
         return booked_at_s, cancelled_at_s
-
-    def _pick(self, purpose: str, shares: list[float], count: int) -> NDArray[np.intp]:
-        table = np.cumsum(shares)
-        return row_of((table / table[-1]).astype(np.float32), self._uniform(purpose, count))
-
-    def _stream(self, purpose: str) -> np.random.Generator:
-        return self._streams(f"seasons.{purpose}.{self._year}")
-
-    def _uniform(self, purpose: str, count: int) -> NDArray[np.float32]:
-        return self._stream(purpose).random(count, dtype=np.float32)
-
-    def _normal(self, purpose: str, count: int) -> NDArray[np.float32]:
-        return self._stream(purpose).standard_normal(count, dtype=np.float32)
 
 
 def _joined(blocks: list[SeasonWeddings]) -> SeasonWeddings:
@@ -440,8 +387,7 @@ def _background(
     offsets: NDArray[np.int32],
 ) -> FloatArray:
     """Requests/s of everybody else (S, bins)."""
-    shares = np.array(list(population.time_zones.values()))
-    shares = shares / shares.sum()
+    shares = shares_of(population.time_zones.values())
     by_offset: dict[tuple[int, ...], FloatArray] = {}
     middles = np.arange(HOURS_PER_DAY) + 0.5
     hour = (np.arange(DAY_S // BIN_S) + 0.5) * BIN_S / HOUR_S
@@ -464,7 +410,7 @@ def _measured(
     demand: DemandConfig,
     of_days: Days,
     years: tuple[int, ...],
-    streams: Streams,
+    streams: StreamOf,
 ) -> NDArray[np.float32]:
     """The mean load with slow noise and counted as whole requests, year by year."""
     time_s = demand.noise_time_s

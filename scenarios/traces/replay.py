@@ -25,12 +25,12 @@ from scipy.interpolate import PchipInterpolator
 
 from engine.config.strict import Strict
 from engine.model import Calendar, FloatArray, Series
+from scenarios.streams import StreamOf
 from scenarios.traces import files as traces
 from scenarios.traces import fixtures
 from scenarios.weddings import kernels
 from scenarios.weddings.config import Share, TimeOfDay, Zone, values_add_up_to_one
 from scenarios.weddings.demand import Demand
-from scenarios.weddings.population import Streams
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
@@ -191,7 +191,7 @@ def load(config: TraceConfig) -> Replay:
 
 
 def realise(
-    replay: Replay, config: TraceConfig, noise_sigma: float, noise_time_s: float, streams: Streams
+    replay: Replay, config: TraceConfig, noise_sigma: float, noise_time_s: float, streams: StreamOf
 ) -> Demand:
     """The demand of the window, split over the services.
 

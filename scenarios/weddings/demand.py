@@ -21,9 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.model import Response
+from scenarios.streams import StreamOf
 from scenarios.weddings import kernels
 from scenarios.weddings.config import HOURS_PER_DAY, ROLES, DemandConfig, PopulationConfig
-from scenarios.weddings.population import TYPES, Population, Streams, mean_count
+from scenarios.weddings.drawing import TYPES, mean_count
+from scenarios.weddings.population import Population
 
 HOUR_S = 3600
 DAY_S = 86_400
@@ -44,7 +46,7 @@ class Demand:
     by_phase: NDArray[np.int32]
 
 
-def realise(population: Population, config: DemandConfig, streams: Streams) -> Demand:
+def realise(population: Population, config: DemandConfig, streams: StreamOf) -> Demand:
     """The load of `population`.
 
     `streams` is asked for "demand.day.<service>" and "demand.noise.<service>", so the noise of one
@@ -122,7 +124,7 @@ def makeup(population: Population, config: DemandConfig, every_s: int = 60) -> M
     )
 
 
-def arrivals(demand: Demand, streams: Streams) -> NDArray[np.float64]:
+def arrivals(demand: Demand, streams: StreamOf) -> NDArray[np.float64]:
     """First requests that arrive in each second: Poisson counts (S, T), whole numbers as floats.
 
     `streams` is asked for "demand.arrivals.<service>".

@@ -15,24 +15,18 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model import Schedule, Wedding, WeddingType
+from engine.model import Schedule
+from scenarios.streams import StreamOf
 from scenarios.weddings import kernels
-from scenarios.weddings.config import ROLES, Count, PopulationConfig
-
-Streams = Callable[[str], np.random.Generator]
-"""Gives the random generator of a purpose; each purpose has its own, independent of all others."""
-
-TYPES = tuple(WeddingType)
-"""The meaning of `type_id`."""
+from scenarios.weddings.config import ROLES, PopulationConfig
+from scenarios.weddings.drawing import TYPES, WeddingDraw, row_of, shares_of
 
 DAY_S = 86_400
 
@@ -41,23 +35,6 @@ HORIZON_S = DAY_S
 
 SPILL_S = 10_800
 """Weddings booked to end at most this long before the window may still run into it."""
-
-SHORTEST_SHARE = 0.25
-"""No phase is cut to less than this share of its booked length."""
-
-PURPOSES = (
-    "cell",
-    "type",
-    "guests",
-    "vendors",
-    "late",
-    "length",
-    "turnout",
-    "cancelled",
-    "notice",
-    "entered",
-)
-"""What a random stream is asked for, each as "population.<purpose>"."""
 
 MAX_WEDDINGS = 40_000_000
 """Bound on the weddings drawn to reach the peak that is asked for."""
@@ -109,7 +86,7 @@ class Population:
         return int(np.count_nonzero(touches & self.happens))
 
 
-def generate(config: PopulationConfig, streams: Streams) -> Population:
+def generate(config: PopulationConfig, streams: StreamOf) -> Population:
     """Draw the weddings, as many as it takes for `simultaneous` of them to be in progress at once.
 
     In progress means between the realised start of the first phase and the realised end, of those
@@ -155,7 +132,7 @@ def generate(config: PopulationConfig, streams: Streams) -> Population:
         start_s=config.start_s,
         duration_s=config.duration_s,
         zones=tuple(config.time_zones),
-        zone_share=_cumulative_and_shares(config.time_zones)[1],
+        zone_share=shares_of(config.time_zones.values()),
         **columns,
     )
 
@@ -181,95 +158,6 @@ def cancellations(population: Population, after_s: float, until_s: float) -> Sch
     known = population.cancel_known_s[order].astype(np.float64) + population.start_s
     first, last = np.searchsorted(known, [after_s, until_s], side="right")
     return _booked(population, order[first:last])
-
-
-def weddings(population: Population, limit: int) -> list[Wedding]:
-    """The first `limit` entered weddings as the engine's type, ids without any personal detail."""
-    guest, vendor = population.roles.index("guest"), population.roles.index("vendor")
-    return [
-        Wedding(
-            id=f"w{row:08d}",
-            time_zone=population.zones[population.zone_id[row]],
-            type=TYPES[population.type_id[row]],
-            guests=int(population.participants_booked[row, guest]),
-            vendors=int(population.participants_booked[row, vendor]),
-            phase_start_s=tuple(float(t) + population.start_s for t in population.booked_s[row]),
-            priority=int(population.major[row]),
-        )
-        for row in np.flatnonzero(population.in_schedule)[:limit]
-    ]
-
-
-def count_table(count: Count) -> NDArray[np.float64]:
-    """Cumulative probability of `count.min`, `count.min` + 1, ... `count.max` people.
-
-    The log-normal with the given mean and standard deviation, rounded to whole people and cut:
-    P(g) is its mass between g - 1/2 and g + 1/2, divided by that between the ends.
-    """
-    variance = math.log1p((count.sd / count.mean) ** 2)
-    normal = NormalDist(math.log(count.mean) - variance / 2.0, math.sqrt(variance))
-    edges = np.array(
-        [normal.cdf(math.log(g - 0.5)) if g >= 1 else 0.0 for g in range(count.min, count.max + 2)]
-    )
-    return (edges[1:] - edges[0]) / (edges[-1] - edges[0])
-
-
-def mean_count(count: Count) -> float:
-    """Mean number of people of `count` after rounding and cutting."""
-    mass = np.diff(count_table(count), prepend=0.0)
-    return float(mass @ np.arange(count.min, count.max + 1))
-
-
-def row_of(table: NDArray[np.float32], u: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Row of a cumulative table for uniform numbers in [0, 1)."""
-    return np.minimum(np.searchsorted(table, u, side="right"), len(table) - 1)
-
-
-def booked_participants(
-    config: PopulationConfig,
-    type_id: NDArray[np.int8],
-    guests_u: NDArray[np.float32],
-    vendors_u: NDArray[np.float32],
-) -> NDArray[np.int32]:
-    """People booked (n, roles) for weddings of the types `type_id`, by uniform numbers (n,)."""
-    booked = np.empty((len(type_id), len(ROLES)), dtype=np.int32)
-    couple, guest, vendor, planner = (ROLES.index(role) for role in ROLES)
-    booked[:, couple] = 2
-    for index, kind in enumerate(TYPES):
-        type_config = config.types[kind]
-        rows = np.flatnonzero(type_id == index)
-        booked[rows, planner] = type_config.planners
-        for role, people, u in (
-            (guest, type_config.guests, guests_u),
-            (vendor, type_config.vendors, vendors_u),
-        ):
-            table = count_table(people).astype(np.float32)
-            booked[rows, role] = people.min + row_of(table, u[rows])
-    return booked
-
-
-def who_come(
-    config: PopulationConfig,
-    booked: NDArray[np.int32],
-    turnout_z: NDArray[np.float32],
-    stay_away: NDArray[np.float64] | float = 0.0,
-) -> NDArray[np.int32]:
-    """Of the people `booked` (n, roles) those who come; only guests stay away.
-
-    `turnout_z` (n,) are standard normal scores, `stay_away` a further share of the guests.
-    """
-    guest = ROLES.index("guest")
-    turnout = config.actual.turnout
-    share = np.clip(turnout.mean + turnout.sd * turnout_z - stay_away, 0.0, 1.0)
-    come = booked.copy()
-    come[:, guest] = np.rint(booked[:, guest] * share)
-    return come
-
-
-def log_normal(mean: float, sd: float) -> tuple[float, float]:
-    """(mu, sigma) of the log-normal distribution with this mean and standard deviation."""
-    variance = math.log1p((sd / mean) ** 2)
-    return math.log(mean) - variance / 2.0, math.sqrt(variance)
 
 
 def _booked(population: Population, rows: NDArray[np.intp]) -> Schedule:
@@ -345,45 +233,31 @@ def day_weight(config: PopulationConfig, date: dt.date) -> float:
     return month * config.weekday_weights[date.weekday()]
 
 
-def _cumulative_and_shares(
-    shares: Mapping[str, float],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    values = np.array(list(shares.values()), dtype=np.float64)
-    values /= values.sum()
-    return np.cumsum(values), values
-
-
 class _Draw:
     """Draws weddings block by block; the blocks joined are what one large block would have been."""
 
-    def __init__(self, config: PopulationConfig, cells: _BookingCells, streams: Streams) -> None:
-        self._streams = {name: streams(f"population.{name}") for name in PURPOSES}
+    def __init__(self, config: PopulationConfig, cells: _BookingCells, streams: StreamOf) -> None:
+        self._draw = WeddingDraw(config, lambda purpose: streams(f"population.{purpose}"))
         self._config = config
         self._cells = cells
         self._cell_table = np.cumsum(cells.weight).astype(np.float32)
-        types = {name.value: config.types[name].share for name in TYPES}
-        self._type_table = _cumulative_and_shares(types)[0].astype(np.float32)
-        offsets = [60 * phase.start_min for phase in config.phases] + [60 * config.end_min]
-        self._offsets_s = np.array(offsets, dtype=np.int32)
+        self._major = np.array([config.types[kind].major for kind in TYPES])
 
     def next(self, count: int) -> dict[str, NDArray[Any]]:
         """The next `count` weddings: the columns of `Population`, by name."""
-        config, actual = self._config, self._config.actual
-        cell = row_of(self._cell_table, self._uniform("cell", count))
-        type_id = row_of(self._type_table, self._uniform("type", count)).astype(np.int8)
-        booked_s, actual_s = self._times(self._cells.ceremony_s[cell])
-        booked, come = self._participants(type_id)
+        actual, draw = self._config.actual, self._draw
+        cell = row_of(self._cell_table, draw.uniform("cell", count))
+        type_id = draw.type_id(count)
+        booked_s, actual_s = draw.times(self._cells.ceremony_s[cell])
+        booked, come = draw.people(type_id)
 
-        cancelled = self._uniform("cancelled", count) < np.float32(actual.cancelled_share)
-        mu, sigma = log_normal(3600 * actual.notice.mean_h, 3600 * actual.notice.sd_h)
-        notice_z = self._normal("notice", count)
+        cancelled = draw.uniform("cancelled", count) < np.float32(actual.cancelled_share)
         known_s = np.full(count, np.inf, dtype=np.float32)
-        notice_s = np.exp(mu + sigma * notice_z[cancelled].astype(np.float64))
-        known_s[cancelled] = np.floor(booked_s[cancelled, 0] - notice_s)
+        notice_s = draw.notice_s(count)
+        known_s[cancelled] = np.floor(booked_s[cancelled, 0] - notice_s[cancelled])
         come[cancelled] = 0
 
-        major = np.array([config.types[kind].major for kind in TYPES])
-        entered = self._uniform("entered", count) >= np.float32(actual.unbooked_share)
+        entered = draw.uniform("entered", count) >= np.float32(actual.unbooked_share)
         return {
             "booked_s": booked_s,
             "actual_s": actual_s,
@@ -391,43 +265,8 @@ class _Draw:
             "zone_id": self._cells.zone_id[cell],
             "participants_booked": booked,
             "participants_actual": come,
-            "major": major[type_id],
+            "major": self._major[type_id],
             "in_schedule": entered,
             "happens": ~cancelled,
             "cancel_known_s": known_s,
         }
-
-    def _times(self, ceremony_s: NDArray[np.int32]) -> tuple[NDArray[np.int32], ...]:
-        count, phases = len(ceremony_s), len(self._offsets_s) - 1
-        late = self._config.actual.late_start
-        floor_s = -60.0 * late.early_at_most_min
-        mu, sigma = log_normal(60 * late.mean_min - floor_s, 60 * late.sd_min)
-        booked_s = np.empty((count, phases + 1), dtype=np.int32)
-        actual_s = np.empty((count, phases + 1), dtype=np.int32)
-        kernels.phase_times(
-            ceremony_s,
-            self._offsets_s,
-            self._normal("late", count),
-            self._normal("length", (count, phases)),
-            floor_s,
-            mu,
-            sigma,
-            60.0 * self._config.actual.overrun_sd_min,
-            SHORTEST_SHARE,
-            booked_s,
-            actual_s,
-        )
-        return booked_s, actual_s
-
-    def _participants(self, type_id: NDArray[np.int8]) -> tuple[NDArray[np.int32], ...]:
-        """(n, roles) booked and those who come."""
-        count = len(type_id)
-        guests_u, vendors_u = self._uniform("guests", count), self._uniform("vendors", count)
-        booked = booked_participants(self._config, type_id, guests_u, vendors_u)
-        return booked, who_come(self._config, booked, self._normal("turnout", count))
-
-    def _uniform(self, purpose: str, count: int) -> NDArray[np.float32]:
-        return self._streams[purpose].random(count, dtype=np.float32)
-
-    def _normal(self, purpose: str, shape: int | tuple[int, int]) -> NDArray[np.float32]:
-        return self._streams[purpose].standard_normal(shape, dtype=np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.model import FloatArray, Schedule
 from scenarios.weddings.config import ROLES, PopulationConfig
-from scenarios.weddings.population import TYPES, mean_count
+from scenarios.weddings.drawing import TYPES, mean_count, phase_offsets_s
 
 
 def typical_day(config: PopulationConfig, date: dt.date) -> tuple[Schedule, FloatArray]:
@@ -22,9 +22,7 @@ def typical_day(config: PopulationConfig, date: dt.date) -> tuple[Schedule, Floa
 
     The shares (events,) add up to 1.
     """
-    offsets_s = np.array(
-        [60.0 * phase.start_min for phase in config.phases] + [60.0 * config.end_min]
-    )
+    offsets_s = phase_offsets_s(config).astype(np.float64)
     people = [
         (
             2.0,

@@ -114,34 +114,22 @@ def static_columns(services: Sequence[ServiceSpec]) -> FloatArray:
     return spec
 
 
-def needed_instances(
-    service: ServiceSpec,
-    rate: float,
-    platform: Sequence[ServiceSpec] = (),
-    slowdown: float = 1.0,
-) -> int:
-    """Smallest number of instances that carries `rate` arrivals (1/s) steadily within the SLO.
-
-    Hindsight, of which a controller is judged: the queue's own answer for a rate that came.  How
-    many the engine asks for beforehand, by a rule and with room for what it cannot know, is
-    `engine.decide.sizing`.
-
-    p95 of the stationary response at most `slo_p95_s`, utilisation at most 0.98; 0 for no load,
-    not limited to the service's own minimum and maximum.  The calls made to other services count
-    with their service times if `platform` lists those services, and are left out if it is empty.
-    """
-    return int(needed_curve(service, np.array([rate]), platform, slowdown)[0])
-
-
 def needed_curve(
     service: ServiceSpec,
     rates: FloatArray,
     platform: Sequence[ServiceSpec] = (),
     slowdown: float = 1.0,
 ) -> NDArray[np.int64]:
-    """`needed_instances` for each of `rates` (shape (n,), 1/s), compiled.
+    """Smallest counts (n,) that carry `rates` (n,) arrivals a second steadily within the SLO.
 
-    Raises ValueError if a rate is not finite.
+    p95 of the stationary response at most `slo_p95_s`, utilisation at most 0.98; 0 for no load,
+    not limited to the service's own minimum and maximum.  The calls made to other services count
+    with their service times if `platform` lists those services, and are left out if it is empty.
+    Compiled.  Raises ValueError if a rate is not finite.
+
+    Hindsight, by which a controller is judged: the queue's own answer for a rate that came.  How
+    many the engine asks for beforehand, by a rule and with room for what it cannot know, is
+    `engine.decide.sizing`.
     """
     rates = np.ascontiguousarray(rates, dtype=np.float64)
     if not np.isfinite(rates).all():

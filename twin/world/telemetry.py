@@ -7,8 +7,6 @@ controller cannot change what the next one will see by looking more often.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -142,11 +140,3 @@ class Telemetry:
         if self._holed[k]:
             visible[at, self._hole[k]] = np.nan
         self._count += 1
-
-
-def visible_lag_s(telemetry: Sequence[Telemetry]) -> FloatArray:
-    """Delays of all delivered samples, in seconds."""
-    lags = [t.delivered_s - t.sampled_s for t in telemetry]
-    joined = np.concatenate(lags)
-    finite: FloatArray = joined[np.isfinite(joined)]
-    return finite

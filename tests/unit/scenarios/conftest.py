@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 import conf
+from scenarios.streams import StreamOf
 from scenarios.weddings.config import DemandConfig, PopulationConfig
-from scenarios.weddings.population import Population, Streams, generate
+from scenarios.weddings.population import Population, generate
 
 CONF = Path(conf.__path__[0])
 
 
-def philox(seed: int) -> Streams:
+def philox(seed: int) -> StreamOf:
     def stream(purpose: str) -> np.random.Generator:
         key = (zlib.crc32(purpose.encode()),)
         return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=key)))
@@ -25,7 +26,7 @@ def philox(seed: int) -> Streams:
 
 
 @pytest.fixture(scope="session")
-def streams() -> Callable[[int], Streams]:
+def streams() -> Callable[[int], StreamOf]:
     return philox
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from scenarios.faults.kinds import (
-    Faults,
+    Fault,
     FlashCrowd,
     SlowBoot,
     ZoneLoss,
@@ -16,7 +16,7 @@ from scenarios.faults.kinds import (
 )
 from scenarios.weddings.demand import Demand
 
-FAULTS = TypeAdapter(Faults)
+FAULTS = TypeAdapter(list[Fault])
 SECONDS = 20_000
 PEAK, STEEPEST = 12_000, 7_000
 

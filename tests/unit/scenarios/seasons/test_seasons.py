@@ -15,9 +15,10 @@ from engine.forecast.outlook import Grid, event_load
 from scenarios.seasons.config import SeasonsConfig
 from scenarios.seasons.days import LEADS, holiday_factors
 from scenarios.seasons.years import BIN_S, DAY_S, Seasons, SeasonWeddings, generate
+from scenarios.streams import StreamOf
 from scenarios.weddings import kernels
 from scenarios.weddings.config import DemandConfig, PopulationConfig
-from scenarios.weddings.population import TYPES, Streams
+from scenarios.weddings.drawing import TYPES
 from tests.unit.scenarios.conftest import CONF, philox
 
 HOUR_S = 3600.0
@@ -212,7 +213,7 @@ def test_one_days_response_differs_as_much_as_the_demand_says(seasons_yaml: dict
     assert spread == pytest.approx(0.10, abs=0.015)
 
 
-def test_load_in_bins_is_as_in_the_reference(streams: Callable[[int], Streams]) -> None:
+def test_load_in_bins_is_as_in_the_reference(streams: Callable[[int], StreamOf]) -> None:
     rng = streams(2)("load")
     n, phases = 40, 3
     lengths = rng.integers(1, 4000, (n, phases))

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scenarios.streams import StreamOf
 from scenarios.weddings import kernels
 from scenarios.weddings.config import ROLES, DemandConfig, PopulationConfig
 from scenarios.weddings.demand import arrivals, realise, response
-from scenarios.weddings.population import Population, Streams, generate
+from scenarios.weddings.population import Population, generate
 
-Seeded = Callable[[int], Streams]
+Seeded = Callable[[int], StreamOf]
 SERVICES = ("api", "database", "file-storage", "real-time", "ai-services")
 
 

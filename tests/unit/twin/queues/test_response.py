@@ -12,7 +12,7 @@ from twin.queues import kernels
 from twin.queues.fluid import FluidPlatform
 from twin.queues.port import ClientBehaviour
 from twin.queues.reference import erlang_c
-from twin.queues.response import base_moments, needed_curve, needed_instances
+from twin.queues.response import base_moments, needed_curve
 
 PATIENT = ClientBehaviour(timeout_s=600.0, max_retries=0, queue_limit_per_slot=1e9)
 
@@ -31,6 +31,10 @@ def service(name="api", slots=16, service_s=0.04, scv=1.5, slo_p95_s=0.5, calls=
         price_per_hour=0.1,
         calls=calls,
     )
+
+
+def count_for(spec, rate, platform=(), slowdown=1.0):
+    return int(needed_curve(spec, np.array([rate]), platform, slowdown)[0])
 
 
 SERVERS = (1, 2, 5, 16, 64, 250, 1000)
@@ -154,7 +158,7 @@ def test_base_response_is_the_sum_of_service_and_calls():
 @pytest.mark.parametrize("rate", [1.0, 300.0, 12_345.0, 400_000.0])
 def test_needed_count_meets_the_slo_and_one_less_does_not(rate):
     spec = service(slo_p95_s=0.15)
-    count = needed_instances(spec, rate)
+    count = count_for(spec, rate)
 
     def p95_s(instances):
         platform = FluidPlatform([spec], np.full((1, 900), rate), PATIENT)
@@ -173,22 +177,22 @@ def test_needed_count_meets_the_slo_and_one_less_does_not(rate):
 
 def test_needed_counts_special_cases():
     spec = service()
-    assert needed_instances(spec, 0.0) == 0
-    assert needed_instances(spec, 1e-9) == 1
-    assert needed_instances(spec, 392.0) >= 1
+    assert count_for(spec, 0.0) == 0
+    assert count_for(spec, 1e-9) == 1
+    assert count_for(spec, 392.0) >= 1
     # a service that cannot meet its SLO on its own gets what its utilisation asks for
     hopeless = service(slo_p95_s=0.001)
-    assert needed_instances(hopeless, 4000.0) == math.ceil(4000.0 / (0.98 * 400.0))
-    slowed = needed_instances(spec, 4000.0, slowdown=3.0)
+    assert count_for(hopeless, 4000.0) == math.ceil(4000.0 / (0.98 * 400.0))
+    slowed = count_for(spec, 4000.0, slowdown=3.0)
     assert slowed >= 3 * 4000.0 / 400.0
     # calls take their part of the SLO
     database = service("database", 64, 0.05, 2.0, 1.0)
     caller = service(slo_p95_s=0.3, calls=(Call("database", 1.6),))
-    alone = needed_instances(caller, 4000.0)
-    assert needed_instances(caller, 4000.0, (caller, database)) >= alone
+    alone = count_for(caller, 4000.0)
+    assert count_for(caller, 4000.0, (caller, database)) >= alone
     rates = np.linspace(0.0, 5e4, 200)
     curve = needed_curve(spec, rates)
     assert (np.diff(curve) >= 0).all()
-    assert curve[-1] == needed_instances(spec, 5e4)
+    assert curve[-1] == count_for(spec, 5e4)
     with pytest.raises(ValueError, match="finite"):
         needed_curve(spec, np.array([math.nan]))
