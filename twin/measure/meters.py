@@ -8,11 +8,11 @@ exact; one that was killed loses at most the second since it was last read.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from engine.adapters.pool.book import Phase, PoolFile
 from engine.model import FloatArray
@@ -37,9 +37,6 @@ COUNTED = (
 """Figures that only grow; the last four are outcomes of requests."""
 
 GAUGES = ("wedtwin_boot_seconds", "wedtwin_ready_seconds")
-
-_LINE = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$")
-_OUTCOME = re.compile(r'outcome="(\w+)"')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,18 +112,16 @@ class Meters:
 def parse(text: str) -> tuple[FloatArray, dict[str, float]]:
     """The figures of `COUNTED` and `GAUGES` in a worker's answer to Prometheus."""
     figures, gauges = np.zeros(len(COUNTED)), {}
-    for line in text.splitlines():
-        found = _LINE.match(line)
-        if found is None:
-            continue
-        name, labels, value = found.groups()
-        outcome = _OUTCOME.search(labels or "")
-        if outcome is not None:
-            name = outcome.group(1)
-        if name in COUNTED:
-            figures[COUNTED.index(name)] += float(value)
-        elif name in GAUGES:
-            gauges[name] = float(value)
+    # Nine lines of ten are buckets, which are not counted here: reading them would take the
+    # processor from the workers that are measured.
+    lines = [line for line in text.splitlines() if "_bucket{" not in line]
+    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+        for sample in family.samples:
+            name = sample.labels.get("outcome", sample.name)
+            if name in COUNTED:
+                figures[COUNTED.index(name)] += sample.value
+            elif name in GAUGES:
+                gauges[name] = sample.value
     return figures, gauges
 
 

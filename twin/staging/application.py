@@ -25,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from engine.model import Call
 from engine.record.files import write_atomically
 from twin.staging.calls import Caller, CallError
-from twin.staging.exposition import Counts
+from twin.staging.exposition import CONTENT_TYPE, Counts
+from twin.staging.forms import FormError, file_of
 from twin.staging.layout import StagedService
 from twin.staging.slots import GaveUp, ServiceTimes, Shed, Slots
 from twin.staging.stores import READS, WRITES, Jobs, Rows, StoreError, Updates
@@ -64,8 +66,6 @@ class Request:
     operation: str
     wedding: int
     body: bytes = b""
-    kind: bytes = b""
-    """The body's content type."""
 
 
 class NotFound(Exception):
@@ -110,7 +110,8 @@ class Application:
         self._slots = Slots(spec.slots, service.queue_limit)
         self._times = ServiceTimes(spec.service_s, spec.service_scv, rng)
         self._counts = Counts(spec.slo_p95_s, [call.service for call in spec.calls])
-        self._labels = f'service="{spec.name}",instance="{instance}",zone="{zone}"'
+        self._labels = {"service": spec.name, "instance": instance, "zone": zone}
+        self._process = psutil.Process()
         self._watching = Watching(stores.updates, self._say) if stores.updates else None
         self._jobs = (
             WorkingOff(service, stores.jobs, self._slots, self._times, self._counts)
@@ -140,7 +141,13 @@ class Application:
             if len(body) > LARGEST_BODY:
                 await _respond(send, 413, b'{"error":"too large"}')
                 return
-            request = replace(request, body=body, kind=kind)
+            try:
+                if request.operation == "photos":
+                    body = file_of(body, kind)
+            except FormError as error:
+                await _respond(send, 400, json.dumps({"error": str(error)}).encode())
+                return
+            request = replace(request, body=body)
         await _respond(send, *await self._serve(request))
 
     def start(self) -> None:
@@ -235,7 +242,7 @@ class Application:
 
     def _keep_photo(self, request: Request) -> bytes:
         """Kept by its content, so that the same photo again takes no further room."""
-        photo = _photo(request)
+        photo = request.body
         digest = hashlib.blake2b(photo, digest_size=12).hexdigest()
         path = self._stores.photos / digest
         if not path.exists():
@@ -297,7 +304,7 @@ class Application:
                 await _respond(send, 200 if self.ready else 503, b"{}")
             case "GET", "/metrics":
                 text = self._counts.expose(self._labels, self._gauges())
-                await _respond(send, 200, text.encode(), b"text/plain; version=0.0.4")
+                await _respond(send, 200, text, CONTENT_TYPE)
             case "POST", "/drain":
                 self.drain()
                 await _respond(send, 200, b"{}")
@@ -306,9 +313,8 @@ class Application:
 
     def _gauges(self) -> dict[str, tuple[float, str]]:
         slots, spec = self._slots, self._service.spec
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        memory = float(pages * os.sysconf("SC_PAGE_SIZE"))
-        processor = os.times()
+        memory = float(self._process.memory_info().rss)
+        processor = self._process.cpu_times()
         waiting = slots.waiting + (self._jobs.share if self._jobs else 0.0)
         guests = float(self._watching.guests if self._watching else 0)
         return {
@@ -340,18 +346,6 @@ def _text(body: bytes) -> str:
         return str(said["text"]) if isinstance(said, dict) else str(said)
     except (ValueError, KeyError):
         return body.decode(errors="replace")
-
-
-def _photo(request: Request) -> bytes:
-    """The file of a multipart form, or the whole body when it is none."""
-    kind, _, boundary = request.kind.partition(b"boundary=")
-    if not kind.startswith(b"multipart/form-data") or not boundary:
-        return request.body
-    for part in request.body.split(b"--" + boundary.strip(b'"')):
-        head, _, content = part.partition(b"\r\n\r\n")
-        if b"filename=" in head:
-            return content.removesuffix(b"\r\n")
-    return b""
 
 
 async def _body(receive: Receive) -> bytes:

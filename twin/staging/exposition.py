@@ -1,18 +1,34 @@
-"""What a worker tells Prometheus, in its text format, at the cost of a few additions a request.
+"""What a worker tells Prometheus.
 
 Counters and histograms only grow, so a missed scrape loses nothing: utilisation is the rate of
 `wedtwin_slots_busy_seconds_total` over the slots, not a sample of a gauge.
+
+A request only adds to plain numbers, and prometheus_client makes the text of them at a scrape.  Its
+own metrics lock and search from bucket to bucket: six times the cost at each request
+(`python benchmarks/exposition.py`), in workers that exist to cost what they are said to.
 """
 
 from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 BOUNDS = tuple(round(0.002 * 1.2**k, 6) for k in range(58))
 """Upper bounds of the histograms' buckets, 2 ms to 65 s, 20 % apart: fine enough to interpolate a
 quantile within some per cent."""
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
+
+Gauges = Mapping[str, tuple[float, str]]
+"""Name of a figure -> what it is now and what it means; a counter's name ends with `_total`."""
 
 
 class Histogram:
@@ -29,22 +45,18 @@ class Histogram:
         self.sum_s += duration_s
         self.squares += duration_s * duration_s
 
-    def lines(self, name: str, labels: str, about: str) -> list[str]:
-        """The histogram in the text format, and the sum of squares as a counter beside it."""
-        lines = [f"# HELP {name} {about}", f"# TYPE {name} histogram"]
+    def collect(self, name: str, labels: Mapping[str, str], about: str) -> Iterator[Metric]:
+        """The histogram, and the sum of squares as a counter beside it."""
         total = 0
-        for bound, count in zip(BOUNDS, self._counts, strict=False):
+        buckets = []
+        for bound, count in zip((*BOUNDS, float("inf")), self._counts, strict=True):
             total += count
-            lines.append(f'{name}_bucket{{{labels},le="{bound:g}"}} {total}')
-        total += self._counts[-1]
-        lines.append(f'{name}_bucket{{{labels},le="+Inf"}} {total}')
-        lines.append(f"{name}_sum{{{labels}}} {self.sum_s!r}")
-        lines.append(f"{name}_count{{{labels}}} {total}")
-        squares = f"{name.removesuffix('_seconds')}_squared_seconds_total"
-        lines.append(f"# HELP {squares} Sum of the squares of {name}.")
-        lines.append(f"# TYPE {squares} counter")
-        lines.append(f"{squares}{{{labels}}} {self.squares!r}")
-        return lines
+            buckets.append((floatToGoString(bound), float(total)))
+        histogram = HistogramMetricFamily(name, about, labels=list(labels))
+        histogram.add_metric(list(labels.values()), buckets, self.sum_s)
+        yield histogram
+        squares = f"{name.removesuffix('_seconds')}_squared_seconds"
+        yield _counter(squares, f"Sum of the squares of {name}.", labels, self.squares)
 
 
 class Counts:
@@ -73,44 +85,70 @@ class Counts:
         self.slow += duration_s > self.slo_s
         self.first_served_s = self.first_served_s or time.time()
 
-    def expose(self, labels: str, gauges: Mapping[str, tuple[float, str]]) -> str:
-        """Everything in Prometheus' text format; `gauges` holds value and meaning by name."""
-        lines = []
-        for name, (value, about) in gauges.items():
-            kind = "counter" if name.endswith("_total") else "gauge"
-            lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
-            lines.append(f"{name}{{{labels}}} {value!r}")
-        lines += [
-            "# HELP wedtwin_requests_total Requests that arrived.",
-            "# TYPE wedtwin_requests_total counter",
-            f"wedtwin_requests_total{{{labels}}} {self.arrived}",
-            "# HELP wedtwin_slow_total Requests that were served, but slower than the SLO.",
-            "# TYPE wedtwin_slow_total counter",
-            f"wedtwin_slow_total{{{labels}}} {self.slow}",
-            "# HELP wedtwin_first_served_seconds When the first request was served; 0: none yet.",
-            "# TYPE wedtwin_first_served_seconds gauge",
-            f"wedtwin_first_served_seconds{{{labels}}} {self.first_served_s!r}",
-            "# HELP wedtwin_responses_total Requests that were answered, by outcome.",
-            "# TYPE wedtwin_responses_total counter",
-        ]
-        lines += [
-            f'wedtwin_responses_total{{{labels},outcome="{outcome}"}} {count}'
-            for outcome, count in self.outcomes.items()
-        ]
-        if self.calls:
-            lines += [
-                "# HELP wedtwin_calls_total Calls to other services, by callee.",
-                "# TYPE wedtwin_calls_total counter",
-            ]
-        lines += [
-            f'wedtwin_calls_total{{{labels},callee="{callee}"}} {count}'
-            for callee, count in self.calls.items()
-        ]
+    def expose(self, labels: Mapping[str, str], gauges: Gauges) -> bytes:
+        """Everything as Prometheus reads it, with `labels`: these counts and the `gauges`."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Everything(self, labels, gauges))
+        return generate_latest(registry)
+
+
+class _Everything(Collector):
+    """One scrape."""
+
+    def __init__(self, counts: Counts, labels: Mapping[str, str], gauges: Gauges) -> None:
+        self._counts, self._labels, self._gauges = counts, labels, gauges
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics (prometheus_client's protocol)."""
+        counts, labels = self._counts, self._labels
+        for name, (value, about) in self._gauges.items():
+            if name.endswith("_total"):
+                yield _counter(name.removesuffix("_total"), about, labels, value)
+            else:
+                yield _gauge(name, about, labels, value)
+        yield _counter("wedtwin_requests", "Requests that arrived.", labels, counts.arrived)
+        yield _counter(
+            "wedtwin_slow", "Requests that were served, but slower than the SLO.", labels,
+            counts.slow,
+        )  # fmt: skip
+        yield _gauge(
+            "wedtwin_first_served_seconds", "When the first request was served; 0: none yet.",
+            labels, counts.first_served_s,
+        )  # fmt: skip
+        yield _counters(
+            "wedtwin_responses", "Requests that were answered, by outcome.", labels, "outcome",
+            counts.outcomes,
+        )  # fmt: skip
+        if counts.calls:
+            yield _counters(
+                "wedtwin_calls", "Calls to other services, by callee.", labels, "callee",
+                counts.calls,
+            )  # fmt: skip
         for name, histogram, about in (
-            ("wedtwin_response_seconds", self.response, "From arrival to answer, calls included."),
-            ("wedtwin_wait_seconds", self.waited, "Wait for a slot."),
-            ("wedtwin_service_seconds", self.held, "For how long a slot was held."),
-            ("wedtwin_call_seconds", self.called, "Calls to other services, each by itself."),
+            ("response", counts.response, "From arrival to answer, calls included."),
+            ("wait", counts.waited, "Wait for a slot."),
+            ("service", counts.held, "For how long a slot was held."),
+            ("call", counts.called, "Calls to other services, each by itself."),
         ):
-            lines += histogram.lines(name, labels, about)
-        return "\n".join(lines) + "\n"
+            yield from histogram.collect(f"wedtwin_{name}_seconds", labels, about)
+
+
+def _counter(name: str, about: str, labels: Mapping[str, str], value: float) -> Metric:
+    family = CounterMetricFamily(name, about, labels=list(labels))
+    family.add_metric(list(labels.values()), value)
+    return family
+
+
+def _counters(
+    name: str, about: str, labels: Mapping[str, str], by: str, values: Mapping[str, float]
+) -> Metric:
+    family = CounterMetricFamily(name, about, labels=[*labels, by])
+    for which, value in values.items():
+        family.add_metric([*labels.values(), which], value)
+    return family
+
+
+def _gauge(name: str, about: str, labels: Mapping[str, str], value: float) -> Metric:
+    family = GaugeMetricFamily(name, about, labels=list(labels))
+    family.add_metric(list(labels.values()), value)
+    return family

@@ -29,7 +29,10 @@ PACKAGES = {
 }
 """Program -> Debian package, and where it is if it is not on the PATH."""
 
-MODULES = ("uvicorn", "uvloop", "httptools", "wsproto", "asyncpg", "redis")
+MODULES = (
+    "uvicorn", "uvloop", "httptools", "wsproto", "asyncpg", "redis", "prometheus_client",
+    "python_multipart",
+)  # fmt: skip
 """Python packages of the extra `staging`."""
 
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from twin.staging.exposition import BOUNDS, Counts, Histogram
 
-LINE = re.compile(r'^([a-z_]+)\{service="api"(?:,le="([^"]+)")?\} (\S+)$')
+LABELS = {"service": "api", "instance": 'api-"1"\n', "zone": "a\\b"}
+"""As no worker is named, and as any could be."""
+
+
+def samples(counts: Counts) -> dict[str, list[tuple[dict[str, str], float]]]:
+    """By name: labels apart from LABELS, which each has, and value."""
+    read: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(counts.expose(LABELS, {}).decode()):
+        for sample in family.samples:
+            assert LABELS.items() <= sample.labels.items()
+            own = {name: of for name, of in sample.labels.items() if name not in LABELS}
+            read.setdefault(sample.name, []).append((own, sample.value))
+    return read
 
 
 def read(histogram: Histogram) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for line in histogram.lines("wedtwin_x_seconds", 'service="api"', "About."):
-        if not line.startswith("#"):
-            match = LINE.match(line)
-            assert match is not None, line
-            found.setdefault(match[1], {})[match[2] or ""] = float(match[3])
-    return found
+    """What a worker would tell of the histogram: by name, and by bucket where there are some."""
+    counts = Counts(1.0)
+    counts.held = histogram
+    return {
+        name.replace("wedtwin_service", "wedtwin_x"): {
+            labels.get("le", ""): value for labels, value in values
+        }
+        for name, values in samples(counts).items()
+    }
 
 
 def test_buckets_are_cumulative_and_end_with_the_count() -> None:
@@ -27,13 +40,13 @@ def test_buckets_are_cumulative_and_end_with_the_count() -> None:
     durations = [0.0, BOUNDS[0], 0.1, 0.1, 5.0, 1e9]
     for duration in durations:
         histogram.observe(duration)
-    found = read(histogram)
-    buckets = list(found["wedtwin_x_seconds_bucket"].values())
+    figures = read(histogram)
+    buckets = list(figures["wedtwin_x_seconds_bucket"].values())
     assert buckets == sorted(buckets)
-    assert found["wedtwin_x_seconds_bucket"][f"{BOUNDS[0]:g}"] == 2  # its bound belongs to a bucket
-    assert found["wedtwin_x_seconds_bucket"]["+Inf"] == len(durations)
-    assert found["wedtwin_x_seconds_count"][""] == len(durations)
-    assert found["wedtwin_x_seconds_sum"][""] == pytest.approx(sum(durations))
+    assert figures["wedtwin_x_seconds_bucket"]["0.002"] == 2  # its bound belongs to a bucket
+    assert figures["wedtwin_x_seconds_bucket"]["+Inf"] == len(durations)
+    assert figures["wedtwin_x_seconds_count"][""] == len(durations)
+    assert figures["wedtwin_x_seconds_sum"][""] == pytest.approx(sum(durations))
 
 
 def test_sums_and_squares_give_mean_and_variability() -> None:
@@ -41,10 +54,10 @@ def test_sums_and_squares_give_mean_and_variability() -> None:
     durations = np.random.default_rng(1).gamma(2.0, 0.1, 1000)
     for duration in durations.tolist():
         histogram.observe(duration)
-    found = read(histogram)
-    count = found["wedtwin_x_seconds_count"][""]
-    mean_s = found["wedtwin_x_seconds_sum"][""] / count
-    square = found["wedtwin_x_squared_seconds_total"][""] / count
+    figures = read(histogram)
+    count = figures["wedtwin_x_seconds_count"][""]
+    mean_s = figures["wedtwin_x_seconds_sum"][""] / count
+    square = figures["wedtwin_x_squared_seconds_total"][""] / count
     assert mean_s == pytest.approx(durations.mean())
     assert square / mean_s**2 - 1.0 == pytest.approx(durations.var() / durations.mean() ** 2)
 
@@ -69,7 +82,30 @@ def test_a_quantile_read_from_the_buckets_is_within_some_per_cent() -> None:
 def test_calls_are_counted_by_callee() -> None:
     counts = Counts(1.0, ["database", "ai-services"])
     counts.calls["ai-services"] += 2
-    lines = counts.expose('service="api"', {}).splitlines()
-    assert 'wedtwin_calls_total{service="api",callee="database"} 0' in lines
-    assert 'wedtwin_calls_total{service="api",callee="ai-services"} 2' in lines
-    assert "wedtwin_calls_total" not in Counts(1.0).expose('service="api"', {})
+    assert samples(counts)["wedtwin_calls_total"] == [
+        ({"callee": "database"}, 0.0), ({"callee": "ai-services"}, 2.0),
+    ]  # fmt: skip
+    assert "wedtwin_calls_total" not in samples(Counts(1.0))
+
+
+def test_gauges_and_counters_are_told_apart_by_their_names() -> None:
+    text = Counts(1.0).expose(
+        LABELS, {"wedtwin_slots": (4, "At once."), "wedtwin_cpu_seconds_total": (1.5, "Used.")}
+    )
+    kinds = {family.name: family.type for family in text_string_to_metric_families(text.decode())}
+    assert kinds["wedtwin_slots"] == "gauge"
+    assert kinds["wedtwin_cpu_seconds"] == "counter"
+    assert kinds["wedtwin_response_seconds"] == "histogram"
+
+
+def test_an_outcome_is_counted_where_it_belongs() -> None:
+    counts = Counts(0.1)
+    counts.responded(0.05)
+    counts.responded(0.2)
+    counts.outcomes["served"] += 2
+    counts.outcomes["shed"] += 1
+    read = samples(counts)
+    assert read["wedtwin_slow_total"] == [({}, 1.0)]
+    assert dict((labels["outcome"], n) for labels, n in read["wedtwin_responses_total"]) == {
+        "served": 2.0, "shed": 1.0, "timed_out": 0.0, "failed": 0.0,
+    }  # fmt: skip
