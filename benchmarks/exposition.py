@@ -1,7 +1,7 @@
 """What counting costs a worker, against prometheus_client's own metrics: ratios in one run.
 
-At each request a worker counts its arrival, its outcome and three durations; at each scrape it makes
-the text.  Both ways give Prometheus the same text.
+At each request a worker counts its arrival, its outcome and three durations; at each scrape it
+makes the text.  Both ways give Prometheus the same text.
 """
 
 from __future__ import annotations

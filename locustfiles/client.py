@@ -1,16 +1,15 @@
 """Send one request and say how it ended: HTTP/1.1 over kept connections, and WebSockets.
 
 Leaner than Locust's clients, because the generator must not become what is measured: bytes that
-never change are built once, the answer is parsed in C (llhttp), and nothing of it is kept.  A
-person's request has a deadline as a whole, not one for each read.
+never change are built once, the answer is parsed in C (llhttp), and nothing of it is kept
+(`python benchmarks/load_generator.py` compares).  A person's request has a deadline as a whole, not
+one for each read.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import contextlib
 import ipaddress
-import os
 import select
 import ssl
 from dataclasses import dataclass
@@ -23,17 +22,17 @@ import gevent.socket
 from geventhttpclient._parser import HTTPParseError, HTTPResponseParser
 
 from locustfiles.journeys import Step, form
+from locustfiles.websocket import Broken, Closed, Refused, WebSocket
 
 Ending = Literal["ok", "failed", "shed", "timed_out"]
 
 READ_BYTES = 65_536
 SHED = (429, 503)
 GATEWAY_TIMED_OUT = 504
-SWITCHING = 101
-WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
-TEXT_FRAME, CLOSE_FRAME, PING_FRAME, PONG_FRAME = 0x1, 0x8, 0x9, 0xA
-MOST_FRAMES = 100
+AGENT = "wedtwin-load"
 RECONNECTS = 3
+LEAVE_S = 2.0
+"""So long the other side may take to close a WebSocket that we leave."""
 SENT_ELSEWHERE = (1001, 1012)
 """WebSocket closes that mean: this instance goes, connect again (RFC 6455; IANA's registry)."""
 
@@ -79,10 +78,6 @@ class _Answer(HTTPResponseParser):
     def _on_headers_complete(self) -> None: ...
 
 
-class _Broken(OSError):
-    """The other side closed or broke the protocol."""
-
-
 class Target:
     """The platform under test, at `address` such as `https://staging.example.com`."""
 
@@ -102,8 +97,9 @@ class Target:
         self._prefix = parts.path.rstrip("/")
         self._idle: list[Any] = []
         name = f"[{self.host}]" if ":" in self.host else self.host
-        common = f"Host: {name}:{self.port}\r\nUser-Agent: wedtwin-load\r\n"
-        self._common = common.encode()
+        self._authority = f"{name}:{self.port}"
+        self._common = f"Host: {self._authority}\r\nUser-Agent: {AGENT}\r\n".encode()
+        self._leaving: set[gevent.Greenlet] = set()
         self._form = form(photo_bytes)
         self._bodies: dict[Step, bytes] = {}
 
@@ -114,19 +110,20 @@ class Target:
         deadline.start()
         try:
             if step.method == "WS":
-                return self._follow(path, step.body.encode())
+                return self._follow(path, step.body)
             return self._request(step, path)
         except gevent.Timeout as timeout:
             if timeout is not deadline:
                 raise
             return Outcome("timed_out", f"no whole answer within {timeout_s:g} s")
         except (OSError, HTTPParseError) as error:
-            return Outcome("failed", f"{type(error).__name__}: {error}".replace("_Broken: ", ""))
+            return Outcome("failed", _why(error))
         finally:
             deadline.close()
 
     def close(self) -> None:
-        """Give up the kept connections."""
+        """Give up the kept connections, and finish with those that are being left."""
+        gevent.joinall(list(self._leaving), timeout=LEAVE_S)
         while self._idle:
             self._idle.pop().close()
 
@@ -143,7 +140,7 @@ class Target:
                 connection = self._connect()
                 answer = _ask(connection, message)
             if not answer.whole:
-                raise _Broken("connection closed before the answer was whole")
+                raise Broken("connection closed before the answer was whole")
         except BaseException:
             connection.close()
             raise
@@ -155,8 +152,8 @@ class Target:
 
     def _rest(self, step: Step) -> bytes:
         """Everything after the first line."""
-        found = self._bodies.get(step)
-        if found is None:
+        rest = self._bodies.get(step)
+        if rest is None:
             kind, body = "", b""
             if step.photo:
                 body, kind = self._form
@@ -165,8 +162,8 @@ class Target:
             head = self._common
             if body:
                 head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n".encode()
-            found = self._bodies[step] = head + b"\r\n" + body
-        return found
+            rest = self._bodies[step] = head + b"\r\n" + body
+        return rest
 
     def _reusable(self) -> Any | None:
         """A kept connection that the other side has not closed meanwhile."""
@@ -188,51 +185,37 @@ class Target:
             raise
         return connection
 
-    def _follow(self, path: str, said: bytes) -> Outcome:
-        """Open a WebSocket, say something, take the first update, leave (RFC 6455)."""
+    def _follow(self, path: str, said: str) -> Outcome:
+        """Open a WebSocket, say something, take the first update, leave."""
         for _ in range(RECONNECTS):
             connection = self._connect()
+            left = False
             try:
-                outcome = self._upgrade(connection, path, said)
+                websocket = WebSocket(connection, self._authority, path, AGENT)
+                websocket.say(said)
+                update = websocket.hear()
+                # The request is answered: what the close takes is no part of it.
+                self._leaving.add(gevent.spawn(self._leave, connection, websocket))
+                left = True
+                if update.startswith(b'{"error"'):
+                    return Outcome("failed", update[:80].decode(errors="replace"), len(update))
+                return Outcome("ok", body_bytes=len(update))
+            except Refused as refusal:
+                judged = _judged(refusal.status, 0)
+                return judged if judged.ending != "ok" else Outcome("failed", "no WebSocket there")
+            except Closed as closed:
+                if closed.code not in SENT_ELSEWHERE:
+                    return Outcome("failed", str(closed))
             finally:
-                connection.close()
-            if outcome is not None:
-                return outcome
+                if not left:
+                    connection.close()
         return Outcome("failed", f"sent elsewhere {RECONNECTS} times")
 
-    def _upgrade(self, connection: Any, path: str, said: bytes) -> Outcome | None:
-        """The same on one connection; None where its instance is going and says so."""
-        key = base64.b64encode(os.urandom(16))
-        connection.sendall(
-            b"GET " + path.encode() + b" HTTP/1.1\r\n" + self._common
-            + b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            + b"Sec-WebSocket-Key: " + key + b"\r\n\r\n"
-        )  # fmt: skip
-        head, rest = _head(connection)
-        status = _status(head)
-        if status != SWITCHING:
-            judged = _judged(status, 0)
-            return judged if judged.ending != "ok" else Outcome("failed", "no WebSocket there")
-        proof = base64.b64encode(hashlib.sha1(key + WEBSOCKET_GUID).digest())
-        if proof not in head:
-            return Outcome("failed", "the WebSocket's handshake is not right")
-        connection.sendall(_frame(TEXT_FRAME, said))
-        frames = _Frames(connection, rest)
-        for _ in range(MOST_FRAMES):
-            opcode, payload = frames.next()
-            if opcode == PING_FRAME:
-                connection.sendall(_frame(PONG_FRAME, payload))
-            elif opcode == CLOSE_FRAME:
-                code = int.from_bytes(payload[:2], "big")
-                if code in SENT_ELSEWHERE:
-                    return None
-                return Outcome("failed", f"the WebSocket was closed with code {code}")
-            elif opcode != PONG_FRAME:
-                connection.sendall(_frame(CLOSE_FRAME, (1000).to_bytes(2, "big")))
-                if payload.startswith(b'{"error"'):
-                    return Outcome("failed", payload[:80].decode(errors="replace"), len(payload))
-                return Outcome("ok", body_bytes=len(payload))
-        return Outcome("failed", f"no message among {MOST_FRAMES} WebSocket frames")
+    def _leave(self, connection: Any, websocket: WebSocket) -> None:
+        with contextlib.suppress(OSError, gevent.Timeout), gevent.Timeout(LEAVE_S):
+            websocket.leave()
+        connection.close()
+        self._leaving.discard(gevent.getcurrent())
 
 
 def is_loopback(address: str) -> bool:
@@ -274,6 +257,10 @@ def _ask(connection: Any, message: bytes) -> _Answer:
     return answer
 
 
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+
+
 def _judged(status: int, body_bytes: int) -> Outcome:
     if 200 <= status < 400:
         return Outcome("ok", body_bytes=body_bytes)
@@ -282,63 +269,3 @@ def _judged(status: int, body_bytes: int) -> Outcome:
     if status == GATEWAY_TIMED_OUT:
         return Outcome("timed_out", f"HTTP {status}", body_bytes)
     return Outcome("failed", f"HTTP {status}", body_bytes)
-
-
-def _head(connection: Any) -> tuple[bytes, bytes]:
-    """The answer's head, and what came after it."""
-    held = b""
-    while b"\r\n\r\n" not in held:
-        got = connection.recv(READ_BYTES)
-        if not got or len(held) > READ_BYTES:
-            raise _Broken("connection closed during the WebSocket's handshake")
-        held += got
-    head, _, rest = held.partition(b"\r\n\r\n")
-    return head, rest
-
-
-def _status(head: bytes) -> int:
-    words = head.split(b" ", 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1][:3].isdigit():
-        raise _Broken("the answer is not HTTP")
-    return int(words[1][:3])
-
-
-def _frame(opcode: int, payload: bytes) -> bytes:
-    """One frame with a payload of at most 125 bytes, masked, as clients have to."""
-    assert len(payload) <= 125
-    mask = os.urandom(4)
-    masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-    return bytes((0x80 | opcode, 0x80 | len(payload))) + mask + masked
-
-
-class _Frames:
-    """The frames that come in on a WebSocket."""
-
-    def __init__(self, connection: Any, held: bytes) -> None:
-        self._connection = connection
-        self._held = held
-
-    def next(self) -> tuple[int, bytes]:
-        """Opcode and payload of the next message; parts of one are joined."""
-        message, first = b"", None
-        while True:
-            head = self._take(2)
-            opcode, size = head[0] & 0x0F, head[1] & 0x7F
-            if size >= 126:
-                size = int.from_bytes(self._take(2 if size == 126 else 8), "big")
-            payload = self._take(size)
-            if opcode >= CLOSE_FRAME:
-                return opcode, payload
-            first = opcode if first is None else first
-            message += payload
-            if head[0] & 0x80:
-                return first, message
-
-    def _take(self, count: int) -> bytes:
-        while len(self._held) < count:
-            got = self._connection.recv(READ_BYTES)
-            if not got:
-                raise _Broken("the WebSocket ended without a message")
-            self._held += got
-        taken, self._held = self._held[:count], self._held[count:]
-        return taken

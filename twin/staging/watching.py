@@ -7,8 +7,8 @@ elsewhere, but not before what they have said is served and told.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from twin.staging.stores import StoreError, Updates
@@ -30,20 +30,37 @@ RESTART, TROUBLE, NO_SUCH_PAGE = 1012, 1011, 1008
 """Codes with which a WebSocket is closed (RFC 6455 and the IANA's registry)."""
 
 
-@dataclass(slots=True, eq=False)
 class Watcher:
-    """One guest: what is still to be told, None for the end of it.
+    """One guest, what is still to be told, and the end of it.
 
     `saying` is how many of the guest's own messages are being served.
     """
 
-    told: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(WATCHER_LIMIT))
-    saying: int = 0
+    def __init__(self) -> None:
+        self.saying = 0
+        self._updates: deque[bytes] = deque()
+        self._over = False
+        self._news = asyncio.Event()
 
-    def tell(self, update: bytes | None) -> None:
-        """Tell an update; who does not read is not waited for."""
-        if not self.told.full():
-            self.told.put_nowait(update)
+    def tell(self, update: bytes) -> None:
+        """Tell an update; who does not read is not waited for, and misses it."""
+        if len(self._updates) < WATCHER_LIMIT and not self._over:
+            self._updates.append(update)
+            self._news.set()
+
+    def end(self) -> None:
+        """There is nothing more to tell, however much waits: that is told after it."""
+        self._over = True
+        self._news.set()
+
+    async def next(self) -> bytes | None:
+        """What is to be told next; None at the end."""
+        while not self._updates:
+            if self._over:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        return self._updates.popleft()
 
 
 class Watching:
@@ -93,7 +110,7 @@ class Watching:
         try:
             if len(watchers) == 1:
                 await self._updates.follow(wedding)
-            while (update := await watcher.told.get()) is not None:
+            while (update := await watcher.next()) is not None:
                 await send({"type": "websocket.send", "text": update.decode()})
             if not listening.done():
                 await send({"type": "websocket.close", "code": RESTART})
@@ -117,7 +134,7 @@ class Watching:
             serving.add_done_callback(self._saying.discard)
             # A guest who leaves has said it all the same: it is served to its end, and counted.
             await asyncio.shield(serving)
-        watcher.tell(None)
+        watcher.end()
 
     async def _serve_said(self, wedding: int, said: bytes, watcher: Watcher) -> None:
         watcher.saying += 1
@@ -133,7 +150,7 @@ class Watching:
             await asyncio.sleep(SETTLE_S)
             while watcher.saying:
                 await asyncio.sleep(SETTLE_S)
-            watcher.tell(None)
+            watcher.end()
 
         task = asyncio.create_task(ask())
         self._leaving.add(task)

@@ -106,6 +106,6 @@ def test_an_outcome_is_counted_where_it_belongs() -> None:
     counts.outcomes["shed"] += 1
     read = samples(counts)
     assert read["wedtwin_slow_total"] == [({}, 1.0)]
-    assert dict((labels["outcome"], n) for labels, n in read["wedtwin_responses_total"]) == {
+    assert {labels["outcome"]: n for labels, n in read["wedtwin_responses_total"]} == {
         "served": 2.0, "shed": 1.0, "timed_out": 0.0, "failed": 0.0,
     }  # fmt: skip

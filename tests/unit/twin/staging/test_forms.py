@@ -78,7 +78,7 @@ def test_a_form_of_another_library_is_read_too() -> None:
     made = MIMEMultipart("form-data", boundary="xyz")
     note = MIMEText("ours")
     note.add_header("Content-Disposition", "form-data", name="note")
-    photo = MIMEApplication(b"\xff\xd8", "jpeg", lambda part: None)
+    photo = MIMEApplication(b"\xff\xd8", "jpeg", lambda _: None)
     photo.set_payload("cake")
     photo.add_header("Content-Disposition", "form-data", name="p", filename="p.jpg")
     made.attach(note)
