@@ -10,17 +10,9 @@ engine's settings is said in `conf/engine/staging.yaml`.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
 
+from engine.adapters.blocking import Booked
 from engine.model import Outlook
-
-
-class Booked(Protocol):
-    """A source of outlooks in the schedule's own time."""
-
-    def outlook(self, now_s: float) -> Outlook:
-        """The outlook as known at `now_s`."""
-        ...
 
 
 class Compressed:

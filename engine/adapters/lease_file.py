@@ -2,7 +2,9 @@
 
 The kernel's lock on a file of that folder is the lead.  It ends with the process, however that
 ends, so there is no lease to wait out and no stale pid to doubt; nothing is inherited by children.
-The file's text says who leads, for people; each lead has a number, one higher than the one before.
+The file's text says who leads, for people.  Each lead has a number, its fence, one higher than the
+one before; the newest is in a file of its own that is replaced as a whole, so that a kill at any
+moment cannot make the numbers begin anew.
 """
 
 from __future__ import annotations
@@ -16,60 +18,121 @@ import time
 from pathlib import Path
 from typing import IO
 
+from engine.adapters.blocking import BlockingCalls
+from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
+from engine.record.files import write_atomically
+
 LEADER = "leader"
+FENCE = "fence"
 TRIES, TRY_AGAIN_S = 3, 0.03
 
 
-class NotLeadingError(RuntimeError):
-    """Another engine leads: `holder`."""
-
-    def __init__(self, state: Path, holder: str) -> None:
-        super().__init__(
-            f"{state}: {holder} leads; stop it, wait for it (live.wait_for_lead=true), "
-            "or use a state folder of its own (live.state=…)"
-        )
-        self.holder = holder
-
-
-class Lead:
+class FileLead:
     """The lead, held until `release` or the end of the process."""
 
-    def __init__(self, file: IO[str], number: int) -> None:
+    def __init__(self, path: Path, file: IO[str], fence: Fence) -> None:
+        self._path = path
         self._file = file
-        self.number = number
+        self.fence = fence
+
+    @property
+    def held(self) -> bool:
+        """Whether the lock is still the one that others would have to take."""
+        try:
+            there, ours = self._path.stat(), os.fstat(self._file.fileno())
+        except (OSError, ValueError):
+            return False
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def raise_above(self, above: Fence, now_s: float) -> None:
+        """Go on under a higher fence than `above`; raises OSError."""
+        self.fence = _announce(self._path.parent, self._file, above, now_s)
 
     def release(self) -> None:
         """Let another engine lead."""
         self._file.close()
 
 
-def take_lead(state: Path, now_s: float, *, announce: bool = True) -> Lead:
+def take_lead(
+    state: Path, now_s: float, *, above: Fence = NO_FENCE, announce: bool = True
+) -> FileLead:
     """Take the lead over `state`; raises NotLeadingError if somebody else has it, OSError.
 
     Without `announce`, only to find out whether it can be had: nothing is written.
     """
     state.mkdir(parents=True, exist_ok=True)
-    file = (state / LEADER).open("a+", encoding="utf-8")
+    path = state / LEADER
+    file = path.open("a+", encoding="utf-8")
     try:
         _lock(file)
+        fence = _announce(state, file, above, now_s) if announce else newest_fence(state)
     except BlockingIOError:
         holder = _holder(file)
         file.close()
-        raise NotLeadingError(state, holder) from None
+        raise NotLeadingError(
+            f"{state}: {holder} leads; stop it, wait for it (live.wait_for_lead=true), "
+            "or use a state folder of its own (live.state=…)",
+            holder,
+        ) from None
     except OSError:
         file.close()
         raise
-    number = _number(file) + 1
-    if not announce:
-        return Lead(file, number)
+    return FileLead(path, file, fence)
+
+
+def newest_fence(state: Path) -> Fence:
+    """The fence of the newest lead over `state`; raises OSError."""
+    try:
+        return Fence(int((state / FENCE).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return NO_FENCE
+
+
+class FileLease:
+    """`engine.ports.lease.Lease`, in a state folder; `lead` if it has been taken already."""
+
+    def __init__(self, state: Path, lead: FileLead | None = None) -> None:
+        self._state = state
+        self._lead = lead
+        self._calls = BlockingCalls("lease")
+
+    async def hold(self, now_s: float, above: Fence = NO_FENCE) -> Fence:
+        """Take the lead or keep it; raises NotLeadingError, OSError."""
+        return await self._calls.call(lambda: self._hold(now_s, above))
+
+    async def release(self) -> None:
+        """Let another engine lead."""
+        await self._calls.call(self._release)
+
+    def _hold(self, now_s: float, above: Fence) -> Fence:
+        if self._lead is not None and not self._lead.held:
+            self._release()  # the folder was removed, or is another one now
+        if self._lead is None:
+            self._lead = take_lead(self._state, now_s, above=above)
+        elif self._lead.fence <= above:
+            self._lead.raise_above(above, now_s)
+        return self._lead.fence
+
+    def _release(self) -> None:
+        lead, self._lead = self._lead, None
+        if lead is not None:
+            lead.release()
+
+
+def _announce(state: Path, file: IO[str], above: Fence, now_s: float) -> Fence:
+    """A new fence, on the disk before anybody acts under it."""
+    written = _read(file).get("lead")
+    before = max(newest_fence(state), above, written if isinstance(written, int) else 0)
+    fence = Fence(before + 1)
+    write_atomically(state / FENCE, f"{fence}\n")
+    since = dt.datetime.fromtimestamp(now_s, dt.UTC).isoformat(timespec="seconds")
+    who = {"lead": fence, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
     file.seek(0)
     file.truncate()
-    since = dt.datetime.fromtimestamp(now_s, dt.UTC).isoformat(timespec="seconds")
-    who = {"lead": number, "pid": os.getpid(), "host": socket.gethostname(), "since": since}
     file.write(json.dumps(who) + "\n")
     file.flush()
     os.fsync(file.fileno())
-    return Lead(file, number)
+    return fence
 
 
 def _lock(file: IO[str]) -> None:
@@ -86,19 +149,14 @@ def _lock(file: IO[str]) -> None:
 def _read(file: IO[str]) -> dict[str, object]:
     file.seek(0)
     try:
-        found = json.loads(file.read())
+        who = json.loads(file.read())
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return who if isinstance(who, dict) else {}
 
 
 def _holder(file: IO[str]) -> str:
-    found = _read(file)
-    if "pid" not in found:
+    who = _read(file)
+    if "pid" not in who:
         return "another engine"
-    return f"the engine with pid {found['pid']} on {found.get('host')} (since {found.get('since')})"
-
-
-def _number(file: IO[str]) -> int:
-    number = _read(file).get("lead")
-    return number if isinstance(number, int) else 0
+    return f"the engine with pid {who['pid']} on {who.get('host')} (since {who.get('since')})"

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.model import Approval, Direction, ManualFloor, Pause
-from engine.record.files import write_atomically
+from engine.ports.store import Requests
+from engine.record.files import remove, write_atomically
 
 REQUESTS, ANSWERS = "requests", "answers"
 EVERYTHING = "all-services"
@@ -25,24 +25,14 @@ EVERYTHING = "all-services"
 _Request = TypeVar("_Request", ManualFloor, Pause, Approval)
 
 
-class StandingError(ValueError):
+class RequestError(ValueError):
     """A request that cannot be taken; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """All requests that hold now, and what is wrong with the files that hold none."""
-
-    floors: tuple[ManualFloor, ...] = ()
-    pauses: tuple[Pause, ...] = ()
-    answers: tuple[Approval, ...] = ()
-    complaints: tuple[str, ...] = ()
 
 
 def ask(state: Path, request: ManualFloor | Pause) -> Path:
     """Let `request` stand, in place of an earlier one of its kind for the same service.
 
-    Returns the file.  Raises StandingError for a name that no service can have, OSError.
+    Returns the file.  Raises RequestError for a name that no service can have, OSError.
     """
     content: dict[str, Any] = {"service": request.service, "expires_s": request.expires_s}
     if isinstance(request, ManualFloor):
@@ -67,11 +57,19 @@ def withdraw(state: Path, kind: str, service: str) -> bool:
 
 
 def answer(state: Path, approval: Approval) -> Path:
-    """Answer an action that waits for approval; raises StandingError for no decision's id."""
+    """Answer an action that waits for approval.
+
+    Raises RequestError for what is no decision's id, and for what somebody has refused; OSError.
+    """
     if not re.fullmatch(r"[\w.-]+", approval.decision_id):
-        raise StandingError(f'"{approval.decision_id}" is no decision\'s id')
+        raise RequestError(f'"{approval.decision_id}" is no decision\'s id')
     path = state / ANSWERS / f"{approval.decision_id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    before: list[Approval] = []
+    _parsed(path, _answer, before, [])
+    for other in before:
+        if approval.approved and not other.approved:
+            raise RequestError(f"{approval.decision_id}: {other.approver} has refused it")
     content = {
         "decision_id": approval.decision_id,
         "approved": approval.approved,
@@ -82,7 +80,7 @@ def answer(state: Path, approval: Approval) -> Path:
     return path
 
 
-def read(state: Path, now_s: float) -> Standing:
+def read(state: Path, now_s: float) -> Requests:
     """All that is asked for at `now_s` (epoch seconds); what has expired is no longer."""
     floors: list[ManualFloor] = []
     pauses: list[Pause] = []
@@ -94,7 +92,7 @@ def read(state: Path, now_s: float) -> Standing:
         _parsed(path, _pause, pauses, complaints)
     for path in sorted((state / ANSWERS).glob("*.json")):
         _parsed(path, _answer, answers, complaints)
-    return Standing(
+    return Requests(
         tuple(floor for floor in floors if now_s < floor.expires_s),
         tuple(pause for pause in pauses if now_s < pause.expires_s),
         tuple(answers),
@@ -102,29 +100,43 @@ def read(state: Path, now_s: float) -> Standing:
     )
 
 
-def forget(state: Path, answers: tuple[Approval, ...]) -> None:
-    """Remove answers that the engine has taken into its memory."""
+def remove_answers(state: Path, answers: Sequence[Approval]) -> None:
+    """Remove answers that the engine has taken into its memory; raises OSError.
+
+    An answer that was given anew since stays.  One that cannot be removed does not keep the others.
+    """
+    failures: list[OSError] = []
     for given in answers:
-        (state / ANSWERS / f"{given.decision_id}.json").unlink(missing_ok=True)
+        path = state / ANSWERS / f"{given.decision_id}.json"
+        present: list[Approval] = []
+        _parsed(path, _answer, present, [])
+        if present != [given]:
+            continue
+        try:
+            remove(path)
+        except OSError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _path(state: Path, kind: str, service: str) -> Path:
     if service and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", service):
-        raise StandingError(f'"{service}" is not a name of a service')
+        raise RequestError(f'"{service}" is not a name of a service')
     return state / REQUESTS / f"{kind}-{service or EVERYTHING}.json"
 
 
 def _parsed(
     path: Path,
     parse: Callable[[dict[str, Any]], _Request],
-    found: list[_Request],
+    requests: list[_Request],
     complaints: list[str],
 ) -> None:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(raw, dict):
             raise TypeError("it is not a mapping")
-        found.append(parse(raw))
+        requests.append(parse(raw))
     except FileNotFoundError:
         return  # withdrawn this very moment
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -165,7 +177,7 @@ def _count(value: object, name: str) -> int:
 
 def _expiry(raw: dict[str, Any]) -> float:
     expires_s = raw.get("expires_s")
-    found = math.inf if expires_s is None else float(expires_s)
-    if math.isnan(found):
+    until_s = math.inf if expires_s is None else float(expires_s)
+    if math.isnan(until_s):
         raise ValueError("expires_s is not a time")
-    return found
+    return until_s

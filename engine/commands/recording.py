@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,10 +24,13 @@ from engine.record.files import remove
 from engine.record.journal import Heading, Journal
 from engine.record.live.notes import LiveRun
 from engine.record.live.record import write
+from engine.runtime.patience import Patience, PortError
 
 LOOK_S = 1.0
+TOTALS_S = 600.0
+"""For a source to say what the whole run was like; an adapter has a limit of its own."""
 
-Answer = TypeVar("Answer")
+_Figures = TypeVar("_Figures")
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -133,8 +137,8 @@ class Recording:
             started_s=begun_s,
             ended_s=ended_s,
             partial=partial,
-            totals=await _asked(metrics.totals(begun_s, ended_s)),
-            first_served=await _asked(metrics.first_served(begun_s, ended_s)),
+            totals=await _if_known(functools.partial(metrics.totals, begun_s, ended_s)),
+            first_served=await _if_known(functools.partial(metrics.first_served, begun_s, ended_s)),
         )
         # In a thread: the engine goes on meanwhile.
         folder = await asyncio.to_thread(write, run, journal, self._output, reports.write)
@@ -148,12 +152,12 @@ class Recording:
             log.error("lines of the journal were lost: it could not be written", lines=lost)
 
 
-async def _asked(question: Awaitable[Mapping[str, Answer]]) -> Mapping[str, Answer]:
-    """What the metrics source says of the whole run; a record can do without."""
+async def _if_known(ask: Callable[[], Awaitable[Mapping[str, _Figures]]]) -> Mapping[str, _Figures]:
+    """What the source says of the whole run; a source that fails must not cost the record."""
     try:
-        return await question
-    except Exception as error:
-        log.error(f"figures of the whole run are missing: {error!r}")
+        return await Patience[Mapping[str, _Figures]](TOTALS_S).call(ask, lambda _: None)
+    except PortError as error:
+        log.warning(f"figures of the whole run are missing: metrics: {error}")
         return {}
 
 

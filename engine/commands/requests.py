@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.adapters import request_files as standing
+from engine.adapters import request_files
 from engine.model import Approval, Direction, ManualFloor, Pause
 
 STATE = Path("state/engine")
@@ -76,7 +76,7 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], approved: bool) -
     parser.add_argument("decision", metavar="DECISION", help="its id, as the engine's log says it")
     given = parser.parse_args(arguments)
     approval = Approval(given.decision, approved, time.time(), getpass.getuser())
-    return _done(lambda: standing.answer(given.state, approval), f"{given.decision}: {name}d")
+    return _done(lambda: request_files.answer(given.state, approval), f"{given.decision}: {name}d")
 
 
 def _ask(state: Path, request: ManualFloor | Pause, what: str) -> int:
@@ -85,13 +85,13 @@ def _ask(state: Path, request: ManualFloor | Pause, what: str) -> int:
         if math.isinf(request.expires_s)
         else f"until {dt.datetime.fromtimestamp(request.expires_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
     )
-    return _done(lambda: standing.ask(state, request), f"{what} {until}")
+    return _done(lambda: request_files.ask(state, request), f"{what} {until}")
 
 
 def _withdraw(state: Path, kind: str, service: str) -> int:
     try:
-        there = standing.withdraw(state, kind, service)
-    except (standing.StandingError, OSError) as error:
+        there = request_files.withdraw(state, kind, service)
+    except (request_files.RequestError, OSError) as error:
         return _failed(error)
     name = service or "all services"
     _say(f"{name}: the {kind} is taken back" if there else f"{name}: there is no {kind}")
@@ -101,7 +101,7 @@ def _withdraw(state: Path, kind: str, service: str) -> int:
 def _done(write: Callable[[], Path], what: str) -> int:
     try:
         path = write()
-    except (standing.StandingError, OSError) as error:
+    except (request_files.RequestError, OSError) as error:
         return _failed(error)
     _say(what)
     print(path)

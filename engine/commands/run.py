@@ -21,11 +21,16 @@ from typing import Any, NoReturn
 
 import structlog
 
-from engine.adapters.lease_file import Lead, NotLeadingError, take_lead
+from engine.adapters.alert_log import AlertLog
+from engine.adapters.blocking import BlockingBookings
+from engine.adapters.lease_file import FileLead, FileLease, take_lead
+from engine.adapters.store_files import FileStore
+from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
 from engine.model import Budget
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
+from engine.ports.lease import NotLeadingError
 from engine.ports.metrics import MetricsSource
 from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError, check_writable
@@ -34,7 +39,8 @@ from engine.record.live.notes import LiveRun
 from engine.record.live.record import check_thresholds
 from engine.record.schema.summary import Summary, read
 from engine.runtime import log as run_log
-from engine.runtime.shell import Shell, WallClock
+from engine.runtime.cycle import Cycle
+from engine.runtime.shell import Shell
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -114,7 +120,6 @@ def _run(settings: dict[str, Any], command: str) -> int:
             infrastructure = infrastructure_port.connect(
                 config.infrastructure.factory, specs, config.infrastructure.options
             )
-            held.callback(infrastructure.close)
             metrics = metrics_port.connect(
                 config.metrics.factory,
                 specs,
@@ -130,22 +135,29 @@ def _run(settings: dict[str, Any], command: str) -> int:
             raise ConfigError(str(error)) from error
         except OSError as error:
             raise OutputError(f"{error.filename or state}: {error.strerror or error}") from error
-        shell = Shell(
+        cycle = Cycle(
             controller,
+            specs,
+            acts=config.engine.mode == "act",
+            approver=config.approval,
+            question_s=config.engine.approval.expires_s,
+            budget=_budget(config.budget),
+        )
+        shell = Shell(
+            cycle,
             specs,
             metrics=metrics,
             infrastructure=infrastructure,
-            schedule=booked.source,
+            bookings=BlockingBookings(booked.source),
+            store=FileStore(state),
+            lease=FileLease(state, lead),
+            notifier=AlertLog(),
             notes=recording,
             clock=WallClock(),
             settings=config.live.shell,
             sample_s=config.engine.sample_s,
-            acts=config.engine.mode == "act",
-            approver=config.approval,
-            budget=_budget(config.budget),
-            lead=lead.number,
         )
-        log.info(_beginning(config, lead, recording, now_s), lead=lead.number)
+        log.info(_beginning(config, lead, recording, now_s), lead=lead.fence)
         refused = meta.forecaster.refused
         if refused:
             recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
@@ -181,11 +193,11 @@ async def _drive(
         folder = await recording.finish(metrics, partial=bool(asked) and limited)
     finally:
         rolling.cancel()
-        await metrics.close()
+        await shell.close()
     return folder, (asked[0] if asked else None)
 
 
-def _lead(state: Path, *, wait: bool) -> Lead:
+def _lead(state: Path, *, wait: bool) -> FileLead:
     """The lead; waits for it if that is wanted, else raises NotLeadingError."""
     told = False
     while True:
@@ -230,10 +242,10 @@ def _budget(budget: Any) -> Budget:
     return Budget(**found)
 
 
-def _beginning(config: Any, lead: Lead, recording: Recording, now_s: float) -> str:
+def _beginning(config: Any, lead: FileLead, recording: Recording, now_s: float) -> str:
     mode = "acts" if config.engine.mode == "act" else "only recommends"
     since = now_s - recording.started_s
-    text = f"lead {lead.number}: {config.controller.name} {mode}, {config.scenario.name}"
+    text = f"lead {lead.fence}: {config.controller.name} {mode}, {config.scenario.name}"
     return f"{text}; goes on with a run begun {since:.0f} s ago" if since > 0.0 else text
 
 

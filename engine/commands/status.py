@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.adapters import request_files as standing
-from engine.adapters.lease_file import NotLeadingError, take_lead
+from engine.adapters import request_files
+from engine.adapters.lease_file import take_lead
+from engine.adapters.store_files import STATUS
 from engine.commands.requests import STATE
-from engine.runtime.shell import STATUS
+from engine.ports.lease import NotLeadingError
 
 SILENT_S = 60.0
 """An engine that has not stepped for longer hangs."""
@@ -86,7 +87,7 @@ def _show(status: Mapping[str, Any]) -> None:
 
 
 def _show_requests(state: Path, now_s: float) -> None:
-    asked = standing.read(state, now_s)
+    asked = request_files.read(state, now_s)
     for floor in asked.floors:
         print(f"  floor: {floor.service} at least {floor.instances}, by {floor.requested_by}")
     for pause in asked.pauses:

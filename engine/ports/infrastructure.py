@@ -4,9 +4,10 @@ Small on purpose, so that another infrastructure is one file: an adapter is foun
 configuration (`factory: module:callable`) as a controller is.  The simulated cloud implements the
 same port, so a shell that works against the twin works against the world.
 
-Two rules that every adapter keeps, because a shell may be killed and started again at any moment:
-a decision counts once, however often it is sent (its decision id is the idempotency key), and only
-if the count that it wants to change is still the one that it was decided on.
+Three rules that every adapter keeps, because an engine may be killed, started again or replaced at
+any moment: a decision counts once, however often it is sent (its decision id is the idempotency
+key); only if the count that it wants to change is still the one that it was decided on; and only
+under a fence that is not older than the newest one seen.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.model import Action, ActionResult, ServiceSpec
+from engine.ports.lease import NO_FENCE, Fence
 
 
 class Unreachable(RuntimeError):
@@ -35,36 +37,68 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What there is now, by service, and what became of actions since the last look."""
+    """What there is now, by service, and what became of actions since the last look.
+
+    `fence` is the newest one that a command came under.
+    """
 
     services: Mapping[str, Counts]
     results: tuple[ActionResult, ...] = ()
+    fence: Fence = NO_FENCE
 
 
 class Infrastructure(Protocol):
     """Carries actions out and says what there is.
 
-    Neither method waits for instances: they boot and drain on their own afterwards.
+    No method waits for instances: they boot and drain on their own afterwards.
     """
 
-    def observe(self) -> Sighting:
+    async def observe(self) -> Sighting:
         """The counts now, and the results since this was last asked for.
 
         Raises Unreachable, and loses no result by it.
         """
         ...
 
-    def apply(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:
+    async def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:
         """Ask for each action; returns the results that are known at once, `observe` the others.
 
         Trouble with the infrastructure is a result (`failed`, with the cause as its detail), not
-        an exception.
+        an exception; so is a `fence` that is over.
         """
         ...
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of it.  The instances stay as they are."""
         ...
+
+
+def seen_there(sighting: object, services: Sequence[str]) -> Sighting:
+    """`sighting`, if it is one that can be acted on: an adapter may say anything.
+
+    Raises TypeError or ValueError for what says nothing of one of the `services`, or is no count.
+    """
+    if not isinstance(sighting, Sighting) or not isinstance(sighting.services, Mapping):
+        raise TypeError(f"it answered with a {type(sighting).__name__} that is no sighting")
+    results_of(sighting.results)
+    missing = [name for name in services if name not in sighting.services]
+    if missing:
+        raise ValueError(f"it says nothing of {', '.join(missing)}")
+    for name in services:
+        counts: object = sighting.services[name]
+        if not isinstance(counts, Counts) or not all(
+            type(count) is int and count >= 0
+            for count in (counts.desired, counts.ready, counts.booting, counts.draining)
+        ):
+            raise ValueError(f"{name}: {counts!r:.80} are no counts")
+    return sighting
+
+
+def results_of(answer: object) -> tuple[ActionResult, ...]:
+    """The results in an adapter's answer; raises TypeError for anything else."""
+    if not isinstance(answer, Sequence) or not all(isinstance(r, ActionResult) for r in answer):
+        raise TypeError(f"{answer!r:.80} are no results")
+    return tuple(answer)
 
 
 def connect(

@@ -23,6 +23,10 @@ WINDOW = 60
 """Samples in the window that a controller is shown: five minutes of 5 s."""
 
 
+NO_SAMPLES: NDArray[np.void] = np.zeros(0, SAMPLE_DTYPE)
+"""A window without any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What is known of each service's samples now, and what went wrong in asking.
@@ -55,7 +59,11 @@ class MetricsSource(Protocol):
 
 
 class SampleWindow:
-    """The newest samples of one service, in the order of their times, each time once."""
+    """The newest samples of one service, in the order of their times, each time once.
+
+    Newest are those that came last: after the clock was set back an hour the samples of the present
+    have earlier times than those before it, and count all the same.
+    """
 
     def __init__(self, length: int = WINDOW) -> None:
         self._length = length
@@ -68,14 +76,28 @@ class SampleWindow:
         Of two with the same time the one with fewer holes counts, the first if they are alike.
         """
         time_s = float(row[0])
-        known = self._rows.get(time_s)
-        if not math.isfinite(time_s) or (known is not None and _holes(known) <= _holes(row)):
+        before = self._rows.get(time_s)
+        if not math.isfinite(time_s) or (before is not None and _holes(before) <= _holes(row)):
             return
-        self._rows[time_s] = tuple(row)
-        times = sorted(self._rows)[-self._length :]
-        self._rows = {time_s: self._rows[time_s] for time_s in times}
+        self._rows[time_s] = tuple(row)  # keeps its place if there was one, else it is the last
+        while len(self._rows) > self._length:
+            del self._rows[next(iter(self._rows))]
+        self._renew()
+
+    def forget_after(self, now_s: float) -> None:
+        """Let go of samples later than `now_s`: of a time that the clock was set back from.
+
+        Otherwise they would take the places of those that are still to come.
+        """
+        ahead = [time_s for time_s in self._rows if time_s > now_s]
+        for time_s in ahead:
+            del self._rows[time_s]
+        if ahead:
+            self._renew()
+
+    def _renew(self) -> None:
         # A new array each time: a window that was handed out earlier does not change.
-        self._array = _as_array(list(self._rows.values()))
+        self._array = _as_array([self._rows[time_s] for time_s in sorted(self._rows)])
 
     @property
     def newest_s(self) -> float:
@@ -86,6 +108,30 @@ class SampleWindow:
     def array(self) -> NDArray[np.void]:
         """The samples, newest last; not to be changed."""
         return self._array
+
+
+def checked(
+    windows: object, services: Sequence[str]
+) -> tuple[dict[str, NDArray[np.void]], tuple[str, ...]]:
+    """The windows of `services` (names) that can be used, and what is wrong with the others.
+
+    A source may hand out anything; what is used holds samples in the order of their times.
+    """
+    if not isinstance(windows, Mapping):
+        return {}, (f"its windows are a {type(windows).__name__}",)
+    usable: dict[str, NDArray[np.void]] = {}
+    complaints: list[str] = []
+    for name in services:
+        window = windows.get(name)
+        if window is None:
+            complaints.append(f"it says nothing of {name}")
+        elif not isinstance(window, np.ndarray) or window.dtype != SAMPLE_DTYPE:
+            complaints.append(f"{name}: its window holds no samples")
+        elif window.ndim != 1 or not bool(np.all(np.diff(window["time_s"]) >= 0.0)):
+            complaints.append(f"{name}: its samples are not in the order of their times")
+        else:
+            usable[name] = window
+    return usable, tuple(complaints)
 
 
 def connect(

@@ -1,61 +1,65 @@
-"""The shell around a controller in wall time: observe, step, act, save, every 5 s.
+"""The shell around a controller in wall time: look, decide, act, keep, every 5 s.
 
-It is what `twin.world.shell` is in simulated time, and means the same: the controller sees late
-samples and the booked schedule, is told once of each result, and its actions are handed on as they
-are.  There is no policy in here.  What is different is that everything around it can fail:
+It is what `twin.world.shell` is in simulated time, and all that is meant by it is in the one
+`engine.runtime.cycle.Cycle` that both drive.  In here is what waits and what may fail.  Everything
+around the engine can:
 
 - The *metrics* may be late or gone.  The controller then sees old samples or none, and knows what
   to do about it; nothing here makes up for them.
 - The *infrastructure* may not be seen.  Counts cannot be guessed, so there is no step then.
-- The *engine* may be killed at any moment.  What it remembers is on the disk after each cycle and
-  after each action; a command counts once however often it is sent, and only on top of the count
-  that it was decided on.  So whatever was lost, the next step finds out from what is there.
+- The *bookings* and the *requests* of people may be out of reach: those last known stay in force.
+- The *store* may take nothing.  The scaling goes on, and is kept when it takes it again.
+- The *lease* may be lost.  Then nothing is done until it is had again, and the memory is read anew,
+  as another engine may have led meanwhile.  A lease that cannot be asked is no lost one: what is
+  written carries the fence, so an engine that leads no longer is refused.
+- The *engine* may be killed at any moment.  What it remembers is kept after each cycle and after
+  each action; a command counts once however often it is sent, and only on top of the count that it
+  was decided on.  So whatever was lost, the next step finds out from what is there.
 - The *clock* may be set.  The next sample is never further away than one interval.
-- The *controller* may raise.  Its memory is put back to what it last saved, and it is asked again.
 
-Clock, metrics, infrastructure, schedule and notes are passed in, so a test brings its own clock.
+Each of these is a trouble that begins and ends, whatever was raised; none ends the engine.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import math
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar, cast
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, Protocol, TypeVar
 
+import structlog
 from pydantic import Field
 
-from engine.adapters import request_files as standing
-from engine.config.run import Approver
 from engine.config.strict import Strict
-from engine.model import (
-    Action,
-    ActionResult,
-    Approval,
-    Budget,
-    Controller,
-    Observation,
-    Outlook,
-    Plan,
-    ServiceObservation,
-    ServiceSpec,
-    Status,
-)
-from engine.ports.infrastructure import Counts, Infrastructure, Sighting
-from engine.ports.metrics import MetricsSource, Reading
-from engine.record.files import write_atomically
-from engine.runtime.ask import ControllerError, decide
+from engine.model import ActionResult, Observation, Outlook, Plan, ServiceSpec
+from engine.ports.bookings import Bookings, booked
+from engine.ports.clock import Clock
+from engine.ports.infrastructure import Infrastructure, Sighting, results_of, seen_there
+from engine.ports.lease import NO_FENCE, Fence, Lease, NotLeadingError
+from engine.ports.metrics import NO_SAMPLES, MetricsSource, Reading, checked
+from engine.ports.notifier import Alert, Notifier
+from engine.ports.store import Requests, Store
+from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, Memory
+from engine.runtime.patience import Patience, PortError, words
 
-MEMORY, STATUS = "memory.json", "status.json"
+BOOKINGS, LEASE, NOTIFIER, RECORD = "schedule", "lease", "notifier", "record"
+REQUESTS, ANSWERS, MEMORY, STATUS = "requests", "answers", "memory", "status"
+CLOCK, ENGINE = "clock", "engine"
+"""Sources of troubles, beside those of the cycle."""
+
+MEMORY_TRIES = 3
+"""Steps for which a memory that cannot be read is waited for, before the engine does without."""
+
+ALERTS_KEPT = 100
+"""Alerts that wait for a notifier that hangs; the oldest go first."""
 
 _Result = TypeVar("_Result")
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class LiveSettings(Strict):
@@ -68,33 +72,13 @@ class LiveSettings(Strict):
     wait_for_lead: bool = False
     """Wait, if another engine leads, instead of giving up."""
     observe_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)] = 4.0
-    """For the infrastructure to say what there is."""
+    """For whatever is looked at before a step."""
     apply_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)] = 10.0
-    """For the infrastructure to take commands."""
-
-
-class Clock(Protocol):
-    """Wall time."""
-
-    def now_s(self) -> float:
-        """Epoch seconds (UTC)."""
-        ...
-
-    async def wait(self, duration_s: float, stop: asyncio.Event) -> None:
-        """Wait for `duration_s`, or until `stop` is set."""
-        ...
-
-
-class ScheduleSource(Protocol):
-    """The booked schedule as it becomes known."""
-
-    def outlook(self, now_s: float) -> Outlook:
-        """The outlook as known at `now_s`."""
-        ...
+    """For whatever is written after it: commands, memory, status."""
 
 
 class Notes(Protocol):
-    """Keeps what happens, for the run record."""
+    """Keeps what happens, for the run record.  Not a port: it must neither block nor wait."""
 
     def step(
         self,
@@ -116,120 +100,90 @@ class Notes(Protocol):
         ...
 
 
-class WallClock:
-    """The machine's clock."""
-
-    def now_s(self) -> float:
-        """Epoch seconds (UTC)."""
-        return time.time()
-
-    async def wait(self, duration_s: float, stop: asyncio.Event) -> None:
-        """Wait for `duration_s`, or until `stop` is set."""
-        try:
-            async with asyncio.timeout(duration_s):
-                await stop.wait()
-        except TimeoutError:
-            pass
-
-
-@dataclass(slots=True)
-class Troubles:
-    """What is wrong now; each trouble is told of when it begins and when it ends, not meanwhile."""
-
-    tell: Callable[[float, str, str, str, str], None]
-    _now: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def are(self, now_s: float, source: str, found: Sequence[str]) -> None:
-        """These are all the troubles of `source` at `now_s`."""
-        before, self._now[source] = self._now.get(source, ()), tuple(found)
-        if found and not before:
-            self.tell(now_s, "trouble_started", source, source, "; ".join(found))
-        elif found and set(found) != set(before):
-            self.tell(now_s, "trouble_changed", source, source, "; ".join(found))
-        elif before and not found:
-            self.tell(now_s, "trouble_ended", source, source, "; ".join(before))
-
-    @property
-    def all(self) -> dict[str, tuple[str, ...]]:
-        """All that is wrong, by source."""
-        return {source: found for source, found in self._now.items() if found}
-
-
 class Shell:
-    """Drives one controller over one infrastructure.  Whoever makes it has taken the lead."""
+    """Drives one cycle over its ports."""
 
     def __init__(
         self,
-        controller: Controller,
+        cycle: Cycle,
         specs: Sequence[ServiceSpec],
         *,
         metrics: MetricsSource,
         infrastructure: Infrastructure,
-        schedule: ScheduleSource,
+        bookings: Bookings,
+        store: Store,
+        lease: Lease,
+        notifier: Notifier,
         notes: Notes,
         clock: Clock,
         settings: LiveSettings,
         sample_s: float,
-        acts: bool = True,
-        approver: Approver = "automatic",
-        budget: Budget = Budget(),  # noqa: B008 (frozen)
-        lead: int = 1,
     ) -> None:
-        self.controller = controller
-        self.state = Path(settings.state)
-        self.steps = 0
-        self.skipped = 0
-        """Steps that could not be made."""
-        self.troubles = Troubles(notes.event)
-        self._specs = tuple(specs)
-        self._by_name = {spec.name: spec for spec in specs}
+        self.cycle = cycle
+        self.fence = NO_FENCE
+        """Of the lead under which it acts; NO_FENCE while it does not lead."""
+        self._names = tuple(spec.name for spec in specs)
         self._metrics = metrics
         self._infrastructure = infrastructure
-        self._schedule = schedule
+        self._bookings = bookings
+        self._store = store
+        self._lease = lease
+        self._notifier = notifier
         self._notes = notes
         self._clock = clock
         self._settings = settings
         self._sample_s = sample_s
-        self._acts = acts
-        self._approver = approver
-        self._budget = budget
-        self._lead = lead
         self._stop = asyncio.Event()
-        # One thread each: what hangs must not be asked again before it has come back.
-        self._looking, self._asking = _Thread("observe"), _Thread("apply")
-        self._results: list[ActionResult] = []
-        self._questions: dict[str, float] = {}
-        """When each action that waits for approval is answered by itself; inf: never."""
-        self._outlook: Outlook | None = None
-        self._saved = controller.snapshot()
+        look_s, write_s = settings.observe_timeout_s, settings.apply_timeout_s
+        self._reading = Patience[Reading](look_s)
+        self._looking = Patience[Sighting](look_s)
+        self._booking = Patience[Outlook](look_s)
+        self._asking = Patience[Requests](look_s)
+        self._holding = Patience[Fence](look_s)
+        self._remembering = Patience[str](look_s)
+        self._applying = Patience[tuple[ActionResult, ...]](write_s)
+        self._keeping = Patience[object](write_s)
+        self._removing = Patience[None](look_s)
+        self._showing = Patience[None](look_s)
+        self._notifying = Patience[None](look_s)
+        self._last_reading = Reading({})
+        self._begun = False
+        """Whether the cycle has what the engine before this one remembered."""
+        self._tries = 0
+        self._unseen = True
+        """Whether the infrastructure has not been seen under this lead."""
+        self._timed = (0.0, 0.0)
+        """The last time that the clock said, and the loop's then."""
+        self._notes_failed = ""
+        self._alerts: list[Alert] = []
 
     def stop(self) -> None:
-        """Finish the step in progress, save and end; may be called at any time, also twice."""
+        """Finish the step in progress, keep the memory and end; at any time, also twice."""
         self._stop.set()
 
     async def run(self) -> None:
         """Step at each full interval until `stop`, or until the duration is over."""
-        self._remember()
         until_s = math.inf
         if self._settings.duration_s is not None:
-            until_s = self._clock.now_s() + self._settings.duration_s
+            until_s = self._now_s() + self._settings.duration_s
+        await self._lead(self._now_s())
         try:
             stepped = -1
             while not self._stop.is_set():
-                now_s = self._clock.now_s()
+                now_s = self._now_s()
                 if now_s >= until_s:
                     return
                 # From now, not from the last one: a clock that is set must not stop the engine.
                 due = math.floor(now_s / self._sample_s) + 1
                 due += due == stepped
                 due_s = due * self._sample_s
-                await self._clock.wait(min(due_s, until_s) - now_s, self._stop)
-                if self._stop.is_set() or self._clock.now_s() < due_s:
+                await self._wait(min(due_s, until_s) - now_s)
+                if self._stop.is_set() or self._now_s() < due_s:
                     continue  # a timer may be early
                 stepped = due
                 await self.step(due_s)
         finally:
-            self._save(self._clock.now_s())
+            await self._end(self._now_s())
 
     async def step(self, now_s: float) -> None:
         """One look at everything, one decision, and its actions.
@@ -237,178 +191,249 @@ class Shell:
         `now_s` is when the step is due: the controller's time, so that its cycles keep their
         beat however long looking takes.
         """
-        reading, sighting = await asyncio.gather(self._read(now_s), self._observe(now_s))
-        asked = standing.read(self.state, now_s)
-        self.troubles.are(now_s, "requests", asked.complaints)
-        outlook = self._look_ahead(now_s)
-        if sighting is None or outlook is None:
-            self.skipped += 1
-            self._write_status(now_s, None, None)
-            return
-        answers = self._answers(asked.answers, now_s)
-        observation = Observation(
-            now_s=now_s,
-            services=self._services(sighting.services, reading),
-            outlook=outlook,
-            results=tuple(self._results),
-            approvals=answers,
-            floors=asked.floors,
-            pauses=asked.pauses,
-            budget=self._budget,
-        )
-        began = time.perf_counter()
         try:
-            plan = decide(self.controller, observation, self._by_name, "in its step")
-        except ControllerError as error:
-            # Whatever it had begun to remember is not to be trusted.
-            self.controller.restore(self._saved)
-            self.skipped += 1
-            self.troubles.are(now_s, "controller", [str(error)])
+            if await self._lead(now_s):
+                await self._turn(now_s)
+            else:
+                self.cycle.skipped += 1
+            self.cycle.troubles.are(now_s, ENGINE, ())
+        except Exception as error:
+            # What nobody thought of must not leave the platform to itself either.
+            log.exception("a step came to nothing")
+            self.cycle.skipped += 1
+            self.cycle.troubles.are(now_s, ENGINE, [words(error)])
+        await self._tell(now_s)
+
+    async def close(self) -> None:
+        """Let go of every port; one that fails or hangs does not keep the others."""
+        calls = (
+            self._reading, self._looking, self._booking, self._asking, self._holding,
+            self._remembering, self._applying, self._keeping, self._removing, self._showing,
+            self._notifying,
+        )  # fmt: skip
+        for call in calls:
+            call.abandon()
+        ends: dict[str, Callable[[], Awaitable[None]]] = {
+            METRICS: self._metrics.close,
+            INFRASTRUCTURE: self._infrastructure.close,
+            BOOKINGS: self._bookings.close,
+            "store": self._store.close,
+            NOTIFIER: self._notifier.close,
+            LEASE: self._lease.release,  # last: nobody else leads before all is let go of
+        }
+        for name, end in ends.items():
+            try:
+                await Patience[None](self._settings.apply_timeout_s).call(end, _nothing)
+            except PortError as error:
+                log.warning(f"{name} could not be closed: {error}")
+
+    # --- the time
+
+    def _now_s(self) -> float:
+        """The time of day; from the last one that was had on, if the clock cannot be asked."""
+        passed_s = asyncio.get_running_loop().time()
+        try:
+            self._timed = (self._clock.now_s(), passed_s)
+            self.cycle.troubles.are(self._timed[0], CLOCK, ())
+        except Exception as error:
+            now_s = self._timed[0] + passed_s - self._timed[1]
+            self.cycle.troubles.are(now_s, CLOCK, [words(error)])
+            return now_s
+        return self._timed[0]
+
+    async def _wait(self, duration_s: float) -> None:
+        try:
+            await self._clock.wait(duration_s, self._stop)
+        except Exception as error:
+            self.cycle.troubles.are(self._timed[0], CLOCK, [words(error)])
+            await asyncio.sleep(min(duration_s, 1.0))
+
+    # --- leading
+
+    async def _lead(self, now_s: float) -> bool:
+        """Whether this engine leads, with its memory at hand."""
+        fence, trouble = self.fence, ""
+        try:
+            fence = await self._holding.call(lambda: self._lease.hold(now_s), _nothing)
+        except PortError as error:
+            trouble = str(error)
+            if isinstance(error.cause, NotLeadingError):
+                fence = NO_FENCE
+        self.cycle.troubles.are(now_s, LEASE, [trouble] if trouble else ())
+        if fence != self.fence:
+            # Somebody else may have led meanwhile, and knows better.
+            self.fence, self._begun, self._tries, self._unseen = fence, False, 0, True
+        if fence == NO_FENCE:
+            return False
+        if not self._begun:
+            await self._begin(now_s)
+        return self._begun
+
+    async def _begin(self, now_s: float) -> None:
+        """Take over what the engine before this one knew; without it, begin afresh."""
+        try:
+            text = await self._remembering.call(self._store.memory, _nothing)
+        except PortError as error:
+            self._tries += 1
+            self.cycle.troubles.are(now_s, MEMORY, [f"it cannot be read: {error}"])
+            if self._tries < MEMORY_TRIES:
+                return
+            text = ""
+        else:
+            self.cycle.troubles.are(now_s, MEMORY, ())
+        self._begun = True
+        if not self.cycle.begin(now_s, text):
+            try:
+                await self._keeping.call(lambda: self._store.put_memory_aside(self.fence), _nothing)
+            except PortError as error:
+                self.cycle.troubles.are(now_s, MEMORY, [f"it cannot be put aside: {error}"])
+
+    # --- a turn
+
+    async def _turn(self, now_s: float) -> None:
+        reading, sighting, outlook, requests = await asyncio.gather(
+            self._read(now_s), self._observe(now_s), self._look_ahead(now_s), self._asked(now_s)
+        )
+        if self._unseen and sighting is not None:
+            await self._above(sighting.fence, now_s)
+        gathered = Gathered(sighting, outlook, reading.windows, requests)
+        observation = self.cycle.observe(now_s, gathered)
+        if observation is None:
+            await self._show(now_s, None, None)
             return
+        began = time.perf_counter()
+        plan = self.cycle.decide(observation)
         compute_s = time.perf_counter() - began
-        self.troubles.are(now_s, "controller", [])
-        self.steps += 1
-        self._results.clear()
-        if not self._acts:
-            plan = _only_recommended(plan)
-        self._notes.step(self._clock.now_s(), observation, plan, compute_s, reading)
-        await self._act(plan, now_s)
-        if plan.cycle or plan.actions or plan.awaiting or answers:
-            self._save(now_s)
-            # Only now: had the engine been killed before, it would have to be answered again.
-            standing.forget(self.state, asked.answers)
-        self._write_status(now_s, observation, plan)
+        if plan is None:
+            await self._show(now_s, observation, None)
+            return
+        self._note(partial(self._notes.step, self._now_s(), observation, plan, compute_s, reading))
+        if plan.actions:
+            await self._apply(plan)
+        if self.cycle.is_worth_keeping(plan):
+            await self._keep(now_s)
+        await self._show(now_s, observation, plan)
+
+    async def _above(self, fence: Fence, now_s: float) -> None:
+        """Lead under a newer fence than any that the infrastructure has seen; once a lead.
+
+        It may have been led from another store.  Only once: who is overtaken later leads no more.
+        """
+        self._unseen = False
+        if fence >= self.fence:
+            await self._ask(
+                LEASE, now_s, self._holding, lambda: self._lease.hold(now_s, fence), self._raised
+            )
+
+    def _raised(self, fence: Fence) -> None:
+        self.fence = fence
 
     async def _read(self, now_s: float) -> Reading:
-        reading = await self._metrics.read(now_s)
-        self.troubles.are(self._clock.now_s(), "metrics", reading.troubles)
-        return reading
+        """What there is of samples; the last ones, older by now, if the source cannot be asked."""
+        try:
+            reading = await self._reading.call(lambda: self._metrics.read(now_s), _nothing)
+            windows, complaints = checked(reading.windows, self._names)
+            troubles = (*map(str, reading.troubles), *complaints)
+            # What it says nothing of now it said something of before.
+            self._last_reading = Reading({**self._last_reading.windows, **windows}, troubles)
+        except PortError as error:
+            troubles = (str(error),)
+        except (AttributeError, TypeError) as error:  # it answered with something else
+            troubles = (words(error),)
+        self.cycle.troubles.are(now_s, METRICS, troubles)
+        empty = dict.fromkeys(self._names, NO_SAMPLES)
+        return Reading({**empty, **self._last_reading.windows}, troubles)
 
     async def _observe(self, now_s: float) -> Sighting | None:
         """What there is; None, with the trouble noted, if that cannot be found out."""
-        sighting, trouble = None, ""
+        seen: list[Sighting] = []
+        await self._ask(
+            INFRASTRUCTURE, now_s, self._looking, self._infrastructure.observe,
+            lambda sighting: seen.append(self._seen(sighting)),
+            late=lambda answer: self._late(getattr(answer, "results", ())),
+        )  # fmt: skip
+        return seen[0] if seen else None
+
+    async def _look_ahead(self, now_s: float) -> Outlook | None:
+        seen: list[Outlook] = []
+        await self._ask(
+            BOOKINGS, now_s, self._booking,
+            lambda: self._bookings.outlook(now_s),
+            lambda outlook: seen.append(booked(outlook, self._names)),
+        )  # fmt: skip
+        return seen[0] if seen else None
+
+    async def _asked(self, now_s: float) -> Requests | None:
+        seen: list[Requests] = []
+        await self._ask(
+            REQUESTS, now_s, self._asking, lambda: self._store.requests(now_s), seen.append,
+            complaints=lambda requests: requests.complaints,
+        )  # fmt: skip
+        return seen[0] if seen else None
+
+    async def _apply(self, plan: Plan) -> None:
+        fence = self.fence
         try:
-            sighting = await self._looking.call(
-                self._infrastructure.observe,
-                self._settings.observe_timeout_s,
-                late=lambda sighting: self._take(*sighting.results),
+            results = await self._applying.call(
+                lambda: self._infrastructure.apply(plan.actions, fence), self._late
             )
-        except _StillBusyError:
-            trouble = f"no answer within {self._settings.observe_timeout_s:g} s"
-        except Exception as error:  # an adapter's own kinds
-            trouble = str(error) or type(error).__name__
-        if sighting is not None:
-            missing = [spec.name for spec in self._specs if spec.name not in sighting.services]
-            self._take(*sighting.results)
-            if missing:
-                sighting, trouble = None, f"it says nothing of {', '.join(missing)}"
-        self.troubles.are(now_s, "infrastructure", [trouble] if trouble else [])
+        except PortError as error:
+            # It may be carried out yet; the engine can live with either.
+            failed = self.cycle.fail(plan.actions, self._now_s(), str(error))
+            self._note_results(failed)
+        else:
+            self._late(results)
+
+    def _late(self, results: Sequence[ActionResult]) -> None:
+        """Results of commands, also of those that nobody waits for any more."""
+        try:
+            results = results_of(results)
+        except TypeError as error:
+            self._note_failed(words(error))
+            return
+        self.cycle.take(results)
+        self._note_results(results)
+
+    def _seen(self, answer: Sighting) -> Sighting:
+        """The sighting, if it is one; raises TypeError or ValueError, and loses no result."""
+        try:
+            sighting = seen_there(answer, self._names)
+        except (TypeError, ValueError):
+            self._late(getattr(answer, "results", ()))
+            raise
+        self._note_results(sighting.results)
         return sighting
 
-    def _look_ahead(self, now_s: float) -> Outlook | None:
-        """The outlook; the last one if the schedule is in trouble, None before there was one."""
-        try:
-            self._outlook = self._schedule.outlook(now_s)
-        except (OSError, ValueError) as error:
-            self.troubles.are(now_s, "schedule", [str(error)])
-        else:
-            self.troubles.are(now_s, "schedule", [])
-        return self._outlook
+    # --- keeping
 
-    def _services(
-        self, counts: Mapping[str, Counts], reading: Reading
-    ) -> tuple[ServiceObservation, ...]:
-        return tuple(
-            ServiceObservation(
-                spec, seen.desired, seen.ready, seen.booting, seen.draining,
-                reading.windows[spec.name],
-            )
-            for spec in self._specs
-            for seen in (counts[spec.name],)
+    async def _keep(self, now_s: float) -> None:
+        memory = self.cycle.memory(now_s, self.fence)
+        if memory is None:
+            return
+        fence = self.fence
+        kept: list[bool] = []
+        await self._ask(
+            MEMORY, now_s, self._keeping, lambda: self._store.keep_memory(memory.text, fence),
+            lambda _: kept.append(True),
+        )  # fmt: skip
+        if kept:
+            await self._remove(memory, now_s)
+
+    async def _remove(self, memory: Memory, now_s: float) -> None:
+        """Remove the answers that are in the memory which is kept now.
+
+        Only now: had the engine been killed before, it would have to be answered again.
+        """
+        if not memory.answers:
+            self.cycle.troubles.are(now_s, ANSWERS, ())
+            return
+        fence = self.fence
+        await self._ask(
+            ANSWERS, now_s, self._removing,
+            lambda: self._store.remove_answers(memory.answers, fence), _nothing,
         )  # fmt: skip
 
-    async def _act(self, plan: Plan, now_s: float) -> None:
-        for action in plan.awaiting:
-            delays = {"automatic": 0.0, "never": math.inf}
-            delay_s = self._approver
-            delay_s = delays[delay_s] if isinstance(delay_s, str) else delay_s
-            self._questions[action.decision_id] = now_s + delay_s
-        if not plan.actions:
-            return
-        try:
-            results = await self._asking.call(
-                lambda: self._infrastructure.apply(plan.actions),
-                self._settings.apply_timeout_s,
-                late=lambda results: self._take(*results),
-            )
-        except _StillBusyError:
-            # It may be carried out yet; the engine can live with either.
-            self._fail(plan.actions, f"no answer within {self._settings.apply_timeout_s:g} s")
-        except Exception as error:  # an adapter's own kinds
-            self._fail(plan.actions, str(error) or type(error).__name__)
-        else:
-            self._take(*results)
-
-    def _take(self, *results: ActionResult) -> None:
-        """Results for the controller's next step, and for the record."""
-        for result in results:
-            self._results.append(result)
-            self._notes.result(result)
-
-    def _fail(self, actions: Sequence[Action], why: str) -> None:
-        now_s = self._clock.now_s()
-        self._take(*(ActionResult(a.decision_id, Status.FAILED, now_s, why) for a in actions))
-
-    def _answers(self, given: Sequence[Approval], now_s: float) -> tuple[Approval, ...]:
-        """What people answered, and what is due to be answered by itself."""
-        for answer in given:
-            self._questions.pop(answer.decision_id, None)
-        due = [decision for decision, at_s in self._questions.items() if at_s <= now_s]
-        for decision in due:
-            del self._questions[decision]
-        return (*given, *(Approval(decision, True, now_s, "automatic") for decision in due))
-
-    def _remember(self) -> None:
-        """Take over what the engine before this one knew; without it, begin afresh."""
-        now_s, path = self._clock.now_s(), self.state / MEMORY
-        try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return
-        try:
-            kept = json.loads(text)
-            self.controller.restore(kept["snapshot"])
-            if kept["controller"] != type(self.controller).__name__:
-                raise ValueError(f"it is the memory of {kept['controller']}")
-            questions = {str(name): float(at_s) for name, at_s in kept["questions"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            aside = path.with_suffix(".unreadable.json")
-            path.replace(aside)
-            self.controller.restore(self._saved)
-            self._notes.event(now_s, "memory_lost", MEMORY, f"kept as {aside.name}", str(error))
-            return
-        self._questions = questions
-        self._saved = kept["snapshot"]
-        self._notes.event(
-            now_s, "memory_restored", MEMORY, "goes on with what was remembered",
-            f"{now_s - kept['saved_s']:.0f} s old",
-        )  # fmt: skip
-
-    def _save(self, now_s: float) -> None:
-        """Put the memory on the disk; what cannot be written is trouble, not the end."""
-        self._saved = self.controller.snapshot()
-        kept = {
-            "saved_s": now_s,
-            "lead": self._lead,
-            "controller": type(self.controller).__name__,
-            "questions": self._questions,
-            "snapshot": self._saved,
-        }
-        self._write(MEMORY, kept, now_s)
-
-    def _write_status(
-        self, now_s: float, observation: Observation | None, plan: Plan | None
-    ) -> None:
+    async def _show(self, now_s: float, observation: Observation | None, plan: Plan | None) -> None:
         """What people and `python -m engine status` read."""
         services: dict[str, Any] = {}
         for seen in observation.services if observation is not None else ():
@@ -423,96 +448,102 @@ class Shell:
         status = {
             "time_s": now_s,
             "pid": os.getpid(),
-            "lead": self._lead,
-            "acts": self._acts,
-            "steps": self.steps,
-            "skipped": self.skipped,
-            "troubles": self.troubles.all,
+            "lead": self.fence,
+            "acts": self.cycle.acts,
+            "steps": self.cycle.steps,
+            "skipped": self.cycle.skipped,
+            "troubles": self.cycle.troubles.all,
             "services": services,
             "floors": dict(plan.floors) if plan is not None else {},
-            "awaiting": sorted(self._questions),
+            "awaiting": self.cycle.awaiting(),
         }
-        self._write(STATUS, status, now_s)
+        fence = self.fence
+        await self._ask(
+            STATUS, now_s, self._showing,
+            lambda: self._store.show_status(json.dumps(status), fence), _nothing,
+        )  # fmt: skip
 
-    def _write(self, name: str, content: Mapping[str, Any], now_s: float) -> None:
-        try:
-            write_atomically(self.state / name, json.dumps(content) + "\n")
-        except OSError as error:
-            self.troubles.are(now_s, name, [f"{error.filename or self.state}: {error.strerror}"])
-        else:
-            self.troubles.are(now_s, name, [])
+    async def _end(self, now_s: float) -> None:
+        """Keep what is known, also what an answer that is still under way says."""
+        await self._applying.finished()
+        if self.fence != NO_FENCE and self._begun:
+            await self._keep(now_s)
+        await self._tell(now_s)
 
+    # --- calling and noting
 
-class _StillBusyError(Exception):
-    """The call, or the one before it, has not come back in time."""
-
-
-class _Thread:
-    """Makes blocking calls in a thread, one at a time; one that hangs is left to itself."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._busy: asyncio.Future[Any] | None = None
-
-    async def call(
+    async def _ask(
         self,
-        function: Callable[[], _Result],
-        timeout_s: float,
-        late: Callable[[_Result], None],
-    ) -> _Result:
-        """The function's result; `late` is given one that comes after the time is over.
+        source: str,
+        now_s: float,
+        patience: Patience[_Result],
+        ask: Callable[[], Awaitable[_Result]],
+        take: Callable[[_Result], object],
+        *,
+        late: Callable[[_Result], object] | None = None,
+        complaints: Callable[[_Result], Sequence[str]] = lambda _: (),
+    ) -> None:
+        """Ask a port and `take` what it says; whatever goes wrong is a trouble of `source`."""
+        try:
+            answer = await patience.call(ask, late or _nothing)
+            troubles = tuple(complaints(answer))
+            take(answer)
+        except PortError as error:
+            troubles = (str(error),)
+        except (AttributeError, TypeError, ValueError) as error:  # it answered with nonsense
+            troubles = (words(error),)
+        self.cycle.troubles.are(now_s, source, troubles)
 
-        Raises _StillBusyError then, and whatever the function raises.
-        """
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + timeout_s
-        if self._busy is not None and not self._busy.done():
-            await asyncio.wait([self._busy], timeout=timeout_s)
-            if not self._busy.done():
-                raise _StillBusyError
-        future: asyncio.Future[_Result] = loop.create_future()
-        self._busy = future
-        # A daemon: a call that never comes back must not keep the process from ending.
-        threading.Thread(
-            target=_work, args=(loop, future, function), name=self._name, daemon=True
-        ).start()
-        await asyncio.wait([future], timeout=max(deadline_s - loop.time(), 0.0))
-        if future.done():
-            return future.result()
+    def _note_results(self, results: Sequence[ActionResult]) -> None:
+        for result in results:
+            self._note(partial(self._notes.result, result))
 
-        def over(future: asyncio.Future[_Result]) -> None:
-            if not future.cancelled() and future.exception() is None:
-                late(future.result())
+    def _note(self, note: Callable[[], None]) -> None:
+        """What cannot be noted is a trouble; the scaling goes on."""
+        try:
+            note()
+        except Exception as error:
+            self._note_failed(words(error))
 
-        future.add_done_callback(over)
-        raise _StillBusyError
+    def _note_failed(self, why: str) -> None:
+        self._notes_failed = self._notes_failed or why
+
+    async def _tell(self, now_s: float) -> None:
+        """Note what happened, and alert whom it concerns."""
+        failed, self._notes_failed = self._notes_failed, ""
+        self.cycle.troubles.are(now_s, RECORD, [failed] if failed else ())
+        for event in self.cycle.events():
+            self._note(
+                partial(
+                    self._notes.event,
+                    event.time_s, event.kind, event.name, event.what, event.detail,
+                )
+            )  # fmt: skip
+        alerts = self.cycle.alerts()
+        for alert in alerts:
+            self._note(
+                partial(
+                    self._notes.event,
+                    alert.time_s, f"trouble_{alert.state.value}", alert.source, alert.source,
+                    alert.detail,
+                )
+            )  # fmt: skip
+        self._alerts = [*self._alerts, *alerts][-ALERTS_KEPT:]
+        await self._alert(now_s)
+
+    async def _alert(self, now_s: float) -> None:
+        """Send what waits, each once; what cannot be sent is a trouble, told with the next step."""
+        troubles: list[str] = []
+        while self._alerts:
+            alert = self._alerts.pop(0)
+            try:
+                await self._notifying.call(partial(self._notifier.notify, alert), _nothing)
+            except PortError as error:
+                troubles = [str(error)]
+                if error.cause is None:
+                    break  # it hangs: the others have to wait
+        self.cycle.troubles.are(now_s, NOTIFIER, troubles)
 
 
-def _work(
-    loop: asyncio.AbstractEventLoop,
-    future: asyncio.Future[_Result],
-    function: Callable[[], _Result],
-) -> None:
-    result: _Result | None = None
-    failure: Exception | None = None
-    try:
-        result = function()
-    except Exception as error:
-        failure = error
-
-    def settle() -> None:
-        if future.done():
-            return
-        if failure is not None:
-            future.set_exception(failure)
-        else:
-            future.set_result(cast(_Result, result))
-
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        loop.call_soon_threadsafe(settle)
-
-
-def _only_recommended(plan: Plan) -> Plan:
-    """The plan of a shell that may not act, whatever the controller thinks of that."""
-    dry = (*plan.dry, *plan.actions, *plan.awaiting)
-    return replace(plan, actions=(), awaiting=(), dry=dry)
+def _nothing(_: object) -> None:
+    """What came too late is of no use."""

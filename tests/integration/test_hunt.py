@@ -20,6 +20,7 @@ import twin.runs.summary
 from engine.decide.rails.limits import Limited, Purse
 from engine.decide.recommend import wedding
 from engine.model import Action, Plan
+from engine.ports.lease import Fence
 from twin.hunt import campaign
 from twin.hunt.campaign import Found, Tally
 from twin.hunt.examine import examine
@@ -104,12 +105,12 @@ def no_approval_needed(patch: pytest.MonkeyPatch) -> None:
 
 def no_idempotency(patch: pytest.MonkeyPatch) -> None:
     def carry_out(
-        self: Infrastructure, action: Action, lease: int, delay_s: float = 0.0
+        self: Infrastructure, action: Action, fence: Fence, delay_s: float = 0.0
     ) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(self.config.accept_s + delay_s)
         fleet = self.fleets[action.service]
         for watcher in self.watchers:
-            watcher(Write(lease, action, fleet.desired))
+            watcher(Write(fence, action, fleet.desired))
         fleet.want(action.to_instances)
 
     patch.setattr(Infrastructure, "_carry_out", carry_out)
@@ -117,13 +118,13 @@ def no_idempotency(patch: pytest.MonkeyPatch) -> None:
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
     def carry_out(
-        self: Infrastructure, action: Action, lease: int, delay_s: float = 0.0
+        self: Infrastructure, action: Action, fence: Fence, delay_s: float = 0.0
     ) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(self.config.accept_s + delay_s)
         fleet = self.fleets[action.service]
         if fleet.desired == action.from_instances:
             for watcher in self.watchers:
-                watcher(Write(lease, action, fleet.desired))
+                watcher(Write(fence, action, fleet.desired))
             fleet.want(action.to_instances)
 
     patch.setattr(Infrastructure, "_carry_out", carry_out)

@@ -24,6 +24,7 @@ from engine.model import (
     ServiceSpec,
     Status,
 )
+from engine.ports.lease import Fence
 from scenarios.faults.kinds import ClockStep, EngineKill, ScheduleLate, ScheduleWrong
 from twin.queues.requests import RequestPlatform
 from twin.runs import summary
@@ -71,7 +72,7 @@ class Invariants:
         self._edges_s = self._clock_edges()
         self._wanted = {name: fleet.desired for name, fleet in world.fleets.items()}
         self._done: set[str] = set()
-        self._lease = 1
+        self._fence = Fence(1)
         world.shell.watchers.append(self._stepped)
         world.infrastructure.watchers.append(self._written)
 
@@ -292,9 +293,9 @@ class Invariants:
         if action.decision_id in self._done:
             self._broken("a replayed command changes nothing", action.decision_id)
         self._done.add(action.decision_id)
-        if write.lease < self._lease or write.lease != self.world.infrastructure.lease:
-            self._broken("one leader's writes", f"lease {write.lease} wrote after {self._lease}")
-        self._lease = write.lease
+        if write.fence < self._fence or write.fence != self.world.infrastructure.fence:
+            self._broken("one leader's writes", f"fence {write.fence} wrote after {self._fence}")
+        self._fence = write.fence
         if write.before != self._wanted[name]:
             self._broken(
                 "one leader's writes",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from engine.adapters.pool.book import Phase, PoolFile
 from engine.adapters.pool.haproxy import HaproxyPool
 from engine.model import Action, Category, Reason, Rollback, Status, WeddingContext
+from engine.ports.lease import Fence
 from twin.measure.driver import Answers, Arrivals, drive
 from twin.measure.meters import Meters, Reading
 from twin.staging import stack
@@ -79,7 +80,10 @@ class Bench:
             if current == target:
                 continue
             self._numbered += 1
-            result = self.pool.apply([_action(name, current, target, self._numbered)])[0]
+            result = self.pool.apply(
+                [_action(name, current, target, self._numbered)],
+                Fence(self.pool.newest_fence + 1),
+            )[0]
             if result.status is not Status.ACCEPTED:
                 raise BenchError(f"{name} to {target} instances: {result.detail}")
 

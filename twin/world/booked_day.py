@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from engine.adapters.blocking import Booked
 from engine.adapters.bookings_compressed import Compressed
 from engine.config.live import LiveConfig
 from engine.model import ServiceSpec
-from engine.runtime.shell import ScheduleSource
 from scenarios.faults.kinds import resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
@@ -27,7 +27,7 @@ class BookedDay:
     `awaited_s`: when the major ones among these are booked to begin (epoch seconds, wall time).
     """
 
-    source: ScheduleSource
+    source: Booked
     weddings: int
     awaited_s: tuple[float, ...]
 

@@ -1,9 +1,10 @@
 """The simulated cloud: takes actions, accepts them after a while, and lets the fleets follow.
 
 A command counts once, whatever how often it arrives (its decision id is the idempotency key), only
-from the engine that holds the lease, and only if the count that it wants to change is still the one
-that it was decided on, as a Kubernetes resource version would have it.  So neither a command that
-comes late nor an engine that does not know that it was replaced can undo what was done since.
+under a fence that is not older than the newest seen, and only if the count that it wants to change
+is still the one that it was decided on, as a Kubernetes resource version would have it.  So neither
+a command that comes late nor an engine that does not know that it was replaced can undo what was
+done since.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import Field
 from engine.config.strict import Strict
 from engine.model import Action, ActionResult, Status
 from engine.ports.infrastructure import Counts, Sighting
+from engine.ports.lease import Fence
 from scenarios.faults.kinds import ApiErrors, ApiTimeout, CommandsDuplicated, CommandsLost
 from twin.world.fleet import Fleet
 
@@ -36,7 +38,7 @@ class InfrastructureConfig(Strict):
 class Write:
     """A command that is carried out, and the count it replaces."""
 
-    lease: int
+    fence: Fence
     action: Action
     before: int
 
@@ -70,8 +72,8 @@ class Infrastructure:
         self.config = config
         self.fleets = fleets
         self.faults: list[CommandFault] = []
-        self.lease = 1
-        """The lease of the engine that leads; commands under an older one are refused."""
+        self.fence = Fence(1)
+        """Of the engine that leads; commands under an older one are refused."""
         self.replayed = 0
         """Commands that arrived a second time and changed nothing."""
         self.watchers: list[Callable[[Write], None]] = []
@@ -79,15 +81,16 @@ class Infrastructure:
         self._start_s = start_s
         self._noted = noted
         self._seen: set[str] = set()
-        self._results: dict[int, list[ActionResult]] = {}
+        self._results: dict[Fence, list[ActionResult]] = {}
 
-    def new_lease(self) -> int:
-        """Hand the lead over: from now on only commands under the returned lease count."""
-        self.lease += 1
-        return self.lease
+    def new_fence(self) -> Fence:
+        """Hand the lead over: from now on only commands under the returned fence count."""
+        self.fence = Fence(self.fence + 1)
+        return self.fence
 
-    def apply(self, action: Action, lease: int) -> None:
+    def apply(self, action: Action, fence: Fence) -> None:
         """Take a command on its way to the fleets, through whatever is wrong with that way."""
+        self.fence = max(self.fence, fence)
         for trouble in self.faults:
             if not trouble.hits(action.service):
                 continue
@@ -96,21 +99,21 @@ class Infrastructure:
                 case CommandsLost():
                     return
                 case ApiErrors(status=status):
-                    self.env.process(self._refuse(action, lease, f"HTTP {status}"))
+                    self.env.process(self._refuse(action, fence, f"HTTP {status}"))
                     return
                 case ApiTimeout():
-                    self.env.process(self._time_out(action, lease, trouble.fault))
+                    self.env.process(self._time_out(action, fence, trouble.fault))
                     return
                 case CommandsDuplicated(delay_s=delay_s):
-                    self.env.process(self._carry_out(action, lease, delay_s))
-        self.env.process(self._carry_out(action, lease))
+                    self.env.process(self._carry_out(action, fence, delay_s))
+        self.env.process(self._carry_out(action, fence))
 
-    def results(self, lease: int) -> tuple[ActionResult, ...]:
-        """What has happened to the commands under `lease` since this was last asked for."""
-        results = self._results.get(lease)
+    def results(self, fence: Fence) -> tuple[ActionResult, ...]:
+        """What has happened to the commands under `fence` since this was last asked for."""
+        results = self._results.get(fence)
         if not results:
             return ()
-        del self._results[lease]
+        del self._results[fence]
         return tuple(results)
 
     def replace_lost(self) -> Generator[simpy.Event, None, None]:
@@ -119,55 +122,58 @@ class Infrastructure:
         for fleet in self.fleets.values():
             fleet.reconcile()
 
-    def _refuse(self, action: Action, lease: int, why: str) -> Generator[simpy.Event, None, None]:
+    def _refuse(self, action: Action, fence: Fence, why: str) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(self.config.accept_s)
-        self._report(action, lease, Status.FAILED, why)
+        self._report(action, fence, Status.FAILED, why)
 
     def _time_out(
-        self, action: Action, lease: int, fault: ApiTimeout
+        self, action: Action, fence: Fence, fault: ApiTimeout
     ) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(fault.timeout_s)
-        self._report(action, lease, Status.FAILED, f"no answer in {fault.timeout_s:g} s")
-        yield from self._carry_out(action, lease, fault.late_s)
+        self._report(action, fence, Status.FAILED, f"no answer in {fault.timeout_s:g} s")
+        yield from self._carry_out(action, fence, fault.late_s)
 
     def _carry_out(
-        self, action: Action, lease: int, delay_s: float = 0.0
+        self, action: Action, fence: Fence, delay_s: float = 0.0
     ) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(self.config.accept_s + delay_s)
         fleet = self.fleets[action.service]
         if action.decision_id in self._seen:
             self.replayed += 1
             return
-        # Checked on arrival, as a lease or a resource version is: what is late may be out of date.
-        if lease != self.lease:
-            self._report(action, lease, Status.FAILED, f"lease {lease} is over, {self.lease} leads")
+        # Checked on arrival, as a fence or a resource version is: what is late may be out of date.
+        if fence < self.fence:
+            self._report(action, fence, Status.FAILED, f"fence {fence} is over, {self.fence} leads")
             return
         if fleet.desired != action.from_instances:
             why = f"conflict: {fleet.desired} are desired, not {action.from_instances}"
-            self._report(action, lease, Status.FAILED, why)
+            self._report(action, fence, Status.FAILED, why)
             return
         self._seen.add(action.decision_id)
-        write = Write(lease, action, fleet.desired)
+        write = Write(fence, action, fleet.desired)
         for watcher in self.watchers:
             watcher(write)
         fleet.want(action.to_instances)
-        self._report(action, lease, Status.ACCEPTED)
+        self._report(action, fence, Status.ACCEPTED)
         while fleet.desired == action.to_instances and fleet.ready != fleet.desired:
             yield self.env.timeout(5.0)
         if fleet.desired == action.to_instances:
-            self._report(action, lease, Status.COMPLETED)
+            self._report(action, fence, Status.COMPLETED)
 
-    def _report(self, action: Action, lease: int, status: Status, why: str = "") -> None:
+    def _report(self, action: Action, fence: Fence, status: Status, why: str = "") -> None:
         result = ActionResult(action.decision_id, status, self._start_s + self.env.now, why)
-        self._results.setdefault(lease, []).append(result)
+        self._results.setdefault(fence, []).append(result)
         self._noted(result)
 
 
 class Seat:
-    """`engine.ports.infrastructure.Infrastructure`, as the engine under one lease has it."""
+    """What the engine under one fence has of the cloud, in simulated time.
 
-    def __init__(self, cloud: Infrastructure, lease: int) -> None:
-        self.lease = lease
+    `engine.ports.infrastructure.Infrastructure`, but that nothing has to be awaited.
+    """
+
+    def __init__(self, cloud: Infrastructure, fence: Fence) -> None:
+        self.fence = fence
         self._cloud = cloud
 
     def observe(self) -> Sighting:
@@ -177,14 +183,11 @@ class Seat:
                 name: Counts(fleet.desired, fleet.ready, fleet.booting, fleet.draining)
                 for name, fleet in self._cloud.fleets.items()
             },
-            self._cloud.results(self.lease),
+            self._cloud.results(self.fence),
+            self._cloud.fence,
         )
 
-    def apply(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:
+    def apply(self, actions: Sequence[Action]) -> None:
         """Send each command on its way; all answers come with `observe`."""
         for action in actions:
-            self._cloud.apply(action, self.lease)
-        return ()
-
-    def close(self) -> None:
-        """Nothing to let go of."""
+            self._cloud.apply(action, self.fence)

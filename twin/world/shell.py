@@ -1,8 +1,9 @@
 """The thin shell around a controller in simulated time: observe, step, act, every 5 s.
 
-It holds no policy.  It gathers what the controller may know, hands its actions to the
-infrastructure, puts its questions to the approver and gives everything to the recorder.  Faults of
-the engine happen here: it is killed and restored, replaced by another leader, or has a wrong clock.
+What it does means what it means in production: both are driven by `engine.runtime.cycle.Cycle`.  It
+gathers what the controller may know, hands its actions to the infrastructure and gives everything
+to the recorder.  Faults of the engine happen here: it is killed and restored, replaced by another
+leader, or has a wrong clock.
 """
 
 from __future__ import annotations
@@ -15,27 +16,19 @@ from dataclasses import dataclass, field, replace
 
 import simpy
 
-from engine import model
-from engine.adapters.bookings_compressed import Booked
-from engine.config.run import Approver
-from engine.model import (
-    Action,
-    Budget,
-    Controller,
-    ManualFloor,
-    Observation,
-    Pause,
-    Plan,
-    ServiceObservation,
-    ServiceSpec,
-)
-from engine.runtime.ask import blaming, decide
+from engine.adapters.blocking import Booked
+from engine.model import Controller, ManualFloor, Observation, Pause, Plan, ServiceSpec
+from engine.ports.store import Requests
+from engine.runtime.ask import ControllerError
+from engine.runtime.cycle import CONTROLLER, Cycle, Gathered
 from scenarios.faults.kinds import EngineKill
 from twin.config import OperatorConfig
 from twin.world.cloud import Infrastructure, Seat
 from twin.world.fleet import Fleet
 from twin.world.recorder import Recorder
 from twin.world.telemetry import Telemetry
+
+_NOTHING = Requests()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +40,9 @@ class _Standing:
 
 
 class Operator:
-    """The people around the engine: they approve, ask for floors and pause."""
+    """The people around the engine: they ask for floors and pause."""
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        config: OperatorConfig,
-        approval: Approver,
-        start_s: float,
-    ) -> None:
-        self.env = env
-        self._approval = approval
-        self._start_s = start_s
-        self._answers: list[model.Approval] = []
+    def __init__(self, config: OperatorConfig, start_s: float) -> None:
         self._standing = [
             _Standing(
                 start_s + floor.at_s,
@@ -74,40 +57,15 @@ class Operator:
             for pause in config.pauses
         ]
 
-    def ask(self, action: Action) -> None:
-        """Put an action to the approver."""
-        if self._approval != "never":
-            delay_s = 0.0 if self._approval == "automatic" else float(self._approval)
-            self.env.process(self._answer(action.decision_id, delay_s))
-
-    def answers(self) -> tuple[model.Approval, ...]:
-        """Answers since this was last asked for."""
-        if not self._answers:
-            return ()
-        answers = tuple(self._answers)
-        self._answers.clear()
-        return answers
-
-    def floors(self, now_s: float) -> tuple[ManualFloor, ...]:
-        """Manual floors that hold now."""
-        return tuple(
-            s.request
-            for s in self._standing
-            if isinstance(s.request, ManualFloor) and s.from_s <= now_s < s.request.expires_s
+    def requests(self, now_s: float) -> Requests:
+        """What they ask for at `now_s` (epoch seconds)."""
+        if not self._standing:
+            return _NOTHING
+        holding = [s.request for s in self._standing if s.from_s <= now_s < s.request.expires_s]
+        return Requests(
+            tuple(request for request in holding if isinstance(request, ManualFloor)),
+            tuple(request for request in holding if isinstance(request, Pause)),
         )
-
-    def pauses(self, now_s: float) -> tuple[Pause, ...]:
-        """Pauses that hold now."""
-        return tuple(
-            s.request
-            for s in self._standing
-            if isinstance(s.request, Pause) and s.from_s <= now_s < s.request.expires_s
-        )
-
-    def _answer(self, decision_id: str, delay_s: float) -> Generator[simpy.Event, None, None]:
-        yield self.env.timeout(delay_s)
-        now_s = self._start_s + self.env.now
-        self._answers.append(model.Approval(decision_id, True, now_s, "approver"))
 
 
 Watcher = Callable[[Observation, Plan], None]
@@ -128,35 +86,36 @@ class _Death:
 class _Deposed:
     """A leader that was replaced and does not know: it sees what was seen `behind` steps ago."""
 
-    controller: Controller
+    cycle: Cycle
     seat: Seat
     behind: int
-    seen: deque[Observation] = field(default_factory=deque)
+    seen: deque[tuple[float, Gathered]] = field(default_factory=deque)
 
 
 class Shell:
-    """Drives one controller, known as `name`; `make` gives another of the kind, without memory."""
+    """Drives one cycle over a simulated world.
+
+    `make` gives a cycle around a controller without memory, `controller` is that of the first.
+    """
 
     def __init__(
         self,
         env: simpy.Environment,
         controller: Controller,
-        make: Callable[[], Controller],
-        name: str,
+        make: Callable[[Controller], Cycle],
+        another: Callable[[], Controller],
         specs: Sequence[ServiceSpec],
         fleets: Mapping[str, Fleet],
         telemetry: Sequence[Telemetry],
         feed: Booked,
         infrastructure: Infrastructure,
         operator: Operator,
-        budget: Budget,
         recorder: Recorder,
         start_s: float,
         interval_s: int,
         catch_up: Callable[[], None],
     ) -> None:
         self.env = env
-        self.controller = controller
         self.clock_error_s = 0.0
         """How far the engine's clock is ahead of the world's."""
         self.steps = 0
@@ -166,24 +125,22 @@ class Shell:
         self.restarts: list[tuple[float, float]] = []
         """When the engine was restarted, and from when its memory was; -inf: it had none."""
         self.watchers: list[Watcher] = []
-        self._make = make
-        self._name = name
+        self._cycle = make(controller)
+        self._make = lambda: make(another())
         self._fleets = fleets
         self._services = list(zip(specs, telemetry, strict=True))
-        self._specs = {spec.name: spec for spec in specs}
         self._feed = feed
         self._infrastructure = infrastructure
         self._operator = operator
-        self._budget = budget
         self._recorder = recorder
         self._start_s = start_s
         self._interval_s = interval_s
         self._catch_up = catch_up
-        self._seat = Seat(infrastructure, infrastructure.lease)
+        self._seat = Seat(infrastructure, infrastructure.fence)
         self._deaths: list[_Death] = []
         self._down_until_s = -math.inf
-        self._snapshot_s, self._snapshot = -math.inf, ""
-        self._snapshots: deque[tuple[float, str]] = deque()
+        self._memory_s, self._memory = -math.inf, ""
+        self._memories: deque[tuple[float, str]] = deque()
         self._keep_s = -1.0
         self._deposed: list[_Deposed] = []
 
@@ -196,9 +153,10 @@ class Shell:
             if not self._alive():
                 self._recorder.count(self.env.now, fleets)
                 continue
-            observation = self.observe()
+            now_s, gathered = self._gather()
+            observation = _observation(self._cycle, now_s, gathered)
             began = time.perf_counter()
-            plan = self._step(self.controller, observation)
+            plan = self._decide(self._cycle, observation)
             compute_s = time.perf_counter() - began
             self.steps += 1
             self._recorder.step(self.env.now, observation, plan, compute_s, fleets)
@@ -206,13 +164,13 @@ class Shell:
                 watcher(observation, plan)
             death = self._dying(plan)
             if death is None:
-                self._act(plan)
-                self._remember(plan)
+                self._seat.apply(plan.actions)
+                self._remember(plan, now_s)
             else:
-                self._act(replace(plan, actions=plan.actions[: death.fault.acted], awaiting=()))
+                self._seat.apply(plan.actions[: death.fault.acted])
                 self._die(death)
             for deposed in self._deposed:
-                self._go_on(deposed, observation)
+                self._go_on(deposed, now_s, gathered)
 
     def kill(
         self, fault: EngineKill, at_s: float, until_s: float, fired: Callable[[str], None]
@@ -226,59 +184,62 @@ class Shell:
 
         The new one starts from the old one's memory.
         """
-        old = _Deposed(self.controller, self._seat, round(behind_s / self._interval_s))
+        old = _Deposed(self._cycle, self._seat, round(behind_s / self._interval_s))
         self._deposed.append(old)
-        self.controller = self._make()
-        with blaming(self._name, self._when()):
-            self.controller.restore(old.controller.snapshot())
-        self._seat = Seat(self._infrastructure, self._infrastructure.new_lease())
+        now_s = self._now_s()
+        self._cycle = self._make()
+        self._begin(self._cycle, now_s, self._memory_of(old.cycle, now_s))
+        self._seat = Seat(self._infrastructure, self._infrastructure.new_fence())
         return lambda: self._deposed.remove(old)
 
     def observe(self) -> Observation:
         """Everything that the controller may know now."""
+        now_s, gathered = self._gather()
+        return _observation(self._cycle, now_s, gathered)
+
+    def _now_s(self) -> float:
+        """The time by the engine's clock."""
+        return self._start_s + self.env.now + self.clock_error_s
+
+    def _gather(self) -> tuple[float, Gathered]:
         since_start_s = self.env.now
         now_s = self._start_s + since_start_s
-        seen = self._seat.observe()
-        return Observation(
-            now_s=now_s + self.clock_error_s,
-            services=tuple(
-                [
-                    ServiceObservation(
-                        spec, counts.desired, counts.ready, counts.booting, counts.draining,
-                        source.window(since_start_s),
-                    )
-                    for spec, source in self._services
-                    for counts in (seen.services[spec.name],)
-                ]
-            ),
+        return now_s + self.clock_error_s, Gathered(
+            sighting=self._seat.observe(),
             outlook=self._feed.outlook(now_s),
-            results=seen.results,
-            approvals=self._operator.answers(),
-            floors=self._operator.floors(now_s),
-            pauses=self._operator.pauses(now_s),
-            budget=self._budget,
-        )  # fmt: skip
+            windows={spec.name: source.window(since_start_s) for spec, source in self._services},
+            requests=self._operator.requests(now_s),
+        )
 
-    def _step(self, controller: Controller, observation: Observation) -> Plan:
-        return decide(controller, observation, self._specs, self._when(), self._name)
+    def _decide(self, cycle: Cycle, observation: Observation) -> Plan:
+        """What a controller wants.
 
-    def _when(self) -> str:
-        return f"{self.env.now:.0f} s into the run"
+        Raises ControllerError: a run with a controller that fails is of no use to anybody.
+        """
+        plan = cycle.decide(observation, f"{self.env.now:.0f} s into the run")
+        if plan is None:
+            raise ControllerError("; ".join(cycle.troubles.all[CONTROLLER]))
+        return plan
 
-    def _act(self, plan: Plan) -> None:
-        self._seat.apply(plan.actions)
-        for action in plan.awaiting:
-            self._operator.ask(action)
+    def _begin(self, cycle: Cycle, now_s: float, memory: str) -> None:
+        if not cycle.begin(now_s, memory):
+            raise ControllerError("; ".join(event.detail for event in cycle.events()))
+        for event in cycle.events():
+            self._recorder.event(self.env.now, event.kind, event.name, event.what, event.detail)
 
-    def _remember(self, plan: Plan) -> None:
-        """Keep the snapshots that a later restart may want, one a cycle."""
+    def _memory_of(self, cycle: Cycle, now_s: float) -> str:
+        memory = cycle.memory(now_s)
+        if memory is None:
+            raise ControllerError("; ".join(cycle.troubles.all[CONTROLLER]))
+        return memory.text
+
+    def _remember(self, plan: Plan, now_s: float) -> None:
+        """Keep the memories that a later restart may want, one a cycle."""
         if self._keep_s < 0.0 or not plan.cycle:
             return
-        now_s = self.env.now
-        with blaming(self._name, self._when()):
-            self._snapshots.append((now_s, self.controller.snapshot()))
-        while len(self._snapshots) > 1 and self._snapshots[1][0] <= now_s - self._keep_s:
-            self._snapshots.popleft()
+        self._memories.append((self.env.now, self._memory_of(self._cycle, now_s)))
+        while len(self._memories) > 1 and self._memories[1][0] <= self.env.now - self._keep_s:
+            self._memories.popleft()
 
     def _dying(self, plan: Plan) -> _Death | None:
         """The death that is due now: with something to do, or at its last moment."""
@@ -290,8 +251,8 @@ class Shell:
     def _die(self, death: _Death) -> None:
         now_s, fault = self.env.now, death.fault
         self._deaths.remove(death)
-        old = [kept for kept in self._snapshots if kept[0] <= now_s - fault.snapshot_age_s]
-        self._snapshot_s, self._snapshot = old[-1] if old else (-math.inf, "")
+        old = [kept for kept in self._memories if kept[0] <= now_s - fault.snapshot_age_s]
+        self._memory_s, self._memory = old[-1] if old else (-math.inf, "")
         self._down_until_s = now_s + fault.down_s
         memory = f"a memory {fault.snapshot_age_s:.0f} s old" if old else "no memory"
         death.fired(f"killed before acting; restarts after {fault.down_s:.0f} s with {memory}")
@@ -303,21 +264,27 @@ class Shell:
         if self.env.now < self._down_until_s:
             return False
         self._down_until_s = -math.inf
-        self.controller = self._make()
-        if self._snapshot:
-            with blaming(self._name, self._when()):
-                self.controller.restore(self._snapshot)
-        self.restarts.append((self.env.now, self._snapshot_s))
-        self._infrastructure.results(self._seat.lease)  # the answers to the dead one reach nobody
+        self._cycle = self._make()
+        self._begin(self._cycle, self._now_s(), self._memory)
+        self.restarts.append((self.env.now, self._memory_s))
+        self._infrastructure.results(self._seat.fence)  # the answers to the dead one reach nobody
         return True
 
-    def _go_on(self, deposed: _Deposed, observation: Observation) -> None:
+    def _go_on(self, deposed: _Deposed, now_s: float, gathered: Gathered) -> None:
         """One step of an engine that does not know that it no longer leads."""
-        deposed.seen.append(observation)
+        deposed.seen.append((now_s, gathered))
         if len(deposed.seen) <= deposed.behind:
             return
-        answers = deposed.seat.observe().results
-        seen = replace(deposed.seen.popleft(), results=answers, approvals=())
-        plan = self._step(deposed.controller, seen)
+        then_s, then = deposed.seen.popleft()
+        assert then.sighting is not None
+        sighting = replace(then.sighting, results=deposed.seat.observe().results)
+        seen = _observation(deposed.cycle, then_s, replace(then, sighting=sighting))
+        plan = self._decide(deposed.cycle, seen)
         self.deposed_steps += 1
         deposed.seat.apply(plan.actions)
+
+
+def _observation(cycle: Cycle, now_s: float, gathered: Gathered) -> Observation:
+    observation = cycle.observe(now_s, gathered)
+    assert observation is not None, "in a simulated world everything can be seen"
+    return observation

@@ -16,12 +16,13 @@ import numpy as np
 import simpy
 
 from engine import EngineSettings
-from engine.adapters.bookings_compressed import Booked
+from engine.adapters.blocking import Booked
 from engine.controllers import registry as controllers
 from engine.controllers.clairvoyant import Foresight
 from engine.decide.callgraph import critical_services
 from engine.decide.sizing import sizing
 from engine.model import Controller, FloatArray, Outlook, ServiceSpec
+from engine.runtime.cycle import Cycle
 from scenarios.faults.kinds import apply_to_demand, resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
@@ -139,15 +140,14 @@ class World:
         self.shell = Shell(
             self.env,
             self.controller,
+            self.cycle,
             self._make_controller,
-            config.controller.name,
             self.specs,
             self.fleets,
             self.telemetry,
             self.feed if rehearsal is None else rehearsal.outlooks,
             self.infrastructure,
-            Operator(self.env, config.operator, config.approval, self.start_s),
-            config.budget.budget(),
+            Operator(config.operator, self.start_s),
             self.recorder,
             self.start_s,
             config.telemetry.interval_s,
@@ -165,6 +165,17 @@ class World:
         else:
             for name, count in rehearsal.counts.items():
                 self.fleets[name].start_with(count)
+
+    def cycle(self, controller: Controller) -> Cycle:
+        """What drives `controller` in this world."""
+        return Cycle(
+            controller,
+            self.specs,
+            name=self.config.controller.name,
+            approver=self.config.approval,
+            question_s=self.config.engine.approval.expires_s,
+            budget=self.config.budget.budget(),
+        )
 
     def _make_controller(self) -> Controller:
         def look_ahead() -> Foresight:

@@ -20,7 +20,7 @@ from pathlib import Path
 from engine.adapters.pool.processes import Process
 from engine.record.files import write_atomically
 
-VERSION = 1
+VERSION = 2
 REMEMBERED = 200
 """Decisions of a service that are remembered: hours of them at one a cycle."""
 
@@ -78,10 +78,14 @@ class Wanted:
 
 @dataclass(slots=True)
 class Book:
-    """All services and instances; only the engine that holds `lease` may change them."""
+    """All services and instances; only the process with the newest `keeper` looks after them.
+
+    `fence` is the newest that a command came under: those under an older one are refused.
+    """
 
     services: dict[str, Wanted]
-    lease: int = 0
+    keeper: int = 0
+    fence: int = 0
     closed: bool = False
     instances: list[Instance] = field(default_factory=list)
 
@@ -157,7 +161,8 @@ def _read(text: str) -> Book:
         )
     return Book(
         services={name: Wanted(**wanted) for name, wanted in raw["services"].items()},
-        lease=raw["lease"],
+        keeper=raw["keeper"],
+        fence=raw["fence"],
         closed=raw["closed"],
         instances=instances,
     )

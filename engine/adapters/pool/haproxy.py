@@ -27,11 +27,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.adapters.blocking import BlockingInfrastructure
 from engine.adapters.pool import processes
 from engine.adapters.pool.book import Book, Instance, Phase, PoolFile
 from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError, ServerState
 from engine.model import Action, ActionResult, ServiceSpec, Status
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
+from engine.ports.lease import Fence
 from engine.record.files import write_atomically
 from twin.staging import layout
 from twin.staging.layout import DEFAULT_FOLDER, Layout, StackError
@@ -53,7 +55,7 @@ def connect(
     drain_s: float = 20.0,
     boot_timeout_s: float = 60.0,
     ill_s: float = 15.0,
-) -> HaproxyPool:
+) -> PoolInfrastructure:
     """The pool of the stack in `folder`; raises ValueError when there is none that fits `specs`.
 
     A request may go on for `drain_s` when its instance leaves; an instance that is not ready
@@ -71,9 +73,19 @@ def connect(
                 f"platform.services.{spec.name}: the stack in {folder} has only {', '.join(known)}"
             )
     log = logging.getLogger(__name__)
-    return HaproxyPool(
-        place, drain_s=drain_s, boot_timeout_s=boot_timeout_s, ill_s=ill_s, say=log.warning
+    return PoolInfrastructure(
+        HaproxyPool(
+            place, drain_s=drain_s, boot_timeout_s=boot_timeout_s, ill_s=ill_s, say=log.warning
+        )
     )
+
+
+class PoolInfrastructure(BlockingInfrastructure):
+    """`engine.ports.infrastructure.Infrastructure`, and where the pool's metrics are asked."""
+
+    def __init__(self, pool: HaproxyPool) -> None:
+        super().__init__(pool)
+        self.metrics_url = pool.metrics_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,7 @@ class Pending:
 
 
 class HaproxyPool:
-    """The instances of all services; the last one that was made leads, as `lease` says."""
+    """The instances of all services; the last one that was made looks after them (`keeper`)."""
 
     def __init__(
         self,
@@ -115,8 +127,10 @@ class HaproxyPool:
         self._trouble = ""
         self._stopped = threading.Event()
         with self._file.change() as book:
-            book.lease += 1
-            self.lease = book.lease
+            book.keeper += 1
+            self.keeper = book.keeper
+            self.newest_fence = Fence(book.fence)
+            """The newest when it was made; whoever asks by hand asks under the next."""
         self._thread = threading.Thread(target=self._follow, name="haproxy-pool", daemon=True)
         self._thread.start()
 
@@ -138,15 +152,15 @@ class HaproxyPool:
         results = []
         while self._results:
             results.append(self._results.popleft())
-        return Sighting(counts(book), tuple(results))
+        return Sighting(counts(book), tuple(results), Fence(book.fence))
 
-    def apply(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:
+    def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:
         """Ask for other counts; each result says at once whether that is accepted."""
         if not actions:
             return ()
         try:
             with self._file.change() as book:
-                return tuple(self._accept(book, action) for action in actions)
+                return tuple(self._accept(book, action, fence) for action in actions)
         except (OSError, ValueError) as error:
             why = f"the stack in {self._place.folder} is gone: {error}"
             return tuple(_result(a.decision_id, Status.FAILED, why) for a in actions)
@@ -156,8 +170,10 @@ class HaproxyPool:
         self._stopped.set()
         self._thread.join()
 
-    def _accept(self, book: Book, action: Action) -> ActionResult:
-        refusal = self._refusal(book, action)
+    def _accept(self, book: Book, action: Action, fence: Fence) -> ActionResult:
+        if book.fence <= fence and book.keeper == self.keeper:
+            book.fence = fence  # seen, whether or not the command can be carried out
+        refusal = self._refusal(book, action, fence)
         if refusal:
             return _result(action.decision_id, Status.FAILED, refusal)
         wanted = book.services[action.service]
@@ -170,12 +186,14 @@ class HaproxyPool:
             )
         return _result(action.decision_id, Status.ACCEPTED)
 
-    def _refusal(self, book: Book, action: Action) -> str:
+    def _refusal(self, book: Book, action: Action, fence: Fence) -> str:
         """Why an action cannot be carried out, or nothing."""
         if book.closed:
             return "the stack is being taken down"
-        if book.lease != self.lease:
-            return f"lease {self.lease} is over, {book.lease} leads"
+        if fence < book.fence:
+            return f"fence {fence} is over, {book.fence} leads"
+        if book.keeper != self.keeper:
+            return f"keeper {self.keeper} is over, {book.keeper} looks after the pool"
         wanted = book.services.get(action.service)
         if wanted is None:
             return f'there is no service "{action.service}"'
@@ -219,7 +237,7 @@ class HaproxyPool:
         booting = [i for i in self._file.read().instances if i.phase is Phase.BOOTING]
         answering = {i.id for i in booting if _is_ready(i.port)}  # slow, so before the lock
         with self._file.change() as book:
-            if book.closed or book.lease != self.lease:
+            if book.closed or book.keeper != self.keeper:
                 return False
             before = _targets(book)
             self._bury(book)

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine.adapters import request_files as standing
+from engine.adapters import request_files
 from engine.adapters.pool.book import Phase, PoolFile
 from engine.model import ManualFloor
 from reports.run.record import load
@@ -165,7 +165,7 @@ def watched(staging: Staging, service: str) -> Iterator[list[tuple[float, int]]]
 
 
 def floor(engine: Engine, service: str, count: int) -> None:
-    standing.ask(engine.state, ManualFloor(service, count, time.time() + 600.0, "test"))
+    request_files.ask(engine.state, ManualFloor(service, count, time.time() + 600.0, "test"))
 
 
 def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: Staging) -> None:
@@ -194,7 +194,7 @@ def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: St
     assert record.summary.live.restarts == 4
     actions = record.actions
     assert actions["decision_id"].is_unique
-    standing.withdraw(engine_of.state, "floor", "file-storage")
+    request_files.withdraw(engine_of.state, "floor", "file-storage")
 
 
 def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
@@ -266,7 +266,7 @@ def test_what_breaks_around_it_is_noted_and_lived_through(
     kinds = [(event.kind, event.name) for event in load(folder).events]
     assert ("trouble_started", "metrics") in kinds
     assert ("trouble_ended", "metrics") in kinds
-    standing.withdraw(engine_of.state, "floor", "real-time")
+    request_files.withdraw(engine_of.state, "floor", "real-time")
 
 
 def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(

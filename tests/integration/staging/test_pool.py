@@ -23,8 +23,11 @@ from engine.adapters.pool.haproxy import HaproxyPool
 from engine.adapters.pool.runtime_api import RuntimeApi
 from engine.model import Status
 from engine.ports.infrastructure import Counts
+from engine.ports.lease import Fence
 from tests.integration.staging.conftest import Staging, action, until
 from twin.staging import parts
+
+FENCE = Fence(1)
 
 Scale = Callable[[str, int], Counts]
 
@@ -44,7 +47,7 @@ def scale(pool: HaproxyPool) -> Scale:
         before = pool.observe().services[service].desired
         name = f"{service}-{before}-{count}-{time.time_ns()}"
         if before != count:
-            (result,) = pool.apply([action(name, service, before, count)])
+            (result,) = pool.apply([action(name, service, before, count)], FENCE)
             assert result.status is Status.ACCEPTED, result
         return until(pool, service, lambda c: c == Counts(count, count, 0, 0))
 
@@ -182,7 +185,7 @@ def test_a_decision_counts_once(staging: Staging, pool: HaproxyPool, scale: Scal
     scale("api", 2)
     out, back = action("once", "api", 2, 3), action("back", "api", 3, 2)
     for asked in (out, out, back, back, out):
-        (result,) = pool.apply([asked])
+        (result,) = pool.apply([asked], FENCE)
         assert result.status is Status.ACCEPTED
     assert pool.observe().services["api"].desired == 2
     until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
@@ -201,7 +204,7 @@ def test_what_cannot_be_done_is_refused_with_the_reason(
     pool: HaproxyPool, scale: Scale, service: str, before: int, after: int, said: str
 ) -> None:
     scale("api", 2)
-    (result,) = pool.apply([action(f"{service}{after}", service, before, after)])
+    (result,) = pool.apply([action(f"{service}{after}", service, before, after)], FENCE)
     assert (result.status, result.detail) == (Status.FAILED, said)
 
 
@@ -210,9 +213,10 @@ def test_an_engine_that_was_followed_by_another_is_refused(
 ) -> None:
     follower = HaproxyPool(staging.place)
     try:
-        (result,) = pool.apply([action("late", "api", 2, 3)])
+        (result,) = pool.apply([action("late", "api", 2, 3)], FENCE)
         assert result.status is Status.FAILED
-        assert result.detail == f"lease {pool.lease} is over, {follower.lease} leads"
+        why = f"keeper {pool.keeper} is over, {follower.keeper} looks after the pool"
+        assert result.detail == why
     finally:
         follower.close()
 
@@ -243,7 +247,7 @@ def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -
     pool = HaproxyPool(staging.place, boot_timeout_s=5.0)
     try:
         until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
-        pool.apply([action("slow-boot", "api", 2, 4)])
+        pool.apply([action("slow-boot", "api", 2, 4)], FENCE)
         until(pool, "api", lambda _: len(booting(staging, "api")) == 2)
         hung, dead = booting(staging, "api")
         hung.send(signal.SIGSTOP)
@@ -258,7 +262,7 @@ def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -
         assert "ended in its boot" in details
         assert "was not ready after" in details
         assert not hung.alive
-        pool.apply([action("slow-boot-back", "api", 4, 2)])
+        pool.apply([action("slow-boot-back", "api", 4, 2)], FENCE)
         until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
     finally:
         pool.close()
@@ -272,7 +276,7 @@ from pathlib import Path
 from engine.adapters.pool.haproxy import HaproxyPool
 from twin.staging.layout import Layout
 pool = HaproxyPool(Layout(Path({str(staging.folder)!r})), poll_s=0.01)
-pool.apply([pickle.loads({asked!r})])
+pool.apply([pickle.loads({asked!r})], {FENCE})
 time.sleep(0.03)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -280,13 +284,13 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert ended.returncode == -signal.SIGKILL
     pool = HaproxyPool(staging.place)
     try:
-        (again,) = pool.apply([action("last-words", "real-time", 1, 3)])
+        (again,) = pool.apply([action("last-words", "real-time", 1, 3)], FENCE)
         assert again.status is Status.ACCEPTED
         until(pool, "real-time", lambda c: c == Counts(3, 3, 0, 0))
         known = {i.process for i in instances(staging, "real-time")}
         marked = processes.marked(staging.stack.token)
         assert known == {p for p in marked if _is_worker(p, "real-time")}
-        pool.apply([action("after", "real-time", 3, 1)])
+        pool.apply([action("after", "real-time", 3, 1)], FENCE)
         until(pool, "real-time", lambda c: c == Counts(1, 1, 0, 0))
     finally:
         pool.close()
@@ -302,12 +306,12 @@ def test_without_the_admin_socket_commands_fail_and_work_again_with_it(
     scale("api", 2)
     path = staging.place.admin_socket
     hidden = path.rename(path.with_name("hidden"))
-    (result,) = pool.apply([action("blind", "api", 2, 3)])
+    (result,) = pool.apply([action("blind", "api", 2, 3)], FENCE)
     assert result.status is Status.FAILED
     assert f"HAProxy's admin socket {path} does not answer" in result.detail
     assert pool.observe().services["api"] == Counts(2, 2, 0, 0)
     hidden.rename(path)
-    (result,) = pool.apply([action("seeing", "api", 2, 3)])
+    (result,) = pool.apply([action("seeing", "api", 2, 3)], FENCE)
     assert result.status is Status.ACCEPTED
     until(pool, "api", lambda c: c == Counts(3, 3, 0, 0))
     scale("api", 2)

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.adapters.lease_file import NotLeadingError, take_lead
+from engine.adapters.lease_file import take_lead
+from engine.ports.lease import NotLeadingError
 
 HOLD = """
 import sys, time
 from pathlib import Path
 from engine.adapters.lease_file import take_lead
 lead = take_lead(Path(sys.argv[1]), 0.0)
-print(lead.number, flush=True)
+print(lead.fence, flush=True)
 time.sleep(60)
 """
 
@@ -29,7 +30,7 @@ def test_a_second_engine_is_told_who_leads_until_the_first_lets_go(tmp_path: Pat
         take_lead(tmp_path, 1.0)
     first.release()
     second = take_lead(tmp_path, 2.0)
-    assert (first.number, second.number) == (1, 2)
+    assert (first.fence, second.fence) == (1, 2)
     second.release()
 
 
@@ -47,7 +48,7 @@ def test_the_lead_of_a_killed_engine_is_free_at_once(tmp_path: Path, repository:
             engine.send_signal(signal.SIGKILL)
             engine.wait()
     lead = take_lead(tmp_path, 2.0)
-    assert lead.number == 2
+    assert lead.fence == 2
     lead.release()
 
 
@@ -65,5 +66,5 @@ def test_the_lead_is_not_inherited_by_what_an_engine_starts(tmp_path: Path) -> N
 def test_the_number_goes_on_from_a_file_that_makes_no_sense(tmp_path: Path) -> None:
     (tmp_path / "leader").write_text("{")
     lead = take_lead(tmp_path, 0.0)
-    assert json.loads((tmp_path / "leader").read_text())["lead"] == lead.number == 1
+    assert json.loads((tmp_path / "leader").read_text())["lead"] == lead.fence == 1
     lead.release()

@@ -8,40 +8,41 @@ from pathlib import Path
 
 import pytest
 
-from engine.adapters import request_files as standing
+from engine.adapters import request_files
 from engine.commands import requests
 from engine.model import Approval, Direction, ManualFloor, Pause
+from engine.ports.store import Requests
 
 
 def test_what_is_asked_for_is_read_back_until_it_expires(tmp_path: Path) -> None:
     floor = ManualFloor("api", 12, 1000.0, "ada")
     pauses = (Pause(), Pause("file-storage", Direction.IN, 500.0, 4))
-    standing.ask(tmp_path, floor)
+    request_files.ask(tmp_path, floor)
     for pause in pauses:
-        standing.ask(tmp_path, pause)
-    before = standing.read(tmp_path, 499.0)
+        request_files.ask(tmp_path, pause)
+    before = request_files.read(tmp_path, 499.0)
     assert before.floors == (floor,)
     assert set(before.pauses) == set(pauses)
-    assert standing.read(tmp_path, 500.0).pauses == (Pause(),)
-    assert standing.read(tmp_path, 1000.0).floors == ()
+    assert request_files.read(tmp_path, 500.0).pauses == (Pause(),)
+    assert request_files.read(tmp_path, 1000.0).floors == ()
 
 
 def test_a_later_request_replaces_the_one_before(tmp_path: Path) -> None:
-    standing.ask(tmp_path, ManualFloor("api", 12, math.inf))
-    standing.ask(tmp_path, ManualFloor("api", 3, math.inf))
-    assert [floor.instances for floor in standing.read(tmp_path, 0.0).floors] == [3]
-    assert standing.withdraw(tmp_path, "floor", "api")
-    assert not standing.withdraw(tmp_path, "floor", "api")
-    assert standing.read(tmp_path, 0.0) == standing.Standing()
+    request_files.ask(tmp_path, ManualFloor("api", 12, math.inf))
+    request_files.ask(tmp_path, ManualFloor("api", 3, math.inf))
+    assert [floor.instances for floor in request_files.read(tmp_path, 0.0).floors] == [3]
+    assert request_files.withdraw(tmp_path, "floor", "api")
+    assert not request_files.withdraw(tmp_path, "floor", "api")
+    assert request_files.read(tmp_path, 0.0) == Requests()
 
 
 def test_an_answer_stays_until_the_engine_has_remembered_it(tmp_path: Path) -> None:
     answer = Approval("api-0123", True, 7.0, "ada")
-    standing.answer(tmp_path, answer)
-    assert standing.read(tmp_path, 8.0).answers == (answer,)
-    assert standing.read(tmp_path, 9.0).answers == (answer,)
-    standing.forget(tmp_path, (answer,))
-    assert standing.read(tmp_path, 9.0).answers == ()
+    request_files.answer(tmp_path, answer)
+    assert request_files.read(tmp_path, 8.0).answers == (answer,)
+    assert request_files.read(tmp_path, 9.0).answers == (answer,)
+    request_files.remove_answers(tmp_path, (answer,))
+    assert request_files.read(tmp_path, 9.0).answers == ()
 
 
 @pytest.mark.parametrize(
@@ -59,9 +60,9 @@ def test_an_answer_stays_until_the_engine_has_remembered_it(tmp_path: Path) -> N
 def test_a_file_that_makes_no_sense_is_complained_about_and_the_others_hold(
     tmp_path: Path, name: str, content: str, complaint: str
 ) -> None:
-    standing.ask(tmp_path, ManualFloor("database", 4, math.inf))
-    (tmp_path / standing.REQUESTS / name).write_text(content)
-    found = standing.read(tmp_path, 0.0)
+    request_files.ask(tmp_path, ManualFloor("database", 4, math.inf))
+    (tmp_path / request_files.REQUESTS / name).write_text(content)
+    found = request_files.read(tmp_path, 0.0)
     assert [floor.service for floor in found.floors] == ["database"]
     assert found.pauses == ()
     assert len(found.complaints) == 1
@@ -78,14 +79,14 @@ def test_the_command_line_writes_what_the_engine_reads(
     written = capsys.readouterr()
     assert Path(written.out.splitlines()[-1]) == tmp_path / "requests" / "floor-database.json"
     assert "at least 9 instances until it is taken back" in written.err
-    found = standing.read(tmp_path, 0.0)
+    found = request_files.read(tmp_path, 0.0)
     assert [(p.service, p.direction) for p in found.pauses] == [("api", Direction.IN)]
     assert [(f.service, f.instances) for f in found.floors] == [("database", 9)]
     assert requests.resume(["api", *at]) == 0
     assert requests.floor(["database", "0", *at]) == 0
-    assert standing.read(tmp_path, 0.0) == standing.Standing()
+    assert request_files.read(tmp_path, 0.0) == Requests()
     assert requests.approve(["api-12ab", *at]) == 0
-    assert [a.approved for a in standing.read(tmp_path, 0.0).answers] == [True]
+    assert [a.approved for a in request_files.read(tmp_path, 0.0).answers] == [True]
 
 
 @pytest.mark.parametrize(

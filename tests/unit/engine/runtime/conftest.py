@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.adapters.lease_file import FileLease
+from engine.adapters.store_files import FileStore
 from engine.model import (
     SAMPLE_DTYPE,
     Action,
@@ -32,7 +33,10 @@ from engine.model import (
     WeddingContext,
 )
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
+from engine.ports.lease import Fence
 from engine.ports.metrics import Reading
+from engine.ports.notifier import Alert
+from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveSettings, Shell
 
 START_S = 1_000_000.0
@@ -82,20 +86,22 @@ class Pool:
         self.looks = 0
         self.results: list[ActionResult] = []
         self.unreachable = ""
-        self.refuses: Exception | None = None
-        self.hangs: threading.Event | None = None
+        self.refuses: BaseException | None = None
+        self.hangs: asyncio.Event | None = None
+        self.fences: list[Fence] = []
         self.clock: TurnedClock | None = None
 
-    def observe(self) -> Sighting:
+    async def observe(self) -> Sighting:
         self.looks += 1
         if self.hangs is not None:
-            self.hangs.wait(10.0)
+            await self.hangs.wait()
         if self.unreachable:
             raise Unreachable(self.unreachable)
         results, self.results = tuple(self.results), []
         return Sighting({"api": Counts(self.desired, self.desired, 0, 0)}, results)
 
-    def apply(self, actions: Sequence[Action]) -> tuple[ActionResult, ...]:
+    async def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:
+        self.fences.append(fence)
         if self.refuses is not None:
             raise self.refuses
         return tuple(self._apply(action) for action in actions)
@@ -112,7 +118,7 @@ class Pool:
             self.desired = action.to_instances
         return ActionResult(action.decision_id, Status.ACCEPTED, now_s)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         return
 
 
@@ -152,7 +158,7 @@ class Calendar:
     rate: float = 200.0
     broken: str = ""
 
-    def outlook(self, now_s: float) -> Outlook:
+    async def outlook(self, now_s: float) -> Outlook:
         if self.broken:
             raise ValueError(self.broken)
         load = np.full((1, 2000), self.rate)
@@ -160,6 +166,9 @@ class Calendar:
             START_S, START_S - 3600.0, 60.0, {"api": 0}, load, 0.0 * load,
             np.full(2000, 12.0), np.full(2000, 1.0), 0.05,
         )  # fmt: skip
+
+    async def close(self) -> None:
+        return
 
 
 @dataclass
@@ -231,6 +240,22 @@ class Scripted:
         self.count = int(raw["count"])
 
 
+class Pager:
+    """Takes alerts, or fails."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Alert] = []
+        self.broken: BaseException | None = None
+
+    async def notify(self, alert: Alert) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.alerts.append(alert)
+
+    async def close(self) -> None:
+        return
+
+
 class LiveWorld:
     """Everything around a shell."""
 
@@ -242,24 +267,35 @@ class LiveWorld:
         self.source = Source()
         self.calendar = Calendar()
         self.notes = Notebook()
+        self.pager = Pager()
+        self.store = FileStore(state)
+        self.specs = (SPEC,)
 
-    def shell(self, controller: Controller, *, duration_s: float = 60.0, **options: Any) -> Shell:
+    def shell(
+        self, controller: Controller, *, duration_s: float | None = 60.0, **options: Any
+    ) -> Shell:
         settings = {
             name: options.pop(name)
             for name in ("observe_timeout_s", "apply_timeout_s")
             if name in options
         }
+        ports: dict[str, Any] = {
+            "metrics": self.source,
+            "infrastructure": self.pool,
+            "bookings": self.calendar,
+            "store": self.store,
+            "lease": FileLease(self.state),
+            "notifier": self.pager,
+            "clock": self.clock,
+        }
+        ports |= {name: options.pop(name) for name in tuple(options) if name in ports}
         return Shell(
-            controller,
+            Cycle(controller, (SPEC,), **{"budget": Budget(), **options}),
             (SPEC,),
-            metrics=self.source,
-            infrastructure=self.pool,
-            schedule=self.calendar,
             notes=self.notes,
-            clock=self.clock,
             settings=LiveSettings(state=str(self.state), duration_s=duration_s, **settings),
             sample_s=5.0,
-            **{"budget": Budget(), **options},
+            **ports,
         )
 
 

@@ -65,7 +65,7 @@ def busy(world: Any) -> Any:
 
 
 def specs_of(world: Any) -> Any:
-    return world.shell(Autoscaler())._specs
+    return world.specs
 
 
 def test_the_record_is_one_that_reports_and_checks_read(busy: Any, tmp_path: Path) -> None:

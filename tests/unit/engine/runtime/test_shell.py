@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import pytest
 
 from engine import Autoscaler, EngineSettings
-from engine.adapters import request_files as standing
+from engine.adapters import request_files
+from engine.adapters.store_files import MEMORY, STATUS
 from engine.model import ActionResult, Approval, Direction, ManualFloor, Pause, Plan, Reason, Status
-from engine.runtime.shell import MEMORY, STATUS
 
 Act = Callable[..., Any]
 
@@ -65,7 +64,7 @@ def test_without_a_look_at_the_instances_there_is_no_step_and_no_result_is_lost(
     asyncio.run(shell.run())
     assert [seen.now_s % 100 for seen in controller.seen] == [5, 25, 30, 35, 40]
     assert controller.seen[1].results == (result,)
-    assert shell.skipped == 3
+    assert shell.cycle.skipped == 3
     assert world.notes.kinds("infrastructure") == ["trouble_started", "trouble_ended"]
 
 
@@ -73,7 +72,7 @@ def test_an_infrastructure_that_hangs_is_not_asked_again_before_it_has_answered(
     world: Any, scripted: Any
 ) -> None:
     controller = scripted()
-    world.pool.hangs = gate = threading.Event()
+    world.pool.hangs = gate = asyncio.Event()
     world.pool.results.append(ActionResult("a", Status.COMPLETED, 1_000_001.0))
 
     def answer() -> None:
@@ -83,9 +82,9 @@ def test_an_infrastructure_that_hangs_is_not_asked_again_before_it_has_answered(
     world.clock.at[1_000_015.0] = answer
     shell = world.shell(controller, duration_s=25.0, observe_timeout_s=0.05)
     asyncio.run(shell.run())
-    assert shell.skipped == 2
+    assert shell.cycle.skipped == 2
     assert len(controller.seen) == 3
-    assert world.pool.looks == 4
+    assert world.pool.looks == 4  # not while it hangs
     # What it said too late is not lost.
     assert [r.decision_id for seen in controller.seen for r in seen.results] == ["a"]
 
@@ -133,7 +132,7 @@ def test_a_controller_that_raises_is_put_back_to_what_it_saved_and_asked_again(
     controller = scripted(Plan(), Plan(cycle=False), ZeroDivisionError("oh"))
     shell = world.shell(controller, duration_s=15.0)
     asyncio.run(shell.run())
-    assert shell.skipped == 1
+    assert shell.cycle.skipped == 1
     assert controller.count == 1  # as saved after the first step, which was a cycle
     assert world.notes.kinds("controller") == ["trouble_started"]
 
@@ -161,11 +160,11 @@ def test_a_command_that_hangs_has_failed_until_it_is_accepted_after_all(
     world: Any, scripted: Any, act: Act
 ) -> None:
     controller = scripted(Plan(actions=(act("a", 4, 5),)))
-    gate, plain = threading.Event(), world.pool.apply
+    gate, plain = asyncio.Event(), world.pool.apply
 
-    def slow(actions: Any) -> Any:
-        gate.wait(10.0)
-        return plain(actions)
+    async def slow(actions: Any, fence: Any) -> Any:
+        await gate.wait()
+        return await plain(actions, fence)
 
     world.pool.apply = slow
     world.clock.at[1_000_010.0] = gate.set
@@ -210,9 +209,9 @@ def test_a_floor_and_a_pause_hold_from_the_next_step_on_and_until_they_expire(
     floor = ManualFloor("api", 9, 1_000_020.0, "ada")
     pause = Pause("api", Direction.IN, math.inf)
     world.clock.at = {
-        1_000_008.0: lambda: standing.ask(world.state, floor),
-        1_000_012.0: lambda: standing.ask(world.state, pause),
-        1_000_022.0: lambda: standing.withdraw(world.state, "pause", "api"),
+        1_000_008.0: lambda: request_files.ask(world.state, floor),
+        1_000_012.0: lambda: request_files.ask(world.state, pause),
+        1_000_022.0: lambda: request_files.withdraw(world.state, "pause", "api"),
     }
     asyncio.run(world.shell(controller, duration_s=25.0).run())
     assert [len(seen.floors) for seen in controller.seen] == [0, 1, 1, 0, 0]
@@ -220,8 +219,8 @@ def test_a_floor_and_a_pause_hold_from_the_next_step_on_and_until_they_expire(
 
 
 def test_a_floor_of_a_person_is_reached_and_a_pause_stops_it(world: Any) -> None:
-    standing.ask(world.state, ManualFloor("api", 6, math.inf))
-    standing.ask(world.state, Pause(expires_s=1_000_030.0))
+    request_files.ask(world.state, ManualFloor("api", 6, math.inf))
+    request_files.ask(world.state, Pause(expires_s=1_000_030.0))
     asyncio.run(world.shell(Autoscaler(), duration_s=120.0).run())
     (step,) = [(time_s, plan) for time_s, _, plan in world.notes.steps if plan.actions]
     assert step[0] >= 1_000_030.0
@@ -239,7 +238,7 @@ def test_an_action_that_needs_approval_waits_for_a_person(
         1_000_008.0: lambda: seen.append(
             json.loads((world.state / STATUS).read_text())["awaiting"]
         ),
-        1_000_011.0: lambda: standing.answer(world.state, answer),
+        1_000_011.0: lambda: request_files.answer(world.state, answer),
     }
     asyncio.run(world.shell(controller, duration_s=25.0, approver="never").run())
     assert seen == [["api-1"]]
@@ -286,9 +285,9 @@ def test_a_stop_finishes_the_step_and_saves(world: Any, scripted: Any, act: Act)
     shell = world.shell(controller, duration_s=None)
     plain = world.pool.apply
 
-    def stop_meanwhile(actions: Any) -> Any:
+    async def stop_meanwhile(actions: Any, fence: Any) -> Any:
         shell.stop()
-        return plain(actions)
+        return await plain(actions, fence)
 
     world.pool.apply = stop_meanwhile
     asyncio.run(shell.run())
@@ -349,7 +348,6 @@ def test_an_engine_that_goes_on_with_a_memory_decides_as_if_it_had_never_stopped
         async def broken(cut: int = cut) -> None:
             await steps(world.shell(Autoscaler()), 0, cut)
             second = world.shell(Autoscaler())
-            second._remember()
             await steps(second, cut, 60)
 
         asyncio.run(broken())
@@ -381,11 +379,11 @@ def test_the_memory_of_another_controller_is_not_taken_over(world: Any, scripted
 def test_a_disk_that_takes_nothing_more_is_trouble_and_the_scaling_goes_on(
     world: Any, scripted: Any, act: Act, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Any, text: str) -> None:
+    def full(path: Any, text: str, *, durable: bool = True) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("engine.runtime.shell.write_atomically", full)
+    monkeypatch.setattr("engine.adapters.store_files.write_atomically", full)
     controller = scripted(Plan(actions=(act("a", 4, 5),)))
     asyncio.run(world.shell(controller, duration_s=15.0).run())
     assert world.pool.desired == 5
-    assert world.notes.kinds(MEMORY) == ["trouble_started"]
+    assert world.notes.kinds("memory") == ["trouble_started"]

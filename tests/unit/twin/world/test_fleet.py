@@ -167,12 +167,12 @@ def test_an_action_is_accepted_after_a_while_and_complete_when_all_are_ready() -
     yard.fleet.start_with(3)
     config = InfrastructureConfig(accept_s=2.0)
     cloud = Infrastructure(yard.env, config, {"api": yard.fleet}, 1000.0, heard.append)
-    cloud.apply(action(6), cloud.lease)
+    cloud.apply(action(6), cloud.fence)
     assert yard.fleet.desired == 3
     yard.env.run(until=3.0)
     assert yard.fleet.desired == 6
-    assert cloud.results(cloud.lease) == (ActionResult("d-1", Status.ACCEPTED, 1002.0),)
-    assert cloud.results(cloud.lease) == ()
+    assert cloud.results(cloud.fence) == (ActionResult("d-1", Status.ACCEPTED, 1002.0),)
+    assert cloud.results(cloud.fence) == ()
     yard.env.run(until=3600.0)
     assert [result.status for result in heard] == [Status.ACCEPTED, Status.COMPLETED]
     assert heard[1].time_s - 1000.0 >= yard.fleet.history()["ready_s"].max()
@@ -183,10 +183,10 @@ def test_the_same_action_sent_twice_is_done_once() -> None:
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
     cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
-    cloud.apply(action(6), cloud.lease)
+    cloud.apply(action(6), cloud.fence)
     yard.env.run(until=600.0)
-    cloud.apply(action(9, "d-2", before=6), cloud.lease)
-    cloud.apply(action(6), cloud.lease)
+    cloud.apply(action(9, "d-2", before=6), cloud.fence)
+    cloud.apply(action(6), cloud.fence)
     yard.env.run(until=3600.0)
     assert yard.fleet.desired == 9
     assert len(heard) == 4
@@ -198,9 +198,9 @@ def test_a_command_that_comes_late_undoes_nothing() -> None:
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
     cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
-    cloud.apply(action(6), cloud.lease)
+    cloud.apply(action(6), cloud.fence)
     yard.env.run(until=60.0)
-    cloud.apply(action(4, "d-2"), cloud.lease)
+    cloud.apply(action(4, "d-2"), cloud.fence)
     yard.env.run(until=70.0)
     assert yard.fleet.desired == 6
     assert heard[-1].status is Status.FAILED
@@ -214,8 +214,8 @@ def test_an_engine_that_lost_the_lead_changes_nothing() -> None:
     cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
     writes: list[Write] = []
     cloud.watchers.append(writes.append)
-    old = cloud.lease
-    new = cloud.new_lease()
+    old = cloud.fence
+    new = cloud.new_fence()
     cloud.apply(action(9), old)
     yard.env.run(until=10.0)
     assert yard.fleet.desired == 3
@@ -224,7 +224,7 @@ def test_an_engine_that_lost_the_lead_changes_nothing() -> None:
     cloud.apply(action(6, "d-2"), new)
     yard.env.run(until=20.0)
     assert yard.fleet.desired == 6
-    assert [(write.lease, write.before) for write in writes] == [(new, 3)]
+    assert [(write.fence, write.before) for write in writes] == [(new, 3)]
 
 
 def test_what_could_not_be_launched_is_asked_for_again() -> None:

@@ -28,7 +28,7 @@ def book_file(tmp_path: Path) -> PoolFile:
 
 def test_what_is_written_is_read_again(book_file: PoolFile) -> None:
     with book_file.change() as book:
-        book.lease = 3
+        book.keeper = 3
         book.instances = [instance(1, Phase.READY), instance(2, Phase.DRAINING)]
         book.services["api"].remember("d1")
     assert book_file.read() == book
@@ -39,7 +39,7 @@ def test_a_change_that_fails_changes_nothing(book_file: PoolFile) -> None:
 
     def fail() -> None:
         with book_file.change() as book:
-            book.lease = 9
+            book.keeper = 9
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -51,14 +51,14 @@ def test_changes_at_the_same_time_are_made_one_after_the_other(book_file: PoolFi
     def add() -> None:
         for _ in range(10):
             with book_file.change() as book:
-                book.lease += 1
+                book.keeper += 1
 
     threads = [threading.Thread(target=add) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert book_file.read().lease == 40
+    assert book_file.read().keeper == 40
 
 
 def test_a_book_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:

@@ -1,0 +1,520 @@
+"""What lies around a step, without a clock and without I/O: one for both shells.
+
+A shell looks, waits, sends and writes; what all of that *means* is in here.  Times and what was
+seen are arguments; commands, memory, status and events are values.  So the SimPy process of the
+twin and the asyncio loop of production differ in nothing but who brings the figures.  A turn reads
+
+    observation = cycle.observe(now_s, gathered)       None: there is nothing to decide on
+    plan = cycle.decide(observation)                   None: the controller failed
+    … send plan.actions …     cycle.take(results), or cycle.fail(actions, now_s, why)
+    memory = cycle.memory(now_s)      … keep memory.text, then remove memory.answers …
+    cycle.events(), cycle.alerts()    what to note, and whom to alert
+
+Rules kept here, whichever the shell:
+
+- Each *result* and each *answer* reaches the controller, and its memory, once: also when it raises
+  in the step that should have got it (it is put back to its last memory, and is given again
+  whatever that does not hold), and also when the file of the answer cannot be removed.
+- A *question* that nobody is to answer automatically goes when it has expired, when another one
+  about the same service takes its place, or when something was done for that service.
+- A *trouble* is told of when it begins, when it changes and when it ends.
+- A *sample* from the future is not a sample.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config.run import Approver
+from engine.model import (
+    Action,
+    ActionResult,
+    Approval,
+    Budget,
+    Controller,
+    Observation,
+    Outlook,
+    Plan,
+    ServiceObservation,
+    ServiceSpec,
+    Status,
+)
+from engine.ports.infrastructure import Counts, Sighting
+from engine.ports.metrics import NO_SAMPLES
+from engine.ports.notifier import Alert, AlertState
+from engine.ports.store import Requests
+from engine.runtime.ask import ControllerError, blaming, decide
+
+CONTROLLER, INFRASTRUCTURE, METRICS = "controller", "infrastructure", "metrics"
+"""Sources of troubles that the cycle finds out about itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a shell brought in; None where it could not be had.
+
+    `windows` are samples by service (`SAMPLE_DTYPE`, newest last); the answers among the `requests`
+    are all that stand, whether they were seen before or not.
+    """
+
+    sighting: Sighting | None
+    outlook: Outlook | None
+    windows: Mapping[str, NDArray[np.void]]
+    requests: Requests | None = Requests()  # noqa: RUF009 (frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to be noted that is no decision."""
+
+    time_s: float
+    kind: str
+    name: str
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is to be kept: strict JSON, and the answers that it holds."""
+
+    text: str
+    answers: tuple[Approval, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An action that waits for approval.
+
+    At `answer_s` it is answered automatically (inf: only by people), at `expires_s` it is over.
+    """
+
+    service: str
+    answer_s: float
+    expires_s: float
+
+    def turned_back(self, by_s: float) -> Question:
+        """The same on a clock that was set back."""
+        return replace(
+            self, answer_s=self.answer_s - by_s, expires_s=self.expires_s - by_s
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Troubles:
+    """What is wrong now, by source; keeps an alert for each beginning, change and end."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    _now: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def are(self, now_s: float, source: str, details: Sequence[str]) -> None:
+        """These are all the troubles of `source` at `now_s`."""
+        before, after = self._now.get(source, ()), tuple(details)
+        if after:
+            self._now[source] = after
+        else:
+            self._now.pop(source, None)
+        if after and not before:
+            self._alert(now_s, source, AlertState.STARTED, after)
+        elif after and set(after) != set(before):
+            self._alert(now_s, source, AlertState.CHANGED, after)
+        elif before and not after:
+            self._alert(now_s, source, AlertState.ENDED, before)
+
+    @property
+    def all(self) -> dict[str, tuple[str, ...]]:
+        """All that is wrong, by source."""
+        return dict(self._now)
+
+    def _alert(
+        self, now_s: float, source: str, state: AlertState, details: tuple[str, ...]
+    ) -> None:
+        self.alerts.append(Alert(now_s, source, state, "; ".join(details)))
+
+
+_Item = TypeVar("_Item")
+
+
+class _Handed(Generic[_Item]):
+    """What is to reach the controller and its memory, each once."""
+
+    def __init__(self, items: Sequence[_Item] = ()) -> None:
+        self._items = list(items)
+        self._over = 0
+        """So many of them the controller has, and its last memory has not."""
+
+    @property
+    def new(self) -> tuple[_Item, ...]:
+        """What the controller does not have."""
+        return tuple(self._items[self._over :])
+
+    def add(self, item: _Item) -> None:
+        """One more."""
+        self._items.append(item)
+
+    def hand_over(self) -> None:
+        """The controller has all of it."""
+        self._over = len(self._items)
+
+    def hand_back(self) -> None:
+        """The controller was put back to its last memory."""
+        self._over = 0
+
+    def settle(self) -> None:
+        """What the controller has is in its memory."""
+        del self._items[: self._over]
+        self._over = 0
+
+
+class Cycle:
+    """Everything around the steps of one controller.
+
+    `name` is what errors and memories call the controller; questions that only people answer expire
+    after `question_s`.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        specs: Sequence[ServiceSpec],
+        *,
+        name: str = "",
+        acts: bool = True,
+        approver: Approver = "automatic",
+        question_s: float = 900.0,
+        budget: Budget = Budget(),  # noqa: B008 (frozen)
+    ) -> None:
+        self.controller = controller
+        self.steps = 0
+        self.skipped = 0
+        """Steps that could not be made."""
+        self.troubles = Troubles()
+        self.acts = acts
+        self._name = name or type(controller).__name__
+        self._specs = tuple(specs)
+        self._by_name = {spec.name: spec for spec in specs}
+        self._delay_s = {"automatic": 0.0, "never": math.inf}.get(str(approver), math.inf)
+        if not isinstance(approver, str):
+            self._delay_s = approver
+        self._question_s = question_s
+        self._budget = budget
+        self._last_s = -math.inf
+        self._questions: dict[str, Question] = {}
+        self._results = _Handed[ActionResult]()
+        self._automatic = _Handed[Approval]()
+        """Answers that the cycle itself gave."""
+        self._answered: tuple[Approval, ...] = ()
+        """Answers of people that the controller has and that stand all the same."""
+        self._kept: tuple[Approval, ...] = ()
+        """Those of them that are in its last memory."""
+        self._answering: tuple[Approval, ...] = ()
+        """Those that are shown to it for the first time just now."""
+        self._is_answered = False
+        """Whether the last step had an answer."""
+        self._requests = Requests()
+        self._outlook: Outlook | None = None
+        self._events: list[Event] = []
+        self._snapshot = ""
+        """What a controller that raises is put back to."""
+
+    # --- what the engine before this one knew
+
+    def begin(self, now_s: float, text: str) -> bool:
+        """Take over the memory `text` ("": none); False if it cannot be read, or is another's.
+
+        The controller is then as it was made.
+        """
+        snapshot = self._asked_for_snapshot(now_s)
+        if not text:
+            return True
+        try:
+            kept = json.loads(text)
+            self._take_over(kept)
+        except Exception as error:  # whatever a controller finds wrong with another's memory
+            self._event(now_s, "memory_lost", "memory", "begins afresh", str(error) or repr(error))
+            if snapshot:
+                self._restore(snapshot, now_s)
+            return False
+        age_s = now_s - float(kept["saved_s"])
+        self._event(
+            now_s, "memory_restored", "memory", "goes on with what was remembered",
+            f"{age_s:.0f} s old",
+        )  # fmt: skip
+        return True
+
+    def _take_over(self, kept: Mapping[str, Any]) -> None:
+        """Raises whatever is wrong with it, and has then changed the controller alone."""
+        if kept["controller"] != self._name:
+            raise ValueError(f"it is the memory of {kept['controller']}")
+        saved_s = float(kept["saved_s"])
+        questions = {
+            str(decision): self._question(raw, saved_s)
+            for decision, raw in kept.get("questions", {}).items()
+        }
+        answered = tuple(_approval(raw) for raw in kept.get("answered", ()))
+        results = [_result(raw) for raw in kept.get("results", ())]
+        snapshot = str(kept["snapshot"])
+        with blaming(self._name, "when it was restored"):
+            self.controller.restore(snapshot)
+        self._snapshot, self._questions = snapshot, questions
+        self._answered = self._kept = answered
+        self._results, self._automatic = _Handed(results), _Handed()
+        self._last_s = saved_s
+
+    def _question(self, raw: object, saved_s: float) -> Question:
+        if isinstance(raw, Mapping):
+            return Question(str(raw["service"]), _time(raw["answer_s"]), _time(raw["expires_s"]))
+        # As it was kept before: only when it is answered.
+        return Question("", _time(raw), saved_s + self._question_s)
+
+    # --- a turn
+
+    def observe(self, now_s: float, gathered: Gathered) -> Observation | None:
+        """Everything that the controller may know at `now_s`; None if there is nothing to act on.
+
+        Counts cannot be guessed, so without having seen every service there is no step.  Without an
+        outlook the last one stays in force, and before there was one there is no step.  So do what
+        people asked for last: what cannot be read now is not taken back by that.
+        """
+        if now_s < self._last_s:
+            self._turn_back(self._last_s - now_s)
+        self._last_s = now_s
+        self._expire(now_s)
+        sighting = gathered.sighting
+        if sighting is not None:
+            self.take(sighting.results)
+        if gathered.outlook is not None:
+            self._outlook = gathered.outlook
+        if gathered.requests is not None:
+            self._requests = gathered.requests
+        if sighting is None or self._outlook is None:
+            self.skipped += 1
+            return None
+        return Observation(
+            now_s=now_s,
+            services=self._services(sighting.services, gathered.windows, now_s),
+            outlook=self._outlook,
+            results=self._results.new,
+            approvals=self._answers(now_s),
+            floors=tuple([f for f in self._requests.floors if now_s < f.expires_s]),
+            pauses=tuple([p for p in self._requests.pauses if now_s < p.expires_s]),
+            budget=self._budget,
+        )
+
+    def decide(self, observation: Observation, when: str = "in its step") -> Plan | None:
+        """The controller's plan, checked; None if it raised or wants what makes no sense.
+
+        It is then put back to its last memory, and is given everything again that this does not
+        hold.
+        """
+        now_s = observation.now_s
+        try:
+            plan = decide(self.controller, observation, self._by_name, when, self._name)
+        except ControllerError as error:
+            self.skipped += 1
+            self.troubles.are(now_s, CONTROLLER, [str(error)])
+            if self._snapshot:
+                self._restore(self._snapshot, now_s)
+                self._results.hand_back()
+                self._automatic.hand_back()
+                self._answered = self._kept
+            self._answering = ()
+            return None
+        self.troubles.are(now_s, CONTROLLER, ())
+        self.steps += 1
+        self._is_answered = bool(self._answering or self._automatic.new)
+        self._results.hand_over()
+        self._automatic.hand_over()
+        self._answered = (*self._answered, *self._answering)
+        self._answering = ()
+        if not self._snapshot:
+            self._settle()  # there is no memory that it could be put back to
+        if not self.acts:
+            plan = _only_recommended(plan)
+        self._ask(plan, now_s)
+        return plan
+
+    def take(self, results: Sequence[ActionResult]) -> None:
+        """Results for the controller's next step."""
+        for result in results:
+            self._results.add(result)
+
+    def fail(self, actions: Sequence[Action], now_s: float, why: str) -> tuple[ActionResult, ...]:
+        """Commands that could not be given have failed; returns that as results."""
+        failed = tuple(ActionResult(a.decision_id, Status.FAILED, now_s, why) for a in actions)
+        self.take(failed)
+        return failed
+
+    # --- remembering
+
+    def is_worth_keeping(self, plan: Plan) -> bool:
+        """Whether something was decided, asked or answered that a restart should not forget."""
+        return bool(plan.cycle or plan.actions or plan.awaiting or self._is_answered)
+
+    def memory(self, now_s: float, fence: int = 0) -> Memory | None:
+        """What is to be kept now; None if the controller cannot say what it remembers."""
+        snapshot = self._asked_for_snapshot(now_s)
+        if not snapshot:
+            return None
+        self._settle()
+        document = {
+            "saved_s": now_s,
+            "lead": fence,
+            "controller": self._name,
+            "questions": {
+                decision: {
+                    "service": question.service,
+                    "answer_s": _json(question.answer_s),
+                    "expires_s": _json(question.expires_s),
+                }
+                for decision, question in self._questions.items()
+            },
+            "answered": [[a.decision_id, a.approved, a.time_s, a.approver] for a in self._answered],
+            "results": [[r.decision_id, r.status, r.time_s, r.detail] for r in self._results.new],
+            "snapshot": snapshot,
+        }
+        return Memory(json.dumps(document, allow_nan=False), self._answered)
+
+    def _settle(self) -> None:
+        """What the controller has need not be given to it again."""
+        self._results.settle()
+        self._automatic.settle()
+        self._kept = self._answered
+
+    def awaiting(self) -> tuple[str, ...]:
+        """Decisions that wait for approval."""
+        return tuple(sorted(self._questions))
+
+    def event(self, now_s: float, kind: str, name: str, what: str, detail: str) -> None:
+        """Something that the shell wants noted."""
+        self._event(now_s, kind, name, what, detail)
+
+    def events(self) -> tuple[Event, ...]:
+        """What is to be noted since this was last asked for."""
+        events, self._events = tuple(self._events), []
+        return events
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """The beginnings, changes and ends of troubles since this was last asked for."""
+        alerts, self.troubles.alerts = tuple(self.troubles.alerts), []
+        return alerts
+
+    # --- inside
+
+    def _services(
+        self,
+        counts: Mapping[str, Counts],
+        windows: Mapping[str, NDArray[np.void]],
+        now_s: float,
+    ) -> tuple[ServiceObservation, ...]:
+        return tuple(
+            [
+                ServiceObservation(
+                    spec, seen.desired, seen.ready, seen.booting, seen.draining,
+                    _up_to(windows.get(spec.name, NO_SAMPLES), now_s),
+                )
+                for spec in self._specs
+                for seen in (counts[spec.name],)
+            ]
+        )  # fmt: skip
+
+    def _answers(self, now_s: float) -> tuple[Approval, ...]:
+        """What people answered and the controller does not have, and what is due by itself."""
+        standing = self._requests.answers
+        # One that stands no longer need not be remembered.
+        self._answered = tuple([answer for answer in self._answered if answer in standing])
+        self._kept = tuple([answer for answer in self._kept if answer in standing])
+        self._answering = tuple([answer for answer in standing if answer not in self._answered])
+        for answer in self._answering:
+            self._questions.pop(answer.decision_id, None)
+        for decision, question in list(self._questions.items()):
+            if question.answer_s <= now_s:
+                del self._questions[decision]
+                self._automatic.add(Approval(decision, True, question.answer_s, "automatic"))
+        return (*self._answering, *self._automatic.new)
+
+    def _ask(self, plan: Plan, now_s: float) -> None:
+        """Note what waits for approval, and drop what that makes moot."""
+        moved = {action.service for action in (*plan.actions, *plan.awaiting)}
+        for decision, question in list(self._questions.items()):
+            if question.answer_s == math.inf and question.service in moved:
+                del self._questions[decision]
+        for action in plan.awaiting:
+            self._questions[action.decision_id] = Question(
+                action.service, now_s + self._delay_s, now_s + self._question_s
+            )
+
+    def _expire(self, now_s: float) -> None:
+        for decision, question in list(self._questions.items()):
+            if question.answer_s == math.inf and question.expires_s <= now_s:
+                del self._questions[decision]
+
+    def _turn_back(self, by_s: float) -> None:
+        self._questions = {
+            decision: question.turned_back(by_s) for decision, question in self._questions.items()
+        }
+
+    def _asked_for_snapshot(self, now_s: float) -> str:
+        """The controller's memory, which is also what it is put back to; "" if it cannot say it."""
+        try:
+            with blaming(self._name, "when it was asked what it remembers"):
+                self._snapshot = self.controller.snapshot()
+        except ControllerError as error:
+            self.troubles.are(now_s, CONTROLLER, [str(error)])
+            return ""
+        return self._snapshot
+
+    def _restore(self, snapshot: str, now_s: float) -> None:
+        try:
+            with blaming(self._name, "when it was restored"):
+                self.controller.restore(snapshot)
+        except ControllerError as error:
+            self.troubles.are(
+                now_s, CONTROLLER, [*self.troubles.all.get(CONTROLLER, ()), str(error)]
+            )
+
+    def _event(self, now_s: float, kind: str, name: str, what: str, detail: str) -> None:
+        self._events.append(Event(now_s, kind, name, what, detail))
+
+
+def _up_to(window: NDArray[np.void], now_s: float) -> NDArray[np.void]:
+    """The samples (in the order of their times) that are not from the future."""
+    if len(window) == 0 or window["time_s"][-1] <= now_s:
+        return window
+    return window[: int(np.searchsorted(window["time_s"], now_s, side="right"))]
+
+
+def _only_recommended(plan: Plan) -> Plan:
+    """The plan of a shell that may not act, whatever the controller thinks of that."""
+    dry = (*plan.dry, *plan.actions, *plan.awaiting)
+    return replace(plan, actions=(), awaiting=(), dry=dry)
+
+
+def _approval(raw: Sequence[Any]) -> Approval:
+    decision, approved, time_s, approver = raw
+    return Approval(str(decision), bool(approved), float(time_s), str(approver))
+
+
+def _result(raw: Sequence[Any]) -> ActionResult:
+    decision, status, time_s, detail = raw
+    return ActionResult(str(decision), Status(status), float(time_s), str(detail))
+
+
+def _time(raw: object) -> float:
+    """A time as it was kept: null is never."""
+    if raw is None:
+        return math.inf
+    if not isinstance(raw, int | float):
+        raise TypeError(f"{raw!r} is not a time")
+    return float(raw)
+
+
+def _json(time_s: float) -> float | None:
+    return None if math.isinf(time_s) else time_s
