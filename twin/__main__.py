@@ -28,6 +28,7 @@ from hydra.experimental.callback import Callback
 import conf
 from hydra_plugins.wedtwin_ray import RayLauncher
 from twin.commands import usage
+from twin.commands.reporters import reporter
 from twin.runs import lifetimes
 
 
@@ -112,7 +113,6 @@ class Gather(Callback):
 
     def on_multirun_end(self, config: Any, **_: Any) -> None:
         """Gather what the sweep's folder holds."""
-        import reports
         from twin.runs import sweep
 
         folder = Path(config.hydra.sweep.dir)
@@ -121,7 +121,7 @@ class Gather(Callback):
         for record in sweep.gather(folder)["record"]:
             if record:
                 print(record)
-        reports.write_sweep(folder)
+        reporter("sweep")(folder)
         print(folder, flush=True)
 
 
@@ -176,7 +176,6 @@ def _plain(config: Any) -> dict[str, Any]:
 
 def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
     """One run: simulate, write the record, show the summary; True when it was interrupted."""
-    import reports
     from engine.config.strict import ConfigError
     from engine.record import folders
     from engine.record.schema import summary
@@ -220,7 +219,7 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
             compile_s=compile_s,
             partial=partial,
             others=others,
-            render=reports.write,
+            render=reporter("run"),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -229,23 +228,21 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
 
 
 def _compare(arguments: list[str]) -> None:
-    import reports
     from twin.compare import command
 
     _make(
         "compare",
         arguments,
         usage.COMPARE,
-        lambda line: command.run(arguments, line, reports.write_comparison),
+        lambda line: command.run(arguments, line, reporter("comparison")),
     )
 
 
 def _plan(arguments: list[str]) -> None:
-    import reports
     from twin.plan import command
 
     _make(
-        "plan", arguments, usage.PLAN, lambda line: command.run(arguments, line, reports.write_plan)
+        "plan", arguments, usage.PLAN, lambda line: command.run(arguments, line, reporter("plan"))
     )
 
 
@@ -259,8 +256,6 @@ def _validate(arguments: list[str]) -> None:
 
 def _measure(name: str, arguments: list[str]) -> None:
     """Bring a stack up, measure it, take it down."""
-    import reports
-
     try:
         from twin.calibrate import command as calibrate
         from twin.measure import settings
@@ -275,7 +270,7 @@ def _measure(name: str, arguments: list[str]) -> None:
             config = settings.read(arguments)
             if name == "calibrate":
                 return calibrate.run(config)
-            return validate.run(config, line, reports.write_validation)
+            return validate.run(config, line, reporter("validation"))
         except (BenchError, StackError) as error:
             _fail(str(error))
 
@@ -291,24 +286,22 @@ def _check(arguments: list[str]) -> None:
 
 
 def _backtest(arguments: list[str]) -> None:
-    import reports
     from twin.backtest import command
 
     _make(
         "backtest",
         arguments,
         usage.BACKTEST,
-        lambda line: command.run(arguments, line, reports.write_backtest),
+        lambda line: command.run(arguments, line, reporter("backtest")),
     )
 
 
 def _forecast(arguments: list[str]) -> None:
-    import reports
     from twin.commands import terminal
     from twin.forecast import command
 
     def forecast(line: str) -> Path:
-        folder = command.run(arguments, line, reports.write_forecast)
+        folder = command.run(arguments, line, reporter("forecast"))
         terminal.show_forecast(json.loads((folder / "forecast.json").read_text()), folder)
         return folder
 

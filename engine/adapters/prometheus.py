@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import httpx
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from engine.config.strict import Strict
+from engine.config.strict import Strict, validated
 from engine.model import SAMPLE_FIELDS, ServiceSpec
 from engine.ports.metrics import WINDOW, Reading, SampleWindow
 
@@ -309,14 +309,7 @@ class PrometheusSource:
 
 def connect(specs: Sequence[ServiceSpec], sample_s: float, **options: Any) -> PrometheusSource:
     """The source as configured; raises ValueError naming each key that is wrong."""
-    try:
-        config = PrometheusConfig(**options)
-    except ValidationError as error:
-        lines = []
-        for item in error.errors(include_url=False):
-            path = ".".join(["metrics", *(str(part) for part in item["loc"])])
-            lines.append(f"{path}: {item['msg'].removeprefix('Value error, ')}")
-        raise ValueError("\n".join(lines)) from None
+    config = validated(PrometheusConfig, options, "metrics")
     unknown = sorted(set(config.names) - {spec.name for spec in specs})
     if unknown:
         raise ValueError(f"metrics.names: {unknown[0]} is not a service of the platform")

@@ -38,16 +38,25 @@ log = structlog.stdlib.get_logger(__name__)
 class Recording:
     """Notes of the shell: into the journal, and what one wants to know at once to the log.
 
-    `run` is what the records say of the run, apart from its times and figures.
+    `run` is what the records say of the run, apart from its times and figures; `report` makes the
+    reports of a record in its folder.
     """
 
     def __init__(
-        self, state: Path, heading: Heading, run: LiveRun, output: Path, every_s: float | None
+        self,
+        state: Path,
+        heading: Heading,
+        run: LiveRun,
+        output: Path,
+        *,
+        every_s: float | None,
+        report: Callable[[Path], None],
     ) -> None:
         self._state = state
         self._run = run
         self._output = output
         self._every_s = every_s
+        self._report = report
         self._journal = Journal(state, heading)
 
     @property
@@ -130,8 +139,6 @@ class Recording:
         *,
         partial: bool,
     ) -> Path:
-        import reports
-
         run = dataclasses.replace(
             self._run,
             started_s=begun_s,
@@ -141,7 +148,7 @@ class Recording:
             first_served=await _if_known(functools.partial(metrics.first_served, begun_s, ended_s)),
         )
         # In a thread: the engine goes on meanwhile.
-        folder = await asyncio.to_thread(write, run, journal, self._output, reports.write)
+        folder = await asyncio.to_thread(write, run, journal, self._output, self._report)
         remove(journal)  # the record is on the disk
         return folder
 

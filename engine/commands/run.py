@@ -17,24 +17,24 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import structlog
 
 from engine.adapters.alert_log import AlertLog
-from engine.adapters.blocking import BlockingBookings
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
 from engine.adapters.store_files import FileStore
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
-from engine.model import Budget
+from engine.config.load import build, load
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
+from engine.ports.bookings import Bookings
 from engine.ports.lease import NotLeadingError
 from engine.ports.metrics import MetricsSource
 from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError, check_writable
-from engine.record.journal import Heading
+from engine.record.journal import Heading, in_progress
 from engine.record.live.notes import LiveRun
 from engine.record.live.record import check_thresholds
 from engine.record.schema.summary import Summary, read
@@ -46,6 +46,16 @@ log = structlog.stdlib.get_logger(__name__)
 
 WAIT_S = 0.5
 """Between two tries to take the lead."""
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """Bookings that can say, for the record, what they hold; others need not."""
+
+    weddings: int
+    """So many are booked."""
+    awaited_s: tuple[float, ...]
+    """When the major ones begin (epoch seconds)."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -81,10 +91,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(settings: dict[str, Any], command: str) -> int:
-    from engine.config.live import parse
+    from engine.config.live import handed, parse
     from engine.config.strict import ConfigError
     from engine.controllers import registry as controllers
-    from twin.world.booked_day import booked_day
 
     run_log.set_up()
     config = parse(settings)
@@ -117,6 +126,18 @@ def _run(settings: dict[str, Any], command: str) -> int:
                 horizons=horizons(controller),
             )
             check_thresholds(meta)
+            names = tuple(spec.name for spec in specs)
+            heading = Heading(now_s, names, config.engine.sample_s, config.controller.name)
+            report = _nobody if config.reporter is None else load(config.reporter, "reporter")
+            booked: Bookings = build(
+                config.bookings.factory,
+                specs,
+                (in_progress(state, heading) or heading).started_s,
+                key="bookings.factory",
+                options=handed(config, settings),
+                options_key="bookings",
+                methods=("outlook", "close"),
+            )
             infrastructure = infrastructure_port.connect(
                 config.infrastructure.factory, specs, config.infrastructure.options
             )
@@ -126,11 +147,16 @@ def _run(settings: dict[str, Any], command: str) -> int:
                 config.engine.sample_s,
                 _with_url(config.metrics.options, infrastructure),
             )
-            names = tuple(spec.name for spec in specs)
-            heading = Heading(now_s, names, config.engine.sample_s, config.controller.name)
-            recording = Recording(state, heading, meta, output, config.live.record_every_s)
-            booked = booked_day(config, specs, recording.started_s)
-            recording.about(booked.weddings, booked.awaited_s)
+            recording = Recording(
+                state,
+                heading,
+                meta,
+                output,
+                every_s=config.live.record_every_s,
+                report=report,
+            )
+            if isinstance(booked, Counted):
+                recording.about(booked.weddings, booked.awaited_s)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         except OSError as error:
@@ -141,14 +167,14 @@ def _run(settings: dict[str, Any], command: str) -> int:
             acts=config.engine.mode == "act",
             approver=config.approval,
             question_s=config.engine.approval.expires_s,
-            budget=_budget(config.budget),
+            budget=config.budget.budget(),
         )
         shell = Shell(
             cycle,
             specs,
             metrics=metrics,
             infrastructure=infrastructure,
-            bookings=BlockingBookings(booked.source),
+            bookings=booked,
             store=FileStore(state),
             lease=FileLease(state, lead),
             notifier=AlertLog(),
@@ -237,11 +263,6 @@ def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]
     return {**options, "url": url}
 
 
-def _budget(budget: Any) -> Budget:
-    found = {name: value for name, value in budget.model_dump().items() if value is not None}
-    return Budget(**found)
-
-
 def _beginning(config: Any, lead: FileLead, recording: Recording, now_s: float) -> str:
     mode = "acts" if config.engine.mode == "act" else "only recommends"
     since = now_s - recording.started_s
@@ -260,6 +281,10 @@ def _show(summary: Summary, folder: Path) -> None:
         mark, level = ("passed", log.info) if threshold.passed else ("FAILED", log.warning)
         level(f"{mark}  {threshold.metric} = {value} ({threshold.operator} {threshold.limit:g})")
     log.info(f"report: {folder / 'report.html'}")
+
+
+def _nobody(_: Path) -> None:
+    """Makes no report."""
 
 
 def _not_here() -> NoReturn:

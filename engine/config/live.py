@@ -1,40 +1,47 @@
-"""The border of `python -m engine run`: its configuration, parsed once into validated types."""
+"""The border of `python -m engine run`: its configuration, parsed once into validated types.
+
+The tree may hold more than the engine knows: a scenario brings what its weddings are drawn from.
+`scenario_keys` lists such keys, and `bookings.keys` those among them that whoever knows the
+bookings is handed; he validates them, under the same names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from engine import EngineSettings
-from engine.config.complaints import lines
+from engine.config.complaints import close
+from engine.config.load import Reference
 from engine.config.platform import PlatformConfig
-from engine.config.run import Approver, BudgetConfig, ScenarioConfig
-from engine.config.strict import ConfigError, Strict
+from engine.config.run import Approver, BudgetConfig, ScenarioConfig, Seed
+from engine.config.strict import ConfigError, Strict, validated
 from engine.controllers.registry import ControllerConfig
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.runtime.shell import LiveSettings
-from scenarios.weddings.config import DemandConfig, PopulationConfig
-from twin.config import RunConfig
-
-TWIN_ONLY = set(RunConfig.model_fields)
-"""Keys that a scenario may bring and that mean nothing live."""
 
 
 class AdapterConfig(Strict):
     """What runs the instances; see `engine.ports.infrastructure.connect`."""
 
-    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    factory: Reference
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class MetricsConfig(BaseModel):
+class BookingsConfig(AdapterConfig):
+    """What knows the calendar; `keys` of the tree are handed to it besides its options."""
+
+    keys: tuple[str, ...] = ()
+
+
+class MetricsConfig(Strict):
     """What measures; the adapter knows the other keys."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
-    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    factory: Reference
 
     @property
     def options(self) -> dict[str, Any]:
@@ -55,68 +62,68 @@ class LiveRunSettings(LiveSettings):
         return LiveSettings(**self.model_dump(exclude={"thresholds", "record_every_s"}))
 
 
-class ScheduleConfig(Strict):
-    """Which part of the scenario's day is when, how fast and how much of it."""
-
-    starts_at: Annotated[float, Field(ge=0.0)] | None = None
-    from_: float | str | None = Field(default=None, alias="from")
-    speed: Annotated[float, Field(ge=1.0, le=3600.0)] = 1.0
-    scale: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
-
-    @model_validator(mode="after")
-    def _moved(self) -> ScheduleConfig:
-        if self.from_ is None and (self.speed != 1.0 or self.starts_at is not None):
-            raise ValueError(
-                "schedule.from: is missing; with a speed or a time to start at, say what of the "
-                "day begins then, such as schedule.from=peak-9000"
-            )
-        return self
-
-
 class LiveConfig(Strict):
     """Everything that a live run is made of."""
 
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    seed: Seed
     output: str = Field(min_length=1)
+    reporter: Reference | None = None
     scenario: ScenarioConfig
-    population: PopulationConfig
-    demand: DemandConfig
+    scenario_keys: tuple[str, ...] = ()
     platform: PlatformConfig
     engine: EngineSettings
     controller: ControllerConfig
     infrastructure: AdapterConfig
     metrics: MetricsConfig
+    bookings: BookingsConfig
     live: LiveRunSettings
-    schedule: ScheduleConfig
     approval: Approver = "automatic"
     budget: BudgetConfig = BudgetConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> LiveConfig:
-        for told in ("foresight", "history"):
-            if getattr(self.controller, told):
+        for needed in ("foresight", "history"):
+            if getattr(self.controller, needed):
                 raise ValueError(
-                    f'controller: "{self.controller.name}" needs {told}, which only the twin has'
+                    f'controller: "{self.controller.name}" needs {needed}, which only the twin has'
                 )
         return self
 
 
 def parse(raw: Mapping[str, Any]) -> LiveConfig:
     """The validated configuration; raises ConfigError with one line for each wrong key."""
-    if raw.get("trace") is not None:
+    own = LiveConfig.model_fields
+    brought = [str(key) for key in raw.get("scenario_keys") or ()]
+    allowed = [*own, *brought]
+    unknown = [key for key in raw if key not in allowed]
+    if unknown:
+        hints = (close(key, allowed) or f" (allowed: {', '.join(allowed)})" for key in unknown)
         raise ConfigError(
-            "scenario: it plays a recorded trace, which only the twin can; give one with weddings, "
-            "such as scenario=june_peak"
+            "\n".join(f"{key}: unknown key{h}" for key, h in zip(unknown, hints, strict=True))
         )
-    known = set(LiveConfig.model_fields)
-    config = {key: value for key, value in raw.items() if key in known or key not in TWIN_ONLY}
-    infrastructure = config.get("infrastructure")
+    infrastructure = raw.get("infrastructure")
     if isinstance(infrastructure, Mapping) and "factory" not in infrastructure:
         raise ConfigError(
             "infrastructure.factory: is missing; the simulated one is the twin's alone, "
             "give one that is there, such as infrastructure=haproxy"
         )
-    try:
-        return LiveConfig.model_validate(config)
-    except ValidationError as error:
-        raise ConfigError("\n".join(lines(error, LiveConfig))) from None
+    return validated(LiveConfig, {key: value for key, value in raw.items() if key in own})
+
+
+def handed(config: LiveConfig, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What the bookings are handed: their options, and the keys of the tree that they name.
+
+    Raises ConfigError for a key that is not there.
+    """
+    keys: dict[str, Any] = {}
+    for key in config.bookings.keys:
+        if key in config.bookings.options:
+            raise ConfigError(f"bookings.keys: {key} is among bookings.options already")
+        if key != "seed" and key not in config.scenario_keys:
+            there = ["seed", *config.scenario_keys]
+            raise ConfigError(
+                f"bookings.keys: {key} is not allowed ({', '.join(there)}){close(key, there)}"
+            )
+        if key in raw:
+            keys[key] = raw[key]
+    return {**config.bookings.options, **keys}

@@ -56,7 +56,8 @@ def build(
     for method in methods:
         if not callable(getattr(made, method, None)):
             raise ConfigError(
-                f"{key}: {reference} makes a {type(made).__name__}, which has no {method}()"
+                f"{key}: {reference} makes something of type {type(made).__name__}, "
+                f"which has no {method}()"
             )
     return made
 

@@ -12,11 +12,11 @@ under a fence that is not older than the newest one seen.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from engine.config.load import build
 from engine.model import Action, ActionResult, ServiceSpec
 from engine.ports.lease import NO_FENCE, Fence
 
@@ -108,18 +108,12 @@ def connect(
 
     Raises ValueError naming the configuration's key that is wrong.
     """
-    module_name, _, attribute = factory.partition(":")
-    try:
-        make = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"infrastructure.factory: {factory} cannot be loaded ({error})") from None
-    try:
-        infrastructure: Infrastructure = make(specs, **options)
-    except TypeError as error:
-        raise ValueError(f"infrastructure.options: {error}") from None
-    for method in ("observe", "apply", "close"):
-        if not callable(getattr(infrastructure, method, None)):
-            raise ValueError(
-                f"infrastructure.factory: {factory} makes no infrastructure: no {method}()"
-            )
+    infrastructure: Infrastructure = build(
+        factory,
+        specs,
+        key="infrastructure.factory",
+        options=options,
+        options_key="infrastructure.options",
+        methods=("observe", "apply", "close"),
+    )
     return infrastructure

@@ -8,7 +8,6 @@ out what it has, older by the minute, and says what the trouble is.
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.config.load import build
 from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, ServiceSpec
 
 WINDOW = 60
@@ -144,15 +144,15 @@ def connect(
 
     Raises ValueError naming the configuration's key that is wrong.
     """
-    module_name, _, attribute = factory.partition(":")
-    try:
-        make = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"metrics.factory: {factory} cannot be loaded ({error})") from None
-    try:
-        source: MetricsSource = make(specs, sample_s, **options)
-    except TypeError as error:
-        raise ValueError(f"metrics: {error}") from None
+    source: MetricsSource = build(
+        factory,
+        specs,
+        sample_s,
+        key="metrics.factory",
+        options=options,
+        options_key="metrics",
+        methods=("read", "totals", "first_served", "close"),
+    )
     return source
 
 

@@ -47,16 +47,11 @@ class Journal:
         self.lost = 0
         """Lines that could not be written."""
         self._seen: dict[str, float] = {}
-        begun, last_s = _heading(self.path), _changed_s(self.path)
+        left, last_s = _heading(self.path), _changed_s(self.path)
         resumed_s = heading.started_s
-        if begun is not None and resumed_s - last_s > RESUMED_WITHIN_S:
-            self._put_aside(begun)  # another run, which nobody closed
-            begun = None
-        if begun is not None and (begun.services, begun.sample_s, begun.controller) != (
-            heading.services, heading.sample_s, heading.controller,
-        ):  # fmt: skip
-            self._put_aside(begun)  # another platform or controller: another run as well
-            begun = None
+        begun = in_progress(state, heading)
+        if left is not None and begun is None:
+            self._put_aside(left)  # another run, which nobody closed
         self.heading = begun or heading
         self._file: IO[str] = self.path.open("a" if begun else "w", encoding="utf-8")
         sync(state)
@@ -193,6 +188,21 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(line, dict):
                 yield line
+
+
+def in_progress(state: Path, heading: Heading) -> Heading | None:
+    """The run in `state` that one of `heading` would go on with.
+
+    None without any, after too long, or with another platform or controller: another run then.
+    """
+    path = state / JOURNAL
+    begun = _heading(path)
+    if begun is None or heading.started_s - _changed_s(path) > RESUMED_WITHIN_S:
+        return None
+    same = (begun.services, begun.sample_s, begun.controller) == (
+        heading.services, heading.sample_s, heading.controller,
+    )  # fmt: skip
+    return begun if same else None
 
 
 def _heading(path: Path) -> Heading | None:

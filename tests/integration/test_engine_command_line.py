@@ -7,20 +7,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from engine.adapters import request_files as standing
 from engine.adapters.lease_file import take_lead
 from engine.commands import run, status
+from engine.config.composition import CompositionError, composed
 from engine.config.hydra_errors import choices
-from engine.config.live import LiveConfig, parse
+from engine.config.live import LiveConfig, handed, parse
+from engine.config.load import build
 from engine.config.strict import ConfigError
 from engine.model import Direction, ManualFloor, Pause
-from twin.world.booked_day import booked_day
+from scenarios.weddings.config import PopulationConfig
+from twin.world.booked_day import BookedDay
 
 
 def engine(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -30,15 +30,8 @@ def engine(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def composed(*overrides: str) -> dict[str, Any]:
-    with initialize_config_module("conf", version_base="1.3"):
-        raw = OmegaConf.to_container(compose("live", list(overrides)), resolve=True)
-    assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items()}
-
-
 def parsed(*overrides: str) -> LiveConfig:
-    return parse(composed(*overrides))
+    return parse(composed(overrides, root="live"))
 
 
 @pytest.mark.parametrize(
@@ -74,28 +67,71 @@ def test_it_is_a_hydra_app(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["schedule.speed=60"], "schedule.from: is missing"),
-        (["schedule.scale=0"], "schedule.scale: 0 is not allowed (more than 0 … 1,000)"),
         (["live.duration_s=-1"], "live.duration_s: -1 is not allowed"),
         (["live.observe_timeout_s=0"], "live.observe_timeout_s: 0 is not allowed"),
         (["controller=clairvoyant"], 'controller: "clairvoyant" needs foresight'),
         (["+live.thresholds.a=quickly"], 'live.thresholds.a: give a path, an operator'),
         (["engine.cycle_s=soon"], 'engine.cycle_s: "soon" is not allowed (more than 0 … 3,600)'),
         (["metrics.factory=prometheus"], "metrics.factory"),
-        (["scenario=worldcup98"], "scenario: it plays a recorded trace"),
+        (["+outptu=here"], "outptu: unknown key; did you mean output"),
+        (["+populaton=us"], "populaton: unknown key; did you mean population"),
+        (["bookings.keys=[sed]"], "bookings.keys: sed is not allowed (seed, "),
+        (["+reporter.x=1"], "reporter"),
+        (["reporter=reports"], "reporter: \"reports\" is not allowed"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_named_with_what_is_allowed(overrides: list[str], said: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        parsed(*overrides)
+    with pytest.raises((ConfigError, CompositionError)) as refused:
+        checked(overrides)
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("at", ["noon", "-5", "25:00"])
-def test_a_time_that_is_none_is_named(at: str) -> None:
-    config = parsed(f"schedule.from='{at}'", "population.simultaneous=20")
-    with pytest.raises(ValueError, match=r"^schedule\.from: "):
-        booked_day(config, config.platform.specs(), 0.0)
+def checked(overrides: list[str]) -> None:
+    """As far as it is looked at before anything is connected."""
+    raw = composed(overrides, root="live")
+    handed(parse(raw), raw)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["schedule.speed=60"], "schedule.from: is missing"),
+        (["schedule.scale=0"], "schedule.scale: 0 is not allowed (more than 0 … 1,000)"),
+        (["schedule.from=noon"], "schedule.from: "),
+        (["schedule.from=-5"], "schedule.from: "),
+        (["schedule.from='25:00'"], "schedule.from: "),
+        (["population.simultaneous=-5"], "population.simultaneous: -5 is not allowed (1 …"),
+        (["+population.simultanous=5"], "population.simultanous: unknown key; did you mean simul"),
+        (["scenario=worldcup98"], "scenario: it plays a recorded trace"),
+        (["bookings.keys=[seed,population,demand]"], "bookings.schedule: is missing"),
+        (["+bookings.options.demnd=1"], "bookings.demnd: unknown key; did you mean demand"),
+    ],
+)  # fmt: skip
+def test_whoever_knows_the_bookings_names_what_is_wrong_with_them(
+    overrides: list[str], said: str
+) -> None:
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        booked(*overrides)
+    assert said in str(refused.value)
+
+
+def booked(*overrides: str, begins_s: float = 0.0) -> BookedDay:
+    """The bookings as `engine run` finds them."""
+    few = [] if any("simul" in o or "scenario=" in o for o in overrides) else [
+        "population.simultaneous=20"
+    ]  # fmt: skip
+    raw = composed([*few, *overrides], root="live")
+    config = parse(raw)
+    made: BookedDay = build(
+        config.bookings.factory,
+        config.platform.specs(),
+        begins_s,
+        key="bookings.factory",
+        options=handed(config, raw),
+        options_key="bookings",
+        methods=("outlook", "close"),
+    )
+    return made
 
 
 @pytest.mark.parametrize("name", sorted(set(choices("scenario", ())) - {"trace", "worldcup98"}))
@@ -120,24 +156,24 @@ def test_the_engine_of_a_rehearsal_has_the_calendars_times_divided_by_its_speed(
 
 def test_a_compressed_day_has_the_rates_of_the_day_at_other_times() -> None:
     small = ("population.simultaneous=200",)
-    config = parsed("schedule.from=7200", "schedule.speed=60", "schedule.scale=0.5", *small)
-    plain = parsed(*small)
-    specs, start_s = config.platform.specs(), config.population.start_s
-    day = booked_day(plain, specs, 0.0).source.outlook(start_s + 7200.0)
+    start_s = PopulationConfig(**composed(small, root="live")["population"]).start_s
+    day = booked(*small).source.outlook(start_s + 7200.0)
     now_s = 1_800_000_000.0
-    booked = booked_day(config, specs, now_s)
-    shown = booked.source.outlook(now_s)
+    part = booked(
+        "schedule.from=7200", "schedule.speed=60", "schedule.scale=0.5", *small, begins_s=now_s
+    )
+    shown = part.source.outlook(now_s)
     assert shown.bin_s == day.bin_s / 60.0
     for wall_s in (0.0, 30.0, 100.0):
         there = int((start_s + 7200.0 + 60.0 * wall_s - day.start_s) / day.bin_s)
         here = round((now_s + wall_s - shown.start_s) / shown.bin_s)
         assert shown.load[:, here] == pytest.approx(0.5 * day.load[:, there], rel=1e-9)
         assert shown.events[here] == pytest.approx(0.5 * day.events[there], rel=1e-9)
-    assert shown is booked.source.outlook(now_s + 1.0)
+    assert shown is part.source.outlook(now_s + 1.0)
 
 
 def test_a_token_for_the_metrics_is_in_no_record() -> None:
-    settings = composed("+metrics.headers.Authorization=secret")
+    settings = composed(["+metrics.headers.Authorization=secret"], root="live")
     kept = run._without_secrets(settings)
     assert settings["metrics"]["headers"] == {"Authorization": "secret"}
     assert "secret" not in json.dumps(kept)

@@ -19,6 +19,7 @@ from twin.measure.driver import Answers, Arrivals, drive
 from twin.measure.meters import Meters, Reading
 from twin.staging import stack
 from twin.staging.layout import Layout, Stack, StagedService
+from twin.staging.worker_environment import WORKER
 
 READY_S = 120.0
 """So long instances may take to be ready before the measurement is given up."""
@@ -53,7 +54,7 @@ class Bench:
 
     def __init__(self, place: Layout, made: Stack, services: Mapping[str, StagedService]) -> None:
         self._place, self._stack, self._services = place, made, services
-        self.pool = HaproxyPool(place)
+        self.pool = HaproxyPool(place, WORKER)
         self.book = PoolFile(place.pool)
         self._numbered = 0
         self.names = tuple(services)
@@ -61,7 +62,7 @@ class Bench:
 
     def reopen(self) -> None:
         """Lead the pool again, after somebody else did."""
-        self.pool = HaproxyPool(self._place)
+        self.pool = HaproxyPool(self._place, WORKER)
 
     async def drive(self, arrivals: Arrivals, start_s: float) -> Answers:
         """Send the arrivals from the loop's time `start_s` on."""

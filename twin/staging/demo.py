@@ -23,6 +23,7 @@ from pathlib import Path
 
 from engine.adapters.pool import processes
 from engine.record.schema import summary
+from twin.commands.reporters import reporter
 from twin.staging import stack
 from twin.staging.layout import Layout, Stack, StackError
 
@@ -194,12 +195,10 @@ def _record(engine: subprocess.Popen[str], place: Layout) -> Path:
 
 def _attach(results: Path, record: Path) -> None:
     """Put the load's results beside the engine's, and make the report of both."""
-    import reports
-
     if results.is_dir():
         for file in results.iterdir():
             shutil.copy2(file, record / file.name)
-    reports.write(record)
+    reporter("run")(record)
 
 
 def _last_words(place: Layout, name: str) -> str:

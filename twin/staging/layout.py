@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.adapters.pool.place import Place, PlaceError, raw_stack, spec_of
 from engine.adapters.pool.processes import Process
-from engine.model import BootTime, Call, ServiceSpec, Thresholds
+from engine.model import ServiceSpec
 from engine.record.files import write_atomically
 
 VERSION = 1
@@ -26,25 +27,8 @@ class StackError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """The files and sockets below a stack's folder."""
-
-    folder: Path
-
-    @property
-    def stack(self) -> Path:
-        """What does not change while the stack is up."""
-        return self.folder / "stack.json"
-
-    @property
-    def pool(self) -> Path:
-        """The workers, the counts that are asked for, and who may change them."""
-        return self.folder / "pool.json"
-
-    @property
-    def admin_socket(self) -> Path:
-        """HAProxy's runtime API."""
-        return self.folder / "s" / "admin"
+class Layout(Place):
+    """The files and sockets below a stack's folder: those of its pool, and the bench's own."""
 
     @property
     def calls_socket(self) -> Path:
@@ -60,16 +44,6 @@ class Layout:
     def postgres(self) -> Path:
         """PostgreSQL's folder, which belongs to the user that it runs as; its socket is in it."""
         return self.folder / "pg"
-
-    @property
-    def targets(self) -> Path:
-        """Where Prometheus finds the workers."""
-        return self.folder / "targets"
-
-    @property
-    def logs(self) -> Path:
-        """What the processes say, a file each."""
-        return self.folder / "logs"
 
     @property
     def photos(self) -> Path:
@@ -115,14 +89,9 @@ class Stack:
 def load(layout: Layout) -> Stack:
     """The stack in a folder; raises StackError if there is none."""
     try:
-        raw: dict[str, Any] = json.loads(layout.stack.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StackError(
-            f"folder: no stack is up in {layout.folder}; "
-            f"start one: python -m engine staging up folder={layout.folder}"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise StackError(f"{layout.stack} cannot be read: {error}") from None
+        raw = raw_stack(layout)
+    except PlaceError as error:
+        raise StackError(str(error)) from None
     if raw.get("version") != VERSION:
         raise StackError(f"{layout.stack} has version {raw.get('version')}, this is {VERSION}")
     return Stack(
@@ -137,8 +106,4 @@ def load(layout: Layout) -> Stack:
 
 
 def _service(raw: dict[str, Any]) -> StagedService:
-    spec = dict(raw["spec"])
-    spec["boot"] = BootTime(**spec["boot"])
-    spec["thresholds"] = Thresholds(**spec["thresholds"])
-    spec["calls"] = tuple(Call(**call) for call in spec["calls"])
-    return StagedService(ServiceSpec(**spec), raw["queue_limit_per_slot"], raw["timeout_s"])
+    return StagedService(spec_of(raw["spec"]), raw["queue_limit_per_slot"], raw["timeout_s"])

@@ -31,6 +31,7 @@ from engine.ports.infrastructure import Counts, Unreachable
 from twin.staging import layout, parts
 from twin.staging.keeper import Keeper
 from twin.staging.layout import LONGEST_FOLDER, Layout, Stack, StackError, StagedService
+from twin.staging.worker_environment import WORKER
 
 START_S = 60.0
 """So long a part may take to start, on a machine that is busy."""
@@ -227,7 +228,7 @@ def _start(programs: parts.Programs, place: Layout, stack: Stack, say: Say) -> S
 def _start_workers(place: Layout, stack: Stack, say: Say) -> None:
     total = sum(service.spec.min_instances for service in stack.services.values())
     said: list[str] = []
-    pool = HaproxyPool(place, boot_at_once=True, say=said.append)
+    pool = HaproxyPool(place, WORKER, boot_at_once=True, say=said.append)
     try:
         end_s = time.monotonic() + START_S + 2.0 * total
         while True:

@@ -1,4 +1,6 @@
-"""What a worker is told when it is started: names in its environment, apart from its imports."""
+"""How a worker is started: its command, and names in its environment, apart from its imports."""
+
+from engine.adapters.pool.place import Worker
 
 LAUNCHED = "WEDTWIN_LAUNCHED"
 """When it was launched, epoch seconds."""
@@ -8,3 +10,11 @@ BOOTED = "WEDTWIN_BOOTED"
 
 SOCKET = "WEDTWIN_SOCKET"
 """The number of the inherited socket, which is bound and not yet listened on."""
+
+WORKER = Worker(
+    command=(
+        "{python}", "-m", "twin.staging.worker", "{folder}", "{instance}", "{service}", "{zone}",
+    ),
+    environment={LAUNCHED: "{launched}", BOOTED: "{booted}", SOCKET: "{socket}"},
+)  # fmt: skip
+"""As `conf/infrastructure/haproxy.yaml` has it for an engine."""

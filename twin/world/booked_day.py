@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-from engine.adapters.blocking import Booked
+from pydantic import Field, model_validator
+
+from engine.adapters.blocking import BlockingBookings, Booked
 from engine.adapters.bookings_compressed import Compressed
-from engine.config.live import LiveConfig
+from engine.config.run import Seed
+from engine.config.strict import ConfigError, Strict, validated
 from engine.model import ServiceSpec
 from scenarios.faults.kinds import resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
+from scenarios.weddings.config import DemandConfig, PopulationConfig
 from scenarios.weddings.population import generate, schedule
 from twin.world.feed import ScheduleFeed, known_weddings
 from twin.world.script import major_ceremonies
@@ -20,19 +25,67 @@ _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 DAY_S = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class BookedDay:
+class ScheduleConfig(Strict):
+    """Which part of the scenario's day is when, how fast and how much of it."""
+
+    starts_at: Annotated[float, Field(ge=0.0)] | None = None
+    from_: float | str | None = Field(default=None, alias="from")
+    speed: Annotated[float, Field(ge=1.0, le=3600.0)] = 1.0
+    scale: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
+
+    @model_validator(mode="after")
+    def _moved(self) -> ScheduleConfig:
+        if self.from_ is None and (self.speed != 1.0 or self.starts_at is not None):
+            raise ValueError(
+                "schedule.from: is missing; with a speed or a time to start at, say what of the "
+                "day begins then, such as schedule.from=peak-9000"
+            )
+        return self
+
+
+class RehearsalConfig(Strict):
+    """What of the tree the weddings of a rehearsal are made of."""
+
+    seed: Seed
+    population: PopulationConfig
+    demand: DemandConfig
+    schedule: ScheduleConfig = ScheduleConfig()
+
+
+class BookedDay(BlockingBookings):
     """The schedule, and how many weddings of it there are to carry (scaled).
 
     `awaited_s`: when the major ones among these are booked to begin (epoch seconds, wall time).
     """
 
-    source: Booked
-    weddings: int
-    awaited_s: tuple[float, ...]
+    def __init__(self, source: Booked, weddings: int, awaited_s: tuple[float, ...]) -> None:
+        super().__init__(source)
+        self.source = source
+        self.weddings = weddings
+        self.awaited_s = awaited_s
 
 
-def booked_day(config: LiveConfig, specs: tuple[ServiceSpec, ...], now_s: float) -> BookedDay:
+def connect(
+    specs: Sequence[ServiceSpec],
+    begins_s: float,
+    *,
+    seed: int,
+    population: Mapping[str, Any],
+    demand: Mapping[str, Any],
+    schedule: Mapping[str, Any],
+    trace: Mapping[str, Any] | None = None,
+) -> BookedDay:
+    """The bookings of a live run, of these keys of its tree; raises ConfigError naming them."""
+    if trace is not None:
+        raise ConfigError(
+            "scenario: it plays a recorded trace, which only the twin can; give one with weddings, "
+            "such as scenario=june_peak"
+        )
+    given = {"seed": seed, "population": population, "demand": demand, "schedule": schedule}
+    return booked_day(validated(RehearsalConfig, given), tuple(specs), begins_s)
+
+
+def booked_day(config: RehearsalConfig, specs: tuple[ServiceSpec, ...], now_s: float) -> BookedDay:
     """What the scenario has booked, shown as `config.schedule` says; begins at `now_s`.
 
     Raises ValueError naming the key that is wrong.

@@ -1,4 +1,4 @@
-"""Local worker processes behind HAProxy: the infrastructure of `engine staging`.
+"""Local worker processes behind HAProxy: the infrastructure of a platform on one machine.
 
 The pool brings the instances of each service to the count that is asked for, as a ReplicaSet does:
 it launches workers, lets HAProxy send them requests once they say that they are ready, and takes
@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +30,12 @@ from pathlib import Path
 from engine.adapters.blocking import BlockingInfrastructure
 from engine.adapters.pool import processes
 from engine.adapters.pool.book import Book, Instance, Phase, PoolFile
+from engine.adapters.pool.place import Place, PlaceError, Worker, load
 from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError, ServerState
 from engine.model import Action, ActionResult, ServiceSpec, Status
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from engine.ports.lease import Fence
 from engine.record.files import write_atomically
-from twin.staging import layout
-from twin.staging.layout import DEFAULT_FOLDER, Layout, StackError
-from twin.staging.worker_environment import BOOTED, LAUNCHED, SOCKET
 
 SERVER_OPTIONS = (
     "check inter 2s fastinter 500ms downinter 1s fall 2 rise 1 "
@@ -51,31 +49,42 @@ BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
 
 def connect(
     specs: Sequence[ServiceSpec],
-    folder: str = str(DEFAULT_FOLDER),
+    folder: str,
+    worker: Sequence[str],
+    environment: Mapping[str, str] | None = None,
     drain_s: float = 20.0,
     boot_timeout_s: float = 60.0,
     ill_s: float = 15.0,
 ) -> PoolInfrastructure:
     """The pool of the stack in `folder`; raises ValueError when there is none that fits `specs`.
 
+    `worker` is the command that starts an instance and `environment` what it is told, with words in
+    braces as `engine.adapters.pool.place.Worker` has them.
     A request may go on for `drain_s` when its instance leaves; an instance that is not ready
     `boot_timeout_s` after its boot should have been over, or whose health check fails for `ill_s`,
     is replaced.
     """
-    place = Layout(Path(folder))
+    place = Place(Path(folder))
     try:
-        known = layout.load(place).services
-    except StackError as error:
+        command = Worker(tuple(map(str, worker)), dict(environment or {}))
+        services = load(place).services
+    except (PlaceError, ValueError) as error:
         raise ValueError(f"infrastructure.options.{error}") from None
     for spec in specs:
-        if spec.name not in known:
+        if spec.name not in services:
+            there = ", ".join(services)
             raise ValueError(
-                f"platform.services.{spec.name}: the stack in {folder} has only {', '.join(known)}"
+                f"platform.services.{spec.name}: the stack in {folder} has only {there}"
             )
     log = logging.getLogger(__name__)
     return PoolInfrastructure(
         HaproxyPool(
-            place, drain_s=drain_s, boot_timeout_s=boot_timeout_s, ill_s=ill_s, say=log.warning
+            place,
+            command,
+            drain_s=drain_s,
+            boot_timeout_s=boot_timeout_s,
+            ill_s=ill_s,
+            say=log.warning,
         )
     )
 
@@ -102,7 +111,8 @@ class HaproxyPool:
 
     def __init__(
         self,
-        place: Layout,
+        place: Place,
+        worker: Worker,
         *,
         drain_s: float = 20.0,
         boot_timeout_s: float = 60.0,
@@ -112,7 +122,8 @@ class HaproxyPool:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._place = place
-        self._stack = layout.load(place)
+        self._worker = worker
+        self._stack = load(place)
         self._api = RuntimeApi(place.admin_socket)
         self._file = PoolFile(place.pool)
         self._drain_s = drain_s
@@ -137,7 +148,7 @@ class HaproxyPool:
     @property
     def metrics_url(self) -> str:
         """Where the stack's own Prometheus is asked."""
-        return f"http://127.0.0.1:{self._stack.ports['prometheus']}"
+        return self._stack.metrics_url
 
     # --- the port
 
@@ -201,7 +212,7 @@ class HaproxyPool:
             return ""
         if wanted.desired != action.from_instances:
             return f"conflict: {wanted.desired} are desired, not {action.from_instances}"
-        spec = self._stack.services[action.service].spec
+        spec = self._stack.services[action.service]
         if not spec.min_instances <= action.to_instances <= spec.max_instances:
             return (
                 f"{action.to_instances} instances are not allowed "
@@ -305,7 +316,7 @@ class HaproxyPool:
         now_s = time.time()
         match instance.phase:
             case Phase.BOOTING:
-                spec = self._stack.services[instance.service].spec
+                spec = self._stack.services[instance.service]
                 due_s = spec.boot.quantile_s(3.0) + spec.warmup_s + self._boot_timeout_s
                 if ready and servers is not None:
                     self._api.add(instance.server, f"127.0.0.1:{instance.port}", SERVER_OPTIONS)
@@ -388,19 +399,23 @@ class HaproxyPool:
             book.instances.append(instance)
             self._file.keep(book)  # entered before it is started, so that it cannot be lost
             try:
+                command, environment = self._worker.started_with(
+                    python=sys.executable,
+                    folder=self._place.folder,
+                    instance=instance.id,
+                    service=service,
+                    zone=zone,
+                    launched=repr(now_s),
+                    booted=int(self._boot_at_once),
+                    socket=reserved.fileno(),
+                )
                 instance.process = processes.launch(
-                    [sys.executable, "-m", "twin.staging.worker", self._place.folder,
-                     instance.id, service, zone],
+                    command,
                     self._place.logs / f"{instance.id}.log",
                     token=self._stack.token,
-                    environment={
-                        processes.INSTANCE: instance.id,
-                        LAUNCHED: repr(now_s),
-                        BOOTED: str(int(self._boot_at_once)),
-                        SOCKET: str(reserved.fileno()),
-                    },
+                    environment={**environment, processes.INSTANCE: instance.id},
                     keep_open=[reserved.fileno()],
-                )  # fmt: skip
+                )
             except OSError as error:
                 book.instances.remove(instance)
                 self._failed(book, instance, f"cannot be started: {error}")
@@ -466,7 +481,7 @@ def counts(book: Book) -> dict[str, Counts]:
     }
 
 
-def write_targets(place: Layout, book: Book) -> None:
+def write_targets(place: Place, book: Book) -> None:
     """Tell Prometheus where the workers are (its file-based service discovery)."""
     text = json.dumps(
         [

@@ -26,6 +26,7 @@ from engine.ports.infrastructure import Counts
 from engine.ports.lease import Fence
 from tests.integration.staging.conftest import Staging, action, until
 from twin.staging import parts
+from twin.staging.worker_environment import WORKER
 
 FENCE = Fence(1)
 
@@ -34,7 +35,7 @@ Scale = Callable[[str, int], Counts]
 
 @pytest.fixture
 def pool(staging: Staging) -> Iterator[HaproxyPool]:
-    made = HaproxyPool(staging.place, drain_s=10.0, boot_timeout_s=60.0, ill_s=1.0)
+    made = HaproxyPool(staging.place, WORKER, drain_s=10.0, boot_timeout_s=60.0, ill_s=1.0)
     yield made
     made.close()
 
@@ -211,7 +212,7 @@ def test_what_cannot_be_done_is_refused_with_the_reason(
 def test_an_engine_that_was_followed_by_another_is_refused(
     staging: Staging, pool: HaproxyPool
 ) -> None:
-    follower = HaproxyPool(staging.place)
+    follower = HaproxyPool(staging.place, WORKER)
     try:
         (result,) = pool.apply([action("late", "api", 2, 3)], FENCE)
         assert result.status is Status.FAILED
@@ -244,7 +245,7 @@ def test_a_worker_that_hangs_is_replaced(staging: Staging, pool: HaproxyPool, sc
 
 @pytest.mark.slow
 def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -> None:
-    pool = HaproxyPool(staging.place, boot_timeout_s=5.0)
+    pool = HaproxyPool(staging.place, WORKER, boot_timeout_s=5.0)
     try:
         until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
         pool.apply([action("slow-boot", "api", 2, 4)], FENCE)
@@ -275,14 +276,15 @@ import os, pickle, signal, time
 from pathlib import Path
 from engine.adapters.pool.haproxy import HaproxyPool
 from twin.staging.layout import Layout
-pool = HaproxyPool(Layout(Path({str(staging.folder)!r})), poll_s=0.01)
+from twin.staging.worker_environment import WORKER
+pool = HaproxyPool(Layout(Path({str(staging.folder)!r})), WORKER, poll_s=0.01)
 pool.apply([pickle.loads({asked!r})], {FENCE})
 time.sleep(0.03)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     ended = subprocess.run([sys.executable, "-c", script], check=False)
     assert ended.returncode == -signal.SIGKILL
-    pool = HaproxyPool(staging.place)
+    pool = HaproxyPool(staging.place, WORKER)
     try:
         (again,) = pool.apply([action("last-words", "real-time", 1, 3)], FENCE)
         assert again.status is Status.ACCEPTED

@@ -50,8 +50,12 @@ def test_the_factory_gets_the_options(here: str) -> None:
         ("no.such.module:connect", {}, "infrastructure.factory: no.such.module:connect cannot be"),
         ("engine.model:connect", {}, "infrastructure.factory: engine.model:connect cannot be"),
         ("engine.model", {}, "infrastructure.factory: engine.model cannot be loaded"),
-        ("{here}:Nothing", {"zone": 3}, "infrastructure.options: "),
-        ("{here}:blind", {}, "{here}:blind makes no infrastructure: no observe()"),
+        (
+            "{here}:Nothing",
+            {"zone": 3},
+            "infrastructure.options.zone: unknown key; did",
+        ),
+        ("{here}:blind", {}, "{here}:blind makes something of type object, which has no observe()"),
     ],
 )
 def test_what_is_wrong_is_named(

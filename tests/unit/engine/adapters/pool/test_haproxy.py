@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,11 @@ import pytest
 from engine.adapters.pool import haproxy
 from engine.adapters.pool.book import Book, Instance, Phase, PoolFile
 from engine.adapters.pool.haproxy import HaproxyPool
+from engine.adapters.pool.place import Place, Worker
 from engine.adapters.pool.processes import Process
 from engine.adapters.pool.runtime_api import RuntimeApiError, ServerState
 from engine.model import BootTime, ServiceSpec
 from engine.ports.infrastructure import Counts, Unreachable
-from twin.staging.layout import Layout, Stack, StagedService
 
 DEAD = Process(1, -1)
 
@@ -52,18 +54,26 @@ class Played:
         return self.lets_go
 
 
+def write_stack(place: Place) -> None:
+    """What whoever brought the platform up left in its folder."""
+    spec = ServiceSpec("api", 1, 4, 2, 0.1, 1.0, BootTime(5.0, 8.0), 1.0, 0.5, 0.1)
+    stack = {
+        "token": "token", "zones": ["a"], "ports": {"prometheus": 9090},
+        "services": {"api": {"spec": asdict(spec)}},
+    }  # fmt: skip
+    place.stack.write_text(json.dumps(stack))
+
+
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HaproxyPool]:
     """A pool of api that looks only when it is told to and cannot launch anything."""
-    place = Layout(tmp_path)
-    spec = ServiceSpec("api", 1, 4, 2, 0.1, 1.0, BootTime(5.0, 8.0), 1.0, 0.5, 0.1)
-    stack = Stack("token", 1, 10, ("a",), {}, {"api": StagedService(spec, 20.0, 5.0)})
-    stack.save(place)
+    place = Place(tmp_path)
+    write_stack(place)
     place.targets.mkdir()
     PoolFile(place.pool).create({"api": 1})
     monkeypatch.setattr(haproxy, "RuntimeApi", Played)
     monkeypatch.setattr(HaproxyPool, "_launch", lambda *_: None)
-    made = HaproxyPool(place, poll_s=3600.0)
+    made = HaproxyPool(place, Worker(("false",), {}), poll_s=3600.0)
     yield made
     made.close()
 
