@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test staging-demo guard baselines lint format clean
+.PHONY: help run test test-random mutants staging-demo guard baselines lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -22,6 +22,12 @@ run: $(VENV)/.installed-test ## Simulate a scenario and write its report (defaul
 
 test: $(VENV)/.installed-test ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
+
+test-random: $(VENV)/.installed-test ## Property tests on inputs that nobody has tried yet
+	$(BIN)/python -m pytest -n auto --dist load --hypothesis-profile=random tests/property $(ARGS)
+
+mutants: $(VENV)/.installed-test ## Spoil the decision code in each place: do the tests notice?
+	$(BIN)/python -m mutation $(ARGS)
 
 staging-demo: $(VENV)/.installed-test ## The peak for real on this machine: real parts, Locust, the engine; 6 minutes
 	$(BIN)/python -m engine staging demo $(if $(findstring folder=,$(ARGS)),,folder=/tmp/wedtwin-demo) $(ARGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Plots are drawn to files; a machine with a display must not open windows.
 os.environ["MPLBACKEND"] = "Agg"
@@ -19,6 +19,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow or shared machine is no counterexample, and a failure must come back on the next run.
 settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("random", deadline=None, max_examples=400, print_blob=True)
+# Whether it fails is all that is asked of a test that looks for a spoiled line.
+settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    max_examples=40,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=tuple(HealthCheck),
+)
 settings.load_profile("house")
 
 

@@ -1,0 +1,498 @@
+"""Run the tests that reach a mutant, in a fraction of a second and with nothing else to wait for.
+
+Most of the time of a test run goes into starting: the interpreter, NumPy, Hypothesis, collecting.
+So all of that is done once, and each mutant gets a *fork* of the process in which the tests stand
+ready.  There the spoiled code is put into the living function, whoever holds a reference to it, and
+the tests that reach its line run, the fast ones first, until one fails.
+
+What a module does while it is imported (constants, defaults of fields) cannot be replaced like
+that.  Those mutants get a fork of a process that has imported the libraries but nothing of ours.
+
+Which tests reach which lines is found by running each once under a tracer.  A mutant that runs
+into its limit of processor time is as good as noticed.  It is processor time, as a busy machine
+must not make a mutant look noticed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import pickle
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+from mutation.mutants import Mutant, spoiled
+
+OPTIONS = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-profile=mutants")
+IN_A_FUNCTION = 0x1  # inspect.CO_OPTIMIZED: the code of a function, not of a module or a class
+TRACED_CALLS = 400
+"""A test is traced into so many calls of one function: what it reaches later seldom is new."""
+TIMES = 6.0
+"""Limit of processor time: so many times that of the tests without the mutant, and some more."""
+WALL = 20.0
+"""A child that waits instead of computing is ended after so many times its limit."""
+KILLED, SURVIVED = 1, 0
+UNUSABLE = 3
+"""Exit codes of the child of a mutant."""
+SAID = "stderr"
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+class Fate(StrEnum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    SURVIVED = "survived"
+    UNREACHED = "not reached"
+
+
+@dataclass(slots=True)
+class Reach:
+    """Which tests run which lines: `lines[path][test]`, and how long each takes (`took_s`)."""
+
+    lines: dict[str, dict[str, set[int]]] = field(default_factory=dict)
+    took_s: dict[str, float] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def tests_of(self, mutant: Mutant) -> list[str]:
+        """The tests that may notice `mutant`, the fast ones first.
+
+        What is done on import shows in any test of the module.
+        """
+        first, last = mutant.lines
+        wanted = range(first, last + 1)
+        tests = [
+            test
+            for test, lines in self.lines.get(mutant.path, {}).items()
+            if not mutant.surgical or not lines.isdisjoint(wanted)
+        ]
+        return sorted(tests, key=lambda test: (self.took_s[test], test))
+
+    def limit_s(self, tests: Iterable[str], least_s: float) -> float:
+        """Processor time in which these tests must end."""
+        return least_s + TIMES * sum(self.took_s[test] for test in tests)
+
+
+@dataclass(slots=True)
+class Suite:
+    """The collected tests, ready to be run in forks."""
+
+    session: pytest.Session
+
+    @property
+    def items(self) -> dict[str, pytest.Item]:
+        """The tests by their names."""
+        return {item.nodeid: item for item in self.session.items}
+
+    def run(self, tests: Iterable[str]) -> bool:
+        """Run these tests until one fails; whether none did."""
+        watch = _Watch()
+        self.session.config.pluginmanager.register(watch)
+        by_name = self.items
+        items = [by_name[test] for test in tests]
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if watch.failed:
+                return False
+        return True
+
+
+class _Watch:
+    """Remembers whether a test failed."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.failed = self.failed or report.failed
+
+
+class _Instead:
+    """A plugin that does `work` with the collected tests in place of running them."""
+
+    def __init__(self, work: Callable[[Suite], None]) -> None:
+        self.work = work
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.work(Suite(session))
+        return True
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the mutants that were tried, and what was found out about the tests."""
+
+    fates: dict[Mutant, Fate] = field(default_factory=dict)
+    left: list[Mutant] = field(default_factory=list)
+    reach: Reach = field(default_factory=Reach)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The tests, how many run at once, and until when (monotonic time).
+
+    `least_s` is the processor time that even the fastest tests get, `tried` is told each fate.
+    """
+
+    tests: tuple[str, ...]
+    least_s: float
+    processes: int
+    until_s: float
+    tried: Callable[[Mutant, Fate], None]
+
+    def try_all(self, mutants: Sequence[Mutant]) -> Outcome:
+        """Try one mutant after the other while there is time.
+
+        Raises ValueError when a test fails without any mutant, or none can be collected: nothing
+        could be told then.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="mutants-"))
+        try:
+            _warm()
+            store = folder / "outcome"
+            child = _fork(lambda: self._in_functions(mutants, folder, store), folder / "surgeon")
+            os.waitpid(child, 0)
+            if not store.exists():
+                said = (folder / "surgeon" / SAID).read_text("utf-8", "replace")
+                raise ValueError(f"the tests cannot run: pytest {' '.join(self.tests)}\n{said}")
+            outcome: Outcome = pickle.loads(store.read_bytes())
+            if outcome.reach.failed:
+                failed = ", ".join(outcome.reach.failed)
+                raise ValueError(f"these tests fail without any mutant: {failed}")
+            self._on_import(outcome, folder)
+            return outcome
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _in_functions(self, mutants: Sequence[Mutant], folder: Path, store: Path) -> int:
+        """Collect the tests, find what they reach, and try what can be put into a function."""
+        outcome = Outcome()
+
+        def work(suite: Suite) -> None:
+            outcome.reach = _reach(suite, {mutant.path for mutant in mutants}, folder)
+            if not outcome.reach.failed:
+                jobs = self._jobs(suite, mutants, outcome)
+                for job, fate in _race(jobs, self.processes, self.until_s, folder):
+                    self._note(outcome, job.mutant, fate)
+            store.write_bytes(pickle.dumps(outcome))
+
+        return int(pytest.main([*OPTIONS, *self.tests], plugins=[_Instead(work)]))
+
+    def _jobs(self, suite: Suite, mutants: Sequence[Mutant], outcome: Outcome) -> Iterator[_Job]:
+        living = _living_functions({mutant.path for mutant in mutants})
+        for mutant in mutants:
+            tests = outcome.reach.tests_of(mutant)
+            if not tests:
+                self._note(outcome, mutant, Fate.UNREACHED)
+            elif not mutant.surgical:
+                outcome.left.append(mutant)
+            else:
+                yield _Job(
+                    mutant,
+                    _operate(suite, living, mutant, tests),
+                    outcome.reach.limit_s(tests, self.least_s),
+                )
+
+    def _on_import(self, outcome: Outcome, folder: Path) -> None:
+        """Try what takes effect only when a module is imported, in processes without it."""
+        reach, left = outcome.reach, outcome.left
+        jobs = [
+            _Job(mutant, _import_spoiled(mutant, tests), reach.limit_s(tests, self.least_s))
+            for mutant in left
+            for tests in [reach.tests_of(mutant)]
+        ]
+        for job, fate in _race(iter(jobs), self.processes, self.until_s, folder):
+            self._note(outcome, job.mutant, fate or Fate.KILLED)
+
+    def _note(self, outcome: Outcome, mutant: Mutant, fate: Fate | None) -> None:
+        if fate is None:
+            outcome.left.append(mutant)
+        else:
+            outcome.fates[mutant] = fate
+            self.tried(mutant, fate)
+
+
+# What the tests reach
+
+
+def _reach(suite: Suite, paths: set[str], folder: Path) -> Reach:
+    """Run each test once under the tracer, in a fork: the collected tests stay as they are."""
+    store = folder / "reach"
+
+    def work() -> int:
+        reach = Reach()
+        for name in suite.items:
+            tracer = _Tracer({str(suite.session.config.rootpath / path): path for path in paths})
+            began_s = time.process_time()
+            passed = tracer.watch(partial(suite.run, [name]))
+            reach.took_s[name] = time.process_time() - began_s
+            if not passed:
+                reach.failed.append(name)
+            for path, lines in tracer.lines.items():
+                if lines:
+                    reach.lines.setdefault(path, {})[name] = lines
+        store.write_bytes(pickle.dumps(reach))
+        return 0
+
+    os.waitpid(_fork(work, folder / "trace"), 0)
+    if not store.exists():
+        return Reach(failed=["all, as the process that ran them ended"])
+    reach: Reach = pickle.loads(store.read_bytes())
+    return reach
+
+
+class _Tracer:
+    """Notes the lines that run in some files (`paths` by their full names)."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self.lines: dict[str, set[int]] = {path: set() for path in paths.values()}
+        self._by_name = {name: self.lines[path] for name, path in paths.items()}
+        self._calls: dict[CodeType, int] = {}
+
+    def watch(self, work: Callable[[], bool]) -> bool:
+        """The result of `work`, run under the tracer, its threads too."""
+        threading.settrace(self._call)
+        sys.settrace(self._call)
+        try:
+            return work()
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)
+
+    def _call(self, frame: FrameType, _event: str, _arg: object) -> Any:
+        lines = self._by_name.get(frame.f_code.co_filename)
+        if lines is None:
+            return None
+        calls = self._calls.get(frame.f_code, 0)
+        self._calls[frame.f_code] = calls + 1
+        if calls >= TRACED_CALLS:
+            return None
+        lines.add(frame.f_lineno)
+
+        def within(frame: FrameType, event: str, _arg: object) -> Any:
+            if event == "line":
+                lines.add(frame.f_lineno)
+            return within
+
+        return within
+
+
+# The two operations
+
+
+def _operate(
+    suite: Suite,
+    living: Mapping[tuple[str, str, int], list[FunctionType]],
+    mutant: Mutant,
+    tests: Sequence[str],
+) -> Callable[[], int]:
+    """Put the spoiled code into the living function, then run the tests."""
+
+    def work() -> int:
+        name = str(suite.session.config.rootpath / mutant.path)
+        module = spoiled(mutant, Path(name).read_text("utf-8"), name)
+        operated = False
+        for code in _function_codes(module):
+            if code.co_firstlineno <= mutant.lines[0] and _holds(code, mutant.lines[0]):
+                for function in living.get(_place(code), []):
+                    if function.__code__.co_freevars != code.co_freevars:
+                        return UNUSABLE
+                    function.__code__ = code
+                    operated = True
+        if not operated:
+            return UNUSABLE
+        return SURVIVED if suite.run(tests) else KILLED
+
+    return work
+
+
+def _place(code: CodeType) -> tuple[str, str, int]:
+    return (code.co_filename, code.co_qualname, code.co_firstlineno)
+
+
+def _function_codes(module: CodeType) -> Iterator[CodeType]:
+    """The codes of the functions of a module and of its classes, not those within functions."""
+    for code in module.co_consts:
+        if isinstance(code, CodeType):
+            if code.co_flags & IN_A_FUNCTION:
+                yield code
+            else:
+                yield from _function_codes(code)
+
+
+def _holds(code: CodeType, line: int) -> bool:
+    """Whether a line is within a function, or a function within it."""
+    if any(at == line for _, _, at in code.co_lines()):
+        return True
+    return any(isinstance(inner, CodeType) and _holds(inner, line) for inner in code.co_consts)
+
+
+def _living_functions(paths: set[str]) -> dict[tuple[str, str, int], list[FunctionType]]:
+    """All functions of these files that the process holds, by the place of their code."""
+    living: dict[tuple[str, str, int], list[FunctionType]] = {}
+    endings = tuple(paths)
+    for thing in gc.get_objects():
+        if isinstance(thing, FunctionType) and thing.__code__.co_filename.endswith(endings):
+            living.setdefault(_place(thing.__code__), []).append(thing)
+    return living
+
+
+def _import_spoiled(mutant: Mutant, tests: Sequence[str]) -> Callable[[], int]:
+    """Import the spoiled module in place of the real one, then collect and run the tests."""
+
+    def work() -> int:
+        sys.meta_path.insert(0, _Finder(mutant))
+        files = dict.fromkeys(test.split("::", 1)[0] for test in tests)
+        fate = SURVIVED
+
+        def run(suite: Suite) -> None:
+            nonlocal fate
+            if not suite.run(test for test in tests if test in suite.items):
+                fate = KILLED
+
+        code = pytest.main([*OPTIONS, *files], plugins=[_Instead(run)])
+        return fate if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else KILLED
+
+    return work
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the module of the mutant, and no other."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.mutant = mutant
+
+    def find_spec(
+        self, fullname: str, _path: object, _target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self.mutant.module:
+            return None
+        file = str(Path(self.mutant.path).resolve())
+        loader = _Spoiler(fullname, file, self.mutant)
+        return importlib.util.spec_from_file_location(fullname, file, loader=loader)
+
+
+class _Spoiler(importlib.machinery.SourceFileLoader):
+    """Loads the spoiled code."""
+
+    def __init__(self, fullname: str, path: str, mutant: Mutant) -> None:
+        super().__init__(fullname, path)
+        self.mutant = mutant
+
+    def get_code(self, _fullname: str) -> CodeType:
+        return spoiled(self.mutant, Path(self.path).read_text("utf-8"), str(self.path))
+
+
+def _warm() -> None:
+    """Import what all tests need and nothing of ours, so that each fork has it."""
+    for library in ("hypothesis.strategies", "numpy", "pydantic"):
+        with suppress(ImportError):
+            importlib.import_module(library)
+
+
+# Forks
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    mutant: Mutant
+    work: Callable[[], int]
+    limit_s: float
+
+
+def _race(
+    jobs: Iterator[_Job], processes: int, until_s: float, folder: Path
+) -> Iterator[tuple[_Job, Fate | None]]:
+    """Work the jobs off, so many at once; None for a mutant that could not be put in place.
+
+    No job is begun after `until_s`.
+    """
+    running: dict[int, tuple[_Job, float, Path]] = {}
+    number = 0
+    more = True
+    while more or running:
+        while more and len(running) < processes:
+            job = next(jobs, None) if time.monotonic() < until_s else None
+            if job is None:
+                more = False
+                break
+            number += 1
+            own = folder / f"{os.getpid()}-{number}"
+            ends_s = time.monotonic() + WALL * job.limit_s
+            running[_fork(job.work, own, job.limit_s)] = (job, ends_s, own)
+        for child, (job, ends_s, own) in list(running.items()):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if not ended and time.monotonic() < ends_s:
+                continue
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child, signal.SIGKILL)
+            if not ended:
+                os.waitpid(child, 0)
+            del running[child]
+            shutil.rmtree(own, ignore_errors=True)
+            yield job, _fate(status) if ended else Fate.TIMED_OUT
+        time.sleep(0.002)
+
+
+def _fate(status: int) -> Fate | None:
+    if os.WIFSIGNALED(status):
+        out_of_time = os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
+        return Fate.TIMED_OUT if out_of_time else Fate.KILLED
+    code = os.WEXITSTATUS(status)
+    if code == UNUSABLE:
+        return None
+    return Fate.SURVIVED if code == SURVIVED else Fate.KILLED
+
+
+def _fork(work: Callable[[], int], own: Path, limit_s: float | None = None) -> int:
+    """Do `work` in a child with its own temporary folder and process group, silent; its id."""
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        return child
+    code = KILLED
+    try:
+        os.setsid()
+        _die_with(parent)
+        own.mkdir(parents=True, exist_ok=True)
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(own)
+        if limit_s is not None:
+            seconds = int(limit_s) + 1
+            used_s = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+            resource.setrlimit(resource.RLIMIT_CPU, (used_s + seconds, used_s + seconds + 5))
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, 1)
+        os.dup2(silent if limit_s else os.open(own / SAID, os.O_WRONLY | os.O_CREAT), 2)
+        code = work()
+    except Exception:  # whatever it is, the child has failed, and says so by its exit code
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """Have Linux end this process when its parent ends, however that happens."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(KILLED)
