@@ -15,13 +15,13 @@ SETTINGS = EngineSettings(
     ),
     approval=ApprovalSettings(max_instances=3, expires_s=900.0),
 )
-OUTLOOK = make_outlook(2500.0)
+OUTLOOK = make_outlook(3000.0)
 
 
 def step(engine: Autoscaler, at_s: float, *answers: tuple[str, bool]) -> Plan:
     """A step `at_s` seconds after the first, with answers to decisions that are given then."""
     now_s = NOW_S + at_s
-    service = make_service(desired=20, window=make_window(now_s, rate=2500.0, cpu=0.7))
+    service = make_service(desired=20, window=make_window(now_s, rate=3000.0, cpu=0.7))
     given = tuple(Approval(decision, yes, now_s, "somebody") for decision, yes in answers)
     return engine.step(observe(service, now_s=now_s, outlook=OUTLOOK, approvals=given))
 
@@ -86,7 +86,7 @@ def test_an_approval_after_the_expiry_is_none() -> None:
 def test_an_approval_that_was_given_in_time_and_comes_late_counts() -> None:
     engine, question = asked()
     now_s = NOW_S + 902.0
-    service = make_service(desired=20, window=make_window(now_s, rate=2500.0, cpu=0.7))
+    service = make_service(desired=20, window=make_window(now_s, rate=3000.0, cpu=0.7))
     given = Approval(question.decision_id, True, NOW_S + 899.0, "somebody")
     plan = engine.step(observe(service, now_s=now_s, outlook=OUTLOOK, approvals=(given,)))
     assert [a.decision_id for a in plan.actions] == [question.decision_id]

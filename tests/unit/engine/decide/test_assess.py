@@ -1,0 +1,188 @@
+"""Thresholds and what is learned from the figures: every row worked out by hand.
+
+Ten instances of ten slots, 0.1 s a request: 100 slots, 1000 requests a second.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine.decide.assess import arrival_rate, assess, learned_slowdown, queue_growth
+from engine.decide.view import View
+from engine.model import Call, Reason
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
+from tests.unit.engine.decide.conftest import viewed
+
+NAN = math.nan
+CALM = {"cpu": 0.2, "memory": 0.3, "rate": 200.0, "p95_s": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("figures", "over"),
+    [
+        ({}, {}),
+        ({"cpu": 0.8}, {}),  # at the threshold is not above it
+        ({"cpu": 0.81}, {Reason.CPU: 0.81 / 0.8}),
+        ({"memory": 0.85}, {}),
+        ({"memory": 0.86}, {Reason.MEMORY: 0.86 / 0.85}),
+        ({"rate": 950.0}, {}),  # 950 of 1000 is the threshold of 0.95
+        ({"rate": 1045.0}, {Reason.REQUEST_RATE: 1.1}),
+        ({"queue": 50.0}, {}),  # 50 waiting for 100 slots
+        ({"queue": 75.0}, {Reason.QUEUE_DEPTH: 1.5}),
+        # Slow, but with slots to spare: somebody else's fault.
+        ({"p95_s": 1.0}, {}),
+        # Slow and busy: 0.5 s of 0.5 s is 1 / 0.8 = 1.25 times the threshold.
+        ({"p95_s": 0.5, "cpu": 0.81}, {Reason.CPU: 0.81 / 0.8, Reason.RESPONSE_TIME: 1.25}),
+        ({"p95_s": 0.4, "cpu": 0.81}, {Reason.CPU: 0.81 / 0.8}),
+        ({"p95_s": 0.5, "queue": 75.0}, {Reason.RESPONSE_TIME: 1.25, Reason.QUEUE_DEPTH: 1.5}),
+        ({"cpu": NAN, "memory": NAN, "rate": NAN, "p95_s": NAN, "queue": NAN}, {}),
+    ],
+)
+def test_signals_above_their_thresholds(figures: dict, over: dict) -> None:  # type: ignore[type-arg]
+    window = make_window(**(CALM | figures))
+    assessment = assess(make_service(window=window), viewed(window))
+    loads = {signal.reason: signal.load for signal in assessment.over}
+    assert loads == pytest.approx(over)
+    assert assessment.saturated is bool({Reason.CPU, Reason.QUEUE_DEPTH} & set(over))
+
+
+def test_without_a_ready_instance_load_is_measured_by_one() -> None:
+    window = make_window(**(CALM | {"rate": 98.0, "queue": 6.0}))
+    assessment = assess(make_service(desired=10, ready=0, window=window), viewed(window))
+    # one instance: 98 of 100 requests/s, 6 waiting for 10 slots
+    assert {s.reason: s.value for s in assessment.over} == pytest.approx(
+        {Reason.REQUEST_RATE: 0.98, Reason.QUEUE_DEPTH: 0.6}
+    )
+
+
+@pytest.mark.parametrize(
+    ("figures", "cold", "breach"),
+    [
+        ({}, True, False),
+        # At the lower threshold is not below it.
+        ({"cpu": 0.5}, False, False),
+        ({"cpu": 0.499}, True, False),
+        ({"memory": 0.8}, False, False),
+        ({"memory": 0.799}, True, False),
+        ({"p95_s": 0.4}, False, False),  # 0.8 of the SLO
+        ({"p95_s": 0.399}, True, False),
+        ({"queue": 25.0}, False, False),  # half of the 50 that would be too many
+        ({"queue": 24.9}, True, False),
+        # The SLO is kept at 0.5 s and at 1 % failing, not above.
+        ({"p95_s": 0.5}, False, False),
+        ({"p95_s": 0.501}, False, True),
+        ({"error_rate": 0.01}, True, False),
+        ({"error_rate": 0.0101}, False, True),
+        # What is not known is not cold.
+        ({"cpu": NAN}, False, False),
+        ({"memory": NAN}, False, False),
+        ({"p95_s": NAN}, False, False),
+        ({"queue": NAN}, False, False),
+        ({"rate": NAN, "error_rate": NAN}, True, False),
+    ],
+)
+def test_cold_and_breach(figures: dict[str, float], cold: bool, breach: bool) -> None:
+    window = make_window(**(CALM | figures))
+    assessment = assess(make_service(window=window), viewed(window))
+    assert (assessment.cold, assessment.breach) == (cold, breach)
+
+
+def test_of_stale_figures_nothing_is_said() -> None:
+    window = make_window(cpu=1.0, error_rate=0.5, queue=900.0, age_s=99.0)
+    assessment = assess(make_service(window=window), viewed(window))
+    assert (assessment.over, assessment.cold) == ((), False)
+    assert (assessment.breach, assessment.saturated) == (False, False)
+
+
+WAITS = make_spec(calls=(Call("database", 1.0),))
+TELLS = make_spec(calls=(Call("mail", 1.0, asynchronous=True),))
+
+
+@pytest.mark.parametrize(
+    ("before", "figures", "ready", "spec", "after"),
+    [
+        # 0.9 x 100 slots / 300 per second = 0.3 s held, 3 times 0.1 s; 30 % of the way from 1.
+        (1.0, {"cpu": 0.9, "rate": 300.0}, 10, make_spec(), 1.6),
+        (2.0, {"cpu": 0.9, "rate": 300.0}, 10, make_spec(), 2.3),
+        # As fast as specified, or faster: towards 1, and from 1.05 down it is 1.
+        (2.0, {"cpu": 0.5, "rate": 500.0}, 10, make_spec(), 1.7),
+        (2.0, {"cpu": 0.1, "rate": 500.0}, 10, make_spec(), 1.7),
+        (1.06, {"cpu": 0.5, "rate": 500.0}, 10, make_spec(), 1.0),  # 1.042
+        (1.08, {"cpu": 0.5, "rate": 500.0}, 10, make_spec(), 1.056),
+        # At most five times as slow: 1 + 0.3 x 4.
+        (1.0, {"cpu": 1.0, "rate": 10.0}, 10, make_spec(), 2.2),
+        # Half was shed and held no slot: 100 / 500 = 0.2 s.
+        (1.0, {"cpu": 1.0, "rate": 1000.0, "error_rate": 0.5}, 10, make_spec(), 1.3),
+        # 5 % failing can still be told apart, more cannot where it waits for callees …
+        (1.0, {"cpu": 0.95, "rate": 500.0, "error_rate": 0.05}, 10, WAITS, 1.3),
+        (1.0, {"cpu": 0.9, "rate": 300.0, "error_rate": 0.051}, 10, WAITS, 1.0),
+        # … but can where it does not wait for them.
+        (1.0, {"cpu": 1.0, "rate": 1000.0, "error_rate": 0.5}, 10, TELLS, 1.3),
+        # Too little to go by.
+        (1.7, {"cpu": 0.05, "rate": 20.0}, 10, make_spec(), 1.7),
+        (1.7, {"cpu": 0.9, "rate": 1.0}, 10, make_spec(), 1.7),
+        (1.7, {"cpu": 0.9, "rate": 300.0}, 0, make_spec(), 1.7),
+        (1.7, {"cpu": NAN, "rate": 300.0}, 10, make_spec(), 1.7),
+        (1.7, {"cpu": 0.9, "rate": NAN}, 10, make_spec(), 1.7),
+        (1.7, {"cpu": 0.9, "rate": 300.0, "error_rate": 1.0}, 10, make_spec(), 1.7),
+    ],
+)
+def test_how_slow_a_service_works_is_learned_from_busy_slots(
+    before, figures, ready, spec, after  # type: ignore[no-untyped-def]
+) -> None:  # fmt: skip
+    seen = viewed(make_window(**figures))
+    assert learned_slowdown(before, spec, ready, seen) == pytest.approx(after)
+
+
+def test_what_only_joined_the_queue_was_not_served() -> None:
+    window = make_window(cpu=1.0, rate=1000.0)
+    window["queue_depth"][-2:] = [100.0, 2600.0]  # 500/s in 5 s
+    # 100 / (1000 - 500) = 0.2 s
+    assert learned_slowdown(1.0, make_spec(), 10, viewed(window)) == pytest.approx(1.3)
+    window["queue_depth"][-1] = 5100.0  # all of it
+    assert learned_slowdown(1.7, make_spec(), 10, viewed(window)) == 1.7
+
+
+@pytest.mark.parametrize(
+    ("queues", "step_s", "growth"),
+    [
+        ([100.0, 600.0], 5.0, 100.0),
+        ([600.0, 100.0], 5.0, 0.0),
+        ([100.0, 100.0], 5.0, 0.0),
+        ([100.0, 600.0], 0.5, 500.0),  # never less than a second apart
+        ([NAN, 600.0], 5.0, 0.0),
+        ([600.0], 5.0, 0.0),
+    ],
+)
+def test_the_queue_grows_by_what_the_newest_two_samples_show(queues, step_s, growth) -> None:  # type: ignore[no-untyped-def]
+    window = make_window(samples=len(queues))
+    window["queue_depth"] = queues
+    window["time_s"] = [NOW_S - step_s * (len(queues) - 1 - k) for k in range(len(queues))]
+    assert queue_growth(viewed(window)) == pytest.approx(growth)
+
+
+@pytest.mark.parametrize(
+    ("figures", "slowdown", "rate"),
+    [
+        ({"rate": 700.0}, 1.0, 700.0),
+        ({"rate": 0.0}, 1.0, 0.0),
+        ({"rate": NAN, "cpu": 0.4}, 1.0, 400.0),  # 40 busy slots x 10 per second
+        ({"rate": NAN, "cpu": 0.0}, 1.0, 0.0),
+        ({"rate": NAN, "cpu": 0.4}, 2.0, 200.0),
+        ({"rate": NAN, "cpu": 0.4}, 0.5, 400.0),  # never faster than specified
+        ({"rate": NAN, "cpu": NAN, "queue": 5.0}, 1.0, 1000.0),
+        ({"rate": NAN, "cpu": NAN, "queue": 0.0}, 1.0, NAN),
+        ({"rate": NAN, "cpu": NAN, "queue": NAN}, 1.0, NAN),
+    ],
+)
+def test_arrivals_are_what_the_figures_say_of_them(figures, slowdown, rate) -> None:  # type: ignore[no-untyped-def]
+    seen: View = viewed(make_window(**figures))
+    assert arrival_rate(seen, make_spec(), 10, slowdown) == pytest.approx(rate, nan_ok=True)
+
+
+def test_arrivals_include_what_joins_the_queue() -> None:
+    window = make_window(cpu=1.0, rate=NAN)
+    window["queue_depth"][-2:] = [0.0, 1000.0]
+    assert arrival_rate(viewed(window), make_spec(), 10, 1.0) == pytest.approx(1200.0)

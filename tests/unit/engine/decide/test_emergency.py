@@ -1,0 +1,210 @@
+"""The emergency path: every row worked out by hand.
+
+The service has 10 slots an instance, 0.1 s a request, so that an instance serves 100 requests a
+second; its SLO is a p95 of 0.5 s.  The emergency aims at 70 % of the slots.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.decide.recommend.emergency import drowning, emergency, passed_on, unserved_rate
+from engine.model import Reason
+from engine.settings import EmergencySettings
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
+from tests.unit.engine.decide.conftest import SIMPLE, viewed
+
+NAN = math.nan
+SETTINGS = EmergencySettings()
+# cpu 95 %, 2 % failing, 0.5 waiting per slot, p95 at the SLO; 2 of 3 samples
+
+
+def sample(cpu: float, p95_s: float = 0.1, error_rate: float = 0.0, queue: float = 0.0):  # type: ignore[no-untyped-def]
+    window = make_window(cpu=cpu, p95_s=p95_s, error_rate=error_rate, queue=queue, samples=1)
+    return window[0].item()
+
+
+@pytest.mark.parametrize(
+    ("row", "is_drowning"),
+    [
+        # Busy alone is no emergency, busy to the last slot is.
+        (sample(0.95), False),
+        (sample(0.98999), False),
+        (sample(0.99), True),
+        # Busy, and somebody suffers: each limit itself counts.
+        (sample(0.95, p95_s=0.5), True),
+        (sample(0.95, p95_s=0.49999), False),
+        (sample(0.94999, p95_s=0.5), False),
+        (sample(0.95, error_rate=0.02), True),
+        (sample(0.95, error_rate=0.01999), False),
+        (sample(0.94999, error_rate=0.02), False),
+        # Slow or failing without busy slots is somebody else's.
+        (sample(0.3, p95_s=5.0, error_rate=0.5), False),
+        # A queue of half the 10 x 10 slots is one whatever the CPU says, or does not.
+        (sample(0.1, queue=50.0), True),
+        (sample(0.1, queue=49.999), False),
+        (sample(NAN, queue=50.0), True),
+        (sample(NAN, p95_s=5.0), False),
+        (sample(0.95, p95_s=NAN, error_rate=NAN, queue=NAN), False),
+        # What cannot be measured is no figure.
+        (sample(math.inf, p95_s=5.0), False),
+        (sample(0.1, queue=math.inf), False),
+    ],
+)
+def test_what_one_sample_shows(row, is_drowning: bool) -> None:  # type: ignore[no-untyped-def]
+    assert drowning(row, make_spec(), 10, SETTINGS) is is_drowning
+
+
+@pytest.mark.parametrize(
+    ("ready", "queue", "is_drowning"),
+    [(20, 99.0, False), (20, 100.0, True), (1, 5.0, True), (0, 5.0, True), (0, 4.9, False)],
+)
+def test_a_queue_is_measured_by_the_slots_that_are_ready(
+    ready: int, queue: float, is_drowning: bool
+) -> None:
+    assert drowning(sample(0.5, queue=queue), make_spec(), ready, SETTINGS) is is_drowning
+
+
+@pytest.mark.parametrize(
+    ("ready", "figures", "target"),
+    [
+        # 1400 / 100 / 0.7 = 20; the CPU asks for 10 x 0.95 / 0.7 = 13.6: 14.
+        (10, {"cpu": 0.95, "rate": 1400.0, "p95_s": 2.0}, 20),
+        # 600 waiting in 60 s are 10/s more: 1410 / 70 = 20.1.
+        (10, {"cpu": 0.95, "rate": 1400.0, "p95_s": 2.0, "queue": 600.0}, 21),
+        # Full slots hide the load: 500 / 70 = 7.1, but 10 x 1.0 / 0.7 = 14.3.
+        (10, {"cpu": 1.0, "rate": 500.0}, 15),
+        # Not quite full: the load counts alone, 940 / 70 = 13.4.
+        (10, {"cpu": 0.94, "rate": 940.0, "queue": 50.0}, 14),
+        # At the limit the CPU counts: 20 x 0.95 / 0.7 = 27.1 (the rate: 100 / 70).
+        (20, {"cpu": 0.95, "rate": 100.0, "p95_s": 2.0}, 28),
+        # At most 8 times what is ready, whatever seems to arrive (50,000 / 70 = 715).
+        (10, {"cpu": 1.0, "rate": 50_000.0}, 80),
+        # … or 8 times the minimum of 2, where less is ready.
+        (1, {"cpu": 1.0, "rate": 50_000.0}, 16),
+        (0, {"cpu": 1.0, "rate": 50_000.0}, 16),
+        # A queue without load that what is ready works off by itself: 60 / 60 = 1/s. None.
+        (10, {"cpu": 0.2, "rate": 100.0, "queue": 60.0}, None),
+        # Exactly what is ready is no more: 700 / 70 = 10.
+        (10, {"cpu": 0.2, "rate": 690.0, "queue": 600.0}, None),
+        (10, {"cpu": 0.2, "rate": 691.0, "queue": 600.0}, 11),
+        # No rate: full slots serve 10 x 100 = 1000/s, 1000 / 70 = 14.3.
+        (10, {"cpu": 1.0, "rate": NAN}, 15),
+        # Neither rate nor CPU, but a queue: all slots must be busy; 1000 + 600 / 60 → 14.4.
+        (10, {"cpu": NAN, "rate": NAN, "queue": 600.0}, 15),
+    ],
+)
+def test_the_target_carries_what_arrives_and_works_the_backlog_off(
+    ready: int, figures: dict[str, float], target: int | None
+) -> None:
+    service = make_service(desired=10, ready=ready)
+    alarm = emergency(service, viewed(make_window(**figures)), SIMPLE, 1.0, SETTINGS)
+    assert (None if alarm is None else alarm.target) == target
+
+
+def test_a_service_twice_as_slow_needs_twice_as_many() -> None:
+    seen = viewed(make_window(cpu=0.95, rate=700.0, p95_s=2.0))
+    # 700 x 2 / 70 = 20
+    alarm = emergency(make_service(), seen, SIMPLE, 2.0, SETTINGS)
+    assert alarm is not None
+    assert alarm.target == 20
+    # No rate: 10 slots-full of work, each request twice as long: 500/s, twice the need: 14.3.
+    blind = viewed(make_window(cpu=1.0, rate=NAN))
+    alarm = emergency(make_service(), blind, SIMPLE, 2.0, SETTINGS)
+    assert alarm is not None
+    assert (alarm.target, alarm.evidence["request_rate"]) == (15, 500.0)
+
+
+@pytest.mark.parametrize(
+    ("hot", "confirm", "confidence", "trigger_s"),
+    [
+        ([True, True, True], 2, 1.0, NOW_S - 13.0),
+        ([False, True, True], 2, 0.8, NOW_S - 8.0),
+        ([True, False, True], 2, 0.8, NOW_S - 13.0),
+        ([True, True, False], 2, 0.8, NOW_S - 13.0),
+        ([False, False, True], 2, None, None),
+        ([False, False, True], 1, 0.6, NOW_S - 3.0),
+        ([True, True, False], 3, None, None),
+    ],
+)
+def test_so_many_of_three_samples_must_agree(hot, confirm, confidence, trigger_s) -> None:  # type: ignore[no-untyped-def]
+    window = make_window(cpu=0.5, rate=2000.0)
+    window["cpu"][-3:] = np.where(hot, 1.0, 0.5)
+    settings = SETTINGS.model_copy(update={"confirm": confirm})
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, settings)
+    if confidence is None:
+        assert alarm is None
+    else:
+        assert alarm is not None
+        assert alarm.confidence == pytest.approx(confidence)
+        assert alarm.trigger_s == trigger_s
+
+
+def test_older_samples_than_three_do_not_count() -> None:
+    window = make_window(cpu=1.0, rate=2000.0)
+    window["cpu"][-2:] = 0.5
+    assert emergency(make_service(), viewed(window), SIMPLE, 1.0, SETTINGS) is None
+
+
+def test_an_alarm_shows_the_figures_that_it_goes_by() -> None:
+    window = make_window(cpu=1.0, rate=2000.0, p95_s=3.0, error_rate=0.1, queue=500.0)
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, SETTINGS)
+    assert alarm is not None
+    assert (alarm.service, alarm.reason) == ("api", Reason.EMERGENCY)
+    assert alarm.evidence == {
+        "cpu": 1.0,
+        "request_rate": 2000.0,
+        "p95_s": 3.0,
+        "error_rate": 0.1,
+        "queue_depth": 500.0,
+        "ready": 10.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rate", "slowdown", "unserved"),
+    [
+        (1400.0, 1.0, 400.0),  # ten instances serve 1000
+        (1400.0, 2.0, 900.0),  # twice as slow, 500
+        (1400.0, 0.5, 400.0),  # never faster than specified
+        (900.0, 1.0, 0.0),
+        (NAN, 1.0, 0.0),  # half the slots are busy: 500/s, all of them served
+    ],
+)
+def test_what_a_drowning_caller_holds_back(rate: float, slowdown: float, unserved: float) -> None:
+    seen = viewed(make_window(cpu=0.5, rate=rate))
+    assert unserved_rate(make_service(), seen, slowdown) == pytest.approx(unserved)
+
+
+@pytest.mark.parametrize(
+    ("ready", "rate", "extra", "slowdown", "target"),
+    [
+        (10, 500.0, 900.0, 1.0, 20),  # 1400 / 70
+        (10, 500.0, 200.0, 1.0, None),  # 700 / 70 = 10: there already
+        (10, 500.0, 201.0, 1.0, 11),
+        (10, 500.0, 200.0, 2.0, 20),  # 700 x 2 / 70
+        (10, 0.0, 50_000.0, 1.0, 80),  # at most 8 times what is ready
+        (0, 500.0, 50_000.0, 1.0, 16),  # or the minimum of 2
+        (10, NAN, 700.0, 1.0, 18),  # half the slots of ten: 500; 1200 / 70 = 17.1
+    ],
+)
+def test_a_callee_is_sized_for_what_will_be_passed_on(ready, rate, extra, slowdown, target) -> None:  # type: ignore[no-untyped-def]
+    seen = viewed(make_window(cpu=0.5, rate=rate))
+    service = make_service(desired=10, ready=ready)
+    alarm = passed_on(service, seen, SIMPLE, slowdown, extra, NOW_S - 9.0, SETTINGS)
+    assert (None if alarm is None else alarm.target) == target
+    if alarm is not None:
+        assert (alarm.reason, alarm.confidence) == (Reason.EMERGENCY, 0.5)
+        assert alarm.trigger_s == NOW_S - 9.0
+        assert alarm.evidence["passed_on_rate"] == extra
+
+
+def test_where_nothing_tells_what_arrives_a_callee_is_taken_to_be_as_busy_as_it_should_be() -> None:
+    seen = viewed(make_window(cpu=NAN, rate=NAN))
+    # 10 x 100 x 0.7 = 700, and 700 more: 1400 / 70
+    alarm = passed_on(make_service(), seen, SIMPLE, 1.0, 700.0, NOW_S, SETTINGS)
+    assert alarm is not None
+    assert (alarm.target, alarm.evidence["request_rate"]) == (20, pytest.approx(700.0))

@@ -1,0 +1,169 @@
+"""What of a wish may be done now: every row worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine.decide.restraints import restrain
+from engine.decide.wishes import Wish
+from engine.memory import ServiceMemory
+from engine.model import Direction, Pause, Reason
+from engine.settings import EngineSettings
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
+from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
+
+SETTINGS = EngineSettings()
+COLD = make_window(cpu=0.2, memory=0.3, p95_s=0.1)
+SPEC = make_spec(min_instances=2, max_instances=100)
+
+
+def allowed(  # type: ignore[no-untyped-def]
+    chosen, *, desired: int = 40, pauses=(), memory=None, ahead="default", spec=SPEC
+):
+    seen = seen_of(make_service(spec, desired=desired, window=COLD), memory=memory)
+    to_come = ahead_of(4.0) if ahead == "default" else ahead
+    wish = Wish(chosen, (), "a note", -math.inf)
+    (one,) = restrain([seen], [to_come], [wish], pauses=pauses, now_s=NOW_S, settings=SETTINGS)
+    assert one.notes == "a note"
+    return one
+
+
+@pytest.mark.parametrize(
+    ("target", "reason", "went_to"),
+    [
+        (50, Reason.CPU, 50),
+        (40, Reason.CPU, 40),
+        (30, Reason.FORECAST, 30),
+        # Less than 2 % more or 5 % less is not worth a step, for what is not urgent: of 100 (and
+        # of 40 here) that is one, or two.
+        (41, Reason.CPU, 41),  # 2.5 %
+        (38, Reason.FORECAST, 38),  # 5 %, not less
+        (39, Reason.FORECAST, 40),  # 2.5 %
+    ],
+)
+def test_a_wish_within_the_limits_is_allowed(target: int, reason: Reason, went_to: int) -> None:
+    one = allowed(wish_of(target, reason))
+    assert (one.target, one.why) == (went_to, "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "target", "went_to"),
+    [
+        (Reason.FORECAST, 61, 60),  # 1.7 %
+        (Reason.FORECAST, 62, 62),
+        (Reason.EMERGENCY, 61, 61),
+        (Reason.ROLLBACK, 61, 61),
+        (Reason.MANUAL, 61, 61),
+        (Reason.ROLLBACK, 59, 59),
+    ],
+)
+def test_what_is_urgent_is_worth_a_step_of_one(reason: Reason, target: int, went_to: int) -> None:
+    assert allowed(wish_of(target, reason), desired=60).target == went_to
+
+
+@pytest.mark.parametrize(
+    ("pauses", "target", "went_to", "paused"),
+    [
+        ((Pause(),), 50, 40, True),
+        ((Pause(),), 30, 40, True),
+        ((Pause(direction=Direction.OUT),), 50, 40, True),
+        ((Pause(direction=Direction.OUT),), 30, 30, False),
+        ((Pause(direction=Direction.IN),), 50, 50, False),
+        ((Pause(direction=Direction.IN),), 30, 40, True),
+        ((Pause(),), 40, 40, False),  # nothing was forbidden
+        ((Pause("photos"),), 50, 50, False),
+        # A pin is a wish of its own and passes pauses; it goes there step by step.
+        ((Pause(pinned=45),), 90, 45, False),
+        ((Pause(pinned=45),), 10, 45, False),
+        ((Pause(pinned=35), Pause()), 90, 35, False),
+        ((Pause(pinned=90),), 30, 60, False),
+        ((Pause(pinned=40),), 90, 40, False),
+        ((Pause(pinned=41),), 90, 41, False),  # a person's word is worth a step of one
+    ],
+)
+def test_pauses_and_pins(pauses, target: int, went_to: int, paused: bool) -> None:  # type: ignore[no-untyped-def]
+    one = allowed(wish_of(target, Reason.FORECAST), pauses=pauses)
+    assert one.target == went_to
+    whys = [declined.why for declined in one.declined]
+    assert ("scaling in this direction is paused" in whys) is paused
+
+
+def test_a_pin_holds_against_an_emergency_which_is_told() -> None:
+    alarm = wish_of(90, Reason.EMERGENCY)
+    one = allowed(alarm, pauses=(Pause(pinned=45),))
+    assert (one.target, one.chosen.reason) == (45, Reason.MANUAL)
+    assert [(d.recommendation, d.why) for d in one.declined] == [
+        (alarm, "the service is pinned at 45")
+    ]
+    assert allowed(wish_of(90), pauses=(Pause(pinned=45),)).declined == ()
+
+
+@pytest.mark.parametrize(
+    ("desired", "pauses", "ahead", "went_to", "reason"),
+    [
+        # Without a wish, bounds and pins hold in a full cycle …
+        (1, (), "default", 2, Reason.BOUNDS),
+        (120, (), "default", 100, Reason.BOUNDS),
+        (40, (), "default", 40, None),
+        (2, (), "default", 2, None),
+        (100, (), "default", 100, None),
+        (40, (Pause(pinned=45),), "default", 45, Reason.MANUAL),
+        # … and wait for it in between.
+        (1, (), None, 1, None),
+        (40, (Pause(pinned=45),), None, 40, None),
+    ],
+)
+def test_bounds_and_pins_hold_without_a_wish(desired, pauses, ahead, went_to, reason) -> None:  # type: ignore[no-untyped-def]
+    one = allowed(None, desired=desired, pauses=pauses, ahead=ahead)
+    assert one.target == went_to
+    assert (None if one.chosen is None else one.chosen.reason) == reason
+    if reason is Reason.BOUNDS:
+        assert one.chosen.evidence == {"min": 2.0, "max": 100.0}
+        assert (one.chosen.confidence, one.chosen.trigger_s) == (1.0, NOW_S)
+
+
+def test_out_of_bounds_even_one_is_worth_a_step() -> None:
+    assert allowed(wish_of(101, Reason.FORECAST), desired=101).target == 100
+    spec = make_spec(min_instances=61, max_instances=100)
+    assert allowed(wish_of(61, Reason.FORECAST), desired=60, spec=spec).target == 61
+
+
+@pytest.mark.parametrize(
+    ("ahead", "target", "went_to"),
+    [
+        (ahead_of(4.0), 30, 30),
+        # Undone at once, but not below what is booked …
+        (ahead_of(4.0, protected=35), 30, 35),
+        (ahead_of(4.0, floor=36, protected=35), 30, 36),
+        (ahead_of(4.0, floor=35, protected=36), 30, 36),
+        # … nor is it a reason to grow.
+        (ahead_of(4.0, floor=50), 30, 40),
+        (ahead_of(4.0), 45, 45),
+    ],
+)
+def test_a_step_that_did_harm_is_undone_down_to_what_is_booked(ahead, target, went_to) -> None:  # type: ignore[no-untyped-def]
+    one = allowed(wish_of(target, Reason.ROLLBACK), ahead=ahead)
+    assert one.target == went_to
+
+
+def test_what_stands_against_a_scale_in_is_told() -> None:
+    one = allowed(wish_of(30, Reason.FORECAST), ahead=ahead_of(4.0, protected=40))
+    assert one.target == 40
+    assert [d.why for d in one.declined] == ["wedding protection for the next 2 h"]
+
+
+def test_a_scale_in_waits_for_the_highest_target_of_the_last_five_minutes() -> None:
+    memory = ServiceMemory(targets=((NOW_S - 200.0, 36), (NOW_S - 100.0, 33)))
+    one = allowed(wish_of(30, Reason.FORECAST), memory=memory)
+    assert one.target == 36
+    assert one.targets == (*memory.targets, (NOW_S, 30))
+    # Between two cycles nothing is noted.
+    between = allowed(wish_of(50, Reason.EMERGENCY), memory=memory, ahead=None)
+    assert (between.target, between.targets) == (50, memory.targets)
+
+
+def test_what_cut_a_wish_is_told() -> None:
+    one = allowed(wish_of(90, Reason.FORECAST))
+    assert (one.target, one.why) == (60, "one step is at most +50%")

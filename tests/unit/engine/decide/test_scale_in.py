@@ -1,0 +1,94 @@
+"""What stands against taking instances away, and how far down it goes otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.decide.rails.scale_in import scale_in
+from engine.memory import ServiceMemory
+from engine.model import Reason
+from engine.settings import CostSettings
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
+from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
+
+COLD = {"cpu": 0.2, "memory": 0.3, "p95_s": 0.1}
+CHOSEN = wish_of(4, Reason.FORECAST, evidence={"rate": 300.0}, confidence=0.7)
+
+
+def down(  # type: ignore[no-untyped-def]
+    *, window=None, memory=None, alarm=None, ahead=None, highest=4, chosen=CHOSEN, spec=None,
+    settings=None, **counts: int
+):  # fmt: skip
+    window = make_window(**COLD) if window is None else window
+    service = make_service(spec or make_spec(), **({"desired": 10} | counts), window=window)
+    seen = seen_of(service, memory=memory, alarm=alarm)
+    return scale_in(
+        seen, ahead or ahead_of(4.0), chosen, highest=highest, now_s=NOW_S,
+        settings=settings or CostSettings(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"window": make_window(age_s=99.0)}, "no scale-in on stale metrics (99 s old)"),
+        (
+            {"memory": ServiceMemory(calm_from_s=NOW_S + 1.0)},
+            "no scale-in until calm after an emergency",
+        ),
+        ({"alarm": wish_of(20, Reason.EMERGENCY)}, "no scale-in until calm after an emergency"),
+        (
+            {"window": make_window(**(COLD | {"p95_s": 0.6}))},
+            "no scale-in while the SLO is being missed",
+        ),
+        (
+            {"window": make_window(**(COLD | {"cpu": 0.6}))},
+            "no scale-in while a figure is above its lower threshold",
+        ),
+        ({"ready": 9, "booting": 1}, "no scale-in while instances are booting"),
+        ({"ahead": ahead_of(4.0, protected=10)}, "wedding protection for the next 2 h"),
+        ({"ahead": ahead_of(4.0, floor=12)}, "wedding protection for the next 2 h"),
+        # Ten are needed again within the boot time.
+        ({"ahead": ahead_of([4.0] * 3 + [10.0] * 147)},
+         "holding is cheaper than trimming and booting"),
+        # The stabilisation window alone says nothing to people.
+        ({"highest": 10}, ""),
+    ],
+)  # fmt: skip
+def test_what_stands_against_it(changes, why: str) -> None:  # type: ignore[no-untyped-def]
+    result = down(**changes)
+    assert (result.target, result.recommendation, result.why) == (10, CHOSEN, why)
+
+
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        ({}, 4),
+        ({"memory": ServiceMemory(calm_from_s=NOW_S)}, 4),  # calm from now on
+        ({"highest": 6}, 6),
+        ({"ahead": ahead_of(4.0, protected=7, floor=5)}, 7),
+        ({"ahead": ahead_of(4.0, protected=5, floor=7)}, 7),
+        ({"ahead": ahead_of(4.0, protected=9)}, 9),
+        ({"spec": make_spec(min_instances=8)}, 8),
+        # Booting beyond what is desired, or missing and not booting: no reason to wait.
+        ({"ready": 10, "booting": 2}, 4),
+        ({"ready": 9, "booting": 0}, 4),
+    ],
+)
+def test_it_goes_down_to_what_is_still_needed(changes, target: int) -> None:  # type: ignore[no-untyped-def]
+    result = down(**changes)
+    assert (result.target, result.why) == (target, "")
+    trimmed = result.recommendation
+    assert (trimmed.target, trimmed.reason, trimmed.confidence) == (target, Reason.COST, 0.7)
+    assert trimmed.trigger_s == NOW_S
+    # 0.1 USD/h each, beside what the rule went by
+    saving = pytest.approx(0.1 * (10 - target))
+    assert trimmed.evidence == {"rate": 300.0, "saving_usd_per_hour": saving}
+    assert CHOSEN.evidence == {"rate": 300.0}
+
+
+def test_a_wish_for_what_is_there_is_not_blamed_on_the_weddings() -> None:
+    chosen = replace(CHOSEN, target=10)
+    assert down(chosen=chosen, ahead=ahead_of(4.0, protected=12)).why == ""

@@ -1,0 +1,118 @@
+"""What the newest samples say: every row worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from engine.decide.view import newest, view
+from engine.model import SAMPLE_DTYPE
+from tests.unit.engine.conftest import NOW_S, make_service, make_window
+
+NAN, INF = math.nan, math.inf
+
+
+def window_of(*samples: tuple[float, float]) -> np.ndarray:
+    """Samples of an age (s) and a CPU, in the order of their arrival."""
+    window = np.full(len(samples), NAN, SAMPLE_DTYPE)
+    for row, (age_s, cpu) in zip(window, samples, strict=True):
+        row["time_s"], row["cpu"] = NOW_S - age_s, cpu
+    return window
+
+
+def cpu_of(*samples: tuple[float, float]) -> float:
+    return view(make_service(window=window_of(*samples)), NOW_S, 45.0).cpu
+
+
+@pytest.mark.parametrize(
+    ("newest_three", "median"),
+    [
+        ((0.1, 0.2, 0.3), 0.2),
+        ((0.3, 0.2, 0.1), 0.2),
+        ((0.2, 0.1, 0.3), 0.2),
+        ((0.2, 0.3, 0.1), 0.2),
+        ((0.1, 0.3, 0.2), 0.2),
+        ((0.3, 0.1, 0.2), 0.2),
+        ((0.2, 0.2, 0.1), 0.2),
+        ((0.0, 0.0, 0.4), 0.0),  # zero is a figure
+        ((0.0, 0.1, 0.4), 0.1),
+        ((0.1, NAN, 0.3), 0.2),  # of two, the middle between them
+        ((-1.0, 0.1, 0.3), 0.2),
+        ((0.1, -1.0, 0.3), 0.2),
+        ((0.1, 0.3, -1.0), 0.2),
+        ((0.1, 0.3, INF), 0.2),
+        ((NAN, 0.4, NAN), 0.4),
+        ((NAN, NAN, NAN), NAN),
+        ((-1.0, INF, NAN), NAN),
+    ],
+)
+def test_a_figure_is_the_median_of_the_newest_three_that_can_be_one(newest_three, median) -> None:  # type: ignore[no-untyped-def]
+    samples = zip((13.0, 8.0, 3.0), newest_three, strict=True)
+    assert cpu_of((18.0, 9.0), *samples) == pytest.approx(median, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("samples", "cpu"),
+    [
+        ([(3.0, 0.3)], 0.3),
+        ([(8.0, 0.1), (3.0, 0.3)], 0.2),
+        # The sample of exactly 45 s still counts, the older one does not.
+        ([(45.1, 0.9), (45.0, 0.1), (3.0, 0.3)], 0.2),
+        # Two of the same time: the later arrival counts alone.
+        ([(8.0, 0.1), (3.0, 0.9), (3.0, 0.3)], 0.2),
+        # Late arrivals are put in their place: the newest three are 3, 8 and 13 s old.
+        ([(18.0, 0.9), (3.0, 0.1), (8.0, 0.2), (13.0, 0.3)], 0.2),
+        ([(3.0, 0.1), (18.0, 0.9), (13.0, 0.3), (8.0, 0.2)], 0.2),
+        # Of now is not of the future; a moment later is.
+        ([(8.0, 0.1), (0.0, 0.3)], 0.2),
+        ([(8.0, 0.1), (3.0, 0.3), (-0.1, 0.9)], 0.2),
+        # The last five are read: an older one that would count again is not.
+        ([(4.0, 0.9)] + [(44.0, 0.1)] * 5, 0.1),
+    ],
+)
+def test_which_samples_count(samples: list[tuple[float, float]], cpu: float) -> None:
+    assert cpu_of(*samples) == pytest.approx(cpu)
+
+
+def test_each_figure_is_read_from_its_own_column() -> None:
+    window = make_window(cpu=0.1, memory=0.2, rate=3.0, p95_s=0.5, error_rate=0.6, queue=7.0)
+    seen = view(make_service(window=window), NOW_S, 45.0)
+    assert (seen.cpu, seen.memory, seen.request_rate) == (0.1, 0.2, 3.0)
+    assert (seen.p95_s, seen.error_rate, seen.queue_depth) == (0.5, 0.6, 7.0)
+    assert (seen.newest_s, seen.age_s, seen.age) == (NOW_S - 3.0, 3.0, "3 s old")
+    assert len(seen.rows) == 5
+
+
+@pytest.mark.parametrize(
+    ("samples", "age_s", "age"),
+    [
+        ([(300.0, 0.5)], 300.0, "300 s old"),
+        ([(300.0, 0.5), (400.0, 0.5)], 300.0, "300 s old"),
+        ([], INF, "no sample yet"),
+        ([(-5.0, 0.5)], INF, "no sample yet"),
+    ],
+)
+def test_a_service_without_fresh_samples_is_stale_and_knows_nothing(samples, age_s, age) -> None:  # type: ignore[no-untyped-def]
+    seen = view(make_service(window=window_of(*samples)), NOW_S, 45.0)
+    assert (seen.stale, seen.age_s, seen.age) == (True, age_s, age)
+    figures = (seen.cpu, seen.memory, seen.request_rate, seen.p95_s, seen.error_rate)
+    assert all(math.isnan(figure) for figure in (*figures, seen.queue_depth))
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "age_s"),
+    [
+        ([8.0, 3.0], 3.0),
+        ([8.0, 0.0], 0.0),
+        ([8.0, 3.0, -1.0], 3.0),
+        ([8.0, NAN], 8.0),
+        ([-1.0, 8.0, -2.0], 8.0),
+        ([-1.0], None),
+        ([], None),
+    ],
+)
+def test_the_newest_sample_is_one_that_was_taken(ages_s: list[float], age_s: float | None) -> None:
+    row = newest(window_of(*((age, 0.5) for age in ages_s)), NOW_S)
+    assert (None if row is None else row[0]) == (None if age_s is None else NOW_S - age_s)

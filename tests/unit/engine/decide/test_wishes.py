@@ -1,0 +1,268 @@
+"""What each rule wants, and which of them wins: every row worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine.decide.recommend.manual import (
+    is_paused,
+    manual,
+    pauses_in_force,
+    pin,
+    pinned,
+    static_fallback,
+)
+from engine.decide.recommend.reactive import reactive
+from engine.decide.verify import Verdict
+from engine.decide.wishes import Wish, emergencies, recommend
+from engine.memory import Sent, ServiceMemory
+from engine.model import Direction, ManualFloor, Pause, Reason
+from engine.settings import EngineSettings, FallbackSettings
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window, observe
+from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
+
+SETTINGS = EngineSettings()
+NOTHING_TO_UNDO = Verdict(None, -math.inf, -math.inf)
+
+
+def wish(  # type: ignore[no-untyped-def]
+    ahead=None, verdict=NOTHING_TO_UNDO, floors=(), settings=SETTINGS, desired=10, memory=None,
+    **figures: float,
+) -> Wish:  # fmt: skip
+    window = make_window(**({"cpu": 0.4} | figures))
+    seen = seen_of(make_service(desired=desired, window=window), memory=memory)
+    (one,) = recommend(
+        [seen], [ahead or ahead_of(4.0)], [verdict],
+        observation=observe(seen.service, floors=floors), settings=settings,
+    )  # fmt: skip
+    return one
+
+
+FLOOR_12 = ManualFloor("api", 12, NOW_S + 60.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "target"),
+    [
+        ({}, Reason.FORECAST, 4),
+        ({"ahead": ahead_of(4.0, floor=6)}, Reason.WEDDING_FLOOR, 6),
+        ({"ahead": ahead_of(8.0, floor=6)}, Reason.FORECAST, 8),
+        ({"ahead": ahead_of(6.0, floor=6)}, Reason.FORECAST, 6),  # of equal ones the first
+        ({"floors": (FLOOR_12,)}, Reason.MANUAL, 12),
+        ({"floors": (FLOOR_12,), "ahead": ahead_of(13.0)}, Reason.FORECAST, 13),
+        ({"cpu": 0.88}, Reason.CPU, 11),  # ten at 0.88 of 0.8: 11
+        ({"cpu": 0.88, "ahead": ahead_of(12.0)}, Reason.FORECAST, 12),
+        # What did harm is undone, even though a rule wants more …
+        ({"verdict": NOTHING_TO_UNDO._replace(rollback=wish_of(7, Reason.ROLLBACK)), "cpu": 0.88},
+         Reason.ROLLBACK, 7),
+        # … unless undoing it means growing: then the highest wins as ever.
+        ({"verdict": NOTHING_TO_UNDO._replace(rollback=wish_of(10, Reason.ROLLBACK)), "cpu": 0.88},
+         Reason.CPU, 11),
+        ({"verdict": NOTHING_TO_UNDO._replace(rollback=wish_of(12, Reason.ROLLBACK)), "cpu": 0.88},
+         Reason.ROLLBACK, 12),
+    ],
+)  # fmt: skip
+def test_the_highest_wish_wins(changes, reason: Reason, target: int) -> None:  # type: ignore[no-untyped-def]
+    chosen = wish(**changes).chosen
+    assert chosen is not None
+    assert (chosen.reason, chosen.target) == (reason, target)
+
+
+def test_what_wanted_more_than_there_is_and_lost_is_named() -> None:
+    one = wish(ahead=ahead_of(13.0, floor=11), floors=(FLOOR_12,), cpu=0.88)
+    assert [(d.recommendation.reason, d.why) for d in one.declined] == [
+        (Reason.CPU, "forecast asks for as much or more"),
+        (Reason.WEDDING_FLOOR, "forecast asks for as much or more"),
+        (Reason.MANUAL, "forecast asks for as much or more"),
+    ]
+    assert wish(ahead=ahead_of(13.0, floor=10)).declined == ()  # ten are there
+
+
+@pytest.mark.parametrize(
+    ("mode", "ahead", "target", "note"),
+    [
+        ("outlook", ahead_of(4.0), 4, "metrics are stale (99 s old), fallback outlook"),
+        ("outlook", ahead_of(4.0, floor=6), 6, "metrics are stale (99 s old), fallback outlook"),
+        ("hold", ahead_of(4.0, floor=6), None, "metrics are stale (99 s old), fallback hold"),
+        ("static", ahead_of(4.0, floor=6), 9, "metrics are stale (99 s old), fallback static"),
+        ("outlook", ahead_of(4.0, floor=6, blind=True, unbooked="no calendar"), None,
+         "no calendar; metrics are stale (99 s old), fallback outlook"),
+    ],
+)  # fmt: skip
+def test_without_fresh_samples_the_fallback_decides(mode, ahead, target, note) -> None:  # type: ignore[no-untyped-def]
+    settings = EngineSettings(fallback=FallbackSettings(mode=mode, instances=9))
+    one = wish(ahead=ahead, settings=settings, cpu=1.0, age_s=99.0)
+    assert (None if one.chosen is None else one.chosen.target) == target
+    assert one.notes == note
+
+
+def test_confidence_follows_the_forecast_and_halves_without_samples() -> None:
+    # 1 / (1 + 3 x 1/3) = 0.5
+    fresh = wish(ahead=ahead_of(4.0, sd=1.0 / 3.0)).chosen
+    stale = wish(ahead=ahead_of(4.0, sd=1.0 / 3.0), age_s=99.0).chosen
+    assert (fresh.confidence, stale.confidence) == (pytest.approx(0.5), pytest.approx(0.25))
+    floored = wish(ahead=ahead_of(4.0, floor=6, sd=1.0 / 3.0), age_s=99.0).chosen
+    assert floored.confidence == pytest.approx(0.25)
+
+
+def test_fresh_samples_need_no_note_and_an_unknown_calendar_does() -> None:
+    assert wish().notes == ""
+    assert wish(ahead=ahead_of(4.0, unbooked="no calendar")).notes == "no calendar"
+    assert wish(memory=ServiceMemory(calm_from_s=77.0)).calm_from_s == 77.0
+
+
+def test_between_cycles_only_the_emergency_path_looks() -> None:
+    seen = seen_of(memory=ServiceMemory(calm_from_s=77.0), whole=False)
+    (one,) = recommend([seen], [None], [NOTHING_TO_UNDO], observation=observe(), settings=SETTINGS)
+    assert one == Wish(None, (), "", 77.0)
+
+
+# Emergencies
+
+ALARM = wish_of(20, Reason.EMERGENCY)
+CALM = NOW_S + SETTINGS.emergency.calm_s
+
+
+def sent(to: int, ago_s: float, *, accepted: bool = False) -> Sent:
+    return Sent("api-1", 10, to, to, NOW_S - ago_s, -math.inf, accepted=accepted)
+
+
+@pytest.mark.parametrize(
+    ("desired", "target", "memory", "heard"),
+    [
+        (10, 11, {}, True),
+        (10, 10, {}, False),
+        # Asked for again while it is not calm yet: only for more than a tenth more.
+        (10, 11, {"calm_from_s": NOW_S + 1.0}, False),
+        (10, 12, {"calm_from_s": NOW_S + 1.0}, True),
+        (10, 11, {"calm_from_s": NOW_S}, True),
+        # What was sent within the last cycle of 15 s is on its way.
+        (10, 20, {"sent": sent(20, 5.0)}, False),
+        (10, 21, {"sent": sent(20, 5.0)}, True),
+        (10, 20, {"sent": sent(20, 14.9)}, False),
+        (10, 20, {"sent": sent(20, 15.0)}, True),
+        (10, 20, {"sent": sent(20, 5.0, accepted=True)}, True),
+        (10, 11, {"sent": sent(7, 5.0)}, True),
+    ],
+)
+def test_an_emergency_asks_for_more_than_is_there_or_on_its_way(desired, target, memory, heard):  # type: ignore[no-untyped-def]
+    alarm = wish_of(target, Reason.EMERGENCY)
+    seen = seen_of(make_service(desired=desired), memory=ServiceMemory(**memory), alarm=alarm)
+    before = Wish(wish_of(4), (), "", -math.inf)
+    (one,) = emergencies([seen], [before], NOW_S, SETTINGS)
+    assert one.chosen is (alarm if heard else before.chosen)
+    assert one.calm_from_s == CALM
+
+
+def test_who_does_not_drown_is_left_alone() -> None:
+    before = Wish(wish_of(4), (), "", 77.0)
+    quiet, drowning = seen_of(), seen_of(alarm=ALARM)
+    one, other = emergencies([quiet, drowning], [before, before], NOW_S, SETTINGS)
+    assert one == before
+    assert other.chosen is ALARM
+
+
+# The rules
+
+
+@pytest.mark.parametrize(
+    ("figures", "ready", "targets"),
+    [
+        ({"cpu": 0.8}, 10, {}),
+        ({"cpu": 0.88}, 10, {Reason.CPU: 11}),  # exactly 11
+        ({"cpu": 0.9}, 10, {Reason.CPU: 12}),  # 11.25
+        ({"cpu": 0.9}, 20, {Reason.CPU: 23}),  # 22.5
+        ({"cpu": 0.9, "rate": 0.0}, 0, {Reason.CPU: 2}),  # one counts as ready: 1.125
+        ({"memory": 0.95}, 10, {Reason.MEMORY: 12}),  # 11.2
+        # A queue three times too long does not ask for three times as many: half more at most.
+        ({"queue": 150.0}, 10, {Reason.QUEUE_DEPTH: 15}),
+        ({"queue": 60.0}, 10, {Reason.QUEUE_DEPTH: 12}),
+        # Nor does a p95 of 4 times its threshold; load of 1.2 times its threshold does.
+        ({"cpu": 0.81, "p95_s": 1.6}, 10, {Reason.CPU: 11, Reason.RESPONSE_TIME: 15}),
+        ({"rate": 1900.0}, 10, {Reason.REQUEST_RATE: 20}),
+    ],
+)
+def test_a_signal_asks_for_as_much_more_as_it_is_above(figures, ready, targets) -> None:  # type: ignore[no-untyped-def]
+    window = make_window(**({"cpu": 0.4, "rate": 400.0} | figures))
+    seen = seen_of(make_service(desired=10, ready=ready, window=window))
+    wanted = reactive(seen.service, seen.view, seen.assessment)
+    assert {one.reason: one.target for one in wanted} == targets
+    for one in wanted:
+        assert one.trigger_s == NOW_S - 3.0
+        assert one.evidence["ready"] == float(ready)
+        assert set(one.evidence) == {one.reason.value, "threshold", "ready"}
+
+
+@pytest.mark.parametrize(("samples", "confidence"), [(1, 0.5), (2, 0.5), (3, 0.8), (5, 0.8)])
+def test_three_samples_are_surer_than_two(samples: int, confidence: float) -> None:
+    seen = seen_of(make_service(window=make_window(cpu=0.9, samples=samples)))
+    (one,) = reactive(seen.service, seen.view, seen.assessment)
+    assert one.confidence == confidence
+    assert one.evidence == {"cpu": 0.9, "threshold": 0.8, "ready": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("floor", "in_force"),
+    [
+        (ManualFloor("api", 9, NOW_S + 0.1), True),
+        (ManualFloor("api", 9, NOW_S), False),
+        (ManualFloor("photos", 9, NOW_S + 60.0), False),
+    ],
+)
+def test_a_floor_holds_for_its_service_until_it_expires(floor: ManualFloor, in_force: bool) -> None:
+    wanted = manual(make_spec(), [floor], NOW_S)
+    assert bool(wanted) is in_force
+    if wanted:
+        assert (wanted[0].target, wanted[0].reason) == (9, Reason.MANUAL)
+        assert wanted[0].evidence["floor"] == 9.0
+        assert wanted[0].evidence["expires_in_s"] == pytest.approx(floor.expires_s - NOW_S)
+        assert (wanted[0].confidence, wanted[0].trigger_s) == (1.0, NOW_S)
+
+
+def test_only_a_static_fallback_has_a_count() -> None:
+    assert static_fallback(make_spec(), FallbackSettings(mode="hold"), 99.0, NOW_S) == []
+    (one,) = static_fallback(make_spec(), FallbackSettings(mode="static", instances=9), 99.0, NOW_S)
+    assert (one.target, one.reason, one.confidence) == (9, Reason.MANUAL, 0.5)
+    assert one.evidence == {"fallback": 9.0, "metrics_age_s": 99.0}
+
+
+@pytest.mark.parametrize(
+    ("pause", "in_force"),
+    [
+        (Pause(), True),
+        (Pause("api"), True),
+        (Pause("photos"), False),
+        (Pause("", expires_s=NOW_S), False),
+        (Pause("api", expires_s=NOW_S + 0.1), True),
+    ],
+)
+def test_a_pause_is_in_force_for_its_service_until_it_expires(pause: Pause, in_force: bool) -> None:
+    assert pauses_in_force(make_spec(), [pause], NOW_S) == ([pause] if in_force else [])
+
+
+def test_of_several_pins_the_highest_holds() -> None:
+    assert pinned([]) is None
+    assert pinned([Pause()]) is None
+    assert pinned([Pause(pinned=3), Pause(), Pause(pinned=7), Pause(pinned=5)]) == 7
+    assert pinned([Pause(pinned=0)]) == 0
+    wish = pin(make_spec(), 7, NOW_S)
+    assert (wish.target, wish.reason, wish.confidence) == (7, Reason.MANUAL, 1.0)
+    assert (wish.evidence, wish.trigger_s) == ({"pinned": 7.0}, NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("direction", "out", "paused"),
+    [
+        (Direction.ALL, True, True),
+        (Direction.ALL, False, True),
+        (Direction.OUT, True, True),
+        (Direction.OUT, False, False),
+        (Direction.IN, True, False),
+        (Direction.IN, False, True),
+    ],
+)
+def test_a_pause_forbids_its_direction(direction: Direction, out: bool, paused: bool) -> None:
+    assert is_paused([Pause(direction=direction)], out) is paused
+    assert is_paused([], out) is False
