@@ -23,6 +23,7 @@ Rules kept here, whichever the shell:
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -52,8 +53,10 @@ from engine.ports.notifier import Alert, AlertState
 from engine.ports.store import Requests
 from engine.runtime.ask import ControllerError, blaming, decide
 
-CONTROLLER, INFRASTRUCTURE, METRICS = "controller", "infrastructure", "metrics"
+CONTROLLER, CALENDAR = "controller", "calendar"
 """Sources of troubles that the cycle finds out about itself."""
+INFRASTRUCTURE, METRICS = "infrastructure", "metrics"
+"""Sources of troubles that both shells find out about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +295,8 @@ class Cycle:
             self.take(sighting.results)
         if gathered.outlook is not None:
             self._outlook = gathered.outlook
+        if self._outlook is not None:
+            self.troubles.are(now_s, CALENDAR, _unbooked(self._outlook, self._specs, now_s))
         if gathered.requests is not None:
             self._requests = gathered.requests
         if sighting is None or self._outlook is None:
@@ -518,3 +523,15 @@ def _time(raw: object) -> float:
 
 def _json(time_s: float) -> float | None:
     return None if math.isinf(time_s) else time_s
+
+
+def _unbooked(outlook: Outlook, specs: Sequence[ServiceSpec], now_s: float) -> list[str]:
+    """What the calendar leaves open now: there the controller goes by what is observed alone."""
+    if not outlook.covers(now_s):
+        begin, end = (
+            dt.datetime.fromtimestamp(at_s, dt.UTC).isoformat(timespec="minutes")
+            for at_s in (outlook.start_s, outlook.end_s)
+        )
+        return [f"it covers {begin} to {end} only"]
+    missing = [spec.name for spec in specs if spec.name not in outlook.services]
+    return [f"it says nothing of {', '.join(missing)}"] if missing else []
