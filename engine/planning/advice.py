@@ -18,7 +18,7 @@ import numpy as np
 
 from engine.model import FloatArray, ServiceSpec
 from engine.planning.purchase import Usage, bill, cost_by_path, hours_used, saving_by_path
-from engine.planning.season import SeasonPlan, Terms, floors, sized
+from engine.planning.season_plan import SeasonPlan, Terms, floors, sized
 
 
 class Kind(StrEnum):

@@ -1,14 +1,9 @@
 """A season ahead, week by week: how many weddings, how much load, which days are the highest.
 
-Most weddings of next summer are not booked yet.  What is known of a date meets in logarithms:
-
-* the *past*: weddings on the same kind of day around that time in the seasons before, grown;
-* the *bookings*: what is booked by now over the share that usually is, so long before;
-* what all dates' bookings say of this season's *growth*.
-
-Each counts by how wrong it usually is.  Load follows weddings by the hour (least squares, recent
-days count more) and drifts; the intervals are those by which the last season would have been missed
-with what was known before it (conformal).
+Most weddings of next summer are not booked yet.  How many each date may have is what earlier
+seasons and the bookings so far say (`wedding_counts`, as for a capacity plan).  Load follows
+weddings by the hour (least squares, recent days count more) and drifts; its intervals are those by
+which the last season would have been missed with what was known before it (conformal).
 """
 
 from __future__ import annotations
@@ -27,10 +22,19 @@ from engine.model import FloatArray, ServiceSpec
 from engine.prediction.calibration import conformal_shift
 from engine.prediction.forecaster import LEVELS
 from engine.prediction.timeline import instances_needed
+from engine.prediction.wedding_counts import (
+    DAYS_PER_YEAR,
+    FEWEST_DAYS,
+    LEAST,
+    Codes,
+    Dates,
+    booking_curve,
+    expect_counts,
+    update,
+)
 from engine.settings import EngineSettings
 
 DAY_S = 86_400.0
-YEAR_DAYS = 365.25
 VALID_S = 7 * DAY_S
 SEASONS = {
     "spring": (3, 4, 5),
@@ -40,14 +44,9 @@ SEASONS = {
     "all": tuple(range(1, 13)),
 }
 """Months of each season, within one calendar year."""
-NEAR_DAYS = 10.0
-"""Days so far apart in the year still tell of each other (standard deviation)."""
-PAST_SD = 0.15
-"""How far a date is from what its like in earlier seasons say, log; used until it is measured."""
-PICKUP_SD = 0.25
-"""The same for bookings over the usual share, for a date of which nothing is booked yet."""
+GROWTH_SD = 0.08
+"""By how much a year's growth may differ from that of the years before, log."""
 RECENT_DAYS = 180.0
-FEWEST_DAYS = 365
 FEWEST_COMPARED = 8
 """With fewer weeks or busy days to compare, a year's misses tell nothing of how wide they are."""
 HALF = 0.5
@@ -57,8 +56,6 @@ BUFFER = 0.10
 MEDIAN, Q90, Q975 = LEVELS.index(0.5), LEVELS.index(0.9), LEVELS.index(0.975)
 _AIMS = np.array(LEVELS)
 _SCORES = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
-
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,59 +234,30 @@ def _weddings(
     past: SeasonsPast, coming: Coming, today: int
 ) -> tuple[FloatArray, FloatArray, float]:
     """Expected weddings of each date (n,), the log-sd of each alone (n,), and that of all."""
-    usual = _from_the_past(past, coming.day, coming.kind)
-    lead = np.maximum(coming.day - today, 0).astype(np.float64)
-    share = _known_share(past, lead)
-    likely = usual * share
-    # Growth that the past does not know of: what is booked over what was to be, for all dates.
-    evidence = float(likely.sum())
-    growth_sd = 0.08
-    weight = growth_sd**2 / (growth_sd**2 + 1.0 / max(evidence, 1.0) + 0.02**2)
-    ratio = math.log((float(coming.booked.sum()) + 1.0) / (evidence + 1.0))
-    usual = usual * math.exp(float(np.clip(weight * ratio, -1.0, 1.0)))
-    season_sd = growth_sd * math.sqrt(1.0 - weight)
-    pickup = (coming.booked + 0.5) / (share + 0.5 / np.maximum(usual, 0.5))
-    variance = (1.0 - share) * PICKUP_SD**2 + (1.0 - share) / np.maximum(likely, 0.5) + 1e-6
-    gain = PAST_SD**2 / (PAST_SD**2 + variance)
-    mean = np.exp((1.0 - gain) * np.log(np.maximum(usual, 0.25)) + gain * np.log(pickup))
-    sd = np.sqrt(PAST_SD**2 * (1.0 - gain) + 0.25 * (1.0 - share) / np.maximum(mean, 0.5))
-    return mean, sd, season_sd
+    lead_days = np.maximum(coming.day - today, 0).astype(np.float64)
+    curve = booking_curve(past.lead_days, past.known, past.weddings)
+    expected = expect_counts(
+        _dates(past.day, past.kind), past.weddings, _dates(coming.day, coming.kind), GROWTH_SD
+    )
+    counts = update(expected, coming.booked, lead_days, curve)
+    mean = np.exp(
+        counts.own_mean + counts.own_given_growth * counts.growth_mean + 0.5 * counts.own_sd**2
+    )
+    # What is booked is not left to chance any more.
+    by_chance = np.maximum(1.0 - curve.at(lead_days), 0.0) / np.maximum(mean, LEAST)
+    shared = float((mean * counts.own_given_growth).sum()) / max(float(mean.sum()), LEAST)
+    return mean, np.sqrt(counts.own_sd**2 + by_chance), shared * counts.growth_sd
 
 
-def _from_the_past(past: SeasonsPast, day: Codes, kind: Codes) -> FloatArray:
-    """Weddings (n,) on the same weekday and kind of date around that time, grown to then."""
-    growth = _growth(past)
-    years = (day[:, None] - past.day[None, :]) / YEAR_DAYS
-    apart = (years - np.rint(years)) * YEAR_DAYS
-    weight = np.exp(-0.5 * (apart / NEAR_DAYS) ** 2)
-    weight *= (day[:, None] - past.day[None, :]) % 7 == 0
-    same = kind[:, None] == past.kind[None, :]
-    # A kind of day that never was around then counts as an ordinary one of its weekday.
-    alike = weight * same
-    lonely = alike.sum(axis=1) < 1e-6
-    alike[lonely] = weight[lonely] + 1e-12
-    grown = past.weddings[None, :] * np.exp(growth * years)
-    mean: FloatArray = (alike * grown).sum(axis=1) / alike.sum(axis=1)
-    return mean
-
-
-def _growth(past: SeasonsPast) -> float:
-    """Log growth a year: slope over whole years of 364 days, counted back from the last date."""
-    years = len(past.day) // 364
-    if years < 2:
-        return 0.0
-    totals = past.weddings[-364 * years :].reshape(years, 364).sum(axis=1)
-    slope = np.polyfit(np.arange(years), np.log(np.maximum(totals, 1.0)), 1)[0]
-    return float(np.clip(slope, -0.5, 0.5))
-
-
-def _known_share(past: SeasonsPast, lead: FloatArray) -> FloatArray:
-    """Share of a date's weddings that is booked so long before (n,): the booking curve."""
-    total = max(float(past.weddings.sum()), 1.0)
-    share = past.known.sum(axis=0) / total
-    order = np.argsort(past.lead_days)
-    at: FloatArray = np.interp(lead, past.lead_days[order], np.minimum(share[order], 1.0))
-    return at
+def _dates(day: Codes, kind: Codes) -> Dates:
+    """The dates of days since 1970."""
+    dates = [_date(one) for one in day.tolist()]
+    return Dates(
+        year=day / DAYS_PER_YEAR,
+        month=np.array([date.month - 1 for date in dates], dtype=np.int64),
+        weekday=np.array([date.weekday() for date in dates], dtype=np.int64),
+        kind=kind,
+    )
 
 
 class _Load:
@@ -321,7 +289,7 @@ class _Load:
         counted = recent * there.mean(axis=2)
         with np.errstate(invalid="ignore"):  # 0 / 0 for a service that was never measured
             moved = np.average(age, weights=recent) - (counted @ age) / counted.sum(axis=1)
-        self._ahead = (coming.day[None, :] - (middle + moved)[:, None]) / YEAR_DAYS
+        self._ahead = (coming.day[None, :] - (middle + moved)[:, None]) / DAYS_PER_YEAR
         if len(past.day) >= 2 * 364:
             lines = self._lines[saturday.astype(np.int64)]
             fitted = np.einsum("nshk,nk->snh", lines, x)
@@ -332,7 +300,7 @@ class _Load:
                 rows = np.flatnonzero(there[s].any(axis=1))
                 if len(rows) >= 364:
                     slope = np.polyfit(
-                        -age[rows] / YEAR_DAYS, ratio[s, rows], 1, w=np.sqrt(modelled[s, rows])
+                        -age[rows] / DAYS_PER_YEAR, ratio[s, rows], 1, w=np.sqrt(modelled[s, rows])
                     )[0]
                     self._drift[s] = float(np.clip(slope, -0.3, 0.3))
 
@@ -379,7 +347,7 @@ def _missed(past: SeasonsPast) -> tuple[FloatArray, FloatArray]:
     """
     services = len(past.load)
     usual = np.tile(0.25 * _SCORES, (services, 1))
-    if len(past.day) < 2 * 364:
+    if len(past.day) < FEWEST_DAYS + 364:
         return usual, usual
     split = len(past.day) - 364
     before = past.until(split)

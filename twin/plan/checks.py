@@ -17,7 +17,7 @@ import numpy as np
 from engine.decide.callgraph import critical_services
 from engine.planning.bottleneck import Rung
 from engine.planning.needs import DAY_HOURS, Paths, in_progress
-from engine.planning.season import floors, sized
+from engine.planning.season_plan import floors, sized
 from twin.plan.planning import Planned, responding
 from twin.plan.probe import SLO_TAIL, Answer, Probe, ask
 

@@ -22,7 +22,7 @@ from engine.planning.needs import (
     weekly_highest,
 )
 from engine.planning.optimise import Option, monthly_limits
-from engine.planning.season import floors, sized
+from engine.planning.season_plan import floors, sized
 from engine.record.machine import versions
 from twin.plan.checks import Checks
 from twin.plan.planning import Planned
@@ -72,7 +72,7 @@ def month_names(planned: Planned) -> list[str]:
 
 
 def _forecast(planned: Planned) -> dict[str, Any]:
-    horizon, drawn, outcome = planned.horizon, planned.paths, planned.outcome
+    horizon, drawn, counts = planned.horizon, planned.paths, planned.counts
     at_once = in_progress(horizon, drawn)
     by_month = {"at_once": monthly_highest(at_once, horizon)}
     by_week = {"at_once": weekly_highest(at_once, horizon)}
@@ -84,10 +84,10 @@ def _forecast(planned: Planned) -> dict[str, Any]:
     weddings = np.add.reduceat(drawn.weddings, starts, axis=1)
     booked = planned.scale * planned.known.booked
     z = 1.2815515655446004
-    busiest = np.sort(np.argsort(-outcome.median, kind="stable")[:PEAK_DAYS])
-    sigma = outcome.sd
+    busiest = np.sort(np.argsort(-counts.median, kind="stable")[:PEAK_DAYS])
+    sigma = counts.sd
     return {
-        "growth_per_year": math.expm1(planned.expected.growth_per_year),
+        "growth_per_year": math.expm1(planned.expected.counts.growth_per_year),
         "booked": float(booked.sum()),
         "monthly": [
             {
@@ -117,9 +117,9 @@ def _forecast(planned: Planned) -> dict[str, Any]:
             {
                 "date": planned.dates[day].isoformat(),
                 "weddings": {
-                    "q10": planned.scale * outcome.median[day] * math.exp(-z * sigma[day]),
-                    "q50": planned.scale * outcome.median[day],
-                    "q90": planned.scale * outcome.median[day] * math.exp(z * sigma[day]),
+                    "q10": planned.scale * counts.median[day] * math.exp(-z * sigma[day]),
+                    "q50": planned.scale * counts.median[day],
+                    "q90": planned.scale * counts.median[day] * math.exp(z * sigma[day]),
                 },
                 "booked": float(booked[day]),
             }

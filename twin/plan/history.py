@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.model import FloatArray
-from engine.planning.forecast import DAYS_PER_YEAR, Curve, Dates, Past, booking_curve
+from engine.planning.paths import PastDates
 from engine.planning.profile import Profile
+from engine.prediction.wedding_counts import DAYS_PER_YEAR, BookingCurve, Dates, booking_curve
 from scenarios.seasons.config import HolidayConfig, LongWeekend
 from scenarios.seasons.days import holiday_factors
 from scenarios.seasons.years import BIN_S, DAY_S, Seasons, users_scale
@@ -29,14 +30,14 @@ LEADS = np.array([0.0, 1.0, 3.0, *range(7, 378, 7), 450.0, 550.0, 700.0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class SeasonsSoFar:
     """What is known at midnight UTC before the first date that is planned for."""
 
-    past: Past
+    past: PastDates
     coming: Dates
     booked: FloatArray
     lead_days: FloatArray
-    curve: Curve
+    curve: BookingCurve
 
 
 def known_at(
@@ -44,7 +45,7 @@ def known_at(
     config: PlanConfig,
     days: Sequence[dt.date],
     profiles: Mapping[dt.date, Profile],
-) -> Known:
+) -> SeasonsSoFar:
     """What is known at midnight UTC before `days`[0] of the dates before it and of `days`."""
     dates = seasons.days.dates
     first = dates.index(days[0])
@@ -57,8 +58,8 @@ def known_at(
     coming = slice(first, first + len(days))
     origin = dates[0]
     holidays = config.seasons.holidays
-    return Known(
-        past=Past(
+    return SeasonsSoFar(
+        past=PastDates(
             dates_of(dates[:first], origin, holidays),
             per_date[:first],
             _responses(seasons, config, per_date[:first], profiles),
@@ -70,7 +71,7 @@ def known_at(
     )
 
 
-def _curve(seasons: Seasons, rows: NDArray[np.intp], final: FloatArray) -> Curve:
+def _curve(seasons: Seasons, rows: NDArray[np.intp], final: FloatArray) -> BookingCurve:
     weddings = seasons.weddings
     day = weddings.day[rows]
     midnight_s = seasons.start_s + DAY_S * day.astype(np.float64)

@@ -14,17 +14,18 @@ from engine.model import FloatArray, ServiceSpec
 from engine.planning import bottleneck
 from engine.planning.advice import Advice, advise
 from engine.planning.bottleneck import PeakDay, Rung, Variation
-from engine.planning.forecast import Expected, Outcome, expect, paths, update
 from engine.planning.needs import Horizon, Paths, staffing
 from engine.planning.optimise import Alternatives, alternatives
+from engine.planning.paths import ExpectedDates, expect, paths
 from engine.planning.profile import BIN_S, DAY_S, Profile
-from engine.planning.season import SeasonPlan, Terms, plan_season
+from engine.planning.season_plan import SeasonPlan, Terms, plan_season
+from engine.prediction.wedding_counts import ExpectedCounts, UpdatedCounts, update
 from scenarios.seasons.config import SeasonsConfig
 from scenarios.seasons.years import generate
 from scenarios.streams import Streams
 from scenarios.weddings.config import DemandConfig
 from twin.plan.config import HISTORY_YEARS, PlanConfig
-from twin.plan.history import Known, known_at
+from twin.plan.history import SeasonsSoFar, known_at
 from twin.plan.horizon import dates_from, horizon_of, peak_day, profiles_of
 
 LEAST_DRAWN = 100
@@ -45,9 +46,9 @@ class Planned:
     config: PlanConfig
     specs: tuple[ServiceSpec, ...]
     dates: tuple[dt.date, ...]
-    known: Known
-    expected: Expected
-    outcome: Outcome
+    known: SeasonsSoFar
+    expected: ExpectedDates
+    counts: UpdatedCounts
     scale: float
     users: FloatArray
     horizon: Horizon
@@ -82,24 +83,24 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
         raise ConfigError("population: no wedding takes place in the year before plan.date")
     advance(1)
     expected = expect(known.past, known.coming, plan.growth_sd)
-    outcome = update(expected, known.booked, known.lead_days, known.curve)
-    scale = config.weddings_at_once / _busiest_last_year(known, expected, earlier, profiles)
+    counts = update(expected.counts, known.booked, known.lead_days, known.curve)
+    scale = config.weddings_at_once / _busiest_last_year(known, expected.counts, earlier, profiles)
     users = (config.weddings_at_once / config.population.simultaneous) * np.exp(
-        expected.growth_per_year * (known.coming.year - known.coming.year[0])
+        expected.counts.growth_per_year * (known.coming.year - known.coming.year[0])
     )
     of_dates = [profiles[date] for date in dates]
     horizon = horizon_of(dates, of_dates, users, specs)
     drawn, others = (
-        paths(outcome, expected, plan.paths, streams(f"plan.{name}"), scale)
+        paths(counts, expected, plan.paths, streams(f"plan.{name}"), scale)
         for name in ("paths", "judging")
     )
     advance(2)
     terms = _terms(config, specs)
     season = plan_season(specs, horizon, drawn, others, config.engine, terms)
     advance(3)
-    busiest = int(np.argmax(outcome.median))
+    busiest = int(np.argmax(counts.median))
     response = np.exp(expected.log_response[busiest])
-    peak = peak_of(config, specs, dates, scale * outcome.median, busiest, users, response)
+    peak = peak_of(config, specs, dates, scale * counts.median, busiest, users, response)
     spread = expected.response_sd[expected.response_sd > 0.0]
     variation = Variation(
         day_sigma=float(spread.mean()) if len(spread) else 0.0,
@@ -117,7 +118,7 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
         dates=tuple(dates),
         known=known,
         expected=expected,
-        outcome=outcome,
+        counts=counts,
         scale=scale,
         users=users,
         horizon=horizon,
@@ -197,8 +198,8 @@ def _seasons_config(config: PlanConfig, dates: Sequence[dt.date]) -> SeasonsConf
 
 
 def _busiest_last_year(
-    known: Known,
-    expected: Expected,
+    known: SeasonsSoFar,
+    expected: ExpectedCounts,
     earlier: Sequence[dt.date],
     profiles: dict[dt.date, Profile],
 ) -> float:

@@ -14,7 +14,7 @@ from engine.planning.advice import Advice, Kind, advise
 from engine.planning.needs import Horizon, Paths
 from engine.planning.profile import Profile
 from engine.planning.purchase import Offer, bill
-from engine.planning.season import SeasonPlan, Terms, floors, plan_season, sized
+from engine.planning.season_plan import SeasonPlan, Terms, floors, plan_season, sized
 from engine.settings import CapacitySettings, EngineSettings
 
 DAYS, PATHS = 60, 100

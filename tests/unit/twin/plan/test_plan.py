@@ -135,9 +135,9 @@ def test_the_platform_has_the_size_that_is_asked_for(planned: Planned) -> None:
     at_once = planned.peak.per_wedding
     assert at_once.shape[0] == 5
     # a year of growth later, and June and July are the busiest months
-    expected = float(planned.outcome.median.max() * planned.scale)
+    expected = float(planned.counts.median.max() * planned.scale)
     double = make(configured("simultaneous=4000"), lambda _: None)
-    assert float(double.outcome.median.max() * double.scale) == pytest.approx(2 * expected)
+    assert float(double.counts.median.max() * double.scale) == pytest.approx(2 * expected)
     assert double.users == pytest.approx(2 * planned.users)
 
 

@@ -1,4 +1,4 @@
-"""Twelve months ahead: how many weddings each date may have, and how people will respond.
+"""How many weddings each date may have: what earlier seasons and the bookings so far say.
 
 Three things are known.  Earlier seasons say which months, weekdays and kinds of day are busy and
 how fast the platform grows.  The calendar says what is booked so far.  The booking curve says what
@@ -8,7 +8,7 @@ share of a date's weddings usually is booked by then.  They meet in logarithms:
     log booked(d) = log n(d) + log share known at this lead + counting error
 
 All of it is normal, so the bookings update g and every e in closed form (a random-effects model,
-Searle, Casella & McCulloch 1992), and a path is one draw of g, of all e and of the days' response.
+Searle, Casella & McCulloch 1992).  The forecast of a season and the capacity plan both go by it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.model import FloatArray
-from engine.planning.needs import Paths
 
 DAYS_PER_YEAR = 365.25
 RIDGE = 1e-3
 LEAST = 0.5
 """A date without a wedding counts as half of one, where a logarithm is taken."""
+FEWEST_DAYS = 365
+"""A year at least: a month that was never seen has no level."""
+GROWTH_FROM_DAYS = 2 * 364
+"""With less, growth cannot be told from the time of the year."""
 
 Codes = NDArray[np.int64]
 
@@ -49,19 +52,7 @@ class Dates:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Past:
-    """What was seen: `weddings` (n,) that took place on each date.
-
-    `response` (n, services): logarithm of the load over what the weddings would have let expect.
-    """
-
-    dates: Dates
-    weddings: FloatArray
-    response: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
+class BookingCurve:
     """The booking curve: the share of a date's weddings that is known so many days before it.
 
     `share` (n,) at each of `lead_days` (n,), rising; `sd` the log-standard deviation with which
@@ -79,29 +70,23 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Expected:
-    """What earlier seasons let expect of the dates to come, and how sure that is.
+class ExpectedCounts:
+    """What earlier seasons let expect of n dates to come, and how sure that is.
 
-    `log_weddings` (n,) and its `date_sd`; `growth_sd` (n,) of what the growth since may be;
-    `log_response` (n, services), `response_sd` (services,) around it, `response_memory` its
-    correlation from day to day and `response_mix` (services, services) the square root of the
-    correlation between services.  `growth_per_year` is that of the seasons before, log, and
-    `last_year` (365,) the weddings that the model gives the dates of the last year.
+    `log_weddings` (n,) and its `date_sd`; `growth_sd` (n,) of what the growth since may be.
+    `growth_per_year` is that of the seasons before, log, and `last_year` (365,) the weddings that
+    the model gives the dates of the last year.
     """
 
     log_weddings: FloatArray
     date_sd: float
     growth_sd: FloatArray
-    log_response: FloatArray
-    response_sd: FloatArray
-    response_memory: float
-    response_mix: FloatArray
     growth_per_year: float
     last_year: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class UpdatedCounts:
     """The dates' weddings after the bookings so far, as a normal distribution in logarithms.
 
     `median` (n,) and `sd` (n,) of each date alone.  Together they are `own_mean` + g x
@@ -118,48 +103,39 @@ class Outcome:
     own_sd: FloatArray
 
 
-def expect(past: Past, coming: Dates, growth_sd: float) -> Expected:
-    """What earlier seasons say of `coming`.
+def expect_counts(
+    dates: Dates, weddings: FloatArray, coming: Dates, growth_sd: float
+) -> ExpectedCounts:
+    """What the `weddings` (days,) that took place on `dates` say of the dates `coming`.
 
     Counts follow a log-linear model of month, weekday, kind of day and yearly growth, weighted by
-    the counts; responses one of weekday, time of the year and drift.  `growth_sd` is by how much a
-    year's growth may differ from that of the years before, log.  Raises ValueError with less than
-    one year of history.
+    the counts; with less than two years, without growth.  `growth_sd` is by how much a year's
+    growth may differ from that of the years before, log.  Raises ValueError with less than one year
+    of history.
     """
-    dates = past.dates
-    if len(dates) < 365:
-        raise ValueError(f"history: {len(dates)} days are too few (365 at least)")
+    if len(dates) < FEWEST_DAYS:
+        raise ValueError(f"history: {len(dates)} days are too few ({FEWEST_DAYS} at least)")
     kinds = np.unique(dates.kind)
-    weights = np.maximum(past.weddings, LEAST)
+    grows = len(dates) >= GROWTH_FROM_DAYS
+    weights = np.maximum(weddings, LEAST)
     logs = np.log(weights)
-    design = _calendar(dates, kinds)
-    fit = _fitted(design, logs, weights)
+    design = _calendar(dates, kinds, grows=grows)
+    fit = fitted(design, logs, weights)
     residual = logs - design @ fit
     date_sd = math.sqrt(max(float(np.average(residual**2 - 1.0 / weights, weights=weights)), 1e-6))
-    seasonal = _seasonal(dates)
-    flat = np.ones(len(dates))
-    fits = np.stack([_fitted(seasonal, column, flat) for column in past.response.T], axis=1)
-    left = past.response - seasonal @ fits
-    sd = left.std(axis=0)
-    scaled = left / np.maximum(sd, 1e-9)
-    memory = float(np.clip(np.mean(scaled[1:] * scaled[:-1]), 0.0, 0.99))
-    correlation = np.clip(scaled.T @ scaled / len(scaled), -1.0, 1.0)
-    values, vectors = np.linalg.eigh(correlation)
     ahead = np.maximum(coming.year - dates.year[-1], 0.0)
-    return Expected(
-        log_weddings=_calendar(coming, kinds) @ fit,
+    return ExpectedCounts(
+        log_weddings=_calendar(coming, kinds, grows=grows) @ fit,
         date_sd=date_sd,
         growth_sd=growth_sd * np.sqrt(ahead + 0.5),  # half a year to the middle of the last one
-        log_response=_seasonal(coming) @ fits,
-        response_sd=sd,
-        response_memory=memory,
-        response_mix=vectors @ np.diag(np.sqrt(np.maximum(values, 0.0))),
-        growth_per_year=float(fit[-1]),
+        growth_per_year=float(fit[-1]) if grows else 0.0,
         last_year=np.exp((design @ fit)[-365:]),
     )
 
 
-def update(expected: Expected, booked: FloatArray, lead_days: FloatArray, curve: Curve) -> Outcome:
+def update(
+    expected: ExpectedCounts, booked: FloatArray, lead_days: FloatArray, curve: BookingCurve
+) -> UpdatedCounts:
     """What the bookings so far, `booked` (n,) at `lead_days` (n,), add to what was expected.
 
     The unknown growth is one draw g for all dates, scaled by each date's `growth_sd`.  A date of
@@ -180,7 +156,7 @@ def update(expected: Expected, booked: FloatArray, lead_days: FloatArray, curve:
     mean = expected.log_weddings + loading * growth_mean
     mean += gain * (signal - loading * growth_mean)
     spread = (loading * (1.0 - gain)) ** 2 * growth_variance + own_sd**2
-    return Outcome(
+    return UpdatedCounts(
         median=np.exp(mean),
         sd=np.sqrt(spread),
         growth_mean=growth_mean,
@@ -191,26 +167,7 @@ def update(expected: Expected, booked: FloatArray, lead_days: FloatArray, curve:
     )
 
 
-def paths(
-    outcome: Outcome, expected: Expected, count: int, rng: np.random.Generator, scale: float = 1.0
-) -> Paths:
-    """`count` ways in which the dates may go, weddings times `scale` and by chance of so many."""
-    n, services = expected.log_response.shape
-    growth = outcome.growth_mean + outcome.growth_sd * rng.standard_normal((count, 1))
-    log_weddings = outcome.own_mean + outcome.own_given_growth * growth
-    counting = 1.0 / np.maximum(scale * np.exp(outcome.own_mean), LEAST)
-    sd = np.sqrt(outcome.own_sd**2 + counting)
-    log_weddings = log_weddings + sd * rng.standard_normal((count, n))
-    drawn = rng.standard_normal((count, n, services)) @ expected.response_mix.T
-    memory = expected.response_memory
-    fresh = math.sqrt(1.0 - memory**2)
-    for day in range(1, n):
-        drawn[:, day] = memory * drawn[:, day - 1] + fresh * drawn[:, day]
-    log_response = expected.log_response[None] + drawn * expected.response_sd
-    return Paths(weddings=scale * np.exp(log_weddings), response=np.exp(log_response))
-
-
-def booking_curve(lead_days: FloatArray, known: FloatArray, final: FloatArray) -> Curve:
+def booking_curve(lead_days: FloatArray, known: FloatArray, final: FloatArray) -> BookingCurve:
     """The curve of earlier dates.
 
     `known` (dates, leads): weddings of each date in the schedule so many days before it; `final`
@@ -231,10 +188,10 @@ def booking_curve(lead_days: FloatArray, known: FloatArray, final: FloatArray) -
         counting = (1.0 - np.minimum(share[far], 1.0)) / np.maximum(of_month[:, far], LEAST)
         scatter = float(np.mean((ratio - expected) ** 2 - counting))
     order = np.argsort(lead_days)
-    return Curve(lead_days[order], share[order], math.sqrt(max(scatter, 0.0)))
+    return BookingCurve(lead_days[order], share[order], math.sqrt(max(scatter, 0.0)))
 
 
-def _fitted(design: FloatArray, values: FloatArray, weights: FloatArray) -> FloatArray:
+def fitted(design: FloatArray, values: FloatArray, weights: FloatArray) -> FloatArray:
     """Weighted least squares with a little ridge, so that a kind seen once cannot run away."""
     weighted = design * weights[:, None]
     scale = float(weights.mean())
@@ -242,22 +199,14 @@ def _fitted(design: FloatArray, values: FloatArray, weights: FloatArray) -> Floa
     return np.asarray(np.linalg.solve(normal, weighted.T @ values), dtype=np.float64)
 
 
-def _calendar(dates: Dates, kinds: Codes) -> FloatArray:
-    """Indicators of month, weekday and kind of day, and the years."""
+def _calendar(dates: Dates, kinds: Codes, *, grows: bool) -> FloatArray:
+    """Indicators of month, weekday and kind of day, and the years if they count."""
     special = kinds[kinds != 0]
     return np.column_stack(
         (
             dates.month[:, None] == np.arange(12),
             dates.weekday[:, None] == np.arange(7),
             dates.kind[:, None] == special,
-            dates.year,
+            dates.year if grows else np.zeros(len(dates)),
         )
-    ).astype(np.float64)
-
-
-def _seasonal(dates: Dates) -> FloatArray:
-    """Weekday, one wave a year, and the years."""
-    angle = 2.0 * math.pi * dates.year
-    return np.column_stack(
-        (dates.weekday[:, None] == np.arange(7), np.cos(angle), np.sin(angle), dates.year)
     ).astype(np.float64)

@@ -7,14 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from engine.planning.forecast import (
+from engine.planning.paths import PastDates, expect, paths
+from engine.prediction.wedding_counts import (
     DAYS_PER_YEAR,
-    Curve,
+    BookingCurve,
     Dates,
-    Past,
     booking_curve,
-    expect,
-    paths,
     update,
 )
 
@@ -42,25 +40,25 @@ def weddings(of: Dates, growth: float = 0.1) -> np.ndarray:
 
 
 PAST, COMING = dates(0, 3 * 365), dates(3 * 365, 365)
-CURVE = Curve(np.array([0.0, 30.0, 365.0]), np.array([1.0, 0.5, 0.25]), 0.0)
+CURVE = BookingCurve(np.array([0.0, 30.0, 365.0]), np.array([1.0, 0.5, 0.25]), 0.0)
 
 
-def history(growth: float = 0.1) -> Past:
-    return Past(PAST, weddings(PAST, growth), np.zeros((len(PAST), 2)))
+def history(growth: float = 0.1) -> PastDates:
+    return PastDates(PAST, weddings(PAST, growth), np.zeros((len(PAST), 2)))
 
 
 def test_seasons_that_repeat_are_foretold() -> None:
     expected = expect(history(), COMING, growth_sd=0.05)
-    assert np.exp(expected.log_weddings) == pytest.approx(weddings(COMING), rel=0.02)
-    assert expected.growth_per_year == pytest.approx(0.1, abs=0.01)
-    assert expected.date_sd < 0.01
+    assert np.exp(expected.counts.log_weddings) == pytest.approx(weddings(COMING), rel=0.02)
+    assert expected.counts.growth_per_year == pytest.approx(0.1, abs=0.01)
+    assert expected.counts.date_sd < 0.01
 
 
 def test_drift_and_weekdays_of_the_response_are_foretold() -> None:
     response = 0.05 * PAST.year + np.where(PAST.weekday == SATURDAY, 0.1, 0.0)
     rng = np.random.default_rng(1)
     noisy = response[:, None] + 0.05 * rng.standard_normal((len(PAST), 2))
-    expected = expect(Past(PAST, weddings(PAST), noisy), COMING, 0.05)
+    expected = expect(PastDates(PAST, weddings(PAST), noisy), COMING, 0.05)
     wanted = 0.05 * COMING.year + np.where(COMING.weekday == SATURDAY, 0.1, 0.0)
     assert np.abs(expected.log_response[:, 0] - wanted).max() < 0.03
     assert expected.response_sd == pytest.approx([0.05, 0.05], rel=0.1)
@@ -70,7 +68,7 @@ def test_drift_and_weekdays_of_the_response_are_foretold() -> None:
 def test_a_year_at_least_is_needed() -> None:
     few = dates(0, 300)
     with pytest.raises(ValueError, match=r"history: 300 days are too few \(365 at least\)"):
-        expect(Past(few, weddings(few), np.zeros((300, 1))), COMING, 0.05)
+        expect(PastDates(few, weddings(few), np.zeros((300, 1))), COMING, 0.05)
 
 
 def test_bookings_tell_of_growth_that_earlier_seasons_do_not_know() -> None:
@@ -78,16 +76,16 @@ def test_bookings_tell_of_growth_that_earlier_seasons_do_not_know() -> None:
     lead = np.arange(365.0)
     since = COMING.year - PAST.year[-1]
     truth = weddings(COMING) * np.exp(0.2 * np.sqrt(since + 0.5))
-    outcome = update(expected, truth * CURVE.at(lead), lead, CURVE)
-    assert outcome.median == pytest.approx(truth, rel=0.03)
-    as_expected = update(expected, weddings(COMING) * CURVE.at(lead), lead, CURVE)
+    counts = update(expected.counts, truth * CURVE.at(lead), lead, CURVE)
+    assert counts.median == pytest.approx(truth, rel=0.03)
+    as_expected = update(expected.counts, weddings(COMING) * CURVE.at(lead), lead, CURVE)
     assert as_expected.median == pytest.approx(weddings(COMING), rel=0.02)
     # dates that are nearly booked out are surer than those of which little is known
     noisy = expect(
-        Past(PAST, weddings(PAST) * np.random.default_rng(2).lognormal(0, 0.1, len(PAST)),
+        PastDates(PAST, weddings(PAST) * np.random.default_rng(2).lognormal(0, 0.1, len(PAST)),
              np.zeros((len(PAST), 1))), COMING, 0.1,
     )  # fmt: skip
-    spread = update(noisy, truth * CURVE.at(lead), lead, CURVE).sd
+    spread = update(noisy.counts, truth * CURVE.at(lead), lead, CURVE).sd
     busy = COMING.weekday == SATURDAY
     assert spread[busy][:4].max() < spread[busy][-4:].min()
 
@@ -95,23 +93,23 @@ def test_bookings_tell_of_growth_that_earlier_seasons_do_not_know() -> None:
 def test_without_bookings_the_seasons_decide_and_with_all_of_them_the_calendar_does() -> None:
     expected = expect(history(), COMING, growth_sd=0.05)
     far = np.full(365, 2000.0)
-    nothing = Curve(np.array([0.0, 1000.0]), np.array([1.0, 0.0]), 0.0)
-    outcome = update(expected, np.zeros(365), far, nothing)
-    assert outcome.median == pytest.approx(np.exp(expected.log_weddings), rel=0.02)
-    assert outcome.growth_sd == pytest.approx(1.0, abs=0.01)
+    nothing = BookingCurve(np.array([0.0, 1000.0]), np.array([1.0, 0.0]), 0.0)
+    counts = update(expected.counts, np.zeros(365), far, nothing)
+    assert counts.median == pytest.approx(np.exp(expected.counts.log_weddings), rel=0.02)
+    assert counts.growth_sd == pytest.approx(1.0, abs=0.01)
 
 
 def test_paths_are_spread_as_they_should_be_and_repeat() -> None:
     expected = expect(history(), COMING, growth_sd=0.1)
     lead = np.arange(365.0)
-    outcome = update(expected, weddings(COMING) * CURVE.at(lead), lead, CURVE)
-    drawn = paths(outcome, expected, 2000, np.random.default_rng(1), scale=1000.0)
+    counts = update(expected.counts, weddings(COMING) * CURVE.at(lead), lead, CURVE)
+    drawn = paths(counts, expected, 2000, np.random.default_rng(1), scale=1000.0)
     assert drawn.weddings.shape == (2000, 365)
     assert drawn.response.shape == (2000, 365, 2)
-    assert np.median(drawn.weddings, axis=0) == pytest.approx(1000.0 * outcome.median, rel=0.02)
+    assert np.median(drawn.weddings, axis=0) == pytest.approx(1000.0 * counts.median, rel=0.02)
     spread = np.log(drawn.weddings).std(axis=0)
-    assert spread == pytest.approx(np.hypot(outcome.sd, (1000.0 * outcome.median) ** -0.5), rel=0.1)
-    again = paths(outcome, expected, 2000, np.random.default_rng(1), scale=1000.0)
+    assert spread == pytest.approx(np.hypot(counts.sd, (1000.0 * counts.median) ** -0.5), rel=0.1)
+    again = paths(counts, expected, 2000, np.random.default_rng(1), scale=1000.0)
     assert np.array_equal(drawn.weddings, again.weddings)
 
 
