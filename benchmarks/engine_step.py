@@ -8,8 +8,12 @@ near 1), and how many times that is with a learned blend in each forecast.
 
 from __future__ import annotations
 
+import argparse
 import time
 from statistics import median
+
+if __name__ == "__main__":  # before the imports that take their time
+    argparse.ArgumentParser(description=__doc__.split("\n\n")[0]).parse_args()
 
 import numpy as np
 

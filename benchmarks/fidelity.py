@@ -11,10 +11,17 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # before the imports that take their time
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", type=Path, help="the page to write")
+    parser.add_argument("--quick", action="store_true", help="a small part of the grid")
+    ARGUMENTS = parser.parse_args()
 
 import numpy as np
 from scipy import stats
@@ -25,6 +32,7 @@ from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.request_kernels import kiefer_wolfowitz
 from twin.queues.requests import RequestPlatform
 from twin.queues.validity import verified
+from twin.runs.lifetimes import interrupt_on_sigterm, worker_pool
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 CPU = SAMPLE_FIELDS.index("cpu")
@@ -469,16 +477,13 @@ def document(pool: ProcessPoolExecutor) -> str:
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
-def main() -> None:
+def main(arguments: argparse.Namespace) -> None:
     """Measure, print, and write the page if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--write", type=Path, help="the page to write")
-    parser.add_argument("--quick", action="store_true", help="a small part of the grid")
-    arguments = parser.parse_args()
     if arguments.quick:
         global SERVERS, LOADS, SCVS
         SERVERS, LOADS, SCVS = (10, 200), (0.6, 0.9), (1.0,)
-    with ProcessPoolExecutor() as pool:
+    interrupt_on_sigterm()
+    with worker_pool(os.cpu_count() or 1) as pool:
         text = document(pool)
     print(text)
     if arguments.write:
@@ -486,4 +491,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGUMENTS)

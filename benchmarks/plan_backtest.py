@@ -11,11 +11,23 @@ one, which is a multiple of them, chance would be judged wrongly.
 from __future__ import annotations
 
 import argparse
+import datetime as dt
+import sys
 from dataclasses import dataclass
+
+if __name__ == "__main__":  # before the imports that take their time
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10, help="so many years, each another one")
+    parser.add_argument("--date", type=dt.date.fromisoformat, default=dt.date(2027, 1, 1))
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for twin plan")
+    GIVEN = parser.parse_args()
+    if GIVEN.seeds < 1:
+        parser.error("--seeds has to be at least 1")
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.config.strict import ConfigError
 from engine.planning.needs import load_of, monthly_highest
 from scenarios.seasons.years import BIN_S, DAY_S, generate
 from scenarios.streams import Streams
@@ -78,20 +90,20 @@ def _joined(parts: list[Judged]) -> Judged:
     return Judged(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def main() -> None:
+def main(given: argparse.Namespace) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--date", default="2027-01-01")
-    given, rest = parser.parse_known_args()
-    arguments = [f"date={given.date}", "simultaneous=2000", "drawn=2000", *rest]
-    found = [judge(seed, arguments) for seed in range(1, given.seeds + 1)]
+    arguments = [f"date={given.date}", "simultaneous=2000", "drawn=2000", *given.overrides]
+    try:
+        judged = [judge(seed, arguments) for seed in range(1, given.seeds + 1)]
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     print(f"{given.seeds} seeds, planned on {given.date}\n")
     print("| by month | error | bias | inside 10-90 % | above 98 % |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for name, at in (("weddings", 0), ("highest load of a service", 1)):
-        print(_joined([pair[at] for pair in found]).line(name))
+        print(_joined([pair[at] for pair in judged]).line(name))
 
 
 if __name__ == "__main__":
-    main()
+    main(GIVEN)

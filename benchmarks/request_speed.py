@@ -7,11 +7,15 @@ Machines differ and are shared, so what counts are the ratios within this one ru
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+
+if __name__ == "__main__":  # before the imports that take their time
+    argparse.ArgumentParser(description=__doc__.split("\n\n")[0]).parse_args()
 
 import ciw
 import simpy

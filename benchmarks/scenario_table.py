@@ -6,9 +6,12 @@ python benchmarks/scenario_table.py [--seeds 7] [--scenarios june_peak,zone_outa
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
+from twin.runs.lifetimes import interrupt_on_sigterm, worker_pool
+
+SCENARIOS = Path(__file__).resolve().parent.parent / "conf" / "scenario"
 ALL = (
     "june_peak,quiet_tuesday,late_bookings,slow_boot,metrics_blackout,zone_outage,flash_crowd,"
     "retry_storm"
@@ -42,16 +45,23 @@ def span(values: list[float], form: str) -> str:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=7)
-    parser.add_argument("--scenarios", default=ALL)
-    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--seeds", type=int, default=7, help="so many runs of each")
+    parser.add_argument("--scenarios", default=ALL, help="names, with commas between them")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for twin run")
     arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error("--seeds has to be at least 1")
+    offered = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+    unoffered = sorted(set(arguments.scenarios.split(",")) - set(offered))
+    if unknown:
+        parser.error(f"--scenarios: {', '.join(unknown)} is not one of {', '.join(offered)}")
     seeds = range(1, arguments.seeds + 1)
     print(
         "| scenario | SLO violation ratio | violation minutes | availability | USD | emergencies "
         "| slowest emergency s |\n| --- | --- | --- | --- | --- | --- | --- |"
     )
-    with ProcessPoolExecutor(max_workers=2) as pool:
+    interrupt_on_sigterm()
+    with worker_pool(2) as pool:
         for scenario in arguments.scenarios.split(","):
             jobs = [
                 pool.submit(summary, scenario, seed, tuple(arguments.overrides)) for seed in seeds

@@ -20,6 +20,8 @@ from collections.abc import Generator
 from statistics import median
 from typing import Any
 
+from twin.runs import lifetimes
+
 CASES = ("textbook", "twin", "twin 1M")
 
 
@@ -84,17 +86,23 @@ def measure(case: str) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="the median of so many counts")
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.repeats < 1:
+        parser.error("--repeats has to be at least 1")
     if arguments.case:
         measure(arguments.case)
         return
+    lifetimes.interrupt_on_sigterm()
     found: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
     for _ in range(arguments.repeats):
         for case in CASES:  # interleaved, so that a noisy neighbour hits all alike
             command = [sys.executable, __file__, "--case", case]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            output = subprocess.run(
+                command, check=True, capture_output=True, text=True,
+                preexec_fn=lifetimes.kill_with_parent,
+            ).stdout  # fmt: skip
             found[case].append(json.loads(output.splitlines()[-1]))
     wall = {case: median(run["wall_s"] for run in runs) for case, runs in found.items()}
     memory = {case: max(run["peak_mib"] for run in runs) for case, runs in found.items()}

@@ -9,7 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.adapters.pool.book import Phase, PoolFile
 from engine.adapters.pool.haproxy import HaproxyPool
@@ -23,6 +23,9 @@ from twin.staging.worker_environment import WORKER
 
 READY_S = 120.0
 """So long instances may take to be ready before the measurement is given up."""
+
+LAST_TRIES = 5
+"""So often a worker is asked what it has counted in the end."""
 
 
 class BenchError(RuntimeError):
@@ -169,6 +172,7 @@ class Bench:
                 meters.follow(arrivals.duration_s, start_s),
             )
             await acting
+            reading = replace(reading, after=await meters.read(LAST_TRIES))
         finally:
             watching.cancel()
             acting.cancel()

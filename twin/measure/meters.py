@@ -43,15 +43,23 @@ GAUGES = ("wedtwin_boot_seconds", "wedtwin_ready_seconds")
 class Reading:
     """Increments by service and second: `counted` (seconds, figures as in `COUNTED`).
 
-    `slots` (seconds,) are those of workers that were ready.
+    `slots` (seconds,) are those of workers that were ready.  `after` (figures,) is what was counted
+    after the last second, for requests that were under way then.
     """
 
     counted: Mapping[str, FloatArray]
     slots: Mapping[str, FloatArray]
+    after: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def total(self, service: str, figure: str, since: int = 0, until: int | None = None) -> float:
         """Sum of one figure from second `since` on, up to `until`."""
         return float(self.counted[service][since:until, COUNTED.index(figure)].sum())
+
+    def whole(self, service: str, figure: str) -> float:
+        """Sum of one figure over everything that was sent, however late it was answered."""
+        after = self.after.get(service)
+        late = float(after[COUNTED.index(figure)]) if after is not None else 0.0
+        return self.total(service, figure) + late
 
     def utilisation(self, service: str, since: int = 0, until: int | None = None) -> float:
         """Busy slot-seconds over ready slot-seconds."""
@@ -69,11 +77,20 @@ class Meters:
     known: dict[str, FloatArray] = field(default_factory=dict)
     gauges: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    async def read(self) -> dict[str, FloatArray]:
-        """Increments since the last reading, by service: (figures,)."""
+    async def read(self, tries: int = 1) -> dict[str, FloatArray]:
+        """Increments since the last reading, by service: (figures,).
+
+        What a worker that does not answer has counted is in the next one; so that the last reading
+        is whole, it may be asked for several times.
+        """
         book = self.pool.read()
         serving = [i for i in book.instances if i.phase in (Phase.READY, Phase.DRAINING)]
-        texts = await asyncio.gather(*(_metrics(i.port) for i in serving))
+        texts = [""] * len(serving)
+        for _ in range(tries):
+            silent = [n for n, text in enumerate(texts) if not text]
+            answers = await asyncio.gather(*(_metrics(serving[n].port) for n in silent))
+            for number, answer in zip(silent, answers, strict=True):
+                texts[number] = answer
         grown = {name: np.zeros(len(COUNTED)) for name in self.slots}
         for instance, text in zip(serving, texts, strict=True):
             if not text:

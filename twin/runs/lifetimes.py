@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,9 @@ LOOK_S = 0.25
 """Between two looks whether the process that started this one is still there."""
 
 KILLED = 128 + signal.SIGKILL
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 @contextmanager
@@ -57,6 +62,12 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         threading.Thread(target=_end_without, args=(parent.pid,), daemon=True).start()
+
+
+def kill_with_parent() -> None:
+    """The same as `preexec_fn` of a subprocess that the main thread starts, where Linux allows."""
+    if _PRCTL is not None:
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def interrupt_on_sigterm() -> None:

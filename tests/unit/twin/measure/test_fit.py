@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 from engine.config.strict import ConfigError
 from twin.calibrate import calibration, knee
 from twin.calibrate.calibration import Calibration, ServiceFit
+from twin.calibrate.command import hop
 from twin.calibrate.fit import Estimate, Moments, log_normal, mean, service_time
+from twin.measure.bench import BenchError, Measured
+from twin.measure.driver import Answers, Arrivals
+from twin.measure.meters import COUNTED, Reading
 from twin.measure.settings import read
 
 
@@ -154,3 +158,43 @@ def test_wrong_configurations_name_the_key(arguments: list[str], said: str) -> N
     with pytest.raises(ConfigError) as caught:
         read(arguments)
     assert said in str(caught.value)
+
+
+def measured(under_way: float, *, all_read: bool) -> Measured:
+    """A stretch of 20 s at two services that answer in 0.3 s, seen 10 ms later from outside.
+
+    A share of the requests is answered after the last second only.
+    """
+    names, seconds, count = ("api", "file-storage"), 20, 400
+    late = round(under_way * count)
+    came_s = np.concatenate(
+        [np.linspace(0.0, seconds - 0.5, count - late), np.full(late, seconds - 0.1)]
+    )
+    arrivals = Arrivals(
+        names, np.repeat(came_s, 2), np.tile(np.arange(2), count), duration_s=seconds
+    )
+    sent_s = arrivals.time_s
+    answers = Answers(arrivals, sent_s, sent_s + 0.31, np.full(2 * count, 200))
+    in_time, after = np.zeros((seconds, len(COUNTED))), np.zeros(len(COUNTED))
+    for figure, each in (("count", 1.0), ("sum", 0.3)):
+        column = COUNTED.index(f"wedtwin_response_seconds_{figure}")
+        in_time[0, column] = each * (count - late)
+        after[column] = each * late
+    reading = Reading(
+        counted=dict.fromkeys(names, in_time),
+        slots=dict.fromkeys(names, np.ones(seconds)),
+        after=dict.fromkeys(names, after) if all_read else {},
+    )
+    return Measured(answers, reading, {})
+
+
+@pytest.mark.parametrize("under_way", [0.0, 0.01, 0.05, 0.3])
+def test_what_a_hop_costs_is_told_however_many_requests_are_under_way_in_the_end(
+    under_way: float,
+) -> None:
+    assert hop([measured(under_way, all_read=True)]).value == pytest.approx(0.01)
+
+
+def test_services_that_others_call_tell_nothing_of_a_hop() -> None:
+    with pytest.raises(BenchError, match="too few services"):
+        hop([measured(0.3, all_read=False)])

@@ -59,6 +59,17 @@ def of_a_library(folder):
     sleep_long(folder)
 """
 
+SUBPROCESS = """
+import subprocess, sys
+from twin.runs import lifetimes
+if __name__ == "__main__":
+    lifetimes.interrupt_on_sigterm()
+    code = f"import working; working.sleep_long({sys.argv[1]!r})"
+    for _ in range(2):
+        subprocess.Popen([sys.executable, "-c", code], preexec_fn=lifetimes.kill_with_parent)
+    subprocess.run(["sleep", "600"], preexec_fn=lifetimes.kill_with_parent)
+"""
+
 
 @pytest.fixture
 def bystander() -> Iterator[multiprocessing.process.BaseProcess]:
@@ -121,10 +132,13 @@ def text(work: str = "sleep_long", before: str = "pass") -> str:
         (text("never_look_up"), signal.SIGKILL),
         (text("never_look_up"), signal.SIGINT),
         (SWEEP.format(module="working"), signal.SIGKILL),
+        (SUBPROCESS, signal.SIGKILL),
+        (SUBPROCESS, signal.SIGTERM),
     ],
     indirect=["started"],
     ids=["killed", "ended", "interrupted", "ended as if interrupted", "killed while they compute",
-         "interrupted while they compute", "killed in a sweep"],
+         "interrupted while they compute", "killed in a sweep", "killed beside a command",
+         "ended beside a command"],
 )  # fmt: skip
 def test_workers_end_with_the_command_that_started_them(started: Started, number: int) -> None:
     started.process.send_signal(number)
