@@ -52,7 +52,7 @@ def main() -> None:
     if arguments.seeds < 1:
         parser.error("--seeds has to be at least 1")
     offered = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
-    unoffered = sorted(set(arguments.scenarios.split(",")) - set(offered))
+    unknown = sorted(set(arguments.scenarios.split(",")) - set(offered))
     if unknown:
         parser.error(f"--scenarios: {', '.join(unknown)} is not one of {', '.join(offered)}")
     seeds = range(1, arguments.seeds + 1)
