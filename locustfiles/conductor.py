@@ -20,6 +20,7 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
+from engine.config.secrets import masked
 from engine.record.schema.load import LoadSummary
 from locustfiles import options, record
 from locustfiles.client import Target, TargetError, is_loopback
@@ -182,7 +183,7 @@ class Conductor:
             _say(f"left out, as no load can make it: {', '.join(plan.left_out)}")
         if not is_loopback(host):
             _say(
-                f"WARNING: {host} is not on this machine; it is going to get up to "
+                f"WARNING: {masked(host)} is not on this machine; it is going to get up to "
                 f"{plan.peak_rate:,.0f} requests a second"
             )
 
@@ -382,7 +383,7 @@ class Conductor:
             plan, report.tally, intended,
             Generator(len(self._workers), self._lost, report.peak_in_flight,
                       wanted.max_in_flight, report.cpu),
-            host=str(self.environment.host),
+            host=masked(str(self.environment.host)),
             started=dt.datetime.fromtimestamp(self._began_at_s, dt.UTC),
             lasted_s=min(elapsed_s, plan.wall_s),
             partial=partial,

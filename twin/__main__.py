@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -64,7 +63,7 @@ def _run(arguments: list[str]) -> None:
     import hydra
     from hydra.types import RunMode
 
-    from engine.config import hydra_errors
+    from engine.config import hydra_errors, secrets
     from engine.config.strict import ConfigError
     from engine.record.folders import OutputError
     from engine.runtime.ask import ControllerError
@@ -73,7 +72,8 @@ def _run(arguments: list[str]) -> None:
     # Hydra looks for plugins in the folders of its namespace; an editable install has none there.
     Plugins.instance().register(RayLauncher)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    command = shlex.join(["python", "-m", "twin", "run", *arguments])
+    secrets.learn_arguments(arguments)
+    command = secrets.command_line(["python", "-m", "twin", "run"], arguments)
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="twin")
     def job(config: Any) -> float | None:
@@ -322,6 +322,7 @@ def _learn(arguments: list[str]) -> None:
 
 def _make(name: str, arguments: list[str], about: str, make: Callable[[str], Path]) -> None:
     """Run a command that makes a file or folder and ends with its path; `make` gets its line."""
+    from engine.config import secrets
     from engine.config.strict import ConfigError
     from engine.record.folders import OutputError
     from engine.runtime.ask import ControllerError
@@ -330,7 +331,8 @@ def _make(name: str, arguments: list[str], about: str, make: Callable[[str], Pat
         print(about, end="")
         return
     try:
-        made = make(shlex.join(["python", "-m", "twin", name, *arguments]))
+        secrets.learn_arguments(arguments)
+        made = make(secrets.command_line(["python", "-m", "twin", name], arguments))
     except (ConfigError, ControllerError, OutputError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -340,7 +342,9 @@ def _make(name: str, arguments: list[str], about: str, make: Callable[[str], Pat
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    from engine.config import secrets
+
+    print(f"error: {secrets.redacted(message)}", file=sys.stderr)
     sys.exit(2)
 
 

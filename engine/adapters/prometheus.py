@@ -16,13 +16,15 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import httpx
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
+from engine.config.secrets import masked, revealed
 from engine.config.strict import Strict, validated
 from engine.model import SAMPLE_FIELDS, ServiceSpec
 from engine.ports.metrics import WINDOW, Reading, SampleWindow
@@ -38,10 +40,17 @@ Points = Mapping[float, float]
 """Values by time of evaluation (epoch seconds)."""
 
 
+def _of_http(url: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"https?://\S+", url.get_secret_value()):
+        raise ValueError("give an address such as http://127.0.0.1:9090")
+    return url
+
+
 class PrometheusConfig(Strict):
     """Where the API is and what to ask it."""
 
-    url: str = Field(pattern=r"^https?://[^\s]+$")
+    url: Annotated[SecretStr, AfterValidator(_of_http)]
+    """May hold a password or a token."""
     queries: dict[str, str]
     totals: dict[str, str] = Field(default_factory=dict)
     """Figures of a whole run for its record, at its end; `{span}` is how long it was."""
@@ -51,8 +60,8 @@ class PrometheusConfig(Strict):
     """The label by which series are told apart."""
     names: dict[str, str] = Field(default_factory=dict)
     """The label's value, for services whose name it is not."""
-    headers: dict[str, str] = Field(default_factory=dict)
-    parameters: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    parameters: dict[str, SecretStr] = Field(default_factory=dict)
     """Further parameters of each query, such as Thanos' `partial_response`."""
     timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 2.0
     """For a whole round."""
@@ -127,8 +136,8 @@ class PrometheusSource:
         self._whole_s = -math.inf
         """The newest time of evaluation up to which all has been answered."""
         self._client = httpx.AsyncClient(
-            base_url=config.url.rstrip("/") + "/",
-            headers=config.headers,
+            base_url=config.url.get_secret_value().rstrip("/") + "/",
+            headers=revealed(config.headers),
             timeout=config.timeout_s,
             transport=transport,
             limits=httpx.Limits(max_connections=16),
@@ -233,7 +242,7 @@ class PrometheusSource:
     ) -> dict[str, Points]:
         """One query, its values by service; raises TroubleError."""
         parameters = {
-            **self.config.parameters,
+            **revealed(self.config.parameters),
             **when,
             "query": query.expression,
             "timeout": f"{timeout_s:g}s",
@@ -253,7 +262,8 @@ class PrometheusSource:
             raise TroubleError(f"no answer within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
-            raise TroubleError(f"{self.config.url} cannot be asked: {reason}") from None
+            address = masked(self.config.url.get_secret_value())
+            raise TroubleError(f"{address} cannot be asked: {reason}") from None
         return self._by_service(query, _result(bytes(body), status))
 
     def _by_service(self, query: _Query, result: list[Any]) -> dict[str, Points]:

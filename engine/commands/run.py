@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
 import signal
 import sys
 import time
@@ -26,6 +25,7 @@ from engine.adapters.lease_file import FileLead, FileLease, take_lead
 from engine.adapters.store_files import FileStore
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
+from engine.config import secrets
 from engine.config.load import build, load
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
@@ -66,7 +66,8 @@ def run(arguments: Sequence[str]) -> int:
     from engine.config.strict import ConfigError
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    command = shlex.join(["python", "-m", "engine", "run", *map(_shown, arguments)])
+    secrets.learn_arguments(arguments)
+    command = secrets.command_line(["python", "-m", "engine", "run"], arguments)
     code = 0
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="live")
@@ -96,6 +97,8 @@ def _run(settings: dict[str, Any], command: str) -> int:
     from engine.controllers import registry as controllers
 
     run_log.set_up()
+    secrets.learn(secrets.sealed(settings))
+    secrets.guard()
     config = parse(settings)
     specs = config.platform.specs()
     state, output = Path(config.live.state), Path(config.output)
@@ -114,7 +117,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
                 controller=config.controller.name,
                 foresight=False,
                 command=command,
-                config=_without_secrets(settings),
+                config=secrets.recordable(settings),
                 specs=specs,
                 sample_s=config.engine.sample_s,
                 started_s=now_s,
@@ -240,19 +243,6 @@ def _lead(state: Path, *, wait: bool) -> FileLead:
         time.sleep(WAIT_S)
 
 
-def _shown(argument: str) -> str:
-    key, equals, _ = argument.partition("=")
-    return f"{key}=(not recorded)" if equals and "metrics.headers" in key else argument
-
-
-def _without_secrets(settings: dict[str, Any]) -> dict[str, Any]:
-    """What may stand in a record: headers can hold a token."""
-    metrics = dict(settings["metrics"])
-    if metrics.get("headers"):
-        metrics["headers"] = dict.fromkeys(metrics["headers"], "(not recorded)")
-    return {**settings, "metrics": metrics}
-
-
 def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]:
     """Without an address of its own, a source is asked at the one that the infrastructure has."""
     if options.get("url", "") is not None:
@@ -301,5 +291,5 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {secrets.redacted(message)}", file=sys.stderr)
     sys.exit(2)

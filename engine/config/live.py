@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from engine import EngineSettings
+from engine.config import secrets
 from engine.config.complaints import close
 from engine.config.load import Reference
 from engine.config.platform import PlatformConfig
@@ -27,7 +28,15 @@ class AdapterConfig(Strict):
     """What runs the instances; see `engine.ports.infrastructure.connect`."""
 
     factory: Reference
-    options: dict[str, Any] = Field(default_factory=dict)
+    given: Annotated[dict[str, Any], AfterValidator(secrets.sealed)] = Field(
+        default_factory=dict, alias="options"
+    )
+    """The options as given, secrets sealed."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options in plain, for the adapter alone."""
+        return dict(secrets.revealed(self.given))
 
 
 class BookingsConfig(AdapterConfig):
@@ -43,10 +52,15 @@ class MetricsConfig(Strict):
 
     factory: Reference
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sealed(cls, given: object) -> object:
+        return secrets.sealed(given) if isinstance(given, Mapping) else given
+
     @property
     def options(self) -> dict[str, Any]:
-        """All keys but `factory`."""
-        return dict(self.model_extra or {})
+        """All keys but `factory`, in plain, for the adapter alone."""
+        return dict(secrets.revealed(self.model_extra or {}))
 
 
 class LiveRunSettings(LiveSettings):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from engine.config.secrets import redacted
 from engine.model import ActionResult, Observation, Plan
 from engine.ports.metrics import Reading
 from engine.record.decisions import rows_of
@@ -159,7 +160,7 @@ class Journal:
         return [list(row) for row in rows.tolist()]
 
     def _write(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line) + "\n"
+        text = json.dumps(redacted(line)) + "\n"
         try:
             if self._file.closed:
                 self._late(text)

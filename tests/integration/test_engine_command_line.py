@@ -12,7 +12,7 @@ import pytest
 
 from engine.adapters import request_files as standing
 from engine.adapters.lease_file import take_lead
-from engine.commands import run, status
+from engine.commands import status
 from engine.config.composition import CompositionError, composed
 from engine.config.hydra_errors import choices
 from engine.config.live import LiveConfig, handed, parse
@@ -172,16 +172,6 @@ def test_a_compressed_day_has_the_rates_of_the_day_at_other_times() -> None:
     assert shown is part.source.outlook(now_s + 1.0)
 
 
-def test_a_token_for_the_metrics_is_in_no_record() -> None:
-    settings = composed(["+metrics.headers.Authorization=secret"], root="live")
-    kept = run._without_secrets(settings)
-    assert settings["metrics"]["headers"] == {"Authorization": "secret"}
-    assert "secret" not in json.dumps(kept)
-    assert kept["platform"] == settings["platform"]
-    assert "secret" not in run._shown("+metrics.headers.Authorization=secret")
-    assert run._shown("metrics.timeout_s=3") == "metrics.timeout_s=3"
-
-
 def test_the_status_says_who_leads_and_what_people_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,3 +197,50 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
     assert status.run(["--state", str(tmp_path)]) == 1
     assert "no engine leads" in capsys.readouterr().out
     assert status.run(["--state", str(tmp_path / "nowhere")]) == 2
+
+
+INFRASTRUCTURE = """
+from engine.ports.infrastructure import Unreachable
+
+class Locked:
+    def __init__(self, specs, password, accounts):
+        self.password = password
+        with open("adapter.txt", "w") as file:
+            print(password, accounts, file=file)
+
+    def observe(self):
+        raise Unreachable(f"cannot log in with {self.password}")
+
+    def apply(self, actions):
+        return ()
+
+    def close(self):
+        pass
+
+def connect(specs, password="", accounts=()):
+    return Locked(specs, password, accounts)
+"""
+
+
+def test_a_secret_reaches_its_adapter_and_nothing_that_a_live_run_writes(tmp_path: Path) -> None:
+    secret = "s3cr3t-Value"
+    (tmp_path / "locked.py").write_text(INFRASTRUCTURE)
+    ended = engine(
+        "run", "scenario=quiet_tuesday", "live.duration_s=6", "~infrastructure",
+        f"+infrastructure={{factory: 'locked:connect', options: {{password: {secret}, "
+        f"accounts: [{{api_key: '{secret}'}}]}}}}",
+        f"metrics.url=http://scraper:{secret}@127.0.0.1:9/api",
+        f"+metrics.headers.Authorization='Bearer {secret}'",
+        f'+metrics.parameters={{token: "{secret}"}}',
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert ended.returncode == 0
+    assert (tmp_path / "adapter.txt").read_text().count(secret) == 2
+    assert "cannot log in with (not recorded)" in ended.stderr
+    assert secret not in ended.stdout + ended.stderr
+    record = Path(ended.stdout.strip())
+    assert "(not recorded)" in (tmp_path / record / "config.yaml").read_text()
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert [path.name for path in written if secret.encode() in path.read_bytes()] == [
+        "adapter.txt"
+    ]

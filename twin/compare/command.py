@@ -16,6 +16,7 @@ import yaml
 
 from engine.config.complaints import close
 from engine.config.composition import CompositionError, composed
+from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.record import folders
 from engine.record.machine import versions
@@ -166,7 +167,7 @@ def comparison(
 def _write(folder: Path, content: dict[str, Any], first: Contestant, runs: Sequence[Run]) -> None:
     (folder / "comparison.json").write_text(json.dumps(content, indent=2) + "\n")
     shared = {key: value for key, value in first.settings.items() if key != "controller"}
-    text = yaml.safe_dump(shared, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump(recordable(shared), sort_keys=False, allow_unicode=True, width=100)
     (folder / "config.yaml").write_text(text)
     rows = [
         {"controller": run.name, "replication": run.number, "seed": run.seed, **run.figures}

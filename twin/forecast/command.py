@@ -19,6 +19,7 @@ import yaml
 
 from engine.config import hydra_errors
 from engine.config.complaints import close
+from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.model import Wedding, WeddingType
 from engine.prediction import season as seasonal
@@ -104,7 +105,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
         text = json.dumps(content, indent=1, allow_nan=False) + "\n"
         (folder / "forecast.json").write_text(text)
         plain = config.model_dump(mode="json")
-        (folder / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+        (folder / "config.yaml").write_text(yaml.safe_dump(recordable(plain), sort_keys=False))
         for name, data in files.items():
             (folder / name).write_bytes(data)
 

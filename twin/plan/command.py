@@ -12,6 +12,7 @@ import yaml
 
 from engine.config import composition
 from engine.config.complaints import close
+from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.record import folders
 from twin.commands import terminal
@@ -50,7 +51,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
     def fill(folder: Path) -> None:
         (folder / "plan.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n")
-        text = yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=100)
+        text = yaml.safe_dump(recordable(raw), sort_keys=False, allow_unicode=True, width=100)
         (folder / "config.yaml").write_text(text)
 
     name = f"{started:%Y%m%dT%H%M%SZ}-plan-{config.seed}"

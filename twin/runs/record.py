@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from engine.config.secrets import recordable
 from engine.record import readiness
 from engine.record.folders import Render, write_whole
 from engine.record.machine import peak_rss_mib, versions
@@ -113,7 +114,9 @@ def weddings(world: World) -> pd.DataFrame:
 def _write_files(
     world: World, config: RunConfig, raw: dict[str, Any], summary: Summary, folder: Path
 ) -> None:
-    resolved = raw | {"faults": [fault.model_dump() for fault in config.faults.values()]}
+    resolved = recordable(raw) | {
+        "faults": [fault.model_dump() for fault in config.faults.values()]
+    }
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True, width=100)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     TIMELINE.write(folder, timeline(world))

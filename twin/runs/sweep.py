@@ -18,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 
+from engine.config.secrets import shown
 from engine.record.files import write_atomically
 from twin.runs.replications import headline_figures
 from twin.runs.summary import summarise
@@ -43,7 +44,7 @@ def once(
     if path.exists():
         known: dict[str, Any] = json.loads(path.read_text())
         return known
-    result = {"overrides": list(overrides), "code": code(), **work()}
+    result = {"overrides": [shown(override) for override in overrides], "code": code(), **work()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(result, indent=1) + "\n")
     return result

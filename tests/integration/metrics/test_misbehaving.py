@@ -197,4 +197,5 @@ def test_figures_and_flags_are_taken_as_the_texts_that_a_query_needs() -> None:
     config = PrometheusConfig(
         url="http://127.0.0.1:9090", queries={"cpu": "c"}, parameters=parameters
     )
-    assert config.parameters == {"nocache": "1", "partial_response": "false", "extra": "x"}
+    sent = {name: value.get_secret_value() for name, value in config.parameters.items()}
+    assert sent == {"nocache": "1", "partial_response": "false", "extra": "x"}
