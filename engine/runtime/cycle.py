@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config.run import Approver
+from engine.config.secrets import redacted
 from engine.model import (
     Action,
     ActionResult,
@@ -118,8 +119,8 @@ class Troubles:
     _now: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def are(self, now_s: float, source: str, details: Sequence[str]) -> None:
-        """These are all the troubles of `source` at `now_s`."""
-        before, after = self._now.get(source, ()), tuple(details)
+        """These are all the troubles of `source` at `now_s`; secrets in their words are hidden."""
+        before, after = self._now.get(source, ()), tuple(map(redacted, details))
         if after:
             self._now[source] = after
         else:
