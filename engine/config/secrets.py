@@ -34,7 +34,7 @@ SHORTEST = 4
 
 BELOW = ("header", "headers", "cookie", "cookies")
 WORDS = (
-    "auth", "authorization", "bearer", "cookie", "credential", "credentials", "dsn", "key", "keys",
+    "auth", "authorization", "bearer", "cookie", "credential", "credentials", "dsn", "key",
     "passphrase", "passwd", "password", "passwords", "pwd", "secret", "secrets", "sig", "signature",
     "token", "tokens",
 )  # fmt: skip
