@@ -265,7 +265,7 @@ def recovery(case: tuple[int, float, int]) -> tuple[float, float]:
         [poisson(load * servers / SERVICE_S, 60, seed)[0] for load in (0.6, overload)]
         + [poisson(0.6 * servers / SERVICE_S, 240, seed + 1)[0]]
     )[None, :]
-    found = []
+    clear_s = []
     fluid = FluidPlatform([spec(1.0)], arrivals, PATIENT, sample_s=1)
     fluid.set_ready(0, servers)
     rng = np.random.Generator(np.random.Philox(seed))
@@ -275,8 +275,8 @@ def recovery(case: tuple[int, float, int]) -> tuple[float, float]:
         platform.advance(360)
         queued = platform.truth[0, 120:, T["queued"]]
         limit = 0.005 * servers / SERVICE_S  # 5 ms of work: the queue has gone, noise has not
-        found.append(float(np.argmax(queued <= limit)) + 1.0)
-    return found[0], found[1]
+        clear_s.append(float(np.argmax(queued <= limit)) + 1.0)
+    return clear_s[0], clear_s[1]
 
 
 def overload(pool: ProcessPoolExecutor) -> Iterable[str]:
@@ -304,7 +304,7 @@ def step(case: tuple[int, str, float, int]) -> list[float]:
     servers, name, factor, seed = case
     arrivals = poisson(0.6 * servers / SERVICE_S, 240, seed)
     rng = np.random.Generator(np.random.Philox(seed))
-    found = []
+    figures = []
     impatient = ClientBehaviour(timeout_s=5.0, max_retries=0, queue_limit_per_slot=1e9)
     single = RequestPlatform([spec(1.0)], arrivals, impatient, rng)
     fluid = FluidPlatform([spec(1.0)], arrivals, impatient)
@@ -322,8 +322,8 @@ def step(case: tuple[int, str, float, int]) -> list[float]:
         outcomes = truth[:, [T["served"], T["failed"], T["shed"], T["timed_out"]]]
         lost = float(outcomes[:, 1:].sum() / outcomes.sum())
         busy = float(platform.metrics[0, 24:, CPU].mean())
-        found.append((responses(count() - before), busy, lost))
-    (true, true_busy, true_lost), (model, busy, lost) = found
+        figures.append((responses(count() - before), busy, lost))
+    (true, true_busy, true_lost), (model, busy, lost) = figures
     return [*(model / true - 1.0), 100.0 * (busy - true_busy), 100.0 * (lost - true_lost)]
 
 

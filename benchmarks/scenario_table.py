@@ -66,15 +66,15 @@ def main() -> None:
             jobs = [
                 pool.submit(summary, scenario, seed, tuple(arguments.overrides)) for seed in seeds
             ]
-            found = [job.result() for job in jobs]
-            slowest = [s["decision"]["emergency_s"]["max"] or 0.0 for s in found]
+            summaries = [job.result() for job in jobs]
+            slowest = [s["decision"]["emergency_s"]["max"] or 0.0 for s in summaries]
             cells = (
                 scenario,
-                span([s["slo"]["violation_ratio"] for s in found], ".5f"),
-                span([float(s["slo"]["violation_minutes"]) for s in found], ".0f"),
-                span([s["slo"]["availability"] for s in found], ".5f"),
-                span([s["cost"]["total_usd"] for s in found], ",.0f"),
-                span([float(s["decision"]["emergency_s"]["count"]) for s in found], ".0f"),
+                span([s["slo"]["violation_ratio"] for s in summaries], ".5f"),
+                span([float(s["slo"]["violation_minutes"]) for s in summaries], ".0f"),
+                span([s["slo"]["availability"] for s in summaries], ".5f"),
+                span([s["cost"]["total_usd"] for s in summaries], ",.0f"),
+                span([float(s["decision"]["emergency_s"]["count"]) for s in summaries], ".0f"),
                 span(slowest, ".0f") if max(slowest) else "–",
             )
             print(f"| {' | '.join(cells)} |", flush=True)

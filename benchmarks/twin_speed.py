@@ -95,7 +95,7 @@ def main() -> None:
         measure(arguments.case)
         return
     lifetimes.interrupt_on_sigterm()
-    found: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
+    runs_of: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
     for _ in range(arguments.repeats):
         for case in CASES:  # interleaved, so that a noisy neighbour hits all alike
             command = [sys.executable, __file__, "--case", case]
@@ -103,9 +103,9 @@ def main() -> None:
                 command, check=True, capture_output=True, text=True,
                 preexec_fn=lifetimes.kill_with_parent,
             ).stdout  # fmt: skip
-            found[case].append(json.loads(output.splitlines()[-1]))
-    wall = {case: median(run["wall_s"] for run in runs) for case, runs in found.items()}
-    memory = {case: max(run["peak_mib"] for run in runs) for case, runs in found.items()}
+            runs_of[case].append(json.loads(output.splitlines()[-1]))
+    wall = {case: median(run["wall_s"] for run in runs) for case, runs in runs_of.items()}
+    memory = {case: max(run["peak_mib"] for run in runs) for case, runs in runs_of.items()}
     print("case      wall s  simulated s / wall s  peak MiB")
     for case in CASES:
         print(f"{case:8s}  {wall[case]:6.2f}  {86_400 / wall[case]:20,.0f}  {memory[case]:8,.0f}")

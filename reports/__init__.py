@@ -32,15 +32,15 @@ def write(folder: Path) -> None:
     from reports.run import junit, markdown, plots, readiness_plot, record, story
 
     run = record.load(folder)
-    told = story.tell(run)
+    texts = story.tell(run)
     pages = {
         "report.html": html.render(
-            told,
+            texts,
             plots.draw(run),
             readiness_plot.draw(run),
             None if run.load is None else load_plot.draw(run.load),
         ),
-        "report.md": markdown.render(told),
+        "report.md": markdown.render(texts),
         "junit.xml": junit.render(run.summary),
     }
     for name, text in pages.items():

@@ -83,22 +83,22 @@ class _Service:
     """What is remembered of one service: the autoscaler's memory, and when pods became ready."""
 
     def __init__(self) -> None:
-        self.memory = k8s.Memory()
+        self.memory = k8s.HpaMemory()
         self.cohorts: list[tuple[float, int]] = []
 
     def see(self, ready: int, now_s: float, keep_s: float) -> None:
         """Note pods that became ready; those that are gone were the youngest, as in Kubernetes."""
-        known = sum(count for _, count in self.cohorts)
-        if ready > known:
+        counted = sum(count for _, count in self.cohorts)
+        if ready > counted:
             # whoever was ready at the first look has been so for long
-            since_s = now_s if self.cohorts or known else -math.inf
-            self.cohorts.append((since_s, ready - known))
-        while known > ready:
+            since_s = now_s if self.cohorts or counted else -math.inf
+            self.cohorts.append((since_s, ready - counted))
+        while counted > ready:
             since_s, count = self.cohorts.pop()
-            known -= count
-            if known < ready:
-                self.cohorts.append((since_s, ready - known))
-                known = ready
+            counted -= count
+            if counted < ready:
+                self.cohorts.append((since_s, ready - counted))
+                counted = ready
         young = [cohort for cohort in self.cohorts if cohort[0] > now_s - keep_s]
         old = ready - sum(count for _, count in young)
         self.cohorts = ([(-math.inf, old)] if old else []) + young
@@ -119,7 +119,7 @@ class Hpa:
                 given.scaleUp.rules(k8s.DEFAULT_UP), given.scaleDown.rules(k8s.DEFAULT_DOWN)
             )
         tolerance = k8s.Tolerance(self.options.tolerance, self.options.tolerance)
-        self.flags = k8s.Settings(tolerance=tolerance)
+        self.flags = k8s.ManagerFlags(tolerance=tolerance)
         self._services: dict[str, _Service] = {}
         self._next_sync_s = -math.inf
 
@@ -140,12 +140,12 @@ class Hpa:
         """All memories as JSON; Kubernetes itself forgets them with its controller manager."""
         services = {
             name: {
-                "log": known.memory.log,
-                "ups": [[e.change, e.at_s, e.outdated] for e in known.memory.ups],
-                "downs": [[e.change, e.at_s, e.outdated] for e in known.memory.downs],
-                "cohorts": [[times.to_json(at_s), count] for at_s, count in known.cohorts],
+                "log": state.memory.log,
+                "ups": [[e.change, e.at_s, e.outdated] for e in state.memory.ups],
+                "downs": [[e.change, e.at_s, e.outdated] for e in state.memory.downs],
+                "cohorts": [[times.to_json(at_s), count] for at_s, count in state.cohorts],
             }
-            for name, known in self._services.items()
+            for name, state in self._services.items()
         }
         memory = {"next_sync_s": times.to_json(self._next_sync_s), "services": services}
         return json.dumps(memory | self._more_memory(), sort_keys=True)
@@ -156,12 +156,12 @@ class Hpa:
             memory = json.loads(snapshot)
             services = {}
             for name, kept in memory["services"].items():
-                known = services[name] = _Service()
+                state = services[name] = _Service()
                 log = kept["log"]
-                known.memory.log = None if log is None else [(int(n), float(at)) for n, at in log]
-                known.memory.ups = [k8s.Event(*event) for event in kept["ups"]]
-                known.memory.downs = [k8s.Event(*event) for event in kept["downs"]]
-                known.cohorts = [
+                state.memory.log = None if log is None else [(int(n), float(at)) for n, at in log]
+                state.memory.ups = [k8s.ScaleEvent(*event) for event in kept["ups"]]
+                state.memory.downs = [k8s.ScaleEvent(*event) for event in kept["downs"]]
+                state.cohorts = [
                     (times.from_json(at_s), int(count)) for at_s, count in kept["cohorts"]
                 ]
             self._next_sync_s = times.from_json(memory["next_sync_s"])
@@ -198,18 +198,18 @@ class Hpa:
 
     def _sync(self, service: ServiceObservation, observation: Observation) -> Action | None:
         now_s, spec = observation.now_s, service.spec
-        known = self._services.setdefault(spec.name, _Service())
-        known.see(service.ready, now_s, self.flags.cpu_initialization_s)
+        state = self._services.setdefault(spec.name, _Service())
+        state.see(service.ready, now_s, self.flags.cpu_initialization_s)
         sample = self._sample(service, now_s)
-        cpu = self._propose(service, known, sample, now_s)
+        cpu = self._propose(service, state, sample, now_s)
         proposals = [cpu, *self._more_proposals(service, cpu, now_s)]
-        target = k8s.Target(
+        target = k8s.ScaleTarget(
             service.desired,
             self._lowest(service, observation),
             spec.max_instances,
             self.behavior,
         )
-        verdict = k8s.reconcile(target, proposals, known.memory, self.flags, now_s)
+        verdict = k8s.reconcile(target, proposals, state.memory, self.flags, now_s)
         if verdict.replicas == service.desired:
             return None
         evidence = {"target_cpu": float(self.options.target_cpu)}
@@ -230,15 +230,15 @@ class Hpa:
         )
 
     def _propose(
-        self, service: ServiceObservation, known: _Service, sample: k8s.Sample | None, now_s: float
+        self, service: ServiceObservation, state: _Service, sample: k8s.Sample | None, now_s: float
     ) -> k8s.Proposal | k8s.MetricError:
         pods = [
             k8s.Pod(f"ready-{i}", start_s=since_s, transition_s=since_s, count=count)
-            for i, (since_s, count) in enumerate(known.cohorts)
+            for i, (since_s, count) in enumerate(state.cohorts)
         ]
         samples = {} if sample is None else {pod.name: sample for pod in pods}
         if service.booting:
-            pods.append(k8s.Pod("booting", phase=k8s.Phase.PENDING, count=service.booting))
+            pods.append(k8s.Pod("booting", phase=k8s.PodPhase.PENDING, count=service.booting))
         if service.draining:
             pods.append(k8s.Pod("draining", deleted=True, count=service.draining))
         try:

@@ -38,7 +38,7 @@ class Kpa:
     def __init__(self, settings: EngineSettings, **options: Any) -> None:
         self.settings = settings
         self.options = validated(KpaOptions, options, "controller.options")
-        self._memories: dict[str, knative.Memory] = {}
+        self._memories: dict[str, knative.KpaMemory] = {}
 
     def step(self, observation: Observation) -> Plan:
         """Look at the newest samples of all services."""
@@ -64,7 +64,7 @@ class Kpa:
         """Take over the memories; raises ValueError for any other text."""
         try:
             self._memories = {
-                name: knative.Memory(
+                name: knative.KpaMemory(
                     panic_s, int(pods), [(float(at_s), int(count)) for at_s, count in recent]
                 )
                 for name, (panic_s, pods, recent) in json.loads(snapshot).items()
@@ -76,19 +76,19 @@ class Kpa:
         spec, options = service.spec, self.options
         memory = self._memories.get(spec.name)
         if memory is None:
-            memory = knative.Memory.at_start(service.ready, now_s)
+            memory = knative.KpaMemory.at_start(service.ready, now_s)
             self._memories[spec.name] = memory
         window = service.window
         at_s = window["time_s"]
         concurrency = window["cpu"] * (spec.slots * service.ready) + window["queue_depth"]
-        known = np.isfinite(concurrency) & (at_s > now_s - options.stable_window_s)
-        if not known.any():
+        measured = np.isfinite(concurrency) & (at_s > now_s - options.stable_window_s)
+        if not measured.any():
             return None  # Knative decides nothing without data
-        newest_s = float(at_s[known].max())
+        newest_s = float(at_s[measured].max())
         panic_s = options.stable_window_s * options.panic_window_share
-        stable = float(concurrency[known].mean())
-        panic = float(concurrency[known & (at_s > newest_s - panic_s)].mean())
-        chosen = knative.Settings(
+        stable = float(concurrency[measured].mean())
+        panic = float(concurrency[measured & (at_s > newest_s - panic_s)].mean())
+        chosen = knative.KpaSettings(
             target=spec.slots * options.target_utilization,
             max_up=options.max_scale_up_rate,
             max_down=options.max_scale_down_rate,

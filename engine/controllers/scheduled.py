@@ -24,7 +24,7 @@ class ScheduledOptions(HpaOptions):
     lead_s: float = Field(default=900.0, ge=0.0, le=HOUR_S)
 
 
-class Scheduled(Hpa):
+class ScheduledHpa(Hpa):
     """A HorizontalPodAutoscaler whose minimum follows the booked load of the hour."""
 
     options_kind = ScheduledOptions

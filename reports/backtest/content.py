@@ -27,7 +27,7 @@ PART_NAMES = {"all": "all", "event days": "days with events"}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class BacktestTexts:
     """The finished texts."""
 
     title: str
@@ -45,17 +45,17 @@ class Told:
 def render(folder: Path) -> dict[str, str]:
     """The pages of the backtest in `folder`; raises RecordError for what is malformed."""
     content, forecasts = _load(folder)
-    told = tell(content)
+    texts = tell(content)
     plots = backtest_plots.draw(content, forecasts)
-    page = html.template("backtest.html.j2").render(told=told, plots=plots)
-    return {"report.html": page, "report.md": markdown(told)}
+    page = html.template("backtest.html.j2").render(texts=texts, plots=plots)
+    return {"report.html": page, "report.md": markdown(texts)}
 
 
-def tell(content: dict[str, Any]) -> Told:
+def tell(content: dict[str, Any]) -> BacktestTexts:
     """Say it."""
     cases = content["cases"]
     subject = "the twin's seasons" if content["source"] == "seasons" else content["name"]
-    return Told(
+    return BacktestTexts(
         title=f"Forecasts of {subject}, backtested",
         eyebrow=f"{len(cases)} series · seed {content['seed']} · {moment(content['started_at'])}",
         headline=_headline(content),
@@ -69,15 +69,15 @@ def tell(content: dict[str, Any]) -> Told:
     )
 
 
-def markdown(told: Told) -> str:
+def markdown(texts: BacktestTexts) -> str:
     """The same as text for a pull request."""
-    parts = [f"# {told.title}", told.headline, as_markdown(told.overall)]
-    parts += ["## All series together", as_markdown(told.pooled), "## Series by series"]
-    parts += [as_markdown(told.cases), "## Everybody", as_markdown(told.forecasters)]
-    if told.skipped is not None:
-        parts += ["## Left out", as_markdown(told.skipped)]
-    parts += ["## Notes", "\n".join(f"- {note}" for note in told.notes)]
-    parts += [f"```\n{told.command}\n```"]
+    parts = [f"# {texts.title}", texts.headline, as_markdown(texts.overall)]
+    parts += ["## All series together", as_markdown(texts.pooled), "## Series by series"]
+    parts += [as_markdown(texts.cases), "## Everybody", as_markdown(texts.forecasters)]
+    if texts.skipped is not None:
+        parts += ["## Left out", as_markdown(texts.skipped)]
+    parts += ["## Notes", "\n".join(f"- {note}" for note in texts.notes)]
+    parts += [f"```\n{texts.command}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -97,8 +97,8 @@ def _headline(content: dict[str, Any]) -> str:
     said = []
     for hours, own in content["overall"].items():
         if len(cases) == 1:
-            found = cases[0]["parts"]["all"][hours]
-            figures, best = found["forecasters"], found["best_other"]
+            scores = cases[0]["parts"]["all"][hours]
+            figures, best = scores["forecasters"], scores["best_other"]
             other = f", {best} {_percent(figures[best]['wape'])}" if best else ""
             said.append(f"{hours} h ahead {_percent(figures[cases[0]['own']]['wape'])}{other}")
             continue
@@ -114,15 +114,15 @@ def _headline(content: dict[str, Any]) -> str:
 def _overall(content: dict[str, Any]) -> Table:
     rows = []
     for hours, own in content["overall"].items():
-        found = own["verdicts"]
+        verdicts = own["verdicts"]
         rows.append(
             (
                 f"{hours} h",
                 str(own["cases"]),
                 str(own["lower_wape"]),
-                str(found["better"]),
-                str(found["same"]),
-                str(found["worse"]),
+                str(verdicts["better"]),
+                str(verdicts["same"]),
+                str(verdicts["worse"]),
                 _number(own["wape_over_best_other"], 3),
                 _percent(own["coverage_80"]),
             )
@@ -149,11 +149,11 @@ def _cases(cases: list[dict[str, Any]]) -> Table:
     rows = []
     for case in cases:
         for part, by_hours in case["parts"].items():
-            for hours, found in by_hours.items():
-                own = found["forecasters"][case["own"]]
-                best = found["best_other"]
-                other = found["forecasters"].get(best, {})
-                gap = found["differences"].get(best)
+            for hours, scores in by_hours.items():
+                own = scores["forecasters"][case["own"]]
+                best = scores["best_other"]
+                other = scores["forecasters"].get(best, {})
+                gap = scores["differences"].get(best)
                 rows.append(
                     (
                         title_of(case),
@@ -162,7 +162,7 @@ def _cases(cases: list[dict[str, Any]]) -> Table:
                         _percent(own["wape"]),
                         f"{best} {_percent(other.get('wape'))}",
                         _interval(gap),
-                        MARKS[found["verdict"]],
+                        MARKS[scores["verdict"]],
                         _percent(own["coverage_80"]),
                         _number(own["mase"], 2),
                     )
@@ -179,8 +179,8 @@ def _forecasters(cases: list[dict[str, Any]]) -> Table:
     gathered: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
     for case in cases:
         for part, by_hours in case["parts"].items():
-            for hours, found in by_hours.items():
-                for name, figures in found["forecasters"].items():
+            for hours, scores in by_hours.items():
+                for name, figures in scores["forecasters"].items():
                     gathered.setdefault((part, name, float(hours)), []).append(figures)
     columns = (
         ("wape", _percent), ("mase", _two), ("pinball", _percent), ("coverage_50", _percent),
@@ -189,8 +189,8 @@ def _forecasters(cases: list[dict[str, Any]]) -> Table:
         ("peak_time_h", _two),
     )  # fmt: skip
     rows = []
-    for (part, name, hours), found in gathered.items():
-        cells = [shown(_median([figures[key] for figures in found])) for key, shown in columns]
+    for (part, name, hours), all_figures in gathered.items():
+        cells = [shown(_median([each[key] for each in all_figures])) for key, shown in columns]
         rows.append((name, PART_NAMES[part], f"{hours:g} h", *cells))
     headings = (
         "forecaster", "days", "horizon", "WAPE", "MASE", "pinball", "in 50 %", "in 80 %", "in 95 %",
@@ -242,8 +242,8 @@ def _interval(gap: dict[str, Any] | None) -> str:
 
 
 def _median(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(pd.Series(known).median()) if known else None
+    present = [value for value in values if value is not None]
+    return float(pd.Series(present).median()) if present else None
 
 
 def _percent(share: float | None) -> str:

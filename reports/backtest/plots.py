@@ -66,7 +66,7 @@ def title_of(case: dict[str, Any]) -> str:
 
 def _fans(content: dict[str, Any], forecasts: pd.DataFrame) -> list[tuple[str, Plot]]:
     """Forecast fans of the first cases, at each horizon, over the last week of the test."""
-    found = []
+    fans = []
     for case in content["cases"][:FANS]:
         here = forecasts[
             (forecasts["case"] == case["name"]) & (forecasts["service"] == case["service"])
@@ -75,8 +75,8 @@ def _fans(content: dict[str, Any], forecasts: pd.DataFrame) -> list[tuple[str, P
         here = here[here["time_s"] > last_s - FAN_DAYS * 86_400.0]
         if here["actual"].notna().any():
             name = title_of(case)
-            found.append((name, _fan(name, here)))
-    return found
+            fans.append((name, _fan(name, here)))
+    return fans
 
 
 def _fan(name: str, here: pd.DataFrame) -> Plot:
@@ -113,11 +113,11 @@ def _calibration(forecasts: pd.DataFrame) -> Plot:
     axes.plot([0, 1], [0, 1], color=GREY, lw=1.0, ls=(0, (4, 3)))
     keys = [Key("perfect", line_key(GREY, "4 3", 1.4))]
     for colour, (horizon, part) in zip(COLOURS, forecasts.groupby("horizon_h"), strict=False):
-        known = part.dropna(subset=["actual", *levels])
-        if known.empty:
+        complete = part.dropna(subset=["actual", *levels])
+        if complete.empty:
             continue
         # Ties count half: a series of equal values lies on its quantiles, not below them.
-        values, quantiles = known[["actual"]].to_numpy(), known[levels].to_numpy()
+        values, quantiles = complete[["actual"]].to_numpy(), complete[levels].to_numpy()
         below = (values < quantiles).mean(axis=0) + 0.5 * (values == quantiles).mean(axis=0)
         axes.plot(nominal, below, color=colour, lw=1.4, marker="o", markersize=4)
         keys.append(Key(f"{horizon:g} h ahead", dot_key(colour)))

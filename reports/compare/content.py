@@ -49,7 +49,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ComparisonTexts:
     """The finished texts."""
 
     title: str
@@ -83,38 +83,38 @@ def load(folder: Path) -> Comparison:
 
 def render(folder: Path) -> dict[str, str]:
     """The pages of the comparison in `folder`: name and text of each."""
-    found = load(folder)
-    told = tell(found)
-    plots = comparison_plots.draw(found.content, found.minutes)
-    page = html.template("comparison.html.j2").render(told=told, plots=plots)
-    return {"report.html": page, "report.md": markdown(told)}
+    comparison = load(folder)
+    texts = tell(comparison)
+    plots = comparison_plots.draw(comparison.content, comparison.minutes)
+    page = html.template("comparison.html.j2").render(texts=texts, plots=plots)
+    return {"report.html": page, "report.md": markdown(texts)}
 
 
-def tell(found: Comparison) -> Told:
+def tell(comparison: Comparison) -> ComparisonTexts:
     """Say it."""
-    content = found.content
+    content = comparison.content
     replications = content["replications"]
-    return Told(
+    return ComparisonTexts(
         title=f"{content['scenario']}: controllers compared",
-        eyebrow=f"{plural(len(found.names), 'controller')} · seed {content['seed']} · "
+        eyebrow=f"{plural(len(comparison.names), 'controller')} · seed {content['seed']} · "
         f"{plural(replications, 'replication')} · {moment(content['started_at'])}",
-        headline=_headline(found),
+        headline=_headline(comparison),
         description=content["description"],
-        main=_main(found),
-        pairs=_pairs(found),
-        elasticity=_elasticity(found),
-        readiness=_readiness(found),
-        losses=_losses(found),
-        notes=tuple(_notes(found)),
+        main=_main(comparison),
+        pairs=_pairs(comparison),
+        elasticity=_elasticity(comparison),
+        readiness=_readiness(comparison),
+        losses=_losses(comparison),
+        notes=tuple(_notes(comparison)),
         command=content["command"],
     )
 
 
-def _headline(found: Comparison) -> str:
-    own = "engine" if "engine" in found.names else found.names[0]
-    cost, bad = found.mean(own, COST), found.mean(own, VIOLATION)
+def _headline(comparison: Comparison) -> str:
+    own = "engine" if "engine" in comparison.names else comparison.names[0]
+    cost, bad = comparison.mean(own, COST), comparison.mean(own, VIOLATION)
     text = f"{own}: {percent(bad)} of the requests missed the SLO, for {usd(cost)}."
-    pairs = found.content["paired"][own]
+    pairs = comparison.content["paired"][own]
     for reference in ("hpa", "clairvoyant"):
         if reference in pairs:
             ratio = pairs[reference]["cost_ratio"]["mean"]
@@ -123,28 +123,28 @@ def _headline(found: Comparison) -> str:
             text += (
                 "."
                 if reference == "clairvoyant"
-                else (f" ({percent(found.mean('hpa', VIOLATION))} missed).")
+                else (f" ({percent(comparison.mean('hpa', VIOLATION))} missed).")
             )
     return text
 
 
-def _main(found: Comparison) -> Table:
-    front = found.content["pareto"]
+def _main(comparison: Comparison) -> Table:
+    front = comparison.content["pareto"]
     rows = []
-    for name in found.names:
-        mark = " (bound)" if found.is_bound(name) else " ★" if name in front else ""
+    for name in comparison.names:
+        mark = " (bound)" if comparison.is_bound(name) else " ★" if name in front else ""
         rows.append(
             (
                 name + mark,
-                _with_half(found, name, VIOLATION, percent),
-                _with_half(found, name, "slo.violation_minutes", lambda x: f"{x:.3g}"),
-                seconds(found.mean(name, "slo.longest_violation_s")),
-                _with_half(found, name, COST, usd),
-                _ratio(found, name, "clairvoyant"),
-                _ratio(found, name, "hpa"),
-                _ratio(found, name, "static"),
-                count(found.mean(name, "decision.actions")),
-                count(found.mean(name, "decision.flaps")),
+                _with_half(comparison, name, VIOLATION, percent),
+                _with_half(comparison, name, "slo.violation_minutes", lambda x: f"{x:.3g}"),
+                seconds(comparison.mean(name, "slo.longest_violation_s")),
+                _with_half(comparison, name, COST, usd),
+                _ratio(comparison, name, "clairvoyant"),
+                _ratio(comparison, name, "hpa"),
+                _ratio(comparison, name, "static"),
+                count(comparison.mean(name, "decision.actions")),
+                count(comparison.mean(name, "decision.flaps")),
             )
         )
     headings = (
@@ -154,12 +154,12 @@ def _main(found: Comparison) -> Table:
     return Table(headings, tuple(rows), (False, *(True,) * 9))
 
 
-def _pairs(found: Comparison) -> Table:
+def _pairs(comparison: Comparison) -> Table:
     rows = []
-    for name in found.names:
+    for name in comparison.names:
         if name.startswith("hpa@"):
             continue  # their ratios are in the first table
-        for reference, pair in found.content["paired"][name].items():
+        for reference, pair in comparison.content["paired"][name].items():
             rows.append(
                 (
                     name,
@@ -179,10 +179,10 @@ def _pairs(found: Comparison) -> Table:
     return Table(headings, tuple(rows), (False, False, True, True, True))
 
 
-def _elasticity(found: Comparison) -> Table:
+def _elasticity(comparison: Comparison) -> Table:
     rows = [
-        (name, *(percent(found.mean(name, f"elasticity.{key}")) for key in ELASTICITY))
-        for name in found.names
+        (name, *(percent(comparison.mean(name, f"elasticity.{key}")) for key in ELASTICITY))
+        for name in comparison.names
     ]
     headings = (
         "controller", "short by", "above by", "time short", "time above", "instability",
@@ -190,7 +190,7 @@ def _elasticity(found: Comparison) -> Table:
     return Table(headings, tuple(rows), (False, *(True,) * 5))
 
 
-def _losses(found: Comparison) -> Table | None:
+def _losses(comparison: Comparison) -> Table | None:
     rows = [
         (
             name,
@@ -199,52 +199,52 @@ def _losses(found: Comparison) -> Table | None:
             count(loss["requests"]),
             ", ".join(loss["services"]),
         )
-        for name in found.names
-        for loss in found.content["losses"].get(name, [])[:LOSSES_SHOWN]
+        for name in comparison.names
+        for loss in comparison.content["losses"].get(name, [])[:LOSSES_SHOWN]
     ]
     headings = ("controller", "time, UTC", "worst minute", "requests", "services")
     return Table(headings, tuple(rows), (False, False, True, True, False)) if rows else None
 
 
-def _notes(found: Comparison) -> Iterable[str]:
-    if found.content["replications"] == 1:
+def _notes(comparison: Comparison) -> Iterable[str]:
+    if comparison.content["replications"] == 1:
         yield "One replication: there are no confidence intervals. Run with replications=20."
-    bounds = [name for name in found.names if found.is_bound(name)]
+    bounds = [name for name in comparison.names if comparison.is_bound(name)]
     if bounds:
         yield (
             f"{', '.join(bounds)} knows the load and each boot time beforehand: a bound, not a "
             "controller. It does not foresee faults, so with faults it need not be the best."
         )
-    if found.content["faults"]:
-        kinds = ", ".join(sorted({fault["kind"] for fault in found.content["faults"]}))
+    if comparison.content["faults"]:
+        kinds = ", ".join(sorted({fault["kind"] for fault in comparison.content["faults"]}))
         yield f"Faults in this scenario: {kinds}."
     yield (
-        f"All contestants meet the same {_events(found)}arrivals, boot-time draws and faults in "
-        "each replication; differences are taken replication by replication, intervals are 95 %."
+        f"All contestants meet the same {_events(comparison)}arrivals, boot-time draws and faults "
+        "in each replication; differences are taken replication by replication, intervals are 95 %."
     )
     yield "Losses and capacities are those of the first replication."
 
 
-def _events(found: Comparison) -> str:
+def _events(comparison: Comparison) -> str:
     """What takes place, if anything, for a list."""
-    if found.content.get("replay"):
+    if comparison.content.get("replay"):
         return "recorded load, "
     return "weddings, "
 
 
-def _readiness(found: Comparison) -> Table | None:
+def _readiness(comparison: Comparison) -> Table | None:
     """Whether the capacity stood ready when events began; None without any."""
     rows = [
         (
             name,
-            percent(found.mean(name, "prescaling.ready_share")),
-            _bare(found.mean(name, "prescaling.worst_ready_ratio")),
-            percent(found.mean(name, "prescaling.excess_share")),
+            percent(comparison.mean(name, "prescaling.ready_share")),
+            _bare(comparison.mean(name, "prescaling.worst_ready_ratio")),
+            percent(comparison.mean(name, "prescaling.excess_share")),
         )
-        for name in found.names
-        if found.mean(name, "prescaling.ready_share") is not None
+        for name in comparison.names
+        if comparison.mean(name, "prescaling.ready_share") is not None
     ]
-    many = found.content.get("noun", {}).get("many", "weddings")
+    many = comparison.content.get("noun", {}).get("many", "weddings")
     headings = ("controller", f"{many} with all ready", "least ready ÷ needed", "cost above need")
     return Table(headings, tuple(rows), (False, True, True, True)) if rows else None
 
@@ -253,8 +253,8 @@ def _bare(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _with_half(found: Comparison, name: str, path: str, shown: Any) -> str:
-    interval = found.content["figures"][name].get(path)
+def _with_half(comparison: Comparison, name: str, path: str, shown: Any) -> str:
+    interval = comparison.content["figures"][name].get(path)
     if interval is None:
         return "–"
     text = str(shown(interval["mean"]))
@@ -263,10 +263,10 @@ def _with_half(found: Comparison, name: str, path: str, shown: Any) -> str:
     return text
 
 
-def _ratio(found: Comparison, name: str, reference: str) -> str:
+def _ratio(comparison: Comparison, name: str, reference: str) -> str:
     if name == reference:
         return "1"
-    pair = found.content["paired"][name].get(reference)
+    pair = comparison.content["paired"][name].get(reference)
     return "–" if pair is None else f"{pair['cost_ratio']['mean']:.3f}"
 
 
@@ -282,17 +282,17 @@ def _points(value: float) -> str:
     return "0" if abs(100.0 * value) < 5e-6 else f"{100.0 * value:+.2g}"
 
 
-def markdown(told: Told) -> str:
+def markdown(texts: ComparisonTexts) -> str:
     """The same as text for a pull request."""
-    parts = [f"# {told.title}", told.headline, as_markdown(told.main)]
+    parts = [f"# {texts.title}", texts.headline, as_markdown(texts.main)]
     parts += ["★: nobody is both cheaper and better.", "## Paired differences"]
-    parts += [as_markdown(told.pairs), "## Elasticity", as_markdown(told.elasticity)]
-    if told.readiness is not None:
-        parts += ["## Ready when events began", as_markdown(told.readiness)]
-    if told.losses is not None:
-        parts += ["## Where the SLO was lost", as_markdown(told.losses)]
-    parts += ["## Notes", "\n".join(f"- {note}" for note in told.notes)]
-    parts += [f"```\n{told.command}\n```"]
+    parts += [as_markdown(texts.pairs), "## Elasticity", as_markdown(texts.elasticity)]
+    if texts.readiness is not None:
+        parts += ["## Ready when events began", as_markdown(texts.readiness)]
+    if texts.losses is not None:
+        parts += ["## Where the SLO was lost", as_markdown(texts.losses)]
+    parts += ["## Notes", "\n".join(f"- {note}" for note in texts.notes)]
+    parts += [f"```\n{texts.command}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -222,8 +222,8 @@ def _capacity(
 
 def _within_reason(values: Sequence[float]) -> float:
     """The largest value that is no more than `OUTLIER` times the median."""
-    known = np.array(values) if values else np.zeros(1)
-    return float(known[known <= OUTLIER * np.median(known)].max())
+    given = np.array(values) if values else np.zeros(1)
+    return float(given[given <= OUTLIER * np.median(given)].max())
 
 
 def _losses(content: dict[str, Any], minutes: pd.DataFrame) -> Plot | None:

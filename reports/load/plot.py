@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
-from reports.load.content import Load
+from reports.load.content import LoadTest
 from reports.run.plots import (
     BLUE,
     GREEN,
@@ -33,7 +33,7 @@ DASHES: tuple[tuple[str, tuple[int, tuple[float, ...]] | str], ...] = (
 POINTS = 300
 
 
-def draw(load: Load) -> Plot | None:
+def draw(load: LoadTest) -> Plot | None:
     """Requests a second and felt response times over the time of the test; None without rows."""
     if len(load.seconds) < 2:
         return None
@@ -41,7 +41,7 @@ def draw(load: Load) -> Plot | None:
         return _drawn(load)
 
 
-def _drawn(load: Load) -> Plot:
+def _drawn(load: LoadTest) -> Plot:
     frame = load.seconds
     span = (float(frame["time_s"].min()), float(frame["time_s"].max()) + 1.0)
     figure, (rate, felt) = figure_of((150, 150), span)
@@ -69,7 +69,9 @@ def _rates(axes: Axes, frame: pd.DataFrame, start_s: float, step_s: float) -> li
     ]
 
 
-def _times(axes: Axes, frame: pd.DataFrame, load: Load, start_s: float, step_s: float) -> list[Key]:
+def _times(
+    axes: Axes, frame: pd.DataFrame, load: LoadTest, start_s: float, step_s: float
+) -> list[Key]:
     """The worst second of each interval, as a share of the SLO would hide its size."""
     axes.set_title("Response time felt, 95th percentile (thin: from sending)", loc="left")
     keys, most = [], 1e-3

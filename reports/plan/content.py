@@ -30,7 +30,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecommendationLine:
     """A recommendation as a person reads it; `margin` is what it saves, or what else it is for."""
 
     margin: str
@@ -40,7 +40,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PlanTexts:
     """The finished texts."""
 
     title: str
@@ -49,7 +49,7 @@ class Told:
     about: str
     figures: tuple[tuple[str, str, str], ...]
     recommendations: Table
-    steps: tuple[Step, ...]
+    steps: tuple[RecommendationLine, ...]
     alternatives: Table
     limits: Table
     forecast: Table
@@ -78,15 +78,15 @@ def load(folder: Path) -> dict[str, Any]:
 def render(folder: Path) -> dict[str, str]:
     """The pages of the plan in `folder`: name and text of each."""
     content = load(folder)
-    told = tell(content)
-    page = html.template("plan.html.j2").render(told=told, plots=planning_plots.draw(content))
-    return {"report.html": page, "report.md": markdown(told)}
+    texts = tell(content)
+    page = html.template("plan.html.j2").render(texts=texts, plots=planning_plots.draw(content))
+    return {"report.html": page, "report.md": markdown(texts)}
 
 
-def tell(content: dict[str, Any]) -> Told:
+def tell(content: dict[str, Any]) -> PlanTexts:
     """Say it."""
     months = content["months"]
-    return Told(
+    return PlanTexts(
         title="Capacity plan",
         eyebrow=f"{_month(months[0])} – {_month(months[-1])} · made on "
         f"{_day(content['date'])} · risk {roughly(content['risk'])} a month · "
@@ -163,13 +163,13 @@ def _recommendations(content: dict[str, Any]) -> Table:
     return Table(headings, tuple(rows), (False, True, True, True, True, False))
 
 
-def _steps(content: dict[str, Any]) -> Iterable[Step]:
+def _steps(content: dict[str, Any]) -> Iterable[RecommendationLine]:
     for item, row in zip(content["recommendations"], _recommendations(content).rows, strict=True):
         what, change, cost, saving, confidence, because = row
         facts = [f"costs {cost}"] if item["cost_usd"] else []
         facts.append(f"confidence {confidence}")
         margin = saving if item["saving_usd"] else "for the SLO"
-        yield Step(margin, f"{what}, {change}", because, " · ".join(facts))
+        yield RecommendationLine(margin, f"{what}, {change}", because, " · ".join(facts))
 
 
 def _money(value: float, *, signed: bool = False) -> str:
@@ -317,11 +317,11 @@ def _ladder(content: dict[str, Any]) -> Table:
 
 
 def _checks(content: dict[str, Any]) -> Iterable[str]:
-    found = content["bottlenecks"]
-    if not found["checked"]:
+    bottlenecks = content["bottlenecks"]
+    if not bottlenecks["checked"]:
         yield "Not checked in the twin (check=false)."
         return
-    for check in found["checks"]:
+    for check in bottlenecks["checks"]:
         name = _what(check)
         if check["below"] is None:
             yield f"{name}: not checked, {check['why_not']}."
@@ -333,7 +333,7 @@ def _checks(content: dict[str, Any]) -> Iterable[str]:
             f"{count(below['weddings'])} the twin {_saw(below, check['service'])}; with "
             f"{count(above['weddings'])} it {_saw(above, check['service'])}."
         )
-    plan = found["plan"]
+    plan = bottlenecks["plan"]
     answer = plan["answer"]
     kept = "kept its SLO" if plan["kept"] else "missed its SLO"
     yield (
@@ -350,8 +350,8 @@ def _saw(answer: dict[str, Any], service: str) -> str:
     seen = answer["services"].get(service or first)
     if not first or (service and not seen["bad_minutes"]):
         return "kept the SLO in every minute"
-    told = f"missed it for {plural(seen['bad_minutes'], 'minute')} at {service or first}"
-    return told if first == service or not service else f"{told}, after {first}"
+    missed = f"missed it for {plural(seen['bad_minutes'], 'minute')} at {service or first}"
+    return missed if first == service or not service else f"{missed}, after {first}"
 
 
 def _notes(content: dict[str, Any]) -> Iterable[str]:
@@ -387,19 +387,19 @@ def _notes(content: dict[str, Any]) -> Iterable[str]:
     )
 
 
-def markdown(told: Told) -> str:
+def markdown(texts: PlanTexts) -> str:
     """The same as text."""
-    parts = [f"# {told.title}", f"{told.eyebrow}", told.headline, told.about]
-    parts += ["## Recommendations", as_markdown(told.recommendations)]
-    parts += ["## Cost", as_markdown(told.alternatives)]
-    parts += ["## Limits", as_markdown(told.limits)]
-    parts += ["## What gives way first", as_markdown(told.ladder)]
-    parts += ["\n".join(f"- {line}" for line in told.checks)]
-    parts += ["## Forecast", as_markdown(told.forecast)]
-    parts += ["### Instances that the peak of each month takes", as_markdown(told.need)]
-    parts += ["### Busiest days", as_markdown(told.peak_days)]
-    parts += ["## How to read this", "\n".join(f"- {note}" for note in told.notes)]
-    parts += [f"```\n{told.command}\n```"]
+    parts = [f"# {texts.title}", f"{texts.eyebrow}", texts.headline, texts.about]
+    parts += ["## Recommendations", as_markdown(texts.recommendations)]
+    parts += ["## Cost", as_markdown(texts.alternatives)]
+    parts += ["## Limits", as_markdown(texts.limits)]
+    parts += ["## What gives way first", as_markdown(texts.ladder)]
+    parts += ["\n".join(f"- {line}" for line in texts.checks)]
+    parts += ["## Forecast", as_markdown(texts.forecast)]
+    parts += ["### Instances that the peak of each month takes", as_markdown(texts.need)]
+    parts += ["### Busiest days", as_markdown(texts.peak_days)]
+    parts += ["## How to read this", "\n".join(f"- {note}" for note in texts.notes)]
+    parts += [f"```\n{texts.command}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -185,11 +185,11 @@ def _cost(content: dict[str, Any]) -> Plot:
 
 def _ladder(content: dict[str, Any]) -> Plot:
     """Each limit at the weddings that reach it, on a log axis, with the twin's verdict."""
-    found = content["bottlenecks"]
-    rungs = found["ladder"]
+    bottlenecks = content["bottlenecks"]
+    rungs = bottlenecks["ladder"]
     figure, (axes,) = _panels([36.0 * len(rungs) + 10.0], left=14.0)
-    checks = {(c["service"], c["limit"]): c for c in found.get("checks", ())}
-    expected = max(found["expected_at_once"], 1.0)
+    checks = {(c["service"], c["limit"]): c for c in bottlenecks.get("checks", ())}
+    expected = max(bottlenecks["expected_at_once"], 1.0)
     figures = [max(rung[key], 1.0) for rung in rungs for key in ("safe", "lost_low", "lost_high")]
     low, high = min([*figures, expected]) / 1.6, max([*figures, expected]) * 1.6
     axes.set_xscale("log")

@@ -101,37 +101,37 @@ class Fault:
 
 def draw(record: Record) -> Plots:
     """Draw everything that the record has data for."""
-    found = faults(record)
+    marked = faults(record)
     with look():
         services = {
-            name: _service(record, name, part, found)
+            name: _service(record, name, part, marked)
             for name, part in record.by_service()
             if len(part) > 1
         }
         return Plots(
-            weddings=_weddings(record, found) if _has_events(record) else None,
+            weddings=_weddings(record, marked) if _has_events(record) else None,
             services=services,
             replications=_replications(record),
             latency=_latency(record),
-            cost=_cost(record, found) if services else None,
+            cost=_cost(record, marked) if services else None,
         )
 
 
 def faults(record: Record) -> tuple[Fault, ...]:
     """The faults of the run in the order of their start; one that never ended lasts to the end."""
     _, last_s = record.span_s
-    found: list[tuple[Event, float, bool, str]] = []
+    spans: list[tuple[Event, float, bool, str]] = []
     open_: dict[tuple[str, str], list[int]] = {}
     for event in sorted(record.events, key=lambda event: event.time_s):
         key = (event.name, event.service)
         if event.kind == "fault_started":
-            open_.setdefault(key, []).append(len(found))
-            found.append((event, max(last_s, event.time_s), False, ""))
+            open_.setdefault(key, []).append(len(spans))
+            spans.append((event, max(last_s, event.time_s), False, ""))
         elif event.kind == "fault_ended" and open_.get(key):
             index = open_[key].pop(0)
-            found[index] = (found[index][0], event.time_s, True, event.detail)
+            spans[index] = (spans[index][0], event.time_s, True, event.detail)
         elif event.kind == "fault_fired":
-            found.append((event, event.time_s, True, ""))
+            spans.append((event, event.time_s, True, ""))
     return tuple(
         Fault(
             letter=_letter(i),
@@ -142,7 +142,7 @@ def faults(record: Record) -> tuple[Fault, ...]:
             end_s=end_s,
             ended=ended,
         )
-        for i, (event, end_s, ended, effect) in enumerate(found)
+        for i, (event, end_s, ended, effect) in enumerate(spans)
     )
 
 
@@ -152,7 +152,7 @@ def _letter(index: int) -> str:
     return last if index < 26 else _letter(index // 26 - 1) + last
 
 
-def _service(record: Record, name: str, part: pd.DataFrame, found: Sequence[Fault]) -> Plot:
+def _service(record: Record, name: str, part: pd.DataFrame, marked: Sequence[Fault]) -> Plot:
     """Demand, capacity and response time of one service, one above the other."""
     slo_s = record.summary.services[name].slo_p95_s
     figure, (demand, capacity, response) = figure_of((136, 142, 110), record.span_s)
@@ -163,13 +163,13 @@ def _service(record: Record, name: str, part: pd.DataFrame, found: Sequence[Faul
     actions = record.actions
     keys += _draw_actions(capacity, actions[actions["service"] == name], record.span_s)
     keys += _draw_response(response, t, columns["p95_s"], slo_s)
-    _mark_faults((demand, capacity, response), found, record.span_s)
+    _mark_faults((demand, capacity, response), marked, record.span_s)
     needed = ", ready and needed" if np.isfinite(columns["needed"]).any() else " and ready"
     label = (
         f"{name} over time: arrivals and their forecast, instances desired{needed}, "
         f"and the 95th percentile of the response time against its SLO of {wording.seconds(slo_s)}"
     )
-    return Plot(svg(figure, f"service {name}", label), label, (*keys, *_fault_keys(found)))
+    return Plot(svg(figure, f"service {name}", label), label, (*keys, *_fault_keys(marked)))
 
 
 def _draw_demand(axes: Axes, t: FloatArray, columns: dict[str, FloatArray]) -> list[Key]:
@@ -285,7 +285,7 @@ def _draw_response(axes: Axes, t: FloatArray, p95_s: FloatArray, slo_s: float) -
     return keys
 
 
-def _weddings(record: Record, found: Sequence[Fault]) -> Plot:
+def _weddings(record: Record, marked: Sequence[Fault]) -> Plot:
     """Weddings in progress, stacked by phase, the earliest phase at the bottom."""
     table = record.weddings.sort_values("time_s", kind="stable")
     t = table["time_s"].to_numpy()
@@ -309,11 +309,11 @@ def _weddings(record: Record, found: Sequence[Fault]) -> Plot:
         va="bottom", fontweight="bold", fontsize=11, zorder=6,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
     )  # fmt: skip
-    _mark_faults((axes,), found, record.span_s, named=False)
+    _mark_faults((axes,), marked, record.span_s, named=False)
     many = record.summary.noun.many
     label = f"{many} in progress by phase; the most at once were {peak:,.0f}"
     keys = [Key("all", line_key(INK, "", 1.8)), *keys]
-    return Plot(svg(figure, "weddings", label), label, (*keys, *_fault_keys(found)))
+    return Plot(svg(figure, "weddings", label), label, (*keys, *_fault_keys(marked)))
 
 
 def _has_events(record: Record) -> bool:
@@ -331,7 +331,7 @@ def _peak(record: Record, t: FloatArray, total: FloatArray) -> tuple[float, floa
     return when.timestamp(), float(record.summary.weddings.peak_simultaneous)
 
 
-def _cost(record: Record, found: Sequence[Fault]) -> Plot:
+def _cost(record: Record, marked: Sequence[Fault]) -> Plot:
     """USD per hour, stacked by service, the dearest at the bottom; beyond seven "others"."""
     parts = {name: part for name, part in record.by_service() if len(part)}
     start_s, end_s = record.span_s
@@ -352,21 +352,21 @@ def _cost(record: Record, found: Sequence[Fault]) -> Plot:
     axes.set_ylim(0, _top(total))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${wording.compact(value)}"))
     axes.set_title("Cost, USD per hour", loc="left")
-    _mark_faults((axes,), found, record.span_s, named=False)
+    _mark_faults((axes,), marked, record.span_s, named=False)
     label = f"cost per hour by service; the most is {wording.usd(_most(total))} an hour"
     keys = [Key("total", line_key(INK, "", 1.8)), *keys]
-    return Plot(svg(figure, "cost", label), label, (*keys, *_fault_keys(found)))
+    return Plot(svg(figure, "cost", label), label, (*keys, *_fault_keys(marked)))
 
 
 def _replications(record: Record) -> Plot | None:
     """Each replication as a dot, this run's in colour, with the interval of the mean below."""
-    found = record.summary.replications
-    if found is None:
+    replications = record.summary.replications
+    if replications is None:
         return None
     panels = [
-        ("SLO violation ratio", "slo.violation_ratio", found.slo["violation_ratio"],
+        ("SLO violation ratio", "slo.violation_ratio", replications.slo["violation_ratio"],
          lambda value, _: wording.percent(value)),
-        ("Cost, USD", "cost.total_usd", found.cost["total_usd"],
+        ("Cost, USD", "cost.total_usd", replications.cost["total_usd"],
          lambda value, _: wording.usd(value)),
     ]  # fmt: skip
     figure = Figure(figsize=(WIDTH / 72.0, 190.0 / 72.0), dpi=72)
@@ -391,7 +391,7 @@ def _replications(record: Record) -> Plot | None:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(shown))
         axes.set_title(title, loc="left")
-    label = f"SLO violation ratio and cost of {found.count} replications"
+    label = f"SLO violation ratio and cost of {replications.count} replications"
     keys = (
         Key("this run", dot_key(VERMILLION)), Key("another seed", dot_key(GREY)),
         Key("mean with its 95 % interval", line_key(INK, "", 2.2)),
@@ -411,13 +411,13 @@ def _latency(record: Record) -> Plot | None:
     actions = record.actions
     waited = (actions["accepted_s"] - actions["trigger_s"]).to_numpy()
     urgent = is_emergency(actions)
-    known = np.isfinite(waited) & (waited >= 0.0)
-    if not rows and not known.any():
+    accepted = np.isfinite(waited) & (waited >= 0.0)
+    if not rows and not accepted.any():
         return None
-    values = [v for _, row in rows for v in _points(row) if v > 0.0] + list(waited[known])
+    values = [v for _, row in rows for v in _points(row) if v > 0.0] + list(waited[accepted])
     least = min((v for v in values if v > 0.0), default=1e-3)
     low, high = least / 2.0, max([*values, EMERGENCY_LIMIT_S]) * 2.0
-    heights = [34.0 * len(rows) + 10] * bool(rows) + [130.0] * bool(known.any())
+    heights = [34.0 * len(rows) + 10] * bool(rows) + [130.0] * bool(accepted.any())
     figure, axes = figure_of(heights, (low, high), time_axis=False)
     keys = []
     names, colours = ("p50", "p95", "p99", "max"), (BLUE, ORANGE, GREEN, VERMILLION)
@@ -448,13 +448,13 @@ def _latency(record: Record) -> Plot | None:
     for ax in axes:
         ax.axvline(EMERGENCY_LIMIT_S, color=INK, linewidth=1.0, linestyle=DOTTED)
     keys.append(Key("30 s, the limit for emergencies", line_key(INK, "1.5 2", 1.6)))
-    if known.any():
+    if accepted.any():
         axes[-1].set_title("Actions accepted within …, share", loc="left")
         axes[-1].set_ylim(0, 1.04)
         axes[-1].yaxis.set_major_locator(FixedLocator([0.0, 0.5, 1.0]))
         axes[-1].yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
-        styles = ((known & ~urgent, "others", BLUE, "-", ""),
-                  (known & urgent, "emergencies", VERMILLION, DASHED, "5 2.5"))  # fmt: skip
+        styles = ((accepted & ~urgent, "others", BLUE, "-", ""),
+                  (accepted & urgent, "emergencies", VERMILLION, DASHED, "5 2.5"))  # fmt: skip
         for chosen, name, colour, line, dash in styles:
             if not chosen.any():
                 continue
@@ -473,8 +473,8 @@ def _latency(record: Record) -> Plot | None:
 
 def _points(row: Percentiles) -> list[float]:
     values = (row.p50, row.p95, row.p99, row.max)
-    found = [v for v in values if v is not None and math.isfinite(v)]
-    return found if len(found) == len(values) else []
+    points = [v for v in values if v is not None and math.isfinite(v)]
+    return points if len(points) == len(values) else []
 
 
 def _stack(axes: Axes, at: FloatArray, layers: dict[str, FloatArray]) -> list[Key]:
@@ -515,15 +515,15 @@ def _roomiest(bottom: FloatArray, top: FloatArray, width: float) -> tuple[int, f
 
 
 def _mark_faults(
-    panels: Sequence[Axes], found: Sequence[Fault], span_s: tuple[float, float], named: bool = True
+    panels: Sequence[Axes], marked: Sequence[Fault], span_s: tuple[float, float], named: bool = True
 ) -> None:
     """Shade each fault in all panels and label it by its letter; a few are named in the first."""
     middle_s = sum(span_s) / 2.0
-    for i, fault in enumerate(found):
+    for i, fault in enumerate(marked):
         start_s, end_s = max(fault.start_s, span_s[0]), min(fault.end_s, span_s[1])
         if end_s < start_s:
             continue
-        named_here = named and len(found) <= NAMED_FAULTS
+        named_here = named and len(marked) <= NAMED_FAULTS
         for k, axes in enumerate(panels):
             axes.axvspan(start_s, end_s, color=YELLOW, alpha=0.28, linewidth=0, zorder=0)
             axes.axvline(start_s, color=MUTED, linewidth=0.8, linestyle=DOTTED, zorder=1)
@@ -539,17 +539,17 @@ def _mark_faults(
             )  # fmt: skip
 
 
-def _fault_keys(found: Sequence[Fault]) -> list[Key]:
+def _fault_keys(marked: Sequence[Fault]) -> list[Key]:
     keys = []
-    for fault in found[:8]:
+    for fault in marked[:8]:
         when = wording.clock(fault.start_s)[:5]
         if not fault.ended:
             when += " – the end"
         elif fault.end_s > fault.start_s:
             when += f" – {wording.clock(fault.end_s)[:5]}"
         keys.append(Key(f"fault {fault.letter}: {wording.words(fault.name)}, {when}", _FAULT))
-    if len(found) > 8:
-        keys.append(Key(f"{len(found) - 8} more faults: see the list of faults", _FAULT))
+    if len(marked) > 8:
+        keys.append(Key(f"{len(marked) - 8} more faults: see the list of faults", _FAULT))
     return keys
 
 

@@ -103,7 +103,7 @@ def declined(record: Record) -> tuple[DeclinedGroup, ...]:
     counted = Counter(zip(rows["why"], rows["service"], strict=True))
     for (why, service), times in sorted(counted.items()):
         groups.setdefault(_NUMBER.sub("#", why), []).append((why, service, times))
-    found = [
+    ranked = [
         DeclinedGroup(
             why=_common([why for why, _, _ in members]) or "no reason given",
             times=sum(times for _, _, times in members),
@@ -111,7 +111,7 @@ def declined(record: Record) -> tuple[DeclinedGroup, ...]:
         )
         for members in groups.values()
     ]
-    return tuple(sorted(found, key=lambda group: (-group.times, group.why)))
+    return tuple(sorted(ranked, key=lambda group: (-group.times, group.why)))
 
 
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")

@@ -14,7 +14,7 @@ GROUPS_SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReadinessTexts:
     """What is said of it: a sentence, headings and cells of the two tables, and a note."""
 
     sentence: str
@@ -23,12 +23,12 @@ class Told:
     note: str
 
 
-def tell(record: Record) -> Told | None:
+def tell(record: Record) -> ReadinessTexts | None:
     """The texts; None where no major event began."""
-    found, noun = record.summary.prescaling, record.summary.noun
-    if found is None or not found.events:
+    prescaling, noun = record.summary.prescaling, record.summary.noun
+    if prescaling is None or not prescaling.events:
         return None
-    lead = seconds(found.lead_s)
+    lead = seconds(prescaling.lead_s)
     groups = _groups(record.prescaling)
     shown = groups.nsmallest(GROUPS_SHOWN, "worst", keep="first").sort_values("at_s")
     rows = tuple(
@@ -42,10 +42,10 @@ def tell(record: Record) -> Told | None:
         )
         for row in shown.to_dict("records")
     )
-    kind = "" if found.events == record.summary.weddings.total else "major "
-    return Told(
+    kind = "" if prescaling.events == record.summary.weddings.total else "major "
+    return ReadinessTexts(
         sentence=_sentence(
-            found, plural(found.events, kind + noun.one, kind + noun.many), lead
+            prescaling, plural(prescaling.events, kind + noun.one, kind + noun.many), lead
         ),
         services=(
             (
@@ -61,7 +61,7 @@ def tell(record: Record) -> Told | None:
                     _ratio(own.worst_ready_ratio),
                     NOTHING if own.excess_share is None else roughly(own.excess_share),
                 )
-                for name, own in found.services.items()
+                for name, own in prescaling.services.items()
             ),
         ),
         groups=(
@@ -85,15 +85,17 @@ def tell(record: Record) -> Told | None:
     )  # fmt: skip
 
 
-def _sentence(found: Prescaling, events: str, lead: str) -> str:
+def _sentence(prescaling: Prescaling, events: str, lead: str) -> str:
     text = (
-        f"{events} began in {plural(found.groups, 'group')}; for {percent(found.ready_share)} of "
-        "them all services that users wait for had what was needed"
+        f"{events} began in {plural(prescaling.groups, 'group')}; for "
+        f"{percent(prescaling.ready_share)} of them all services that users wait for had what was "
+        "needed"
     )
-    if found.lead_ready_share is not None:
-        text += f", and for {percent(found.lead_ready_share)} the floor stood {lead} before"
-    if found.excess_share is not None:
-        text += f". What stood ready at their start cost {roughly(found.excess_share)} above need"
+    if prescaling.lead_ready_share is not None:
+        text += f", and for {percent(prescaling.lead_ready_share)} the floor stood {lead} before"
+    if prescaling.excess_share is not None:
+        excess = roughly(prescaling.excess_share)
+        text += f". What stood ready at their start cost {excess} above need"
     return f"{text}."
 
 

@@ -31,7 +31,7 @@ UNVERIFIED_SHOWN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VerdictBadge:
     """One word with a symbol, and the tone in which to show it: good, bad or neutral."""
 
     word: str
@@ -58,7 +58,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class ThresholdLine:
     """A threshold with its value, and whether it was kept."""
 
     name: str
@@ -89,7 +89,7 @@ class ServiceStory:
 
 
 @dataclass(frozen=True, slots=True)
-class Prescaled:
+class PrescalingSection:
     """How ready the capacity for major events was."""
 
     title: str
@@ -100,7 +100,7 @@ class Prescaled:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class LoadTestSection:
     """The load of a load test, as sent and as felt."""
 
     sentence: str
@@ -117,11 +117,11 @@ class Story:
     title: str
     occasions: str
     eyebrow: str
-    verdict: Verdict
+    verdict: VerdictBadge
     headline: str
     description: str
     partial_note: str
-    limits: tuple[Limit, ...]
+    limits: tuple[ThresholdLine, ...]
     key_figures: tuple[KeyFigure, ...]
     services: tuple[ServiceStory, ...]
     service_table: Table
@@ -136,8 +136,8 @@ class Story:
     declined_note: str
     prediction: Table | None
     forecaster: str
-    prescaling: Prescaled | None
-    sent: Sent | None
+    prescaling: PrescalingSection | None
+    sent: LoadTestSection | None
     faults: Table | None
     events: Table | None
     events_note: str
@@ -195,14 +195,14 @@ def tell(record: Record) -> Story:
     )
 
 
-def _verdict(summary: Summary) -> Verdict:
+def _verdict(summary: Summary) -> VerdictBadge:
     if any(not threshold.passed for threshold in summary.thresholds):
-        return Verdict("failed", "✗", "bad")
+        return VerdictBadge("failed", "✗", "bad")
     if summary.partial:
-        return Verdict("partial", "◐", "neutral")
+        return VerdictBadge("partial", "◐", "neutral")
     if not summary.thresholds:
-        return Verdict("no limits set", "○", "neutral")
-    return Verdict("passed", "✓", "good")
+        return VerdictBadge("no limits set", "○", "neutral")
+    return VerdictBadge("passed", "✓", "good")
 
 
 def _eyebrow(record: Record) -> str:
@@ -249,9 +249,9 @@ def _partial_note(record: Record) -> str:
     )
 
 
-def _limit(threshold: Threshold) -> Limit:
+def _limit(threshold: Threshold) -> ThresholdLine:
     unit = wording.figure_of(threshold.metric, threshold.limit)
-    return Limit(
+    return ThresholdLine(
         name=words(threshold.name),
         metric=threshold.metric,
         limit=f"{_OPERATORS.get(threshold.operator, threshold.operator)} {unit}",
@@ -360,40 +360,41 @@ def _said(summary: Summary, text: str) -> str:
 
 def _forecaster(summary: Summary) -> str:
     """With what the engine forecast, where that is not the schedule alone as usual."""
-    found = summary.forecaster
-    if found.refused:
+    forecaster = summary.forecaster
+    if forecaster.refused:
         return (
-            f"The model {found.artefact} was refused, so the engine went by the schedule alone: "
-            f"{found.refused}"
+            f"The model {forecaster.artefact} was refused, so the engine went by the schedule "
+            f"alone: {forecaster.refused}"
         )
-    if found.kind == "learned":
-        return f"With what {found.artefact} learned about how departures from the outlook go on."
+    if forecaster.kind == "learned":
+        learned = forecaster.artefact
+        return f"With what {learned} learned about how departures from the outlook go on."
     return ""
 
 
-def _prescaled(record: Record) -> Prescaled | None:
-    told = readiness.tell(record)
-    if told is None:
+def _prescaled(record: Record) -> PrescalingSection | None:
+    texts = readiness.tell(record)
+    if texts is None:
         return None
-    return Prescaled(
+    return PrescalingSection(
         title=f"Ready when {record.summary.noun.many} began",
-        sentence=told.sentence,
-        services=_table(told.services[0], "  ####", told.services[1]),
-        groups=_table(told.groups[0], "## ###", told.groups[1]),
-        note=told.note,
+        sentence=texts.sentence,
+        services=_table(texts.services[0], "  ####", texts.services[1]),
+        groups=_table(texts.groups[0], "## ###", texts.groups[1]),
+        note=texts.note,
     )
 
 
-def _sent(record: Record) -> Sent | None:
+def _sent(record: Record) -> LoadTestSection | None:
     if record.load is None:
         return None
-    told = load.tell(record.load)
-    return Sent(
-        sentence=told.sentence,
-        services=_table(told.services[0], " " + "#" * 14, told.services[1]),
-        limits=_table(told.limits[0], " # ", told.limits[1]),
-        reasons=_table(told.reasons[0], " #", told.reasons[1]) if told.reasons[1] else None,
-        note=told.note,
+    texts = load.tell(record.load)
+    return LoadTestSection(
+        sentence=texts.sentence,
+        services=_table(texts.services[0], " " + "#" * 14, texts.services[1]),
+        limits=_table(texts.limits[0], " # ", texts.limits[1]),
+        reasons=_table(texts.reasons[0], " #", texts.reasons[1]) if texts.reasons[1] else None,
+        note=texts.note,
     )
 
 
@@ -423,22 +424,22 @@ def _service_table(record: Record) -> Table:
         )
         for name, s in record.summary.services.items()
     ]  # fmt: skip
-    known = [k for k in range(len(headings)) if k < 2 or any(row[k] != NOTHING for row in rows)]
+    filled = [k for k in range(len(headings)) if k < 2 or any(row[k] != NOTHING for row in rows)]
     return _table(
-        tuple(headings[k] for k in known),
-        "".join("  ############"[k] for k in known),
-        [tuple(row[k] for k in known) for row in rows],
+        tuple(headings[k] for k in filled),
+        "".join("  ############"[k] for k in filled),
+        [tuple(row[k] for k in filled) for row in rows],
     )
 
 
 def _user_facing(config: dict[str, Any], name: str) -> str:
     """Whether the configuration says that users wait for this service."""
-    found: Any = config
+    value: Any = config
     for key in ("platform", "services", name, "user_facing"):
-        if not isinstance(found, dict) or key not in found:
+        if not isinstance(value, dict) or key not in value:
             return wording.NOTHING
-        found = found[key]
-    return "yes" if found else "no"
+        value = value[key]
+    return "yes" if value else "no"
 
 
 def _latency_table(summary: Summary) -> Table:
@@ -465,10 +466,10 @@ def _latency_table(summary: Summary) -> Table:
 
 
 def _reasons(summary: Summary) -> str:
-    found = sorted(summary.decision.by_reason.items(), key=lambda item: (-item[1], item[0]))
-    if not found:
+    reasons = sorted(summary.decision.by_reason.items(), key=lambda item: (-item[1], item[0]))
+    if not reasons:
         return ""
-    parts = (f"{_said(summary, words(name))} {count(n)}" for name, n in found)
+    parts = (f"{_said(summary, words(name))} {count(n)}" for name, n in reasons)
     return "Actions by reason: " + ", ".join(parts) + "."
 
 
@@ -527,22 +528,22 @@ def _declined_note(groups: tuple[ranking.DeclinedGroup, ...]) -> str:
 
 
 def _replications_table(summary: Summary) -> Table | None:
-    found = summary.replications
-    if found is None:
+    replications = summary.replications
+    if replications is None:
         return None
     lines: list[tuple[str, float | None, Interval, Callable[[float | None], str]]] = [
         ("requests that missed the SLO", summary.slo.violation_ratio,
-         found.slo["violation_ratio"], percent),
+         replications.slo["violation_ratio"], percent),
         ("minutes that missed the SLO", summary.slo.violation_minutes,
-         found.slo["violation_minutes"], wording.figure),
-        ("availability", summary.slo.availability, found.slo["availability"], percent),
-        ("cost", summary.cost.total_usd, found.cost["total_usd"], usd),
+         replications.slo["violation_minutes"], wording.figure),
+        ("availability", summary.slo.availability, replications.slo["availability"], percent),
+        ("cost", summary.cost.total_usd, replications.cost["total_usd"], usd),
         ("most requests a second", summary.requests.peak_rate_per_s,
-         found.requests["peak_rate_per_s"], count),
+         replications.requests["peak_rate_per_s"], count),
     ]  # fmt: skip
     lines += [
         (f"{name}: p95", summary.services[name].p95_s, figures["p95_s"], seconds)
-        for name, figures in found.services.items()
+        for name, figures in replications.services.items()
         if "p95_s" in figures and name in summary.services
     ]
     rows = [
@@ -555,18 +556,19 @@ def _replications_table(summary: Summary) -> Table | None:
         )
         for label, value, interval, show in lines
     ]
-    headings = ("", "this run", "mean", f"{found.confidence:.0%} interval of the mean", "range")
+    level = f"{replications.confidence:.0%}"
+    headings = ("", "this run", "mean", f"{level} interval of the mean", "range")
     return _table(headings, " ####", rows)
 
 
 def _replications_note(summary: Summary) -> str:
-    found = summary.replications
-    if found is None:
+    replications = summary.replications
+    if replications is None:
         return ""
     return (
-        f"{plural(found.count, 'replication')} of this run, the first of them this one, each with "
-        f"a seed of its own: other {_drawn(summary)}arrivals and draws, the same scenario. The "
-        "interval is "
+        f"{plural(replications.count, 'replication')} of this run, the first of them this one, "
+        f"each with a seed of its own: other {_drawn(summary)}arrivals and draws, the same "
+        "scenario. The interval is "
         "Student's, for the mean; a single day can lie anywhere in the range and beyond."
     )
 
@@ -776,8 +778,8 @@ def _live_caveats(summary: Summary) -> Iterable[str]:
     yield "It is one run: another one on the same stack differs, and by how much takes several."
     troubles = summary.live.troubles if summary.live is not None else {}
     if troubles:
-        found = ", ".join(f"{words(name)} {count(times)}" for name, times in troubles.items())
-        yield f"Something was in trouble for a while, so often: {found}."
+        listed = ", ".join(f"{words(name)} {count(times)}" for name, times in troubles.items())
+        yield f"Something was in trouble for a while, so often: {listed}."
 
 
 def _reproduce(summary: Summary) -> str:

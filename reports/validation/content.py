@@ -107,11 +107,11 @@ def _summary(content: dict[str, Any]) -> Table:
     for cell in content["cells"]:
         row = [cell["name"]]
         for figure in FIGURES:
-            found = [f[figure] for f in cell["verdicts"].values() if figure in f]
-            good = sum(verdict["outcome"] == "equivalent" for verdict in found)
-            bad = sum(verdict["outcome"] == "different" for verdict in found)
-            worst = max(found, key=lambda v: abs(v["difference"]), default=None)
-            text = f"{good} of {len(found)}" + (f", {bad} different" if bad else "")
+            verdicts = [f[figure] for f in cell["verdicts"].values() if figure in f]
+            good = sum(verdict["outcome"] == "equivalent" for verdict in verdicts)
+            bad = sum(verdict["outcome"] == "different" for verdict in verdicts)
+            worst = max(verdicts, key=lambda v: abs(v["difference"]), default=None)
+            text = f"{good} of {len(verdicts)}" + (f", {bad} different" if bad else "")
             if worst is not None:
                 text += f" (≤ {_share(figure, abs(worst['difference']))})"
             row.append(text)
@@ -176,10 +176,10 @@ def _closed(closed: dict[str, Any] | None) -> Table | None:
 
 
 def _value(figure: str, values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
+    present = [value for value in values if value is not None]
+    if not present:
         return "–"
-    average = sum(known) / len(known)
+    average = sum(present) / len(present)
     return f"{average:.1%}" if figure == "utilisation" else f"{average:.3g}"
 
 

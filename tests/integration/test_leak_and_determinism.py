@@ -18,7 +18,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from twin.config import RunConfig, parse
-from twin.world.world import Load, World
+from twin.world.world import RealisedLoad, World
 
 SMALL = (
     "population.simultaneous=400",
@@ -45,17 +45,17 @@ def decided(world: World, until_s: float = float("inf")) -> list[dict[str, Any]]
     ]
 
 
-def scramble(after_s: int) -> Callable[[Load], Load]:
+def scramble(after_s: int) -> Callable[[RealisedLoad], RealisedLoad]:
     """Another future: what arrives after a time is shuffled and made five times as much."""
 
-    def change(load: Load) -> Load:
+    def change(load: RealisedLoad) -> RealisedLoad:
         rng = np.random.default_rng(99)
         order = after_s + rng.permutation(load.arrivals.shape[1] - after_s)
         arrivals = load.arrivals.copy()
         arrivals[:, after_s:] = 5.0 * load.arrivals[:, order]
         rates = load.demand.rates.copy()
         rates[:, after_s:] = 5.0 * load.demand.rates[:, order]
-        return Load(replace(load.demand, rates=rates), arrivals)
+        return RealisedLoad(replace(load.demand, rates=rates), arrivals)
 
     return change
 

@@ -36,7 +36,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CompareArguments:
     """What the command line asks: whom to compare, in what."""
 
     controllers: tuple[str, ...]
@@ -45,7 +45,7 @@ class Question:
     config_dirs: tuple[str, ...]
 
 
-def read(arguments: Sequence[str]) -> Question:
+def read(arguments: Sequence[str]) -> CompareArguments:
     """Take apart the command line; raises ConfigError for what cannot be read."""
     controllers: tuple[str, ...] = EVERYBODY
     targets: tuple[int, ...] = HPA_TARGETS
@@ -72,7 +72,7 @@ def read(arguments: Sequence[str]) -> Question:
             raise ConfigError(f"--config-dir: {folder} is no folder")
     if len(set(controllers)) != len(controllers):
         raise ConfigError("controllers: each one once")
-    return Question(controllers, targets, tuple(overrides), tuple(folders_given))
+    return CompareArguments(controllers, targets, tuple(overrides), tuple(folders_given))
 
 
 def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
@@ -109,7 +109,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     return folder
 
 
-def compose_all(question: Question) -> dict[str, dict[str, Any]]:
+def compose_all(question: CompareArguments) -> dict[str, dict[str, Any]]:
     """The configuration of each contestant by name; with `hpa` come the points of its front."""
     configs: dict[str, dict[str, Any]] = {}
     for name in question.controllers:
@@ -178,7 +178,7 @@ def _write(folder: Path, content: dict[str, Any], first: Contestant, runs: Seque
     pd.concat(minutes, ignore_index=True).to_parquet(folder / "minutes.parquet", index=False)
 
 
-def _compose(question: Question, *more: str) -> dict[str, Any]:
+def _compose(question: CompareArguments, *more: str) -> dict[str, Any]:
     try:
         return composed([*question.overrides, *more], question.config_dirs)
     except CompositionError as error:

@@ -107,11 +107,11 @@ def losses(minutes: pd.DataFrame) -> list[dict[str, Any]]:
     lost = share > VIOLATION_MINUTE
     times = total.index.to_numpy()
     edges = np.flatnonzero(np.diff(np.concatenate(([0], lost.astype(np.int8), [0]))))
-    found: list[dict[str, Any]] = []
+    losses: list[dict[str, Any]] = []
     for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         inside = facing[facing["time_s"].isin(times[begin:end])]
         by_service = inside.groupby("service")["bad"].sum().sort_values(ascending=False)
-        found.append(
+        losses.append(
             {
                 "from_s": float(times[begin] - 60.0),
                 "to_s": float(times[end - 1]),
@@ -120,8 +120,8 @@ def losses(minutes: pd.DataFrame) -> list[dict[str, Any]]:
                 "services": [str(name) for name, bad in by_service.items() if bad > 0][:3],
             }
         )
-    found.sort(key=lambda loss: -loss["requests"])
-    return found[:LOSSES_SHOWN]
+    losses.sort(key=lambda loss: -loss["requests"])
+    return losses[:LOSSES_SHOWN]
 
 
 def by_name(runs: Sequence[Run]) -> dict[str, list[Run]]:

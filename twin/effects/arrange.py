@@ -51,7 +51,7 @@ from scenarios.faults.kinds import (
 )
 from scenarios.streams import Streams
 from scenarios.weddings.demand import Demand
-from twin.queues.port import TRUTH_FIELDS, Platform
+from twin.queues.port import TRUTH_FIELDS, SimulatedPlatform
 from twin.world.cloud import CommandFault, Infrastructure
 from twin.world.feed import ScheduleFeed
 from twin.world.fleet import Fleet, Launch
@@ -73,7 +73,7 @@ REFILLED = 3.0
 class Slowness:
     """The factors that slow each service now, and the zones that slow their instances."""
 
-    platform: Platform
+    platform: SimulatedPlatform
     fleets: Sequence[Fleet]
     services: list[list[float]] = field(init=False)
     zones: list[tuple[int, float]] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Stage:
     duration_s: float
     zones: Sequence[str]
     streams: Streams
-    platform: Platform
+    platform: SimulatedPlatform
     slowness: Slowness
     fleets: Mapping[str, Fleet]
     telemetry: Mapping[str, Telemetry]

@@ -29,7 +29,7 @@ from scenarios.faults.kinds import ClockStep, EngineKill, ScheduleLate, Schedule
 from twin.queues.requests import RequestPlatform
 from twin.runs import summary
 from twin.world.cloud import Write
-from twin.world.fleet import RETRY_S, Phase
+from twin.world.fleet import RETRY_S, InstancePhase
 from twin.world.world import CONSERVED, World
 
 SLOW_EVERY = 12
@@ -252,11 +252,11 @@ class Invariants:
             self._broken("conservation", f"relative error {error:.2g}")
         for i, (name, fleet) in enumerate(world.fleets.items()):
             phases = fleet.phases()
-            counted = tuple(int(np.count_nonzero(phases == phase)) for phase in Phase)[:3]
+            counted = tuple(int(np.count_nonzero(phases == phase)) for phase in InstancePhase)[:3]
             if counted != (fleet.booting, fleet.ready, fleet.draining):
                 self._broken("instances are counted once", f"{name}: {counted}")
             lives = fleet.history()
-            serving = phases == Phase.READY
+            serving = phases == InstancePhase.READY
             early = serving & ~(lives["ready_s"] <= world.env.now)
             if early.any():
                 self._broken("ready before serving", f"{name}: {int(early.sum())} instances")
@@ -353,7 +353,8 @@ class Invariants:
             settle_s += world.config.infrastructure.accept_s
             # Boots that a fault spoiled take as long as they take; all others are done by now.
             lives, phases = fleet.history(), fleet.phases()
-            spoiled = (phases == Phase.BOOTING) & (lives["launched_s"] <= healed_s + RETRY_S)
+            booting = phases == InstancePhase.BOOTING
+            spoiled = booting & (lives["launched_s"] <= healed_s + RETRY_S)
             last_s = max(self._rise_s[name], self._fall_s[name], healed_s)
             if now_s - last_s > settle_s:
                 actual = fleet.ready + int(np.count_nonzero(spoiled))

@@ -231,8 +231,8 @@ class FluidPlatform:
         if total <= 0.0:
             return tuple(math.nan for _ in quantiles)
         below = np.cumsum(counts[:-1]) / total
-        found = np.interp(quantiles, below, np.log(HISTOGRAM_EDGES_S))
-        return tuple(float(value) for value in np.exp(found))
+        log_s = np.interp(quantiles, below, np.log(HISTOGRAM_EDGES_S))
+        return tuple(float(value) for value in np.exp(log_s))
 
     def _use_tables(self, changed: Sequence[int]) -> None:
         """Put the response tables for the slowdowns in force in place."""
@@ -247,29 +247,29 @@ class FluidPlatform:
                     else (1.0, 1.0)
                 )
             )
-            known = self._tables.get((s, relevant))
-            if known is None:
+            kept = self._tables.get((s, relevant))
+            if kept is None:
                 services = with_more_calls(self.services, self._more_calls)
                 fill_response(services, self._slowdown, self._spec, self._table, [s])
                 self._tables[s, relevant] = (self._spec[s].copy(), self._table[s].copy())
             else:
-                self._spec[s], self._table[s] = known
+                self._spec[s], self._table[s] = kept
 
     def _below(self, service: int) -> set[int]:
         """The service and those that requests to it wait for."""
-        found = {service}
+        below = {service}
         for s in self._order:
-            if s in found:
-                found |= {int(c) for c in np.flatnonzero(self._specified_calls[s])}
-        return found
+            if s in below:
+                below |= {int(c) for c in np.flatnonzero(self._specified_calls[s])}
+        return below
 
     def _above(self, service: int) -> list[int]:
         """The service and those whose requests wait for it."""
-        found = {service}
+        above = {service}
         for s in reversed(self._order):
-            if any(self._specified_calls[s, callee] > 0.0 for callee in found):
-                found.add(int(s))
-        return sorted(found)
+            if any(self._specified_calls[s, callee] > 0.0 for callee in above):
+                above.add(int(s))
+        return sorted(above)
 
     def _fold(self, changed: Sequence[int]) -> None:
         """Move the record of waits into the histogram, by the tables that it was made with."""

@@ -185,8 +185,8 @@ class HybridPlatform:
         if total <= 0.0:
             return (float("nan"),) * len(quantiles)
         below = np.cumsum(np.maximum(counts[:-1], 0.0)) / total
-        found = np.exp(np.interp(quantiles, below, np.log(HISTOGRAM_EDGES_S)))
-        return tuple(float(value) for value in found)
+        times_s = np.exp(np.interp(quantiles, below, np.log(HISTOGRAM_EDGES_S)))
+        return tuple(float(value) for value in times_s)
 
     def _part(self, count: int, cell: int) -> int:
         """What cell `cell` has of `count`: whole, the same for all but for one."""
@@ -304,12 +304,12 @@ def _mixed(quantiles: FloatArray, weights: FloatArray) -> FloatArray:
     points, the logarithm of each part's survival function is taken for linear in time (exponential
     pieces); the mixture's is inverted by bisection.
     """
-    known = np.isfinite(quantiles).all(axis=-1) & (weights > 0.0)
+    weighed = np.isfinite(quantiles).all(axis=-1) & (weights > 0.0)
     if len(quantiles) == 1:
         return quantiles[0]
-    weights = np.where(known, weights, 0.0)
+    weights = np.where(weighed, weights, 0.0)
     total = weights.sum(axis=0)
-    points = np.where(known[..., None], quantiles, 1.0)
+    points = np.where(weighed[..., None], quantiles, 1.0)
     levels = np.log([share for _, share in QUANTILES])
     result = np.empty(quantiles.shape[1:])
     for k, level in enumerate(levels):

@@ -28,9 +28,10 @@ TRUTH_FIELDS = (
     "in_flight",
     "needed",
 )
-"""Last axis of `Platform.truth`: counts within the sample (`retried` is part of `arrived`; `slow`
-is part of `served`: slower than the SLO's p95 limit), requests waiting and in service at its end,
-and the smallest instance count that would have carried the sample's arrivals within the SLO."""
+"""Last axis of `SimulatedPlatform.truth`: counts within the sample (`retried` is part of `arrived`;
+`slow` is part of `served`: slower than the SLO's p95 limit), requests waiting and in service at its
+end, and the smallest instance count that would have carried the sample's arrivals within the SLO.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def clients_of(platform: PlatformConfig) -> dict[str, ClientBehaviour]:
     }
 
 
-class Platform(Protocol):
+class SimulatedPlatform(Protocol):
     """The simulated services between two events of the world.
 
     Times are whole seconds since the start of the simulated window, services are indices into the
@@ -146,6 +147,6 @@ def by_service(
 
 
 def check_calls_factor(factor: float) -> None:
-    """Raise ValueError for a factor that `Platform.set_calls` does not take."""
+    """Raise ValueError for a factor that `SimulatedPlatform.set_calls` does not take."""
     if not 0.0 <= factor <= 1000.0:
         raise ValueError(f"factor: {factor} is not allowed (0 … 1000)")

@@ -60,7 +60,7 @@ class Cohort:
 
 
 @dataclass
-class Service:
+class ReferenceService:
     """State of one service."""
 
     ready: int = 0
@@ -98,7 +98,7 @@ class ReferencePlatform:
         self.specs = tuple(services)
         self.arrivals = arrivals
         self.clients = tuple(clients)
-        self.services = [Service() for _ in services]
+        self.services = [ReferenceService() for _ in services]
         self.order = call_order(services)
         self.index = {spec.name: s for s, spec in enumerate(services)}
         self.tick = 0

@@ -26,10 +26,10 @@ def outside_share(slots: FloatArray, utilisation: FloatArray) -> float:
 
     `slots` ready in each sample and their `utilisation`, 0-1 (NaN where unknown: not counted).
     """
-    known = np.isfinite(utilisation) & (slots > 0.0) & (utilisation > 0.0)
-    if not known.any():
+    busy = np.isfinite(utilisation) & (slots > 0.0) & (utilisation > 0.0)
+    if not busy.any():
         return 0.0
     inside = np.zeros(len(slots), dtype=bool)
     for least, most in REGIONS:
         inside |= (slots >= least) & (utilisation <= most)
-    return float(np.mean(~inside[known]))
+    return float(np.mean(~inside[busy]))

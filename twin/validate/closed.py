@@ -32,7 +32,7 @@ from twin.config import RunConfig, parse
 from twin.measure.bench import Bench, BenchError
 from twin.measure.driver import Arrivals, poisson
 from twin.measure.settings import MeasureConfig
-from twin.world.rehearsal import Part, demand, rehearse
+from twin.world.rehearsal import Excerpt, demand, rehearse
 from twin.world.script import script
 from twin.world.world import HOUR_S, World, standing_counts
 
@@ -61,7 +61,7 @@ def compare(
 ) -> dict[str, Any]:
     """Run both and compare them; `calibration` is the folder with the platform file."""
     wanted = config.validation.closed
-    part = Part(wanted.from_, wanted.speed, wanted.scale, wanted.seconds)
+    part = Excerpt(wanted.from_, wanted.speed, wanted.scale, wanted.seconds)
     run = _run_config(config, fitted, calibration)
     specs = run.platform.specs()
     day = script(run, specs, Streams(run.seed))

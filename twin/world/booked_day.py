@@ -18,7 +18,7 @@ from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
 from scenarios.weddings.config import DemandConfig, PopulationConfig
 from scenarios.weddings.population import generate, schedule
-from twin.world.feed import ScheduleFeed, known_weddings
+from twin.world.feed import ScheduleFeed, foreknown_weddings
 from twin.world.script import major_ceremonies
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
@@ -94,7 +94,7 @@ def booked_day(config: RehearsalConfig, specs: tuple[ServiceSpec, ...], now_s: f
     population = generate(config.population, streams)
     names = tuple(spec.name for spec in specs)
     response = demands.response(config.demand, config.population, names)
-    feed = ScheduleFeed(known_weddings(population, response), specs)
+    feed = ScheduleFeed(foreknown_weddings(population, response), specs)
     wanted = config.schedule
     booked = len(schedule(population, population.start_s).major)
     weddings = max(round(booked * wanted.scale), 1)

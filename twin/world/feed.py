@@ -52,7 +52,7 @@ WEDDING = Noun("wedding", "weddings")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class Foreknowledge:
     """All that may be known beforehand of `duration_s` seconds from `start_s` (epoch seconds).
 
     `base` gives, for a grid, the expected requests/s (response's services, bins) that enter
@@ -67,30 +67,32 @@ class Known:
     base: Callable[[Grid], FloatArray] | None = None
 
 
-def known_weddings(population: Population, response: Response) -> Known:
+def foreknown_weddings(population: Population, response: Response) -> Foreknowledge:
     """What is booked of a population, and how weddings usually turn into load."""
-    return Known(population.start_s, population.duration_s, WEDDING, Weddings(population), response)
+    return Foreknowledge(
+        population.start_s, population.duration_s, WEDDING, WeddingBookings(population), response
+    )
 
 
 class ScheduleFeed:
     """Hands out the outlook of the events that are booked at the time of asking."""
 
-    def __init__(self, known: Known, specs: Sequence[ServiceSpec]) -> None:
-        self._bookings = known.bookings
-        self._response = known.response
-        self._noun = known.noun
+    def __init__(self, foreknowledge: Foreknowledge, specs: Sequence[ServiceSpec]) -> None:
+        self._bookings = foreknowledge.bookings
+        self._response = foreknowledge.response
+        self._noun = foreknowledge.noun
         self._specs = specs
-        bins = math.ceil((BEFORE_S + known.duration_s + HORIZON_S) / BIN_S)
-        self._grid = Grid(known.start_s - BEFORE_S, bins)
-        self._base = known.base(self._grid) if known.base is not None else None
-        self._known_s = known.start_s
+        bins = math.ceil((BEFORE_S + foreknowledge.duration_s + HORIZON_S) / BIN_S)
+        self._grid = Grid(foreknowledge.start_s - BEFORE_S, bins)
+        self._base = foreknowledge.base(self._grid) if foreknowledge.base is not None else None
+        self._known_s = foreknowledge.start_s
         self.stale = 0
         """How many faults stop the refresh now."""
         self.delay_s = 0.0
         self.missed = 0
         """Refreshes that were due and did not come."""
         self._distortions: list[Callable[[Schedule], Schedule]] = []
-        self._due_s = known.start_s + REFRESH_S
+        self._due_s = foreknowledge.start_s + REFRESH_S
         self._events = self._all_events()
         self._outlook = self._built()
 
@@ -152,7 +154,7 @@ class ScheduleFeed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Weddings:
+class WeddingBookings:
     """The schedule of a population."""
 
     population: Population

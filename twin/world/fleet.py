@@ -28,7 +28,7 @@ BACKOFF_S, LONGEST_BACKOFF_S = 10.0, 300.0
 """First and longest wait before a crashed instance starts again (a kubelet's defaults)."""
 
 
-class Phase(IntEnum):
+class InstancePhase(IntEnum):
     """Where an instance is in its life; warming up counts as booting."""
 
     BOOTING = 0
@@ -95,7 +95,7 @@ class Fleet:
         """Begin with `count` ready instances, spread over the zones."""
         self.desired = count
         new = self._add(count)
-        self._phase[new] = Phase.READY
+        self._phase[new] = InstancePhase.READY
         self._ready_s[new] = self.env.now
         self.ready = count
         self._changed(self.ready, 0)
@@ -118,10 +118,10 @@ class Fleet:
         self.close_zone(zone)
         hit = np.nonzero((self._zone[: self._size] == zone) & self._alive())[0]
         phases = self._phase[hit]
-        lost = int(np.count_nonzero(phases == Phase.READY))
+        lost = int(np.count_nonzero(phases == InstancePhase.READY))
         self.ready -= lost
-        self.booting -= int(np.count_nonzero(phases == Phase.BOOTING))
-        self.draining -= int(np.count_nonzero(phases == Phase.DRAINING))
+        self.booting -= int(np.count_nonzero(phases == InstancePhase.BOOTING))
+        self.draining -= int(np.count_nonzero(phases == InstancePhase.DRAINING))
         self._end(hit)
         if lost:
             self._changed(self.ready, lost)
@@ -137,7 +137,7 @@ class Fleet:
 
     def ready_share(self, zone: int) -> float:
         """Share of the ready instances that are in `zone`, 0 without any."""
-        ready = self._phase[: self._size] == Phase.READY
+        ready = self._phase[: self._size] == InstancePhase.READY
         there = int(np.count_nonzero(ready & (self._zone[: self._size] == zone)))
         return there / self.ready if self.ready else 0.0
 
@@ -150,19 +150,19 @@ class Fleet:
         many instances are taken.
         """
         size = self._size
-        hit = (rng.random(size) < share) & (self._phase[:size] <= Phase.READY)
+        hit = (rng.random(size) < share) & (self._phase[:size] <= InstancePhase.READY)
         if zones:
             hit &= np.isin(self._zone[:size], list(zones))
         rows = np.nonzero(hit)[0]
-        booting = rows[self._phase[rows] == Phase.BOOTING]
-        serving = rows[self._phase[rows] == Phase.READY]
+        booting = rows[self._phase[rows] == InstancePhase.BOOTING]
+        serving = rows[self._phase[rows] == InstancePhase.READY]
         self._end(booting)
         self.booting -= int(booting.size)
         self.ready -= int(serving.size)
         if not serving.size:
             return int(rows.size)
         if notice_s > 0.0:
-            self._phase[serving] = Phase.DRAINING
+            self._phase[serving] = InstancePhase.DRAINING
             self.draining += int(serving.size)
             self._changed(self.ready, 0)
             self.env.process(self._drain(serving, notice_s))
@@ -181,7 +181,7 @@ class Fleet:
         size = self._size
         ready_s = self._ready_s[:size].copy()
         ready_s[ready_s >= self._ended_s[:size]] = math.inf
-        ready_s[self._phase[:size] == Phase.BOOTING] = math.inf
+        ready_s[self._phase[:size] == InstancePhase.BOOTING] = math.inf
         return {
             "zone": self._zone[:size].copy(),
             "launched_s": self._launched_s[:size].copy(),
@@ -202,7 +202,7 @@ class Fleet:
 
     def ready_times(self) -> FloatArray:
         """When the instances that boot now will be ready, rising; infinite if it hangs."""
-        booting = self._phase[: self._size] == Phase.BOOTING
+        booting = self._phase[: self._size] == InstancePhase.BOOTING
         return np.sort(self._ready_s[: self._size][booting])
 
     @property
@@ -211,7 +211,7 @@ class Fleet:
         return self.ready + self.booting + self.draining
 
     def _alive(self) -> np.ndarray:
-        return self._phase[: self._size] != Phase.GONE
+        return self._phase[: self._size] != InstancePhase.GONE
 
     def _add(self, count: int) -> np.ndarray:
         """Rows for `count` new instances, in the open zones that have fewest."""
@@ -225,12 +225,12 @@ class Fleet:
             self._ended_s = np.concatenate((self._ended_s, np.full(room, math.inf)))
         rows = np.arange(self._size, need)
         held = np.bincount(
-            self._zone[: self._size][self._phase[: self._size] <= Phase.READY],
+            self._zone[: self._size][self._phase[: self._size] <= InstancePhase.READY],
             minlength=self._zones,
         )
         zones = self._open_zones()
         self._zone[rows] = _spread(count, [int(held[z]) for z in zones], zones)
-        self._phase[rows] = Phase.BOOTING
+        self._phase[rows] = InstancePhase.BOOTING
         self._launched_s[rows] = self.env.now
         self._size = need
         return rows
@@ -278,7 +278,7 @@ class Fleet:
     def _give_up(self, rows: np.ndarray, after_s: float) -> Generator[simpy.Event, None, None]:
         """What hangs in its boot is replaced."""
         yield self.env.timeout(after_s)
-        hung = rows[self._phase[rows] == Phase.BOOTING]
+        hung = rows[self._phase[rows] == InstancePhase.BOOTING]
         self.booting -= int(hung.size)
         self._end(hung)
         self.reconcile()
@@ -290,9 +290,9 @@ class Fleet:
         for crash in range(crashes):
             # Past the very second of getting ready, so that it is ready by then.
             yield self.env.timeout(float(self._ready_s[row]) - self.env.now + max(up_s, 1.0))
-            if self._phase[row] != Phase.READY:
+            if self._phase[row] != InstancePhase.READY:
                 return
-            self._phase[row] = Phase.BOOTING
+            self._phase[row] = InstancePhase.BOOTING
             self.ready -= 1
             self.booting += 1
             self._changed(self.ready, 1)
@@ -309,16 +309,16 @@ class Fleet:
         for i, at_s in enumerate(times.tolist()):
             yield self.env.timeout(at_s - self.env.now)
             group = rows[bounds[i] : bounds[i + 1]]
-            up = group[self._phase[group] == Phase.BOOTING]
+            up = group[self._phase[group] == InstancePhase.BOOTING]
             if up.size:
-                self._phase[up] = Phase.READY
+                self._phase[up] = InstancePhase.READY
                 self.booting -= int(up.size)
                 self.ready += int(up.size)
                 self._changed(self.ready, 0)
 
     def _retire(self, count: int) -> None:
         """Give up the youngest boots first, then drain ready instances, zones kept even."""
-        booting = np.nonzero(self._phase[: self._size] == Phase.BOOTING)[0]
+        booting = np.nonzero(self._phase[: self._size] == InstancePhase.BOOTING)[0]
         if booting.size:
             latest = booting[np.argsort(self._ready_s[booting], kind="stable")][::-1]
             given_up = latest[:count]
@@ -327,14 +327,14 @@ class Fleet:
             count -= int(given_up.size)
         if count <= 0:
             return
-        ready = np.nonzero(self._phase[: self._size] == Phase.READY)[0]
+        ready = np.nonzero(self._phase[: self._size] == InstancePhase.READY)[0]
         # Rank within its zone, youngest first to stay: the highest ranks go, so zones stay even.
         rank = np.empty(ready.size, np.int64)
         for zone in np.unique(self._zone[ready]):
             members = np.nonzero(self._zone[ready] == zone)[0]
             rank[members] = np.arange(members.size)
         leaving = ready[np.argsort(rank, kind="stable")][::-1][:count]
-        self._phase[leaving] = Phase.DRAINING
+        self._phase[leaving] = InstancePhase.DRAINING
         self.ready -= int(leaving.size)
         self.draining += int(leaving.size)
         self._changed(self.ready, 0)
@@ -342,12 +342,12 @@ class Fleet:
 
     def _drain(self, rows: np.ndarray, after_s: float) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(after_s)
-        still = rows[self._phase[rows] == Phase.DRAINING]
+        still = rows[self._phase[rows] == InstancePhase.DRAINING]
         self.draining -= int(still.size)
         self._end(still)
 
     def _end(self, rows: np.ndarray) -> None:
-        self._phase[rows] = Phase.GONE
+        self._phase[rows] = InstancePhase.GONE
         self._ended_s[rows] = self.env.now
 
 

@@ -78,8 +78,8 @@ def recall_trace(replay: Replay, mix: FloatArray, specs: Sequence[ServiceSpec]) 
         days = -(-hours // 24)
         weeks = [_hours_before(history, replay.start_s - DAY_S * days, hours)]
     usual = float(np.nanmean(history.values))
-    found = [np.where(np.isnan(week), usual, week) for week in weeks if np.isfinite(week).any()]
-    loads = [with_calls(specs, mix[:, None] * week) for week in found or [np.full(hours, usual)]]
+    filled = [np.where(np.isnan(week), usual, week) for week in weeks if np.isfinite(week).any()]
+    loads = [with_calls(specs, mix[:, None] * week) for week in filled or [np.full(hours, usual)]]
     return History(
         replay.start_s,
         {spec.name: np.stack([load[i] for load in loads]) for i, spec in enumerate(specs)},

@@ -22,7 +22,7 @@ from twin.world.world import Rehearsal
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Excerpt:
     """What of the day is played, and how: from when on, how fast, how much, for how long (s)."""
 
     begins: str
@@ -31,7 +31,7 @@ class Part:
     seconds: int
 
 
-def demand(day: Script, part: Part) -> Demand:
+def demand(day: Script, part: Excerpt) -> Demand:
     """The load of `part` by second of the clock; raises ValueError if the day is over before."""
     try:
         first = resolve_at(part.begins, day.demand)
@@ -55,7 +55,7 @@ def demand(day: Script, part: Part) -> Demand:
 
 
 def rehearse(
-    day: Script, specs: tuple[ServiceSpec, ...], part: Part, counts: Mapping[str, int]
+    day: Script, specs: tuple[ServiceSpec, ...], part: Excerpt, counts: Mapping[str, int]
 ) -> Rehearsal:
     """`part` of `day` for the twin, beginning with `counts` instances; raises as `demand`."""
     played = demand(day, part)
@@ -67,7 +67,7 @@ def rehearse(
         awaited_s=np.zeros(0),
     )
     outlooks = Compressed(
-        ScheduleFeed(day.known, specs),
+        ScheduleFeed(day.foreknowledge, specs),
         anchor_s=day.start_s,
         origin_s=day.start_s + resolve_at(part.begins, day.demand),
         speed=float(part.speed),

@@ -1,8 +1,8 @@
 """What happens in a run, wherever it comes from: weddings drawn from the seed, or a recorded trace.
 
 A `Script` keeps apart what really comes (`demand`, for the services alone) and what may be known
-beforehand (`known`, of which the schedule feed makes the engine's outlook).  World, recorder and
-summary do not ask which kind of script it is.
+beforehand (`foreknowledge`, of which the schedule feed makes the engine's outlook).  World, recorder
+and summary do not ask which kind of script it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scenarios.weddings.config import PopulationConfig
 from scenarios.weddings.demand import Demand
 from scenarios.weddings.population import Population, generate
 from twin.config import RunConfig
-from twin.world.feed import WEDDING, Changes, Known, Noun, known_weddings
+from twin.world.feed import WEDDING, Changes, Foreknowledge, Noun, foreknown_weddings
 from twin.world.history import recall, recall_trace
 
 
@@ -46,7 +46,7 @@ class Script:
     demand: Demand
     events: int
     awaited_s: FloatArray
-    known: Known
+    foreknowledge: Foreknowledge
     history: Callable[[], History]
 
 
@@ -78,7 +78,9 @@ def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams
         awaited_s=major_ceremonies(
             population, config.population, population.in_schedule & population.happens
         ),
-        known=known_weddings(population, demands.response(config.demand, config.population, names)),
+        foreknowledge=foreknown_weddings(
+            population, demands.response(config.demand, config.population, names)
+        ),
         history=lambda: recall(config.population, config.demand, specs, streams),
     )
 
@@ -105,7 +107,7 @@ def replayed(
         demand=demand,
         events=int(np.count_nonzero(inside)),
         awaited_s=starts_s[inside],
-        known=Known(
+        foreknowledge=Foreknowledge(
             replay.start_s,
             replay.duration_s,
             noun(config),

@@ -31,7 +31,7 @@ from twin.config import RequestConfig, RunConfig
 from twin.effects import arrange as faults
 from twin.queues.fluid import FluidPlatform
 from twin.queues.hybrid import HybridPlatform, Share
-from twin.queues.port import ClientBehaviour, Platform, clients_of
+from twin.queues.port import ClientBehaviour, SimulatedPlatform, clients_of
 from twin.queues.requests import RequestPlatform
 from twin.world.cloud import Infrastructure
 from twin.world.feed import ScheduleFeed
@@ -56,14 +56,14 @@ class ConservationError(AssertionError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Load:
+class RealisedLoad:
     """The realised load of a run: `arrivals` (services, seconds) first requests in each second."""
 
     demand: Demand
     arrivals: FloatArray
 
 
-def realise(config: RunConfig, plain: Demand, streams: Streams) -> Load:
+def realise(config: RunConfig, plain: Demand, streams: Streams) -> RealisedLoad:
     """The load of a `plain` demand with the faults that add to it."""
     demand = apply_to_demand(plain, config.faults.values())
     entering = demands.arrivals(demand, streams)
@@ -71,7 +71,7 @@ def realise(config: RunConfig, plain: Demand, streams: Streams) -> Load:
     arrivals = np.zeros((len(names), entering.shape[1]))
     for row, service in enumerate(demand.services):
         arrivals[names.index(service)] = entering[row]
-    return Load(demand, arrivals)
+    return RealisedLoad(demand, arrivals)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +95,7 @@ class World:
         config: RunConfig,
         *,
         controller: Controller | None = None,
-        change_load: Callable[[Load], Load] | None = None,
+        change_load: Callable[[RealisedLoad], RealisedLoad] | None = None,
         rehearsal: Rehearsal | None = None,
     ) -> None:
         self.config = config
@@ -112,7 +112,7 @@ class World:
         self.duration_s = self.script.duration_s
         self.env = simpy.Environment()
 
-        self.feed = ScheduleFeed(self.script.known, self.specs)
+        self.feed = ScheduleFeed(self.script.foreknowledge, self.specs)
         self.platform = self._platform(clients_of(config.platform), plain)
         self.telemetry = [
             Telemetry(name, config.telemetry, self.platform.metrics[i], self.streams)
@@ -186,7 +186,7 @@ class World:
             self.config.controller, self.config.engine, look_ahead, self.script.history
         )
 
-    def _platform(self, clients: Mapping[str, ClientBehaviour], plain: Demand) -> Platform:
+    def _platform(self, clients: Mapping[str, ClientBehaviour], plain: Demand) -> SimulatedPlatform:
         """The services at the resolution asked for."""
         sample_s = self.config.telemetry.interval_s
         arrivals, start_s = self.load.arrivals, self.start_s

@@ -2,7 +2,7 @@
 
 Written from the description of the algorithm in the Kubernetes documentation ("Horizontal Pod
 Autoscaling", "Algorithm details") and from its defaults, down to where it rounds: quantities are
-whole milli-units, utilisation is a whole percentage, both truncated.  All state is in `Memory`;
+whole milli-units, utilisation is a whole percentage, both truncated.  All state is in `HpaMemory`;
 times are seconds, ages are differences of them.
 """
 
@@ -17,7 +17,7 @@ MOST_REPLICAS = 2**31 - 1
 MOST_MILLI = 2**63 - 1
 
 
-class Phase(StrEnum):
+class PodPhase(StrEnum):
     """Of a pod's life."""
 
     PENDING = "Pending"
@@ -64,7 +64,7 @@ class Pod:
     """
 
     name: str
-    phase: Phase = Phase.RUNNING
+    phase: PodPhase = PodPhase.RUNNING
     deleted: bool = False
     start_s: float | None = 0.0
     ready: bool | None = True
@@ -128,7 +128,7 @@ class Behavior:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ManagerFlags:
     """Flags of the controller manager, with their defaults."""
 
     tolerance: Tolerance = Tolerance()
@@ -150,14 +150,18 @@ class Groups:
 
 
 def group(
-    pods: Iterable[Pod], samples: Mapping[str, Sample], cpu: bool, settings: Settings, now_s: float
+    pods: Iterable[Pod],
+    samples: Mapping[str, Sample],
+    cpu: bool,
+    settings: ManagerFlags,
+    now_s: float,
 ) -> Groups:
     """Sort pods into those whose samples count, whose do not yet, that have none, and the rest."""
     ready, unready, missing, ignored = 0, set(), set(), set()
     for pod in pods:
-        if pod.deleted or pod.phase is Phase.FAILED:
+        if pod.deleted or pod.phase is PodPhase.FAILED:
             ignored.add(pod.name)
-        elif pod.phase is Phase.PENDING:
+        elif pod.phase is PodPhase.PENDING:
             unready.add(pod.name)
         elif pod.name not in samples:
             missing.add(pod.name)
@@ -168,7 +172,7 @@ def group(
     return Groups(ready, frozenset(unready), frozenset(missing), frozenset(ignored))
 
 
-def _too_young(pod: Pod, sample: Sample, settings: Settings, now_s: float) -> bool:
+def _too_young(pod: Pod, sample: Sample, settings: ManagerFlags, now_s: float) -> bool:
     """Whether a pod's CPU usage is that of its start, not of its work."""
     if pod.ready is None or pod.start_s is None:
         return True
@@ -201,8 +205,8 @@ class _Usage:
 
     def ratio(self, usage: Mapping[str, int]) -> tuple[float, int, int | None]:
         """Usage over target, average usage, and utilisation; raises MetricError for no pod."""
-        known = self.requests if self.per_cent else usage
-        names = [name for name in usage if name in known]
+        measured = self.requests if self.per_cent else usage
+        names = [name for name in usage if name in measured]
         number = sum(self.counts.get(name, 1) for name in names)
         total = sum(usage[name] * self.counts.get(name, 1) for name in names)
         if not self.per_cent:
@@ -226,7 +230,7 @@ def from_pods(
     samples: Mapping[str, Sample],
     current: int,
     target: int,
-    settings: Settings,
+    settings: ManagerFlags,
     now_s: float,
     *,
     utilization: bool,
@@ -269,7 +273,11 @@ def from_pods(
 
 
 def from_value(
-    values_m: Sequence[int], pods: Sequence[Pod], current: int, target_m: int, settings: Settings
+    values_m: Sequence[int],
+    pods: Sequence[Pod],
+    current: int,
+    target_m: int,
+    settings: ManagerFlags,
 ) -> Proposal:
     """Replicas for the value of an object or an external metric (the sum of its series)."""
     usage = min(sum(values_m), MOST_MILLI)
@@ -278,12 +286,12 @@ def from_value(
         return Proposal(_up(ratio), usage)
     if settings.tolerance.holds(ratio):
         return Proposal(current, usage)
-    ready = sum(pod.count for pod in pods if pod.phase is Phase.RUNNING and pod.ready)
+    ready = sum(pod.count for pod in pods if pod.phase is PodPhase.RUNNING and pod.ready)
     return Proposal(_up(ratio * ready), usage)
 
 
 def from_average(
-    values_m: Sequence[int], status_replicas: int, target_m: int, settings: Settings
+    values_m: Sequence[int], status_replicas: int, target_m: int, settings: ManagerFlags
 ) -> Proposal:
     """Replicas for an object or external metric with a target for each pod."""
     usage = min(sum(values_m), MOST_MILLI)
@@ -298,7 +306,7 @@ def _up(value: float) -> int:
 
 
 @dataclass(slots=True)
-class Event:
+class ScaleEvent:
     """A change of the count at `at_s`."""
 
     change: int
@@ -307,15 +315,15 @@ class Event:
 
 
 @dataclass(slots=True)
-class Memory:
+class HpaMemory:
     """What the controller remembers of one HorizontalPodAutoscaler: never more than minutes.
 
     `log` holds (recommended count, time), None before the first look.
     """
 
     log: list[tuple[int, float]] | None = None
-    ups: list[Event] = field(default_factory=list)
-    downs: list[Event] = field(default_factory=list)
+    ups: list[ScaleEvent] = field(default_factory=list)
+    downs: list[ScaleEvent] = field(default_factory=list)
 
 
 def remember(log: list[tuple[int, float]], desired: int, now_s: float, keep_s: float) -> None:
@@ -346,7 +354,7 @@ def stabilize_by(
 
 
 def clamp(
-    current: int, desired: int, lowest: int, highest: int, settings: Settings
+    current: int, desired: int, lowest: int, highest: int, settings: ManagerFlags
 ) -> tuple[int, str]:
     """The count that may be asked for without `behavior`, and the reason of ScalingLimited."""
     limit = int(max(settings.scale_up_factor * current, settings.scale_up_minimum))
@@ -363,7 +371,7 @@ def clamp_by(
     lowest: int,
     highest: int,
     behavior: Behavior,
-    memory: Memory,
+    memory: HpaMemory,
     now_s: float,
 ) -> tuple[int, str]:
     """The count that `behavior` allows, and the reason of ScalingLimited."""
@@ -378,7 +386,7 @@ def clamp_by(
     return desired, "DesiredWithinRange"
 
 
-def rate_limit(current: int, rules: Rules, memory: Memory, now_s: float, *, up: bool) -> int:
+def rate_limit(current: int, rules: Rules, memory: HpaMemory, now_s: float, *, up: bool) -> int:
     """How far the policies let the count go."""
     if rules.select is Policy.DISABLED:
         return current
@@ -398,12 +406,12 @@ def rate_limit(current: int, rules: Rules, memory: Memory, now_s: float, *, up: 
     return max(limits) if widest == up else min(limits)
 
 
-def change_within(events: Iterable[Event], period_s: float, now_s: float) -> int:
+def change_within(events: Iterable[ScaleEvent], period_s: float, now_s: float) -> int:
     """Sum of the changes younger than the period."""
     return sum(event.change for event in events if event.at_s > now_s - period_s)
 
 
-def store(events: list[Event], change: int, policies: Sequence[Rate], now_s: float) -> None:
+def store(events: list[ScaleEvent], change: int, policies: Sequence[Rate], now_s: float) -> None:
     """Remember a change as long as the longest period, in the place of one that is too old."""
     longest_s = max(policy.period_s for policy in policies)
     old = None
@@ -412,13 +420,13 @@ def store(events: list[Event], change: int, policies: Sequence[Rate], now_s: flo
             event.outdated = True
             old = i
     if old is None:
-        events.append(Event(change, now_s))
+        events.append(ScaleEvent(change, now_s))
     else:
-        events[old] = Event(change, now_s)
+        events[old] = ScaleEvent(change, now_s)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ScaleTarget:
     """The scaled resource as its status says, and the HorizontalPodAutoscaler's bounds."""
 
     spec_replicas: int
@@ -428,7 +436,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Reconciled:
     """The count to set, and the reasons of the three conditions (those that were set)."""
 
     replicas: int
@@ -437,26 +445,26 @@ class Verdict:
 
 
 def reconcile(
-    target: Target,
+    target: ScaleTarget,
     proposals: Sequence[Proposal | MetricError],
-    memory: Memory,
-    settings: Settings,
+    memory: HpaMemory,
+    settings: ManagerFlags,
     now_s: float,
-) -> Verdict:
+) -> Reconciled:
     """One sync of the controller; `proposals` has one entry a metric, in their order."""
     current = target.spec_replicas
     if memory.log is None:
         memory.log = [(current, now_s)]
     reasons = {"AbleToScale": "SucceededGetScale"}
     if current == 0 and target.lowest != 0:
-        return Verdict(0, reasons | {"ScalingActive": "ScalingDisabled"})
+        return Reconciled(0, reasons | {"ScalingActive": "ScalingDisabled"})
     if current > target.highest or current < target.lowest:
         desired = min(max(current, target.lowest), target.highest)
     else:
         errors = [metric for metric in proposals if isinstance(metric, MetricError)]
         wanted = [metric.replicas for metric in proposals if isinstance(metric, Proposal)]
         if errors and (not wanted or max(wanted) < current):
-            return Verdict(current, reasons | {"ScalingActive": errors[0].reason}, failed=True)
+            return Reconciled(current, reasons | {"ScalingActive": errors[0].reason}, failed=True)
         reasons["ScalingActive"] = "ValidMetricFound"
         desired = _normalize(target, max(wanted), memory, settings, now_s, reasons)
     if desired != current:
@@ -466,14 +474,14 @@ def reconcile(
             rules = target.behavior.up if up else target.behavior.down
             events = memory.ups if up else memory.downs
             store(events, abs(desired - current), rules.policies, now_s)
-    return Verdict(desired, reasons)
+    return Reconciled(desired, reasons)
 
 
 def _normalize(
-    target: Target,
+    target: ScaleTarget,
     desired: int,
-    memory: Memory,
-    settings: Settings,
+    memory: HpaMemory,
+    settings: ManagerFlags,
     now_s: float,
     reasons: dict[str, str],
 ) -> int:

@@ -16,7 +16,7 @@ MOST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class KpaSettings:
     """`target`: concurrency that one pod is to have, utilisation included; rates are factors."""
 
     target: float
@@ -30,7 +30,7 @@ class Settings:
 
 
 @dataclass(slots=True)
-class Memory:
+class KpaMemory:
     """`panic_s`: when there was last a reason to panic, None in peace; `recent` for the delay."""
 
     panic_s: float | None = None
@@ -38,13 +38,13 @@ class Memory:
     recent: list[tuple[float, int]] = field(default_factory=list)
 
     @classmethod
-    def at_start(cls, ready: int, now_s: float) -> Memory:
+    def at_start(cls, ready: int, now_s: float) -> KpaMemory:
         """After a restart: with several pods there is nothing to rely on, so it begins in panic."""
         return cls(now_s, ready) if ready > 1 else cls()
 
 
 def scale(
-    ready: int, stable: float, panic: float, memory: Memory, settings: Settings, now_s: float
+    ready: int, stable: float, panic: float, memory: KpaMemory, settings: KpaSettings, now_s: float
 ) -> int:
     """The count wanted at `now_s`; `stable` and `panic` are total concurrencies."""
     pods = max(ready, 1)

@@ -16,7 +16,7 @@ from engine.controllers.clairvoyant import Clairvoyant, Foresight
 from engine.controllers.hpa import Hpa
 from engine.controllers.kpa import Kpa
 from engine.controllers.predictive_hpa import PredictiveHpa
-from engine.controllers.scheduled import Scheduled
+from engine.controllers.scheduled import ScheduledHpa
 from engine.controllers.stateless import Stateless
 from engine.controllers.static import Static
 from engine.controllers.target_tracking import History, TargetTracking
@@ -50,7 +50,7 @@ MAKERS: dict[str, Callable[[], Controller]] = {
     "stateless": lambda: Booked(SETTINGS),
     "hpa": lambda: Hpa(SETTINGS),
     "kpa": lambda: Kpa(SETTINGS),
-    "scheduled": lambda: Scheduled(SETTINGS),
+    "scheduled": lambda: ScheduledHpa(SETTINGS),
     "predictive_hpa": lambda: PredictiveHpa(SETTINGS, every_syncs=1, seasonal_periods=2),
     "target_tracking": lambda: TargetTracking(SETTINGS, history()),
     "clairvoyant": lambda: Clairvoyant(SETTINGS, foresight(np.full(200, 12))),
@@ -156,7 +156,7 @@ def test_behavior_is_spelled_as_in_kubernetes() -> None:
         ("hpa", "Hpa", {"behavior": {"scaleUp": {"selectPolicy": "Most"}}},
          "controller.options.behavior.scaleUp.selectPolicy"),
         ("kpa", "Kpa", {"panic_threshold": 1.0}, "controller.options.panic_threshold"),
-        ("scheduled", "Scheduled", {"lead_s": -1}, "controller.options.lead_s"),
+        ("scheduled", "ScheduledHpa", {"lead_s": -1}, "controller.options.lead_s"),
         ("predictive_hpa", "PredictiveHpa", {"alpha": 2}, "controller.options.alpha"),
         ("static", "Static", {"margin": -1}, "controller.options.margin"),
     ],
@@ -221,7 +221,7 @@ def test_where_the_calendar_ends_no_controller_takes_it_for_an_empty_one(now_s: 
     seen = observe(service, now_s=now_s, outlook=outlook)
     static = Static(SETTINGS)
     assert static.step(seen).actions == ()
-    assert target_of(Scheduled(SETTINGS).step(seen)) == target_of(Hpa(SETTINGS).step(seen))
+    assert target_of(ScheduledHpa(SETTINGS).step(seen)) == target_of(Hpa(SETTINGS).step(seen))
     # With a calendar again, the fixed fleet is sized by it.
     again = observe(service, now_s=now_s, outlook=make_outlook(5000.0, start_s=now_s - 3600.0))
     assert (target_of(static.step(again)) or 0) > 60
@@ -238,7 +238,7 @@ def test_scheduled_raises_the_floor_before_the_hour() -> None:
     def at(now_s: float) -> int | None:
         window = make_window(now_s, cpu=0.6)
         service = make_service(desired=10, window=window)
-        return target_of(Scheduled(SETTINGS, margin=0.0, lead_s=600.0).step(
+        return target_of(ScheduledHpa(SETTINGS, margin=0.0, lead_s=600.0).step(
             observe(service, now_s=now_s, outlook=outlook)
         ))  # fmt: skip
 
@@ -295,13 +295,13 @@ def test_target_tracking_keeps_the_floor_of_the_weeks_before() -> None:
     ],
 )
 def test_knative_by_hand(ready: int, stable: float, panic: float, expected: int) -> None:
-    memory = knative.Memory()
-    settings = knative.Settings(target=10.0)
+    memory = knative.KpaMemory()
+    settings = knative.KpaSettings(target=10.0)
     assert knative.scale(ready, stable, panic, memory, settings, NOW_S) == expected
 
 
 def test_knative_does_not_shrink_in_panic() -> None:
-    memory, settings = knative.Memory(), knative.Settings(target=10.0)
+    memory, settings = knative.KpaMemory(), knative.KpaSettings(target=10.0)
     assert knative.scale(2, 40.0, 90.0, memory, settings, NOW_S) == 9
     for after_s in (10.0, 60.0):
         assert knative.scale(9, 10.0, 10.0, memory, settings, NOW_S + after_s) == 9

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from scenarios.streams import Streams
 from twin.config import RunConfig, parse
-from twin.world.rehearsal import Part, demand, rehearse
+from twin.world.rehearsal import Excerpt, demand, rehearse
 from twin.world.script import Script, script
 from twin.world.world import World, standing_counts
 
@@ -33,7 +33,7 @@ def day(config: RunConfig) -> Script:
     return script(config, config.platform.specs(), Streams(config.seed))
 
 
-PART = Part("peak-3600", speed=60, scale=0.02, seconds=120)
+PART = Excerpt("peak-3600", speed=60, scale=0.02, seconds=120)
 
 
 def test_rates_are_scaled_and_time_is_compressed(day: Script) -> None:
@@ -63,12 +63,12 @@ def test_what_is_shown_beforehand_moves_as_the_load_does(day: Script, config: Ru
 @pytest.mark.parametrize(("begins", "seconds"), [("peak", 1440), ("noon", 60)])
 def test_a_part_has_to_lie_within_the_day(day: Script, begins: str, seconds: int) -> None:
     with pytest.raises(ValueError, match="from"):
-        demand(day, Part(begins, speed=60, scale=0.1, seconds=seconds))
+        demand(day, Excerpt(begins, speed=60, scale=0.1, seconds=seconds))
 
 
 def test_the_engine_scales_a_rehearsal(config: RunConfig, day: Script) -> None:
     specs = config.platform.specs()
-    part = Part("peak-21600", speed=120, scale=0.04, seconds=240)
+    part = Excerpt("peak-21600", speed=120, scale=0.04, seconds=240)
     outlook = rehearse(day, specs, part, {}).outlooks.outlook(day.start_s)
     counts = standing_counts(specs, outlook, config.engine, day.start_s, 30.0)
     world = World(config, rehearsal=rehearse(day, specs, part, counts))

@@ -7,7 +7,7 @@ import pytest
 from engine.controllers.upstream import hpa as k8s
 
 NOW_S = 100_000.0
-SETTINGS = k8s.Settings()
+SETTINGS = k8s.ManagerFlags()
 
 
 def pods(count: int, **changes: object) -> list[k8s.Pod]:
@@ -65,7 +65,7 @@ def test_what_is_missing_speaks_against_the_change() -> None:
 
 
 def test_what_is_not_ready_dampens_a_rise_and_not_a_fall() -> None:
-    booting = [*pods(2), k8s.Pod("b", phase=k8s.Phase.PENDING, count=2)]
+    booting = [*pods(2), k8s.Pod("b", phase=k8s.PodPhase.PENDING, count=2)]
     # 100 % of 50 %: with two at 0: 50 %, in tolerance
     assert cpu(booting, using(1000, 1000), 4, 50).replicas == 4
     # 20 % of 50 %: 0.4 * 2 ready
@@ -98,7 +98,7 @@ def test_when_a_pod_is_too_young(
 
 
 def test_what_goes_or_has_failed_does_not_count() -> None:
-    gone = [*pods(2), k8s.Pod("x", deleted=True), k8s.Pod("y", phase=k8s.Phase.FAILED)]
+    gone = [*pods(2), k8s.Pod("x", deleted=True), k8s.Pod("y", phase=k8s.PodPhase.FAILED)]
     samples = using(600, 600) | {"x": k8s.Sample((9000,), NOW_S, 15.0)}
     assert cpu(gone, samples, 2, 60).replicas == 2
 
@@ -150,7 +150,7 @@ def test_rates_up(
     expected: int,
 ) -> None:  # fmt: skip
     rules = k8s.Rules(0.0, tuple(k8s.Rate(*p) for p in policies), k8s.Policy(select))
-    memory = k8s.Memory([])
+    memory = k8s.HpaMemory([])
     got, _ = k8s.clamp_by(current, desired, 1, 99, k8s.Behavior(up=rules), memory, NOW_S)
     assert got == expected
 
@@ -169,20 +169,22 @@ def test_rates_down(
     policies: tuple[tuple[bool, int, int], ...], select: str, expected: int
 ) -> None:
     rules = k8s.Rules(0.0, tuple(k8s.Rate(*p) for p in policies), k8s.Policy(select))
-    got, _ = k8s.clamp_by(10, 1, 2, 99, k8s.Behavior(down=rules), k8s.Memory([]), NOW_S)
+    got, _ = k8s.clamp_by(10, 1, 2, 99, k8s.Behavior(down=rules), k8s.HpaMemory([]), NOW_S)
     assert got == expected
 
 
 def test_changes_of_the_period_use_the_rate_up() -> None:
     rules = k8s.Rules(0.0, (k8s.Rate(False, 5, 60.0),))
-    memory = k8s.Memory([], ups=[k8s.Event(3, NOW_S - 30.0), k8s.Event(9, NOW_S - 61.0)])
+    memory = k8s.HpaMemory(
+        [], ups=[k8s.ScaleEvent(3, NOW_S - 30.0), k8s.ScaleEvent(9, NOW_S - 61.0)]
+    )
     # 10 now, 7 a minute ago: at most 12
     assert k8s.clamp_by(10, 20, 1, 99, k8s.Behavior(up=rules), memory, NOW_S)[0] == 12
 
 
 def test_stabilisation_takes_the_highest_of_five_minutes() -> None:
-    memory = k8s.Memory([(8, NOW_S - 400.0), (6, NOW_S - 200.0)])
-    target = k8s.Target(10, 1, 99)
+    memory = k8s.HpaMemory([(8, NOW_S - 400.0), (6, NOW_S - 200.0)])
+    target = k8s.ScaleTarget(10, 1, 99)
     verdict = k8s.reconcile(target, [k8s.Proposal(3, 0)], memory, SETTINGS, NOW_S)
     assert verdict.replicas == 6
     assert verdict.reasons["AbleToScale"] == "SucceededRescale"
@@ -190,8 +192,8 @@ def test_stabilisation_takes_the_highest_of_five_minutes() -> None:
 
 
 def test_the_first_look_remembers_the_count_as_it_is() -> None:
-    memory = k8s.Memory()
-    target = k8s.Target(10, 1, 99)
+    memory = k8s.HpaMemory()
+    target = k8s.ScaleTarget(10, 1, 99)
     verdict = k8s.reconcile(target, [k8s.Proposal(3, 0)], memory, SETTINGS, NOW_S)
     assert (verdict.replicas, verdict.reasons["AbleToScale"]) == (10, "ScaleDownStabilized")
 
@@ -199,9 +201,9 @@ def test_the_first_look_remembers_the_count_as_it_is() -> None:
 def test_metrics_that_fail_forbid_only_the_way_down() -> None:
     failed = k8s.MetricError("FailedGetExternalMetric", "gone")
 
-    def verdict(*proposals: k8s.Proposal | k8s.MetricError) -> k8s.Verdict:
-        target = k8s.Target(5, 1, 99)
-        return k8s.reconcile(target, proposals, k8s.Memory([]), SETTINGS, NOW_S)
+    def verdict(*proposals: k8s.Proposal | k8s.MetricError) -> k8s.Reconciled:
+        target = k8s.ScaleTarget(5, 1, 99)
+        return k8s.reconcile(target, proposals, k8s.HpaMemory([]), SETTINGS, NOW_S)
 
     assert verdict(k8s.Proposal(3, 0), failed).replicas == 5
     assert verdict(k8s.Proposal(3, 0), failed).failed
@@ -212,6 +214,6 @@ def test_metrics_that_fail_forbid_only_the_way_down() -> None:
 
 @pytest.mark.parametrize(("current", "expected"), [(0, 0), (1, 3), (12, 9)])
 def test_out_of_bounds_is_put_right_at_once(current: int, expected: int) -> None:
-    target = k8s.Target(current, 3, 9)
-    verdict = k8s.reconcile(target, [], k8s.Memory(), SETTINGS, NOW_S)
+    target = k8s.ScaleTarget(current, 3, 9)
+    verdict = k8s.reconcile(target, [], k8s.HpaMemory(), SETTINGS, NOW_S)
     assert verdict.replicas == expected

@@ -34,9 +34,9 @@ def at(values: list[Any] | None, i: int, default: Any) -> Any:
     return values[i] if values and i < len(values) else default
 
 
-def settings(**changes: Any) -> k8s.Settings:
+def settings(**changes: Any) -> k8s.ManagerFlags:
     tests = {"cpu_initialization_s": 120.0, "initial_readiness_s": 10.0, "scale_up_factor": 8.0}
-    return k8s.Settings(**(tests | changes))
+    return k8s.ManagerFlags(**(tests | changes))
 
 
 def pods_of(case: dict[str, Any], count: int, requests: list[int] | None) -> list[k8s.Pod]:
@@ -44,7 +44,7 @@ def pods_of(case: dict[str, Any], count: int, requests: list[int] | None) -> lis
     return [
         k8s.Pod(
             f"pod-{i}",
-            k8s.Phase(at(case.get("phase"), i, "Running")),
+            k8s.PodPhase(at(case.get("phase"), i, "Running")),
             at(case.get("deleted"), i, False),
             NOW_S - at(ages, i, OLD_S),
             at(case.get("ready"), i, True),
@@ -99,7 +99,7 @@ def test_group_pods(case: dict[str, Any]) -> None:
         pods.append(
             k8s.Pod(
                 pod["name"],
-                k8s.Phase(pod["phase"]),
+                k8s.PodPhase(pod["phase"]),
                 pod.get("deleted", False),
                 None if start is None else NOW_S - start,
                 None if condition is None else condition["status"],
@@ -129,7 +129,7 @@ def test_controller(case: dict[str, Any]) -> None:
     pods = [
         k8s.Pod(
             f"pod-{i}",
-            k8s.Phase(at(case.get("phase"), i, "Running")),
+            k8s.PodPhase(at(case.get("phase"), i, "Running")),
             at(case.get("deleted"), i, False),
             NOW_S - at(case.get("start_age_s"), i, OLD_S),
             at(case.get("ready"), i, True),
@@ -146,8 +146,10 @@ def test_controller(case: dict[str, Any]) -> None:
         up = case["behavior"]["scaleUp"]
         rate = k8s.Rate(True, up["percent"], up["percentPeriod_s"])
         behavior = k8s.Behavior(k8s.Rules(up["stabilization_s"], (rate,)))
-    target = k8s.Target(case["specReplicas"], case["minReplicas"], case["maxReplicas"], behavior)
-    memory = k8s.Memory(log_of(case["recommendations_value_age_s"]))
+    target = k8s.ScaleTarget(
+        case["specReplicas"], case["minReplicas"], case["maxReplicas"], behavior
+    )
+    memory = k8s.HpaMemory(log_of(case["recommendations_value_age_s"]))
     verdict = k8s.reconcile(target, proposals, memory, settings(), NOW_S)
     assert verdict.replicas == case["expected"]["desiredReplicas"]
     assert verdict.reasons == case["expected"]["conditionReasons"]
@@ -203,8 +205,8 @@ def rules_of(rules: dict[str, Any] | None, default: k8s.Rules) -> k8s.Rules:
     return k8s.Rules(rules.get("stabilization_s", 0.0), policies, k8s.Policy(rules["selectPolicy"]))
 
 
-def events_of(changes: list[list[float]]) -> list[k8s.Event]:
-    return [k8s.Event(int(change), NOW_S - age) for change, age in changes]
+def events_of(changes: list[list[float]]) -> list[k8s.ScaleEvent]:
+    return [k8s.ScaleEvent(int(change), NOW_S - age) for change, age in changes]
 
 
 @cases("rate_limits_with_behavior")
@@ -213,7 +215,7 @@ def test_rate_limits(case: dict[str, Any]) -> None:
         rules_of(case["scaleUpRules"], k8s.DEFAULT_UP),
         rules_of(case["scaleDownRules"], k8s.DEFAULT_DOWN),
     )
-    memory = k8s.Memory(
+    memory = k8s.HpaMemory(
         [], events_of(case["scaleUpEvents_change_age_s"]),
         events_of(case["scaleDownEvents_change_age_s"]),
     )  # fmt: skip
@@ -227,7 +229,7 @@ def test_rate_limits(case: dict[str, Any]) -> None:
 def test_scale_limit(case: dict[str, Any]) -> None:
     rules = rules_of(case, k8s.DEFAULT_UP)
     up = case["direction"] == "up"
-    got = k8s.rate_limit(case["current"], rules, k8s.Memory(), NOW_S, up=up)
+    got = k8s.rate_limit(case["current"], rules, k8s.HpaMemory(), NOW_S, up=up)
     assert got == case["expected_limit"]
 
 

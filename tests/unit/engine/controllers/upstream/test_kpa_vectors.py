@@ -24,16 +24,16 @@ NOW_S = 1_000_000.0
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"].replace(" ", "-"))
 def test_desired_pods(case: dict[str, Any]) -> None:
     given = VECTORS["meta"]["defaults_in_tests"] | case["overrides"]
-    settings = knative.Settings(
+    settings = knative.KpaSettings(
         target=case["target"], max_up=given["maxUp"], max_down=given["maxDown"],
         panic_threshold=given["panicThreshold"], stable_window_s=given["stableWindow_s"],
         scale_down_delay_s=given["scaleDownDelay_s"], activation_scale=given["activationScale"],
         reachable=given["reachable"],
     )  # fmt: skip
-    memory = knative.Memory.at_start(case["startReady"], NOW_S)
+    memory = knative.KpaMemory.at_start(case["startReady"], NOW_S)
     if case["initialPanic"]:
         initial = case["initialPanic"]
-        memory = knative.Memory(NOW_S - initial["panic_started_s_ago"], initial["maxPanicPods"])
+        memory = knative.KpaMemory(NOW_S - initial["panic_started_s_ago"], initial["maxPanicPods"])
     for step in case["steps"]:
         desired = knative.scale(
             step["ready"], step["stable"], step["panic"], memory, settings, NOW_S + step["t_s"]
