@@ -19,7 +19,7 @@ REASONS_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadTest:
     """A load test: its figures, and one row for each second and service."""
 
     summary: LoadSummary
@@ -31,7 +31,7 @@ Cells = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LoadTestTexts:
     """What is said of it."""
 
     sentence: str
@@ -41,16 +41,16 @@ class Told:
     note: str
 
 
-def read(folder: Path) -> Load | None:
+def read(folder: Path) -> LoadTest | None:
     """The load test whose files lie in `folder`, None without any; raises SchemaError."""
     summary = load.read(folder)
-    return None if summary is None else Load(summary, LOAD.read(folder))
+    return None if summary is None else LoadTest(summary, LOAD.read(folder))
 
 
-def tell(test: Load) -> Told:
+def tell(test: LoadTest) -> LoadTestTexts:
     """The texts."""
     summary, generator = test.summary, test.summary.generator
-    return Told(
+    return LoadTestTexts(
         sentence=_sentence(summary),
         services=(
             (

@@ -21,7 +21,7 @@ from engine.record.schema import events
 from engine.record.schema.events import Event
 from engine.record.schema.summary import SchemaError, Summary, read
 from engine.record.schema.tables import DECISIONS, PRESCALING, REPLICATIONS, TIMELINE, WEDDINGS
-from reports.load.content import Load
+from reports.load.content import LoadTest
 from reports.load.content import read as read_load
 
 
@@ -50,7 +50,7 @@ class Record:
     events: tuple[Event, ...]
     config: dict[str, Any]
     config_text: str
-    load: Load | None = None
+    load: LoadTest | None = None
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """What happens in a run, wherever it comes from: weddings drawn from the seed, or a recorded trace.
 
 A `Script` keeps apart what really comes (`demand`, for the services alone) and what may be known
-beforehand (`foreknowledge`, of which the schedule feed makes the engine's outlook).  World, recorder
-and summary do not ask which kind of script it is.
+beforehand (`foreknowledge`, of which the schedule feed makes the engine's outlook).  World,
+recorder and summary do not ask which kind of script it is.
 """
 
 from __future__ import annotations
