@@ -43,8 +43,8 @@ class CountedPercentiles(Percentiles, Counted):
 class Noun(Part):
     """What one event is called, and several."""
 
-    one: str = "wedding"
-    many: str = "weddings"
+    one: Annotated[str, About("one of them")] = "wedding"
+    many: Annotated[str, About("several")] = "weddings"
 
 
 class Weddings(Part):
