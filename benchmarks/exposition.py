@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from twin.staging.exposition import BOUNDS, Counts
+from twin.staging.exposition import BOUNDS, WorkerCounters
 
 LABELS = {"service": "api", "instance": "api-1", "zone": "a"}
 
 
 def ours() -> tuple[Callable[[float], None], Callable[[], bytes]]:
     """Plain numbers, made into text by prometheus_client at a scrape."""
-    counts = Counts(1.0)
+    counts = WorkerCounters(1.0)
 
     def request(duration_s: float) -> None:
         counts.arrived += 1

@@ -34,7 +34,7 @@ PATH = "/weddings/7/guests"
 CLIENTS = ("ours", "locust.FastHttpUser", "locust.HttpUser", "requests", "httpx")
 
 
-class Answer(asyncio.Protocol):
+class CannedServer(asyncio.Protocol):
     """As little of a server as the load needs."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,7 +72,7 @@ def serve(listening: socket.socket) -> None:
     """Answer for as long as the process lives."""
 
     async def forever() -> None:
-        server = await asyncio.get_running_loop().create_server(Answer, sock=listening)
+        server = await asyncio.get_running_loop().create_server(CannedServer, sock=listening)
         await server.serve_forever()
 
     asyncio.run(forever())
@@ -81,10 +81,10 @@ def serve(listening: socket.socket) -> None:
 def sender(client: str, address: str) -> Callable[[], bool]:
     """How `client` sends one request; tells whether it was answered as it should be."""
     if client == "ours":
-        from locustfiles.client import Target
-        from locustfiles.journeys import Step
+        from locustfiles.client import PlatformUnderTest
+        from locustfiles.journeys import JourneyStep
 
-        target, step = Target(address, 1024), Step("GET", "/weddings/{id}/guests")
+        target, step = PlatformUnderTest(address, 1024), JourneyStep("GET", "/weddings/{id}/guests")
         return lambda: target.send(step, 7, 10.0).ending == "ok"
     if client.startswith("locust."):
         import locust

@@ -39,7 +39,7 @@ FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedMonths:
     """Months of one seed: what came over the forecast's quantiles."""
 
     came: FloatArray
@@ -57,7 +57,7 @@ class Judged:
         return f"| {name} | {error:.1%} | {bias:+.1%} | {inside:.0%} | {over:.1%} |"
 
 
-def judge(seed: int, arguments: list[str]) -> tuple[Judged, Judged]:
+def judge(seed: int, arguments: list[str]) -> tuple[JudgedMonths, JudgedMonths]:
     """Weddings and highest loads of each month of one seed."""
     planned = make(parse(composed([*arguments, f"seed={seed}"])), lambda _: None)
     config, horizon = planned.config, planned.horizon
@@ -81,13 +81,15 @@ def judge(seed: int, arguments: list[str]) -> tuple[Judged, Judged]:
     return counted, _joined(loads)
 
 
-def _judged(came: FloatArray, forecast: FloatArray) -> Judged:
-    return Judged(came, *np.quantile(forecast, (0.1, 0.5, 0.9, 0.98), axis=0))
+def _judged(came: FloatArray, forecast: FloatArray) -> JudgedMonths:
+    return JudgedMonths(came, *np.quantile(forecast, (0.1, 0.5, 0.9, 0.98), axis=0))
 
 
-def _joined(parts: list[Judged]) -> Judged:
+def _joined(parts: list[JudgedMonths]) -> JudgedMonths:
     names = ("came", "low", "middle", "high", "limit")
-    return Judged(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return JudgedMonths(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    )
 
 
 def main(given: argparse.Namespace) -> None:

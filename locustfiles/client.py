@@ -21,7 +21,7 @@ import gevent.monkey
 import gevent.socket
 from geventhttpclient._parser import HTTPParseError, HTTPResponseParser
 
-from locustfiles.journeys import Step, form
+from locustfiles.journeys import JourneyStep, form
 from locustfiles.websocket import Broken, Closed, Refused, WebSocket
 
 Ending = Literal["ok", "failed", "shed", "timed_out"]
@@ -38,7 +38,7 @@ SENT_ELSEWHERE = (1001, 1012)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestOutcome:
     """How a request ended; `detail` says why it was not ok."""
 
     ending: Ending
@@ -78,7 +78,7 @@ class _Answer(HTTPResponseParser):
     def _on_headers_complete(self) -> None: ...
 
 
-class Target:
+class PlatformUnderTest:
     """The platform under test, at `address` such as `https://staging.example.com`."""
 
     def __init__(self, address: str, photo_bytes: int) -> None:
@@ -101,9 +101,9 @@ class Target:
         self._common = f"Host: {self._authority}\r\nUser-Agent: {AGENT}\r\n".encode()
         self._leaving: set[gevent.Greenlet] = set()
         self._form = form(photo_bytes)
-        self._bodies: dict[Step, bytes] = {}
+        self._bodies: dict[JourneyStep, bytes] = {}
 
-    def send(self, step: Step, wedding: int, timeout_s: float) -> Outcome:
+    def send(self, step: JourneyStep, wedding: int, timeout_s: float) -> RequestOutcome:
         """Make the request of `step`, wait at most `timeout_s` for the whole of its answer."""
         path = self._prefix + step.path.replace("{id}", str(wedding))
         deadline = gevent.Timeout(timeout_s)
@@ -115,9 +115,9 @@ class Target:
         except gevent.Timeout as timeout:
             if timeout is not deadline:
                 raise
-            return Outcome("timed_out", f"no whole answer within {timeout_s:g} s")
+            return RequestOutcome("timed_out", f"no whole answer within {timeout_s:g} s")
         except (OSError, HTTPParseError) as error:
-            return Outcome("failed", _why(error))
+            return RequestOutcome("failed", _why(error))
         finally:
             deadline.close()
 
@@ -127,7 +127,7 @@ class Target:
         while self._idle:
             self._idle.pop().close()
 
-    def _request(self, step: Step, path: str) -> Outcome:
+    def _request(self, step: JourneyStep, path: str) -> RequestOutcome:
         message = f"{step.method} {path} HTTP/1.1\r\n".encode() + self._rest(step)
         reused = self._reusable()
         connection = reused or self._connect()
@@ -150,7 +150,7 @@ class Target:
             connection.close()
         return _judged(answer.get_code(), answer.body_bytes)
 
-    def _rest(self, step: Step) -> bytes:
+    def _rest(self, step: JourneyStep) -> bytes:
         """Everything after the first line."""
         rest = self._bodies.get(step)
         if rest is None:
@@ -185,7 +185,7 @@ class Target:
             raise
         return connection
 
-    def _follow(self, path: str, said: str) -> Outcome:
+    def _follow(self, path: str, said: str) -> RequestOutcome:
         """Open a WebSocket, say something, take the first update, leave."""
         for _ in range(RECONNECTS):
             connection = self._connect()
@@ -198,18 +198,24 @@ class Target:
                 self._leaving.add(gevent.spawn(self._leave, connection, websocket))
                 left = True
                 if update.startswith(b'{"error"'):
-                    return Outcome("failed", update[:80].decode(errors="replace"), len(update))
-                return Outcome("ok", body_bytes=len(update))
+                    return RequestOutcome(
+                        "failed", update[:80].decode(errors="replace"), len(update)
+                    )
+                return RequestOutcome("ok", body_bytes=len(update))
             except Refused as refusal:
                 judged = _judged(refusal.status, 0)
-                return judged if judged.ending != "ok" else Outcome("failed", "no WebSocket there")
+                return (
+                    judged
+                    if judged.ending != "ok"
+                    else RequestOutcome("failed", "no WebSocket there")
+                )
             except Closed as closed:
                 if closed.code not in SENT_ELSEWHERE:
-                    return Outcome("failed", str(closed))
+                    return RequestOutcome("failed", str(closed))
             finally:
                 if not left:
                     connection.close()
-        return Outcome("failed", f"sent elsewhere {RECONNECTS} times")
+        return RequestOutcome("failed", f"sent elsewhere {RECONNECTS} times")
 
     def _leave(self, connection: Any, websocket: WebSocket) -> None:
         with contextlib.suppress(OSError, gevent.Timeout), gevent.Timeout(LEAVE_S):
@@ -261,11 +267,11 @@ def _why(error: Exception) -> str:
     return str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
 
 
-def _judged(status: int, body_bytes: int) -> Outcome:
+def _judged(status: int, body_bytes: int) -> RequestOutcome:
     if 200 <= status < 400:
-        return Outcome("ok", body_bytes=body_bytes)
+        return RequestOutcome("ok", body_bytes=body_bytes)
     if status in SHED:
-        return Outcome("shed", f"HTTP {status}", body_bytes)
+        return RequestOutcome("shed", f"HTTP {status}", body_bytes)
     if status == GATEWAY_TIMED_OUT:
-        return Outcome("timed_out", f"HTTP {status}", body_bytes)
-    return Outcome("failed", f"HTTP {status}", body_bytes)
+        return RequestOutcome("timed_out", f"HTTP {status}", body_bytes)
+    return RequestOutcome("failed", f"HTTP {status}", body_bytes)

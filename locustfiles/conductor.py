@@ -23,11 +23,11 @@ from locust.runners import MasterRunner, WorkerRunner
 from engine.config.secrets import masked
 from engine.record.schema.load import LoadSummary
 from locustfiles import options, record
-from locustfiles.client import Target, TargetError, is_loopback
-from locustfiles.desk import Desk, Person
+from locustfiles.client import PlatformUnderTest, TargetError, is_loopback
+from locustfiles.desk import Desk, Requester
 from locustfiles.options import Wishes
 from locustfiles.plan import PlanError, from_bytes
-from locustfiles.schedule import Schedule
+from locustfiles.schedule import ArrivalSchedule
 from locustfiles.tally import Tally, unpacked
 from locustfiles.verdict import Generator, LimitError, check, judge, summarise
 
@@ -41,7 +41,7 @@ CLOCKS_APART_S = 5.0
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
-MakePerson = Callable[[str, Target], Person]
+MakePerson = Callable[[str, PlatformUnderTest], Requester]
 """A person of a role, who makes requests of the target."""
 
 
@@ -69,8 +69,8 @@ class Sender:
 
     def __init__(
         self,
-        schedule: Schedule,
-        target: Target,
+        schedule: ArrivalSchedule,
+        target: PlatformUnderTest,
         make_person: MakePerson,
         max_in_flight: int,
         report: Callable[[dict[str, Any]], None],
@@ -161,7 +161,7 @@ class Conductor:
             raise TargetError(
                 "--host: is missing; name the platform under test, such as http://127.0.0.1:8080"
             )
-        Target(host, wanted.photo_bytes)
+        PlatformUnderTest(host, wanted.photo_bytes)
         check(wanted.limits, wanted.plan.services)
         if wanted.record is not None:
             record.check_writable(wanted.record)
@@ -194,7 +194,7 @@ class Conductor:
         if self._wishes is None:
             try:
                 self.announce(self.prepare())
-            except (PlanError, LimitError, TargetError, record.RecordError) as error:
+            except (PlanError, LimitError, TargetError, record.ResultsError) as error:
                 self._refuse(str(error))
                 return None
         assert self._wishes is not None
@@ -220,7 +220,9 @@ class Conductor:
         runner = self.environment.runner
         if not isinstance(runner, MasterRunner):
             self._workers = {"local": 0}
-            self.sender = self._sender(Schedule(self._wishes.plan), self._wishes.max_in_flight)
+            self.sender = self._sender(
+                ArrivalSchedule(self._wishes.plan), self._wishes.max_in_flight
+            )
             self.sender.begin(self._begin())
             return
         self._workers = {client.id: i for i, client in enumerate(runner.clients.ready)}
@@ -284,8 +286,8 @@ class Conductor:
             self.sender.stop()
         environment.host = share["host"]
         plan = from_bytes(share["plan"])
-        target = Target(share["host"], int(share["photo_bytes"]))
-        schedule = Schedule(plan, int(share["worker"]), int(share["workers"]))
+        target = PlatformUnderTest(share["host"], int(share["photo_bytes"]))
+        schedule = ArrivalSchedule(plan, int(share["worker"]), int(share["workers"]))
         runner = environment.runner
         assert runner is not None
         self.sender = Sender(
@@ -326,9 +328,9 @@ class Conductor:
 
     # --- inside
 
-    def _sender(self, schedule: Schedule, max_in_flight: int) -> Sender:
+    def _sender(self, schedule: ArrivalSchedule, max_in_flight: int) -> Sender:
         assert self._wishes is not None
-        target = Target(str(self.environment.host), self._wishes.photo_bytes)
+        target = PlatformUnderTest(str(self.environment.host), self._wishes.photo_bytes)
         return Sender(
             schedule, target, self._make_person, max_in_flight,
             lambda message: self._report.take(0, message),
@@ -377,7 +379,7 @@ class Conductor:
         wanted, plan = self._wishes, self._wishes.plan
         elapsed_s = self._elapsed_s() if self._stopped_s is None else self._stopped_s
         partial = elapsed_s < plan.wall_s
-        intended = Schedule(plan).intended(elapsed_s)
+        intended = ArrivalSchedule(plan).intended(elapsed_s)
         report = self._report
         figures = summarise(
             plan, report.tally, intended,
@@ -398,7 +400,7 @@ class Conductor:
             try:
                 record.write(wanted.record, plan, report.tally, intended, summary, self._began_at_s)
                 self._folder = str(wanted.record)
-            except record.RecordError as error:
+            except record.ResultsError as error:
                 _say(f"error: {error}")
                 code = BAD_INPUT
         self.environment.process_exit_code = code

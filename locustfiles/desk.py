@@ -22,9 +22,9 @@ from typing import Protocol
 import gevent
 from gevent.pool import Group
 
-from locustfiles.client import Outcome
-from locustfiles.plan import Plan
-from locustfiles.schedule import Arrival, Schedule
+from locustfiles.client import RequestOutcome
+from locustfiles.plan import LoadPlan
+from locustfiles.schedule import Arrival, ArrivalSchedule
 from locustfiles.tally import LATE_S, Tally, note
 from scenarios.streams import Streams
 
@@ -32,14 +32,14 @@ MOST_HELD = 200_000
 PULSE_S = 0.05
 
 
-class Person(Protocol):
+class Requester(Protocol):
     """Who makes requests; whoever stands in may make several at once."""
 
-    def request(self, arrival: Arrival, timeout_s: float) -> Outcome:
+    def request(self, arrival: Arrival, timeout_s: float) -> RequestOutcome:
         """Make the request and wait for its end, at most so long."""
         ...
 
-    def tell(self, arrival: Arrival, felt_s: float, outcome: Outcome) -> None:
+    def tell(self, arrival: Arrival, felt_s: float, outcome: RequestOutcome) -> None:
         """Hear how long it took, felt from the moment at which it was due."""
         ...
 
@@ -49,12 +49,12 @@ class Desk:
 
     def __init__(
         self,
-        schedule: Schedule,
-        stand_ins: Mapping[str, Person],
+        schedule: ArrivalSchedule,
+        stand_ins: Mapping[str, Requester],
         max_in_flight: int,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.plan: Plan = schedule.plan
+        self.plan: LoadPlan = schedule.plan
         self.in_flight = 0
         self.peak_in_flight = 0
         self.over = False
@@ -64,7 +64,7 @@ class Desk:
         self._clock = clock
         self._fresh = Tally()
         self._present: set[int] = set()
-        self._idle: dict[str, list[Person]] = {role: [] for role in stand_ins}
+        self._idle: dict[str, list[Requester]] = {role: [] for role in stand_ins}
         self._held: deque[Arrival] = deque()
         self._under_way: dict[int, Arrival] = {}
         self._greenlets = Group()
@@ -114,12 +114,12 @@ class Desk:
         else:
             self._count(arrival, "dropped")
 
-    def come(self, role: str, person: Person) -> None:
+    def come(self, role: str, person: Requester) -> None:
         """`person` is there, with nothing to do."""
         self._present.add(id(person))
         self._idle[role].append(person)
 
-    def leave(self, role: str, person: Person) -> None:
+    def leave(self, role: str, person: Requester) -> None:
         """`person` goes; a request under way goes on without minding that."""
         self._present.discard(id(person))
         if person in self._idle[role]:
@@ -163,7 +163,7 @@ class Desk:
         self._under_way[id(arrival)] = arrival
         self._greenlets.spawn(self._through, person, arrival)
 
-    def _through(self, person: Person, arrival: Arrival) -> None:
+    def _through(self, person: Requester, arrival: Arrival) -> None:
         """One request from its sending to its end."""
         if self.over:
             return  # counted as unfinished before it could be sent
@@ -171,7 +171,7 @@ class Desk:
         try:
             outcome = person.request(arrival, self.plan.clients[arrival.service].timeout_s)
         except Exception as error:  # a journey of a user's own may have any bug
-            outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+            outcome = RequestOutcome("failed", f"{type(error).__name__}: {error}")
         finally:
             self.in_flight -= 1
             if id(person) in self._present:
@@ -181,7 +181,7 @@ class Desk:
         person.tell(arrival, self._note(arrival, sent_s, outcome), outcome)
         self._release()
 
-    def _note(self, arrival: Arrival, sent_s: float, outcome: Outcome) -> float:
+    def _note(self, arrival: Arrival, sent_s: float, outcome: RequestOutcome) -> float:
         """Count how it ended; returns what was felt, seconds."""
         now_s = self.now_s
         felt_s = now_s - arrival.due_s

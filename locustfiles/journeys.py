@@ -16,7 +16,7 @@ Method = Literal["GET", "POST", "WS"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class JourneyStep:
     """One request a person may make; `phases` empty: at any time.
 
     `path` has a place for the wedding's id.  `body` is JSON, `photo` as the file of a
@@ -31,15 +31,15 @@ class Step:
     photo: bool = False
 
 
-_OVERVIEW = Step("GET", "/weddings/{id}")
-_GUESTS = Step("GET", "/weddings/{id}/guests")
-_TIMELINE = Step("GET", "/weddings/{id}/timeline")
-_UPDATES = Step("GET", "/weddings/{id}/updates")
-_LIVE = Step("WS", "/weddings/{id}/live", body='{"text": "Cheers"}')
-_PHOTO = Step("POST", "/weddings/{id}/photos", photo=True)
-_MESSAGE = Step("POST", "/weddings/{id}/messages", body='{"text": "On our way"}')
+_OVERVIEW = JourneyStep("GET", "/weddings/{id}")
+_GUESTS = JourneyStep("GET", "/weddings/{id}/guests")
+_TIMELINE = JourneyStep("GET", "/weddings/{id}/timeline")
+_UPDATES = JourneyStep("GET", "/weddings/{id}/updates")
+_LIVE = JourneyStep("WS", "/weddings/{id}/live", body='{"text": "Cheers"}')
+_PHOTO = JourneyStep("POST", "/weddings/{id}/photos", photo=True)
+_MESSAGE = JourneyStep("POST", "/weddings/{id}/messages", body='{"text": "On our way"}')
 
-STEPS: Mapping[str, Mapping[str, tuple[Step, ...]]] = {
+STEPS: Mapping[str, Mapping[str, tuple[JourneyStep, ...]]] = {
     "couple": {
         "api": (_OVERVIEW, _GUESTS),
         "real-time": (_UPDATES, _LIVE, _MESSAGE),
@@ -48,9 +48,11 @@ STEPS: Mapping[str, Mapping[str, tuple[Step, ...]]] = {
     "guest": {
         "api": (
             _OVERVIEW,
-            Step("POST", "/weddings/{id}/rsvp", ("getting_ready",), '{"answer": "yes"}'),
-            Step("GET", "/weddings/{id}/seating", ("cocktail_hour", "dinner")),
-            Step("POST", "/weddings/{id}/songs", ("dinner", "party"), '{"title": "At Last"}'),
+            JourneyStep("POST", "/weddings/{id}/rsvp", ("getting_ready",), '{"answer": "yes"}'),
+            JourneyStep("GET", "/weddings/{id}/seating", ("cocktail_hour", "dinner")),
+            JourneyStep(
+                "POST", "/weddings/{id}/songs", ("dinner", "party"), '{"title": "At Last"}'
+            ),
         ),
         "real-time": (_UPDATES, _LIVE),
         "file-storage": (_PHOTO,),
@@ -58,7 +60,9 @@ STEPS: Mapping[str, Mapping[str, tuple[Step, ...]]] = {
     "vendor": {
         "api": (
             _TIMELINE,
-            Step("POST", "/weddings/{id}/check-ins", ("getting_ready",), '{"state": "arrived"}'),
+            JourneyStep(
+                "POST", "/weddings/{id}/check-ins", ("getting_ready",), '{"state": "arrived"}'
+            ),
         ),
         "real-time": (_UPDATES, _LIVE),
         "file-storage": (_PHOTO,),
@@ -67,7 +71,7 @@ STEPS: Mapping[str, Mapping[str, tuple[Step, ...]]] = {
         "api": (
             _TIMELINE,
             _GUESTS,
-            Step("POST", "/weddings/{id}/timeline", body='{"shift_min": 5}'),
+            JourneyStep("POST", "/weddings/{id}/timeline", body='{"shift_min": 5}'),
         ),
         "real-time": (_UPDATES, _LIVE, _MESSAGE),
         "file-storage": (_PHOTO,),
@@ -77,9 +81,9 @@ STEPS: Mapping[str, Mapping[str, tuple[Step, ...]]] = {
 
 
 @functools.cache
-def steps(role: str, service: str, phase: str) -> tuple[Step, ...]:
+def steps(role: str, service: str, phase: str) -> tuple[JourneyStep, ...]:
     """What a `role` may ask of `service` in `phase`; a service of a user's own has one page."""
-    known = STEPS.get(role, {}).get(service) or (Step("GET", f"/weddings/{{id}}/{service}"),)
+    known = STEPS.get(role, {}).get(service) or (JourneyStep("GET", f"/weddings/{{id}}/{service}"),)
     return tuple(step for step in known if not step.phases or phase in step.phases)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 
-from locustfiles.plan import Part, Plan, PlanError, make
+from locustfiles.plan import LoadPlan, PlanError, WantedExcerpt, make
 from locustfiles.verdict import Limit, LimitError, limit
 
 LARGEST_PHOTO_KIB = 16_384
@@ -148,7 +148,7 @@ def register(parser: LocustArgumentParser) -> None:
 class Wishes:
     """What the options ask for, checked as far as that is possible without a system."""
 
-    plan: Plan
+    plan: LoadPlan
     begin_at_s: float
     limits: tuple[Limit, ...]
     record: Path | None
@@ -160,7 +160,7 @@ class Wishes:
 def wishes(options: argparse.Namespace) -> Wishes:
     """Make the plan and read the rest; raises PlanError or LimitError naming the option."""
     chosen: dict[str, Any] = vars(options)
-    part = Part(
+    part = WantedExcerpt(
         start=str(chosen["start"]).strip(),
         duration=str(chosen["duration"]).strip(),
         window=str(chosen["window"]).strip(),

@@ -58,7 +58,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WantedExcerpt:
     """What of the day is wanted: as given on the command line, empty for the default.
 
     `start` is "peak", "ramp" (with an offset in seconds), seconds or "HH:MM" (UTC); `window` is
@@ -71,7 +71,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class LoadPlan:
     """A realised load: S services, N scenario seconds in M minutes, K kinds of people, W weddings.
 
     `rates` (S, N) are requests/s on the wall clock in each second of the scenario.  `shares`
@@ -146,8 +146,8 @@ _WORDS = (
 )  # fmt: skip
 
 
-def from_bytes(message: bytes) -> Plan:
-    """The plan that `Plan.to_bytes` packed."""
+def from_bytes(message: bytes) -> LoadPlan:
+    """The plan that `LoadPlan.to_bytes` packed."""
     with np.load(io.BytesIO(message), allow_pickle=False) as held:
         words: dict[str, Any] = json.loads(held["words"].tobytes())
         arrays = {name: held[name] for name in _ARRAYS}
@@ -156,7 +156,7 @@ def from_bytes(message: bytes) -> Plan:
     words["limits"] = tuple((name, text) for name, text in words["limits"])
     for name in ("services", "phases", "left_out"):
         words[name] = tuple(words[name])
-    return Plan(**words, **arrays)
+    return LoadPlan(**words, **arrays)
 
 
 def make(
@@ -165,10 +165,10 @@ def make(
     scale: float,
     speed: float,
     seed: int | None = None,
-    part: Part | None = None,
+    part: WantedExcerpt | None = None,
     overrides: tuple[str, ...] = (),
     config_dirs: tuple[str, ...] = (),
-) -> Plan:
+) -> LoadPlan:
     """Realise `scenario` and cut out `part`; raises PlanError naming the option or key."""
     wanted = [f"scenario={scenario}", *overrides]
     if seed is not None:
@@ -184,9 +184,9 @@ def make(
         raise PlanError("\n".join(complaints.lines(error, _Config))) from None
     except ValueError as error:
         raise PlanError(str(error)) from error
-    first, last = _cut(part or Part(), day)
+    first, last = _cut(part or WantedExcerpt(), day)
     minutes = slice(first // MINUTE_S, -(-last // MINUTE_S))
-    return Plan(
+    return LoadPlan(
         scenario=config.scenario.name,
         description=" ".join(config.scenario.description.split()),
         seed=config.seed,
@@ -274,7 +274,7 @@ def _stages(population: Population, first: int, last: int, scale: float) -> NDAr
     return stage
 
 
-def _cut(part: Part, day: _Day) -> tuple[int, int]:
+def _cut(part: WantedExcerpt, day: _Day) -> tuple[int, int]:
     """First and last + 1 second, on whole minutes, of the window that the scenario has."""
     plain = day.plain
     whole = plain.rates.shape[1]

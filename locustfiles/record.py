@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from engine.record.files import replacing, write_atomically
 from engine.record.schema.load import FILE, LoadSummary
 from engine.record.schema.tables import LOAD
-from locustfiles.plan import Plan
-from locustfiles.tally import Cell, Tally, quantile
+from locustfiles.plan import LoadPlan
+from locustfiles.tally import ServiceSecond, Tally, quantile
 
 COLUMNS = ("sent", "retried", "ok", "failed", "shed", "timed_out", "slow", "late", "held",
            "dropped")  # fmt: skip
@@ -27,7 +27,7 @@ COLUMNS = ("sent", "retried", "ok", "failed", "shed", "timed_out", "slow", "late
 MUCH_HELD = 0.01
 
 
-class RecordError(OSError):
+class ResultsError(OSError):
     """The results cannot be written; the message names the option and the reason."""
 
 
@@ -38,11 +38,11 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise RecordError(f"--record: {folder} cannot be written ({error.strerror})") from error
+        raise ResultsError(f"--record: {folder} cannot be written ({error.strerror})") from error
 
 
 def write(
-    folder: Path, plan: Plan, tally: Tally, intended: NDArray[np.int64], summary: LoadSummary,
+    folder: Path, plan: LoadPlan, tally: Tally, intended: NDArray[np.int64], summary: LoadSummary,
     began_s: float,
 ) -> None:  # fmt: skip
     """Write the three files; `began_s` is the start on the clock, epoch seconds."""
@@ -54,14 +54,16 @@ def write(
         write_atomically(folder / FILE, summary.text())
         write_atomically(folder / "load.md", markdown(summary))
     except OSError as error:
-        raise RecordError(
+        raise ResultsError(
             f"--record: {folder} cannot be written ({error.strerror or error})"
         ) from error
 
 
-def timeline(plan: Plan, tally: Tally, intended: NDArray[np.int64], began_s: float) -> pd.DataFrame:
+def timeline(
+    plan: LoadPlan, tally: Tally, intended: NDArray[np.int64], began_s: float
+) -> pd.DataFrame:
     """One row for each second and service: what was due, what became of it, how long it took."""
-    nothing = Cell()
+    nothing = ServiceSecond()
     rows = []
     for second in range(intended.shape[1]):
         for service, name in enumerate(plan.services):

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from locustfiles.journeys import Step, steps
-from locustfiles.plan import MINUTE_S, Plan
+from locustfiles.journeys import JourneyStep, steps
+from locustfiles.plan import MINUTE_S, LoadPlan
 from scenarios.streams import Streams
 
 FloatArray = NDArray[np.float64]
@@ -33,15 +33,15 @@ class Arrival:
     due_s: float
     service: int
     role: str
-    step: Step
+    step: JourneyStep
     wedding: int
     attempt: int = 0
 
 
-class Schedule:
+class ArrivalSchedule:
     """All arrivals of a plan, or of the share `worker` of `workers` of them."""
 
-    def __init__(self, plan: Plan, worker: int = 0, workers: int = 1) -> None:
+    def __init__(self, plan: LoadPlan, worker: int = 0, workers: int = 1) -> None:
         self.plan = plan
         self.worker = worker
         self.workers = workers

@@ -41,7 +41,7 @@ COUNTS = (
 
 
 @dataclass(slots=True)
-class Cell:
+class ServiceSecond:
     """One service in one second (of the moment at which requests were due)."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
@@ -49,7 +49,7 @@ class Cell:
     answered: Histogram = field(default_factory=dict)
     lateness: Histogram = field(default_factory=dict)
 
-    def add(self, other: Cell) -> None:
+    def add(self, other: ServiceSecond) -> None:
         """Add what `other` counted."""
         for name, count in other.counts.items():
             self.counts[name] += count
@@ -69,17 +69,17 @@ class Tally:
     `pulse` are the delays of a timer in the generator: how long anything there waits for the CPU.
     """
 
-    cells: dict[tuple[int, int], Cell] = field(default_factory=dict)
+    cells: dict[tuple[int, int], ServiceSecond] = field(default_factory=dict)
     roles: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     pulse: Histogram = field(default_factory=dict)
 
-    def cell(self, second: int, service: int) -> Cell:
+    def cell(self, second: int, service: int) -> ServiceSecond:
         """The cell, made if it is new."""
         key = (second, service)
         found = self.cells.get(key)
         if found is None:
-            found = self.cells[key] = Cell()
+            found = self.cells[key] = ServiceSecond()
         return found
 
     def add(self, other: Tally) -> None:
@@ -92,9 +92,9 @@ class Tally:
         for bucket, count in other.pulse.items():
             self.pulse[bucket] = self.pulse.get(bucket, 0) + count
 
-    def of(self, services: Iterable[int]) -> Cell:
+    def of(self, services: Iterable[int]) -> ServiceSecond:
         """All seconds of these services together."""
-        wanted, total = set(services), Cell()
+        wanted, total = set(services), ServiceSecond()
         for (_, service), cell in self.cells.items():
             if service in wanted:
                 total.add(cell)
@@ -121,7 +121,7 @@ def unpacked(message: Mapping[str, Any]) -> Tally:
         pulse=dict(message["pulse"]),
     )
     for second, service, counts, felt, answered, lateness in message["cells"]:
-        tally.cells[int(second), int(service)] = Cell(
+        tally.cells[int(second), int(service)] = ServiceSecond(
             dict(zip(COUNTS, counts, strict=True)), dict(felt), dict(answered), dict(lateness)
         )
     return tally
@@ -160,7 +160,7 @@ def quantiles(histogram: Histogram) -> dict[str, float | None]:
     }
 
 
-def _histograms(cell: Cell) -> tuple[Histogram, Histogram, Histogram]:
+def _histograms(cell: ServiceSecond) -> tuple[Histogram, Histogram, Histogram]:
     return cell.felt, cell.answered, cell.lateness
 
 

@@ -31,10 +31,10 @@ from engine.record.schema.load import (
     Quantiles,
     Verdict,
 )
-from engine.record.schema.paths import Possible, Scope, of_kind
+from engine.record.schema.paths import Possible, RunScope, of_kind
 from engine.record.schema.thresholds import ThresholdConfig, path_of
-from locustfiles.plan import Plan
-from locustfiles.tally import LATE_S, Cell, Tally, quantiles, share_above
+from locustfiles.plan import LoadPlan
+from locustfiles.tally import LATE_S, ServiceSecond, Tally, quantiles, share_above
 
 MOST_UNSENT = 0.01
 MOST_LATE = 0.05
@@ -84,7 +84,7 @@ def check(limits: Sequence[Limit], services: Sequence[str]) -> None:
 
 
 def summarise(
-    plan: Plan,
+    plan: LoadPlan,
     tally: Tally,
     intended: NDArray[np.int64],
     generator: Generator,
@@ -148,10 +148,10 @@ def judge(figures: LoadFigures, limits: Sequence[Limit]) -> LoadSummary:
 
 
 def _possible(services: Sequence[str]) -> Possible:
-    return of_kind(LoadFigures, Scope(world="live", services=tuple(services)))
+    return of_kind(LoadFigures, RunScope(world="live", services=tuple(services)))
 
 
-def _felt(cell: Cell) -> dict[str, float]:
+def _felt(cell: ServiceSecond) -> dict[str, float]:
     counts = cell.counts
     lost = counts["failed"] + counts["shed"] + counts["timed_out"] + counts["dropped"]
     wanted = counts["sent"] + counts["dropped"]
@@ -161,7 +161,7 @@ def _felt(cell: Cell) -> dict[str, float]:
     }
 
 
-def _service(cell: Cell, due: int, slo_p95_s: float) -> LoadedService:
+def _service(cell: ServiceSecond, due: int, slo_p95_s: float) -> LoadedService:
     return LoadedService.model_validate(
         {
             **cell.counts,
@@ -182,7 +182,7 @@ def _omission(service: LoadedService) -> Omission:
 
 
 def _generator(
-    tally: Tally, cell: Cell, due: int, generator: Generator, *, partial: bool
+    tally: Tally, cell: ServiceSecond, due: int, generator: Generator, *, partial: bool
 ) -> GeneratorFigures:
     # At the end of a whole load every request has ended or timed out.
     unfinished = cell.counts["unfinished"] if partial else 0

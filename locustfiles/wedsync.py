@@ -21,10 +21,10 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from locustfiles import options
-from locustfiles.client import Outcome, Target, TargetError
+from locustfiles.client import PlatformUnderTest, RequestOutcome, TargetError
 from locustfiles.conductor import BAD_INPUT, Conductor
 from locustfiles.plan import PlanError
-from locustfiles.record import RecordError
+from locustfiles.record import ResultsError
 from locustfiles.schedule import Arrival
 from locustfiles.verdict import LimitError
 
@@ -37,7 +37,7 @@ class Person(User):
     abstract = True
     wait_time = constant(0)
     role: ClassVar[str]
-    target: Target
+    target: PlatformUnderTest
 
     @task
     def be_there(self) -> None:
@@ -51,23 +51,23 @@ class Person(User):
         finally:
             sender.desk.leave(self.role, self)
 
-    def request(self, arrival: Arrival, timeout_s: float) -> Outcome:
+    def request(self, arrival: Arrival, timeout_s: float) -> RequestOutcome:
         """Make one request.  Override it for a journey of your own."""
         return self.target.send(arrival.step, arrival.wedding, timeout_s)
 
-    def tell(self, arrival: Arrival, felt_s: float, outcome: Outcome) -> None:
+    def tell(self, arrival: Arrival, felt_s: float, outcome: RequestOutcome) -> None:
         """Tell Locust's own statistics, which count from when a request was due as well."""
         self.environment.events.request.fire(
             request_type=arrival.step.method,
             name=arrival.step.path,
             response_time=1000.0 * felt_s,
             response_length=outcome.body_bytes,
-            exception=None if outcome.ending == "ok" else RequestError(outcome.detail),
+            exception=None if outcome.ending == "ok" else FailedRequestError(outcome.detail),
             context={"role": self.role, "attempt": arrival.attempt},
         )
 
 
-class RequestError(Exception):
+class FailedRequestError(Exception):
     """A request that did not end well."""
 
 
@@ -127,12 +127,12 @@ def prepare(environment: Environment, **_: Any) -> None:
         gevent.signal_handler(signal.SIGINT, conductor.interrupt)
     try:
         conductor.announce(conductor.prepare())
-    except (PlanError, LimitError, TargetError, RecordError) as error:
+    except (PlanError, LimitError, TargetError, ResultsError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(BAD_INPUT)
 
 
-def _stand_in(environment: Environment, role: str, target: Target) -> Person:
+def _stand_in(environment: Environment, role: str, target: PlatformUnderTest) -> Person:
     person = ROLES[role](environment)
     person.target = target
     return person

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mutation import survivors
 from mutation.mutants import Mutant, mutants_of
-from mutation.surgery import Bench, Fate
+from mutation.surgery import Fate, Runner
 
 TARGETS = ("engine/autoscaler.py", "engine/memory.py", "engine/decide", "engine/runtime")
 TESTS = (
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.seconds is not None:
             random.Random(SEED).shuffle(mutants)
         until_s = began_s + asked.seconds if asked.seconds is not None else float("inf")
-        bench = Bench(
+        bench = Runner(
             tests=tuple(asked.tests or TESTS),
             least_s=asked.limit,
             processes=asked.processes,

@@ -140,7 +140,7 @@ class _Instead:
 
 
 @dataclass(slots=True)
-class Outcome:
+class MutationOutcome:
     """What became of the mutants that were tried, and what was found out about the tests."""
 
     fates: dict[Mutant, Fate] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Runner:
     """The tests, how many run at once, and until when (monotonic time).
 
     `least_s` is the processor time that even the fastest tests get, `tried` is told each fate.
@@ -161,7 +161,7 @@ class Bench:
     until_s: float
     tried: Callable[[Mutant, Fate], None]
 
-    def try_all(self, mutants: Sequence[Mutant]) -> Outcome:
+    def try_all(self, mutants: Sequence[Mutant]) -> MutationOutcome:
         """Try one mutant after the other while there is time.
 
         Raises ValueError when a test fails without any mutant, or none can be collected: nothing
@@ -176,7 +176,7 @@ class Bench:
             if not store.exists():
                 said = (folder / "surgeon" / SAID).read_text("utf-8", "replace")
                 raise ValueError(f"the tests cannot run: pytest {' '.join(self.tests)}\n{said}")
-            outcome: Outcome = pickle.loads(store.read_bytes())
+            outcome: MutationOutcome = pickle.loads(store.read_bytes())
             if outcome.reach.failed:
                 failed = ", ".join(outcome.reach.failed)
                 raise ValueError(f"these tests fail without any mutant: {failed}")
@@ -187,7 +187,7 @@ class Bench:
 
     def _in_functions(self, mutants: Sequence[Mutant], folder: Path, store: Path) -> int:
         """Collect the tests, find what they reach, and try what can be put into a function."""
-        outcome = Outcome()
+        outcome = MutationOutcome()
 
         def work(suite: Suite) -> None:
             outcome.reach = _reach(suite, {mutant.path for mutant in mutants}, folder)
@@ -199,7 +199,9 @@ class Bench:
 
         return int(pytest.main([*OPTIONS, *self.tests], plugins=[_Instead(work)]))
 
-    def _jobs(self, suite: Suite, mutants: Sequence[Mutant], outcome: Outcome) -> Iterator[_Job]:
+    def _jobs(
+        self, suite: Suite, mutants: Sequence[Mutant], outcome: MutationOutcome
+    ) -> Iterator[_Job]:
         living = _living_functions({mutant.path for mutant in mutants})
         for mutant in mutants:
             tests = outcome.reach.tests_of(mutant)
@@ -214,7 +216,7 @@ class Bench:
                     outcome.reach.limit_s(tests, self.least_s),
                 )
 
-    def _on_import(self, outcome: Outcome, folder: Path) -> None:
+    def _on_import(self, outcome: MutationOutcome, folder: Path) -> None:
         """Try what takes effect only when a module is imported, in processes without it."""
         reach, left = outcome.reach, outcome.left
         jobs = [
@@ -225,7 +227,7 @@ class Bench:
         for job, fate in _race(iter(jobs), self.processes, self.until_s, folder):
             self._note(outcome, job.mutant, fate or Fate.KILLED)
 
-    def _note(self, outcome: Outcome, mutant: Mutant, fate: Fate | None) -> None:
+    def _note(self, outcome: MutationOutcome, mutant: Mutant, fate: Fate | None) -> None:
         if fate is None:
             outcome.left.append(mutant)
         else:

@@ -21,7 +21,7 @@ import structlog
 from engine.model import Action, ActionResult, Observation, Plan, Status
 from engine.ports.metrics import MetricsSource, Reading
 from engine.record.files import remove
-from engine.record.journal import Heading, Journal
+from engine.record.journal import Journal, JournalHeading
 from engine.record.live.notes import LiveRun
 from engine.record.live.record import write
 from engine.runtime.patience import Patience, PortError
@@ -45,7 +45,7 @@ class Recording:
     def __init__(
         self,
         state: Path,
-        heading: Heading,
+        heading: JournalHeading,
         run: LiveRun,
         output: Path,
         *,

@@ -34,13 +34,13 @@ from engine.ports.lease import NotLeadingError
 from engine.ports.metrics import MetricsSource
 from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError, check_writable
-from engine.record.journal import Heading, in_progress
+from engine.record.journal import JournalHeading, in_progress
 from engine.record.live.notes import LiveRun
 from engine.record.live.record import check_thresholds
 from engine.record.schema.summary import Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
-from engine.runtime.shell import Shell
+from engine.runtime.shell import LiveShell
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -49,7 +49,7 @@ WAIT_S = 0.5
 
 
 @runtime_checkable
-class Counted(Protocol):
+class DescribedBookings(Protocol):
     """Bookings that can say, for the record, what they hold; others need not."""
 
     weddings: int
@@ -130,7 +130,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
             )
             check_thresholds(meta)
             names = tuple(spec.name for spec in specs)
-            heading = Heading(now_s, names, config.engine.sample_s, config.controller.name)
+            heading = JournalHeading(now_s, names, config.engine.sample_s, config.controller.name)
             report = _nobody if config.reporter is None else load(config.reporter, "reporter")
             booked: Bookings = build(
                 config.bookings.factory,
@@ -158,7 +158,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
                 every_s=config.live.record_every_s,
                 report=report,
             )
-            if isinstance(booked, Counted):
+            if isinstance(booked, DescribedBookings):
                 recording.about(booked.weddings, booked.awaited_s)
         except ValueError as error:
             raise ConfigError(str(error)) from error
@@ -172,7 +172,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
             question_s=config.engine.approval.expires_s,
             budget=config.budget.budget(),
         )
-        shell = Shell(
+        shell = LiveShell(
             cycle,
             specs,
             metrics=metrics,
@@ -201,7 +201,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
 
 
 async def _drive(
-    shell: Shell, metrics: MetricsSource, recording: Recording, *, limited: bool
+    shell: LiveShell, metrics: MetricsSource, recording: Recording, *, limited: bool
 ) -> tuple[Path, signal.Signals | None]:
     """Run the shell until its end or a signal; returns the record's folder and the signal."""
     asked: list[signal.Signals] = []

@@ -59,7 +59,7 @@ class Blend:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Past:
+class ObservedDays:
     """What was seen of one service, in any order, on `days` earlier days.
 
     `level` and `surge` (n,) as the engine had learned them by then, `rate` (n,) the load that was
@@ -74,7 +74,7 @@ class Past:
     days: int
 
 
-def fit(past: Past, horizons_s: tuple[float, ...], prior: FloatArray) -> ServiceBlend:
+def fit(past: ObservedDays, horizons_s: tuple[float, ...], prior: FloatArray) -> ServiceBlend:
     """Learn the blend of one service; `prior` (horizons, terms) is what to lean to.
 
     The deviations are conformal: 80 % of the errors made lie within 1.28 of them.  Raises

@@ -36,7 +36,7 @@ class Limit(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PeakDay:
+class BusiestDate:
     """The busiest date: its load is `background` + weddings at once x `per_wedding`.
 
     `per_wedding` and `background` (services, bins) requests/s arriving, calls included;
@@ -88,7 +88,7 @@ class Rung:
 def ladder(
     specs: Sequence[ServiceSpec],
     staffings: Mapping[str, Staffing],
-    day: PeakDay,
+    day: BusiestDate,
     variation: Variation,
     budget: Budget,
 ) -> tuple[Rung, ...]:
@@ -148,7 +148,7 @@ def gust(load: FloatArray, bin_s: float, variation: Variation) -> float:
 
 
 def _of_service(
-    i: int, spec: ServiceSpec, staffing: Staffing, day: PeakDay, variation: Variation
+    i: int, spec: ServiceSpec, staffing: Staffing, day: BusiestDate, variation: Variation
 ) -> Rung | None:
     slope, base = day.per_wedding[i], day.background[i]
     if not slope.max(initial=0.0) > 0.0:
@@ -188,7 +188,7 @@ def _shared(
     weights: FloatArray,
     specs: Sequence[ServiceSpec],
     staffings: Mapping[str, Staffing],
-    day: PeakDay,
+    day: BusiestDate,
     variation: Variation,
 ) -> Rung:
     """A limit that all services draw on: safe while all that the engine wants fits into it.

@@ -18,7 +18,7 @@ from engine.prediction import smoothing
 from engine.prediction.experts import Before, Expert, Last, WeekTimesRatio
 from engine.prediction.forecaster import IntArray
 from engine.prediction.learned import ridge, weekend
-from engine.prediction.past import Past, prepare, usual
+from engine.prediction.past import SeriesPast, prepare, usual
 from engine.prediction.smoothing import Smoothing
 
 HOUR_S = 3600.0
@@ -43,7 +43,7 @@ class Classical:
     _lead: int = 1
     _model: Smoothing | None = field(default=None)
 
-    def fit(self, past: Past, lead: int) -> None:
+    def fit(self, past: SeriesPast, lead: int) -> None:
         """Fit each form to the errors one step ahead and take the best."""
         self._lead = lead
         best = math.inf
@@ -56,7 +56,7 @@ class Classical:
         if self._model is None:
             raise ValueError(f"{len(past.z)} steps are too few for {self.name}")
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """Run along the whole past with the weights of the last fit."""
         assert self._model is not None
         return past.back(self._model.track(past.z, past.columns[:, :0], self._lead))
@@ -73,17 +73,17 @@ class Timetable:
     _lead: int = 1
     _model: FloatArray = field(default_factory=lambda: np.zeros(0))
 
-    def fit(self, past: Past, lead: int) -> None:
+    def fit(self, past: SeriesPast, lead: int) -> None:
         """Regress the series on hours, weekends and events."""
         self._lead = lead
         self._model = ridge(self._design(past)[: len(past.z)], past.z, TIMETABLE_RIDGE)
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """What the calendar says of the step that is asked for."""
         rows = self._design(past)[self._lead : self._lead + len(past.z)]
         return past.back(rows @ self._model)
 
-    def _design(self, past: Past) -> FloatArray:
+    def _design(self, past: SeriesPast) -> FloatArray:
         hour = (past.times_s // HOUR_S).astype(np.int64) % 24
         parts = [np.ones((len(hour), 1)), np.eye(24)[hour], weekend(past.times_s), past.columns]
         return np.hstack(parts)

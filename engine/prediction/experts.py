@@ -14,7 +14,7 @@ import pandas as pd
 
 from engine.model import FloatArray
 from engine.prediction import smoothing
-from engine.prediction.past import Past
+from engine.prediction.past import SeriesPast
 from engine.prediction.smoothing import Smoothing
 
 
@@ -26,11 +26,11 @@ class Expert(Protocol):
         """What it is called in tables."""
         ...
 
-    def fit(self, past: Past, lead: int) -> None:
+    def fit(self, past: SeriesPast, lead: int) -> None:
         """Learn to look `lead` steps ahead; raises ValueError when there is too little to learn."""
         ...
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """Values expected `lead` steps after each step (steps,); NaN where it cannot tell."""
         ...
 
@@ -41,10 +41,10 @@ class Last:
 
     name: str = "last value"
 
-    def fit(self, past: Past, lead: int) -> None:
+    def fit(self, past: SeriesPast, lead: int) -> None:
         """Nothing to learn."""
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """The value itself."""
         return past.filled
 
@@ -57,11 +57,11 @@ class Before:
     name: str = "seasonal naive"
     _lead: int = 1
 
-    def fit(self, past: Past, lead: int) -> None:  # noqa: ARG002
+    def fit(self, past: SeriesPast, lead: int) -> None:  # noqa: ARG002
         """Nothing to learn but the lead."""
         self._lead = lead
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """The value a multiple of the period before."""
         return shifted(past.filled, self._lead, self.days * past.seasons[0])
 
@@ -74,11 +74,11 @@ class WeekTimesRatio:
     name: str = "last week x ratio"
     _lead: int = 1
 
-    def fit(self, past: Past, lead: int) -> None:  # noqa: ARG002
+    def fit(self, past: SeriesPast, lead: int) -> None:  # noqa: ARG002
         """Nothing to learn but the lead."""
         self._lead = lead
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """Last week's value on the scale, moved by the mean recent difference."""
         week = past.seasons[1]
         moved = past.z_filled - delayed(past.z_filled, week)
@@ -93,10 +93,10 @@ class Median:
     days: int
     name: str = "median"
 
-    def fit(self, past: Past, lead: int) -> None:
+    def fit(self, past: SeriesPast, lead: int) -> None:
         """Nothing to learn."""
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """The rolling median."""
         window = self.days * past.seasons[0]
         rolling = pd.Series(past.values).rolling(window, min_periods=max(window // 8, 1))
@@ -111,11 +111,11 @@ class HourMedian:
     name: str = "median of the hour"
     _lead: int = 1
 
-    def fit(self, past: Past, lead: int) -> None:  # noqa: ARG002
+    def fit(self, past: SeriesPast, lead: int) -> None:  # noqa: ARG002
         """Nothing to learn but the lead."""
         self._lead = lead
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """The median of the values whole days before."""
         day = past.seasons[0]
         first = -(-self._lead // day)
@@ -142,23 +142,23 @@ class Smoothed:
     _lead: int = 1
     _model: Smoothing | None = field(default=None)
 
-    def fit(self, past: Past, lead: int) -> None:
+    def fit(self, past: SeriesPast, lead: int) -> None:
         """Fit weights and effects for this lead."""
         self._lead = lead
         self._model = smoothing.fit(
             self._y(past), self._columns(past), self.names, lead, past.seasons
         )
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """Run along the whole past with the weights of the last fit."""
         assert self._model is not None
         expected = self._model.track(self._y(past), self._columns(past), self._lead)
         return expected if self.plain else past.back(expected)
 
-    def _y(self, past: Past) -> FloatArray:
+    def _y(self, past: SeriesPast) -> FloatArray:
         return past.values if self.plain else past.z
 
-    def _columns(self, past: Past) -> FloatArray:
+    def _columns(self, past: SeriesPast) -> FloatArray:
         return past.columns if self.aware else past.columns[:, :0]
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from engine.model import FloatArray
 from engine.prediction import smoothing
 from engine.prediction.experts import Expert, delayed, shifted
-from engine.prediction.past import DAY_S, Past
+from engine.prediction.past import DAY_S, SeriesPast
 from engine.prediction.smoothing import DAILY
 
 LEAST_ROWS = 120
@@ -38,7 +38,7 @@ class Ridge:
     _effects: FloatArray = field(default_factory=lambda: np.zeros(0))
     _model: FloatArray = field(default_factory=lambda: np.zeros(0))
 
-    def fit(self, past: Past, lead: int) -> None:
+    def fit(self, past: SeriesPast, lead: int) -> None:
         """Regress the step from the present value to the one asked for."""
         self._lead = lead
         self._weekly = len(past.z) > 2 * past.seasons[1] + LEAST_ROWS
@@ -50,16 +50,16 @@ class Ridge:
         target = _ahead(past.z, lead) - self._effect(past) - base
         self._model = ridge(design, target, RIDGE * lead)
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """The present value and the expected step."""
         design, base = self._design(past)
         return past.back(base + design @ self._model + self._effect(past))
 
-    def _effect(self, past: Past) -> FloatArray:
+    def _effect(self, past: SeriesPast) -> FloatArray:
         """Effect of the events at the step that is asked for, from each step."""
         return past.columns[self._lead : self._lead + len(past.z)] @ self._effects
 
-    def _design(self, past: Past) -> tuple[FloatArray, FloatArray]:
+    def _design(self, past: SeriesPast) -> tuple[FloatArray, FloatArray]:
         lead = self._lead
         day, week = past.seasons
         steps = len(past.z)
@@ -92,14 +92,14 @@ class Boosting:
     _from: int = 0
     _model: Any = field(default=None)
 
-    def fit(self, past: Past, lead: int) -> None:
+    def fit(self, past: SeriesPast, lead: int) -> None:
         """Fit the reference, then the trees to what it misses."""
         self._lead, self._from = lead, len(past.values) - 1
         self.reference.fit(past, lead)
         design, base = self._design(past)
         self._model = _boosted(design, _ahead(past.z, lead) - base, self.trees)
 
-    def track(self, past: Past) -> FloatArray:
+    def track(self, past: SeriesPast) -> FloatArray:
         """The reference and its expected miss, from the last step of the fit on."""
         design, base = self._design(past)
         found = np.full(len(base), np.nan)
@@ -108,7 +108,7 @@ class Boosting:
             found[rows] = base[rows] + self._model.predict(design[rows])
         return past.back(found)
 
-    def _design(self, past: Past) -> tuple[FloatArray, FloatArray]:
+    def _design(self, past: SeriesPast) -> tuple[FloatArray, FloatArray]:
         z, lead = past.z_filled, self._lead
         day, week = past.seasons
         steps = len(z)

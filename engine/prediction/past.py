@@ -19,7 +19,7 @@ SMALL = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Past:
+class SeriesPast:
     """The known part of a series, prepared once for all experts.
 
     `values` (steps,) with NaN where missing, `filled` the same with the last value carried on,
@@ -51,14 +51,16 @@ def usual(values: FloatArray) -> float:
     return SMALL * float(np.median(sizes)) if len(sizes) else 1.0
 
 
-def prepare(series: Series, until: int, calendar: Calendar, longest: int, unit: float) -> Past:
+def prepare(
+    series: Series, until: int, calendar: Calendar, longest: int, unit: float
+) -> SeriesPast:
     """The past of `series` before step `until`, with `longest` steps of the calendar to come."""
     values = series.values[:until]
     filled = _carried(values)
     beyond = np.arange(until + longest, dtype=np.float64)
     times_s = series.start_s + series.step_s * beyond
     day = max(round(DAY_S / series.step_s), 1)
-    return Past(
+    return SeriesPast(
         values=values,
         filled=filled,
         z=np.arcsinh(values / unit),

@@ -19,7 +19,7 @@ from engine.prediction.short_horizon import ShortHorizon
 LEAST = 1e-9
 
 
-class Scheduled:
+class ScheduledForecaster:
     """Booked load times the forecast ratio; without `learn`, the booked load itself.
 
     `booked` (leads, steps) is the load that was expected of each step by what was booked `leads`

@@ -30,7 +30,7 @@ from engine.prediction.experts import (
 )
 from engine.prediction.forecaster import IntArray
 from engine.prediction.learned import Boosting, Ridge
-from engine.prediction.past import Past, prepare, usual
+from engine.prediction.past import SeriesPast, prepare, usual
 from engine.prediction.smoothing import DAILY, LOCAL, WEEKLY
 
 DAY_S = 86_400.0
@@ -157,7 +157,7 @@ class ShortHorizon:
             name: [float(weights[k]) for weights in found] for k, name in enumerate(self._names)
         }
 
-    def _past(self, series: Series, until: int, calendar: Calendar) -> Past:
+    def _past(self, series: Series, until: int, calendar: Calendar) -> SeriesPast:
         return prepare(series, until, calendar, max(self._leads), self._unit)
 
     def _refit(self, series: Series, until: int, calendar: Calendar) -> None:
@@ -200,7 +200,7 @@ class ShortHorizon:
         past = self._past(series, until, calendar)
         self._issued = [self._with_new(n, past) for n in range(len(self._leads))]
 
-    def _with_new(self, n: int, past: Past) -> FloatArray:
+    def _with_new(self, n: int, past: SeriesPast) -> FloatArray:
         """What was issued, and what the present experts say from their fit on: (experts, steps)."""
         steps = len(past.values)
         known = self._issued[n]

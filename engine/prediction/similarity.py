@@ -33,7 +33,7 @@ Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Traits:
+class WeddingTraits:
     """What is known of n weddings when they are booked.
 
     `type_id` (n,) in the order of `WeddingType`, `guests`, `vendors`, `weekday` (Monday 0) and
@@ -55,9 +55,9 @@ class Traits:
         total: FloatArray = 2.0 + self.guests + self.vendors
         return total
 
-    def taken(self, rows: NDArray[np.intp]) -> Traits:
+    def taken(self, rows: NDArray[np.intp]) -> WeddingTraits:
         """The weddings of `rows`."""
-        return Traits(
+        return WeddingTraits(
             self.type_id[rows],
             self.guests[rows],
             self.vendors[rows],
@@ -90,13 +90,13 @@ class PastWeddings:
     """
 
     services: tuple[str, ...]
-    traits: Traits
+    traits: WeddingTraits
     day: Codes
     curves: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class Neighbours:
     """The neighbours of n weddings: `rows` (n, k), `weight` (n, k) adding up to 1.
 
     `close` (n,) is how many of them are within `CLOSE`, `confidence` (n,) 0-1.
@@ -119,7 +119,7 @@ class Similar:
             self._search = NearestNeighbors(n_neighbors=self._count, algorithm="kd_tree")
             self._search.fit(past.traits.position())
 
-    def find(self, traits: Traits) -> Found:
+    def find(self, traits: WeddingTraits) -> Neighbours:
         """The most similar weddings of each of `traits`, and how sure that makes one.
 
         Confidence is the mean closeness exp(-d²/2) of the neighbours times c / (c + 5) with c of
@@ -128,7 +128,7 @@ class Similar:
         count = len(traits)
         if self._search is None or not count:
             nothing = np.zeros((count, 0))
-            return Found(
+            return Neighbours(
                 nothing.astype(np.intp), nothing, np.zeros(count, dtype=np.int64), np.zeros(count)
             )
         distance, rows = self._search.kneighbors(traits.position())
@@ -138,16 +138,18 @@ class Similar:
         weight /= weight.sum(axis=1, keepdims=True)
         close = (distance <= CLOSE).sum(axis=1)
         confidence = closeness.mean(axis=1) * close / (close + 5.0)
-        return Found(rows, weight, close.astype(np.int64), confidence)
+        return Neighbours(rows, weight, close.astype(np.int64), confidence)
 
-    def mean_curves(self, traits: Traits, found: Found) -> FloatArray:
+    def mean_curves(self, traits: WeddingTraits, found: Neighbours) -> FloatArray:
         """Expected load (n, services, CURVE_BINS), the neighbours' scaled to the people booked."""
         ratio = traits.people[:, None] / self.past.traits.people[found.rows]
         weight = (found.weight * ratio).astype(np.float32)
         mean = np.einsum("nk,nksb->nsb", weight, self.past.curves[found.rows])
         return np.asarray(mean, dtype=np.float64)
 
-    def curve_quantiles(self, traits: Traits, found: Found, levels: FloatArray) -> FloatArray:
+    def curve_quantiles(
+        self, traits: WeddingTraits, found: Neighbours, levels: FloatArray
+    ) -> FloatArray:
         """Quantiles (services, CURVE_BINS, levels) of one wedding's load: its neighbours'."""
         rows, weight = found.rows[0], found.weight[0]
         ratio = traits.people[0] / self.past.traits.people[rows]

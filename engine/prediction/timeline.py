@@ -31,7 +31,7 @@ BEFORE_S = 4 * HOUR_S
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ScalingStep:
     """Change `service` to `to_instances` at `at_s`; they serve by `ready_s` (epoch seconds).
 
     `for_s` is the hour that needs them; for a step down, when they are no longer needed.
@@ -82,9 +82,9 @@ def at_accepted_risk(
 
 def timeline(
     needed: FloatArray, specs: Sequence[ServiceSpec], start_s: float, settings: EngineSettings
-) -> tuple[Step, ...]:
+) -> tuple[ScalingStep, ...]:
     """The steps that make `needed` (S, hours) stand ready from `start_s` on, in order of time."""
-    steps: list[Step] = []
+    steps: list[ScalingStep] = []
     for row, spec in zip(needed, specs, strict=True):
         steps.extend(_of_service(row, spec, start_s, settings))
     return tuple(sorted(steps, key=lambda step: (step.at_s, step.service)))
@@ -92,7 +92,7 @@ def timeline(
 
 def _of_service(
     needed: FloatArray, spec: ServiceSpec, start_s: float, settings: EngineSettings
-) -> list[Step]:
+) -> list[ScalingStep]:
     limits = settings.limits
     lead_s = lead_time_s(spec, settings.forecast)
     per_hour = int(HOUR_S / STEP_S)
@@ -117,13 +117,13 @@ def _of_service(
             at_s = first_s + b * STEP_S
             for_s = at_s + int((along[b:] > current).argmax()) * STEP_S
             if to > current:
-                steps.append(Step(at_s, spec.name, current, to, at_s + lead_s, for_s))
+                steps.append(ScalingStep(at_s, spec.name, current, to, at_s + lead_s, for_s))
             current, next_out = to, b + every
         elif b >= next_in:
             keep = int(target[b : b + reach].max())
             to = max(keep, math.ceil(current * (1.0 - limits.step_in)), spec.min_instances)
             if to < current * (1.0 - limits.tolerance_in):
                 at_s = first_s + b * STEP_S
-                steps.append(Step(at_s, spec.name, current, to, at_s, at_s))
+                steps.append(ScalingStep(at_s, spec.name, current, to, at_s, at_s))
                 current, next_in = to, b + every
     return steps

@@ -28,12 +28,12 @@ from engine.prediction.similarity import (
     CURVE_BIN_S,
     CURVE_BINS,
     Codes,
-    Found,
+    Neighbours,
     PastWeddings,
     Similar,
-    Traits,
+    WeddingTraits,
 )
-from engine.prediction.timeline import Step, at_accepted_risk, instances_needed, timeline
+from engine.prediction.timeline import ScalingStep, at_accepted_risk, instances_needed, timeline
 from engine.settings import EngineSettings
 
 HOUR_S = 3600.0
@@ -62,7 +62,7 @@ class BookedWeddings:
     """
 
     phase_start_s: FloatArray
-    traits: Traits
+    traits: WeddingTraits
 
     def __len__(self) -> int:
         return len(self.phase_start_s)
@@ -87,7 +87,7 @@ class WeddingDay:
     in_phase: FloatArray
     peaks: tuple[tuple[tuple[int, int], ...], ...]
     needed: FloatArray
-    steps: tuple[Step, ...]
+    steps: tuple[ScalingStep, ...]
     similar: float
     confidence: float
 
@@ -138,7 +138,7 @@ def booked(weddings: Sequence[Wedding], now_s: float) -> BookedWeddings:
     ]
     return BookedWeddings(
         np.array([wedding.phase_start_s for wedding in weddings]).reshape(-1, phases),
-        Traits(
+        WeddingTraits(
             type_id=np.array([_KINDS.index(w.type) for w in weddings], dtype=np.int64),
             guests=np.array([w.guests for w in weddings], dtype=np.float64),
             vendors=np.array([w.vendors for w in weddings], dtype=np.float64),
@@ -216,7 +216,7 @@ class WeddingDayModel:
         entering = mean[:, :, None] * np.exp(np.sort(spread, axis=1))[:, None, :]
         load = load_of_services(self._specs, self._entered, entering)
         size = len(of_group)
-        averaged = Found(
+        averaged = Neighbours(
             found.rows,
             found.weight,
             found.close[of_group] if size and found.rows.shape[1] else np.zeros(1, dtype=np.int64),
@@ -250,7 +250,7 @@ class WeddingDayModel:
         load: FloatArray,
         base: FloatArray | None,
         start_s: float,
-        found: Found,
+        found: Neighbours,
     ) -> WeddingDay:
         total = load if base is None else load + base[:, :, None]
         likely = at_accepted_risk(total, self._specs, self._settings)
@@ -304,7 +304,7 @@ def _day_spread(
     return usual[:, MEDIAN], usual, recent
 
 
-def _groups(traits: Traits) -> tuple[Traits, Codes]:
+def _groups(traits: WeddingTraits) -> tuple[WeddingTraits, Codes]:
     """Weddings so alike that one search does for all of a group, and each wedding's group."""
     size = np.rint(np.log1p(traits.guests) / 0.05).astype(np.int64)
     helpers = np.rint(traits.vendors / 2.0).astype(np.int64)

@@ -14,10 +14,10 @@ from engine.model import Controller, FloatArray, Reason
 from engine.record.schema.summary import (
     CountedPercentiles,
     Decision,
-    Forecaster,
     Percentiles,
     Prediction,
     Stages,
+    UsedForecaster,
 )
 from engine.settings import EngineSettings
 
@@ -79,11 +79,11 @@ def decision_figures(
     )
 
 
-def forecaster_figures(controller: Controller, settings: EngineSettings) -> Forecaster:
+def forecaster_figures(controller: Controller, settings: EngineSettings) -> UsedForecaster:
     """What the engine forecast with: the schedule alone, or also what was learned."""
     learned = getattr(controller, "blend", None) is not None
     refused = str(getattr(controller, "refused", ""))
-    return Forecaster(
+    return UsedForecaster(
         kind="learned" if learned else "schedule",
         artefact=settings.forecast.artefact if learned or refused else None,
         refused=refused,

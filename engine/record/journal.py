@@ -29,7 +29,7 @@ RESUMED_WITHIN_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
+class JournalHeading:
     """The first line: what the lines after it are about."""
 
     started_s: float
@@ -41,7 +41,7 @@ class Heading:
 class Journal:
     """Writes the lines; `heading` is that of the run in progress, perhaps begun by another."""
 
-    def __init__(self, state: Path, heading: Heading) -> None:
+    def __init__(self, state: Path, heading: JournalHeading) -> None:
         """Go on with the journal in `state`, or begin one; raises OSError."""
         self.path = state / JOURNAL
         state.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class Journal:
         """Give the file another name, after it was closed; returns its path."""
         return self._put_aside(self.heading)
 
-    def _put_aside(self, heading: Heading) -> Path:
+    def _put_aside(self, heading: JournalHeading) -> Path:
         name = f"journal-{heading.started_s:.0f}"
         for number in range(1, 1000):
             path = self.path.with_name(f"{name}.jsonl" if number == 1 else f"{name}-{number}.jsonl")
@@ -191,7 +191,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 yield line
 
 
-def in_progress(state: Path, heading: Heading) -> Heading | None:
+def in_progress(state: Path, heading: JournalHeading) -> JournalHeading | None:
     """The run in `state` that one of `heading` would go on with.
 
     None without any, after too long, or with another platform or controller: another run then.
@@ -206,12 +206,12 @@ def in_progress(state: Path, heading: Heading) -> Heading | None:
     return begun if same else None
 
 
-def _heading(path: Path) -> Heading | None:
+def _heading(path: Path) -> JournalHeading | None:
     try:
         first = next(read(path), None)
         if first is None or first.get("kind") != "run" or first.get("version") != VERSION:
             return None
-        return Heading(
+        return JournalHeading(
             float(first["started_s"]),
             _names(first["services"]),
             float(first["sample_s"]),

@@ -32,7 +32,7 @@ MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Counts:
+class InstancesOverTime:
     """Instances of each service over time: (services, samples), samples `step_s` apart.
 
     Sample k shows the moment `start_s` + (k + 1) * `step_s`, its `needed` the interval before it.
@@ -76,7 +76,7 @@ class Readiness:
 
 
 def readiness(
-    specs: Sequence[ServiceSpec], counts: Counts, starts_s: FloatArray, lead_s: float
+    specs: Sequence[ServiceSpec], counts: InstancesOverTime, starts_s: FloatArray, lead_s: float
 ) -> list[Readiness]:
     """One row for each group of `starts_s` (epoch seconds) in the run, and service."""
     samples = counts.ready.shape[1]
@@ -163,12 +163,12 @@ def _groups(starts_s: FloatArray) -> list[tuple[float, int]]:
     return [(group[0], len(group)) for group in groups.values()]
 
 
-def _sample(counts: Counts, at_s: float) -> int:
+def _sample(counts: InstancesOverTime, at_s: float) -> int:
     """Index of the newest sample at `at_s`; negative before the first."""
     return math.floor((at_s - counts.start_s) / counts.step_s + 1e-9) - 1
 
 
-def _minutes(counts: Counts, at_s: float) -> list[tuple[int, int]]:
+def _minutes(counts: InstancesOverTime, at_s: float) -> list[tuple[int, int]]:
     """The whole minutes from `at_s` on, as slices of samples, as far as there are samples."""
     first = _sample(counts, at_s) + 1
     length = max(round(MINUTE_S / counts.step_s), 1)

@@ -75,7 +75,7 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class NotedEvent:
     """Something to be noted that is no decision."""
 
     time_s: float
@@ -86,7 +86,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class SavedMemory:
     """What is to be kept: strict JSON, and the answers that it holds."""
 
     text: str
@@ -224,7 +224,7 @@ class Cycle:
         """Whether the last step had an answer."""
         self._requests = Requests()
         self._outlook: Outlook | None = None
-        self._events: list[Event] = []
+        self._events: list[NotedEvent] = []
         self._snapshot = ""
         """What a controller that raises is put back to."""
 
@@ -364,7 +364,7 @@ class Cycle:
         """Whether something was decided, asked or answered that a restart should not forget."""
         return bool(plan.cycle or plan.actions or plan.awaiting or self._is_answered)
 
-    def memory(self, now_s: float, fence: int = 0) -> Memory | None:
+    def memory(self, now_s: float, fence: int = 0) -> SavedMemory | None:
         """What is to be kept now; None if the controller cannot say what it remembers."""
         snapshot = self._asked_for_snapshot(now_s)
         if not snapshot:
@@ -386,7 +386,7 @@ class Cycle:
             "results": [[r.decision_id, r.status, r.time_s, r.detail] for r in self._results.new],
             "snapshot": snapshot,
         }
-        return Memory(json.dumps(document, allow_nan=False), self._answered)
+        return SavedMemory(json.dumps(document, allow_nan=False), self._answered)
 
     def _settle(self) -> None:
         """What the controller has need not be given to it again."""
@@ -402,7 +402,7 @@ class Cycle:
         """Something that the shell wants noted."""
         self._event(now_s, kind, name, what, detail)
 
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[NotedEvent, ...]:
         """What is to be noted since this was last asked for."""
         events, self._events = tuple(self._events), []
         return events
@@ -487,7 +487,7 @@ class Cycle:
             )
 
     def _event(self, now_s: float, kind: str, name: str, what: str, detail: str) -> None:
-        self._events.append(Event(now_s, kind, name, what, detail))
+        self._events.append(NotedEvent(now_s, kind, name, what, detail))
 
 
 def _up_to(window: NDArray[np.void], now_s: float) -> NDArray[np.void]:

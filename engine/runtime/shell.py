@@ -43,7 +43,7 @@ from engine.ports.lease import NO_FENCE, Fence, Lease, NotLeadingError
 from engine.ports.metrics import NO_SAMPLES, MetricsSource, Reading, checked
 from engine.ports.notifier import Alert, Notifier
 from engine.ports.store import Requests, Store
-from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, Memory
+from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, SavedMemory
 from engine.runtime.patience import Patience, PortError, words
 
 BOOKINGS, LEASE, NOTIFIER, RECORD = "schedule", "lease", "notifier", "record"
@@ -100,7 +100,7 @@ class Notes(Protocol):
         ...
 
 
-class Shell:
+class LiveShell:
     """Drives one cycle over its ports."""
 
     def __init__(
@@ -419,7 +419,7 @@ class Shell:
         if kept:
             await self._remove(memory, now_s)
 
-    async def _remove(self, memory: Memory, now_s: float) -> None:
+    async def _remove(self, memory: SavedMemory, now_s: float) -> None:
         """Remove the answers that are in the memory which is kept now.
 
         Only now: had the engine been killed before, it would have to be answered again.

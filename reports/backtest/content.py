@@ -19,7 +19,7 @@ from reports.backtest import plots as backtest_plots
 from reports.backtest.plots import title_of
 from reports.compare.content import as_markdown
 from reports.run.record import RecordError
-from reports.run.story import Table
+from reports.run.story import TextTable
 from reports.wording import GAP, NOTHING, moment
 
 MARKS = {"better": "better", "same": "as good", "worse": "worse"}
@@ -33,11 +33,11 @@ class BacktestTexts:
     title: str
     eyebrow: str
     headline: str
-    overall: Table
-    pooled: Table
-    cases: Table
-    forecasters: Table
-    skipped: Table | None
+    overall: TextTable
+    pooled: TextTable
+    cases: TextTable
+    forecasters: TextTable
+    skipped: TextTable | None
     notes: tuple[str, ...]
     command: str
 
@@ -111,7 +111,7 @@ def _headline(content: dict[str, Any]) -> str:
     return f"{lead}: {'; '.join(said)}."
 
 
-def _overall(content: dict[str, Any]) -> Table:
+def _overall(content: dict[str, Any]) -> TextTable:
     rows = []
     for hours, own in content["overall"].items():
         verdicts = own["verdicts"]
@@ -131,10 +131,10 @@ def _overall(content: dict[str, Any]) -> Table:
         "horizon", "series", "lower WAPE", "better", "as good", "worse", "WAPE over best other's",
         "in the 80 % interval",
     )  # fmt: skip
-    return Table(headings, tuple(rows), (False, *(True,) * 7))
+    return TextTable(headings, tuple(rows), (False, *(True,) * 7))
 
 
-def _pooled(content: dict[str, Any]) -> Table:
+def _pooled(content: dict[str, Any]) -> TextTable:
     hours = list(content["overall"])
     names = list(dict.fromkeys(n for own in content["overall"].values() for n in own["pooled"]))
     rows = []
@@ -142,10 +142,10 @@ def _pooled(content: dict[str, Any]) -> Table:
         gaps = [content["overall"][hour]["pooled"].get(name) for hour in hours]
         rows.append((name, *(_interval(gap) for gap in gaps)))
     headings = ("against", *(f"{hour} h ahead, points (95 %)" for hour in hours))
-    return Table(headings, tuple(rows), (False, *(True,) * len(hours)))
+    return TextTable(headings, tuple(rows), (False, *(True,) * len(hours)))
 
 
-def _cases(cases: list[dict[str, Any]]) -> Table:
+def _cases(cases: list[dict[str, Any]]) -> TextTable:
     rows = []
     for case in cases:
         for part, by_hours in case["parts"].items():
@@ -171,10 +171,12 @@ def _cases(cases: list[dict[str, Any]]) -> Table:
         "series", "days", "horizon", "WAPE", "best other", "difference, points (95 %)", "verdict",
         "in 80 %", "MASE",
     )  # fmt: skip
-    return Table(headings, tuple(rows), (False, False, False, True, False, True, False, True, True))
+    return TextTable(
+        headings, tuple(rows), (False, False, False, True, False, True, False, True, True)
+    )
 
 
-def _forecasters(cases: list[dict[str, Any]]) -> Table:
+def _forecasters(cases: list[dict[str, Any]]) -> TextTable:
     """Everybody's figures; of many series the medians."""
     gathered: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
     for case in cases:
@@ -196,12 +198,12 @@ def _forecasters(cases: list[dict[str, Any]]) -> Table:
         "forecaster", "days", "horizon", "WAPE", "MASE", "pinball", "in 50 %", "in 80 %", "in 95 %",
         "width 50 %", "width 80 %", "width 95 %", "peak height", "peak time, h",
     )  # fmt: skip
-    return Table(headings, tuple(rows), (False, False, False, *(True,) * 11))
+    return TextTable(headings, tuple(rows), (False, False, False, *(True,) * 11))
 
 
-def _skipped(skipped: list[dict[str, str]]) -> Table | None:
+def _skipped(skipped: list[dict[str, str]]) -> TextTable | None:
     rows = tuple((item["file"], item["why"]) for item in skipped)
-    return Table(("file", "why"), rows, (False, False)) if rows else None
+    return TextTable(("file", "why"), rows, (False, False)) if rows else None
 
 
 def _notes(content: dict[str, Any]) -> Iterable[str]:

@@ -17,7 +17,7 @@ import pandas as pd
 from reports import html
 from reports.compare import plots as comparison_plots
 from reports.run.record import RecordError
-from reports.run.story import Table
+from reports.run.story import TextTable
 from reports.wording import clock, count, moment, percent, plural, seconds, usd
 
 ELASTICITY = ("accuracy_under", "accuracy_over", "timeshare_under", "timeshare_over", "instability")
@@ -56,11 +56,11 @@ class ComparisonTexts:
     eyebrow: str
     headline: str
     description: str
-    main: Table
-    pairs: Table
-    elasticity: Table
-    readiness: Table | None
-    losses: Table | None
+    main: TextTable
+    pairs: TextTable
+    elasticity: TextTable
+    readiness: TextTable | None
+    losses: TextTable | None
     notes: tuple[str, ...]
     command: str
 
@@ -128,7 +128,7 @@ def _headline(comparison: Comparison) -> str:
     return text
 
 
-def _main(comparison: Comparison) -> Table:
+def _main(comparison: Comparison) -> TextTable:
     front = comparison.content["pareto"]
     rows = []
     for name in comparison.names:
@@ -151,10 +151,10 @@ def _main(comparison: Comparison) -> Table:
         "controller", "SLO violations", "violation minutes", "longest", "cost",
         "× clairvoyant", "× hpa", "× static", "actions", "flaps",
     )  # fmt: skip
-    return Table(headings, tuple(rows), (False, *(True,) * 9))
+    return TextTable(headings, tuple(rows), (False, *(True,) * 9))
 
 
-def _pairs(comparison: Comparison) -> Table:
+def _pairs(comparison: Comparison) -> TextTable:
     rows = []
     for name in comparison.names:
         if name.startswith("hpa@"):
@@ -176,10 +176,10 @@ def _pairs(comparison: Comparison) -> Table:
         "cost difference",
         "violations, percentage points",
     )
-    return Table(headings, tuple(rows), (False, False, True, True, True))
+    return TextTable(headings, tuple(rows), (False, False, True, True, True))
 
 
-def _elasticity(comparison: Comparison) -> Table:
+def _elasticity(comparison: Comparison) -> TextTable:
     rows = [
         (name, *(percent(comparison.mean(name, f"elasticity.{key}")) for key in ELASTICITY))
         for name in comparison.names
@@ -187,10 +187,10 @@ def _elasticity(comparison: Comparison) -> Table:
     headings = (
         "controller", "short by", "above by", "time short", "time above", "instability",
     )  # fmt: skip
-    return Table(headings, tuple(rows), (False, *(True,) * 5))
+    return TextTable(headings, tuple(rows), (False, *(True,) * 5))
 
 
-def _losses(comparison: Comparison) -> Table | None:
+def _losses(comparison: Comparison) -> TextTable | None:
     rows = [
         (
             name,
@@ -203,7 +203,7 @@ def _losses(comparison: Comparison) -> Table | None:
         for loss in comparison.content["losses"].get(name, [])[:LOSSES_SHOWN]
     ]
     headings = ("controller", "time, UTC", "worst minute", "requests", "services")
-    return Table(headings, tuple(rows), (False, False, True, True, False)) if rows else None
+    return TextTable(headings, tuple(rows), (False, False, True, True, False)) if rows else None
 
 
 def _notes(comparison: Comparison) -> Iterable[str]:
@@ -232,7 +232,7 @@ def _events(comparison: Comparison) -> str:
     return "weddings, "
 
 
-def _readiness(comparison: Comparison) -> Table | None:
+def _readiness(comparison: Comparison) -> TextTable | None:
     """Whether the capacity stood ready when events began; None without any."""
     rows = [
         (
@@ -246,7 +246,7 @@ def _readiness(comparison: Comparison) -> Table | None:
     ]
     many = comparison.content.get("noun", {}).get("many", "weddings")
     headings = ("controller", f"{many} with all ready", "least ready ÷ needed", "cost above need")
-    return Table(headings, tuple(rows), (False, True, True, True)) if rows else None
+    return TextTable(headings, tuple(rows), (False, True, True, True)) if rows else None
 
 
 def _bare(value: float | None) -> str:
@@ -296,7 +296,7 @@ def markdown(texts: ComparisonTexts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def as_markdown(table: Table) -> str:
+def as_markdown(table: TextTable) -> str:
     """A table in Markdown."""
     lines = ["| " + " | ".join(table.headings) + " |"]
     lines.append("| " + " | ".join("---:" if n else "---" for n in table.numeric) + " |")

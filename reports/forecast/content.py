@@ -15,7 +15,7 @@ from reports import html
 from reports.compare.content import as_markdown
 from reports.run.plots import INK, WIDTH, Key, Plot, line_key, look, svg
 from reports.run.record import RecordError
-from reports.run.story import Table
+from reports.run.story import TextTable
 
 FAN = "#f0bd57"
 MEDIAN = "#7a4f00"
@@ -28,7 +28,7 @@ def render(folder: Path) -> dict[str, str]:
     try:
         content = json.loads(path.read_text())
         tables = [
-            (table["name"], Table(tuple(table["headings"]), tuple(map(tuple, table["rows"])),
+            (table["name"], TextTable(tuple(table["headings"]), tuple(map(tuple, table["rows"])),
                                   tuple(table["numeric"])))
             for table in content["tables"]
         ]  # fmt: skip
@@ -42,7 +42,7 @@ def render(folder: Path) -> dict[str, str]:
     return {"report.html": page, "report.md": _markdown(content, tables)}
 
 
-def _markdown(content: dict[str, Any], tables: list[tuple[str, Table]]) -> str:
+def _markdown(content: dict[str, Any], tables: list[tuple[str, TextTable]]) -> str:
     parts = [f"# {content['title']}", content["headline"]]
     for name, table in tables:
         parts += [f"## {name}", as_markdown(table)]

@@ -16,7 +16,7 @@ from reports import html
 from reports.compare.content import as_markdown
 from reports.plan import plots as planning_plots
 from reports.run.record import RecordError
-from reports.run.story import Table
+from reports.run.story import TextTable
 from reports.wording import compact, count, percent, plural, roughly, usd
 
 KINDS = {
@@ -48,14 +48,14 @@ class PlanTexts:
     headline: str
     about: str
     figures: tuple[tuple[str, str, str], ...]
-    recommendations: Table
+    recommendations: TextTable
     steps: tuple[RecommendationLine, ...]
-    alternatives: Table
-    limits: Table
-    forecast: Table
-    need: Table
-    peak_days: Table
-    ladder: Table
+    alternatives: TextTable
+    limits: TextTable
+    forecast: TextTable
+    need: TextTable
+    peak_days: TextTable
+    ladder: TextTable
     checks: tuple[str, ...]
     notes: tuple[str, ...]
     command: str
@@ -147,7 +147,7 @@ def _figures(content: dict[str, Any]) -> Iterable[tuple[str, str, str]]:
     yield "instances, all limits", count(plan["quota"]), quota
 
 
-def _recommendations(content: dict[str, Any]) -> Table:
+def _recommendations(content: dict[str, Any]) -> TextTable:
     rows = [
         (
             f"{KINDS[item['kind']]}: {item['service'] or 'all services'}",
@@ -160,7 +160,7 @@ def _recommendations(content: dict[str, Any]) -> Table:
         for item in content["recommendations"]
     ]
     headings = ("what", "from → to", "cost", "saving", "confidence", "because")
-    return Table(headings, tuple(rows), (False, True, True, True, True, False))
+    return TextTable(headings, tuple(rows), (False, True, True, True, True, False))
 
 
 def _steps(content: dict[str, Any]) -> Iterable[RecommendationLine]:
@@ -227,7 +227,7 @@ def _evidence(item: dict[str, Any], content: dict[str, Any]) -> str:
             return text if item["saving_usd"] > 0.0 else f"{text}, to fit into the quota"
 
 
-def _alternatives(content: dict[str, Any]) -> Table:
+def _alternatives(content: dict[str, Any]) -> TextTable:
     plan = content["plan"]["total_usd"]
     others = content["alternatives"]
     rows = [("this plan", usd(plan), "1")]
@@ -238,10 +238,10 @@ def _alternatives(content: dict[str, Any]) -> Table:
     ):
         ratio = f"{others[key] / plan:.3g}" if plan > 0.0 else "–"
         rows.append((name, usd(others[key]), ratio))
-    return Table(("what", "cost", "× this plan"), tuple(rows), (False, True, True))
+    return TextTable(("what", "cost", "× this plan"), tuple(rows), (False, True, True))
 
 
-def _limits(content: dict[str, Any]) -> Table:
+def _limits(content: dict[str, Any]) -> TextTable:
     rows = []
     for name, service in content["plan"]["services"].items():
         rows.append(
@@ -256,10 +256,10 @@ def _limits(content: dict[str, Any]) -> Table:
         )
     months = tuple(f"max {_month(name)[:3]}" for name in content["months"])
     headings = ("service", "size", "reserved", "min", *months, "cost")
-    return Table(headings, tuple(rows), (False, *(True,) * (len(headings) - 1)))
+    return TextTable(headings, tuple(rows), (False, *(True,) * (len(headings) - 1)))
 
 
-def _forecast(content: dict[str, Any]) -> Table:
+def _forecast(content: dict[str, Any]) -> TextTable:
     rows = [
         (
             _month(month["month"]),
@@ -274,10 +274,10 @@ def _forecast(content: dict[str, Any]) -> Table:
     ]
     services = tuple(f"{name}, 1/s" for name in content["plan"]["services"])
     headings = ("month", "weddings", "booked", "most at once", *services)
-    return Table(headings, tuple(rows), (False, *(True,) * (len(headings) - 1)))
+    return TextTable(headings, tuple(rows), (False, *(True,) * (len(headings) - 1)))
 
 
-def _need(content: dict[str, Any]) -> Table:
+def _need(content: dict[str, Any]) -> TextTable:
     rows = [
         (
             _month(month["month"]),
@@ -286,10 +286,10 @@ def _need(content: dict[str, Any]) -> Table:
         for month in content["forecast"]["monthly"]
     ]
     headings = ("month", *content["plan"]["services"])
-    return Table(headings, tuple(rows), (False, *(True,) * (len(headings) - 1)))
+    return TextTable(headings, tuple(rows), (False, *(True,) * (len(headings) - 1)))
 
 
-def _peak_days(content: dict[str, Any]) -> Table:
+def _peak_days(content: dict[str, Any]) -> TextTable:
     rows = [
         (
             f"{dt.date.fromisoformat(day['date']):%a} {_day(day['date'])}",
@@ -298,10 +298,10 @@ def _peak_days(content: dict[str, Any]) -> Table:
         )
         for day in content["forecast"]["peak_days"]
     ]
-    return Table(("day", "weddings", "booked"), tuple(rows), (False, True, True))
+    return TextTable(("day", "weddings", "booked"), tuple(rows), (False, True, True))
 
 
-def _ladder(content: dict[str, Any]) -> Table:
+def _ladder(content: dict[str, Any]) -> TextTable:
     rows = [
         (
             _what(rung),
@@ -313,7 +313,7 @@ def _ladder(content: dict[str, Any]) -> Table:
         for rung in content["bottlenecks"]["ladder"]
     ]
     headings = ("service", "limit", "reserve used up above", "SLO lost above", "10 – 90 % of days")
-    return Table(headings, tuple(rows), (False, False, True, True, True))
+    return TextTable(headings, tuple(rows), (False, False, True, True, True))
 
 
 def _checks(content: dict[str, Any]) -> Iterable[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from reports.run.story import DecisionStory, Story, Table
+from reports.run.story import DecisionStory, Story, TextTable
 
 
 def render(story: Story) -> str:
@@ -138,7 +138,7 @@ def _decision(number: int, decision: DecisionStory) -> Iterator[str]:
     yield ""
 
 
-def _table(table: Table) -> Iterator[str]:
+def _table(table: TextTable) -> Iterator[str]:
     rows = tuple(tuple(text(cell) for cell in row) for row in table.rows)
     yield from _raw_table(tuple(text(heading) for heading in table.headings), rows, table.numeric)
 

@@ -49,7 +49,7 @@ class KeyFigure:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TextTable:
     """Finished cells; `numeric` says which columns are set flush right."""
 
     headings: tuple[str, ...]
@@ -94,8 +94,8 @@ class PrescalingSection:
 
     title: str
     sentence: str
-    services: Table
-    groups: Table
+    services: TextTable
+    groups: TextTable
     note: str
 
 
@@ -104,9 +104,9 @@ class LoadTestSection:
     """The load of a load test, as sent and as felt."""
 
     sentence: str
-    services: Table
-    limits: Table
-    reasons: Table | None
+    services: TextTable
+    limits: TextTable
+    reasons: TextTable | None
     note: str
 
 
@@ -124,29 +124,29 @@ class Story:
     limits: tuple[ThresholdLine, ...]
     key_figures: tuple[KeyFigure, ...]
     services: tuple[ServiceStory, ...]
-    service_table: Table
-    replications: Table | None
+    service_table: TextTable
+    replications: TextTable | None
     replications_note: str
-    latency_table: Table
+    latency_table: TextTable
     reasons: str
     cost_line: str
     decisions: tuple[DecisionStory, ...]
     decisions_note: str
-    declined: Table | None
+    declined: TextTable | None
     declined_note: str
-    prediction: Table | None
+    prediction: TextTable | None
     forecaster: str
     prescaling: PrescalingSection | None
     sent: LoadTestSection | None
-    faults: Table | None
-    events: Table | None
+    faults: TextTable | None
+    events: TextTable | None
     events_note: str
     thinning: str
     caveats: tuple[str, ...]
     reproduce: str
     command: str
-    run: Table
-    versions: Table
+    run: TextTable
+    versions: TextTable
     config: str
 
 
@@ -407,7 +407,7 @@ def _service_line(service: Service) -> str:
     return line if short is None else f"{line}, short of need {percent(short)} of the time"
 
 
-def _service_table(record: Record) -> Table:
+def _service_table(record: Record) -> TextTable:
     headings = (
         "service", "users wait", "p50", "p95", "p99", "SLO p95", "missed SLO", "cpu mean",
         "cpu max", "most instances", "instance-hours", "cost", "short of need", "above need",
@@ -442,7 +442,7 @@ def _user_facing(config: dict[str, Any], name: str) -> str:
     return "yes" if value else "no"
 
 
-def _latency_table(summary: Summary) -> Table:
+def _latency_table(summary: Summary) -> TextTable:
     decision = summary.decision
     stages: list[tuple[str, Percentiles]] = [
         ("compute a plan", decision.compute_s),
@@ -509,7 +509,9 @@ def _decision(ranked: ranking.Ranked, summary: Summary) -> DecisionStory:
     )
 
 
-def _declined_table(groups: tuple[ranking.DeclinedGroup, ...], summary: Summary) -> Table | None:
+def _declined_table(
+    groups: tuple[ranking.DeclinedGroup, ...], summary: Summary
+) -> TextTable | None:
     rows = [
         (_said(summary, group.why), count(group.times), ", ".join(group.services))
         for group in groups
@@ -527,7 +529,7 @@ def _declined_note(groups: tuple[ranking.DeclinedGroup, ...]) -> str:
     )
 
 
-def _replications_table(summary: Summary) -> Table | None:
+def _replications_table(summary: Summary) -> TextTable | None:
     replications = summary.replications
     if replications is None:
         return None
@@ -583,7 +585,7 @@ def _drawn(summary: Summary) -> str:
     return "weddings, " if summary.noun.one == "wedding" else ""
 
 
-def _prediction_table(prediction: dict[str, Prediction]) -> Table | None:
+def _prediction_table(prediction: dict[str, Prediction]) -> TextTable | None:
     def horizon(item: tuple[str, Prediction]) -> tuple[float, str]:
         return (_number(item[0]), item[0])
 
@@ -636,7 +638,7 @@ def _number(text: str) -> float:
         return -1.0
 
 
-def _faults_table(record: Record) -> Table | None:
+def _faults_table(record: Record) -> TextTable | None:
     rows = [
         (
             fault.letter,
@@ -654,7 +656,7 @@ def _other_events(record: Record) -> list[Any]:
     return [event for event in record.events if not event.kind.startswith("fault_")]
 
 
-def _events_table(record: Record) -> Table | None:
+def _events_table(record: Record) -> TextTable | None:
     rows = [
         (
             wording.clock(event.time_s),
@@ -791,7 +793,7 @@ def _reproduce(summary: Summary) -> str:
     )
 
 
-def _run_table(summary: Summary) -> Table:
+def _run_table(summary: Summary) -> TextTable:
     run = summary.simulation
     rows = [
         ("scenario", summary.scenario),
@@ -812,8 +814,8 @@ def _run_table(summary: Summary) -> Table:
     return _table(("", "this run"), "  ", rows)
 
 
-def _table(headings: tuple[str, ...], numeric: str, rows: Iterable[tuple[str, ...]]) -> Table:
+def _table(headings: tuple[str, ...], numeric: str, rows: Iterable[tuple[str, ...]]) -> TextTable:
     """A table; `numeric` has a "#" for each column that is set flush right."""
     flags = tuple(mark == "#" for mark in numeric)
     assert len(flags) == len(headings), headings
-    return Table(headings, tuple(rows), flags)
+    return TextTable(headings, tuple(rows), flags)

@@ -11,7 +11,7 @@ from reports import html
 from reports.compare import plots as comparison_plots
 from reports.compare.content import as_markdown
 from reports.run.record import RecordError
-from reports.run.story import Table
+from reports.run.story import TextTable
 from reports.wording import count, percent, plural, usd
 
 SHOWN = {
@@ -50,7 +50,7 @@ def _is_figure(column: pd.Series) -> bool:
     return not any(isinstance(value, str) for value in column)
 
 
-def _table(runs: pd.DataFrame, varied: list[str]) -> Table:
+def _table(runs: pd.DataFrame, varied: list[str]) -> TextTable:
     rows = [
         (
             *(str(row[name]) for name in varied),
@@ -59,7 +59,7 @@ def _table(runs: pd.DataFrame, varied: list[str]) -> Table:
         for row in _rows(runs)
     ]
     headings = (*varied, *(heading for heading, _ in SHOWN.values()))
-    return Table(headings, tuple(rows), (*(False,) * len(varied), *(True,) * len(SHOWN)))
+    return TextTable(headings, tuple(rows), (*(False,) * len(varied), *(True,) * len(SHOWN)))
 
 
 def _rows(runs: pd.DataFrame) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 from reports import html
 from reports.compare.content import as_markdown
 from reports.run.record import RecordError
-from reports.run.story import Table
+from reports.run.story import TextTable
 from reports.validation import plots as validation_plots
 from reports.wording import plural
 
@@ -101,7 +101,7 @@ def _notes(content: dict[str, Any]) -> list[str]:
     ]
 
 
-def _summary(content: dict[str, Any]) -> Table:
+def _summary(content: dict[str, Any]) -> TextTable:
     """One row a cell: how many of its figures are equivalent, by kind."""
     rows = []
     for cell in content["cells"]:
@@ -117,10 +117,10 @@ def _summary(content: dict[str, Any]) -> Table:
             row.append(text)
         rows.append(tuple(row))
     headings = ("cell", *FIGURES.values())
-    return Table(headings, tuple(rows), (False,) * len(headings))
+    return TextTable(headings, tuple(rows), (False,) * len(headings))
 
 
-def _cell_table(cell: dict[str, Any]) -> Table:
+def _cell_table(cell: dict[str, Any]) -> TextTable:
     rows = []
     for service, figures in cell["verdicts"].items():
         for figure, verdict in figures.items():
@@ -139,10 +139,10 @@ def _cell_table(cell: dict[str, Any]) -> Table:
                 )
             )
     headings = ("figure", "live", "twin", "difference", "90 % interval", "limit", "noise", "")
-    return Table(headings, tuple(rows), (False, *(True,) * 6, False))
+    return TextTable(headings, tuple(rows), (False, *(True,) * 6, False))
 
 
-def _calibration(content: dict[str, Any]) -> Table:
+def _calibration(content: dict[str, Any]) -> TextTable:
     def shown(estimate: dict[str, float]) -> str:
         return f"{estimate['value']:.3g} ± {estimate['half_width']:.1g}"
 
@@ -160,10 +160,10 @@ def _calibration(content: dict[str, Any]) -> Table:
         for name, fit in fitted["services"].items()
     ]  # fmt: skip
     headings = ("service", "service time s", "SCV", "boot median s", "boot p95 s", "warm-up s")
-    return Table(headings, tuple(rows), (False, *(True,) * 5))
+    return TextTable(headings, tuple(rows), (False, *(True,) * 5))
 
 
-def _closed(closed: dict[str, Any] | None) -> Table | None:
+def _closed(closed: dict[str, Any] | None) -> TextTable | None:
     if closed is None:
         return None
     rows = [
@@ -172,7 +172,7 @@ def _closed(closed: dict[str, Any] | None) -> Table | None:
         for row in closed["rows"]
     ]  # fmt: skip
     headings = ("figure", "live", "twin", "difference", "limit", "")
-    return Table(headings, tuple(tuple(row) for row in rows), (False, *(True,) * 4, False))
+    return TextTable(headings, tuple(tuple(row) for row in rows), (False, *(True,) * 4, False))
 
 
 def _value(figure: str, values: list[float | None]) -> str:

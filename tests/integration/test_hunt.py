@@ -22,12 +22,12 @@ from engine.decide.recommend import wedding
 from engine.model import Action, Plan
 from engine.ports.lease import Fence
 from twin.hunt import campaign
-from twin.hunt.campaign import Found, Tally
+from twin.hunt.campaign import FailingWorld, HuntTally
 from twin.hunt.examine import examine
 from twin.hunt.shrink import shrink
 from twin.hunt.worlds import generate, read
 from twin.queues.fluid import FluidPlatform
-from twin.world.cloud import Infrastructure, Write
+from twin.world.cloud import SimulatedCloud, Write
 from twin.world.fleet import Fleet
 from twin.world.telemetry import Telemetry
 from twin.world.world import World
@@ -105,7 +105,7 @@ def no_approval_needed(patch: pytest.MonkeyPatch) -> None:
 
 def no_idempotency(patch: pytest.MonkeyPatch) -> None:
     def carry_out(
-        self: Infrastructure, action: Action, fence: Fence, delay_s: float = 0.0
+        self: SimulatedCloud, action: Action, fence: Fence, delay_s: float = 0.0
     ) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(self.config.accept_s + delay_s)
         fleet = self.fleets[action.service]
@@ -113,12 +113,12 @@ def no_idempotency(patch: pytest.MonkeyPatch) -> None:
             watcher(Write(fence, action, fleet.desired))
         fleet.want(action.to_instances)
 
-    patch.setattr(Infrastructure, "_carry_out", carry_out)
+    patch.setattr(SimulatedCloud, "_carry_out", carry_out)
 
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
     def carry_out(
-        self: Infrastructure, action: Action, fence: Fence, delay_s: float = 0.0
+        self: SimulatedCloud, action: Action, fence: Fence, delay_s: float = 0.0
     ) -> Generator[simpy.Event, None, None]:
         yield self.env.timeout(self.config.accept_s + delay_s)
         fleet = self.fleets[action.service]
@@ -127,7 +127,7 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
                 watcher(Write(fence, action, fleet.desired))
             fleet.want(action.to_instances)
 
-    patch.setattr(Infrastructure, "_carry_out", carry_out)
+    patch.setattr(SimulatedCloud, "_carry_out", carry_out)
 
 
 def forgotten_instances(patch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_a_failing_world_is_shrunk_kept_and_replayed(
     first = next(
         v for v in examine(generate(SEED, index)).violations if v.invariant == "step limit"
     )
-    tally = Tally(SEED, examined=index + 1, failing=1, found=[Found(index, first)])
+    tally = HuntTally(SEED, examined=index + 1, failing=1, found=[FailingWorld(index, first)])
     campaign.keep(tally, tmp_path, lambda _: None)
     (kept,) = (tmp_path / "scenario").glob("*.yaml")
     assert tally.found[0].path == kept

@@ -27,8 +27,8 @@ import pandas as pd
 import pytest
 import uvicorn
 
-from locustfiles.plan import Part, Plan, make
-from locustfiles.schedule import Schedule
+from locustfiles.plan import LoadPlan, WantedExcerpt, make
+from locustfiles.schedule import ArrivalSchedule
 
 pytestmark = pytest.mark.load
 
@@ -93,16 +93,16 @@ def platform() -> Iterator[Platform]:
     thread.join()
 
 
-def planned(seed: int | None = None) -> Plan:
+def planned(seed: int | None = None) -> LoadPlan:
     """What LOAD amounts to."""
-    return make("june_peak", scale=0.4, speed=300.0, seed=seed, part=Part(window="15min"),
+    return make("june_peak", scale=0.4, speed=300.0, seed=seed, part=WantedExcerpt(window="15min"),
                 overrides=(SMALL,))  # fmt: skip
 
 
-def scheduled(plan: Plan) -> Counter[tuple[str, str]]:
+def scheduled(plan: LoadPlan) -> Counter[tuple[str, str]]:
     """How often each path is asked for by the schedule."""
     return Counter(
-        (a.step.method, a.step.path.replace("{id}", str(a.wedding))) for a in Schedule(plan)
+        (a.step.method, a.step.path.replace("{id}", str(a.wedding))) for a in ArrivalSchedule(plan)
     )
 
 

@@ -15,10 +15,10 @@ from engine.model import Calendar, FloatArray, Series
 from engine.prediction.classical import baselines, schedule_only
 from engine.prediction.forecaster import NO_EVENTS, Forecaster
 from engine.prediction.past import DAY_S
-from engine.prediction.scheduled import Scheduled
+from engine.prediction.scheduled import ScheduledForecaster
 from engine.prediction.short_horizon import ShortHorizon
 from scenarios.streams import Streams
-from twin.backtest.rolling import Course, Outcome, roll
+from twin.backtest.rolling import RolledForecasts, RollingWindow, roll
 from twin.backtest.scores import BoolArray, Difference, Score, difference, score, seasonal_error
 
 ALL, EVENT_DAYS = "all", "event days"
@@ -36,21 +36,21 @@ class Case:
     service: str
     series: Series
     calendar: Calendar
-    course: Course
+    course: RollingWindow
     leads: tuple[int, ...]
     seed: int
     booked: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class JudgedCase:
     """The figures of a case: by part, forecaster and lead; and the forecasts themselves.
 
     `differences` are those of the forecaster under test, the first of `outcomes`, from each other.
     """
 
     case: Case
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RolledForecasts, ...]
     scores: dict[tuple[str, str, int], Score]
     differences: dict[tuple[str, str, int], Difference]
 
@@ -65,14 +65,18 @@ def forecasters(case: Case) -> list[Forecaster]:
     leads = case.leads
     others: list[Forecaster] = [*baselines(leads)]
     if len(case.booked):
-        return [Scheduled(leads, case.booked), *others, Scheduled(leads, case.booked, learn=False)]
+        return [
+            ScheduledForecaster(leads, case.booked),
+            *others,
+            ScheduledForecaster(leads, case.booked, learn=False),
+        ]
     if len(case.calendar.start_s):
         blind = ShortHorizon(leads, "short horizon, no calendar")
         return [ShortHorizon(leads, "event-aware"), *others, schedule_only(leads), blind]
     return [ShortHorizon(leads), *others]
 
 
-def judge(case: Case) -> Judged:
+def judge(case: Case) -> JudgedCase:
     """Roll everybody along the case's course and score them."""
     outcomes = []
     for forecaster in forecasters(case):
@@ -97,10 +101,10 @@ def judge(case: Case) -> Judged:
                         outcomes[0].medians[row], outcome.medians[row], values, scored, day,
                         streams(f"{case.name}.{case.service}.{part}.{outcome.name}.{lead}"),
                     )  # fmt: skip
-    return Judged(case, tuple(outcomes), scores, differences)
+    return JudgedCase(case, tuple(outcomes), scores, differences)
 
 
-def best_other(judged: Judged, part: str, lead: int, but: Sequence[str] = ()) -> str:
+def best_other(judged: JudgedCase, part: str, lead: int, but: Sequence[str] = ()) -> str:
     """The one with the least WAPE of those that the own forecaster is compared with."""
     found = {
         outcome.name: judged.scores[part, outcome.name, lead].wape

@@ -15,7 +15,7 @@ from scenarios.traces import fixtures
 from scenarios.traces.files import TraceError, parse_time, stem
 from scenarios.traces.fixtures import FixturesError
 from twin.backtest import from_seasons, from_traces, results
-from twin.backtest.cases import Case, Judged, judge
+from twin.backtest.cases import Case, JudgedCase, judge
 from twin.backtest.from_traces import Skipped
 from twin.commands import terminal
 from twin.runs.workers import spread
@@ -27,7 +27,7 @@ MOST_HOURS = 168
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class BacktestArguments:
     """What the command line asks for.  Without `data`: the twin's own seasons."""
 
     data: Path | None = None
@@ -40,7 +40,7 @@ class Question:
     days: int = from_seasons.TEST_DAYS
 
 
-def read(arguments: Sequence[str]) -> Question:
+def read(arguments: Sequence[str]) -> BacktestArguments:
     """Take apart the command line; raises ConfigError for what cannot be read."""
     given: dict[str, str] = {}
     for argument in arguments:
@@ -58,7 +58,7 @@ def read(arguments: Sequence[str]) -> Question:
             raise ConfigError(f"{key}: goes with data=…; the seasons have their own")
     if "days" in given and "data" in given:
         raise ConfigError("days: is for the seasons; data=… takes test_from=…")
-    return Question(
+    return BacktestArguments(
         data=Path(given["data"]) if "data" in given else None,
         calendar=Path(given["calendar"]) if "calendar" in given else None,
         horizons=_hours(given["horizons"]) if "horizons" in given else (),
@@ -81,7 +81,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     began = time.perf_counter()
     cases, skipped = _cases(question)
     order = sorted(range(len(cases)), key=lambda i: -len(cases[i].series.values))
-    judged: list[Judged | None] = [None] * len(cases)
+    judged: list[JudgedCase | None] = [None] * len(cases)
     done = 0
     with terminal.progress(f"{len(cases)} series", len(cases)) as advance:
         for at, found in spread(judge, [cases[i] for i in order], question.workers):
@@ -109,7 +109,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     return folder
 
 
-def _cases(question: Question) -> tuple[list[Case], list[Skipped]]:
+def _cases(question: BacktestArguments) -> tuple[list[Case], list[Skipped]]:
     if question.data is None:
         leads = question.horizons or EVENT_HOURS
         with terminal.progress("booking the seasons", 1.0) as advance:
@@ -142,7 +142,7 @@ def _with_a_day(case: Case) -> Case:
                 case.seed)  # fmt: skip
 
 
-def _name(question: Question) -> str:
+def _name(question: BacktestArguments) -> str:
     if question.data is None:
         return "seasons"
     return stem(question.data.resolve()).replace(" ", "_") or "data"

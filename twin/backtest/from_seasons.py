@@ -23,7 +23,7 @@ from scenarios.seasons.years import Seasons, generate
 from scenarios.streams import Streams
 from scenarios.weddings.config import DemandConfig, PopulationConfig
 from twin.backtest.cases import Case
-from twin.backtest.rolling import Course
+from twin.backtest.rolling import RollingWindow
 
 STEP_S = 3600.0
 BIN_S = 300.0
@@ -61,7 +61,7 @@ def cases(
                 continue
             series = Series(f"{date:%B}", first_s, STEP_S, values)
             test = DAY * HISTORY_DAYS
-            course = Course(test - DAY * WARM_DAYS, test, DAY * days, DAY * REFIT_DAYS)
+            course = RollingWindow(test - DAY * WARM_DAYS, test, DAY * days, DAY * REFIT_DAYS)
             found.append(
                 Case(series.name, service, series, NO_EVENTS, course, tuple(leads), seed,
                      booked[:, row])

@@ -14,7 +14,7 @@ from scenarios.traces import files as traces
 from scenarios.traces import fixtures
 from scenarios.traces.files import NoTraceError, Trace, TraceError
 from twin.backtest.cases import Case
-from twin.backtest.rolling import Course
+from twin.backtest.rolling import RollingWindow
 
 STEP_S = 3600.0
 DAY = 24
@@ -101,7 +101,7 @@ def _case(
         calendar = NO_EVENTS
     warm = max(first - WARM_STEPS, first // 2)
     every = REFIT_STEPS_WITH_EVENTS if len(calendar.start_s) else REFIT_STEPS
-    course = Course(warm, first, steps, every)
+    course = RollingWindow(warm, first, steps, every)
     return Case(trace.name, "", series, calendar, course, leads, seed), ""
 
 

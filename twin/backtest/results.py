@@ -22,7 +22,7 @@ from engine.model import FloatArray
 from engine.prediction.forecaster import LEVELS
 from engine.record.machine import versions
 from scenarios.streams import Streams
-from twin.backtest.cases import ALL, Judged, best_other
+from twin.backtest.cases import ALL, JudgedCase, best_other
 from twin.backtest.scores import Difference, difference
 
 SCHEMA = 1
@@ -31,7 +31,7 @@ POOLED_BLOCK = 3
 
 
 def content(
-    judged: Sequence[Judged], skipped: Sequence[dict[str, str]], about: dict[str, Any]
+    judged: Sequence[JudgedCase], skipped: Sequence[dict[str, str]], about: dict[str, Any]
 ) -> dict[str, Any]:
     """Everything that `results.json` says."""
     cases = [_case(one) for one in judged]
@@ -47,7 +47,7 @@ def content(
     }
 
 
-def write(folder: Path, content: dict[str, Any], judged: Sequence[Judged]) -> None:
+def write(folder: Path, content: dict[str, Any], judged: Sequence[JudgedCase]) -> None:
     """Write the three files into `folder`."""
     text = json.dumps(_plain(content), indent=1, allow_nan=False)
     (folder / "results.json").write_text(text + "\n")
@@ -55,7 +55,7 @@ def write(folder: Path, content: dict[str, Any], judged: Sequence[Judged]) -> No
     _forecasts(judged).to_parquet(folder / "forecasts.parquet", index=False)
 
 
-def _case(judged: Judged) -> dict[str, Any]:
+def _case(judged: JudgedCase) -> dict[str, Any]:
     case = judged.case
     series, course = case.series, case.course
     parts = {part for part, _, _ in judged.scores}
@@ -89,7 +89,7 @@ def _case(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _overall(judged: Sequence[Judged]) -> dict[str, Any]:
+def _overall(judged: Sequence[JudgedCase]) -> dict[str, Any]:
     """By lead: verdicts against the best other of each case, and errors pooled over the cases."""
     found: dict[str, Any] = {}
     leads = sorted({lead for one in judged for lead in one.case.leads})
@@ -133,7 +133,7 @@ def _overall(judged: Sequence[Judged]) -> dict[str, Any]:
     return found
 
 
-def _pooled(judged: Sequence[Judged], name: str, lead: int) -> Difference:
+def _pooled(judged: Sequence[JudgedCase], name: str, lead: int) -> Difference:
     """Difference from `name` over all cases, each divided by its mean value.
 
     Resampled are days, in blocks of `POOLED_BLOCK`: services of the same day share its surprises,
@@ -167,15 +167,15 @@ def _pooled(judged: Sequence[Judged], name: str, lead: int) -> Difference:
     return difference(sums[:, 0], sums[:, 1], sums[:, 2], POOLED_BLOCK, rng)
 
 
-def _position(judged: Judged, name: str) -> int:
+def _position(judged: JudgedCase, name: str) -> int:
     return [outcome.name for outcome in judged.outcomes].index(name)
 
 
-def _names(judged: Sequence[Judged]) -> list[str]:
+def _names(judged: Sequence[JudgedCase]) -> list[str]:
     return list(dict.fromkeys(o.name for one in judged for o in one.outcomes))
 
 
-def _scores(judged: Sequence[Judged]) -> pd.DataFrame:
+def _scores(judged: Sequence[JudgedCase]) -> pd.DataFrame:
     rows = []
     for one in judged:
         for (part, name, lead), figures in one.scores.items():
@@ -197,7 +197,7 @@ def _scores(judged: Sequence[Judged]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _forecasts(judged: Sequence[Judged]) -> pd.DataFrame:
+def _forecasts(judged: Sequence[JudgedCase]) -> pd.DataFrame:
     """The forecasts under test, step by step, with what came."""
     frames = []
     for one in judged:

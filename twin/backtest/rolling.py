@@ -18,7 +18,7 @@ from engine.prediction.past import usual
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class RollingWindow:
     """Which steps are forecast: from `warm` on, scored from `first` to before `end`.
 
     Models are refitted every `every` steps.
@@ -31,7 +31,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
+class RolledForecasts:
     """What one forecaster said of one series.
 
     `medians` (leads, steps) and `quantiles` (leads, steps, levels) by the step that is forecast,
@@ -48,9 +48,9 @@ def roll(
     forecaster: Forecaster,
     series: Series,
     calendar: Calendar,
-    course: Course,
+    course: RollingWindow,
     advance: Callable[[int], None] = lambda _: None,
-) -> Outcome:
+) -> RolledForecasts:
     """Let `forecaster` forecast along `course`; `advance` is told how many steps were done.
 
     Where it says that there is too little to learn from, it forecasts nothing until the next fit.
@@ -78,4 +78,4 @@ def roll(
         quantiles(row, series.values, lead, series.step_s, unit)
         for row, lead in zip(medians, leads, strict=True)
     ]
-    return Outcome(forecaster.name, leads, medians, np.stack(spread))
+    return RolledForecasts(forecaster.name, leads, medians, np.stack(spread))

@@ -52,11 +52,11 @@ from scenarios.faults.kinds import (
 from scenarios.streams import Streams
 from scenarios.weddings.demand import Demand
 from twin.queues.port import TRUTH_FIELDS, SimulatedPlatform
-from twin.world.cloud import CommandFault, Infrastructure
+from twin.world.cloud import CommandFault, SimulatedCloud
 from twin.world.feed import ScheduleFeed
 from twin.world.fleet import Fleet, Launch
 from twin.world.recorder import Recorder
-from twin.world.shell import Shell
+from twin.world.shell import SimulatedShell
 from twin.world.telemetry import Telemetry
 
 Process = Generator[simpy.Event, None, None]
@@ -107,8 +107,8 @@ class Stage:
     fleets: Mapping[str, Fleet]
     telemetry: Mapping[str, Telemetry]
     feed: ScheduleFeed
-    infrastructure: Infrastructure
-    shell: Shell
+    infrastructure: SimulatedCloud
+    shell: SimulatedShell
     recorder: Recorder
     plain: Demand
     """The demand without faults."""

@@ -43,7 +43,7 @@ HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ForecastArguments:
     """What the command line asks: the kind of forecast, its own keys, and all other overrides."""
 
     kind: str
@@ -51,7 +51,7 @@ class Question:
     overrides: tuple[str, ...]
 
 
-def read(arguments: Sequence[str]) -> Question:
+def read(arguments: Sequence[str]) -> ForecastArguments:
     """Take apart the command line; raises ConfigError for what cannot be read."""
     if not arguments or arguments[0] not in KEYS:
         named = arguments[0] if arguments else ""
@@ -72,7 +72,7 @@ def read(arguments: Sequence[str]) -> Question:
             raise ConfigError(f"{key}: is empty")
         else:
             given[key] = value
-    return Question(kind, given, tuple(overrides))
+    return ForecastArguments(kind, given, tuple(overrides))
 
 
 def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:

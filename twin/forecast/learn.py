@@ -52,7 +52,7 @@ USAGE = """usage: python -m twin learn [out=FILE] [days=[A,B]] [replications=N] 
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LearnArguments:
     """What the command line asks."""
 
     out: Path
@@ -60,7 +60,7 @@ class Question:
     overrides: tuple[str, ...]
 
 
-def read(arguments: Sequence[str]) -> Question:
+def read(arguments: Sequence[str]) -> LearnArguments:
     """Take apart the command line; raises ConfigError for what cannot be read."""
     out = Path("models/blend.skops")
     days: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ def read(arguments: Sequence[str]) -> Question:
             overrides.append(argument)
     if not out.name:
         raise ConfigError("out: is missing; give a file, such as out=models/blend.skops")
-    return Question(out, days, tuple(overrides))
+    return LearnArguments(out, days, tuple(overrides))
 
 
 def run(arguments: Sequence[str]) -> Path:
@@ -140,7 +140,7 @@ def learn(days: Sequence[Seen], config: RunConfig, until_s: float) -> Artefact:
         rows = np.concatenate([day[name] for day in days])
         parts[name] = rows
         try:
-            past = blend.Past(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:], len(days))
+            past = blend.ObservedDays(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:], len(days))
             services[name] = blend.fit(past, HORIZONS_S, lean_to)
         except ValueError as error:
             raise ValueError(f"{name}: {error}; choose longer or other days") from None
@@ -208,7 +208,7 @@ def _watch(task: tuple[Mapping[str, Any], int]) -> Day:
     return watch(parse({**settings, "seed": seed, "replications": 1}))
 
 
-def _compose(question: Question, arguments: Sequence[str]) -> list[dict[str, Any]]:
+def _compose(question: LearnArguments, arguments: Sequence[str]) -> list[dict[str, Any]]:
     """The configuration of each day."""
     found = []
     with initialize_config_module("conf", version_base="1.3"):

@@ -28,7 +28,7 @@ from engine.prediction.similarity import (
     CURVE_BINS,
     Codes,
     PastWeddings,
-    Traits,
+    WeddingTraits,
 )
 from scenarios.seasons.years import DAY_S, Seasons
 from scenarios.weddings import kernels
@@ -98,14 +98,14 @@ def past_weddings(
     )
 
 
-def traits_of(seasons: Seasons, rows: NDArray[np.intp]) -> Traits:
+def traits_of(seasons: Seasons, rows: NDArray[np.intp]) -> WeddingTraits:
     """What was known of the weddings of `rows` when they were booked."""
     weddings = seasons.weddings
     dates = seasons.days.dates
     weekday = np.array([date.weekday() for date in dates], dtype=np.int64)
     month = np.array([date.month for date in dates], dtype=np.int64)
     people = weddings.participants_booked[rows]
-    return Traits(
+    return WeddingTraits(
         type_id=weddings.type_id[rows].astype(np.int64),
         guests=people[:, seasons.roles.index("guest")].astype(np.float64),
         vendors=people[:, seasons.roles.index("vendor")].astype(np.float64),

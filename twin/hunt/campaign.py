@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from twin.hunt import worlds
-from twin.hunt.examine import Outcome, examine
+from twin.hunt.examine import WorldOutcome, examine
 from twin.hunt.invariants import Violation
 from twin.hunt.shrink import shrink
 from twin.runs.lifetimes import worker_pool
@@ -33,11 +33,11 @@ MOST_KEPT = 20
 """Failing worlds that are shrunk and kept."""
 
 
-Task = Future[list[tuple[int, Outcome, bool]]]
+Task = Future[list[tuple[int, WorldOutcome, bool]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FailingWorld:
     """A failing world: its number, what it violates first, and where it is kept."""
 
     index: int
@@ -46,14 +46,14 @@ class Found:
 
 
 @dataclass(slots=True)
-class Tally:
+class HuntTally:
     """What a hunt has seen so far; `worlds` in which something happened, `times` in all."""
 
     seed: int
     examined: int = 0
     repeated: int = 0
     failing: int = 0
-    found: list[Found] = field(default_factory=list)
+    found: list[FailingWorld] = field(default_factory=list)
     worlds: Counter[str] = field(default_factory=Counter)
     times: Counter[str] = field(default_factory=Counter)
     wall_s: float = 0.0
@@ -64,14 +64,14 @@ class Tally:
         """Worlds a second, repeated ones not counted."""
         return self.examined / self.wall_s if self.wall_s > 0.0 else 0.0
 
-    def add(self, index: int, outcome: Outcome) -> None:
+    def add(self, index: int, outcome: WorldOutcome) -> None:
         """Count one world."""
         self.examined += 1
         self.worlds.update(outcome.covered.keys())
         self.times.update(outcome.covered)
         if outcome.violations:
             self.failing += 1
-            self.found.append(Found(index, outcome.violations[0]))
+            self.found.append(FailingWorld(index, outcome.violations[0]))
 
 
 def hunt(
@@ -80,14 +80,14 @@ def hunt(
     most_worlds: int,
     most_s: float,
     workers: int,
-    advance: Callable[[Tally], None],
-) -> Tally:
+    advance: Callable[[HuntTally], None],
+) -> HuntTally:
     """Examine worlds 0, 1, … of `seed` until `most_worlds` are done or `most_s` has passed.
 
     `advance` is told after each batch.  After an interrupt the tally so far is returned, marked as
     `interrupted`.
     """
-    tally = Tally(seed)
+    tally = HuntTally(seed)
     try:
         with worker_pool(workers, _warm_up) as pool:
             for ready in [pool.submit(os.getpid) for _ in range(workers)]:
@@ -101,11 +101,11 @@ def hunt(
 
 def _examine_all(
     pool: ProcessPoolExecutor,
-    tally: Tally,
+    tally: HuntTally,
     most_worlds: int,
     most_s: float,
     most_running: int,
-    advance: Callable[[Tally], None],
+    advance: Callable[[HuntTally], None],
 ) -> None:
     began = time.perf_counter()
     batches = _batches(most_worlds)
@@ -137,17 +137,17 @@ def _examine_all(
                 if outcome.digest != digests.pop(index):
                     difference = Violation(NOT_REPEATABLE, 0.0, "two runs of one world differ")
                     tally.failing += 1
-                    tally.found.append(Found(index, difference))
+                    tally.found.append(FailingWorld(index, difference))
         tally.wall_s = time.perf_counter() - began
         advance(tally)
 
 
-def keep(tally: Tally, folder: Path, tell: Callable[[str], None]) -> None:
+def keep(tally: HuntTally, folder: Path, tell: Callable[[str], None]) -> None:
     """Shrink the failing worlds and write them to `folder` as scenario files.
 
     Of several that violate the same invariant only the first is kept.
     """
-    kept: dict[str, Found] = {}
+    kept: dict[str, FailingWorld] = {}
     for place, found in enumerate(tally.found):
         invariant = found.violation.invariant
         if invariant in kept or len(kept) == MOST_KEPT:
@@ -157,12 +157,12 @@ def keep(tally: Tally, folder: Path, tell: Callable[[str], None]) -> None:
         if invariant != NOT_REPEATABLE:
             world = shrink(world, invariant)
         path = worlds.write(world, folder, f"violates: {invariant} ({found.violation.detail})")
-        kept[invariant] = tally.found[place] = Found(found.index, found.violation, path)
+        kept[invariant] = tally.found[place] = FailingWorld(found.index, found.violation, path)
 
 
 def _examine_batch(
     seed: int, batch: Sequence[int], second: bool
-) -> list[tuple[int, Outcome, bool]]:
+) -> list[tuple[int, WorldOutcome, bool]]:
     return [(index, examine(worlds.generate(seed, index)), second) for index in batch]
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from engine.config.strict import ConfigError
 from scenarios.faults.kinds import KINDS
 from twin.hunt import campaign, worlds
-from twin.hunt.campaign import Tally
+from twin.hunt.campaign import HuntTally
 from twin.hunt.examine import examine
 
 KEEP = Path("tests/regression/worlds")
@@ -115,7 +115,7 @@ def _replay(path: Path) -> int:
 @contextlib.contextmanager
 def _progress(
     console: Console, most_worlds: int, most_s: float
-) -> Iterator[Callable[[Tally], None]]:
+) -> Iterator[Callable[[HuntTally], None]]:
     """A bar over the worlds, or over the time where that is what ends the hunt."""
     if not console.is_terminal:
         yield lambda _: None
@@ -130,7 +130,7 @@ def _progress(
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1.0, said="loading kernels")
 
-        def advance(tally: Tally) -> None:
+        def advance(tally: HuntTally) -> None:
             share = max(tally.examined / most_worlds, min(tally.wall_s / most_s, 1.0))
             said = f"{tally.examined:,} worlds, {tally.rate:.0f}/s, {tally.failing} failing"
             bar.update(task, completed=share, said=said)
@@ -138,7 +138,7 @@ def _progress(
         yield advance
 
 
-def _show(tally: Tally) -> None:
+def _show(tally: HuntTally) -> None:
     """The coverage on stdout: what was found, which faults fired, what the engine did."""
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(
@@ -165,7 +165,7 @@ def _show(tally: Tally) -> None:
 
 
 def _table(
-    title: str, prefix: str, tally: Tally, always: Sequence[str] = (), counted: str = "times"
+    title: str, prefix: str, tally: HuntTally, always: Sequence[str] = (), counted: str = "times"
 ) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column(title, no_wrap=True, min_width=60)
@@ -179,7 +179,7 @@ def _table(
     return table
 
 
-def _write_json(tally: Tally, path: Path) -> None:
+def _write_json(tally: HuntTally, path: Path) -> None:
     document = {
         "seed": tally.seed,
         "worlds": tally.examined,

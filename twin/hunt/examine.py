@@ -19,7 +19,7 @@ _FIGURES = re.compile(r"-?\d[\d,.]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class WorldOutcome:
     """What became of one world.
 
     `covered` counts what happened, as "fault: …", "engine: …" and the like; `digest` is the same
@@ -31,7 +31,7 @@ class Outcome:
     digest: str = ""
 
 
-def examine(raw: Mapping[str, Any]) -> Outcome:
+def examine(raw: Mapping[str, Any]) -> WorldOutcome:
     """Run the world `raw` (overrides, as `worlds.generate` makes them).
 
     Raises ConfigError where it is not a legal configuration; an engine that raises, and requests
@@ -47,7 +47,7 @@ def examine(raw: Mapping[str, Any]) -> Outcome:
         invariants.violations.append(Violation("conservation", world.env.now, str(error)))
     else:
         invariants.finish()
-    return Outcome(tuple(invariants.violations), _covered(world), _digest(world))
+    return WorldOutcome(tuple(invariants.violations), _covered(world), _digest(world))
 
 
 def _covered(world: World) -> dict[str, int]:

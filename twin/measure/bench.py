@@ -11,12 +11,12 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 
-from engine.adapters.pool.book import Phase, PoolFile
+from engine.adapters.pool.book import PoolFile, WorkerPhase
 from engine.adapters.pool.haproxy import HaproxyPool
 from engine.model import Action, Category, Reason, Rollback, Status, WeddingContext
 from engine.ports.lease import Fence
 from twin.measure.driver import Answers, Arrivals, drive
-from twin.measure.meters import Meters, Reading
+from twin.measure.meters import Increments, Meters
 from twin.staging import stack
 from twin.staging.layout import Layout, Stack, StagedService
 from twin.staging.worker_environment import WORKER
@@ -47,7 +47,7 @@ class Measured:
     """One stretch of load: its answers, the workers' figures, ready instances by second."""
 
     answers: Answers
-    reading: Reading
+    reading: Increments
     ready: Mapping[str, tuple[tuple[float, int], ...]]
     """By service: the count from which moment on (s from the beginning), first one first."""
 
@@ -113,7 +113,7 @@ class Bench:
         found = []
         for instance in self.book.read().instances:
             gauges = meters.gauges.get(instance.id)
-            if instance.phase is Phase.READY and gauges and instance.id not in without:
+            if instance.phase is WorkerPhase.READY and gauges and instance.id not in without:
                 found.append(
                     Boot(
                         instance.service,
@@ -128,7 +128,7 @@ class Bench:
         """Kill the youngest ready instance, as the kernel would."""
         import signal
 
-        ready = self.book.read().of(service, Phase.READY)
+        ready = self.book.read().of(service, WorkerPhase.READY)
         process = ready[-1].process
         assert process is not None
         process.send(signal.SIGKILL)
@@ -155,7 +155,7 @@ class Bench:
                 book = await asyncio.to_thread(self.book.read)
                 now_s = loop.time() - start_s
                 for name, changes in ready.items():
-                    count = len(book.of(name, Phase.READY))
+                    count = len(book.of(name, WorkerPhase.READY))
                     if not changes or changes[-1][1] != count:
                         changes.append((now_s, count))
                 await asyncio.sleep(0.1)
@@ -197,7 +197,7 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(wish: stack.Wish, say: Callable[[str], None]) -> Iterator[Bench]:
+def bench(wish: stack.StackOptions, say: Callable[[str], None]) -> Iterator[Bench]:
     """Bring the stack of `wish` up, and take it down at the end, whatever happens.
 
     Raises StackError when it cannot be brought up.

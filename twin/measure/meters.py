@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.adapters.pool.book import Phase, PoolFile
+from engine.adapters.pool.book import PoolFile, WorkerPhase
 from engine.model import FloatArray
 
 COUNTED = (
@@ -40,7 +40,7 @@ GAUGES = ("wedtwin_boot_seconds", "wedtwin_ready_seconds")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class Increments:
     """Increments by service and second: `counted` (seconds, figures as in `COUNTED`).
 
     `slots` (seconds,) are those of workers that were ready.  `after` (figures,) is what was counted
@@ -84,7 +84,9 @@ class Meters:
         is whole, it may be asked for several times.
         """
         book = self.pool.read()
-        serving = [i for i in book.instances if i.phase in (Phase.READY, Phase.DRAINING)]
+        serving = [
+            i for i in book.instances if i.phase in (WorkerPhase.READY, WorkerPhase.DRAINING)
+        ]
         texts = [""] * len(serving)
         for _ in range(tries):
             silent = [n for n, text in enumerate(texts) if not text]
@@ -105,9 +107,11 @@ class Meters:
     def ready_slots(self) -> dict[str, float]:
         """Slots of the workers that are ready now, by service."""
         book = self.pool.read()
-        return {name: float(n * len(book.of(name, Phase.READY))) for name, n in self.slots.items()}
+        return {
+            name: float(n * len(book.of(name, WorkerPhase.READY))) for name, n in self.slots.items()
+        }
 
-    async def follow(self, seconds: int, start_s: float) -> Reading:
+    async def follow(self, seconds: int, start_s: float) -> Increments:
         """Read once a second for `seconds` from the loop's time `start_s` on."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(start_s - loop.time(), 0.0))
@@ -120,7 +124,7 @@ class Meters:
             for name, grown in (await self.read()).items():
                 counted[name].append(grown)
                 slots[name].append(ready[name])
-        return Reading(
+        return Increments(
             {name: np.array(rows) for name, rows in counted.items()},
             {name: np.array(column) for name, column in slots.items()},
         )

@@ -15,7 +15,7 @@ from engine.config.complaints import lines
 from engine.config.platform import PlatformConfig
 from engine.config.strict import ConfigError, Strict
 from twin.staging.layout import StagedService
-from twin.staging.stack import Wish
+from twin.staging.stack import StackOptions
 
 Share = Annotated[float, Field(gt=0.0, le=2.0)]
 Seconds = Annotated[int, Field(ge=2, le=3600)]
@@ -113,9 +113,9 @@ class MeasureConfig(Strict):
             for name, service in self.platform.services.items()
         }
 
-    def wish(self) -> Wish:
+    def wish(self) -> StackOptions:
         """The stack to measure."""
-        return Wish(
+        return StackOptions(
             folder=Path(self.folder).expanduser().absolute(),
             services=self.services(),
             zones=tuple(self.platform.zones),

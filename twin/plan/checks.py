@@ -19,7 +19,7 @@ from engine.planning.bottleneck import Rung
 from engine.planning.needs import DAY_HOURS, Paths, in_progress
 from engine.planning.season_plan import floors, sized
 from twin.plan.planning import Planned, responding
-from twin.plan.probe import SLO_TAIL, Answer, Probe, ask
+from twin.plan.probe import SLO_TAIL, Probe, ProbeResult, ask
 
 MOST_WEDDINGS = 10_000_000
 """What `population.simultaneous` takes."""
@@ -38,8 +38,8 @@ class LimitCheck:
     """
 
     rung: Rung
-    below: Answer | None
-    above: Answer | None
+    below: ProbeResult | None
+    above: ProbeResult | None
     confirmed: bool
     why_not: str = ""
 
@@ -55,7 +55,7 @@ class PlanCheck:
     month: int
     date: str
     response: Mapping[str, float]
-    answer: Answer
+    answer: ProbeResult
     kept: bool
 
 
@@ -130,7 +130,7 @@ def _reachable(planned: Planned, rung: Rung) -> bool:
     return 1.0 <= rung.lost * (1.0 + planned.config.plan.margin) <= MOST_WEDDINGS
 
 
-def _judged(planned: Planned, rung: Rung, answers: Mapping[str, Answer]) -> LimitCheck:
+def _judged(planned: Planned, rung: Rung, answers: Mapping[str, ProbeResult]) -> LimitCheck:
     if not _reachable(planned, rung):
         why = f"the twin takes at most {MOST_WEDDINGS:,} weddings at once"
         if rung.lost < 1.0:

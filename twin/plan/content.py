@@ -26,7 +26,7 @@ from engine.planning.season_plan import floors, sized
 from engine.record.machine import versions
 from twin.plan.checks import Checks
 from twin.plan.planning import Planned
-from twin.plan.probe import Answer
+from twin.plan.probe import ProbeResult
 
 SCHEMA = 1
 LEVELS = (0.1, 0.5, 0.9)
@@ -221,7 +221,7 @@ def _rung(rung: Rung) -> dict[str, Any]:
     return {**dataclasses.asdict(rung), "limit": rung.limit.value}
 
 
-def _answer(answer: Answer | None) -> dict[str, Any] | None:
+def _answer(answer: ProbeResult | None) -> dict[str, Any] | None:
     return None if answer is None else dataclasses.asdict(answer)
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from engine.model import FloatArray, ServiceSpec
-from engine.planning.bottleneck import PeakDay
+from engine.planning.bottleneck import BusiestDate
 from engine.planning.needs import Horizon
 from engine.planning.profile import BIN_S, DAY_S, Profile, profile, reach
 from scenarios.weddings import demand as demands
@@ -83,7 +83,7 @@ def peak_day(
     users: FloatArray,
     at: int,
     specs: Sequence[ServiceSpec],
-) -> PeakDay:
+) -> BusiestDate:
     """Date number `at`, with the weddings of the dates beside it in proportion to its own."""
     bins = int(DAY_S / BIN_S)
 
@@ -99,7 +99,7 @@ def peak_day(
 
     arriving = reach(specs)
     background = np.tile(profiles[at].background * users[at], 2)
-    return PeakDay(
+    return BusiestDate(
         per_wedding=arriving @ joined("entering") / joined("in_progress").max(),
         background=arriving @ background,
         start_s=_midnight_s(dates[at]),

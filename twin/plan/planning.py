@@ -13,7 +13,7 @@ from engine.config.strict import ConfigError
 from engine.model import FloatArray, ServiceSpec
 from engine.planning import bottleneck
 from engine.planning.advice import Advice, advise
-from engine.planning.bottleneck import PeakDay, Rung, Variation
+from engine.planning.bottleneck import BusiestDate, Rung, Variation
 from engine.planning.needs import Horizon, Paths, staffing
 from engine.planning.optimise import Alternatives, alternatives
 from engine.planning.paths import ExpectedDates, expect, paths
@@ -58,7 +58,7 @@ class Planned:
     alternatives: Alternatives
     advice: tuple[Advice, ...]
     busiest: int
-    peak: PeakDay
+    peak: BusiestDate
     ladder: tuple[Rung, ...]
 
 
@@ -141,7 +141,7 @@ def peak_of(
     at: int,
     users: FloatArray,
     response: FloatArray,
-) -> PeakDay:
+) -> BusiestDate:
     """Date number `at` with people who respond by the factors `response` (services,)."""
     demand = responding(config, specs, response, float(users[at]))
     near = [dates[max(at - 1, 0)], dates[at], dates[min(at + 1, len(dates) - 1)]]

@@ -42,7 +42,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProbedService:
     """What the twin saw of one service.
 
     `bad_minutes` in which its SLO was missed, the share of requests that missed it in the worst
@@ -61,7 +61,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeResult:
     """What came of a probe.
 
     `first_lost` is the service through which the SLO was lost first (empty: it was not): the first
@@ -72,7 +72,7 @@ class Answer:
     weddings: int
     violation_ratio: float
     cost_per_hour: float
-    services: Mapping[str, Seen]
+    services: Mapping[str, ProbedService]
     first_lost: str
 
 
@@ -81,10 +81,10 @@ def ask(
     probes: Sequence[Probe],
     advance: Callable[[int], None],
     workers: int | None = None,
-) -> list[Answer]:
+) -> list[ProbeResult]:
     """Run the probes; answers in their order.  `advance` is told how many are done."""
     tasks = [(settings, probe) for probe in probes]
-    answers: dict[int, Answer] = {}
+    answers: dict[int, ProbeResult] = {}
     for at, answer in spread(_run, tasks, workers):
         answers[at] = answer
         advance(len(answers))
@@ -119,14 +119,14 @@ def _with(settings: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[
     return {**settings, first: inner}
 
 
-def _run(task: tuple[Mapping[str, Any], Probe]) -> Answer:
+def _run(task: tuple[Mapping[str, Any], Probe]) -> ProbeResult:
     """One probe, in a process of its own."""
     settings, probe = task
     world = World(parse(around(settings, probe)))
     world.run()
     summary = summarise(world)
     seen = {spec.name: _seen(world, i) for i, spec in enumerate(world.specs)}
-    return Answer(
+    return ProbeResult(
         name=probe.name,
         weddings=summary.weddings.peak_simultaneous,
         violation_ratio=summary.slo.violation_ratio or 0.0,
@@ -136,7 +136,7 @@ def _run(task: tuple[Mapping[str, Any], Probe]) -> Answer:
     )
 
 
-def _first(seen: Mapping[str, Seen]) -> str:
+def _first(seen: Mapping[str, ProbedService]) -> str:
     """The service through which the SLO was lost first; those that were overloaded come first."""
     lost = [
         (service.overloaded_s is None, service.overloaded_s or service.first_bad_s, i, name)
@@ -150,7 +150,7 @@ def _minute_s(world: World, minutes: NDArray[np.intp]) -> float | None:
     return world.start_s + 60.0 * float(minutes[0]) if len(minutes) else None
 
 
-def _seen(world: World, i: int) -> Seen:
+def _seen(world: World, i: int) -> ProbedService:
     samples = world.platform.samples
     per_minute = max(round(60 / world.recorder.interval_s), 1)
     minutes = samples // per_minute
@@ -164,7 +164,7 @@ def _seen(world: World, i: int) -> Seen:
     busy = world.platform.metrics[i, :until, 1].reshape(minutes, per_minute)
     overloaded = over[np.nanmax(busy[over], axis=1, initial=0.0) >= ALL_BUSY]
     counts = world.recorder.counts[i, :samples]
-    return Seen(
+    return ProbedService(
         bad_minutes=len(over),
         worst_share=float(share.max(initial=0.0)),
         slow_share=float(np.sum(bad) / max(float(done.sum()), 1e-9)),

@@ -20,17 +20,17 @@ from engine.record.figures import (
     horizons,
     prediction_figures,
 )
-from engine.record.readiness import Counts, Readiness, figures, readiness
-from engine.record.schema.paths import Scope
+from engine.record.readiness import InstancesOverTime, Readiness, figures, readiness
+from engine.record.schema.paths import RunScope
 from engine.record.schema.summary import (
     Conservation,
     Cost,
     Elasticity,
     Figures,
     Fired,
-    Requests,
     Service,
     Slo,
+    UserRequests,
     Weddings,
 )
 from twin.compare.elasticity import NAMES, elasticity, longest_run
@@ -75,10 +75,10 @@ def summarise(world: World) -> Figures:
     )
 
 
-def scope(world: World) -> Scope:
+def scope(world: World) -> RunScope:
     """What is known of the run before it: which figures its summary can have."""
     config = world.config
-    return Scope(
+    return RunScope(
         world="twin",
         services=tuple(spec.name for spec in world.specs),
         resolution=config.resolution,
@@ -100,7 +100,7 @@ def asked(world: World) -> dict[str, float]:
 def prescaling(world: World) -> list[Readiness]:
     """How ready each service was when each group of major events began."""
     samples = world.platform.samples
-    counts = Counts(
+    counts = InstancesOverTime(
         world.start_s,
         world.recorder.interval_s,
         world.recorder.counts[:, :samples, 1],
@@ -126,7 +126,7 @@ def _user_facing(world: World) -> list[int]:
     return [i for i, spec in enumerate(world.specs) if spec.user_facing]
 
 
-def _requests(world: World, truth: FloatArray) -> Requests:
+def _requests(world: World, truth: FloatArray) -> UserRequests:
     facing = truth[_user_facing(world)]
     rate = facing[..., T["arrived"]].sum(axis=0) / world.recorder.interval_s
     sums = facing.sum(axis=(0, 1))
@@ -134,7 +134,7 @@ def _requests(world: World, truth: FloatArray) -> Requests:
         name: round(float(sums[T[name]]))
         for name in ("served", "failed", "shed", "timed_out", "retried")
     }
-    return Requests(
+    return UserRequests(
         total=round(float(sums[T["arrived"]])),
         peak_rate_per_s=float(rate.max(initial=0.0)),
         **counts,

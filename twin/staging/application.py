@@ -29,7 +29,7 @@ import psutil
 from engine.model import Call
 from engine.record.files import write_atomically
 from twin.staging.calls import Caller, CallError
-from twin.staging.exposition import CONTENT_TYPE, Counts
+from twin.staging.exposition import CONTENT_TYPE, WorkerCounters
 from twin.staging.forms import FormError, file_of
 from twin.staging.layout import StagedService
 from twin.staging.slots import GaveUp, ServiceTimes, Shed, Slots
@@ -108,7 +108,7 @@ class Application:
         self._loop = asyncio.get_running_loop()
         self._slots = Slots(spec.slots, service.queue_limit)
         self._times = ServiceTimes(spec.service_s, spec.service_scv, rng)
-        self._counts = Counts(spec.slo_p95_s, [call.service for call in spec.calls])
+        self._counts = WorkerCounters(spec.slo_p95_s, [call.service for call in spec.calls])
         self._labels = {"service": spec.name, "instance": instance, "zone": zone}
         self._process = psutil.Process()
         self._watching = Watching(stores.updates, self._say) if stores.updates else None

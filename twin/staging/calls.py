@@ -24,7 +24,7 @@ class CallError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """What a call came back with."""
 
     status: int
@@ -39,7 +39,7 @@ class Caller:
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Connection] = []
 
-    async def request(self, method: str, target: str, body: bytes, timeout_s: float) -> Answer:
+    async def request(self, method: str, target: str, body: bytes, timeout_s: float) -> CallResult:
         """Make one request; raises CallError when there is no answer in `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -49,7 +49,7 @@ class Caller:
         except OSError as error:
             raise CallError(str(error.strerror or error)) from None
 
-    async def _request(self, method: str, target: str, body: bytes) -> Answer:
+    async def _request(self, method: str, target: str, body: bytes) -> CallResult:
         while True:
             connection, used_before = await self._connection()
             try:
@@ -87,7 +87,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.idle_since_s = 0.0
         self._transport: Any = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: asyncio.Future[CallResult] | None = None
         self._parser: Any = None
         self._body: list[bytes] = []
         self._began = False
@@ -98,7 +98,7 @@ class _Connection(asyncio.Protocol):
         """Whether another request may be sent on it."""
         return self._open and self._answer is None
 
-    def request(self, method: str, target: str, body: bytes) -> asyncio.Future[Answer]:
+    def request(self, method: str, target: str, body: bytes) -> asyncio.Future[CallResult]:
         """Send a request; the future is its answer."""
         assert self._answer is None
         self._answer = asyncio.get_running_loop().create_future()
@@ -153,7 +153,7 @@ class _Connection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self.close()
         if answer is not None and not answer.done():
-            answer.set_result(Answer(self._parser.get_status_code(), b"".join(self._body)))
+            answer.set_result(CallResult(self._parser.get_status_code(), b"".join(self._body)))
 
     def _fail(self, error: Exception) -> None:
         answer, self._answer = self._answer, None

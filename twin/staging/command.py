@@ -77,7 +77,7 @@ class StagingConfig(Strict):
     def _absolute(cls, folder: str) -> str:
         return str(Path(folder).expanduser().absolute())
 
-    def wish(self) -> stack.Wish:
+    def wish(self) -> stack.StackOptions:
         """The stack that this asks for."""
         services = {
             name: StagedService(
@@ -85,7 +85,7 @@ class StagingConfig(Strict):
             )
             for name, service in self.platform.services.items()
         }
-        return stack.Wish(
+        return stack.StackOptions(
             folder=Path(self.folder),
             services=services,
             zones=tuple(self.platform.zones),

@@ -67,7 +67,7 @@ class Played:
     kept: bool
 
 
-def play(wish: stack.Wish, wanted: Play, say: Callable[[str], None]) -> Played:
+def play(wish: stack.StackOptions, wanted: Play, say: Callable[[str], None]) -> Played:
     """Bring the stack up, play, take it down.
 
     Raises StackError when something does not work, KeyboardInterrupt when it is interrupted; the

@@ -59,7 +59,7 @@ class Histogram:
         yield _counter(squares, f"Sum of the squares of {name}.", labels, self.squares)
 
 
-class Counts:
+class WorkerCounters:
     """All figures of one worker that only grow."""
 
     OUTCOMES = ("served", "shed", "timed_out", "failed")
@@ -95,7 +95,7 @@ class Counts:
 class _Everything(Collector):
     """One scrape."""
 
-    def __init__(self, counts: Counts, labels: Mapping[str, str], gauges: Gauges) -> None:
+    def __init__(self, counts: WorkerCounters, labels: Mapping[str, str], gauges: Gauges) -> None:
         self._counts, self._labels, self._gauges = counts, labels, gauges
 
     def collect(self) -> Iterator[Metric]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.adapters.pool import processes
-from engine.adapters.pool.book import Phase, PoolFile
+from engine.adapters.pool.book import PoolFile, WorkerPhase
 from engine.adapters.pool.haproxy import HaproxyPool, counts
 from engine.adapters.pool.processes import Process
 from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError
@@ -42,7 +42,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StackOptions:
     """What a stack is to be like; a port 0 stands for any free one."""
 
     folder: Path
@@ -55,7 +55,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StackProcess:
     """A process of the stack and whether it runs."""
 
     name: str
@@ -68,12 +68,12 @@ class Part:
 class Standing:
     """What there is of a stack."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[StackProcess, ...]
     services: Mapping[str, Counts]
     trouble: tuple[str, ...]
 
 
-def up(wish: Wish, say: Say = lambda _: None) -> Stack:
+def up(wish: StackOptions, say: Say = lambda _: None) -> Stack:
     """Start everything and wait until it serves; raises StackError and leaves nothing behind."""
     stack, keeper = _bring_up(wish, say)
     keeper.let_go()
@@ -81,7 +81,7 @@ def up(wish: Wish, say: Say = lambda _: None) -> Stack:
 
 
 @contextlib.contextmanager
-def held_up(wish: Wish, say: Say = lambda _: None) -> Iterator[Stack]:
+def held_up(wish: StackOptions, say: Say = lambda _: None) -> Iterator[Stack]:
     """The same for as long as the block lasts, or this process: also if it is killed.
 
     Raises StackError when the stack cannot be brought up.
@@ -96,7 +96,7 @@ def held_up(wish: Wish, say: Say = lambda _: None) -> Iterator[Stack]:
         keeper.let_go()
 
 
-def _bring_up(wish: Wish, say: Say) -> tuple[Stack, Keeper]:
+def _bring_up(wish: StackOptions, say: Say) -> tuple[Stack, Keeper]:
     programs = parts.find_programs()
     place = Layout(wish.folder)
     _refuse(place)
@@ -162,7 +162,7 @@ def look(place: Layout) -> Standing:
         "redis": str(place.redis_socket),
     }
     found = tuple(
-        Part(name, process.pid, process.alive, addresses.get(name, ""))
+        StackProcess(name, process.pid, process.alive, addresses.get(name, ""))
         for name, process in stack.processes.items()
     )
     trouble = [
@@ -186,7 +186,7 @@ def look(place: Layout) -> Standing:
             f"HAProxy has {instance.server} as "
             f"{servers[instance.server].status if instance.server in servers else 'unknown'}"
             for instance in book.instances
-            if instance.phase is Phase.READY
+            if instance.phase is WorkerPhase.READY
             and not (instance.server in servers and servers[instance.server].up)
         ]
     except (OSError, ValueError, RuntimeApiError) as error:

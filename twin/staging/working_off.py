@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 
-from twin.staging.exposition import Counts
+from twin.staging.exposition import WorkerCounters
 from twin.staging.layout import StagedService
 from twin.staging.slots import ServiceTimes, Shed, Slots
 from twin.staging.stores import Jobs, StoreError
@@ -26,7 +26,7 @@ class WorkingOff:
         jobs: Jobs,
         slots: Slots,
         times: ServiceTimes,
-        counts: Counts,
+        counts: WorkerCounters,
     ) -> None:
         self.share = 0.0
         """This instance's even share of the jobs that wait."""

@@ -44,7 +44,7 @@ LIMITS = {"replicas": 1.0, "cost": 0.05}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Course:
+class ClosedLoopRun:
     """One run: ready instances (services, samples), cost in USD, the record's decision figures."""
 
     ready: FloatArray
@@ -90,7 +90,7 @@ def compare(
         world.run()
         fleets = world.fleets.values()
         cost = sum(f.instance_seconds(world.now_s) / 3600.0 * f.spec.price_per_hour for f in fleets)
-        twin.append(Course(world.recorder.counts[:, :, 1].astype(np.float64), cost, {}))
+        twin.append(ClosedLoopRun(world.recorder.counts[:, :, 1].astype(np.float64), cost, {}))
     return _said(live, twin, specs, wanted.seconds)
 
 
@@ -123,7 +123,7 @@ def _live(
     arrivals: Arrivals,
     specs: Sequence[ServiceSpec],
     repeat: int,
-) -> Course:
+) -> ClosedLoopRun:
     """One live run: the engine's process beside the load."""
     wanted = config.validation.closed
     place = Path(config.folder).expanduser().absolute()
@@ -169,7 +169,7 @@ def _live(
     prices = np.array([spec.price_per_hour for spec in specs])
     paid = np.stack([_paid(timeline, spec, starts_s, wanted.seconds) for spec in specs])
     cost = float((paid * prices[:, None]).sum() * SAMPLE_S / 3600.0)
-    return Course(ready, cost, decision.model_dump())
+    return ClosedLoopRun(ready, cost, decision.model_dump())
 
 
 async def _load(standing: Bench, arrivals: Arrivals, starts_s: float) -> None:
@@ -201,7 +201,10 @@ def _at_samples(
 
 
 def _said(
-    live: Sequence[Course], twin: Sequence[Course], specs: Sequence[ServiceSpec], seconds: int
+    live: Sequence[ClosedLoopRun],
+    twin: Sequence[ClosedLoopRun],
+    specs: Sequence[ServiceSpec],
+    seconds: int,
 ) -> dict[str, Any]:
     """What the report shows, as plain data."""
     lives = np.stack([course.ready for course in live])

@@ -28,7 +28,7 @@ from twin.queues.port import clients_of
 from twin.validate import closed as closed_loop
 from twin.validate.cells import Cell, cells
 from twin.validate.equivalence import judge
-from twin.validate.figures import Figures, of_live, of_twin, with_calls_of
+from twin.validate.figures import MeasuredFigures, of_live, of_twin, with_calls_of
 
 SCHEMA = 1
 
@@ -127,14 +127,14 @@ def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> 
     return folders.write_whole(Path(config.output), name, fill, render)
 
 
-def mean(several: Sequence[Figures]) -> Figures:
+def mean(several: Sequence[MeasuredFigures]) -> MeasuredFigures:
     """The mean of the same figures of several replications."""
 
     def over(name: str) -> dict[str, float]:
         first: Mapping[str, float] = getattr(several[0], name)
         return {s: float(np.mean([getattr(f, name)[s] for f in several])) for s in first}
 
-    return Figures(
+    return MeasuredFigures(
         throughput=over("throughput"),
         utilisation=over("utilisation"),
         p50=over("p50"),
@@ -151,8 +151,8 @@ def _cell(
     cell: Cell, repeats: Sequence[Mapping[str, Any]], specs: Sequence[ServiceSpec]
 ) -> dict[str, Any]:
     """All that is said of one cell, as plain data."""
-    live: list[Figures] = [repeat["live"] for repeat in repeats]
-    twin: list[Figures] = [repeat["twin"] for repeat in repeats]
+    live: list[MeasuredFigures] = [repeat["live"] for repeat in repeats]
+    twin: list[MeasuredFigures] = [repeat["twin"] for repeat in repeats]
     verdicts: dict[str, dict[str, Any]] = {}
     for spec in specs:
         name = spec.name
@@ -184,7 +184,7 @@ def _cell(
     }
 
 
-def _plain(figures: Figures) -> dict[str, dict[str, float | None]]:
+def _plain(figures: MeasuredFigures) -> dict[str, dict[str, float | None]]:
     return {
         name: {
             service: float(f"{value:.6g}") if np.isfinite(value) else None

@@ -19,7 +19,7 @@ Outcome = Literal["equivalent", "not shown", "different"]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EquivalenceVerdict:
     """One figure's comparison; all in the unit of `limit` (a share, or an absolute difference).
 
     `difference` is twin less live, `low` and `high` its 90 % interval over the repeats.  `noise` is
@@ -36,7 +36,7 @@ class Verdict:
 
 def judge(
     live: Sequence[float], twin: Sequence[float], limit: float, *, relative: bool
-) -> Verdict | None:
+) -> EquivalenceVerdict | None:
     """Compare pairs, one for each repeat; None where there is nothing to compare.
 
     `relative`: the difference as a share of the live mean.  Raises ValueError for lists of
@@ -56,7 +56,7 @@ def judge(
     middle = float(differences.mean())
     spread = float(pairs[:, 0].std(ddof=1)) / scale
     noise = float(stats.norm.ppf(0.95)) * math.sqrt(2.0) * spread
-    return Verdict(middle, middle - half, middle + half, noise, limit,
+    return EquivalenceVerdict(middle, middle - half, middle + half, noise, limit,
                    _outcome(middle - half, middle + half, limit))  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.measure.bench import Measured
 from twin.measure.driver import Arrivals
-from twin.measure.meters import Reading
+from twin.measure.meters import Increments
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.requests import RequestPlatform
 from twin.validate.cells import Cell
@@ -23,7 +23,7 @@ QUANTILES = {"p50": 0.5, "p95": 0.95}
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class MeasuredFigures:
     """By service: answered requests/s, busy share of the slots, p50 and p95 (s), failed share.
 
     Response times are NaN for services that nobody enters from outside.  `busy_by_second`
@@ -38,7 +38,7 @@ class Figures:
     busy_by_second: Mapping[str, FloatArray]
 
 
-def of_live(measured: Measured, cell: Cell, specs: Sequence[ServiceSpec]) -> Figures:
+def of_live(measured: Measured, cell: Cell, specs: Sequence[ServiceSpec]) -> MeasuredFigures:
     """What the driver and the workers saw."""
     answers, reading = measured.answers, measured.reading
     arrivals, since = answers.arrivals, cell.within_s
@@ -54,7 +54,7 @@ def of_live(measured: Measured, cell: Cell, specs: Sequence[ServiceSpec]) -> Fig
             else (np.nan, np.nan)
         )
         failed[spec.name] = 1.0 - float(good.sum() / mine.sum()) if mine.any() else np.nan
-    return Figures(
+    return MeasuredFigures(
         throughput={s.name: reading.total(s.name, "served", since) / seconds for s in specs},
         utilisation={s.name: reading.utilisation(s.name, since) for s in specs},
         p50=p50,
@@ -70,7 +70,7 @@ def of_live(measured: Measured, cell: Cell, specs: Sequence[ServiceSpec]) -> Fig
 
 
 def with_calls_of(
-    specs: Sequence[ServiceSpec], reading: Reading, since: int
+    specs: Sequence[ServiceSpec], reading: Increments, since: int
 ) -> tuple[ServiceSpec, ...]:
     """The services, with as many calls for each request as the workers made in this one run.
 
@@ -99,7 +99,7 @@ def of_twin(
     cell: Cell,
     hop_s: float,
     rng: np.random.Generator,
-) -> Figures:
+) -> MeasuredFigures:
     """What the twin makes of the same arrivals with the same instances ready at the same time.
 
     Who asks does not ask again, as the driver does not.  A hop takes no slot, so its time is added
@@ -138,7 +138,7 @@ def of_twin(
             for name in ("failed", "shed", "timed_out")
         )
         failed[spec.name] = float(lost / arrived) if arrived and entered[index] else np.nan
-    return Figures(
+    return MeasuredFigures(
         throughput={
             s.name: float(truth[i, :, TRUTH_FIELDS.index("served")].sum()) / seconds
             for i, s in enumerate(specs)

@@ -57,7 +57,7 @@ class CommandFault:
         return rng is not None and bool(rng.random() < self.fault.share)
 
 
-class Infrastructure:
+class SimulatedCloud:
     """Carries actions out on the fleets and reports what became of them."""
 
     def __init__(
@@ -169,10 +169,10 @@ class Infrastructure:
 class Seat:
     """What the engine under one fence has of the cloud, in simulated time.
 
-    `engine.ports.infrastructure.Infrastructure`, but that nothing has to be awaited.
+    `engine.ports.infrastructure.SimulatedCloud`, but that nothing has to be awaited.
     """
 
-    def __init__(self, cloud: Infrastructure, fence: Fence) -> None:
+    def __init__(self, cloud: SimulatedCloud, fence: Fence) -> None:
         self.fence = fence
         self._cloud = cloud
 

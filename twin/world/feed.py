@@ -28,7 +28,7 @@ class Changes:
     left: Schedule | None = None
 
 
-class Bookings(Protocol):
+class BookedEvents(Protocol):
     """Events booked beforehand, as known at a time (epoch seconds)."""
 
     def booked(self, known_at_s: float) -> Schedule:
@@ -41,14 +41,14 @@ class Bookings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Noun:
+class EventNoun:
     """What reports call one event, and several."""
 
     one: str
     many: str
 
 
-WEDDING = Noun("wedding", "weddings")
+WEDDING = EventNoun("wedding", "weddings")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +61,8 @@ class Foreknowledge:
 
     start_s: float
     duration_s: int
-    noun: Noun
-    bookings: Bookings
+    noun: EventNoun
+    bookings: BookedEvents
     response: Response
     base: Callable[[Grid], FloatArray] | None = None
 

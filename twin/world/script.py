@@ -26,7 +26,7 @@ from scenarios.weddings.config import PopulationConfig
 from scenarios.weddings.demand import Demand
 from scenarios.weddings.population import Population, generate
 from twin.config import RunConfig
-from twin.world.feed import WEDDING, Changes, Foreknowledge, Noun, foreknown_weddings
+from twin.world.feed import WEDDING, Changes, EventNoun, Foreknowledge, foreknown_weddings
 from twin.world.history import recall, recall_trace
 
 
@@ -41,7 +41,7 @@ class Script:
 
     start_s: float
     duration_s: int
-    noun: Noun
+    noun: EventNoun
     phases: tuple[str, ...]
     demand: Demand
     events: int
@@ -57,11 +57,11 @@ def script(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams) 
     return weddings(config, specs, streams)
 
 
-def noun(config: RunConfig) -> Noun:
+def noun(config: RunConfig) -> EventNoun:
     """What the events of `config` are called."""
     if config.trace is None:
         return WEDDING
-    return Noun(config.trace.event.one, config.trace.event.many)
+    return EventNoun(config.trace.event.one, config.trace.event.many)
 
 
 def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams) -> Script:

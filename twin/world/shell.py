@@ -23,7 +23,7 @@ from engine.runtime.ask import ControllerError
 from engine.runtime.cycle import CONTROLLER, Cycle, Gathered
 from scenarios.faults.kinds import EngineKill
 from twin.config import OperatorConfig
-from twin.world.cloud import Infrastructure, Seat
+from twin.world.cloud import Seat, SimulatedCloud
 from twin.world.fleet import Fleet
 from twin.world.recorder import Recorder
 from twin.world.telemetry import Telemetry
@@ -92,7 +92,7 @@ class _Deposed:
     seen: deque[tuple[float, Gathered]] = field(default_factory=deque)
 
 
-class Shell:
+class SimulatedShell:
     """Drives one cycle over a simulated world.
 
     `make` gives a cycle around a controller without memory, `controller` is that of the first.
@@ -108,7 +108,7 @@ class Shell:
         fleets: Mapping[str, Fleet],
         telemetry: Sequence[Telemetry],
         feed: Booked,
-        infrastructure: Infrastructure,
+        infrastructure: SimulatedCloud,
         operator: Operator,
         recorder: Recorder,
         start_s: float,

@@ -33,13 +33,13 @@ from twin.queues.fluid import FluidPlatform
 from twin.queues.hybrid import HybridPlatform, Share
 from twin.queues.port import ClientBehaviour, SimulatedPlatform, clients_of
 from twin.queues.requests import RequestPlatform
-from twin.world.cloud import Infrastructure
+from twin.world.cloud import SimulatedCloud
 from twin.world.feed import ScheduleFeed
 from twin.world.fleet import Fleet
 from twin.world.foresight import foresee
 from twin.world.recorder import Recorder
 from twin.world.script import Script, script
-from twin.world.shell import Operator, Shell
+from twin.world.shell import Operator, SimulatedShell
 from twin.world.telemetry import Telemetry
 
 HOUR_S = 3600.0
@@ -133,11 +133,11 @@ class World:
             self.specs, self.start_s, self.duration_s // config.telemetry.interval_s,
             config.telemetry.interval_s,
         )  # fmt: skip
-        self.infrastructure = Infrastructure(
+        self.infrastructure = SimulatedCloud(
             self.env, config.infrastructure, self.fleets, self.start_s, self.recorder.result
         )
         self.controller = controller or self._make_controller()
-        self.shell = Shell(
+        self.shell = SimulatedShell(
             self.env,
             self.controller,
             self.cycle,

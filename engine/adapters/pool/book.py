@@ -25,7 +25,7 @@ REMEMBERED = 200
 """Decisions of a service that are remembered: hours of them at one a cycle."""
 
 
-class Phase(StrEnum):
+class WorkerPhase(StrEnum):
     """Where an instance is in its life; what is warming up counts as booting."""
 
     BOOTING = "booting"
@@ -45,7 +45,7 @@ class Instance:
     service: str
     zone: str
     port: int
-    phase: Phase
+    phase: WorkerPhase
     launched_s: float
     since_s: float
     down_s: float = 0.0
@@ -91,9 +91,9 @@ class Book:
 
     def serving(self, service: str) -> int:
         """Ready instances of a service that are well."""
-        return sum(not i.down_s for i in self.of(service, Phase.READY))
+        return sum(not i.down_s for i in self.of(service, WorkerPhase.READY))
 
-    def of(self, service: str, *phases: Phase) -> list[Instance]:
+    def of(self, service: str, *phases: WorkerPhase) -> list[Instance]:
         """Instances of a service in one of these phases, oldest first."""
         return [i for i in self.instances if i.service == service and i.phase in phases]
 
@@ -155,7 +155,7 @@ def _read(text: str) -> Book:
     instances = []
     for entry in raw["instances"]:
         process = entry.pop("process")
-        phase = Phase(entry.pop("phase"))
+        phase = WorkerPhase(entry.pop("phase"))
         instances.append(
             Instance(**entry, phase=phase, process=Process(**process) if process else None)
         )

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from engine.adapters.blocking import BlockingInfrastructure
 from engine.adapters.pool import processes
-from engine.adapters.pool.book import Book, Instance, Phase, PoolFile
+from engine.adapters.pool.book import Book, Instance, PoolFile, WorkerPhase
 from engine.adapters.pool.place import Place, PlaceError, Worker, load
 from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError, ServerState
 from engine.model import Action, ActionResult, ServiceSpec, Status
@@ -98,7 +98,7 @@ class PoolInfrastructure(BlockingInfrastructure):
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingChange:
     """An accepted action that is not completed yet."""
 
     decision_id: str
@@ -133,7 +133,7 @@ class HaproxyPool:
         self._boot_at_once = boot_at_once
         self._say = say
         self._results: deque[ActionResult] = deque()
-        self._pending: dict[str, Pending] = {}
+        self._pending: dict[str, PendingChange] = {}
         self._quiet_since: dict[str, float] = {}
         self._trouble = ""
         self._stopped = threading.Event()
@@ -192,7 +192,7 @@ class HaproxyPool:
             wanted.remember(action.decision_id)
             wanted.desired = action.to_instances
             wanted.failures, wanted.retry_s = 0, 0.0
-            self._pending[action.service] = Pending(
+            self._pending[action.service] = PendingChange(
                 action.decision_id, action.service, action.to_instances
             )
         return _result(action.decision_id, Status.ACCEPTED)
@@ -245,7 +245,7 @@ class HaproxyPool:
 
     def _look(self) -> bool:
         """One look at everything; False when it is somebody else's turn to look."""
-        booting = [i for i in self._file.read().instances if i.phase is Phase.BOOTING]
+        booting = [i for i in self._file.read().instances if i.phase is WorkerPhase.BOOTING]
         answering = {i.id for i in booting if _is_ready(i.port)}  # slow, so before the lock
         with self._file.change() as book:
             if book.closed or book.keeper != self.keeper:
@@ -293,14 +293,16 @@ class HaproxyPool:
                 instance.process = found[0]
             if instance.process.alive:
                 continue
-            if instance.phase is Phase.BOOTING:
+            if instance.phase is WorkerPhase.BOOTING:
                 self._failed(book, instance, f"ended in its boot: {self._last_words(instance)}")
-            elif instance.phase is not Phase.STOPPING:
+            elif instance.phase is not WorkerPhase.STOPPING:
                 self._say(f"{instance.id} died: {self._last_words(instance)}")
-            if instance.phase is Phase.BOOTING or self._out(instance):
+            if instance.phase is WorkerPhase.BOOTING or self._out(instance):
                 book.instances.remove(instance)
-            elif instance.phase is not Phase.STOPPING:
-                _enter(instance, Phase.STOPPING)  # not to be counted on, while HAProxy lets go
+            elif instance.phase is not WorkerPhase.STOPPING:
+                _enter(
+                    instance, WorkerPhase.STOPPING
+                )  # not to be counted on, while HAProxy lets go
 
     def _out(self, instance: Instance) -> bool:
         try:
@@ -315,30 +317,30 @@ class HaproxyPool:
         """Take an instance to its next phase when it is time to."""
         now_s = time.time()
         match instance.phase:
-            case Phase.BOOTING:
+            case WorkerPhase.BOOTING:
                 spec = self._stack.services[instance.service]
                 due_s = spec.boot.quantile_s(3.0) + spec.warmup_s + self._boot_timeout_s
                 if ready and servers is not None:
                     self._api.add(instance.server, f"127.0.0.1:{instance.port}", SERVER_OPTIONS)
-                    _enter(instance, Phase.READY)
+                    _enter(instance, WorkerPhase.READY)
                     book.services[instance.service].failures = 0
                 elif now_s - instance.launched_s > due_s:
                     self._failed(book, instance, f"was not ready after {due_s:.0f} s")
                     self._kill(instance)
                     book.instances.remove(instance)
-            case Phase.READY:
+            case WorkerPhase.READY:
                 if servers is not None:
                     self._keep_serving(instance, servers.get(instance.server), now_s)
-            case Phase.DRAINING:
+            case WorkerPhase.DRAINING:
                 state = servers.get(instance.server) if servers is not None else None
                 if servers is None:
                     return
                 if state is not None and not self._idle(instance, state, now_s):
                     return
                 if self._api.remove(instance.server):
-                    _enter(instance, Phase.STOPPING)
+                    _enter(instance, WorkerPhase.STOPPING)
                     self._signal(instance, signal.SIGTERM)
-            case Phase.STOPPING:
+            case WorkerPhase.STOPPING:
                 if now_s - instance.since_s > self._drain_s:
                     self._kill(instance)  # its end is noted, as any, at the next look
 
@@ -368,7 +370,7 @@ class HaproxyPool:
     def _count(self, book: Book, service: str) -> None:
         """Launch what is missing, or let go what is too many."""
         wanted = book.services[service]
-        there = book.of(service, Phase.BOOTING, Phase.READY)
+        there = book.of(service, WorkerPhase.BOOTING, WorkerPhase.READY)
         missing = wanted.desired - len(there)
         if missing > 0 and time.time() >= wanted.retry_s:
             for _ in range(missing):
@@ -381,7 +383,7 @@ class HaproxyPool:
         wanted = book.services[service]
         wanted.numbered += 1
         held = Counter(dict.fromkeys(self._stack.zones, 0))
-        held.update(i.zone for i in book.of(service, Phase.BOOTING, Phase.READY))
+        held.update(i.zone for i in book.of(service, WorkerPhase.BOOTING, WorkerPhase.READY))
         zone = min(self._stack.zones, key=lambda z: held[z])
         now_s = time.time()
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as reserved:
@@ -392,7 +394,7 @@ class HaproxyPool:
                 service=service,
                 zone=zone,
                 port=reserved.getsockname()[1],
-                phase=Phase.BOOTING,
+                phase=WorkerPhase.BOOTING,
                 launched_s=now_s,
                 since_s=now_s,
             )
@@ -422,16 +424,16 @@ class HaproxyPool:
 
     def _let_go(self, book: Book, service: str) -> None:
         """Give up the youngest boot, or drain the youngest instance of the fullest zone."""
-        booting = book.of(service, Phase.BOOTING)
+        booting = book.of(service, WorkerPhase.BOOTING)
         if booting:
             self._kill(booting[-1])
             book.instances.remove(booting[-1])
             return
-        ready = book.of(service, Phase.READY)
+        ready = book.of(service, WorkerPhase.READY)
         held = Counter(i.zone for i in ready)
         leaving = max(ready, key=lambda i: (held[i.zone], i.launched_s))
         self._api.drain(leaving.server)
-        _enter(leaving, Phase.DRAINING)
+        _enter(leaving, WorkerPhase.DRAINING)
         _tell_to_drain(leaving.port)
 
     def _failed(self, book: Book, instance: Instance, why: str) -> None:
@@ -474,8 +476,8 @@ def counts(book: Book) -> dict[str, Counts]:
         name: Counts(
             desired=wanted.desired,
             ready=book.serving(name),
-            booting=len(book.of(name, Phase.BOOTING, Phase.READY)) - book.serving(name),
-            draining=len(book.of(name, Phase.DRAINING, Phase.STOPPING)),
+            booting=len(book.of(name, WorkerPhase.BOOTING, WorkerPhase.READY)) - book.serving(name),
+            draining=len(book.of(name, WorkerPhase.DRAINING, WorkerPhase.STOPPING)),
         )
         for name, wanted in book.services.items()
     }
@@ -500,11 +502,11 @@ def _targets(book: Book) -> list[tuple[str, str, str, int]]:
     return [
         (i.service, i.id, i.zone, i.port)
         for i in book.instances
-        if i.phase in (Phase.READY, Phase.DRAINING)
+        if i.phase in (WorkerPhase.READY, WorkerPhase.DRAINING)
     ]
 
 
-def _enter(instance: Instance, phase: Phase) -> None:
+def _enter(instance: Instance, phase: WorkerPhase) -> None:
     instance.phase = phase
     instance.since_s = time.time()
 

@@ -53,7 +53,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
+class PoolPlatform:
     """What the adapter has to know of a platform that is up."""
 
     token: str
@@ -111,11 +111,11 @@ def raw_stack(place: Place) -> dict[str, Any]:
     return raw
 
 
-def load(place: Place) -> Platform:
+def load(place: Place) -> PoolPlatform:
     """What is up in a folder; raises PlaceError."""
     raw = raw_stack(place)
     try:
-        return Platform(
+        return PoolPlatform(
             token=str(raw["token"]),
             zones=tuple(raw["zones"]),
             services={name: spec_of(service["spec"]) for name, service in raw["services"].items()},

@@ -23,9 +23,9 @@ from engine.record.figures import (
     percentiles,
     prediction_figures,
 )
-from engine.record.live.notes import LiveRun, Notes, S
+from engine.record.live.notes import JournalContent, LiveRun, S
 from engine.record.live.tables import served_s
-from engine.record.readiness import Counts, Readiness, figures, readiness
+from engine.record.readiness import InstancesOverTime, Readiness, figures, readiness
 from engine.record.schema.summary import (
     Conservation,
     Cost,
@@ -33,10 +33,10 @@ from engine.record.schema.summary import (
     Figures,
     Live,
     Prediction,
-    Requests,
     Service,
     Slo,
     Stages,
+    UserRequests,
     Weddings,
 )
 
@@ -44,7 +44,7 @@ GAP_STEPS = 12
 """Counts are taken to last until the next step, but not for longer than so many: a minute."""
 
 
-def summarise(run: LiveRun, notes: Notes) -> Figures:
+def summarise(run: LiveRun, notes: JournalContent) -> Figures:
     """All figures of the run."""
     seconds = _instance_seconds(run, notes)
     total_usd = math.fsum(seconds[s.name] / 3600.0 * s.price_per_hour for s in run.specs)
@@ -65,7 +65,7 @@ def summarise(run: LiveRun, notes: Notes) -> Figures:
     )
 
 
-def shell(notes: Notes) -> Live:
+def shell(notes: JournalContent) -> Live:
     """How the shell itself fared."""
     ages = [
         step["time_s"] - max(times)
@@ -84,13 +84,13 @@ def shell(notes: Notes) -> Live:
     )
 
 
-def _decision(run: LiveRun, notes: Notes) -> Decision:
+def _decision(run: LiveRun, notes: JournalContent) -> Decision:
     compute_s = [step["compute_s"] for step in notes.steps if step["cycle"]]
     stages = _stages(run, notes)
     return decision_figures(notes.decisions.rows, len(notes.steps), compute_s, stages)
 
 
-def _instance_seconds(run: LiveRun, notes: Notes) -> dict[str, float]:
+def _instance_seconds(run: LiveRun, notes: JournalContent) -> dict[str, float]:
     """Seconds that instances were there for, ready or not, by service."""
     seconds = dict.fromkeys((spec.name for spec in run.specs), 0.0)
     ends = [*(step["time_s"] for step in notes.steps[1:]), run.ended_s]
@@ -101,7 +101,7 @@ def _instance_seconds(run: LiveRun, notes: Notes) -> dict[str, float]:
     return seconds
 
 
-def _service(run: LiveRun, notes: Notes, spec: ServiceSpec, instance_s: float) -> Service:
+def _service(run: LiveRun, notes: JournalContent, spec: ServiceSpec, instance_s: float) -> Service:
     totals = run.totals.get(spec.name, {})
     samples = _samples(notes, spec.name)
     cpu = samples[:, S["cpu"]]
@@ -125,7 +125,7 @@ def _service(run: LiveRun, notes: Notes, spec: ServiceSpec, instance_s: float) -
     )
 
 
-def _samples(notes: Notes, service: str) -> FloatArray:
+def _samples(notes: JournalContent, service: str) -> FloatArray:
     rows = [row for _, row in sorted(notes.samples.get(service, {}).items())]
     return np.array(rows, dtype=np.float64).reshape(-1, len(SAMPLE_FIELDS))
 
@@ -134,7 +134,7 @@ def _facing(run: LiveRun) -> list[str]:
     return [spec.name for spec in run.specs if spec.user_facing]
 
 
-def _requests(run: LiveRun, notes: Notes) -> Requests:
+def _requests(run: LiveRun, notes: JournalContent) -> UserRequests:
     """User-facing requests: counted by the source, or else summed up from the samples."""
     facing = _facing(run)
     by_time: dict[float, float] = {}
@@ -149,7 +149,7 @@ def _requests(run: LiveRun, notes: Notes) -> Requests:
                 sampled_failed += rate * run.sample_s * (errors if errors > 0.0 else 0.0)
     totals = [run.totals.get(name, {}) for name in facing]
     total, failed = _whole(totals, "requests"), _whole(totals, "failed")
-    return Requests(
+    return UserRequests(
         total=round(sampled) if total is None else total,
         peak_rate_per_s=max(by_time.values(), default=0.0),
         failed=round(sampled_failed) if failed is None else failed,
@@ -198,7 +198,7 @@ def _sum(totals: Sequence[Mapping[str, float]], name: str) -> float | None:
     return math.fsum(values) if values and len(values) == len(totals) else None
 
 
-def _weddings(run: LiveRun, notes: Notes) -> Weddings:
+def _weddings(run: LiveRun, notes: JournalContent) -> Weddings:
     """What was booked: how many really took place is not known here."""
     booked = [(s["weddings"], s["time_s"]) for s in notes.steps if s["weddings"] is not None]
     most, at_s = max(booked, default=(0.0, run.started_s), key=lambda pair: pair[0])
@@ -209,7 +209,7 @@ def _weddings(run: LiveRun, notes: Notes) -> Weddings:
     )
 
 
-def _stages(run: LiveRun, notes: Notes) -> Stages:
+def _stages(run: LiveRun, notes: JournalContent) -> Stages:
     """Where the time went from the sample to the first request on a new instance."""
     actions = [row for row in notes.decisions.rows if row["kind"] == "action"]
     accepted = [row for row in actions if row["accepted_s"] == row["accepted_s"]]
@@ -221,7 +221,7 @@ def _stages(run: LiveRun, notes: Notes) -> Stages:
     )
 
 
-def prescaling(run: LiveRun, notes: Notes) -> list[Readiness]:
+def prescaling(run: LiveRun, notes: JournalContent) -> list[Readiness]:
     """How ready major events found the capacity.
 
     What was needed is what the engine's sizing gives for what arrived; a step that is missing has
@@ -246,7 +246,7 @@ def prescaling(run: LiveRun, notes: Notes) -> list[Readiness]:
             promised.append(floor)
         ready[i] = np.where(at >= 0, counts[at], 0)
         floors[i] = np.where(at >= 0, np.array(promised)[at], 0)
-    seen = Counts(first_s, run.sample_s, ready, needed, floors)
+    seen = InstancesOverTime(first_s, run.sample_s, ready, needed, floors)
     return readiness(run.specs, seen, np.array(run.awaited_s), run.engine.weddings.lead_s)
 
 
@@ -258,7 +258,7 @@ def _carried_on(rates: FloatArray) -> FloatArray:
     return carried
 
 
-def _predictions(run: LiveRun, notes: Notes) -> dict[str, Prediction]:
+def _predictions(run: LiveRun, notes: JournalContent) -> dict[str, Prediction]:
     names = [spec.name for spec in run.specs]
     issued = [
         Issued(names.index(name), horizon_s, step["time_s"] + horizon_s, *quantiles)
@@ -272,7 +272,7 @@ def _predictions(run: LiveRun, notes: Notes) -> dict[str, Prediction]:
     )
 
 
-def _rates(run: LiveRun, notes: Notes) -> tuple[float, FloatArray]:
+def _rates(run: LiveRun, notes: JournalContent) -> tuple[float, FloatArray]:
     """Requests/s (services, steps) as sampled, NaN where nothing came, and when the first begins.
 
     Step k lasts until `first_s` + (k + 1) * `sample_s`.

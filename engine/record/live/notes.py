@@ -12,7 +12,7 @@ from engine.model import SAMPLE_FIELDS, ActionResult, ServiceSpec, Status
 from engine.record.decisions import Decisions
 from engine.record.journal import read
 from engine.record.schema.events import Event
-from engine.record.schema.summary import Forecaster
+from engine.record.schema.summary import UsedForecaster
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.settings import EngineSettings
 
@@ -50,7 +50,7 @@ class LiveRun:
     awaited_s: tuple[float, ...] = ()
     """When major events were booked to begin (epoch seconds)."""
     engine: EngineSettings = field(default_factory=EngineSettings)
-    forecaster: Forecaster = field(default_factory=Forecaster)
+    forecaster: UsedForecaster = field(default_factory=UsedForecaster)
     totals: Totals = field(default_factory=dict)
     first_served: FirstServed = field(default_factory=dict)
     horizons: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class LiveRun:
 
 
 @dataclass(slots=True)
-class Notes:
+class JournalContent:
     """The journal, read."""
 
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -71,12 +71,12 @@ class Notes:
     samples: dict[str, dict[float, list[float]]] = field(default_factory=dict)
 
 
-def notes_of(run: LiveRun, journal: Path) -> Notes:
+def notes_of(run: LiveRun, journal: Path) -> JournalContent:
     """All that `journal` tells of the run; what is of no service of it is left out.
 
     Raises OSError.
     """
-    notes = Notes(samples={spec.name: {} for spec in run.specs})
+    notes = JournalContent(samples={spec.name: {} for spec in run.specs})
     for line in read(journal):
         match line.get("kind"):
             case "step":

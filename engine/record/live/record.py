@@ -11,10 +11,10 @@ from engine.model import Reason
 from engine.record import readiness
 from engine.record.folders import Render, write_whole
 from engine.record.live import figures, tables
-from engine.record.live.notes import LiveRun, Notes, notes_of
+from engine.record.live.notes import JournalContent, LiveRun, notes_of
 from engine.record.machine import peak_rss_mib, versions
 from engine.record.schema import events, thresholds
-from engine.record.schema.paths import Scope, possible
+from engine.record.schema.paths import RunScope, possible
 from engine.record.schema.summary import FILE, VERSION, Simulation, Summary
 from engine.record.schema.tables import DECISIONS, PRESCALING, TIMELINE, WEDDINGS
 
@@ -49,8 +49,8 @@ def write(run: LiveRun, journal: Path, output: Path, render: Render) -> Path:
     return write_whole(output / run.scenario, name, fill, render)
 
 
-def _scope(run: LiveRun) -> Scope:
-    return Scope(
+def _scope(run: LiveRun) -> RunScope:
+    return RunScope(
         world="live",
         services=tuple(spec.name for spec in run.specs),
         resolution=RESOLUTION,
@@ -59,7 +59,7 @@ def _scope(run: LiveRun) -> Scope:
     )
 
 
-def _summary(run: LiveRun, notes: Notes) -> Summary:
+def _summary(run: LiveRun, notes: JournalContent) -> Summary:
     started = dt.datetime.fromtimestamp(run.started_s, dt.UTC)
     lasted_s = run.ended_s - run.started_s
     unjudged = Summary(

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.model import SAMPLE_FIELDS, FloatArray
-from engine.record.live.notes import LiveRun, Notes, S
+from engine.record.live.notes import JournalContent, LiveRun, S
 from engine.record.schema.tables import DECISIONS, TIMELINE, WEDDINGS
 
 FORECAST_SHOWN_S = 900.0
@@ -24,7 +24,7 @@ METRICS = ("cpu", "memory", "p50_s", "p95_s", "p99_s")
 UNKNOWN = ("demand_rate", "served", "shed", "timed_out", "slow", "in_flight", "needed")
 
 
-def timeline(run: LiveRun, notes: Notes) -> pd.DataFrame:
+def timeline(run: LiveRun, notes: JournalContent) -> pd.DataFrame:
     """One row for each step and service, with the sample that belongs to it, if it ever came."""
     steps = {run.tick(step["due_s"]): step for step in notes.steps}
     times = np.array(sorted(steps))
@@ -52,7 +52,7 @@ def timeline(run: LiveRun, notes: Notes) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _by_tick(run: LiveRun, notes: Notes, service: str, times: FloatArray) -> FloatArray:
+def _by_tick(run: LiveRun, notes: JournalContent, service: str, times: FloatArray) -> FloatArray:
     """The sample that each step at `times` (steps,) could have seen: (steps, fields), NaN if none.
 
     A sample belongs to the first step at or after it.
@@ -81,7 +81,7 @@ def _floors(
     return floors
 
 
-def _forecasts(run: LiveRun, notes: Notes, service: str, times: FloatArray) -> FloatArray:
+def _forecasts(run: LiveRun, notes: JournalContent, service: str, times: FloatArray) -> FloatArray:
     """What had been forecast a quarter of an hour before: (steps, 3)."""
     shown = np.full((len(times), 3), math.nan)
     for step in notes.steps:
@@ -92,7 +92,7 @@ def _forecasts(run: LiveRun, notes: Notes, service: str, times: FloatArray) -> F
     return shown
 
 
-def decisions(run: LiveRun, notes: Notes) -> pd.DataFrame:
+def decisions(run: LiveRun, notes: JournalContent) -> pd.DataFrame:
     """The twin's table, and when the first request was served on what an action had added."""
     rows = [{**row, "served_s": served_s(run, row)} for row in notes.decisions.rows]
     return DECISIONS.rows(rows) if rows else DECISIONS.empty().assign(served_s=[])
@@ -106,7 +106,7 @@ def served_s(run: LiveRun, row: Mapping[str, Any]) -> float:
     return min((time_s for time_s in firsts if time_s > row["accepted_s"]), default=math.nan)
 
 
-def weddings(notes: Notes) -> pd.DataFrame:
+def weddings(notes: JournalContent) -> pd.DataFrame:
     """What the booked schedule said at each step: weddings in progress."""
     booked = [step for step in notes.steps if step["weddings"] is not None]
     return WEDDINGS.frame(

@@ -26,7 +26,7 @@ class Quantiles(Part):
     max_s: Annotated[Figure, About("largest, s")]
 
 
-class Counts(Part):
+class RequestCounts(Part):
     """Requests by what became of them."""
 
     intended: Annotated[int, About("due by the schedule, retries not counted")]
@@ -43,7 +43,7 @@ class Counts(Part):
     unfinished: Annotated[int, About("in flight when the load was stopped")]
 
 
-class AllRequests(Counts):
+class AllRequests(RequestCounts):
     """The requests of all services."""
 
     peak_rate_per_s: Annotated[float, About("most requests due in a second")]
@@ -62,7 +62,7 @@ class _Slo(Part):
     slo_p95_s: Annotated[float, About("what p95_s is to keep, s")]
 
 
-class LoadedService(Quantiles, _Slo, Felt, Counts):
+class LoadedService(Quantiles, _Slo, Felt, RequestCounts):
     """One service; its times count from the moment at which a request was due."""
 
     answered: Annotated[Quantiles, About("the same from the moment at which it was sent")]

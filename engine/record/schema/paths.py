@@ -36,7 +36,7 @@ HORIZON_HEADLINES = ("wape",)
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class RunScope:
     """What is known of a run before it begins; names in the order of the summary."""
 
     world: WorldName
@@ -59,7 +59,7 @@ A count by name (actions by reason) is its own: without an entry it is 0.
 """
 
 
-def possible(scope: Scope) -> dict[str, str]:
+def possible(scope: RunScope) -> dict[str, str]:
     """The figures that the summary of a run can have."""
     figures = dict(_of_type(Figures, scope))
     for section in ("live", "simulation"):
@@ -73,7 +73,7 @@ def possible(scope: Scope) -> dict[str, str]:
     return figures
 
 
-def elsewhere(metric: str, scope: Scope) -> str:
+def elsewhere(metric: str, scope: RunScope) -> str:
     """Why a run of this scope has no such figure though another would; "" where none would."""
     if scope.world == "twin" and metric in possible(replace(scope, replicated=True)):
         return "only a run with replications has it"
@@ -89,7 +89,7 @@ def elsewhere(metric: str, scope: Scope) -> str:
     return ""
 
 
-def of_kind(kind: type[Part], scope: Scope) -> dict[str, str]:
+def of_kind(kind: type[Part], scope: RunScope) -> dict[str, str]:
     """The figures that any part of the schema can have, such as the summary of a load test."""
     return dict(_of_type(kind, scope))
 
@@ -109,14 +109,14 @@ def headlines(services: Iterable[str], horizons: Iterable[str]) -> list[str]:
 
 
 def _of_type(
-    kind: type[BaseModel], scope: Scope, prefix: str = "", of: str = ""
+    kind: type[BaseModel], scope: RunScope, prefix: str = "", of: str = ""
 ) -> Iterator[tuple[str, str]]:
     for name in kind.model_fields:
         yield from _of_field(kind, name, scope, prefix, of)
 
 
 def _of_field(
-    kind: type[BaseModel], name: str, scope: Scope, prefix: str = "", of: str = ""
+    kind: type[BaseModel], name: str, scope: RunScope, prefix: str = "", of: str = ""
 ) -> Iterator[tuple[str, str]]:
     field = kind.model_fields[name]
     about = about_of(field.metadata) or About("")

@@ -55,7 +55,7 @@ class Weddings(Part):
     peak_at: Annotated[str, About("when that was, ISO time (UTC)")]
 
 
-class Requests(Part):
+class UserRequests(Part):
     """User-facing requests (attempts, retries included) by what became of them."""
 
     total: Annotated[int, About("requests that came")]
@@ -202,7 +202,7 @@ class Prescaling(PrescaledService, _Groups):
     ]
 
 
-class Forecaster(Part):
+class UsedForecaster(Part):
     """What the engine forecast with."""
 
     kind: Annotated[str, About('"schedule", or "learned" with a model besides')] = "schedule"
@@ -303,7 +303,7 @@ class Figures(Part):
     """What follows from the run alone."""
 
     weddings: Annotated[Weddings, About("the events of the calendar")]
-    requests: Annotated[Requests, About("user-facing requests")]
+    requests: Annotated[UserRequests, About("user-facing requests")]
     slo: Annotated[Slo, About("what users noticed")]
     services: Annotated[dict[str, Service], About("each service", keys="services")]
     cost: Annotated[Cost, About("what the instances cost")]
@@ -314,7 +314,7 @@ class Figures(Part):
     prediction: Annotated[
         dict[str, Prediction], About("accuracy of the forecasts by horizon (s)", keys="horizons")
     ]
-    forecaster: Annotated[Forecaster, About("what the engine forecast with")] = Forecaster()
+    forecaster: Annotated[UsedForecaster, About("what the engine forecast with")] = UsedForecaster()
     prescaling: Annotated[
         Prescaling | None,
         About("how ready major events found the capacity", of="prescaling.events", optional=True),

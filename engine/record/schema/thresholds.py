@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import ConfigDict, model_validator
 
 from engine.record.schema.parts import Part
-from engine.record.schema.paths import Possible, Scope, elsewhere, figures_of, possible
+from engine.record.schema.paths import Possible, RunScope, elsewhere, figures_of, possible
 from engine.record.schema.summary import Threshold
 
 Operator = Literal["<=", ">=", "==", "<", ">"]
@@ -64,7 +64,7 @@ Limits = Iterable[tuple[str, ThresholdConfig]]
 """Limits with their names."""
 
 
-def check(limits: Limits, scope: Scope, section: str = "thresholds") -> None:
+def check(limits: Limits, scope: RunScope, section: str = "thresholds") -> None:
     """Find out before a run whether its summary can have each figure; raises ValueError if not.
 
     The message names the limit in its `section` of the configuration, and the figures near it.

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 from engine.adapters import request_files
-from engine.adapters.pool.book import Phase, PoolFile
+from engine.adapters.pool.book import PoolFile, WorkerPhase
 from engine.model import ManualFloor
 from reports.run.record import load
 from tests.integration.staging.conftest import Staging
@@ -209,7 +209,9 @@ def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
     command = [wrk, "-t1", "-c150", "-d120s", "--timeout", "10s", f"{staging.front}/weddings/7"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as surge:
         try:
-            wait_until(lambda: len(book.read().of("api", Phase.READY)) > ready, engine_of.journal)
+            wait_until(
+                lambda: len(book.read().of("api", WorkerPhase.READY)) > ready, engine_of.journal
+            )
             time.sleep(2 * SCRAPE_S)  # until Prometheus has seen what the new ones serve
         finally:
             surge.terminate()

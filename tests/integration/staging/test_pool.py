@@ -18,7 +18,7 @@ import pytest
 import websocket
 
 from engine.adapters.pool import processes
-from engine.adapters.pool.book import Instance, Phase, PoolFile
+from engine.adapters.pool.book import Instance, PoolFile, WorkerPhase
 from engine.adapters.pool.haproxy import HaproxyPool
 from engine.adapters.pool.runtime_api import RuntimeApi
 from engine.model import Status
@@ -55,13 +55,13 @@ def scale(pool: HaproxyPool) -> Scale:
     return to
 
 
-def instances(staging: Staging, service: str, *phases: Phase) -> list[Instance]:
-    return PoolFile(staging.place.pool).read().of(service, *(phases or tuple(Phase)))
+def instances(staging: Staging, service: str, *phases: WorkerPhase) -> list[Instance]:
+    return PoolFile(staging.place.pool).read().of(service, *(phases or tuple(WorkerPhase)))
 
 
 def booting(staging: Staging, service: str) -> list[processes.Process]:
     """The processes of those that boot, as far as they are started."""
-    return [i.process for i in instances(staging, service, Phase.BOOTING) if i.process]
+    return [i.process for i in instances(staging, service, WorkerPhase.BOOTING) if i.process]
 
 
 class Watching:

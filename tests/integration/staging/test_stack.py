@@ -18,7 +18,7 @@ import requests
 import websocket
 
 from engine.adapters.pool import processes
-from engine.adapters.pool.book import Phase, PoolFile
+from engine.adapters.pool.book import PoolFile, WorkerPhase
 from tests.integration.staging.conftest import FAST_BOOT, Staging, engine
 from twin.staging import layout
 from twin.staging.command import run as staging_command
@@ -90,7 +90,7 @@ def test_a_message_reaches_everybody_who_watches_the_wedding(staging: Staging) -
 
 def test_what_is_said_counts_to_its_end_though_the_guest_has_left(staging: Staging) -> None:
     address = f"{staging.front.replace('http', 'ws')}/weddings/13/live"
-    (worker,) = PoolFile(staging.place.pool).read().of("real-time", Phase.READY)
+    (worker,) = PoolFile(staging.place.pool).read().of("real-time", WorkerPhase.READY)
 
     def counted() -> tuple[int, int]:
         """Requests that arrived, and what became of them."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from locustfiles.client import Target, TargetError, is_loopback
+from locustfiles.client import PlatformUnderTest, TargetError, is_loopback
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,11 @@ def test_whether_load_stays_on_this_machine(address: str, here: bool) -> None:
     ],
 )
 def test_an_address_is_a_target(address: str, host: str, port: int) -> None:
-    target = Target(address, 1024)
+    target = PlatformUnderTest(address, 1024)
     assert (target.host, target.port) == (host, port)
 
 
 @pytest.mark.parametrize("address", ["staging", "ftp://a", "http://", "http://a:b", "http://a:0"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(TargetError, match=r"--host: .* is not allowed .http://NAME"):
-        Target(address, 1024)
+        PlatformUnderTest(address, 1024)

@@ -6,75 +6,75 @@ from dataclasses import replace
 import gevent
 import pytest
 
-from locustfiles.client import Outcome
+from locustfiles.client import RequestOutcome
 from locustfiles.desk import Desk
-from locustfiles.plan import Plan
-from locustfiles.schedule import Arrival, Schedule
-from locustfiles.tally import Cell
+from locustfiles.plan import LoadPlan
+from locustfiles.schedule import Arrival, ArrivalSchedule
+from locustfiles.tally import ServiceSecond
 
 
 class Somebody:
     """Takes so long for each request, and remembers when it came."""
 
-    def __init__(self, takes_s: float, outcome: Outcome | None = None) -> None:
+    def __init__(self, takes_s: float, outcome: RequestOutcome | None = None) -> None:
         self.takes_s = takes_s
-        self.outcome = outcome or Outcome("ok")
+        self.outcome = outcome or RequestOutcome("ok")
         self.asked: list[Arrival] = []
         self.told: list[float] = []
 
-    def request(self, arrival: Arrival, timeout_s: float) -> Outcome:
+    def request(self, arrival: Arrival, timeout_s: float) -> RequestOutcome:
         self.asked.append(arrival)
         gevent.sleep(self.takes_s)
         return self.outcome
 
-    def tell(self, arrival: Arrival, felt_s: float, outcome: Outcome) -> None:
+    def tell(self, arrival: Arrival, felt_s: float, outcome: RequestOutcome) -> None:
         self.told.append(felt_s)
 
 
 @pytest.fixture(scope="module")
-def short(plan: Plan) -> Plan:
+def short(plan: LoadPlan) -> LoadPlan:
     """A second of load, about 60 requests."""
     return replace(plan, speed=600.0, rates=plan.rates[:, :600])
 
 
-def played(plan: Plan, somebody: Somebody, max_in_flight: int) -> tuple[Desk, Cell]:
+def played(plan: LoadPlan, somebody: Somebody, max_in_flight: int) -> tuple[Desk, ServiceSecond]:
     roles = {role for role, _ in plan.kinds}
-    desk = Desk(Schedule(plan), dict.fromkeys(roles, somebody), max_in_flight)
+    desk = Desk(ArrivalSchedule(plan), dict.fromkeys(roles, somebody), max_in_flight)
     desk.run(0.0)
     return desk, desk.news().of(range(len(plan.services)))
 
 
-def test_a_slow_system_gets_the_same_load(short: Plan) -> None:
+def test_a_slow_system_gets_the_same_load(short: LoadPlan) -> None:
     quick, slow = Somebody(0.0), Somebody(1.5)
     _, cell = played(short, slow, max_in_flight=1000)
     played(short, quick, max_in_flight=1000)
-    assert slow.asked == quick.asked == list(Schedule(short))
+    assert slow.asked == quick.asked == list(ArrivalSchedule(short))
     assert cell.counts["held"] == cell.counts["dropped"] == 0
     assert cell.counts["slow"] > 0
     assert min(slow.told) >= 1.5
 
 
-def test_beyond_the_bound_requests_are_held_and_the_wait_is_felt(short: Plan) -> None:
+def test_beyond_the_bound_requests_are_held_and_the_wait_is_felt(short: LoadPlan) -> None:
     desk, cell = played(short, Somebody(0.05), max_in_flight=2)
     assert desk.peak_in_flight == 2
     assert cell.counts["held"] > 10
-    assert cell.counts["sent"] == cell.counts["intended"] == len(list(Schedule(short)))
+    assert cell.counts["sent"] == cell.counts["intended"] == len(list(ArrivalSchedule(short)))
     # From sending they took 50 ms each; what was felt counts from the moment they were due.
     assert max(cell.answered) < max(cell.felt)
 
 
-def test_what_was_held_longer_than_its_client_waits_is_dropped(short: Plan) -> None:
+def test_what_was_held_longer_than_its_client_waits_is_dropped(short: LoadPlan) -> None:
     clients = tuple(replace(client, timeout_s=0.2) for client in short.clients)
     _, cell = played(replace(short, clients=clients), Somebody(0.15), max_in_flight=2)
     assert cell.counts["dropped"] > 0
     assert cell.counts["sent"] + cell.counts["dropped"] == cell.counts["intended"]
 
 
-def test_some_clients_try_again_as_the_scenario_says(short: Plan) -> None:
+def test_some_clients_try_again_as_the_scenario_says(short: LoadPlan) -> None:
     clients = tuple(
         replace(client, max_retries=2, retry_share=1.0, backoff_s=0.01) for client in short.clients
     )
-    failing = Somebody(0.0, Outcome("shed", "HTTP 503"))
+    failing = Somebody(0.0, RequestOutcome("shed", "HTTP 503"))
     _, cell = played(replace(short, clients=clients), failing, max_in_flight=1000)
     attempts = Counter(arrival.attempt for arrival in failing.asked)
     assert attempts[0] == cell.counts["intended"]
@@ -84,14 +84,14 @@ def test_some_clients_try_again_as_the_scenario_says(short: Plan) -> None:
     assert cell.counts["retried"] == attempts[1] + attempts[2]
 
 
-def test_a_journey_with_a_bug_is_a_failed_request_with_its_reason(short: Plan) -> None:
+def test_a_journey_with_a_bug_is_a_failed_request_with_its_reason(short: LoadPlan) -> None:
     class Clumsy(Somebody):
-        def request(self, arrival: Arrival, timeout_s: float) -> Outcome:
+        def request(self, arrival: Arrival, timeout_s: float) -> RequestOutcome:
             raise KeyError("bouquet")
 
     clients = tuple(replace(client, max_retries=0) for client in short.clients)
     plan = replace(short, clients=clients)
-    desk = Desk(Schedule(plan), {r: Clumsy(0.0) for r, _ in plan.kinds}, 10)
+    desk = Desk(ArrivalSchedule(plan), {r: Clumsy(0.0) for r, _ in plan.kinds}, 10)
     desk.run(0.0)
     tally = desk.news()
     cell = tally.of(range(3))
@@ -99,28 +99,28 @@ def test_a_journey_with_a_bug_is_a_failed_request_with_its_reason(short: Plan) -
     assert "api: KeyError: 'bouquet'" in tally.reasons
 
 
-def test_those_present_are_asked_before_anybody_stands_in(short: Plan) -> None:
+def test_those_present_are_asked_before_anybody_stands_in(short: LoadPlan) -> None:
     stand_in, guest = Somebody(0.0), Somebody(0.0)
-    desk = Desk(Schedule(short), {role: stand_in for role, _ in short.kinds}, 1000)
+    desk = Desk(ArrivalSchedule(short), {role: stand_in for role, _ in short.kinds}, 1000)
     desk.come("guest", guest)
     desk.run(0.0)
     assert {arrival.role for arrival in guest.asked} == {"guest"}
     assert "vendor" in {arrival.role for arrival in stand_in.asked}
     together = sorted(guest.asked + stand_in.asked, key=lambda arrival: arrival.due_s)
-    assert together == list(Schedule(short))
+    assert together == list(ArrivalSchedule(short))
 
 
-def test_who_leaves_gets_no_more(short: Plan) -> None:
+def test_who_leaves_gets_no_more(short: LoadPlan) -> None:
     guest, stand_in = Somebody(0.0), Somebody(0.0)
-    desk = Desk(Schedule(short), {role: stand_in for role, _ in short.kinds}, 1000)
+    desk = Desk(ArrivalSchedule(short), {role: stand_in for role, _ in short.kinds}, 1000)
     desk.come("guest", guest)
     desk.leave("guest", guest)
     desk.run(0.0)
     assert not guest.asked
 
 
-def test_what_is_in_flight_at_a_stop_is_unfinished(short: Plan) -> None:
-    desk = Desk(Schedule(short), {role: Somebody(60.0) for role, _ in short.kinds}, 1000)
+def test_what_is_in_flight_at_a_stop_is_unfinished(short: LoadPlan) -> None:
+    desk = Desk(ArrivalSchedule(short), {role: Somebody(60.0) for role, _ in short.kinds}, 1000)
     running = gevent.spawn(desk.run, 0.0)
     gevent.sleep(0.3)
     desk.close()

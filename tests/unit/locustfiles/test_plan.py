@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engine.config.composition import composed
-from locustfiles.plan import Part, Plan, PlanError, from_bytes, make
-from locustfiles.schedule import Schedule
+from locustfiles.plan import LoadPlan, PlanError, WantedExcerpt, from_bytes, make
+from locustfiles.schedule import ArrivalSchedule
 from twin.config import parse
 from twin.world.world import World
 
@@ -26,7 +26,7 @@ def test_the_rates_are_those_of_the_twin_and_the_arrivals_within_their_noise(sce
     names = list(world.config.platform.services)
     for row, service in enumerate(plan.services):
         came = world.load.arrivals[names.index(service)]
-        sent = Schedule(plan).intended()[row]
+        sent = ArrivalSchedule(plan).intended()[row]
         # Quarters of the day: both are Poisson, of means that differ by scale / speed alone.
         for twin, load in zip(np.array_split(came, 4), np.array_split(sent, 4), strict=True):
             expected = twin.sum() * 0.5 / 240.0
@@ -45,7 +45,7 @@ def test_a_recorded_trace_is_replayed_as_the_twin_replays_it(tmp_path: Path) -> 
     plan = make("trace", scale=0.01, speed=600.0, seed=2, overrides=overrides)
     np.testing.assert_array_equal(plan.rates, 0.01 * world.load.demand.rates)
     assert plan.start_s == world.start_s
-    one = Schedule(plan).block(3)
+    one = ArrivalSchedule(plan).block(3)
     assert {arrival.role for arrival in one} == {"guest"}
 
 
@@ -60,7 +60,7 @@ def test_a_flash_crowd_is_in_the_load_and_other_faults_are_named() -> None:
     )
 
 
-def test_a_window_lies_around_the_peak_and_is_compressed(plan: Plan) -> None:
+def test_a_window_lies_around_the_peak_and_is_compressed(plan: LoadPlan) -> None:
     assert plan.seconds == 3600
     assert plan.wall_s == 36.0
     whole = make("june_peak", scale=0.05, speed=100.0, seed=3,
@@ -73,13 +73,17 @@ def test_a_window_lies_around_the_peak_and_is_compressed(plan: Plan) -> None:
 @pytest.mark.parametrize(
     ("part", "start_s", "seconds"),
     [
-        (Part(start="0", duration="600"), 0, 600),
-        (Part(start="10:00", duration="90min"), 7_200, 5_400),  # the window starts at 08:00 UTC
-        (Part(start="85800"), 85_800, 600),
-        (Part(start="85000", duration="2h"), 84_960, 1_440),  # no longer than the day
+        (WantedExcerpt(start="0", duration="600"), 0, 600),
+        (
+            WantedExcerpt(start="10:00", duration="90min"),
+            7_200,
+            5_400,
+        ),  # the window starts at 08:00 UTC
+        (WantedExcerpt(start="85800"), 85_800, 600),
+        (WantedExcerpt(start="85000", duration="2h"), 84_960, 1_440),  # no longer than the day
     ],
 )
-def test_a_part_is_cut_on_whole_minutes(part: Part, start_s: int, seconds: int) -> None:
+def test_a_part_is_cut_on_whole_minutes(part: WantedExcerpt, start_s: int, seconds: int) -> None:
     whole = make("june_peak", scale=1.0, speed=60.0, overrides=SMALL)
     cut = make("june_peak", scale=1.0, speed=60.0, overrides=SMALL, part=part)
     assert cut.start_s - whole.start_s == start_s
@@ -87,9 +91,9 @@ def test_a_part_is_cut_on_whole_minutes(part: Part, start_s: int, seconds: int) 
     np.testing.assert_array_equal(cut.rates, whole.rates[:, start_s : start_s + seconds])
 
 
-def test_a_plan_survives_the_way_to_a_worker(plan: Plan) -> None:
+def test_a_plan_survives_the_way_to_a_worker(plan: LoadPlan) -> None:
     again = from_bytes(plan.to_bytes())
-    for name in Plan.__dataclass_fields__:
+    for name in LoadPlan.__dataclass_fields__:
         mine, theirs = getattr(plan, name), getattr(again, name)
         if isinstance(mine, np.ndarray):
             np.testing.assert_array_equal(mine, theirs)
@@ -97,7 +101,7 @@ def test_a_plan_survives_the_way_to_a_worker(plan: Plan) -> None:
             assert mine == theirs
 
 
-def test_limits_are_the_scenarios_slos(plan: Plan) -> None:
+def test_limits_are_the_scenarios_slos(plan: LoadPlan) -> None:
     limits = dict(plan.limits)
     assert limits["violation_ratio"] == "slo.violation_ratio <= 0.0005"
     assert limits["api_p95"] == "api.p95_s <= 0.5"
@@ -116,19 +120,29 @@ def test_people_of_the_users_own_scenario_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scenario", "part", "overrides", "message"),
     [
-        ("june_peek", Part(), (), "scenario: .june_peek. is not allowed .*mean june_peak"),
-        ("june_peak", Part(window="5h", start="0"), (), "--window: lies around the peak"),
-        ("june_peak", Part(window="tomorrow"), (), '--window: "tomorrow" is not allowed .60 s'),
-        ("june_peak", Part(duration="30h"), (), '--duration: "30h" is not allowed'),
-        ("june_peak", Part(start="noon"), (), "--start: .noon. is not"),
-        ("june_peak", Part(start="99999"), (), "--start: 99999 is not allowed"),
-        ("june_peak", Part(), ("population.simultaneous=0",), "population.simultaneous: 0 is not"),
-        ("june_peak", Part(), ("populaton.date=1",), "populaton.date: unknown key"),
-        ("worldcup98", Part(), (), "trace.path: is missing; give a CSV file"),
+        ("june_peek", WantedExcerpt(), (), "scenario: .june_peek. is not allowed .*mean june_peak"),
+        ("june_peak", WantedExcerpt(window="5h", start="0"), (), "--window: lies around the peak"),
+        (
+            "june_peak",
+            WantedExcerpt(window="tomorrow"),
+            (),
+            '--window: "tomorrow" is not allowed .60 s',
+        ),
+        ("june_peak", WantedExcerpt(duration="30h"), (), '--duration: "30h" is not allowed'),
+        ("june_peak", WantedExcerpt(start="noon"), (), "--start: .noon. is not"),
+        ("june_peak", WantedExcerpt(start="99999"), (), "--start: 99999 is not allowed"),
+        (
+            "june_peak",
+            WantedExcerpt(),
+            ("population.simultaneous=0",),
+            "population.simultaneous: 0 is not",
+        ),
+        ("june_peak", WantedExcerpt(), ("populaton.date=1",), "populaton.date: unknown key"),
+        ("worldcup98", WantedExcerpt(), (), "trace.path: is missing; give a CSV file"),
     ],
 )
 def test_what_cannot_be_planned_is_named(
-    scenario: str, part: Part, overrides: tuple[str, ...], message: str
+    scenario: str, part: WantedExcerpt, overrides: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(PlanError, match=message):
         make(scenario, scale=1.0, speed=60.0, part=part, overrides=overrides)

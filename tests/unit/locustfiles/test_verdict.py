@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.record.schema.load import LoadFigures
-from locustfiles.plan import Plan
+from locustfiles.plan import LoadPlan
 from locustfiles.tally import Tally, note
 from locustfiles.verdict import Generator, LimitError, check, judge, limit, summarise
 
@@ -15,7 +15,7 @@ DUE = 200
 
 
 def summary(
-    plan: Plan,
+    plan: LoadPlan,
     *,
     sent: int = DUE,
     failed: int = 0,
@@ -62,13 +62,13 @@ def summary(
         ({"sent": 150}, "violation_ratio <= 0.001", "not judged"),
     ],
 )
-def test_a_limit_is_judged(plan: Plan, case: dict[str, Any], text: str, verdict: str) -> None:
+def test_a_limit_is_judged(plan: LoadPlan, case: dict[str, Any], text: str, verdict: str) -> None:
     judged = judge(summary(plan, **case), [limit(text)])
     assert judged.verdict == verdict
     assert judged.thresholds[0].metric == text.split()[0]
 
 
-def test_what_coordinated_omission_would_have_hidden_is_a_figure(plan: Plan) -> None:
+def test_what_coordinated_omission_would_have_hidden_is_a_figure(plan: LoadPlan) -> None:
     hidden = summary(plan).coordinated_omission["api"]
     assert hidden.felt_p95_s == pytest.approx(0.1, rel=0.02)
     assert hidden.answered_p95_s == pytest.approx(0.05, rel=0.02)
@@ -85,6 +85,6 @@ def test_what_coordinated_omission_would_have_hidden_is_a_figure(plan: Plan) -> 
         ("slo <= 1", "not in the summary of a load test"),
     ],
 )
-def test_a_limit_that_cannot_be_judged_is_named(plan: Plan, text: str, message: str) -> None:
+def test_a_limit_that_cannot_be_judged_is_named(plan: LoadPlan, text: str, message: str) -> None:
     with pytest.raises(LimitError, match=message):
         check([limit(text)], plan.services)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from locustfiles.client import Outcome, Target
-from locustfiles.journeys import Step
+from locustfiles.client import PlatformUnderTest, RequestOutcome
+from locustfiles.journeys import JourneyStep
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -141,9 +141,11 @@ def after_the_handshake(*parts: bytes) -> Callable[[bytes], list[bytes]]:
     return lambda head: [accepting(head), *parts]
 
 
-def follow(server: Server, said: str = '{"text":"hi"}', timeout_s: float = PATIENCE_S) -> Outcome:
-    target = Target(server.address, 1024)
-    outcome = target.send(Step("WS", "/weddings/{id}/live", body=said), 7, timeout_s)
+def follow(
+    server: Server, said: str = '{"text":"hi"}', timeout_s: float = PATIENCE_S
+) -> RequestOutcome:
+    target = PlatformUnderTest(server.address, 1024)
+    outcome = target.send(JourneyStep("WS", "/weddings/{id}/live", body=said), 7, timeout_s)
     target.close()
     return outcome
 
@@ -179,7 +181,7 @@ def test_a_message_is_whole_however_it_comes(parts: list[bytes], size: int, piec
         pytest.skip("so many packets would only take time")
     pieces = [sent[at : at + piece] for at in range(0, len(sent), piece)]
     with serving(after_the_handshake(*pieces)) as server:
-        assert follow(server) == Outcome("ok", body_bytes=size)
+        assert follow(server) == RequestOutcome("ok", body_bytes=size)
     (frames,) = server.frames
     assert all(sent.masked for sent in frames)  # section 5.1
     assert frames[0] == Frame(TEXT, b'{"text":"hi"}', True)
@@ -230,7 +232,7 @@ def test_who_breaks_the_protocol_is_told_so_and_has_failed(bad: bytes, code: int
 
 def test_a_close_is_answered_by_a_close() -> None:
     with serving(after_the_handshake(frame(CLOSE, (4001).to_bytes(2, "big")))) as server:
-        assert follow(server) == Outcome("failed", "the WebSocket was closed with code 4001")
+        assert follow(server) == RequestOutcome("failed", "the WebSocket was closed with code 4001")
     assert server.frames[0][-1] == Frame(CLOSE, (4001).to_bytes(2, "big"), True)
 
 
@@ -246,7 +248,7 @@ def test_who_is_sent_elsewhere_goes_there(code: int) -> None:
 def test_who_is_sent_elsewhere_again_and_again_has_failed() -> None:
     elsewhere = after_the_handshake(frame(CLOSE, (1012).to_bytes(2, "big")))
     with serving(elsewhere, elsewhere, elsewhere) as server:
-        assert follow(server) == Outcome("failed", "sent elsewhere 3 times")
+        assert follow(server) == RequestOutcome("failed", "sent elsewhere 3 times")
 
 
 @pytest.mark.parametrize(

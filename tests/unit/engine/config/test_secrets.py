@@ -21,7 +21,7 @@ from engine.adapters.prometheus import PrometheusConfig
 from engine.config import secrets
 from engine.config.live import AdapterConfig, MetricsConfig
 from engine.model import ActionResult, Status
-from engine.record.journal import Heading, Journal
+from engine.record.journal import Journal, JournalHeading
 
 S = "s3cr3t-Value"
 """What may be seen nowhere."""
@@ -248,7 +248,7 @@ def test_the_metrics_adapter_keeps_its_own_secrets_sealed() -> None:
 
 def test_the_journal_holds_no_secret(tmp_path: Path) -> None:
     secrets.learn(secrets.sealed({"password": S}))
-    journal = Journal(tmp_path, Heading(0.0, ("api",), 5.0, "engine"))
+    journal = Journal(tmp_path, JournalHeading(0.0, ("api",), 5.0, "engine"))
     journal.event(1.0, "trouble_started", "infrastructure", "x", f"cannot log in with {S}")
     journal.result(ActionResult("a", Status.FAILED, 1.0, f"{S} was refused"))
     journal.close()

@@ -9,7 +9,15 @@ import pytest
 from engine import Autoscaler, EngineSettings
 from engine.controllers.registry import engine
 from engine.forecast import blend, schedule
-from engine.forecast.blend import Blend, Past, ServiceBlend, fit, from_state, prior, to_state
+from engine.forecast.blend import (
+    Blend,
+    ObservedDays,
+    ServiceBlend,
+    fit,
+    from_state,
+    prior,
+    to_state,
+)
 from engine.memory import ResponseMemory
 from engine.prediction import artefact
 from engine.prediction.artefact import Artefact, Manifest
@@ -21,7 +29,7 @@ SETTINGS = ForecastSettings()
 PRIOR = prior(HORIZONS_S, SETTINGS.level_decay_s, SETTINGS.surge_decay_s)
 
 
-def past(days: int, weights: tuple[float, float, float], noise: float = 0.02) -> Past:
+def past(days: int, weights: tuple[float, float, float], noise: float = 0.02) -> ObservedDays:
     """Days with a level each and surges that come and go; what comes later follows `weights`."""
     rng = np.random.default_rng(3)
     per_day = 300
@@ -30,7 +38,7 @@ def past(days: int, weights: tuple[float, float, float], noise: float = 0.02) ->
     a, b, c = weights
     later = a * level + b * surge + c
     errors = rng.normal(0.0, noise, (days * per_day, len(HORIZONS_S)))
-    return Past(level, surge, np.full(len(level), 100.0), later[:, None] + errors, days)
+    return ObservedDays(level, surge, np.full(len(level), 100.0), later[:, None] + errors, days)
 
 
 def usual(**changes: object) -> ServiceBlend:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.model import BootTime, Budget, ServiceSpec
-from engine.planning.bottleneck import Limit, PeakDay, Rung, Variation, carried, gust, ladder
+from engine.planning.bottleneck import BusiestDate, Limit, Rung, Variation, carried, gust, ladder
 from engine.planning.needs import staffing
 from engine.settings import EngineSettings
 
@@ -37,7 +37,7 @@ def rungs(
     background: float = 0.0,
 ) -> tuple[Rung, ...]:
     shape = np.array([0.1, 0.5, 1.0, 0.4])
-    day = PeakDay(
+    day = BusiestDate(
         per_wedding=np.outer(np.full(len(specs), per_wedding), shape),
         background=np.full((len(specs), 4), background),
         start_s=0.0,

@@ -10,7 +10,7 @@ from engine.model import Calendar, FloatArray, Series
 from engine.prediction import smoothing
 from engine.prediction.classical import baselines
 from engine.prediction.forecaster import NO_EVENTS, Forecaster
-from engine.prediction.scheduled import Scheduled
+from engine.prediction.scheduled import ScheduledForecaster
 from engine.prediction.short_horizon import ShortHorizon, weighted_median
 from engine.prediction.smoothing_kernels import innovations, loss, smooth
 
@@ -176,8 +176,8 @@ def test_a_schedule_is_corrected_by_what_is_seen() -> None:
     series = Series("booked", START_S, HOUR_S, values)
     leads, first = (1, 2), 24 * 20
     twice = np.vstack((booked, booked))
-    own = rolled(Scheduled(leads, twice), series, NO_EVENTS, first)
-    plain = rolled(Scheduled(leads, twice, learn=False), series, NO_EVENTS, first)
+    own = rolled(ScheduledForecaster(leads, twice), series, NO_EVENTS, first)
+    plain = rolled(ScheduledForecaster(leads, twice, learn=False), series, NO_EVENTS, first)
     for lead in leads:
         assert wape(own[lead], values[first:]) < 0.4 * wape(plain[lead], values[first:])
         np.testing.assert_array_equal(plain[lead], booked[first:])
@@ -190,7 +190,7 @@ def test_a_schedule_does_not_look_ahead() -> None:
     forecasts = []
     for known in (values, changed):
         series = Series("booked", START_S, HOUR_S, known)
-        forecaster = Scheduled((1, 24), np.vstack((booked, booked)))
+        forecaster = ScheduledForecaster((1, 24), np.vstack((booked, booked)))
         forecaster.fit(series, 400, NO_EVENTS)
         forecasts.append(forecaster.predict(series, np.arange(400, 441), NO_EVENTS))
     np.testing.assert_array_equal(forecasts[0], forecasts[1])

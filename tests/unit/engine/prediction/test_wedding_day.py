@@ -16,7 +16,7 @@ from engine.prediction.similarity import (
     NEIGHBOURS,
     PastWeddings,
     Similar,
-    Traits,
+    WeddingTraits,
 )
 from engine.prediction.timeline import HOUR_S, timeline
 from engine.prediction.wedding_day import (
@@ -63,7 +63,7 @@ RESPONSE = Response(
 def past(count: int, seed: int = 1, days: int = 200) -> PastWeddings:
     """Load follows people, in the hours after the start; each wedding differs by some 20 %."""
     rng = np.random.default_rng(seed)
-    traits = Traits(
+    traits = WeddingTraits(
         type_id=rng.integers(0, 4, count),
         guests=np.round(np.exp(rng.normal(4.6, 0.5, count))),
         vendors=rng.integers(4, 25, count).astype(float),
@@ -255,7 +255,7 @@ def test_a_hundred_thousand_weddings_of_one_day_are_no_more_than_a_few_searches(
     begin = NOW_S + 1800.0 * rng.integers(0, 24, count)
     weddings = BookedWeddings(
         begin[:, None] + HOUR_S * np.array(HOURS_OF),
-        Traits(
+        WeddingTraits(
             rng.integers(0, 4, count),
             np.round(np.exp(rng.normal(4.6, 0.5, count))),
             rng.integers(4, 25, count).astype(float),

@@ -14,7 +14,7 @@ import pytest
 from engine.model import ActionResult, Status
 from engine.record.files import remove, replacing, write_atomically
 from engine.record.folders import OutputError, write_whole
-from engine.record.journal import Heading, Journal, read
+from engine.record.journal import Journal, JournalHeading, read
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_results_that_cannot_be_written_leave_nothing(tmp_path: Path) -> None:
 # --- the journal
 
 
-HEADING = Heading(1_000_000.0, ("api",), 5.0, "engine")
+HEADING = JournalHeading(1_000_000.0, ("api",), 5.0, "engine")
 
 
 def test_a_closed_journal_is_on_the_disk(tmp_path: Path, calls: list[tuple[str, str]]) -> None:

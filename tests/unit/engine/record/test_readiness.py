@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.model import BootTime, ServiceSpec
-from engine.record.readiness import Counts, figures, readiness
+from engine.record.readiness import InstancesOverTime, figures, readiness
 
 START_S = 1_800_000_000.0  # on a full half hour
 HOUR = 3600.0
@@ -23,9 +23,9 @@ SPECS = (spec("web", 1.0, True), spec("jobs", 3.0, False))
 
 def counts(
     ready: tuple[int, int], needed: tuple[int, int], floor: int = 0, samples: int = 6 * 720
-) -> Counts:
+) -> InstancesOverTime:
     shape = (2, samples)
-    return Counts(
+    return InstancesOverTime(
         START_S,
         5.0,
         np.broadcast_to(np.array(ready, np.int32)[:, None], shape).copy(),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine.record.schema.load import LoadFigures
-from engine.record.schema.paths import Scope, figures_of, of_kind, possible
+from engine.record.schema.paths import RunScope, figures_of, of_kind, possible
 from engine.record.schema.summary import (
     Conservation,
     Cost,
@@ -20,14 +20,14 @@ from engine.record.schema.summary import (
     Figures,
     Percentiles,
     Prediction,
-    Requests,
     Service,
     Slo,
+    UserRequests,
     Weddings,
 )
 from engine.record.schema.thresholds import ThresholdConfig, check, judge, path_of
 
-TWIN = Scope(
+TWIN = RunScope(
     world="twin",
     services=("api", "file.storage"),
     resolution="fluid",
@@ -49,7 +49,7 @@ def figures(
     )  # fmt: skip
     return Figures(
         weddings=Weddings(total=0, peak_simultaneous=0, peak_at=""),
-        requests=Requests(
+        requests=UserRequests(
             total=10, peak_rate_per_s=2.0, served=10, failed=0, shed=0, timed_out=0, retried=0
         ),
         slo=Slo(violation_ratio=0.001, violation_minutes=0, availability=1.0),
@@ -132,7 +132,7 @@ def test_every_number_that_json_writes_is_one_of_a_limit(figure: float, sign: st
     ],
 )  # fmt: skip
 def test_a_figure_that_cannot_be_is_refused_before_the_run(
-    scope: Scope, metric: str, message: str
+    scope: RunScope, metric: str, message: str
 ) -> None:
     with pytest.raises(ValueError, match=r"^thresholds\.mine: ") as refused:
         check([("mine", ThresholdConfig(metric=metric, operator="<=", limit=1.0))], scope)
@@ -141,7 +141,7 @@ def test_a_figure_that_cannot_be_is_refused_before_the_run(
 
 
 @pytest.mark.parametrize("scope", [TWIN, LIVE, replace(TWIN, replicated=True)])
-def test_every_figure_that_can_be_is_accepted_and_never_fails_to_be_judged(scope: Scope) -> None:
+def test_every_figure_that_can_be_is_accepted_and_never_fails_to_be_judged(scope: RunScope) -> None:
     limits = [
         (path, ThresholdConfig(metric=path, operator="<=", limit=0.0)) for path in possible(scope)
     ]
@@ -208,7 +208,12 @@ def test_a_limit_is_judged(text: str, value: float, passed: bool) -> None:
     ],
 )
 def test_an_empty_figure_keeps_a_limit_only_if_there_was_nothing_to_judge(
-    metric: str, summary: Figures, counts: dict[str, float], passed: bool, scope: Scope, sign: str
+    metric: str,
+    summary: Figures,
+    counts: dict[str, float],
+    passed: bool,
+    scope: RunScope,
+    sign: str,
 ) -> None:
     """Whichever way the limit is, and in whichever world."""
     limits = [("mine", limit(f"{metric} {sign} 1"))]

@@ -37,7 +37,7 @@ from engine.ports.lease import Fence
 from engine.ports.metrics import Reading
 from engine.ports.notifier import Alert
 from engine.runtime.cycle import Cycle
-from engine.runtime.shell import LiveSettings, Shell
+from engine.runtime.shell import LiveSettings, LiveShell
 
 START_S = 1_000_000.0
 SPEC = ServiceSpec(
@@ -273,7 +273,7 @@ class LiveWorld:
 
     def shell(
         self, controller: Controller, *, duration_s: float | None = 60.0, **options: Any
-    ) -> Shell:
+    ) -> LiveShell:
         settings = {
             name: options.pop(name)
             for name in ("observe_timeout_s", "apply_timeout_s")
@@ -289,7 +289,7 @@ class LiveWorld:
             "clock": self.clock,
         }
         ports |= {name: options.pop(name) for name in tuple(options) if name in ports}
-        return Shell(
+        return LiveShell(
             Cycle(controller, (SPEC,), **{"budget": Budget(), **options}),
             (SPEC,),
             notes=self.notes,

@@ -16,7 +16,7 @@ import pytest
 import reports
 from engine import Autoscaler
 from engine.model import ActionResult, Status
-from engine.record.journal import Heading, Journal, read
+from engine.record.journal import Journal, JournalHeading, read
 from engine.record.live.notes import LiveRun
 from engine.record.live.record import check_thresholds, write
 from engine.record.schema.summary import read as read_summary
@@ -28,8 +28,8 @@ from twin.runs.replications import headline_figures
 START_S = 1_000_000.0
 
 
-def heading(started_s: float = START_S, **changes: Any) -> Heading:
-    return replace(Heading(started_s, ("api",), 5.0, "engine"), **changes)
+def heading(started_s: float = START_S, **changes: Any) -> JournalHeading:
+    return replace(JournalHeading(started_s, ("api",), 5.0, "engine"), **changes)
 
 
 def a_run(specs: Any, ended_s: float, **changes: Any) -> LiveRun:

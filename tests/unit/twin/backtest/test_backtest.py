@@ -13,7 +13,7 @@ from engine.prediction.classical import baselines
 from engine.prediction.forecaster import LEVELS, NO_EVENTS
 from engine.prediction.intervals import quantiles
 from twin.backtest import command, from_traces
-from twin.backtest.rolling import Course, roll
+from twin.backtest.rolling import RollingWindow, roll
 from twin.backtest.scores import difference, score
 
 HOUR_S = 3600.0
@@ -81,7 +81,7 @@ def test_a_course_forecasts_each_step_once_at_its_lead() -> None:
     values = np.arange(400.0) + 1.0
     series = Series("line", 0.0, HOUR_S, values)
     last = baselines((1, 3))[0]
-    outcome = roll(last, series, NO_EVENTS, Course(200, 300, 400, 50))
+    outcome = roll(last, series, NO_EVENTS, RollingWindow(200, 300, 400, 50))
     for row, lead in enumerate((1, 3)):
         np.testing.assert_array_equal(outcome.medians[row, 200:400], values[200:400] - lead)
         assert np.isnan(outcome.medians[row, :200]).all()

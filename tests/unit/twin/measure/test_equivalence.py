@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from twin.calibrate.knee import saturation
 from twin.measure.driver import Answers, poisson
-from twin.measure.meters import COUNTED, Reading, parse
+from twin.measure.meters import COUNTED, Increments, parse
 from twin.measure.settings import read
 from twin.queues.port import clients_of
 from twin.validate.cells import cells
@@ -173,7 +173,7 @@ def test_the_twin_makes_the_calls_that_the_run_made() -> None:
     counted["file-storage"][:, uploads] = 10.0
     counted["file-storage"][:, jobs] = [9.0, 2.0, 2.0, 2.0]
     slots = {spec.name: np.ones(4) for spec in specs}
-    found = {s.name: s for s in with_calls_of(specs, Reading(counted, slots), since=1)}
+    found = {s.name: s for s in with_calls_of(specs, Increments(counted, slots), since=1)}
     before = {s.name: s for s in specs}
     assert before["file-storage"].calls[0].per_request == 0.3
     assert found["file-storage"].calls[0].per_request == pytest.approx(0.2)

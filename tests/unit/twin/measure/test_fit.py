@@ -17,7 +17,7 @@ from twin.calibrate.command import hop
 from twin.calibrate.fit import Estimate, Moments, log_normal, mean, service_time
 from twin.measure.bench import BenchError, Measured
 from twin.measure.driver import Answers, Arrivals
-from twin.measure.meters import COUNTED, Reading
+from twin.measure.meters import COUNTED, Increments
 from twin.measure.settings import read
 
 
@@ -180,7 +180,7 @@ def measured(under_way: float, *, all_read: bool) -> Measured:
         column = COUNTED.index(f"wedtwin_response_seconds_{figure}")
         in_time[0, column] = each * (count - late)
         after[column] = each * late
-    reading = Reading(
+    reading = Increments(
         counted=dict.fromkeys(names, in_time),
         slots=dict.fromkeys(names, np.ones(seconds)),
         after=dict.fromkeys(names, after) if all_read else {},

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from twin.staging.exposition import BOUNDS, Counts, Histogram
+from twin.staging.exposition import BOUNDS, Histogram, WorkerCounters
 
 LABELS = {"service": "api", "instance": 'api-"1"\n', "zone": "a\\b"}
 """As no worker is named, and as any could be."""
 
 
-def samples(counts: Counts) -> dict[str, list[tuple[dict[str, str], float]]]:
+def samples(counts: WorkerCounters) -> dict[str, list[tuple[dict[str, str], float]]]:
     """By name: labels apart from LABELS, which each has, and value."""
     read: dict[str, list[tuple[dict[str, str], float]]] = {}
     for family in text_string_to_metric_families(counts.expose(LABELS, {}).decode()):
@@ -25,7 +25,7 @@ def samples(counts: Counts) -> dict[str, list[tuple[dict[str, str], float]]]:
 
 def read(histogram: Histogram) -> dict[str, dict[str, float]]:
     """What a worker would tell of the histogram: by name, and by bucket where there are some."""
-    counts = Counts(1.0)
+    counts = WorkerCounters(1.0)
     counts.held = histogram
     return {
         name.replace("wedtwin_service", "wedtwin_x"): {
@@ -80,16 +80,16 @@ def test_a_quantile_read_from_the_buckets_is_within_some_per_cent() -> None:
 
 
 def test_calls_are_counted_by_callee() -> None:
-    counts = Counts(1.0, ["database", "ai-services"])
+    counts = WorkerCounters(1.0, ["database", "ai-services"])
     counts.calls["ai-services"] += 2
     assert samples(counts)["wedtwin_calls_total"] == [
         ({"callee": "database"}, 0.0), ({"callee": "ai-services"}, 2.0),
     ]  # fmt: skip
-    assert "wedtwin_calls_total" not in samples(Counts(1.0))
+    assert "wedtwin_calls_total" not in samples(WorkerCounters(1.0))
 
 
 def test_gauges_and_counters_are_told_apart_by_their_names() -> None:
-    text = Counts(1.0).expose(
+    text = WorkerCounters(1.0).expose(
         LABELS, {"wedtwin_slots": (4, "At once."), "wedtwin_cpu_seconds_total": (1.5, "Used.")}
     )
     kinds = {family.name: family.type for family in text_string_to_metric_families(text.decode())}
@@ -99,7 +99,7 @@ def test_gauges_and_counters_are_told_apart_by_their_names() -> None:
 
 
 def test_an_outcome_is_counted_where_it_belongs() -> None:
-    counts = Counts(0.1)
+    counts = WorkerCounters(0.1)
     counts.responded(0.05)
     counts.responded(0.2)
     counts.outcomes["served"] += 2

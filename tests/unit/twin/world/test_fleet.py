@@ -20,7 +20,7 @@ from engine.model import (
     Status,
     WeddingContext,
 )
-from twin.world.cloud import Infrastructure, InfrastructureConfig, Write
+from twin.world.cloud import InfrastructureConfig, SimulatedCloud, Write
 from twin.world.fleet import Fleet, Launch
 
 SPEC = ServiceSpec("api", 1, 1000, 16, 0.04, 1.5, BootTime(60.0, 120.0), 10.0, 0.5, 0.1)
@@ -166,7 +166,7 @@ def test_an_action_is_accepted_after_a_while_and_complete_when_all_are_ready() -
     yard, heard = Yard(), []
     yard.fleet.start_with(3)
     config = InfrastructureConfig(accept_s=2.0)
-    cloud = Infrastructure(yard.env, config, {"api": yard.fleet}, 1000.0, heard.append)
+    cloud = SimulatedCloud(yard.env, config, {"api": yard.fleet}, 1000.0, heard.append)
     cloud.apply(action(6), cloud.fence)
     assert yard.fleet.desired == 3
     yard.env.run(until=3.0)
@@ -182,7 +182,7 @@ def test_the_same_action_sent_twice_is_done_once() -> None:
     yard = Yard()
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
-    cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    cloud = SimulatedCloud(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
     cloud.apply(action(6), cloud.fence)
     yard.env.run(until=600.0)
     cloud.apply(action(9, "d-2", before=6), cloud.fence)
@@ -197,7 +197,7 @@ def test_a_command_that_comes_late_undoes_nothing() -> None:
     yard = Yard()
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
-    cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    cloud = SimulatedCloud(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
     cloud.apply(action(6), cloud.fence)
     yard.env.run(until=60.0)
     cloud.apply(action(4, "d-2"), cloud.fence)
@@ -211,7 +211,7 @@ def test_an_engine_that_lost_the_lead_changes_nothing() -> None:
     yard = Yard()
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
-    cloud = Infrastructure(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    cloud = SimulatedCloud(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
     writes: list[Write] = []
     cloud.watchers.append(writes.append)
     old = cloud.fence

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.adapters.pool.book import REMEMBERED, Instance, Phase, PoolFile, Wanted
+from engine.adapters.pool.book import REMEMBERED, Instance, PoolFile, Wanted, WorkerPhase
 from engine.adapters.pool.haproxy import counts
 from engine.adapters.pool.processes import Process
 from engine.ports.infrastructure import Counts
 
 
-def instance(number: int, phase: Phase, down_s: float = 0.0) -> Instance:
+def instance(number: int, phase: WorkerPhase, down_s: float = 0.0) -> Instance:
     return Instance(
         f"api-{number}", "api", "a", 4000 + number, phase, 1.0, 2.0, down_s, Process(number, 7)
     )
@@ -29,7 +29,7 @@ def book_file(tmp_path: Path) -> PoolFile:
 def test_what_is_written_is_read_again(book_file: PoolFile) -> None:
     with book_file.change() as book:
         book.keeper = 3
-        book.instances = [instance(1, Phase.READY), instance(2, Phase.DRAINING)]
+        book.instances = [instance(1, WorkerPhase.READY), instance(2, WorkerPhase.DRAINING)]
         book.services["api"].remember("d1")
     assert book_file.read() == book
 
@@ -81,11 +81,11 @@ def test_what_is_ill_does_not_count_as_ready_and_what_stops_is_still_paid_for(
 ) -> None:
     with book_file.change() as book:
         book.instances = [
-            instance(1, Phase.READY),
-            instance(2, Phase.READY, down_s=5.0),
-            instance(3, Phase.BOOTING),
-            instance(4, Phase.DRAINING),
-            instance(5, Phase.STOPPING),
+            instance(1, WorkerPhase.READY),
+            instance(2, WorkerPhase.READY, down_s=5.0),
+            instance(3, WorkerPhase.BOOTING),
+            instance(4, WorkerPhase.DRAINING),
+            instance(5, WorkerPhase.STOPPING),
         ]
     assert counts(book)["api"] == Counts(desired=2, ready=1, booting=2, draining=2)
     assert counts(book)["database"] == Counts(1, 0, 0, 0)

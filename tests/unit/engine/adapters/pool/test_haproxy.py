@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.adapters.pool import haproxy
-from engine.adapters.pool.book import Book, Instance, Phase, PoolFile
+from engine.adapters.pool.book import Book, Instance, PoolFile, WorkerPhase
 from engine.adapters.pool.haproxy import HaproxyPool
 from engine.adapters.pool.place import Place, Worker
 from engine.adapters.pool.processes import Process
@@ -84,7 +84,7 @@ def played(pool: HaproxyPool) -> Played:
     return api
 
 
-def put(pool: HaproxyPool, phase: Phase, process: Process | None) -> None:
+def put(pool: HaproxyPool, phase: WorkerPhase, process: Process | None) -> None:
     with pool._file.change() as book:
         book.instances = [Instance("api-1", "api", "a", 4001, phase, 1.0, 2.0, 0.0, process)]
 
@@ -97,7 +97,7 @@ def look(pool: HaproxyPool) -> Book:
 def test_the_dead_are_not_counted_on_while_haproxy_still_holds_them(
     pool: HaproxyPool,
 ) -> None:
-    put(pool, Phase.READY, DEAD)
+    put(pool, WorkerPhase.READY, DEAD)
     api = played(pool)
     api.known = {"api/api-1": ServerState(3, "MAINT")}
     api.lets_go = False
@@ -111,10 +111,10 @@ def test_the_dead_are_not_counted_on_while_haproxy_still_holds_them(
 def test_without_haproxy_nobody_is_taken_for_drained(pool: HaproxyPool) -> None:
     alive = haproxy.processes.launch(["sleep", "60"], pool._place.folder / "log", token="token")
     try:
-        put(pool, Phase.DRAINING, alive)
+        put(pool, WorkerPhase.DRAINING, alive)
         played(pool).answers = False
         (instance,) = look(pool).instances
-        assert instance.phase is Phase.DRAINING
+        assert instance.phase is WorkerPhase.DRAINING
         assert alive.alive
     finally:
         haproxy.processes.stop([alive], first=haproxy.signal.SIGKILL, patience_s=1.0)
@@ -126,7 +126,7 @@ def test_a_ready_server_that_was_left_without_requests_gets_them_again(
 ) -> None:
     alive = haproxy.processes.launch(["sleep", "60"], pool._place.folder / "log", token="token")
     try:
-        put(pool, Phase.READY, alive)
+        put(pool, WorkerPhase.READY, alive)
         played(pool).known = {"api/api-1": ServerState(0, status)}
         look(pool)
         assert played(pool).told == ["enable api/api-1"]
@@ -135,7 +135,7 @@ def test_a_ready_server_that_was_left_without_requests_gets_them_again(
 
 
 def test_a_launch_that_was_never_made_is_forgotten(pool: HaproxyPool) -> None:
-    put(pool, Phase.BOOTING, None)
+    put(pool, WorkerPhase.BOOTING, None)
     assert look(pool).instances == []
 
 
