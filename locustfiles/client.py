@@ -97,8 +97,7 @@ class PlatformUnderTest:
         self._prefix = parts.path.rstrip("/")
         self._idle: list[Any] = []
         name = f"[{self.host}]" if ":" in self.host else self.host
-        self._authority = f"{name}:{self.port}"
-        self._common = f"Host: {self._authority}\r\nUser-Agent: {AGENT}\r\n".encode()
+        self._common = f"Host: {name}:{self.port}\r\nUser-Agent: {AGENT}\r\n".encode()
         self._leaving: set[gevent.Greenlet] = set()
         self._form = form(photo_bytes)
         self._bodies: dict[JourneyStep, bytes] = {}
@@ -191,7 +190,7 @@ class PlatformUnderTest:
             connection = self._connect()
             left = False
             try:
-                websocket = WebSocket(connection, self._authority, path, AGENT)
+                websocket = WebSocket(connection, path, self._common)
                 websocket.say(said)
                 update = websocket.hear()
                 # The request is answered: what the close takes is no part of it.
