@@ -9,7 +9,7 @@ import yaml
 
 from engine.model import Reason
 from engine.record import readiness
-from engine.record.folders import Render, write_whole
+from engine.record.folders import OutputError, Render, write_whole
 from engine.record.live import figures, tables
 from engine.record.live.notes import JournalContent, LiveRun, notes_of
 from engine.record.machine import peak_rss_mib, versions
@@ -29,18 +29,25 @@ def check_thresholds(run: LiveRun) -> None:
 def write(run: LiveRun, journal: Path, output: Path, render: Render) -> Path:
     """Write the record of what `journal` tells, let `render` add the reports; returns its folder.
 
-    It is on the disk when this returns.  Raises OutputError when that is impossible.
+    It is on the disk when this returns.  Raises OutputError when that is impossible, also because
+    the journal is damaged or of another version: then it is all there is, and stays.
     """
-    notes = notes_of(run, journal)
-    summary = _summary(run, notes)
+    try:
+        notes = notes_of(run, journal)
+        summary = _summary(run, notes)
+        timeline, decisions = tables.timeline(run, notes), tables.decisions(run, notes)
+        weddings = tables.weddings(notes)
+        prescaling = readiness.table(figures.prescaling(run, notes))
+    except Exception as error:
+        raise OutputError(f"no record can be made of {journal}, which stays: {error!r}") from error
 
     def fill(folder: Path) -> None:
         text = yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True, width=100)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
-        TIMELINE.write(folder, tables.timeline(run, notes))
-        DECISIONS.write(folder, tables.decisions(run, notes))
-        WEDDINGS.write(folder, tables.weddings(notes))
-        PRESCALING.write(folder, readiness.table(figures.prescaling(run, notes)))
+        TIMELINE.write(folder, timeline)
+        DECISIONS.write(folder, decisions)
+        WEDDINGS.write(folder, weddings)
+        PRESCALING.write(folder, prescaling)
         events.write(folder, notes.events)
         (folder / FILE).write_text(summary.text(), encoding="utf-8")
 

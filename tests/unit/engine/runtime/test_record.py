@@ -16,6 +16,7 @@ import pytest
 import reports
 from engine import Autoscaler
 from engine.model import ActionResult, Status
+from engine.record.folders import OutputError
 from engine.record.journal import Journal, JournalHeading, read
 from engine.record.live.notes import LiveRun
 from engine.record.live.record import check_thresholds, write
@@ -212,6 +213,23 @@ def test_a_limit_on_a_figure_that_is_not_there_is_refused_before_the_run(world: 
     limit = {"a": ThresholdConfig(metric="slo.speed", operator="<=", limit=1.0)}
     with pytest.raises(ValueError, match=r'thresholds\.a: "slo\.speed" is not in the summary'):
         check_thresholds(a_run(specs_of(world), START_S, thresholds=limit))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"kind": "step"}', '{"kind": "result"}', '{"kind": "event", "event": {"time_s": "x"}}'],
+)
+def test_a_journal_of_which_no_record_can_be_made_stays(
+    world: Any, tmp_path: Path, line: str
+) -> None:
+    journal = Journal(world.state, heading())
+    journal.close()
+    with journal.path.open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(OutputError, match="which stays"):
+        write(a_run(specs_of(world), START_S + 5.0), journal.path, tmp_path / "out", reports.write)
+    assert journal.path.exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_without_any_step_leaves_a_record_all_the_same(world: Any, tmp_path: Path) -> None:
