@@ -30,7 +30,7 @@ mutants: $(VENV)/.installed-test ## Spoil the decision code in each place: do th
 	$(BIN)/python -m mutation $(ARGS)
 
 staging-demo: $(VENV)/.installed-test ## The peak for real on this machine: real parts, Locust, the engine; 6 minutes
-	$(BIN)/python -m engine staging demo $(if $(findstring folder=,$(ARGS)),,folder=/tmp/wedtwin-demo) $(ARGS)
+	$(BIN)/python -m twin staging demo $(if $(findstring folder=,$(ARGS)),,folder=/tmp/wedtwin-demo) $(ARGS)
 
 guard: $(VENV)/.installed-test ## Compare scaling with the stored baselines (ARGS="june_peak" for one)
 	PYTHON=$(BIN)/python .ci/guard $(ARGS)

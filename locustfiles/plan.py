@@ -27,6 +27,7 @@ from engine.config.composition import CompositionError, composed
 from scenarios.faults.kinds import Fault, FlashCrowd, apply_to_demand, resolve_at
 from scenarios.streams import Streams
 from scenarios.traces import replay as replays
+from scenarios.traces.config import TraceConfig
 from scenarios.weddings.config import DemandConfig, PopulationConfig
 from scenarios.weddings.demand import Demand, Makeup, makeup, realise
 from scenarios.weddings.population import Population, generate
@@ -355,7 +356,7 @@ class _Config(_Model):
     population: PopulationConfig
     demand: DemandConfig
     platform: _Platform
-    trace: replays.TraceConfig | None = None
+    trace: TraceConfig | None = None
     faults: dict[str, Fault] = {}
     thresholds: dict[str, Any] = {}
 

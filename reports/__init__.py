@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.run.record import RecordError
+from reports.errors import RecordError
 
 __all__ = [
     "RecordError", "write", "write_backtest", "write_comparison", "write_forecast",

@@ -20,10 +20,29 @@ from engine.controllers.registry import ControllerConfig
 from engine.model import Direction
 from engine.record.schema.thresholds import ThresholdConfig
 from scenarios.faults.kinds import At, CapacityShortage, Fault, FlashCrowd
-from scenarios.traces.replay import TraceConfig
+from scenarios.traces.config import TraceConfig
 from scenarios.weddings.config import DemandConfig, PopulationConfig
-from twin.world.cloud import InfrastructureConfig
-from twin.world.telemetry import TelemetryConfig
+
+
+class InfrastructureConfig(Strict):
+    """How the simulated cloud carries out what it is asked for."""
+
+    accept_s: float = Field(default=2.0, ge=0.0, le=600.0, description="request to acceptance")
+    drain_s: float = Field(default=30.0, ge=0.0, le=3600.0, description="drain, billed")
+    replace_after_s: float = Field(
+        default=30.0, ge=0.0, le=3600.0, description="until a lost instance is replaced"
+    )
+
+
+class TelemetryConfig(Strict):
+    """How samples reach the controller."""
+
+    interval_s: int = Field(default=5, ge=1, le=60, description="seconds between samples")
+    lag_s: float = Field(default=3.0, ge=0.0, le=300.0, description="median delay of a sample")
+    lag_sigma: float = Field(default=0.4, ge=0.0, le=2.0, description="log-sd of the delay")
+    loss: float = Field(default=0.001, ge=0.0, le=1.0, description="share that never arrives")
+    nan: float = Field(default=0.0005, ge=0.0, le=1.0, description="share with a figure missing")
+    duplicate: float = Field(default=0.0005, ge=0.0, le=1.0, description="share arriving twice")
 
 
 class FloorConfig(Strict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -14,6 +13,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.complaints import close
+from engine.config.tree import groups, packaged_choices
 
 OPEN = (
     "thresholds", "faults", "trace.mix", "live.thresholds", "pricing.discount_by_service",
@@ -57,29 +57,15 @@ def explain(error: Exception, arguments: Sequence[str], root: str = "twin") -> s
 
 def choices(group: str, arguments: Sequence[str]) -> list[str]:
     """Names that a group offers, those of a `--config-dir` too."""
-    kept = resources.files("conf").joinpath(group)
-    found = {
-        item.name.removesuffix(".yaml")
-        for item in (kept.iterdir() if kept.is_dir() else ())
-        if item.name.endswith(".yaml")
-    }
+    names = set(packaged_choices(group))
     if group.startswith("hydra/"):
         Plugins.instance()  # each plugin stores its configuration when it is found
         with contextlib.suppress(OSError):  # there is no such group
             stored = ConfigStore.instance().list(group)
-            found.update(name.removesuffix(".yaml") for name in stored if name.endswith(".yaml"))
+            names.update(name.removesuffix(".yaml") for name in stored if name.endswith(".yaml"))
     for folder in _config_dirs(arguments):
-        found.update(path.stem for path in (folder / group).glob("*.yaml"))
-    return sorted(found)
-
-
-def groups() -> list[str]:
-    """The groups of the tree."""
-    return sorted(
-        item.name
-        for item in resources.files("conf").iterdir()
-        if item.is_dir() and not item.name.startswith("_")
-    )
+        names.update(path.stem for path in (folder / group).glob("*.yaml"))
+    return sorted(names)
 
 
 def known_keys(root: str = "twin") -> list[str]:

@@ -18,7 +18,7 @@ from reports import html
 from reports.backtest import plots as backtest_plots
 from reports.backtest.plots import title_of
 from reports.compare.content import as_markdown
-from reports.run.record import RecordError
+from reports.errors import RecordError
 from reports.run.story import TextTable
 from reports.wording import GAP, NOTHING, moment
 

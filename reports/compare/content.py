@@ -16,7 +16,7 @@ import pandas as pd
 
 from reports import html
 from reports.compare import plots as comparison_plots
-from reports.run.record import RecordError
+from reports.errors import RecordError
 from reports.run.story import TextTable
 from reports.wording import clock, count, moment, percent, plural, seconds, usd
 

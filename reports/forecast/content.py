@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from reports import html
 from reports.compare.content import as_markdown
+from reports.errors import RecordError
 from reports.run.plots import INK, WIDTH, Key, Plot, line_key, look, svg
-from reports.run.record import RecordError
 from reports.run.story import TextTable
 
 FAN = "#f0bd57"

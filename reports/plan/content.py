@@ -14,8 +14,8 @@ from typing import Any
 
 from reports import html
 from reports.compare.content import as_markdown
+from reports.errors import RecordError
 from reports.plan import plots as planning_plots
-from reports.run.record import RecordError
 from reports.run.story import TextTable
 from reports.wording import compact, count, percent, plural, roughly, usd
 

@@ -21,12 +21,9 @@ from engine.record.schema import events
 from engine.record.schema.events import Event
 from engine.record.schema.summary import SchemaError, Summary, read
 from engine.record.schema.tables import DECISIONS, PRESCALING, REPLICATIONS, TIMELINE, WEDDINGS
+from reports.errors import RecordError
 from reports.load.content import LoadTest
 from reports.load.content import read as read_load
-
-
-class RecordError(ValueError):
-    """A run record that cannot be read; the message names the file and the field."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from reports import html
 from reports.compare import plots as comparison_plots
 from reports.compare.content import as_markdown
-from reports.run.record import RecordError
+from reports.errors import RecordError
 from reports.run.story import TextTable
 from reports.wording import count, percent, plural, usd
 

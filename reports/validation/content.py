@@ -12,7 +12,7 @@ from typing import Any
 
 from reports import html
 from reports.compare.content import as_markdown
-from reports.run.record import RecordError
+from reports.errors import RecordError
 from reports.run.story import TextTable
 from reports.validation import plots as validation_plots
 from reports.wording import plural

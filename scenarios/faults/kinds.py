@@ -11,14 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from engine.config.strict import Strict
-from scenarios.weddings.demand import Demand
+
+if TYPE_CHECKING:  # what checks a configuration need not wait for what draws the demand
+    from scenarios.weddings.demand import Demand
 
 RAMP_S = 1_800
 """Over how long a rise is measured to find the steepest."""

@@ -15,126 +15,29 @@ import datetime as dt
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
 from scipy.interpolate import PchipInterpolator
 
-from engine.config.strict import Strict
 from engine.model import Calendar, FloatArray, Series
 from scenarios.streams import StreamOf
 from scenarios.traces import files as traces
 from scenarios.traces import fixtures
+from scenarios.traces.config import EventConfig, TraceConfig
 from scenarios.weddings import kernels
-from scenarios.weddings.config import Share, TimeOfDay, Zone, values_add_up_to_one
 from scenarios.weddings.demand import Demand
 
 MINUTE_S = 60.0
 HOUR_S = 3600.0
 DAY_S = 86_400.0
-COUNTS_FILE = "requests_per_minute.csv.gz"
-FIXTURES_FILE = "fixtures.csv"
 SLICE_S = 1800
 """Events in progress are shown by the half hour that they are in."""
 
 
 class ReplayError(ValueError):
     """The trace cannot be replayed as asked; the message names the key."""
-
-
-def _without_zeros(mix: dict[str, float]) -> dict[str, float]:
-    """A share of 0 takes a service out that the scenario's file has."""
-    return {service: share for service, share in mix.items() if share > 0.0}
-
-
-class EventConfig(Strict):
-    """What an event of the calendar is called, and when it makes a difference."""
-
-    one: str = Field(default="event", min_length=1, max_length=40, description="what one is called")
-    many: str = Field(default="events", min_length=1, max_length=40, description="several of them")
-    length_min: int = Field(default=120, ge=10, le=2880, description="from its start to its end")
-    before_min: int = Field(default=60, ge=0, le=1440, description="felt so long before it starts")
-    after_min: int = Field(default=60, ge=0, le=1440, description="felt so long after its end")
-    major_size: float | None = Field(
-        default=None,
-        gt=0,
-        le=1e6,
-        description="events of this size and more (1: the usual one) get the floor two hours "
-        "ahead; null: none, what is expected of them is provided for like any other load",
-    )
-
-
-class TraceConfig(Strict):
-    """Which part of which trace is replayed, and how large."""
-
-    path: str | None = Field(default=None, description="CSV (.gz) of times and values")
-    folder: str | None = Field(
-        default=None, description=f"folder with {COUNTS_FILE} and {FIXTURES_FILE}, instead of both"
-    )
-    column: str = Field(default="", max_length=200, description="name of the value's column")
-    duplicates: Literal["refuse", "first"] = Field(
-        default="refuse", description="rows that repeat a time: refuse the file, or take the first"
-    )
-    calendar: str | None = Field(default=None, description="CSV of events known beforehand")
-    time_zone: Zone = Field(
-        default="UTC", description="of date and start, of times that name none, of the days' shape"
-    )
-    date: dt.date | None = Field(
-        default=None, description="day of the window, ISO date; null: the last whole day"
-    )
-    start: TimeOfDay = Field(default=0, description='start of the window on that day, "HH:MM"')
-    duration_s: int = Field(
-        default=86_400, ge=900, le=604_800, multiple_of=60, description="length of the window"
-    )
-    peak_per_s: float | None = Field(
-        default=None, gt=0, le=1e8, description="requests/s of users in the busiest step"
-    )
-    scale: float | None = Field(
-        default=None, gt=0, le=1e9, description="requests/s of users for each unit of the trace"
-    )
-    mix: Annotated[dict[str, Share], Field(min_length=1), AfterValidator(values_add_up_to_one)] = (
-        Field(description="service at which users enter -> share of the requests")
-    )
-    history_days: int = Field(
-        default=28, ge=1, le=366, description="so much before the window is learned from"
-    )
-    event: EventConfig = EventConfig()
-
-    @model_validator(mode="after")
-    def _all_that_is_needed(self) -> Self:
-        if self.path is None and self.folder is None:
-            raise ValueError(
-                "trace.path: is missing; give a CSV file of times and values, or with "
-                f"trace.folder=… a folder that holds {COUNTS_FILE} and {FIXTURES_FILE}"
-            )
-        if (self.peak_per_s is None) == (self.scale is None):
-            raise ValueError(
-                "trace.peak_per_s: give either trace.peak_per_s (requests/s in the busiest step) "
-                "or trace.scale (requests/s for each unit of the trace), the other one null"
-            )
-        return self
-
-    @property
-    def services(self) -> tuple[str, ...]:
-        """Services at which users enter."""
-        return tuple(self.mix)
-
-    @property
-    def file(self) -> Path:
-        """The trace's file."""
-        if self.path is not None:
-            return Path(self.path)
-        return Path(str(self.folder)) / COUNTS_FILE
-
-    @property
-    def calendar_file(self) -> Path | None:
-        """The calendar's file; None without one."""
-        if self.calendar is not None:
-            return Path(self.calendar)
-        return Path(self.folder) / FIXTURES_FILE if self.folder is not None else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.record.schema import summary
-from twin.check import regression
-from twin.check.regression import BaselineError
+from twin.check.errors import BaselineError
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -22,7 +21,7 @@ def run(arguments: Sequence[str]) -> int:
         passed = _limits(options.record)
         if options.against is not None:
             passed &= _against(options)
-    except BaselineError as error:
+    except (summary.SchemaError, BaselineError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
@@ -51,10 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _limits(record: Path) -> bool:
     """Print each threshold; whether all passed."""
-    try:
-        thresholds = summary.read(record).thresholds
-    except summary.SchemaError as error:
-        raise BaselineError(str(error)) from error
+    thresholds = summary.read(record).thresholds
     for threshold in thresholds:
         mark = "passed" if threshold.passed else "FAILED"
         limit = f"{threshold.operator} {threshold.limit:g}"
@@ -64,6 +60,8 @@ def _limits(record: Path) -> bool:
 
 def _against(options: argparse.Namespace) -> bool:
     """Print and write what changed; whether nothing got worse.  An update is never a failure."""
+    from twin.check import regression  # it takes SciPy and pandas along
+
     after = regression.read(options.record)
     if options.update and not options.against.exists():
         regression.write(after, options.against)

@@ -21,6 +21,7 @@ from scipy import stats
 
 from engine.record.files import write_atomically
 from engine.record.schema import summary
+from twin.check.errors import BaselineError
 from twin.runs.replications import headline_figures
 
 SCHEMA = 1
@@ -29,10 +30,6 @@ NOT_THE_WORLD = (
     "engine", "controller", "output", "replications", "seed", "thresholds", "request", "sweep",
 )  # fmt: skip
 """Sections of the configuration that may differ: what is judged, and what does not matter."""
-
-
-class BaselineError(ValueError):
-    """A baseline or record that cannot be used; the message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)

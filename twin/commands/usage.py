@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-MAIN = """usage: python -m twin run [scenario=NAME] [key=value ...] [--config-dir DIR] [-m]
-       python -m twin compare [scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]
-       python -m twin plan [date=DAY] [months=N] [risk=R] [simultaneous=N] [key=value ...]
-       python -m twin check RECORD [--against BASELINE] [--update]
-       python -m twin calibrate [key=value ...]
-       python -m twin validate [key=value ...]
-       python -m twin hunt [--worlds N] [--seconds S] [--workers W] [--seed K]
-       python -m twin forecast day|wedding|season|train [key=value ...]
-       python -m twin backtest [data=FOLDER] [calendar=FILE] [horizons=1,2] [key=value ...]
-       python -m twin learn [out=FILE] [days=[DATE,DATE]] [replications=N] [key=value ...]
+from engine.config.tree import page
 
-  run     simulate a scenario with the engine in the loop and write a run record with its report
-  compare run several controllers in the same world and write a comparison
-  plan    forecast the months to come, say what to buy and which service gives way first
-  check   exit with 1 if a threshold of a run record failed, or a figure is worse than the baseline
-  calibrate measure a live stack and write its platform file
-  validate  compare the twin with a live stack, within limits
-  hunt    look for scaling failures in random worlds; exit with 1 if there is one
-  forecast  a day, one wedding or a season ahead; or train the day-ahead model
-  backtest  forecast seasons or traces from rolling origins and say how wrong the forecasts are
-  learn   learn from simulated days how departures from the outlook go on, for the engine
+RUN = page(
+    "twin",
+    """usage: python -m twin run [key=value ...] [--config-dir DIR] [--cfg job] [-m]
 
-  python -m twin run --help    lists the scenarios and all keys
-"""
+  key=value         any key below, and all keys of the groups; group=NAME chooses one of its files
+  --config-dir DIR  a folder of your own, searched besides the packaged tree
+  --cfg job         show the whole configuration instead of running
+  -m                a sweep: key=A,B runs each
+  --hydra-help      what Hydra itself can do
+""",
+)
+CALIBRATE = page("calibration", "usage: python -m twin calibrate [key=value ...]\n")
+VALIDATE = page("calibration", "usage: python -m twin validate [key=value ...]\n")
 
 COMPARE = """usage: python -m twin compare [key=value ...] [--config-dir DIR]
 
@@ -69,4 +60,31 @@ PLAN = """usage: python -m twin plan [key=value ...] [--config-dir DIR]
   check=false           do not run the twin at the limits that the plan predicts
   pricing=NAME          prices, of the group pricing
   key=value             everything else: seed=, output=, budget.instances=, platform.services.… =
+"""
+
+LEARN = """usage: python -m twin learn [out=FILE] [days=[A,B]] [replications=N] [key=value ...]
+
+  out=FILE           where the model goes (default models/blend.skops)
+  days=[A,B]         days to learn from, ISO dates (default: the scenario's own)
+  replications=N     so many seeds of each day
+  key=value          everything else as for run: scenario=, seed=, trace.path=, ...
+
+  then:  python -m twin run engine.forecast.artefact=FILE
+"""
+
+STAGING = """usage: python -m twin staging up|down|status|demo [key=value ...]
+
+  up       start HAProxy, PostgreSQL, Redis, Prometheus and the workers of each service
+  down     stop exactly these, also after a crash, and remove the folder
+  status   say what runs; exit with 1 if something does not
+  demo     up, a scenario's peak with Locust while the engine scales, down; leaves a run record
+
+  folder=DIR               where everything is (default: /tmp/wedtwin-staging)
+  platform=NAME            the services and their capacity (default: staging)
+  platform.services.api.slots=8, platform.services.api.max_instances=4, …
+  port=N prometheus_port=N ports to use (default: any free ones)
+  seed=N                   of boot and service times
+  weddings=N               ids 1 … N are known (default: 1000)
+  keep_logs=true           for down: leave the logs
+  demo.scenario=NAME demo.scale=X demo.speed=X demo.start=T demo.duration_s=S demo.output=DIR
 """

@@ -40,15 +40,6 @@ EVERY_S = 120.0
 HALF_S = 30.0
 """A forecast is for the mean of the minute around its time."""
 ARRIVED = TRUTH_FIELDS.index("arrived")
-USAGE = """usage: python -m twin learn [out=FILE] [days=[A,B]] [replications=N] [key=value ...]
-
-  out=FILE           where the model goes (default models/blend.skops)
-  days=[A,B]         days to learn from, ISO dates (default: the scenario's own)
-  replications=N     so many seeds of each day
-  key=value          everything else as for run: scenario=, seed=, trace.path=, ...
-
-  then:  python -m twin run engine.forecast.artefact=FILE
-"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from engine.config.strict import ConfigError
-from scenarios.faults.kinds import KINDS
-from twin.hunt import campaign, worlds
-from twin.hunt.campaign import HuntTally
-from twin.hunt.examine import examine
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from twin.hunt.campaign import HuntTally
 
 KEEP = Path("tests/regression/worlds")
 MOST_SHOWN = 12
@@ -29,6 +28,11 @@ def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.replay is not None:
         return _replay(options.replay)
+    # Only now: a world takes seconds to import, and a wrong option should not wait for it.
+    from rich.console import Console
+
+    from twin.hunt import campaign
+
     console = Console(stderr=True)
     with _progress(console, options.worlds, options.seconds) as advance:
         tally = campaign.hunt(
@@ -100,6 +104,9 @@ def _seconds(text: str) -> float:
 
 
 def _replay(path: Path) -> int:
+    from twin.hunt import worlds
+    from twin.hunt.examine import examine
+
     try:
         outcome = examine(worlds.read(path))
     except (ConfigError, ValueError) as error:
@@ -120,6 +127,14 @@ def _progress(
     if not console.is_terminal:
         yield lambda _: None
         return
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("hunting"),
         BarColumn(),
@@ -140,6 +155,10 @@ def _progress(
 
 def _show(tally: HuntTally) -> None:
     """The coverage on stdout: what was found, which faults fired, what the engine did."""
+    from rich.console import Console
+
+    from scenarios.faults.kinds import KINDS
+
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(
         f"{tally.examined:,} worlds of seed {tally.seed} in {tally.wall_s:.0f} s "
@@ -167,6 +186,8 @@ def _show(tally: HuntTally) -> None:
 def _table(
     title: str, prefix: str, tally: HuntTally, always: Sequence[str] = (), counted: str = "times"
 ) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     table.add_column(title, no_wrap=True, min_width=60)
     table.add_column("worlds", justify="right")

@@ -1,4 +1,4 @@
-"""`python -m engine staging up|down|status`: the platform in small, on this machine."""
+"""`python -m twin staging up|down|status`: the platform in small, on this machine."""
 
 from __future__ import annotations
 
@@ -18,26 +18,10 @@ from engine.config.platform import PlatformConfig
 from engine.config.strict import ConfigError, Strict
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.runtime import log as run_log
+from twin.commands.usage import STAGING
 from twin.runs.lifetimes import interrupt_on_sigterm
 from twin.staging import stack
 from twin.staging.layout import Layout, StackError, StagedService
-
-USAGE = """usage: python -m engine staging up|down|status|demo [key=value ...]
-
-  up       start HAProxy, PostgreSQL, Redis, Prometheus and the workers of each service
-  down     stop exactly these, also after a crash, and remove the folder
-  status   say what runs; exit with 1 if something does not
-  demo     up, a scenario's peak with Locust while the engine scales, down; leaves a run record
-
-  folder=DIR               where everything is (default: /tmp/wedtwin-staging)
-  platform=NAME            the services and their capacity (default: staging)
-  platform.services.api.slots=8, platform.services.api.max_instances=4, …
-  port=N prometheus_port=N ports to use (default: any free ones)
-  seed=N                   of boot and service times
-  weddings=N               ids 1 … N are known (default: 1000)
-  keep_logs=true           for down: leave the logs
-  demo.scenario=NAME demo.scale=X demo.speed=X demo.start=T demo.duration_s=S demo.output=DIR
-"""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -99,12 +83,12 @@ class StagingConfig(Strict):
 def run(arguments: Sequence[str]) -> int:
     """Carry out one of the three; returns the exit code."""
     commands = {"up": _up, "down": _down, "status": _status, "demo": _demo}
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return 0 if arguments else 2
+    if not arguments:
+        print(STAGING, end="")
+        return 2
     command, *rest = arguments
     if command not in commands:
-        return _fail(f'"{command}" is not a command{close(command, list(commands))}\n{USAGE}')
+        return _fail(f'"{command}" is not a command{close(command, list(commands))}\n{STAGING}')
     run_log.set_up()
     interrupt_on_sigterm()
     try:
@@ -124,7 +108,7 @@ def _up(config: StagingConfig, _: Sequence[str]) -> int:
         f"http://127.0.0.1:{ports['prometheus']} is Prometheus, "
         f"http://127.0.0.1:{ports['exporter']}/metrics is HAProxy's exporter"
     )
-    log.info(f"take it down with: python -m engine staging down folder={config.folder}")
+    log.info(f"take it down with: python -m twin staging down folder={config.folder}")
     print(config.folder)
     return 0
 
@@ -150,8 +134,8 @@ def _status(config: StagingConfig, _: Sequence[str]) -> int:
         log.warning(trouble)
     if standing.trouble:
         log.info(
-            f"to begin anew: python -m engine staging down folder={config.folder} && "
-            f"python -m engine staging up folder={config.folder}"
+            f"to begin anew: python -m twin staging down folder={config.folder} && "
+            f"python -m twin staging up folder={config.folder}"
         )
     print(config.folder)
     return 1 if standing.trouble else 0

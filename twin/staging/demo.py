@@ -1,4 +1,4 @@
-"""`python -m engine staging demo`: a scenario's day, played for real in minutes, from nothing.
+"""`python -m twin staging demo`: a scenario's day, played for real in minutes, from nothing.
 
 The stack comes up, Locust plays the hours around the peak at a small scale and many times as fast,
 the engine scales, and all of it goes down again; what stays is one run record with the engine's

@@ -260,7 +260,7 @@ def _refuse(place: Layout) -> None:
     if place.stack.exists():
         raise StackError(
             f"folder: {folder} holds a stack already; take it down first: "
-            f"python -m engine staging down folder={folder}"
+            f"python -m twin staging down folder={folder}"
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StackError(f"folder: {folder} is not an empty folder; choose another one")

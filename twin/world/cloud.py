@@ -14,24 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import simpy
-from pydantic import Field
 
-from engine.config.strict import Strict
 from engine.model import Action, ActionResult, Status
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import Fence
 from scenarios.faults.kinds import ApiErrors, ApiTimeout, CommandsDuplicated, CommandsLost
+from twin.config import InfrastructureConfig
 from twin.world.fleet import Fleet
-
-
-class InfrastructureConfig(Strict):
-    """How the simulated cloud carries out what it is asked for."""
-
-    accept_s: float = Field(default=2.0, ge=0.0, le=600.0, description="request to acceptance")
-    drain_s: float = Field(default=30.0, ge=0.0, le=3600.0, description="drain, billed")
-    replace_after_s: float = Field(
-        default=30.0, ge=0.0, le=3600.0, description="until a lost instance is replaced"
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from engine.model import Calendar, FloatArray, Response, Schedule, ServiceSpec
 from engine.prediction.expectation import LAG_S, Expectation, Span, learn
 from scenarios.streams import Streams
 from scenarios.traces import replay as replays
-from scenarios.traces.replay import TraceConfig
+from scenarios.traces.config import TraceConfig
 from scenarios.weddings import demand as demands
 from scenarios.weddings.config import PopulationConfig
 from scenarios.weddings.demand import Demand

@@ -9,25 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from engine.config.strict import Strict
 from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, FloatArray
 from scenarios.streams import Streams
+from twin.config import TelemetryConfig
 
 WINDOW = 60
 """Samples in the window that a controller is shown: five minutes."""
-
-
-class TelemetryConfig(Strict):
-    """How samples reach the controller."""
-
-    interval_s: int = Field(default=5, ge=1, le=60, description="seconds between samples")
-    lag_s: float = Field(default=3.0, ge=0.0, le=300.0, description="median delay of a sample")
-    lag_sigma: float = Field(default=0.4, ge=0.0, le=2.0, description="log-sd of the delay")
-    loss: float = Field(default=0.001, ge=0.0, le=1.0, description="share that never arrives")
-    nan: float = Field(default=0.0005, ge=0.0, le=1.0, description="share with a figure missing")
-    duplicate: float = Field(default=0.0005, ge=0.0, le=1.0, description="share arriving twice")
 
 
 class Telemetry:

@@ -156,7 +156,7 @@ def test_status_says_what_runs_and_exits_with_0(staging: Staging) -> None:
 def test_a_second_stack_in_the_same_folder_is_refused(staging: Staging) -> None:
     ended = engine("staging", "up", f"folder={staging.folder}")
     assert ended.returncode == 2
-    assert f"python -m engine staging down folder={staging.folder}" in ended.stderr
+    assert f"python -m twin staging down folder={staging.folder}" in ended.stderr
     assert engine("staging", "status", f"folder={staging.folder}").returncode == 0
 
 
@@ -214,7 +214,7 @@ def test_a_part_that_died_is_named_with_the_way_out_and_down_still_cleans_up(fol
     assert seen.returncode == 1
     assert f"prometheus (pid {stack.processes['prometheus'].pid}) has ended" in seen.stderr
     assert f"{worker.id} has ended" in seen.stderr
-    assert f"python -m engine staging down folder={folder}" in seen.stderr
+    assert f"python -m twin staging down folder={folder}" in seen.stderr
     assert engine("staging", "down", f"folder={folder}", "keep_logs=true").returncode == 0
     assert processes.marked(stack.token) == []
     assert [item.name for item in folder.iterdir()] == ["logs"]
@@ -231,7 +231,7 @@ def all_gone(folder: Path, token: str) -> None:
 
 def kill_an_up(folder: Path, started: int, *, keeper_too: bool) -> str:
     """Kill an `up` when so many of its processes are there; returns its token."""
-    command = [sys.executable, "-m", "engine", "staging", "up", f"folder={folder}"]
+    command = [sys.executable, "-m", "twin", "staging", "up", f"folder={folder}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as starting:
         end = time.monotonic() + 60
         while not (folder / "stack.json").exists():
@@ -269,7 +269,7 @@ def test_down_cleans_up_when_even_that_was_prevented(folder: Path, started: int)
 
 def test_a_demonstration_that_is_killed_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "engine", "staging", "demo", f"folder={folder}",
+        sys.executable, "-m", "twin", "staging", "demo", f"folder={folder}",
         f"demo.output={tmp_path}", "demo.duration_s=3600", "demo.speed=1", *FAST_BOOT,
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as playing:
@@ -285,7 +285,7 @@ def test_a_demonstration_that_is_killed_leaves_nothing(folder: Path, tmp_path: P
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_up_leaves_nothing(folder: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "engine", "staging", "up", f"folder={folder}"]
+    command = [sys.executable, "-m", "twin", "staging", "up", f"folder={folder}"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as starting:
         while not (folder / "haproxy.cfg").exists():
             time.sleep(0.01)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.traces.replay import ReplayError, TraceConfig, load, realise
+from scenarios.traces.config import TraceConfig
+from scenarios.traces.replay import ReplayError, load, realise
 
 START = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 MIX = {"api": 0.6, "file-storage": 0.4}

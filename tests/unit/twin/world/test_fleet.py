@@ -20,7 +20,8 @@ from engine.model import (
     Status,
     WeddingContext,
 )
-from twin.world.cloud import InfrastructureConfig, SimulatedCloud, Write
+from twin.config import InfrastructureConfig
+from twin.world.cloud import SimulatedCloud, Write
 from twin.world.fleet import Fleet, Launch
 
 SPEC = ServiceSpec("api", 1, 1000, 16, 0.04, 1.5, BootTime(60.0, 120.0), 10.0, 0.5, 0.1)

@@ -6,7 +6,8 @@ import numpy as np
 
 from engine.model import SAMPLE_FIELDS
 from scenarios.streams import Streams
-from twin.world.telemetry import Telemetry, TelemetryConfig
+from twin.config import TelemetryConfig
+from twin.world.telemetry import Telemetry
 
 PERFECT = {"lag_s": 3.0, "lag_sigma": 0.0, "loss": 0.0, "nan": 0.0, "duplicate": 0.0}
 

@@ -1,0 +1,69 @@
+"""A command line as a table: each sub-command is imported when it is asked for.
+
+A command that only writes a file need not wait for all that another one loads, and what a command
+says of itself is text, so that `--help` waits for nothing.
+
+Exit codes: 0 done, 1 a threshold failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+HELP = ("-h", "--help")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A sub-command: where it is (`module:function`), what comes after its name, what it does.
+
+    The function takes the arguments that follow the name and returns the exit code.  `usage`
+    (`module:TEXT`) is printed for `--help`; without it the function answers that itself.
+    """
+
+    function: str
+    arguments: str
+    purpose: str
+    usage: str = ""
+
+
+def dispatch(program: str, commands: Mapping[str, Command], arguments: Sequence[str]) -> NoReturn:
+    """Run the sub-command that `arguments` begin with; always ends the process."""
+    if not arguments or arguments[0] in (*HELP, "help"):
+        sys.stdout.write(_usage(program, commands))
+        sys.exit(0 if arguments else 2)
+    name, *rest = arguments
+    if name not in commands:
+        close = difflib.get_close_matches(name, commands, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        sys.stderr.write(f'error: "{name}" is not a command{hint}\n{_usage(program, commands)}')
+        sys.exit(2)
+    command = commands[name]
+    if command.usage and set(rest) & set(HELP):
+        sys.stdout.write(str(_loaded(command.usage)))
+        sys.exit(0)
+    # Hydra and argparse show the program's name; it has to be the command that was typed.
+    sys.argv = [f"{program} {name}", *rest]
+    function = _loaded(command.function)
+    assert callable(function)
+    sys.exit(function(rest))
+
+
+def _loaded(reference: str) -> object:
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _usage(program: str, commands: Mapping[str, Command]) -> str:
+    lines = [
+        f"{'usage:' if i == 0 else '      '} {program} {name} {command.arguments}".rstrip()
+        for i, (name, command) in enumerate(commands.items())
+    ]
+    width = max(map(len, commands))
+    about = [f"  {name:<{width}}  {command.purpose}" for name, command in commands.items()]
+    return "\n".join([*lines, "", *about, "", f"{program} COMMAND --help says more.", ""])

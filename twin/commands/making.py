@@ -1,0 +1,116 @@
+"""The commands that make a file or folder and end with its path.
+
+What a command needs is imported when its arguments have been read.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from engine.config import secrets
+from engine.config.strict import ConfigError
+from engine.record.folders import OutputError
+from engine.runtime.ask import ControllerError
+from twin.commands.reporters import reporter
+
+
+def compare(arguments: list[str]) -> int:
+    """Several controllers in the same world."""
+    from twin.compare import command
+
+    return _make(
+        "compare", arguments, lambda line: command.run(arguments, line, reporter("comparison"))
+    )
+
+
+def plan(arguments: list[str]) -> int:
+    """What to buy for the months to come."""
+    from twin.plan import command
+
+    return _make("plan", arguments, lambda line: command.run(arguments, line, reporter("plan")))
+
+
+def backtest(arguments: list[str]) -> int:
+    """How wrong the forecasts are."""
+    from twin.backtest import command
+
+    return _make(
+        "backtest", arguments, lambda line: command.run(arguments, line, reporter("backtest"))
+    )
+
+
+def forecast(arguments: list[str]) -> int:
+    """A day, a wedding, a season."""
+    import json
+
+    from twin.commands import terminal
+    from twin.forecast import command
+
+    def answer(line: str) -> Path:
+        folder = command.run(arguments, line, reporter("forecast"))
+        terminal.show_forecast(json.loads((folder / "forecast.json").read_text()), folder)
+        return folder
+
+    return _make("forecast", arguments, answer)
+
+
+def learn(arguments: list[str]) -> int:
+    """From simulated days, for the engine."""
+    from twin.forecast import learn as learning
+
+    return _make("learn", arguments, lambda _: learning.run(arguments))
+
+
+def calibrate(arguments: list[str]) -> int:
+    """Measure a live stack and write its platform file."""
+    return _measure("calibrate", arguments)
+
+
+def validate(arguments: list[str]) -> int:
+    """Compare the twin with a live stack."""
+    return _measure("validate", arguments)
+
+
+def _measure(name: str, arguments: list[str]) -> int:
+    """Bring a stack up, measure it, take it down."""
+    try:
+        from twin.calibrate import command as calibration
+        from twin.measure import settings
+        from twin.measure.bench import BenchError
+        from twin.staging.layout import StackError
+        from twin.validate import command as validation
+    except ImportError as error:
+        _fail(f"{error.name} is not installed; type: pip install 'wedtwin[staging]'")
+
+    def measured(line: str) -> Path:
+        try:
+            config = settings.read(arguments)
+            if name == "calibrate":
+                return calibration.run(config)
+            return validation.run(config, line, reporter("validation"))
+        except (BenchError, StackError) as error:
+            _fail(str(error))
+
+    return _make(name, arguments, measured)
+
+
+def _make(name: str, arguments: list[str], make: Callable[[str], Path]) -> int:
+    """Run a command that makes a file or folder; `make` gets the line that was typed."""
+    try:
+        secrets.learn_arguments(arguments)
+        made = make(secrets.command_line(["python", "-m", "twin", name], arguments))
+    except (ConfigError, ControllerError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is written", file=sys.stderr)
+        return 130
+    print(made, flush=True)
+    return 0
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {secrets.redacted(message)}", file=sys.stderr)
+    sys.exit(2)
