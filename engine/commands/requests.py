@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import getpass
+import json
 import math
 import re
 import sys
@@ -17,6 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.adapters import request_files
+from engine.adapters.store_files import STATUS
+from engine.config.complaints import close
 from engine.model import Approval, Direction, ManualFloor, Pause
 
 STATE = Path("state/engine")
@@ -34,6 +37,8 @@ def pause(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.pin is not None and not given.service:
         parser.error("--pin needs a SERVICE")
+    if refusal := _refusal(given.state, given.service):
+        return _failed(ValueError(refusal))
     request = Pause(given.service, Direction(given.direction), _until(given.duration), given.pin)
     return _ask(given.state, request, f"{given.service or 'all services'}: paused")
 
@@ -55,6 +60,8 @@ def floor(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.instances == 0:
         return _withdraw(given.state, "floor", given.service)
+    if refusal := _refusal(given.state, given.service):
+        return _failed(ValueError(refusal))
     request = ManualFloor(
         given.service, given.instances, _until(given.duration), requested_by=getpass.getuser()
     )
@@ -77,6 +84,27 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], approved: bool) -
     given = parser.parse_args(arguments)
     approval = Approval(given.decision, approved, time.time(), getpass.getuser())
     return _done(lambda: request_files.answer(given.state, approval), f"{given.decision}: {name}d")
+
+
+def _refusal(state: Path, service: str) -> str:
+    """Why nothing can be asked for `service`, empty if something can.
+
+    The services are those of the engine that stepped last with this state folder.  Before any has,
+    nobody can say which there are: the request is kept, and what was not checked is said.
+    """
+    if not service:
+        return ""
+    try:
+        services = list(json.loads((state / STATUS).read_text("utf-8"))["services"])
+    except FileNotFoundError:
+        _say(f"no engine has stepped in {state} yet, so nobody knows whether there is a {service}")
+        return ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _say(f"{state / STATUS} cannot be read ({error}), so {service} is not checked")
+        return ""
+    if service in services:
+        return ""
+    return f'SERVICE: "{service}" is not allowed ({", ".join(services)}){close(service, services)}'
 
 
 def _ask(state: Path, request: ManualFloor | Pause, what: str) -> int:

@@ -1,0 +1,158 @@
+"""The product runs where there is no simulator: no twin, no SimPy, no numba can be imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BLOCKER = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"simpy", "numba", "twin", "scenarios"}:
+            raise ModuleNotFoundError(f"{name} is kept away by the test", name=name)
+        return None
+
+sys.meta_path.insert(0, Absent())
+"""
+ADAPTERS = """
+import csv
+import time
+
+import numpy as np
+
+from engine.model import SAMPLE_DTYPE, ActionResult, Outlook, Status
+from engine.ports.infrastructure import Counts, Sighting
+from engine.ports.metrics import Reading
+
+
+class Machines:
+    def __init__(self, specs):
+        self.desired = {spec.name: spec.min_instances for spec in specs}
+        self.done = []
+
+    async def observe(self):
+        done, self.done = tuple(self.done), []
+        return Sighting({name: Counts(n, n, 0, 0) for name, n in self.desired.items()}, done)
+
+    async def apply(self, actions, fence):
+        results = []
+        for action in actions:
+            self.desired[action.service] = action.to_instances
+            self.done.append(ActionResult(action.decision_id, Status.COMPLETED, time.time(), ""))
+            results.append(ActionResult(action.decision_id, Status.ACCEPTED, time.time(), ""))
+        return tuple(results)
+
+    async def close(self):
+        pass
+
+
+class Gauges:
+    def __init__(self, specs, sample_s, load):
+        self.specs, self.sample_s, self.load = specs, sample_s, load
+
+    async def read(self, now_s):
+        newest_s = now_s // self.sample_s * self.sample_s
+        windows = {}
+        for spec in self.specs:
+            window = np.zeros(12, SAMPLE_DTYPE)
+            window["time_s"] = newest_s - self.sample_s * np.arange(11, -1, -1)
+            window["cpu"], window["memory"] = 0.99, 0.3
+            window["request_rate"] = self.load
+            window["p50_s"] = window["p95_s"] = window["p99_s"] = spec.service_s
+            windows[spec.name] = window
+        return Reading(windows)
+
+    async def totals(self, begin_s, end_s):
+        return {}
+
+    async def first_served(self, begin_s, end_s):
+        return {}
+
+    async def close(self):
+        pass
+
+
+class Calendar:
+    def __init__(self, specs, begins_s, path):
+        with open(path, newline="") as file:
+            rates = [float(row["api_per_s"]) for row in csv.DictReader(file)]
+        names = tuple(spec.name for spec in specs)
+        load = np.zeros((len(names), len(rates)))
+        load[names.index("api")] = rates
+        none = np.zeros(len(rates))
+        self.shown = Outlook(
+            begins_s, begins_s, 60.0, {name: i for i, name in enumerate(names)},
+            load, np.zeros_like(load), none, none, 0.1,
+        )
+
+    async def outlook(self, now_s):
+        return self.shown
+
+    async def close(self):
+        pass
+"""
+
+
+MINE = {
+    "infrastructure/machines.yaml": "factory: adapters_of_mine:Machines\n",
+    "metrics/gauges.yaml": "factory: adapters_of_mine:Gauges\nload: 400\n",
+    "bookings/file.yaml": "factory: adapters_of_mine:Calendar\noptions: {path: booked.csv}\n",
+}
+
+
+def alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m engine` in `folder`, where the blocker and the adapters are."""
+    (folder / "sitecustomize.py").write_text(BLOCKER)
+    (folder / "adapters_of_mine.py").write_text(ADAPTERS)
+    for name, text in MINE.items():
+        (folder / "mine" / name).parent.mkdir(parents=True)
+        (folder / "mine" / name).write_text(text)
+    (folder / "booked.csv").write_text("api_per_s\n" + "25\n" * 240)
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def test_the_simulator_is_really_kept_away(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER)
+    for name in ("simpy", "numba", "twin", "scenarios"):
+        ended = subprocess.run(
+            [sys.executable, "-c", f"import {name}"],
+            env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert "kept away by the test" in ended.stderr
+
+
+def test_its_configuration_is_shown(tmp_path: Path) -> None:
+    ended = alone(tmp_path, "run", "--cfg", "job")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "factory: engine.adapters.prometheus:connect" in ended.stdout
+
+
+def test_a_live_run_begins_acts_and_leaves_a_record(tmp_path: Path) -> None:
+    ended = alone(
+        tmp_path,
+        "run",
+        "--config-dir=mine",
+        "infrastructure=machines",
+        "metrics=gauges",
+        "bookings=file",
+        "live.duration_s=12",
+        "engine=staging",
+    )
+    assert ended.returncode == 0, ended.stderr
+    record = tmp_path / ended.stdout.strip().splitlines()[-1]
+    summary = json.loads((record / "summary.json").read_text())
+    assert summary["decision"]["cycles"] >= 1
+    assert summary["decision"]["actions"] >= 1
+    assert (record / "report.html").is_file()

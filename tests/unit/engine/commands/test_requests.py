@@ -1,0 +1,50 @@
+"""What people ask of an engine is refused when the engine has no such service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.commands import requests
+
+
+def stepped(state: Path, *services: str) -> Path:
+    (state / "status.json").write_text(json.dumps({"services": {name: {} for name in services}}))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("ask", "arguments"),
+    [(requests.floor, ["databse", "5"]), (requests.pause, ["databse"])],
+)
+def test_a_service_that_is_none_is_refused_with_the_names_there_are(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ask: object,
+    arguments: list[str],
+) -> None:
+    assert callable(ask)
+    state = stepped(tmp_path, "api", "database")
+    assert ask([*arguments, "--state", str(state)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert '"databse" is not allowed (api, database); did you mean database?' in said.err
+    assert [path.name for path in state.iterdir()] == ["status.json"]
+
+
+def test_a_service_that_there_is_gets_its_floor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert requests.floor(["api", "5", "--state", str(stepped(tmp_path, "api"))]) == 0
+    assert Path(capsys.readouterr().out.strip()).is_file()
+
+
+def test_before_any_engine_stepped_the_request_is_kept_and_what_is_not_checked_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert requests.floor(["nosuch", "5", "--state", str(tmp_path / "new")]) == 0
+    said = capsys.readouterr()
+    assert "no engine has stepped in" in said.err
+    assert Path(said.out.strip()).is_file()
