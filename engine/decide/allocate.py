@@ -95,7 +95,7 @@ def allocate(
     granted = []
     rises = []
     for place, (one, may) in enumerate(zip(seen, allowed, strict=True)):
-        approved = released(one, may, approvals, now_s)
+        approved = released(one, may.target, may.most, approvals, now_s)
         target = may.target if approved is None else approved.to_instances
         granted.append(Granted(target, may.why, approved))
         if target > one.service.desired:

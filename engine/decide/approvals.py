@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from engine.decide.observe import Seen
-from engine.decide.restraints import Allowed
 from engine.memory import Pending
 from engine.model import Action, Approval, Category, Reason
 from engine.settings import ApprovalSettings
@@ -57,14 +56,15 @@ def approved_now(seen: Seen, approvals: Mapping[str, Approval], now_s: float) ->
 
 
 def released(
-    seen: Seen, allowed: Allowed, approvals: Mapping[str, Approval], now_s: float
+    seen: Seen, target: int, most: int, approvals: Mapping[str, Approval], now_s: float
 ) -> Action | None:
-    """What of an approved action may be done now that the rails allow a target; None: nothing.
+    """What of an approved action may be done now that the rails allow `target`; None: nothing.
 
-    A rise may be as high as approved, a fall goes no further than is safe now.
+    A rise may be as high as approved, but not above `most`, where the service is pinned or has its
+    maximum; a fall goes no further than is safe now.
     """
     approved = approved_now(seen, approvals, now_s)
-    current, target = seen.service.desired, allowed.target
+    current = seen.service.desired
     if (
         approved is None
         or approved.from_instances != current
@@ -72,7 +72,8 @@ def released(
         or not is_same_question(approved, target)
     ):
         return None
-    to = max(target, approved.to_instances) if target < current else approved.to_instances
+    to = approved.to_instances
+    to = max(target, to) if target < current else min(to, most)
     return approved if to == approved.to_instances else replace(approved, to_instances=to)
 
 

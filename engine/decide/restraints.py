@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from engine.decide.approvals import category
 from engine.decide.assess_weddings import Ahead
 from engine.decide.observe import Seen
 from engine.decide.rails.limits import limit, stabilised
 from engine.decide.rails.scale_in import scale_in
 from engine.decide.recommend import manual
 from engine.decide.wishes import Wish
-from engine.model import Declined, Pause, Reason, Recommendation
+from engine.model import Category, Declined, Pause, Reason, Recommendation
 from engine.settings import EngineSettings, LimitSettings
 
+PAUSED = "scaling in this direction is paused"
 URGENT = (Reason.EMERGENCY, Reason.ROLLBACK, Reason.MANUAL)
 
 
@@ -25,7 +27,7 @@ class Allowed(NamedTuple):
 
     `target` is the present count where nothing is to be done.  `targets` are what was wanted lately
     (`rails.limits.stabilised`); `why` is empty where nothing cut the target; `notes` go into the
-    explanation.
+    explanation.  `most` is where the service is pinned, or its maximum.
     """
 
     chosen: Recommendation | None
@@ -33,7 +35,8 @@ class Allowed(NamedTuple):
     declined: tuple[Declined, ...]
     why: str
     targets: tuple[tuple[float, int], ...]
-    notes: str = ""
+    notes: str
+    most: int
 
 
 def restrain(
@@ -65,9 +68,10 @@ def _allowed(
 ) -> Allowed:
     spec, current, limits = seen.traits.spec, seen.service.desired, settings.limits
     chosen, declined, targets = wish.chosen, wish.declined, seen.memory.targets
-    stay = Allowed(chosen, current, declined, "", targets, wish.notes)
     in_force = manual.pauses_in_force(spec, pauses, now_s) if pauses else ()
     pin = manual.pinned(in_force)
+    most = spec.max_instances if pin is None else min(pin, spec.max_instances)
+    stay = Allowed(chosen, current, declined, "", targets, wish.notes, most)
     inside = spec.min_instances <= current <= spec.max_instances
     if chosen is None and (ahead is None or (pin is None and inside)):
         return stay
@@ -98,13 +102,35 @@ def _allowed(
                 target, chosen = checked.target, checked.recommendation
                 if checked.why:
                     declined = (*declined, Declined(chosen, checked.why))
-    if pin is None and target != current and manual.is_paused(in_force, out=target > current):
-        paused = Declined(chosen, "scaling in this direction is paused")
-        return Allowed(chosen, current, (*declined, paused), "", targets, wish.notes)
+    if pin is None and _is_paused(in_force, current, target):
+        declined = (*declined, Declined(chosen, PAUSED))
+        return Allowed(chosen, current, declined, "", targets, wish.notes, most)
     if inside and (target == current or _not_worth_it(current, target, chosen.reason, limits)):
-        return Allowed(chosen, current, declined, "", targets, wish.notes)
+        return Allowed(chosen, current, declined, "", targets, wish.notes, most)
     limited = limit(spec, current, target, chosen.reason, seen.memory, now_s, limits)
-    return Allowed(chosen, limited.target, declined, limited.why, targets, wish.notes)
+    target = limited.target
+    if not inside:
+        if _waits(seen, chosen, target, settings):
+            # The bounds hold without asking; what is wanted beyond is asked for once inside.
+            chosen = _back_inside(seen, now_s)
+            target = chosen.target
+        # They may lie the other way than the wish.
+        if pin is None and _is_paused(in_force, current, target):
+            declined = (*declined, Declined(chosen, PAUSED))
+            return Allowed(chosen, current, declined, "", targets, wish.notes, most)
+    return Allowed(chosen, target, declined, limited.why, targets, wish.notes, most)
+
+
+def _is_paused(pauses: Sequence[Pause], current: int, target: int) -> bool:
+    return target != current and manual.is_paused(pauses, out=target > current)
+
+
+def _waits(seen: Seen, chosen: Recommendation, target: int, settings: EngineSettings) -> bool:
+    """Whether a person would have to let this pass."""
+    added = target - seen.service.desired
+    cost_per_hour = added * seen.traits.spec.price_per_hour
+    asked = category(chosen.reason, added, cost_per_hour, chosen.confidence, settings.approval)
+    return asked is Category.NEEDS_APPROVAL
 
 
 def _not_worth_it(current: int, target: int, reason: Reason, limits: LimitSettings) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import Autoscaler, EngineSettings
@@ -71,7 +71,6 @@ def replay(moments: list[dict], budget: Budget = UNLIMITED) -> list[tuple[Observ
 
 
 @given(st.lists(moment, min_size=1, max_size=60))
-@settings(max_examples=150, deadline=None)
 def test_bounds_steps_and_cooldown_hold_unless_it_is_an_emergency(moments: list[dict]) -> None:
     last: dict[bool, float] = {True: -math.inf, False: -math.inf}
     for observation, plan in replay(moments):
@@ -90,7 +89,6 @@ def test_bounds_steps_and_cooldown_hold_unless_it_is_an_emergency(moments: list[
 
 
 @given(st.lists(moment, min_size=1, max_size=40), st.integers(20, 60), st.floats(2.0, 6.0))
-@settings(max_examples=80, deadline=None)
 def test_budget_and_quota_are_never_exceeded(
     moments: list[dict], instances: int, usd: float
 ) -> None:
@@ -103,7 +101,6 @@ def test_budget_and_quota_are_never_exceeded(
 
 
 @given(st.lists(moment, min_size=1, max_size=60))
-@settings(max_examples=150, deadline=None)
 def test_no_scale_in_while_data_are_missing_or_the_slo_is_missed(moments: list[dict]) -> None:
     for observation, plan in replay(moments):
         window = observation.services[0].window
@@ -116,7 +113,6 @@ def test_no_scale_in_while_data_are_missing_or_the_slo_is_missed(moments: list[d
 
 
 @given(st.lists(moment, min_size=1, max_size=60))
-@settings(max_examples=100, deadline=None)
 def test_nothing_is_taken_away_below_the_wedding_floor(moments: list[dict]) -> None:
     for _, plan in replay(moments):
         for action in plan.actions:
@@ -126,7 +122,6 @@ def test_nothing_is_taken_away_below_the_wedding_floor(moments: list[dict]) -> N
 
 
 @given(st.lists(moment, min_size=2, max_size=40), st.integers(1, 39))
-@settings(max_examples=60, deadline=None)
 def test_killed_and_restored_it_makes_the_same_next_plans(moments: list[dict], at: int) -> None:
     at = min(at, len(moments) - 1)
     original, desired = Autoscaler(SETTINGS), 20
@@ -150,7 +145,6 @@ def test_killed_and_restored_it_makes_the_same_next_plans(moments: list[dict], a
     st.floats(0.0, 1e6), st.floats(1.0, 3.0), st.floats(0.3, 0.99), st.integers(1, 128),
     st.booleans(),
 )  # fmt: skip
-@settings(deadline=None)
 def test_more_load_never_needs_fewer_instances(
     rate: float, factor: float, utilisation: float, slots: int, spare: bool
 ) -> None:
@@ -168,7 +162,6 @@ def test_more_load_never_needs_fewer_instances(
 
 
 @given(st.lists(st.floats(0.0, 5e4), min_size=20, max_size=20), st.floats(1.0, 2.0))
-@settings(deadline=None)
 def test_a_higher_booked_load_never_lowers_the_forecasts_target(
     levels: list[float], factor: float
 ) -> None:

@@ -75,7 +75,7 @@ def granted(*wants, rest: Purse, approvals=None):  # type: ignore[no-untyped-def
         chosen = (
             None if reason is None else wish_of(count, reason, confidence=more.get("sure", 0.8))
         )
-        allowed.append(Allowed(chosen, count, (), more.get("why", ""), (), ""))
+        allowed.append(Allowed(chosen, count, (), more.get("why", ""), (), "", 1000))
     given = allocate(seen, allowed, approvals or {}, rest=rest, now_s=NOW_S, settings=SETTINGS)
     return [(one.target, one.why) for one in given]
 
@@ -150,7 +150,7 @@ def test_an_approved_action_is_granted_with_what_is_released_of_it() -> None:
     memory = ServiceMemory(pending=Pending(action_of(10, 16), NOW_S + 60.0))
     seen = seen_of(make_service(desired=10), memory=memory)
     approvals = {"api-1": Approval("api-1", True, NOW_S, "somebody")}
-    allowed = Allowed(wish_of(15), 15, (), "", (), "")
+    allowed = Allowed(wish_of(15), 15, (), "", (), "", 1000)
     (one,) = allocate(
         [seen], [allowed], approvals, rest=Purse(1.0, 99.0), now_s=NOW_S, settings=SETTINGS
     )

@@ -178,12 +178,20 @@ def test_what_is_the_same_question(current, asked_for, target, same) -> None:  #
 )
 def test_what_of_an_approved_action_may_be_done(asked_for, target, desired, carried_out) -> None:  # type: ignore[no-untyped-def]
     seen = asked(target=asked_for, desired=desired)
-    allowed = Allowed(wish_of(target), target, (), "", (), "")
-    action = released(seen, allowed, answers(answer(True)), NOW_S)
+    action = released(seen, target, 1000, answers(answer(True)), NOW_S)
     assert (None if action is None else action.to_instances) == carried_out
     if action is not None:
         assert action.decision_id == "api-1"
-    assert released(seen, allowed, answers(answer(False)), NOW_S) is None
+    assert released(seen, target, 1000, answers(answer(False)), NOW_S) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "most", "carried_out"), [(28, 28, 28), (28, 29, 29), (28, 31, 30), (30, 30, 30)]
+)
+def test_an_approved_rise_ends_at_a_pin_or_the_maximum(target, most, carried_out) -> None:  # type: ignore[no-untyped-def]
+    action = released(asked(), target, most, answers(answer(True)), NOW_S)
+    assert action is not None
+    assert action.to_instances == carried_out
 
 
 # What is decided
@@ -198,12 +206,14 @@ def decided(seen, allowed, granted, *given, settings=ENGINE, decisions=4):  # ty
 
 
 def may(target: int, why: str = "", notes: str = "", reason: Reason = Reason.CPU) -> Allowed:
-    return Allowed(wish_of(target, reason), target, (), why, (), notes)
+    return Allowed(wish_of(target, reason), target, (), why, (), notes, 1000)
 
 
 def test_a_grant_becomes_an_action_with_all_its_figures() -> None:
     seen = seen_of(make_service(make_spec(price_per_hour=0.5), desired=10))
-    allowed = Allowed(wish_of(14, evidence={"cpu": 0.9, "threshold": 0.8}), 14, (), "", (), "")
+    allowed = Allowed(
+        wish_of(14, evidence={"cpu": 0.9, "threshold": 0.8}), 14, (), "", (), "", 1000
+    )
     one = decided(seen, allowed, Granted(12, "used up", None))
     action = one.action
     assert action is not None
@@ -226,7 +236,7 @@ def test_a_grant_becomes_an_action_with_all_its_figures() -> None:
 
 def test_the_weddings_behind_a_forecast_are_those_of_its_time() -> None:
     wish = wish_of(14, Reason.FORECAST, evidence={"ahead_s": 600.0})
-    one = decided(seen_of(), Allowed(wish, 14, (), "", (), ""), Granted(14, "", None))
+    one = decided(seen_of(), Allowed(wish, 14, (), "", (), "", 1000), Granted(14, "", None))
     assert one.action.weddings.at_s == NOW_S + 600.0
 
 
@@ -246,8 +256,8 @@ def test_an_id_is_of_one_decision_alone_and_the_same_wherever_it_is_made() -> No
     ("allowed", "granted"),
     [
         (may(10), Granted(10, "", None)),
-        (Allowed(None, 10, (), "", (), ""), Granted(10, "", None)),
-        (Allowed(None, 12, (), "", (), ""), Granted(12, "", None)),
+        (Allowed(None, 10, (), "", (), "", 1000), Granted(10, "", None)),
+        (Allowed(None, 12, (), "", (), "", 1000), Granted(12, "", None)),
     ],
 )
 def test_nothing_is_decided_where_nothing_is_to_be_done(allowed, granted) -> None:  # type: ignore[no-untyped-def]

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from engine import Autoscaler, EngineSettings
-from engine.model import Pause, Reason
-from engine.settings import FallbackSettings
+from engine.model import Approval, Direction, Pause, Reason
+from engine.settings import ApprovalSettings, FallbackSettings
 from tests.unit.engine.conftest import (
     NOW_S,
     make_outlook,
@@ -83,3 +83,43 @@ def test_an_emergency_does_not_move_a_pinned_service_and_it_is_said() -> None:
     plan = Autoscaler().step(observe(service, pauses=(Pause("api", pinned=8),)))
     assert plan.actions == ()
     assert "the service is pinned at 8" in [declined.why for declined in plan.declined]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "desired", "expected"), [(40, 1000, 1, 40), (2, 50, 95, 50)]
+)
+def test_bounds_hold_without_asking_for_approval(
+    lowest: int, highest: int, desired: int, expected: int
+) -> None:
+    settings = EngineSettings(approval=ApprovalSettings(max_instances=2))
+    spec = make_spec(min_instances=lowest, max_instances=highest)
+    # Far more is booked than the bounds, or one step, allow: that has to be asked for.
+    service = make_service(spec, desired=desired)
+    plan = Autoscaler(settings).step(observe(service, outlook=make_outlook(20_000.0)))
+    assert [(a.to_instances, a.reason) for a in plan.actions] == [(expected, Reason.BOUNDS)]
+
+
+def test_an_approved_rise_ends_where_the_service_has_been_pinned_meanwhile() -> None:
+    engine = Autoscaler(EngineSettings(approval=ApprovalSettings(max_instances=3)))
+    outlook, busy = make_outlook(3000.0), make_window(rate=3000.0, cpu=0.7)
+    service = make_service(desired=20, window=busy)
+    (asked,) = engine.step(observe(service, outlook=outlook)).awaiting
+    assert asked.to_instances == 30
+    plan = engine.step(
+        observe(
+            service, now_s=NOW_S + 15.0, outlook=outlook,
+            approvals=(Approval(asked.decision_id, True, NOW_S + 10.0, "ann"),),
+            pauses=(Pause("api", pinned=28),),
+        )
+    )  # fmt: skip
+    assert [action.to_instances for action in plan.actions] == [28]
+
+
+def test_a_pause_holds_also_where_the_maximum_lies_the_other_way_than_the_wish() -> None:
+    drowning = make_window(cpu=1.0, rate=9000.0, p95_s=3.0, queue=900.0)
+    service = make_service(make_spec(max_instances=60), desired=95, ready=9, window=drowning)
+    paused = (Pause(direction=Direction.IN),)
+    plan = Autoscaler().step(observe(service, outlook=make_outlook(9000.0), pauses=paused))
+    assert plan.actions == ()
+    (action,) = Autoscaler().step(observe(service, outlook=make_outlook(9000.0))).actions
+    assert action.to_instances == 60
