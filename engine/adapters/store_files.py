@@ -70,7 +70,7 @@ class FileStore:
 
     def _memory(self) -> str:
         try:
-            return (self.state / MEMORY).read_text(encoding="utf-8")
+            return (self.state / MEMORY).read_text(encoding="utf-8").removesuffix("\n")
         except FileNotFoundError:
             return ""
 

@@ -90,7 +90,7 @@ async def _asked(ask: Callable[[], Awaitable[_Result]]) -> _Result:
         if not isinstance(answer, Awaitable):
             raise TypeError(f"{type(answer).__name__} is not awaitable: the port is asynchronous")
         return cast(_Result, await answer)
-    except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+    except (Exception, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # a library that calls sys.exit(), a panic of a foreign one
         raise _EscapedError(repr(error)) from error

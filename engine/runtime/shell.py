@@ -23,6 +23,7 @@ Each of these is a trouble that begins and ends, whatever was raised; none ends 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 import os
@@ -163,6 +164,9 @@ class LiveShell:
 
     async def run(self) -> None:
         """Step at each full interval until `stop`, or until the duration is over."""
+        while not await self._has_time():
+            if self._stop.is_set():
+                return
         until_s = math.inf
         if self._settings.duration_s is not None:
             until_s = self._now_s() + self._settings.duration_s
@@ -228,6 +232,14 @@ class LiveShell:
                 log.warning(f"{name} could not be closed: {error}")
 
     # --- the time
+
+    async def _has_time(self) -> bool:
+        """Whether the clock has ever said a time; waits a little if not."""
+        with contextlib.suppress(Exception):
+            self._timed = (self._clock.now_s(), asyncio.get_running_loop().time())
+            return True
+        await asyncio.sleep(1.0)
+        return False
 
     def _now_s(self) -> float:
         """The time of day; from the last one that was had on, if the clock cannot be asked."""

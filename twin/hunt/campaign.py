@@ -18,6 +18,7 @@ from pathlib import Path
 from twin.hunt import worlds
 from twin.hunt.examine import WorldOutcome, examine
 from twin.hunt.invariants import Violation
+from twin.hunt.shells import LIVE, SIMULATED
 from twin.hunt.shrink import shrink
 from twin.runs.lifetimes import worker_pool
 
@@ -50,6 +51,7 @@ class HuntTally:
     """What a hunt has seen so far; `worlds` in which something happened, `times` in all."""
 
     seed: int
+    shell: str = SIMULATED
     examined: int = 0
     repeated: int = 0
     failing: int = 0
@@ -77,6 +79,7 @@ class HuntTally:
 def hunt(
     seed: int,
     *,
+    shell: str = SIMULATED,
     most_worlds: int,
     most_s: float,
     workers: int,
@@ -87,7 +90,7 @@ def hunt(
     `advance` is told after each batch.  After an interrupt the tally so far is returned, marked as
     `interrupted`.
     """
-    tally = HuntTally(seed)
+    tally = HuntTally(seed, shell)
     try:
         with worker_pool(workers, _warm_up) as pool:
             for ready in [pool.submit(os.getpid) for _ in range(workers)]:
@@ -117,9 +120,10 @@ def _examine_all(
             over = time.perf_counter() - began >= most_s
             if again:
                 # Often another process than the first one, with other hash values.
-                running.add(pool.submit(_examine_batch, tally.seed, [again.pop()], True))
+                repeated = [again.pop()]
+                running.add(pool.submit(_examine_batch, tally.seed, tally.shell, repeated, True))
             elif not over and (batch := next(batches, None)) is not None:
-                running.add(pool.submit(_examine_batch, tally.seed, batch, False))
+                running.add(pool.submit(_examine_batch, tally.seed, tally.shell, batch, False))
             else:
                 break
         if not running:
@@ -153,7 +157,7 @@ def keep(tally: HuntTally, folder: Path, tell: Callable[[str], None]) -> None:
         if invariant in kept or len(kept) == MOST_KEPT:
             continue
         tell(f"world {found.index}: making it smaller ({invariant})")
-        world = worlds.generate(tally.seed, found.index)
+        world = _world(tally.seed, tally.shell, found.index)
         if invariant != NOT_REPEATABLE:
             world = shrink(world, invariant)
         path = worlds.write(world, folder, f"violates: {invariant} ({found.violation.detail})")
@@ -161,9 +165,14 @@ def keep(tally: HuntTally, folder: Path, tell: Callable[[str], None]) -> None:
 
 
 def _examine_batch(
-    seed: int, batch: Sequence[int], second: bool
+    seed: int, shell: str, batch: Sequence[int], second: bool
 ) -> list[tuple[int, WorldOutcome, bool]]:
-    return [(index, examine(worlds.generate(seed, index)), second) for index in batch]
+    return [(index, examine(_world(seed, shell, index)), second) for index in batch]
+
+
+def _world(seed: int, shell: str, index: int) -> worlds.World:
+    make = worlds.generate_live if shell == LIVE else worlds.generate
+    return make(seed, index)
 
 
 def _batches(most: int) -> Iterator[range]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config.strict import ConfigError
+from twin.hunt.shells import LIVE, SHELLS, SIMULATED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     with _progress(console, options.worlds, options.seconds) as advance:
         tally = campaign.hunt(
             options.seed,
+            shell=options.shell,
             most_worlds=options.worlds,
             most_s=options.seconds,
             workers=options.workers,
@@ -69,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=_at_least(0), default=1, metavar="K", help="of the swarm (default 1)"
     )
+    parser.add_argument(
+        "--shell", choices=SHELLS, default=SIMULATED,
+        help="what drives the engine: the SimPy process, or the asyncio loop of production on a "
+        f"virtual clock, with faults of its ports (default {SIMULATED})",
+    )  # fmt: skip
     parser.add_argument(
         "--keep", type=Path, default=KEEP, metavar="DIR",
         help=f"where failing worlds are kept as scenario files (default {KEEP})",
@@ -161,8 +168,8 @@ def _show(tally: HuntTally) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(
-        f"{tally.examined:,} worlds of seed {tally.seed} in {tally.wall_s:.0f} s "
-        f"({tally.rate:.1f} a second), {tally.repeated:,} of them run twice: "
+        f"{tally.examined:,} worlds of seed {tally.seed} ({tally.shell} shell) in "
+        f"{tally.wall_s:.0f} s ({tally.rate:.1f} a second), {tally.repeated:,} of them run twice: "
         + (f"{tally.failing:,} failing" if tally.failing else "every invariant held"),
         highlight=False,
     )
@@ -181,6 +188,8 @@ def _show(tally: HuntTally) -> None:
     console.print(_table("why it was declined", "declined: ", tally))
     console.print(_table("command failed", "failed: ", tally))
     console.print(_table("the cloud", "cloud: ", tally))
+    if tally.shell == LIVE:
+        console.print(_table("port and how it failed", "port: ", tally))
 
 
 def _table(
@@ -203,6 +212,7 @@ def _table(
 def _write_json(tally: HuntTally, path: Path) -> None:
     document = {
         "seed": tally.seed,
+        "shell": tally.shell,
         "worlds": tally.examined,
         "run_twice": tally.repeated,
         "failing": tally.failing,

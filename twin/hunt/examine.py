@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.runtime.ask import ControllerError
-from twin.hunt.invariants import Invariants, Violation
+from twin.hunt.invariants import Invariants, LiveInvariants, Violation
+from twin.hunt.live import LiveShell
+from twin.hunt.ports import parse
+from twin.hunt.shells import LIVE, SIMULATED
+from twin.hunt.virtual import NothingLeftError
 from twin.hunt.worlds import configuration
 from twin.world.world import ConservationError, World
 
@@ -31,12 +36,19 @@ class WorldOutcome:
     digest: str = ""
 
 
+def shell_of(raw: Mapping[str, Any]) -> str:
+    """Which shell a world is for: the one that has faults of its ports is for the live one."""
+    return LIVE if "ports" in raw else SIMULATED
+
+
 def examine(raw: Mapping[str, Any]) -> WorldOutcome:
     """Run the world `raw` (overrides, as `worlds.generate` makes them).
 
     Raises ConfigError where it is not a legal configuration; an engine that raises, and requests
     that are not conserved, are violations.
     """
+    if shell_of(raw) == LIVE:
+        return _examine_live(raw)
     world = World(configuration(raw))
     invariants = Invariants(world)
     try:
@@ -48,6 +60,34 @@ def examine(raw: Mapping[str, Any]) -> WorldOutcome:
     else:
         invariants.finish()
     return WorldOutcome(tuple(invariants.violations), _covered(world), _digest(world))
+
+
+def _examine_live(raw: Mapping[str, Any]) -> WorldOutcome:
+    """Run a world under the asyncio shell, on a virtual clock."""
+    plain = {key: value for key, value in raw.items() if key != "ports"}
+    person = plain.get("approval", "automatic")
+    if not isinstance(person, str):
+        plain["approval"] = "never"  # somebody answers through the store
+    world = World(configuration(plain), shell=LiveShell)
+    shell = world.shell
+    assert isinstance(shell, LiveShell)
+    shell.faults = parse(raw)
+    shell.person_s = math.inf if isinstance(person, str) else float(person)
+    invariants = LiveInvariants(world, shell)
+    try:
+        shell.live(world, int(raw["seed"]))
+        world.finish()
+    except NothingLeftError as error:
+        invariants.violations.append(Violation("the engine goes on", world.env.now, str(error)))
+    except ConservationError as error:
+        invariants.violations.append(Violation("conservation", world.env.now, str(error)))
+    else:
+        invariants.finish()
+    covered = _covered(world)
+    covered |= {f"port: {name}": times for name, times in shell.fired.items()}
+    covered["engine: steps that could not be made"] = shell.engines[-1].cycle.skipped
+    covered = {name: times for name, times in covered.items() if times}
+    return WorldOutcome(tuple(invariants.violations), covered, _digest(world))
 
 
 def _covered(world: World) -> dict[str, int]:

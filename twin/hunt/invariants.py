@@ -26,6 +26,7 @@ from engine.model import (
 )
 from engine.ports.lease import Fence
 from scenarios.faults.kinds import ClockStep, EngineKill, ScheduleLate, ScheduleWrong
+from twin.hunt.live import LOOK_S, WRITE_S, LiveShell
 from twin.queues.requests import RequestPlatform
 from twin.runs import summary
 from twin.world.cloud import Write
@@ -66,6 +67,8 @@ class Invariants:
         self._approved: set[str] = set()
         self._failed: set[str] = set()
         self._steps = 0
+        self._decided_s = 0.0
+        """When the step that is looked at was due, by the world's clock."""
         self._rise_s = dict.fromkeys(world.fleets, -math.inf)
         self._fall_s = dict.fromkeys(world.fleets, -math.inf)
         self._none_ready: dict[int, tuple[float, float]] = {}
@@ -93,6 +96,10 @@ class Invariants:
 
     def _stepped(self, observation: Observation, plan: Plan) -> None:
         self._steps += 1
+        shell = self.world.shell
+        # To the millisecond: epoch seconds have no more digits for what is smaller.
+        due_s = observation.now_s - self.world.start_s - shell.clock_error_s
+        self._decided_s = round(due_s, 3)
         self._seen_no_earlier(observation)
         self._failed.update(r.decision_id for r in observation.results if r.status is Status.FAILED)
         self._approved.update(a.decision_id for a in observation.approvals if a.approved)
@@ -109,7 +116,7 @@ class Invariants:
     def _action(
         self, action: Action, service: ServiceObservation, observation: Observation, plan: Plan
     ) -> None:
-        spec, now_s = service.spec, self.world.env.now
+        spec, now_s = service.spec, self._decided_s
         what = f"{spec.name} {action.from_instances} → {action.to_instances} ({action.reason})"
         before_s = self._sent_s.get(action.decision_id)
         if before_s is not None and not self._died(before_s):
@@ -131,7 +138,9 @@ class Invariants:
         self._rest(action, what)
 
     def _died(self, at_s: float) -> bool:
-        """Whether the engine was killed at that time, before it could send what it had decided."""
+        """Whether the engine was killed before it could send, or keep, what it decided then."""
+        if any(memory_s <= at_s <= when_s for when_s, memory_s in self.world.shell.restarts):
+            return True
         return any(
             event["what"] == "engine_kill" and event["time_s"] == self.world.start_s + at_s
             for event in self.world.recorder.events
@@ -150,7 +159,7 @@ class Invariants:
 
     def _rest(self, action: Action, what: str) -> None:
         """Cooldown in the same direction, and before a step back in after one out."""
-        now_s, name, limits = self.world.env.now, action.service, self._settings.limits
+        now_s, name, limits = self._decided_s, action.service, self._settings.limits
         out = action.to_instances > action.from_instances
         if action.reason not in (Reason.EMERGENCY, Reason.ROLLBACK, Reason.BOUNDS):
             rests = [(self._rise_s[name] if out else self._fall_s[name], limits.cooldown_s)]
@@ -424,6 +433,58 @@ class Invariants:
             if isinstance(fault, ClockStep) and not isinstance(fault.at, str):
                 edges += [fault.at, fault.at + fault.duration_s]
         return edges
+
+
+class LiveInvariants(Invariants):
+    """What has to hold of the asyncio shell as well: it goes on, and tells what is wrong."""
+
+    def __init__(self, world: World, shell: LiveShell) -> None:
+        super().__init__(world)
+        self.shell = shell
+        self._given: dict[str, float] = {}
+        shell.watchers.append(self._answered_once)
+
+    def finish(self) -> None:
+        """Look at what can only be judged when the run is over."""
+        super().finish()
+        self._went_on()
+        self._troubles_ended()
+
+    def _answered_once(self, observation: Observation, _: Plan) -> None:
+        """An answer is given again only to an engine that was put back to an older memory."""
+        for approval in observation.approvals:
+            before_s = self._given.get(approval.decision_id)
+            if before_s is not None and not any(
+                before_s <= at_s for at_s, _ in self.shell.restarts
+            ):
+                self._broken("an answer counts once", approval.decision_id)
+            self._given[approval.decision_id] = self.world.env.now
+
+    def _went_on(self) -> None:
+        for error in self.shell.ended:
+            self._broken("the engine goes on", f"it ended with {error}")
+        interval_s = self.world.config.telemetry.interval_s
+        silent_s = self.world.now_s - self.shell.last_step_s
+        allowed_s = 3.0 * interval_s + LOOK_S + WRITE_S
+        if self._over_for() > allowed_s and silent_s > allowed_s:
+            self._broken("the engine goes on", f"no step for {silent_s:.0f} s")
+
+    def _troubles_ended(self) -> None:
+        for engine in self.shell.engines:
+            troubles = engine.cycle.troubles.all
+            if "engine" in troubles:
+                self._broken("the shell foresees", "; ".join(troubles["engine"]))
+        interval_s = self.world.config.telemetry.interval_s
+        # What is only written now and then shows only then that it works again.
+        if self._over_for() > 4.0 * (interval_s + self.world.config.engine.cycle_s) + 60.0:
+            troubles = self.shell.engines[-1].cycle.troubles.all
+            troubles.pop("answers", None)
+            if troubles:
+                self._broken("troubles end", f"{troubles}")
+
+    def _over_for(self) -> float:
+        """For how long the faults have been over."""
+        return self.world.now_s - self._healed_s()
 
 
 def _fresh(window: np.ndarray, now_s: float, stale_after_s: float) -> np.ndarray:

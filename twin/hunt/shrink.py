@@ -54,6 +54,8 @@ def _smaller(world: World) -> Iterator[World]:
         yield _without(world, ("faults", name))
     for name in world["platform"]["services"]:
         yield from _without_service(world, name)
+    for k in range(len(world.get("ports", ()))):
+        yield {**world, "ports": [fault for i, fault in enumerate(world["ports"]) if i != k]}
     for key in ("operator", "budget", "approval", "telemetry", "infrastructure"):
         if key in world:
             if key == "telemetry":

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 from scenarios.faults.kinds import KINDS
 from twin.config import RunConfig, parse
+from twin.hunt.ports import drawn
 
 World = dict[str, Any]
 
@@ -37,8 +38,10 @@ MOST_REQUESTS = 2e5
 """First requests of a world in which each one is simulated, on average over the day's course."""
 HEADER = """# @package _global_
 # {why}
-# Replay: python -m twin run --config-dir {folder} scenario={name}
+# Replay: {replay}
 """
+REPLAY = "python -m twin run --config-dir {folder} scenario={name}"
+REPLAY_LIVE = "python -m twin hunt --replay {folder}/scenario/{name}.yaml"
 OVERRIDES = ["override /platform: blank", "override /demand: blank", "override /faults: none"]
 
 
@@ -88,6 +91,14 @@ def generate(seed: int, index: int) -> World:
     return world
 
 
+def generate_live(seed: int, index: int) -> World:
+    """The same world, with faults of the ports of the asyncio shell."""
+    world = generate(seed, index)
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, index, 1])))
+    until_s = max(world["population"]["duration_s"] - 780, 300)
+    return {**world, "ports": drawn(rng, until_s)}
+
+
 def configuration(world: Mapping[str, Any]) -> RunConfig:
     """The run that `world` stands for; raises ConfigError where it is not legal."""
     return parse(_merged(_base(), world))
@@ -98,7 +109,8 @@ def write(world: Mapping[str, Any], folder: Path, why: str) -> Path:
     name = str(world["scenario"]["name"])
     path = folder / "scenario" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = HEADER.format(why=why, folder=folder, name=name)
+    replay = REPLAY_LIVE if "ports" in world else REPLAY
+    header = HEADER.format(why=why, replay=replay.format(folder=folder, name=name))
     body = yaml.safe_dump(
         {"defaults": OVERRIDES, **world}, sort_keys=False, width=100, allow_unicode=True
     )

@@ -10,14 +10,14 @@ done since.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import simpy
 
 from engine.model import Action, ActionResult, Status
 from engine.ports.infrastructure import Counts, Sighting
-from engine.ports.lease import Fence
+from engine.ports.lease import NO_FENCE, Fence
 from scenarios.faults.kinds import ApiErrors, ApiTimeout, CommandsDuplicated, CommandsLost
 from twin.config import InfrastructureConfig
 from twin.world.fleet import Fleet
@@ -80,6 +80,9 @@ class SimulatedCloud:
     def apply(self, action: Action, fence: Fence) -> None:
         """Take a command on its way to the fleets, through whatever is wrong with that way."""
         self.fence = max(self.fence, fence)
+        if action.service not in self.fleets:
+            self._report(action, fence, Status.FAILED, f'there is no service "{action.service}"')
+            return
         for trouble in self.faults:
             if not trouble.hits(action.service):
                 continue
@@ -180,3 +183,32 @@ class Seat:
         """Send each command on its way; all answers come with `observe`."""
         for action in actions:
             self._cloud.apply(action, self.fence)
+
+
+class CloudPort:
+    """`engine.ports.infrastructure.Infrastructure` over the simulated cloud.
+
+    `catch_up` brings the world to the time at which it is called.
+    """
+
+    def __init__(self, cloud: Infrastructure, catch_up: Callable[[], None]) -> None:
+        self._cloud = cloud
+        self._catch_up = catch_up
+        self._fences: dict[Fence, None] = {}
+
+    async def observe(self) -> Sighting:
+        """The counts of all fleets now, and what has come of this adapter's commands."""
+        self._catch_up()
+        results = [result for fence in self._fences for result in self._cloud.results(fence)]
+        return replace(Seat(self._cloud, NO_FENCE).observe(), results=tuple(results))
+
+    async def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:
+        """Send each command on its way; all answers come with `observe`."""
+        self._catch_up()
+        self._fences[fence] = None
+        for action in actions:
+            self._cloud.apply(action, fence)
+        return ()
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

@@ -97,6 +97,7 @@ class World:
         controller: Controller | None = None,
         change_load: Callable[[RealisedLoad], RealisedLoad] | None = None,
         rehearsal: Rehearsal | None = None,
+        shell: type[SimulatedShell] = SimulatedShell,
     ) -> None:
         self.config = config
         self.streams = Streams(config.seed)
@@ -137,7 +138,7 @@ class World:
             self.env, config.infrastructure, self.fleets, self.start_s, self.recorder.result
         )
         self.controller = controller or self._make_controller()
-        self.shell = SimulatedShell(
+        self.shell = shell(
             self.env,
             self.controller,
             self.cycle,
@@ -221,6 +222,10 @@ class World:
             self.env.run(until=until_s + 1e-6)
             if progress is not None:
                 progress(until_s)
+        self.finish()
+
+    def finish(self) -> None:
+        """Let the services run up to now; raises ConservationError if requests are amiss."""
         self._catch_up()
         error = self.platform.conservation_error()
         if error > CONSERVED:

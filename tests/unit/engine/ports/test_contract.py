@@ -1,0 +1,338 @@
+"""The kit's contracts: kept by the project's adapters, and broken by adapters that are wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from engine.adapters import request_files
+from engine.adapters.lease_file import FENCE, FileLease
+from engine.adapters.pool import haproxy
+from engine.adapters.pool.book import PoolFile
+from engine.adapters.pool.haproxy import HaproxyPool, PoolInfrastructure
+from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
+from engine.adapters.store_files import FileStore
+from engine.model import Action, ActionResult, Approval, BootTime, ServiceSpec, Status
+from engine.ports import contract
+from engine.ports.infrastructure import Counts, Infrastructure, Sighting, Unreachable
+from engine.ports.lease import NO_FENCE, Fence
+from engine.ports.store import Store
+from tests.unit.engine.adapters.pool.test_haproxy import Played
+from twin.staging.layout import Layout, Stack, StagedService
+
+SPEC = ServiceSpec("api", 1, 4, 2, 0.1, 1.0, BootTime(5.0, 8.0), 1.0, 0.5, 0.1)
+
+
+class FileBench(contract.StoreBench):
+    """A state folder; it is made read-only for a user who is not root, or taken away."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.aside = state.with_name("aside")
+
+    async def connect(self) -> Store:
+        return FileStore(self.state)
+
+    async def answer(self, approval: Approval) -> None:
+        request_files.answer(self.state, approval)
+
+    async def break_off(self) -> bool:
+        self.state.rename(self.aside)
+        return True
+
+    async def mend(self) -> None:
+        self.aside.rename(self.state)
+
+
+class PoolBench(contract.InfrastructureBench):
+    """The worker pool with HAProxy played, so that nothing has to be started."""
+
+    service, low, high = "api", 1, 3
+
+    def __init__(self, place: Layout) -> None:
+        self.place = place
+
+    async def connect(self) -> Infrastructure:
+        return PoolInfrastructure(HaproxyPool(self.place, poll_s=3600.0))
+
+    async def break_off(self) -> bool:
+        self.place.pool.rename(self.place.pool.with_suffix(".gone"))
+        return True
+
+    async def mend(self) -> None:
+        self.place.pool.with_suffix(".gone").rename(self.place.pool)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A stack of one service whose workers cannot be launched."""
+    layout = Layout(tmp_path)
+    Stack("token", 1, 10, ("a",), {"prometheus": 9}, {"api": StagedService(SPEC, 20.0, 5.0)}).save(
+        layout
+    )
+    layout.targets.mkdir()
+    PoolFile(layout.pool).create({"api": 1})
+    monkeypatch.setattr(haproxy, "RuntimeApi", Played)
+    monkeypatch.setattr(HaproxyPool, "_launch", lambda *_: None)
+    return layout
+
+
+def test_the_file_store_keeps_its_contract(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    asyncio.run(contract.store(FileBench(state)))
+
+
+def test_the_file_lease_keeps_its_contract(tmp_path: Path) -> None:
+    async def connect() -> FileLease:
+        return FileLease(tmp_path)
+
+    asyncio.run(contract.lease(connect))
+
+
+def test_the_worker_pool_keeps_its_contract(place: Layout) -> None:
+    asyncio.run(contract.infrastructure(PoolBench(place)))
+    assert PoolFile(place.pool).read().fence > 1  # it outlives whoever brought it
+
+
+@pytest.mark.parametrize("cut", ["", "1", "}"])
+def test_a_fence_never_goes_back_whatever_a_kill_left_of_the_leaders_file(
+    tmp_path: Path, cut: str
+) -> None:
+    async def leads() -> list[Fence]:
+        fences = []
+        for _ in range(3):
+            lease = FileLease(tmp_path)
+            fences.append(await lease.hold(0.0))
+            await lease.release()
+            (tmp_path / "leader").write_text(cut)
+        return fences
+
+    assert asyncio.run(leads()) == [1, 2, 3]
+    assert (tmp_path / FENCE).read_text() == "3\n"
+
+
+def test_a_lead_is_lost_when_its_folder_is_taken_away(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+
+    async def both() -> tuple[Fence, Fence]:
+        first, second = FileLease(state), FileLease(state)
+        before = await first.hold(0.0)
+        state.rename(tmp_path / "gone")
+        await second.hold(1.0)  # in a folder of the same name: somebody else leads there
+        with pytest.raises(contract.NotLeadingError):
+            await first.hold(2.0)
+        await second.release()
+        return before, await first.hold(3.0)
+
+    before, after = asyncio.run(both())
+    assert after > before
+
+
+# --- Prometheus, whose server a transport plays
+
+
+def answers(body: Any, status: int = 200) -> Callable[[httpx.Request], httpx.Response]:
+    return lambda _: httpx.Response(
+        status, content=body if isinstance(body, str) else json.dumps(body)
+    )
+
+
+def matrix(times: Sequence[float]) -> dict[str, Any]:
+    series = {"metric": {"service": "api"}, "values": [[t, "0.5"] for t in times]}
+    return {"status": "success", "data": {"resultType": "matrix", "result": [series]}}
+
+
+def gone(_: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("Connection refused")
+
+
+async def hangs(_: httpx.Request) -> httpx.Response:
+    await asyncio.sleep(3600.0)
+    raise AssertionError("nobody waits for so long")
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        answers(matrix([9_990.0, 9_995.0, 10_000.0])),
+        answers(matrix([10_000.0, 9_995.0, 9_995.0, 20_000.0])),
+        answers({"status": "success", "data": {"resultType": "matrix", "result": []}}),
+        answers({"status": "error", "error": "query timed out"}, 503),
+        answers("<html>", 502),
+        answers('{"status": "success", "da'),
+        answers([1, 2, 3]),
+        gone,
+        hangs,
+    ],
+)
+def test_prometheus_keeps_its_contract_whatever_its_server_says(server: Any) -> None:
+    async def run() -> None:
+        config = PrometheusConfig(
+            url="http://there", queries={"cpu": "cpu"}, timeout_s=0.2, totals_timeout_s=0.2
+        )
+        source = PrometheusSource([SPEC], 5.0, config, httpx.MockTransport(server))
+        await contract.metrics(source, ["api"], 10_000.0)
+        await source.close()
+
+    asyncio.run(run())
+
+
+# --- the kit itself
+
+
+class Cloud:
+    """A right infrastructure in memory; each subclass is wrong in one way."""
+
+    def __init__(self, world: dict[str, Any]) -> None:
+        self.world = world
+        self.results: list[ActionResult] = []
+
+    async def observe(self) -> Sighting:
+        if self.world["gone"]:
+            raise Unreachable("no route")
+        results, self.results = tuple(self.results), []
+        return Sighting({"api": Counts(self.world["desired"], 1, 0, 0)}, results, self.fence())
+
+    async def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:
+        return tuple(self.one(action, fence) for action in actions)
+
+    async def close(self) -> None:
+        return
+
+    def fence(self) -> Fence:
+        return Fence(self.world["fence"])
+
+    def one(self, action: Action, fence: Fence) -> ActionResult:
+        why = self.why(action, fence)
+        if not why:
+            self.carry_out(action)
+        return ActionResult(action.decision_id, Status.FAILED if why else Status.ACCEPTED, 0.0, why)
+
+    def carry_out(self, action: Action) -> None:
+        if action.decision_id not in self.world["seen"]:
+            self.world["seen"].add(action.decision_id)
+            self.world["desired"] = action.to_instances
+
+    def why(self, action: Action, fence: Fence) -> str:
+        if self.world["gone"]:
+            return "no route"
+        if fence < self.world["fence"]:
+            return f"fence {fence} is over"
+        self.world["fence"] = fence
+        if action.service != "api":
+            return "there is no such service"
+        if action.decision_id in self.world["seen"]:
+            return ""
+        if action.from_instances != self.world["desired"]:
+            return f"conflict: {self.world['desired']} are desired"
+        return ""
+
+
+class NoFence(Cloud):
+    def why(self, action: Action, fence: Fence) -> str:
+        return super().why(action, Fence(max(fence, self.world["fence"])))
+
+
+class FenceOfItsOwn(Cloud):
+    """Remembers the fence, but not for whoever comes after it."""
+
+    def __init__(self, world: dict[str, Any]) -> None:
+        super().__init__({**world, "fence": 0, "seen": world["seen"]})
+        self.shared = world
+
+    def carry_out(self, action: Action) -> None:
+        super().carry_out(action)
+        self.shared["desired"] = self.world["desired"]
+
+
+class Replaying(Cloud):
+    def why(self, action: Action, fence: Fence) -> str:
+        self.world["seen"].discard(action.decision_id)
+        return super().why(action, fence) if action.decision_id != "contract-1" else ""
+
+
+class Heedless(Cloud):
+    """Does what is asked, whatever it was decided on."""
+
+    def why(self, action: Action, fence: Fence) -> str:
+        why = super().why(action, fence)
+        return "" if why.startswith("conflict") else why
+
+
+class Raising(Cloud):
+    def one(self, action: Action, fence: Fence) -> ActionResult:
+        if action.service != "api":
+            raise KeyError(action.service)
+        return super().one(action, fence)
+
+
+class Guessing(Cloud):
+    async def observe(self) -> Sighting:
+        return Sighting({"api": Counts(self.world["desired"], 1, 0, 0)}, (), self.fence())
+
+
+class Silent(Cloud):
+    def fence(self) -> Fence:
+        return NO_FENCE
+
+
+class CloudBench(contract.InfrastructureBench):
+    service, low, high = "api", 2, 4
+
+    def __init__(self, kind: type[Cloud]) -> None:
+        self.kind = kind
+        self.world = {"desired": 2, "fence": 0, "seen": set(), "gone": False}
+
+    async def connect(self) -> Infrastructure:
+        return self.kind(self.world)
+
+    async def break_off(self) -> bool:
+        self.world["gone"] = True
+        return True
+
+    async def mend(self) -> None:
+        self.world["gone"] = False
+
+
+def test_the_kit_is_content_with_an_infrastructure_that_is_right() -> None:
+    asyncio.run(contract.infrastructure(CloudBench(Cloud)))
+
+
+@pytest.mark.parametrize(
+    "kind", [NoFence, FenceOfItsOwn, Replaying, Heedless, Raising, Guessing, Silent]
+)
+def test_the_kit_finds_out_what_is_wrong(kind: type[Cloud]) -> None:
+    with pytest.raises((AssertionError, KeyError)):
+        asyncio.run(contract.infrastructure(CloudBench(kind)))
+
+
+class Forgetful(FileStore):
+    """Writes whatever comes, under whatever fence."""
+
+    async def _write(self, fence: Fence, write: Callable[[], None]) -> None:
+        await super()._write(Fence(1_000_000), write)
+
+
+def test_the_kit_finds_out_a_store_that_does_not_fence(tmp_path: Path) -> None:
+    class Bench(FileBench):
+        async def connect(self) -> Store:
+            return Forgetful(self.state)
+
+    with pytest.raises(AssertionError, match="fence that is over"):
+        asyncio.run(contract.store(Bench(tmp_path)))
+
+
+def test_people_may_still_ask_when_nobody_leads(tmp_path: Path) -> None:
+    given = Approval("api-1", False, 1.0, "ada")
+    request_files.answer(tmp_path, given)
+    with pytest.raises(request_files.RequestError, match="ada has refused it"):
+        request_files.answer(tmp_path, Approval("api-1", True, 2.0, "bob"))
+    assert request_files.read(tmp_path, 3.0).answers == (given,)
+    assert [path.name for path in tmp_path.iterdir()] == ["answers"]

@@ -1,0 +1,41 @@
+"""The simulated cloud keeps the contract of every infrastructure."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import simpy
+
+from engine.model import BootTime, ServiceSpec
+from engine.ports import contract
+from engine.ports.infrastructure import Infrastructure
+from twin.world import cloud as clouds
+from twin.world.fleet import Fleet
+
+SPEC = ServiceSpec("api", 1, 9, 4, 0.1, 1.0, BootTime(2.0, 3.0), 0.0, 0.5, 0.1)
+
+
+class Bench(contract.InfrastructureBench):
+    """A cloud in a SimPy environment that is run on by hand."""
+
+    service, low, high = "api", 2, 5
+
+    def __init__(self) -> None:
+        self.env = simpy.Environment()
+        rng = np.random.Generator(np.random.Philox(1))
+        fleet = Fleet(self.env, SPEC, 1, 30.0, rng, lambda *_: None)
+        fleet.start_with(self.low)
+        self.cloud = clouds.Infrastructure(
+            self.env, clouds.InfrastructureConfig(), {"api": fleet}, 0.0, lambda _: None
+        )
+
+    async def connect(self) -> Infrastructure:
+        return clouds.CloudPort(self.cloud, lambda: None)
+
+    async def settle(self) -> None:
+        self.env.run(until=self.env.now + 20.0)
+
+
+def test_the_simulated_cloud_keeps_the_contract() -> None:
+    asyncio.run(contract.infrastructure(Bench()))
