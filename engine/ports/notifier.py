@@ -29,7 +29,7 @@ class Notifier(Protocol):
     """Sends alerts."""
 
     async def notify(self, alert: Alert) -> None:
-        """Send it; raises if it cannot, and is not asked again for the same."""
+        """Send it; raises if it cannot, and is then asked again with the next step."""
         ...
 
     async def close(self) -> None:

@@ -300,6 +300,7 @@ class Cycle:
             self.troubles.are(now_s, CALENDAR, _unbooked(self._outlook, self._specs, now_s))
         if gathered.requests is not None:
             self._requests = gathered.requests
+            self._forget_removed()
         if sighting is None or self._outlook is None:
             self.skipped += 1
             return None
@@ -434,9 +435,6 @@ class Cycle:
     def _answers(self, now_s: float) -> tuple[Approval, ...]:
         """What people answered and the controller does not have, and what is due by itself."""
         standing = self._requests.answers
-        # One that stands no longer need not be remembered.
-        self._answered = tuple([answer for answer in self._answered if answer in standing])
-        self._kept = tuple([answer for answer in self._kept if answer in standing])
         self._answering = tuple([answer for answer in standing if answer not in self._answered])
         for answer in self._answering:
             self._questions.pop(answer.decision_id, None)
@@ -445,6 +443,12 @@ class Cycle:
                 del self._questions[decision]
                 self._automatic.add(Approval(decision, True, question.answer_s, "automatic"))
         return (*self._answering, *self._automatic.new)
+
+    def _forget_removed(self) -> None:
+        """An answer that stands no longer need not be remembered."""
+        standing = self._requests.answers
+        self._answered = tuple([answer for answer in self._answered if answer in standing])
+        self._kept = tuple([answer for answer in self._kept if answer in standing])
 
     def _ask(self, plan: Plan, now_s: float) -> None:
         """Note what waits for approval, and drop what that makes moot."""

@@ -56,7 +56,7 @@ MEMORY_TRIES = 3
 """Steps for which a memory that cannot be read is waited for, before the engine does without."""
 
 ALERTS_KEPT = 100
-"""Alerts that wait for a notifier that hangs; the oldest go first."""
+"""Alerts that wait for a notifier that is in trouble; the oldest go first."""
 
 _Result = TypeVar("_Result")
 
@@ -540,21 +540,29 @@ class LiveShell:
                     alert.detail,
                 )
             )  # fmt: skip
-        self._alerts = [*self._alerts, *alerts][-ALERTS_KEPT:]
+        # Of its own troubles the notifier cannot alert anybody.
+        new = [alert for alert in alerts if alert.source != NOTIFIER]
+        self._alerts = [*self._alerts, *new][-ALERTS_KEPT:]
         await self._alert(now_s)
 
     async def _alert(self, now_s: float) -> None:
-        """Send what waits, each once; what cannot be sent is a trouble, told with the next step."""
-        troubles: list[str] = []
-        while self._alerts:
-            alert = self._alerts.pop(0)
+        """Send what waits, in its order; what cannot be sent is a trouble, and is tried again."""
+        trouble = ""
+        while self._alerts and not trouble:
+            alert = self._alerts[0]
             try:
-                await self._notifying.call(partial(self._notifier.notify, alert), _nothing)
+                await self._notifying.call(
+                    partial(self._notifier.notify, alert), lambda _: self._sent(alert)
+                )
             except PortError as error:
-                troubles = [str(error)]
-                if error.cause is None:
-                    break  # it hangs: the others have to wait
-        self.cycle.troubles.are(now_s, NOTIFIER, troubles)
+                trouble = str(error)
+            else:
+                self._sent(alert)
+        self.cycle.troubles.are(now_s, NOTIFIER, [trouble] if trouble else ())
+
+    def _sent(self, alert: Alert) -> None:
+        if alert in self._alerts:
+            self._alerts.remove(alert)
 
 
 def _nothing(_: object) -> None:

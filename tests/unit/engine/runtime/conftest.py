@@ -269,6 +269,7 @@ class LiveWorld:
         self.notes = Notebook()
         self.pager = Pager()
         self.store = FileStore(state)
+        self.lease = FileLease(state)  # one for all lives, which follow each other in one process
         self.specs = (SPEC,)
 
     def shell(
@@ -284,7 +285,7 @@ class LiveWorld:
             "infrastructure": self.pool,
             "bookings": self.calendar,
             "store": self.store,
-            "lease": FileLease(self.state),
+            "lease": self.lease,
             "notifier": self.pager,
             "clock": self.clock,
         }

@@ -1,0 +1,294 @@
+"""The cycle alone, with values in and values out: what reaches the controller, and what is kept."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.model import (
+    SAMPLE_DTYPE,
+    ActionResult,
+    Approval,
+    Controller,
+    Direction,
+    Observation,
+    Outlook,
+    Pause,
+    Plan,
+    Status,
+)
+from engine.ports.infrastructure import Counts, Sighting
+from engine.ports.notifier import AlertState
+from engine.ports.store import Requests
+from engine.runtime.cycle import CONTROLLER, Cycle, Gathered, Memory
+from tests.unit.engine.runtime.conftest import SPEC, START_S, Scripted, action
+
+OUTLOOK = Outlook(
+    START_S, START_S - 3600.0, 60.0, {"api": 0}, np.full((1, 2000), 9.0), np.zeros((1, 2000)),
+    np.zeros(2000), np.zeros(2000), 0.05,
+)  # fmt: skip
+
+
+def gathered(
+    results: Sequence[ActionResult] = (),
+    *,
+    answers: Sequence[Approval] = (),
+    window: Any = None,
+) -> Gathered:
+    return Gathered(
+        Sighting({"api": Counts(4, 4, 0, 0)}, tuple(results)),
+        OUTLOOK,
+        {} if window is None else {"api": window},
+        Requests(answers=tuple(answers)),
+    )
+
+
+def made(controller: Controller, **options: Any) -> Cycle:
+    cycle = Cycle(controller, (SPEC,), **options)
+    assert cycle.begin(START_S, "")
+    return cycle
+
+
+def turn(cycle: Cycle, k: int, given: Gathered | None = None) -> tuple[Observation, Plan | None]:
+    """Step k, without keeping anything."""
+    observation = cycle.observe(START_S + 5.0 * k, given or gathered())
+    assert observation is not None
+    return observation, cycle.decide(observation)
+
+
+def keep(cycle: Cycle, k: int) -> Memory:
+    memory = cycle.memory(START_S + 5.0 * k, 1)
+    assert memory is not None
+    return memory
+
+
+DONE = ActionResult("a", Status.COMPLETED, START_S + 1.0)
+YES = Approval("api-1", True, START_S + 2.0, "ada")
+BUSY = Plan(cycle=False)
+
+
+def test_a_controller_that_raises_is_given_everything_again_that_its_memory_does_not_hold() -> None:
+    controller = Scripted(BUSY, BUSY, ValueError("no"), BUSY)
+    cycle = made(controller)
+    turn(cycle, 1, gathered([DONE], answers=[YES]))
+    second, _ = turn(cycle, 2, gathered(answers=[YES]))
+    assert (second.results, second.approvals) == ((), ())
+    controller.count = 2
+    third, plan = turn(cycle, 3, gathered(answers=[YES]))
+    assert plan is None
+    assert third.results == ()
+    controller.count = 3  # past the one that raises
+    fourth, plan = turn(cycle, 4, gathered(answers=[YES]))
+    assert (fourth.results, fourth.approvals) == ((DONE,), (YES,))
+    assert plan is not None
+
+
+def test_what_is_in_the_memory_is_not_given_again() -> None:
+    controller = Scripted(BUSY, ValueError("no"))
+    cycle = made(controller)
+    turn(cycle, 1, gathered([DONE], answers=[YES]))
+    memory = keep(cycle, 1)
+    assert memory.answers == (YES,)
+    turn(cycle, 2, gathered(answers=[YES]))
+    controller.plans = ()
+    third, _ = turn(cycle, 3, gathered(answers=[YES]))
+    assert (third.results, third.approvals) == ((), ())
+
+
+@pytest.mark.parametrize("failures", [1, 2, 5])
+def test_an_automatic_answer_survives_a_controller_that_raises(failures: int) -> None:
+    asking = Plan(awaiting=(action("api-1", 4, 90),))
+    controller = Scripted(asking, ValueError("no"))
+    cycle = made(controller)
+    turn(cycle, 1)
+    keep(cycle, 1)
+    for k in range(failures):
+        observation, plan = turn(cycle, 2 + k)
+        assert plan is None
+        assert [a.decision_id for a in observation.approvals] == ["api-1"]
+    controller.plans = ()
+    observation, _ = turn(cycle, 20)
+    assert [a.decision_id for a in observation.approvals] == ["api-1"]
+    observation, _ = turn(cycle, 21)
+    assert observation.approvals == ()
+
+
+def test_an_answer_that_cannot_be_removed_counts_once_also_after_a_restart() -> None:
+    first = made(Scripted())
+    shown = [turn(first, k, gathered(answers=[YES]))[0].approvals for k in range(1, 4)]
+    assert shown == [(YES,), (), ()]
+    second = Cycle(Scripted(), (SPEC,))
+    assert second.begin(START_S + 60.0, keep(first, 4).text)
+    shown = [turn(second, k, gathered(answers=[YES]))[0].approvals for k in range(12, 14)]
+    assert shown == [(), ()]
+
+
+def test_an_answer_given_anew_is_another_one_and_those_that_are_gone_are_not_remembered() -> None:
+    cycle = made(Scripted())
+    turn(cycle, 1, gathered(answers=[YES]))
+    no = replace(YES, approved=False, time_s=YES.time_s + 60.0)
+    assert turn(cycle, 2, gathered(answers=[no]))[0].approvals == (no,)
+    turn(cycle, 3)
+    assert json.loads(keep(cycle, 3).text)["answered"] == []
+
+
+def test_what_cannot_be_read_is_not_taken_back() -> None:
+    cycle = made(Scripted())
+    pause = Pause("api", Direction.IN, START_S + 12.0)
+    asked = replace(gathered(answers=[YES]), requests=Requests(pauses=(pause,), answers=(YES,)))
+    unread = replace(gathered(), requests=None)
+    assert turn(cycle, 1, asked)[0].pauses == (pause,)
+    second, _ = turn(cycle, 2, unread)
+    assert (second.pauses, second.approvals) == ((pause,), ())
+    assert turn(cycle, 3, unread)[0].pauses == ()  # it has expired meanwhile
+    assert turn(cycle, 4, asked)[0].approvals == ()
+
+
+@pytest.mark.parametrize("hours", [1, 6])
+def test_questions_that_nobody_answers_are_as_many_as_the_services(hours: int) -> None:
+    plans = [Plan(awaiting=(action(f"api-{k}", 4, 20 + k % 60),)) for k in range(720 * hours)]
+    cycle = made(Scripted(*plans), approver="never")
+    for k in range(720 * hours):
+        turn(cycle, k)
+    assert cycle.awaiting() == (f"api-{720 * hours - 1}",)
+    assert len(json.loads(keep(cycle, 720 * hours).text)["questions"]) == 1
+
+
+def test_a_question_goes_when_it_expires_and_when_its_service_is_changed() -> None:
+    asking = Plan(awaiting=(action("api-1", 4, 90),))
+    cycle = made(Scripted(asking), approver="never", question_s=60.0)
+    turn(cycle, 1)
+    turn(cycle, 12)
+    assert cycle.awaiting() == ("api-1",)
+    turn(cycle, 13)
+    assert cycle.awaiting() == ()
+    cycle = made(Scripted(asking, Plan(actions=(action("a", 4, 5),))), approver="never")
+    turn(cycle, 1)
+    turn(cycle, 2)
+    assert cycle.awaiting() == ()
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_longer() -> None:
+    asking = Plan(awaiting=(action("api-1", 4, 90),))
+    cycle = made(Scripted(asking), approver=20.0)
+    turn(cycle, 1)
+    turn(cycle, 2)
+    answered = [k for k in range(-700, -690) if turn(cycle, k)[0].approvals]
+    assert answered == [-697]  # 15 s and a sample after it, not an hour
+
+
+def test_a_sample_from_the_future_is_not_a_sample() -> None:
+    window = np.zeros(3, SAMPLE_DTYPE)
+    window["time_s"] = START_S + np.array([0.0, 3.0, 600.0])
+    cycle = made(Scripted())
+    observation, _ = turn(cycle, 1, gathered(window=window))
+    assert observation.services[0].window["time_s"].tolist() == [START_S, START_S + 3.0]
+    observation, _ = turn(cycle, 2, gathered(window=window[2:]))
+    assert len(observation.services[0].window) == 0
+
+
+def test_the_memory_is_strict_json_and_one_of_before_is_taken_over() -> None:
+    cycle = made(Scripted(Plan(awaiting=(action("api-1", 4, 90),))), approver="never")
+    turn(cycle, 1)
+    cycle.take([DONE])
+    text = keep(cycle, 1).text
+    kept = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the memory"))
+    assert kept["questions"]["api-1"]["answer_s"] is None
+    second = Cycle(Scripted(), (SPEC,))
+    second.begin(START_S + 9.0, text)
+    assert second.awaiting() == ("api-1",)
+    assert turn(second, 2)[0].results == (DONE,)
+    old = {
+        "saved_s": START_S, "lead": 3, "controller": "Scripted", "snapshot": '{"count": 7}',
+        "questions": {"api-2": math.inf, "api-3": START_S + 4.0},
+    }  # fmt: skip
+    third = Cycle(Scripted(), (SPEC,))
+    assert third.begin(START_S + 9.0, json.dumps(old))
+    assert [a.decision_id for a in turn(third, 2)[0].approvals] == ["api-3"]
+    assert third.awaiting() == ("api-2",)
+    assert third.controller.snapshot() == '{"count": 8}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{", "[]", "3", "{}", '{"saved_s": 1, "controller": "Scripted"}',
+        '{"saved_s": "x", "controller": "Scripted", "snapshot": "{}"}',
+        '{"saved_s": 1, "controller": "Other", "snapshot": "{\\"count\\": 3}"}',
+        '{"saved_s": 1, "controller": "Scripted", "snapshot": "{\\"coun\\": 3}"}',
+        '{"saved_s": 1, "controller": "Scripted", "snapshot": "{\\"count\\": 3}", "answered": [1]}',
+        '{"saved_s": 1, "controller": "Scripted", "snapshot": "{\\"count\\": 3}", "questions": 1}',
+    ],
+)  # fmt: skip
+def test_a_memory_that_cannot_be_read_changes_nothing(text: str) -> None:
+    controller = Scripted()
+    cycle = Cycle(controller, (SPEC,))
+    assert not cycle.begin(START_S, text)
+    assert controller.count == 0
+    assert [event.kind for event in cycle.events()] == ["memory_lost"]
+    assert turn(cycle, 1)[1] is not None
+
+
+class Stubborn(Scripted):
+    """Raises wherever it is asked to."""
+
+    def __init__(self, *plans: Plan | Exception) -> None:
+        super().__init__(*plans)
+        self.broken: set[str] = set()
+
+    def snapshot(self) -> str:
+        if "snapshot" in self.broken:
+            raise RuntimeError("cannot say")
+        return super().snapshot()
+
+    def restore(self, snapshot: str) -> None:
+        if "restore" in self.broken:
+            raise RuntimeError("cannot go back")
+        super().restore(snapshot)
+
+
+def test_a_controller_that_cannot_say_what_it_remembers_is_trouble_that_ends() -> None:
+    controller = Stubborn()
+    cycle = made(controller)
+    controller.broken = {"snapshot"}
+    turn(cycle, 1)
+    assert cycle.memory(START_S + 5.0) is None
+    assert "cannot say" in cycle.troubles.all[CONTROLLER][0]
+    controller.broken = set()
+    turn(cycle, 2)
+    assert cycle.memory(START_S + 10.0) is not None
+    assert cycle.troubles.all == {}
+    assert [alert.state for alert in cycle.alerts()] == [AlertState.STARTED, AlertState.ENDED]
+
+
+def test_a_controller_that_cannot_be_put_back_is_asked_again_all_the_same() -> None:
+    controller = Stubborn(ValueError("no"))
+    cycle = made(controller)
+    controller.broken = {"restore"}
+    assert turn(cycle, 1)[1] is None
+    assert len(cycle.troubles.all[CONTROLLER]) == 2
+    assert turn(cycle, 2)[1] is not None
+
+
+def test_results_reach_the_controller_in_the_order_in_which_they_came() -> None:
+    cycle = made(Scripted())
+    late = ActionResult("b", Status.ACCEPTED, START_S)
+    cycle.take([late])
+    assert turn(cycle, 1, gathered([DONE]))[0].results == (late, DONE)
+    failed = cycle.fail([action("c", 4, 5)], START_S + 6.0, "no route")
+    assert turn(cycle, 2)[0].results == failed
+    assert failed[0].detail == "no route"
+
+
+def test_a_trouble_is_told_when_it_begins_changes_and_ends() -> None:
+    cycle = made(Scripted())
+    for now_s, details in enumerate((["a"], ["a"], ["b", "a"], ["a", "b"], [], [])):
+        cycle.troubles.are(float(now_s), "metrics", details)
+    told = [(alert.time_s, alert.state.value, alert.detail) for alert in cycle.alerts()]
+    assert told == [(0.0, "started", "a"), (2.0, "changed", "b; a"), (4.0, "ended", "a; b")]

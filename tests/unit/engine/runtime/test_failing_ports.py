@@ -1,0 +1,433 @@
+"""Whatever a port raises, whenever: a trouble that begins and ends, and the scaling goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.adapters import request_files
+from engine.adapters.blocking import BlockingCalls
+from engine.adapters.store_files import MEMORY, STATUS, FileStore
+from engine.model import ActionResult, Approval, Plan, Status
+from engine.ports.infrastructure import Sighting
+from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
+from engine.ports.metrics import Reading
+from engine.ports.notifier import AlertState
+from engine.runtime.patience import GIVE_UP, Patience, PortError
+from tests.unit.engine.runtime.conftest import LiveWorld
+
+Act = Callable[..., Any]
+
+
+class Panic(BaseException):
+    """No Exception, as a foreign library may raise it."""
+
+
+RAISED = [
+    RuntimeError("Cannot send a request, as the client has been closed."),
+    KeyError("load"), OSError(5, "Input/output error"), ValueError(), AssertionError(),
+    MemoryError(), StopAsyncIteration(), asyncio.CancelledError(), TimeoutError(),
+    SystemExit(3), Panic("unwrap() on None"), ExceptionGroup("two", [OSError(), ValueError()]),
+]  # fmt: skip
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    async def call(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return call
+
+
+def at_once(error: BaseException) -> Callable[..., Any]:
+    def call(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return call
+
+
+PORTS: dict[str, tuple[str, str]] = {
+    "metrics": ("source", "read"),
+    "infrastructure": ("pool", "observe"),
+    "schedule": ("calendar", "outlook"),
+    "requests": ("store", "requests"),
+    "memory": ("store", "keep_memory"),
+    "status": ("store", "show_status"),
+    "notifier": ("pager", "notify"),
+    "record": ("notes", "step"),
+}
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("source", PORTS)
+def test_a_port_that_raises_is_a_trouble_and_not_the_end(
+    world: LiveWorld, scripted: Any, source: str, error: BaseException
+) -> None:
+    if source == "record" and not isinstance(error, Exception):
+        pytest.skip("notes are no port: they are called, not awaited")
+    part, method = PORTS[source]
+    broken = (at_once if source == "record" else raising)(error)
+
+    def fail() -> None:
+        setattr(getattr(world, part), method, broken)
+        if source == "notifier":  # it has something to say only when there is trouble
+            world.source.troubles = ("late",)
+
+    def mend() -> None:
+        delattr(getattr(world, part), method)
+        world.source.troubles = ()
+
+    world.clock.at = {1_000_012.0: fail, 1_000_032.0: mend}
+    shell = world.shell(scripted(), duration_s=90.0)
+    asyncio.run(shell.run())
+    assert world.notes.kinds(source) == ["trouble_started", "trouble_ended"]
+    assert shell.cycle.troubles.all == {}
+    missing = 4 if source == "infrastructure" else 0
+    assert shell.cycle.skipped == missing
+    assert shell.cycle.steps == 18 - missing
+
+
+@pytest.mark.parametrize("method", ["read", "observe", "outlook"])
+def test_a_port_that_is_not_asynchronous_or_raises_before_it_is_awaited_is_one_as_well(
+    world: LiveWorld, scripted: Any, method: str
+) -> None:
+    for broken in (at_once(KeyError("x")), lambda *_: 7):
+        for part in (world.source, world.pool, world.calendar):
+            if hasattr(part, method):
+                setattr(part, method, broken)
+        asyncio.run(world.shell(scripted(), duration_s=20.0).run())
+    assert any(kind == "trouble_started" for _, kind, _, _ in world.notes.events)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [None, 3, Sighting({}), Sighting({"api": None}), Sighting(None), Reading(None), Reading({})],  # type: ignore[dict-item, arg-type]
+)
+def test_a_port_that_answers_with_nonsense_is_in_trouble(
+    world: LiveWorld, scripted: Any, lie: Any
+) -> None:
+    async def lying(*_: Any) -> Any:
+        return lie
+
+    for part, method in list(PORTS.values())[:4]:
+        setattr(getattr(world, part), method, lying)
+    shell = world.shell(scripted(), duration_s=20.0)
+    asyncio.run(shell.run())
+    assert {"metrics", "infrastructure", "schedule", "requests"} <= set(shell.cycle.troubles.all)
+    assert "engine" not in shell.cycle.troubles.all
+    assert shell.cycle.skipped == 4
+
+
+def test_an_answer_that_cannot_be_removed_is_a_trouble_and_counts_once_in_two_lives(
+    world: LiveWorld, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stuck(path: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(request_files, "remove", stuck)
+    request_files.answer(world.state, Approval("api-1", True, 1_000_001.0, "root"))
+    shown = []
+    for _ in range(2):
+        controller = scripted()
+        shell = world.shell(controller, duration_s=30.0)
+        asyncio.run(shell.run())
+        shown.append([len(seen.approvals) for seen in controller.seen])
+        assert "Permission denied" in shell.cycle.troubles.all["answers"][0]
+    assert shown == [[1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]
+    monkeypatch.undo()
+    shell = world.shell(scripted(), duration_s=30.0)
+    asyncio.run(shell.run())
+    assert shell.cycle.troubles.all == {}
+    assert request_files.read(world.state, 0.0).answers == ()
+
+
+class LosableLease:
+    """A lease that others may have taken."""
+
+    def __init__(self) -> None:
+        self.fence = 1
+        self.taken = False
+        self.broken: BaseException | None = None
+
+    async def hold(self, now_s: float, above: Fence = NO_FENCE) -> Fence:
+        if self.broken is not None:
+            raise self.broken
+        if self.taken:
+            raise NotLeadingError("the engine next door leads", "the engine next door")
+        self.fence = max(self.fence, above + 1)
+        return Fence(self.fence)
+
+    async def release(self) -> None:
+        return
+
+
+def test_an_engine_that_lost_the_lead_does_nothing_and_then_goes_on_with_what_was_kept(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    lease = LosableLease()
+    controller = scripted()
+
+    def lose() -> None:
+        lease.taken = True
+
+    def regain() -> None:
+        # Another engine led meanwhile, and knows more.
+        kept = json.loads((world.state / MEMORY).read_text())
+        (world.state / MEMORY).write_text(json.dumps({**kept, "snapshot": '{"count": 50}'}))
+        lease.taken, lease.fence = False, 5
+
+    world.clock.at = {1_000_011.0: lose, 1_000_026.0: regain}
+    shell = world.shell(controller, duration_s=40.0, lease=lease)
+    asyncio.run(shell.run())
+    assert [seen.now_s % 100 for seen in controller.seen] == [5, 10, 30, 35, 40]
+    assert controller.count == 53
+    assert shell.fence == 5
+    assert world.notes.kinds("lease") == ["trouble_started", "trouble_ended"]
+
+
+def test_a_lease_that_cannot_be_asked_is_no_lost_one(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    lease = LosableLease()
+
+    def fail() -> None:
+        lease.broken = ConnectionResetError()
+
+    world.clock.at = {1_000_008.0: fail}
+    controller = scripted(Plan(), Plan(actions=(act("a", 4, 5),)))
+    asyncio.run(world.shell(controller, duration_s=30.0, lease=lease).run())
+    assert len(controller.seen) == 6
+    assert world.pool.fences == [1]
+    assert world.notes.kinds("lease") == ["trouble_started"]
+
+
+def test_it_leads_above_every_fence_that_the_infrastructure_has_seen(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    plain = world.pool.observe
+
+    async def observe() -> Sighting:
+        return Sighting((await plain()).services, (), Fence(41))
+
+    world.pool.observe = observe  # type: ignore[method-assign]
+    controller = scripted(Plan(actions=(act("a", 4, 5),)))
+    asyncio.run(world.shell(controller, duration_s=10.0).run())
+    assert world.pool.fences == [42]
+    assert asyncio.run(world.lease.hold(0.0)) == 42
+
+
+def test_who_is_overtaken_later_does_not_bid_higher(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    plain, newest = world.pool.observe, [NO_FENCE]
+
+    async def observe() -> Sighting:
+        return Sighting((await plain()).services, (), newest[0])
+
+    def overtake() -> None:
+        newest[0] = Fence(9)
+
+    world.pool.observe = observe  # type: ignore[method-assign]
+    world.clock.at = {1_000_008.0: overtake}
+    shell = world.shell(scripted(Plan(), Plan()), duration_s=20.0)
+    asyncio.run(shell.run())
+    assert shell.fence == 1
+
+
+def test_each_write_carries_the_fence_and_one_that_is_over_is_refused(
+    world: LiveWorld, scripted: Any
+) -> None:
+    shell = world.shell(scripted(), duration_s=20.0, lease=LosableLease())
+    (world.state / "fence").write_text("7\n")  # another engine has led since
+    asyncio.run(shell.run())
+    assert not (world.state / MEMORY).exists()
+    assert not (world.state / STATUS).exists()
+    assert shell.cycle.troubles.all["memory"] == ("fence 1 is over, 7 leads",)
+
+
+def test_people_are_alerted_once_when_a_trouble_begins_and_once_when_it_ends(
+    world: LiveWorld, scripted: Any
+) -> None:
+    def fail() -> None:
+        world.source.troubles = ("cpu: late",)
+
+    def mend() -> None:
+        world.source.troubles = ()
+
+    world.clock.at = {1_000_008.0: fail, 1_000_022.0: mend}
+    asyncio.run(world.shell(scripted(), duration_s=40.0).run())
+    sent = [(alert.source, alert.state, alert.detail) for alert in world.pager.alerts]
+    assert sent == [
+        ("metrics", AlertState.STARTED, "cpu: late"), ("metrics", AlertState.ENDED, "cpu: late"),
+    ]  # fmt: skip
+
+
+def test_a_memory_that_cannot_be_read_is_waited_for_a_little_and_then_done_without(
+    world: LiveWorld, scripted: Any
+) -> None:
+    world.store.memory = raising(OSError(5, "Input/output error"))  # type: ignore[method-assign]
+    controller = scripted()
+    asyncio.run(world.shell(controller, duration_s=30.0).run())
+    assert [seen.now_s % 100 for seen in controller.seen] == [10, 15, 20, 25, 30]
+
+
+def test_an_answer_that_comes_when_the_engine_ends_is_kept(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    plain = world.pool.apply
+
+    async def slow(actions: Any, fence: Fence) -> Any:
+        await asyncio.sleep(0.2)
+        return await plain(actions, fence)
+
+    world.pool.apply = slow  # type: ignore[method-assign]
+    controller = scripted(Plan(actions=(act("a", 4, 5),)))
+    shell = world.shell(controller, duration_s=5.0, apply_timeout_s=0.15)
+    asyncio.run(shell.run())
+    kept = json.loads((world.state / MEMORY).read_text())["results"]
+    assert [status for _, status, _, _ in kept] == ["failed", "accepted"]
+    assert world.notes.results[-1] == ActionResult("a", Status.ACCEPTED, kept[-1][2])
+
+
+def test_questions_that_nobody_answers_do_not_pile_up(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    plans = [Plan(awaiting=(act(f"api-{k}", 4, 20 + k % 60),)) for k in range(200)]
+    shell = world.shell(scripted(*plans), duration_s=1000.0, approver="never")
+    asyncio.run(shell.run())
+    status = json.loads((world.state / STATUS).read_text())
+    assert status["awaiting"] == ["api-199"]
+
+
+def test_a_step_that_nobody_foresaw_is_told_of_and_the_next_one_is_made(
+    world: LiveWorld, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = world.shell(scripted(), duration_s=20.0)
+    plain, calls = shell.cycle.observe, [0]
+
+    def observe(*arguments: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise ZeroDivisionError
+        return plain(*arguments)
+
+    monkeypatch.setattr(shell.cycle, "observe", observe)
+    asyncio.run(shell.run())
+    assert shell.cycle.steps == 3
+    assert world.notes.kinds("engine") == ["trouble_started", "trouble_ended"]
+
+
+def test_a_clock_that_cannot_be_asked_does_not_stop_the_engine(
+    world: LiveWorld, scripted: Any
+) -> None:
+    plain, asked = world.clock.now_s, [0]
+
+    def now_s() -> float:
+        asked[0] += 1
+        if asked[0] % 5 == 0:
+            raise OSError("no clock")
+        return plain()
+
+    world.clock.now_s = now_s  # type: ignore[method-assign]
+    shell = world.shell(scripted(), duration_s=60.0)
+    asyncio.run(shell.run())
+    assert shell.cycle.steps > 5
+    assert "trouble_started" in world.notes.kinds("clock")
+
+
+# --- waiting
+
+
+def test_what_hangs_is_asked_once_until_it_is_given_up() -> None:
+    asked: list[float] = []
+
+    async def hangs() -> None:
+        asked.append(asyncio.get_running_loop().time())
+        await asyncio.get_running_loop().create_future()
+
+    async def run() -> None:
+        patience = Patience[None](0.02)
+        for _ in range(3):
+            with pytest.raises(PortError, match=r"no answer within 0.02 s"):
+                await patience.call(hangs, lambda _: None)
+        assert len(asked) == 1
+        await asyncio.sleep(GIVE_UP * 0.02 + 0.05)
+        with pytest.raises(PortError):
+            await patience.call(hangs, lambda _: None)
+        assert len(asked) == 2
+        patience.abandon()
+
+    asyncio.run(run())
+
+
+def test_whoever_waits_may_be_cancelled_and_what_is_asked_goes_on() -> None:
+    came: list[int] = []
+
+    async def answer() -> int:
+        await asyncio.sleep(0.02)
+        came.append(7)
+        return 7
+
+    async def run() -> None:
+        patience = Patience[int](10.0)
+        waiting = asyncio.create_task(patience.call(answer, lambda _: None))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await patience.finished()
+        assert came == [7]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("error", [SystemExit(2), StopIteration(), KeyError("x"), Panic()])
+def test_what_a_blocking_library_raises_reaches_whoever_asked(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    async def run() -> int:
+        calls = BlockingCalls("test")
+        with pytest.raises((RuntimeError, KeyError)):
+            await calls.call(fail)
+        return await calls.call(lambda: 3)
+
+    assert asyncio.run(run()) == 3
+
+
+def test_blocking_calls_are_made_one_at_a_time_also_when_nobody_waits_for_one() -> None:
+    import threading
+
+    gate, made = threading.Event(), []
+
+    def slow() -> None:
+        gate.wait(10.0)
+        made.append("slow")
+
+    async def run() -> None:
+        calls = BlockingCalls("test")
+        first = asyncio.create_task(calls.call(slow))
+        second = asyncio.create_task(calls.call(lambda: made.append("second")))
+        third = asyncio.create_task(calls.call(lambda: made.append("third")))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        second.cancel()
+        await asyncio.sleep(0.01)
+        gate.set()
+        await third
+
+    asyncio.run(run())
+    assert made == ["slow", "third"]
+
+
+def test_the_file_store_names_the_file_that_cannot_be_written(tmp_path: Any) -> None:
+    async def run() -> None:
+        await FileStore(tmp_path / "gone").keep_memory("{}", Fence(1))
+
+    with pytest.raises(OSError, match="gone"):
+        asyncio.run(run())
+    assert sys.exc_info() == (None, None, None)
