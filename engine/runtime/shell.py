@@ -552,7 +552,7 @@ class LiveShell:
             alert = self._alerts[0]
             try:
                 await self._notifying.call(
-                    partial(self._notifier.notify, alert), lambda _: self._sent(alert)
+                    partial(self._notifier.notify, alert), partial(self._sent, alert)
                 )
             except PortError as error:
                 trouble = str(error)
@@ -560,7 +560,7 @@ class LiveShell:
                 self._sent(alert)
         self.cycle.troubles.are(now_s, NOTIFIER, [trouble] if trouble else ())
 
-    def _sent(self, alert: Alert) -> None:
+    def _sent(self, alert: Alert, _: None = None) -> None:
         if alert in self._alerts:
             self._alerts.remove(alert)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.runtime.ask import ControllerError
 from twin.hunt.invariants import Invariants, LiveInvariants, Violation
-from twin.hunt.live import LiveShell
+from twin.hunt.live import HuntedShell
 from twin.hunt.ports import parse
 from twin.hunt.shells import LIVE, SIMULATED
 from twin.hunt.virtual import NothingLeftError
@@ -68,9 +68,9 @@ def _examine_live(raw: Mapping[str, Any]) -> WorldOutcome:
     person = plain.get("approval", "automatic")
     if not isinstance(person, str):
         plain["approval"] = "never"  # somebody answers through the store
-    world = World(configuration(plain), shell=LiveShell)
+    world = World(configuration(plain), shell=HuntedShell)
     shell = world.shell
-    assert isinstance(shell, LiveShell)
+    assert isinstance(shell, HuntedShell)
     shell.faults = parse(raw)
     shell.person_s = math.inf if isinstance(person, str) else float(person)
     invariants = LiveInvariants(world, shell)

@@ -26,7 +26,7 @@ from engine.model import (
 )
 from engine.ports.lease import Fence
 from scenarios.faults.kinds import ClockStep, EngineKill, ScheduleLate, ScheduleWrong
-from twin.hunt.live import LOOK_S, WRITE_S, LiveShell
+from twin.hunt.live import LOOK_S, WRITE_S, HuntedShell
 from twin.queues.requests import RequestPlatform
 from twin.runs import summary
 from twin.world.cloud import Write
@@ -438,7 +438,7 @@ class Invariants:
 class LiveInvariants(Invariants):
     """What has to hold of the asyncio shell as well: it goes on, and tells what is wrong."""
 
-    def __init__(self, world: World, shell: LiveShell) -> None:
+    def __init__(self, world: World, shell: HuntedShell) -> None:
         super().__init__(world)
         self.shell = shell
         self._given: dict[str, float] = {}

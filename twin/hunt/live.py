@@ -76,7 +76,7 @@ class Disk:
     fence: Fence = NO_FENCE
 
 
-class LiveShell(SimulatedShell):
+class HuntedShell(SimulatedShell):
     """Takes the place of the SimPy shell in a world.
 
     After `person_s` (s) somebody approves what waits for it, through the store; inf: nobody does.
@@ -228,7 +228,7 @@ class LiveShell(SimulatedShell):
 class Engine:
     """One process of the engine, and all of its ports."""
 
-    def __init__(self, world: LiveShell) -> None:
+    def __init__(self, world: HuntedShell) -> None:
         self.alive = True
         self.deposed = False
         self.behind = 0
@@ -239,7 +239,7 @@ class Engine:
         self.regained = False
         self._seen: deque[Sighting] = deque()
         self.cycle = world._make()
-        self.shell = live.Shell(
+        self.shell = live.LiveShell(
             self.cycle,
             [spec for spec, _ in world._services],
             metrics=SpoiledMetrics(self),
@@ -317,7 +317,7 @@ class _Port:
     engine: Engine
 
     @property
-    def world(self) -> LiveShell:
+    def world(self) -> HuntedShell:
         return self.engine.world
 
     async def close(self) -> None:

@@ -191,7 +191,7 @@ class CloudPort:
     `catch_up` brings the world to the time at which it is called.
     """
 
-    def __init__(self, cloud: Infrastructure, catch_up: Callable[[], None]) -> None:
+    def __init__(self, cloud: SimulatedCloud, catch_up: Callable[[], None]) -> None:
         self._cloud = cloud
         self._catch_up = catch_up
         self._fences: dict[Fence, None] = {}

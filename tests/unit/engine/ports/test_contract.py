@@ -16,6 +16,7 @@ from engine.adapters.lease_file import FENCE, FileLease
 from engine.adapters.pool import haproxy
 from engine.adapters.pool.book import PoolFile
 from engine.adapters.pool.haproxy import HaproxyPool, PoolInfrastructure
+from engine.adapters.pool.place import Place, Worker
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
 from engine.adapters.store_files import FileStore
 from engine.model import Action, ActionResult, Approval, BootTime, ServiceSpec, Status
@@ -23,8 +24,7 @@ from engine.ports import contract
 from engine.ports.infrastructure import Counts, Infrastructure, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence
 from engine.ports.store import Store
-from tests.unit.engine.adapters.pool.test_haproxy import Played
-from twin.staging.layout import Layout, Stack, StagedService
+from tests.unit.engine.adapters.pool.test_haproxy import Played, write_stack
 
 SPEC = ServiceSpec("api", 1, 4, 2, 0.1, 1.0, BootTime(5.0, 8.0), 1.0, 0.5, 0.1)
 
@@ -55,11 +55,11 @@ class PoolBench(contract.InfrastructureBench):
 
     service, low, high = "api", 1, 3
 
-    def __init__(self, place: Layout) -> None:
+    def __init__(self, place: Place) -> None:
         self.place = place
 
     async def connect(self) -> Infrastructure:
-        return PoolInfrastructure(HaproxyPool(self.place, poll_s=3600.0))
+        return PoolInfrastructure(HaproxyPool(self.place, Worker(("false",), {}), poll_s=3600.0))
 
     async def break_off(self) -> bool:
         self.place.pool.rename(self.place.pool.with_suffix(".gone"))
@@ -70,17 +70,15 @@ class PoolBench(contract.InfrastructureBench):
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A stack of one service whose workers cannot be launched."""
-    layout = Layout(tmp_path)
-    Stack("token", 1, 10, ("a",), {"prometheus": 9}, {"api": StagedService(SPEC, 20.0, 5.0)}).save(
-        layout
-    )
-    layout.targets.mkdir()
-    PoolFile(layout.pool).create({"api": 1})
+    made = Place(tmp_path)
+    write_stack(made)
+    made.targets.mkdir()
+    PoolFile(made.pool).create({"api": 1})
     monkeypatch.setattr(haproxy, "RuntimeApi", Played)
     monkeypatch.setattr(HaproxyPool, "_launch", lambda *_: None)
-    return layout
+    return made
 
 
 def test_the_file_store_keeps_its_contract(tmp_path: Path) -> None:
@@ -96,7 +94,7 @@ def test_the_file_lease_keeps_its_contract(tmp_path: Path) -> None:
     asyncio.run(contract.lease(connect))
 
 
-def test_the_worker_pool_keeps_its_contract(place: Layout) -> None:
+def test_the_worker_pool_keeps_its_contract(place: Place) -> None:
     asyncio.run(contract.infrastructure(PoolBench(place)))
     assert PoolFile(place.pool).read().fence > 1  # it outlives whoever brought it
 

@@ -26,7 +26,7 @@ from engine.model import (
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.notifier import AlertState
 from engine.ports.store import Requests
-from engine.runtime.cycle import CONTROLLER, Cycle, Gathered, Memory
+from engine.runtime.cycle import CONTROLLER, Cycle, Gathered, SavedMemory
 from tests.unit.engine.runtime.conftest import SPEC, START_S, Scripted, action
 
 OUTLOOK = Outlook(
@@ -62,7 +62,7 @@ def turn(cycle: Cycle, k: int, given: Gathered | None = None) -> tuple[Observati
     return observation, cycle.decide(observation)
 
 
-def keep(cycle: Cycle, k: int) -> Memory:
+def keep(cycle: Cycle, k: int) -> SavedMemory:
     memory = cycle.memory(START_S + 5.0 * k, 1)
     assert memory is not None
     return memory

@@ -26,7 +26,7 @@ class Bench(contract.InfrastructureBench):
         rng = np.random.Generator(np.random.Philox(1))
         fleet = Fleet(self.env, SPEC, 1, 30.0, rng, lambda *_: None)
         fleet.start_with(self.low)
-        self.cloud = clouds.Infrastructure(
+        self.cloud = clouds.SimulatedCloud(
             self.env, clouds.InfrastructureConfig(), {"api": fleet}, 0.0, lambda _: None
         )
 
