@@ -1,0 +1,242 @@
+"""What is remembered at the end of a step: every row worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.decide.after import EARLY_S, Course, after
+from engine.decide.approve import Decided
+from engine.decide.observe import Scope, due
+from engine.decide.restraints import Allowed
+from engine.decide.traits import traits
+from engine.decide.verify import Verdict
+from engine.decide.wishes import Wish
+from engine.memory import Memory, Pending, ResponseMemory, Sent, ServiceMemory, Watch
+from engine.model import Approval, Call, Reason
+from engine.settings import CostSettings, EngineSettings, LimitSettings, WeddingSettings
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window, observe
+from tests.unit.engine.decide.conftest import ahead_of, seen_of
+from tests.unit.engine.decide.test_approvals import action_of
+from tests.unit.engine.decide.test_verify import watch_of
+
+SETTINGS = EngineSettings()
+FULL = Scope(True, frozenset(), frozenset(), {})
+LAST_OUT_S, LAST_IN_S = NOW_S - 1000.0, NOW_S - 2000.0
+WATCH = watch_of((10, 15))
+
+
+def course(  # type: ignore[no-untyped-def]
+    own=None, action=None, *, verdict_watch=None, undoes=None, pending=None, ahead=None,
+    window=None, decisions=7,
+):  # fmt: skip
+    own = own or ServiceMemory(last_out_s=LAST_OUT_S, last_in_s=LAST_IN_S, desired=10)
+    service = make_service(window=make_window() if window is None else window)
+    seen = seen_of(service, memory=own)._replace(slowdown=1.7, response=ResponseMemory(level=0.1))
+    return Course(
+        seen=seen,
+        verdict=Verdict(verdict_watch, 11.0, 22.0, undoes=undoes),
+        ahead=ahead,
+        wish=Wish(None, (), "", 33.0),
+        allowed=Allowed(None, 10, (), "", ((NOW_S, 12),), "", 1000),
+        decided=Decided(decisions, (), pending, action=action),
+    )
+
+
+def remembered(*courses: Course, memory=None, scope: Scope = FULL) -> Memory:  # type: ignore[no-untyped-def]
+    memory = memory or Memory(last_step_s=NOW_S, next_cycle_s=NOW_S + 3.0, decisions=4)
+    return after(memory, scope, courses, SETTINGS)
+
+
+def test_what_each_phase_found_out_is_kept() -> None:
+    pending = Pending(action_of(), NOW_S + 900.0)
+    kept = remembered(course(verdict_watch=WATCH, pending=pending)).services["api"]
+    assert kept == ServiceMemory(
+        last_out_s=LAST_OUT_S,
+        last_in_s=LAST_IN_S,
+        hold_out_until_s=11.0,
+        hold_in_until_s=22.0,
+        calm_from_s=33.0,
+        targets=((NOW_S, 12),),
+        response=ResponseMemory(level=0.1),
+        slowdown=1.7,
+        desired=10,
+        sent=None,
+        watch=WATCH,
+        pending=pending,
+    )
+    looked_ahead = ahead_of(4.0)._replace(response=ResponseMemory(level=0.2))
+    assert remembered(course(ahead=looked_ahead)).services["api"].response.level == 0.2
+
+
+@pytest.mark.parametrize(
+    ("target", "last_out_s", "last_in_s", "rest_s"),
+    [(15, NOW_S, LAST_IN_S, LAST_OUT_S), (7, LAST_OUT_S, NOW_S, LAST_IN_S)],
+)
+def test_a_step_rests_and_is_sent_and_watched(target, last_out_s, last_in_s, rest_s) -> None:  # type: ignore[no-untyped-def]
+    action = action_of(10, target)
+    kept = remembered(course(action=action, verdict_watch=WATCH, undoes=WATCH)).services["api"]
+    assert (kept.last_out_s, kept.last_in_s) == (last_out_s, last_in_s)
+    assert kept.sent == Sent("api-1", 10, target, target, NOW_S, rest_s)
+    assert kept.watch == Watch("api-1", 10, target, NOW_S - 60.0, 0.0, 500.0, healthy=True)
+    ill = course(action=action, window=make_window(p95_s=3.0))
+    assert remembered(ill).services["api"].watch.healthy is False  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("before", "target", "highest", "rest_s"),
+    [
+        # A command that was not answered may yet be carried out: the highest count of both, and the
+        # rest from before it where it went the same way.
+        (Sent("a", 10, 20, 20, NOW_S - 5.0, 100.0), 15, 20, 100.0),
+        (Sent("a", 10, 12, 18, NOW_S - 5.0, 100.0), 15, 18, 100.0),
+        (Sent("a", 10, 12, 12, NOW_S - 5.0, 100.0), 15, 15, 100.0),
+        (Sent("a", 10, 7, 10, NOW_S - 5.0, 100.0), 15, 15, LAST_OUT_S),
+        (Sent("a", 10, 7, 10, NOW_S - 5.0, 100.0), 5, 10, 100.0),
+        (Sent("a", 10, 20, 20, NOW_S - 5.0, 100.0), 5, 20, LAST_IN_S),
+        # One that was accepted is done with.
+        (Sent("a", 10, 20, 20, NOW_S - 5.0, 100.0, accepted=True), 15, 15, LAST_OUT_S),
+        (Sent("a", 10, 7, 10, NOW_S - 5.0, 100.0, accepted=True), 5, 5, LAST_IN_S),
+    ],
+)
+def test_a_command_keeps_what_the_one_before_it_left_open(before, target, highest, rest_s) -> None:  # type: ignore[no-untyped-def]
+    own = ServiceMemory(last_out_s=LAST_OUT_S, last_in_s=LAST_IN_S, sent=before)
+    sent = remembered(course(own, action_of(10, target))).services["api"].sent
+    assert sent == Sent("api-1", 10, target, highest, NOW_S, rest_s)
+
+
+def test_a_rollback_is_not_watched_and_remembers_what_it_undoes() -> None:
+    undone = watch_of((7, 10))
+    action = action_of(10, 7, Reason.ROLLBACK)
+    kept = remembered(course(action=action, verdict_watch=WATCH, undoes=undone)).services["api"]
+    assert kept.watch is WATCH
+    assert kept.sent is not None
+    assert kept.sent.undoes is undone
+
+
+def test_without_an_action_what_was_sent_stays_sent() -> None:
+    own = ServiceMemory(sent=Sent("a", 10, 20, 20, NOW_S - 5.0, 100.0))
+    assert remembered(course(own)).services["api"].sent == own.sent
+
+
+@pytest.mark.parametrize(
+    ("scope", "courses", "next_cycle_s", "decisions"),
+    [
+        (FULL, [5, 6], NOW_S + 15.0 - EARLY_S, 6),
+        (FULL, [], NOW_S + 15.0 - EARLY_S, 4),
+        (FULL._replace(full=False), [5], NOW_S + 3.0, 5),
+    ],
+)
+def test_a_full_cycle_sets_the_next_one(scope, courses, next_cycle_s, decisions) -> None:  # type: ignore[no-untyped-def]
+    kept = remembered(*(course(decisions=count) for count in courses), scope=scope)
+    assert (kept.next_cycle_s, kept.decisions) == (next_cycle_s, decisions)
+    assert kept.last_step_s == NOW_S
+
+
+def test_the_newest_sample_of_each_service_is_kept() -> None:
+    memory = Memory(
+        last_step_s=NOW_S,
+        newest_s={"api": NOW_S - 100.0, "db": 5.0, "web": 6.0},
+        absent_s={"web": 7.0},
+        services={"db": ServiceMemory(slowdown=2.0)},
+    )
+    scope = FULL._replace(newest_s={"db": 55.0})
+    kept = remembered(course(), memory=memory, scope=scope)
+    assert kept.newest_s == {"api": NOW_S - 3.0, "db": 55.0, "web": 6.0}
+    assert kept.absent_s == {"web": 7.0}
+    assert kept.services["db"].slowdown == 2.0
+    later = memory._replace(newest_s={"api": NOW_S - 1.0})
+    assert remembered(course(), memory=later).newest_s["api"] == NOW_S - 1.0
+
+
+# What a step looks at
+
+
+def looked_at(memory: Memory, *services, approvals=None) -> Scope:  # type: ignore[no-untyped-def]
+    return due(memory, observe(*services), approvals or {}, SETTINGS)
+
+
+HOT = make_window(cpu=1.0, rate=2000.0, samples=3)
+LATER = Memory(next_cycle_s=NOW_S + 1.0)
+
+
+@pytest.mark.parametrize(
+    ("next_cycle_s", "full"), [(NOW_S - 1.0, True), (NOW_S, True), (NOW_S + 0.1, False)]
+)
+def test_a_full_cycle_is_due_at_its_time(next_cycle_s: float, full: bool) -> None:
+    scope = looked_at(Memory(next_cycle_s=next_cycle_s), make_service())
+    assert scope.full is full
+    assert scope.quiet is not full
+
+
+def test_between_cycles_it_looks_where_a_new_sample_shows_a_service_drowning() -> None:
+    services = (
+        make_service(make_spec("old"), window=HOT),
+        make_service(make_spec("calm")),
+        make_service(make_spec("none"), window=HOT[:0]),
+        make_service(make_spec("hot"), window=HOT),
+    )
+    memory = LATER._replace(newest_s={"old": NOW_S - 3.0, "hot": NOW_S - 8.0})
+    scope = looked_at(memory, *services)
+    assert scope == Scope(
+        False, frozenset(), frozenset({"hot"}), {"calm": NOW_S - 3.0, "hot": NOW_S - 3.0}
+    )
+    assert scope.quiet is False
+    assert looked_at(memory, *services[:3]).quiet is True
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_was_answered_is_looked_at(full: bool) -> None:
+    memory = Memory(
+        next_cycle_s=NOW_S + (-1.0 if full else 1.0),
+        services={
+            "api": ServiceMemory(pending=Pending(action_of(), NOW_S + 60.0)),
+            "db": ServiceMemory(),
+        },
+    )
+    answer = Approval("api-1", True, NOW_S, "ann")
+    scope = looked_at(memory, make_service(), approvals={"api-1": answer})
+    assert (scope.full, scope.answered, scope.quiet) == (full, frozenset({"api"}), False)
+    other = looked_at(memory, make_service(), approvals={"api-2": answer})
+    assert other.answered == frozenset()
+
+
+# What follows from the specifications
+
+
+@pytest.mark.parametrize(
+    ("weddings", "cost", "limits", "reach_s"),
+    [
+        # The furthest that anybody looks, after the lead time of 130 s, and eight steps after it.
+        (WeddingSettings(lead_s=5000.0, protection_s=100.0), 100.0, 300.0, 5130.0),
+        (WeddingSettings(lead_s=100.0, protection_s=5000.0), 100.0, 300.0, 5130.0),
+        (WeddingSettings(lead_s=100.0, protection_s=100.0), 5000.0, 300.0, 5130.0),
+        (WeddingSettings(lead_s=100.0, protection_s=100.0), 100.0, 300.0, 2530.0),
+        (WeddingSettings(lead_s=2400.0, protection_s=100.0), 100.0, 300.0, 2530.0),
+    ],
+)
+def test_how_far_ahead_a_service_looks(weddings, cost, limits, reach_s) -> None:  # type: ignore[no-untyped-def]
+    settings = EngineSettings(
+        weddings=weddings, cost=CostSettings(window_s=cost), limits=LimitSettings(cooldown_s=limits)
+    )
+    (one,) = traits([make_spec()], settings).order
+    assert one.lead_s == pytest.approx(130.0)
+    assert one.reach_s == pytest.approx(reach_s)
+
+
+def test_services_are_treated_in_the_order_of_their_calls_and_by_who_waits_for_them() -> None:
+    specs = (
+        make_spec("database"),
+        make_spec("mail"),
+        make_spec("front", user_facing=True,
+                  calls=(Call("database", 1.0), Call("mail", 1.0, asynchronous=True))),
+    )  # fmt: skip
+    platform = traits(specs, SETTINGS)
+    assert platform.specs == specs
+    assert platform.order[0].spec.name == "front"
+    assert {one.spec.name: (one.place, one.waited_for) for one in platform.order} == {
+        "database": (0, True), "mail": (1, False), "front": (2, True),
+    }  # fmt: skip
+    z = {one.spec.name: one.risk_z for one in platform.order}
+    # a risk of 2 %, of 10 % where nobody waits
+    assert z["front"] == pytest.approx(2.0537, abs=1e-3)
+    assert z["mail"] == pytest.approx(1.2816, abs=1e-3)
