@@ -21,7 +21,9 @@ TESTS = (
     "tests/unit/engine/decide",
     "tests/unit/engine/runtime",
     "tests/unit/engine/test_memory.py",
+    "tests/unit/engine/test_memory_in_full.py",
     "tests/unit/engine/test_step.py",
+    "tests/property/test_platform_invariants.py",
     "tests/property/test_step_invariants.py",
 )
 PAGE = Path("docs/background/mutation-survivors.md")

@@ -49,7 +49,7 @@ TRACED_CALLS = 400
 """A test is traced into so many calls of one function: what it reaches later seldom is new."""
 TIMES = 6.0
 """Limit of processor time: so many times that of the tests without the mutant, and some more."""
-WALL = 20.0
+WALL = 3.0
 """A child that waits instead of computing is ended after so many times its limit."""
 KILLED, SURVIVED = 1, 0
 UNUSABLE = 3
