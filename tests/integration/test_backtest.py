@@ -22,7 +22,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "worldcup98"
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "twin", "backtest", *arguments],
-        capture_output=True, text=True, timeout=280, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ BENCHMARKS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.py"))
 def run(benchmark: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-X", "importtime", str(benchmark), *arguments],
-        cwd=benchmark.parents[1], capture_output=True, text=True, timeout=60, check=False,
+        cwd=benchmark.parents[1], capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

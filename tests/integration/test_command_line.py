@@ -44,7 +44,7 @@ def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
     )
 
 
@@ -260,7 +260,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_says_that_it_is_partial(tmp_pa
         time.sleep(0.05)
     time.sleep(2.5)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     summary = json.loads((tmp_path / stdout.splitlines()[-1] / "summary.json").read_text())

@@ -22,7 +22,7 @@ def test_the_example_takes_part_in_a_comparison(repository: Path, tmp_path: Path
         [sys.executable, "-m", "twin", "compare", "--config-dir", "mine",
          "controllers=[static,margin]", "population.simultaneous=20000",
          "population.duration_s=7200", 'population.start_utc="18:00"', "output=out"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=280,
+        cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     (found,) = tmp_path.rglob("comparison.json")

@@ -118,7 +118,7 @@ def alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "engine", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def test_the_simulator_is_really_kept_away(tmp_path: Path) -> None:
         ended = subprocess.run(
             [sys.executable, "-c", f"import {name}"],
             env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
         assert "kept away by the test" in ended.stderr
 

@@ -243,7 +243,7 @@ def test_a_failing_world_is_shrunk_kept_and_replayed(
     ended = subprocess.run(
         [sys.executable, "-m", "twin", "run", "--config-dir", str(tmp_path),
          f"scenario={kept.stem}", f"output={tmp_path / 'records'}"],
-        capture_output=True, text=True, timeout=200, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert (Path(ended.stdout.splitlines()[-1]) / "summary.json").is_file()
@@ -256,7 +256,7 @@ def digests(hash_seed: str) -> list[str]:
         "print(examine({**generate(11, 0), 'seed': 5, 'resolution': 'request'}).digest)"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=True,
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )  # fmt: skip
     return ended.stdout.split()
@@ -271,7 +271,7 @@ def test_a_world_is_the_same_to_the_byte_in_any_process() -> None:
 def hunt(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "twin", "hunt", *arguments],
-        capture_output=True, text=True, timeout=200, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def run(folder: Path, seed: int, hash_seed: str) -> Path:
         capture_output=True,
         text=True,
         check=True,
-        timeout=240,
+        timeout=600,
     )  # fmt: skip
     return Path(done.stdout.splitlines()[-1])
 

@@ -117,7 +117,7 @@ def locust(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str
         cwd=repository,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
@@ -180,7 +180,7 @@ def test_two_workers_send_together_what_one_would_and_begin_when_they_are_told_t
         "--expect-workers", "2", "--host", platform.address, "--seed", "8", *LOAD, *LENIENT,
         "--record", str(tmp_path / "record"), "--begin-at", f"{begins_s:.3f}",
     )  # fmt: skip
-    said = [worker.communicate(timeout=30)[1] for worker in workers]
+    said = [worker.communicate(timeout=600)[1] for worker in workers]
     assert ended.returncode == 0, ended.stderr
     assert [worker.returncode for worker in workers] == [0, 0], said
     assert platform.paths() == scheduled(planned(seed=8))
@@ -211,13 +211,13 @@ def test_what_a_lost_worker_did_not_send_is_counted_and_nothing_is_judged(
         cwd=repository, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        end_s = time.monotonic() + 60.0
+        end_s = time.monotonic() + 300
         while len(platform.seen) < 20:
             assert time.monotonic() < end_s
             time.sleep(0.05)
         workers[0].kill()
-        _, said = master.communicate(timeout=90)
-        assert workers[1].wait(timeout=30) == 0
+        _, said = master.communicate(timeout=600)
+        assert workers[1].wait(timeout=600) == 0
     finally:
         for process in (*workers, master):
             process.kill()
@@ -302,7 +302,7 @@ def test_the_web_ui_starts_stops_and_starts_again(
             assert platform.paths() == scheduled(planned(seed=int(seed)))
     finally:
         running.send_signal(signal.SIGTERM)
-        _, said = running.communicate(timeout=30)
+        _, said = running.communicate(timeout=600)
     assert running.returncode == 0, said
     assert "Traceback" not in said
 
@@ -318,7 +318,7 @@ def test_an_interrupted_load_is_recorded_as_partial(
     )  # fmt: skip
     _wait(lambda: len(platform.seen) > 20)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    _, said = running.communicate(timeout=600)
     assert running.returncode == 130, said
     assert "Traceback" not in said
     summary = json.loads((tmp_path / "load_summary.json").read_text())
@@ -349,7 +349,7 @@ def test_wrong_options_end_before_any_load_with_one_message(
     assert not platform.seen
 
 
-def _wait(until: Any, limit_s: float = 60.0) -> None:
+def _wait(until: Any, limit_s: float = 300.0) -> None:
     ends_s = time.monotonic() + limit_s
     while time.monotonic() < ends_s:
         with contextlib.suppress(OSError):
@@ -360,12 +360,12 @@ def _wait(until: Any, limit_s: float = 60.0) -> None:
 
 
 def _get(address: str) -> str:
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=60) as answer:
         text: str = answer.read().decode()
     return text
 
 
 def _post(address: str, form: dict[str, str]) -> None:
     data = urllib.parse.urlencode(form).encode()
-    with urllib.request.urlopen(address, data=data, timeout=10) as answer:
+    with urllib.request.urlopen(address, data=data, timeout=60) as answer:
         assert json.loads(answer.read())["success"]

@@ -27,7 +27,7 @@ def test_what_is_wrong_is_said_before_anything_is_started(
             sys.executable, "-m", "twin", "validate",
             f"output={tmp_path}", f"folder={tmp_path / 'stack'}", *arguments,
         ],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert said in done.stderr

@@ -34,7 +34,7 @@ def answered(program: str, *arguments: str) -> tuple[str, int, list[str]]:
     """What is said, the exit code, and the heavy modules that were loaded for it."""
     script = SCRIPT.format(program=program, arguments=list(arguments), heavy=HEAVY)
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600
     )
     said, _, last = ended.stdout.rpartition("LOADED ")
     code, *loaded = last.split()

@@ -26,7 +26,7 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = shutil.copytree(repository, folder / "source", ignore=NOT_SOURCE)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-w", folder, source], check=True, timeout=120)
+    subprocess.run([*command, "-w", folder, source], check=True, timeout=600)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -59,7 +59,7 @@ def test_installed_wheel_simulates_outside_the_checkout(wheel: Path, tmp_path: P
          "twin.__main__.main()", "run", "scenario=quiet_tuesday", "population.simultaneous=50",
          "population.duration_s=1800", "output=records"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
-        capture_output=True, text=True, timeout=280, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )
     # fmt: on
     assert ended.returncode == 0, ended.stderr
@@ -135,7 +135,7 @@ class TestEnvironment:
             env={"PATH": str(machine)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
             check=False,
         )
 
@@ -194,7 +194,7 @@ class TestEnvironment:
 
 def test_make_help_lists_every_target(repository: Path) -> None:
     help_text = subprocess.run(
-        ["make", "help"], cwd=repository, capture_output=True, text=True, timeout=30, check=True
+        ["make", "help"], cwd=repository, capture_output=True, text=True, timeout=600, check=True
     ).stdout
     for target in ("run", "test", "lint", "format", "clean"):
         assert re.search(rf"^{target} ", help_text, re.MULTILINE)

@@ -96,7 +96,7 @@ class Prometheus:
             self.process.wait()
             self.process = None
 
-    def wait_until(self, true: Callable[[], bool], otherwise: str, seconds: float = 30.0) -> None:
+    def wait_until(self, true: Callable[[], bool], otherwise: str, seconds: float = 300.0) -> None:
         until_s = time.monotonic() + seconds
         while not true():
             if time.monotonic() > until_s:

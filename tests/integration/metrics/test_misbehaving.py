@@ -123,7 +123,7 @@ def test_it_is_trouble_and_no_sample(name: str) -> None:
         assert all(len(window) == 0 for window in reading.windows.values())
     assert first.troubles == second.troubles  # the same words, so that it is told of once
     if slow:
-        assert max(took) < 8.0  # before the server is done
+        assert max(took) < 25.0  # before the server is done, which takes 30 s
 
 
 def test_a_port_that_nobody_listens_on_is_trouble() -> None:

@@ -42,7 +42,7 @@ def engine(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **changed},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
@@ -136,7 +136,7 @@ def action(decision_id: str, service: str, before: int, after: int) -> Action:
 
 
 def until(
-    pool: HaproxyPool, service: str, there: Callable[[Counts], bool], patience_s: float = 60.0
+    pool: HaproxyPool, service: str, there: Callable[[Counts], bool], patience_s: float = 300.0
 ) -> Counts:
     """Wait until the counts are as they should be; fails when they never are."""
     end = time.monotonic() + patience_s

@@ -111,7 +111,7 @@ def load(staging: Staging, wrk: str, path: str, seconds: int) -> Iterator[list[s
     command = [wrk, "-t1", "-c8", f"-d{seconds}s", f"{staging.front}{path}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         yield said
-        said.append(running.communicate(timeout=60)[0])
+        said.append(running.communicate(timeout=600)[0])
 
 
 @pytest.mark.slow
@@ -254,7 +254,7 @@ def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -
         hung.send(signal.SIGSTOP)
         dead.send(signal.SIGKILL)
         results = []
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         while not any(r.status is Status.COMPLETED for r in results):
             assert time.monotonic() < end, results
             results += pool.observe().results
@@ -329,7 +329,7 @@ def test_a_haproxy_that_was_restarted_gets_its_servers_again(
         staging.place.logs / "haproxy.log",
         token=staging.stack.token,
     )
-    end = time.monotonic() + 20
+    end = time.monotonic() + 300
     while True:
         assert time.monotonic() < end
         time.sleep(0.2)

@@ -38,14 +38,14 @@ def metric(staging: Staging, query: str) -> float:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_of_a_wedding_is_served(staging: Staging, page: str) -> None:
-    answer = requests.get(f"{staging.front}/weddings/7{page}", timeout=10)
+    answer = requests.get(f"{staging.front}/weddings/7{page}", timeout=60)
     assert answer.status_code == 200
     assert answer.json() is not None
 
 
 @pytest.mark.parametrize("page", POSTS)
 def test_everything_that_people_send_is_taken(staging: Staging, page: str) -> None:
-    answer = requests.post(f"{staging.front}/weddings/7{page}", json={"text": "x"}, timeout=10)
+    answer = requests.post(f"{staging.front}/weddings/7{page}", json={"text": "x"}, timeout=60)
     assert answer.status_code == 200, answer.text
 
 
@@ -54,7 +54,7 @@ def test_everything_that_people_send_is_taken(staging: Staging, page: str) -> No
     ["/health", "/metrics", "/drain", "/database/guests/1", "/api/x/1", "/weddings/x", "/nonsense"],
 )
 def test_what_is_not_for_users_is_not_found(staging: Staging, path: str) -> None:
-    assert requests.get(staging.front + path, timeout=10).status_code == 404
+    assert requests.get(staging.front + path, timeout=60).status_code == 404
 
 
 def test_an_answer_is_in_the_database_when_it_is_confirmed(staging: Staging) -> None:
@@ -62,10 +62,10 @@ def test_an_answer_is_in_the_database_when_it_is_confirmed(staging: Staging) -> 
     with ThreadPoolExecutor(8) as guests_answering:
         list(
             guests_answering.map(
-                lambda url: requests.post(url, b"yes, gladly", timeout=10), answers
+                lambda url: requests.post(url, b"yes, gladly", timeout=60), answers
             )
         )
-    guests = requests.get(f"{staging.front}/weddings/9/guests", timeout=10).json()
+    guests = requests.get(f"{staging.front}/weddings/9/guests", timeout=60).json()
     assert {guest["answer"] for guest in guests} == {"yes, gladly"}
 
 
@@ -84,7 +84,7 @@ def test_a_message_reaches_everybody_who_watches_the_wedding(staging: Staging) -
     finally:
         for guest in watching:
             guest.close()
-    latest = requests.get(f"{staging.front}/weddings/11/updates", timeout=10).json()
+    latest = requests.get(f"{staging.front}/weddings/11/updates", timeout=60).json()
     assert latest[0]["text"] == "cake!"
 
 
@@ -94,7 +94,7 @@ def test_what_is_said_counts_to_its_end_though_the_guest_has_left(staging: Stagi
 
     def counted() -> tuple[int, int]:
         """Requests that arrived, and what became of them."""
-        page = requests.get(f"http://127.0.0.1:{worker.port}/metrics", timeout=5).text
+        page = requests.get(f"http://127.0.0.1:{worker.port}/metrics", timeout=60).text
         lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
         return tuple(
             sum(int(value) for name, _, value in lines if name.startswith(counter))
@@ -108,7 +108,7 @@ def test_what_is_said_counts_to_its_end_though_the_guest_has_left(staging: Stagi
             guest.send(json.dumps({"text": "bye"}))
         for guest in guests:
             guest.shutdown()  # the connection is cut, nobody says goodbye
-    end = time.monotonic() + 20
+    end = time.monotonic() + 300
     while (now := counted())[0] != now[1]:
         assert time.monotonic() < end, now
         time.sleep(0.2)
@@ -118,7 +118,7 @@ def test_what_is_said_counts_to_its_end_though_the_guest_has_left(staging: Stagi
 @pytest.mark.slow
 def test_uploads_make_jobs_that_are_worked_off_and_prometheus_sees_it_all(staging: Staging) -> None:
     for k in range(20):
-        sent = requests.post(f"{staging.front}/weddings/3/photos", data=b"%d" % k, timeout=20)
+        sent = requests.post(f"{staging.front}/weddings/3/photos", data=b"%d" % k, timeout=60)
         assert sent.status_code == 200
     expected = {
         'sum(wedtwin_responses_total{service="ai-services",outcome="served"})': 1,
@@ -126,7 +126,7 @@ def test_uploads_make_jobs_that_are_worked_off_and_prometheus_sees_it_all(stagin
         'sum(wedtwin_requests_total{service="file-storage"})': 20,
         'sum(haproxy_backend_http_responses_total{proxy="file-storage"})': 20,
     }
-    end = time.monotonic() + 40
+    end = time.monotonic() + 300
     while any(metric(staging, query) < least for query, least in expected.items()):
         assert time.monotonic() < end, {query: metric(staging, query) for query in expected}
         time.sleep(0.5)
@@ -223,7 +223,7 @@ def test_a_part_that_died_is_named_with_the_way_out_and_down_still_cleans_up(fol
 
 def all_gone(folder: Path, token: str) -> None:
     """Wait until a stack of which nobody takes care has been taken down."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while folder.exists() or processes.marked(token):
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -233,7 +233,7 @@ def kill_an_up(folder: Path, started: int, *, keeper_too: bool) -> str:
     """Kill an `up` when so many of its processes are there; returns its token."""
     command = [sys.executable, "-m", "twin", "staging", "up", f"folder={folder}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as starting:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not (folder / "stack.json").exists():
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -273,7 +273,7 @@ def test_a_demonstration_that_is_killed_leaves_nothing(folder: Path, tmp_path: P
         f"demo.output={tmp_path}", "demo.duration_s=3600", "demo.speed=1", *FAST_BOOT,
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as playing:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while not (folder / "logs" / "locust.log").exists():
             assert playing.poll() is None
             assert time.monotonic() < end
@@ -291,7 +291,7 @@ def test_an_interrupted_up_leaves_nothing(folder: Path, number: signal.Signals) 
             time.sleep(0.01)
         token = layout.load(Layout(folder)).token
         starting.send_signal(number)
-        _, said = starting.communicate(timeout=60)
+        _, said = starting.communicate(timeout=600)
     assert starting.returncode == 130, said
     assert processes.marked(token) == []
     assert not folder.exists()
@@ -303,6 +303,6 @@ def test_the_photo_of_a_form_is_what_is_kept(staging: Staging) -> None:
         f"{staging.front}/weddings/3/photos",
         files={"photo": ("cake.jpg", photo, "image/jpeg")},
         data={"caption": "The cake"},
-        timeout=20,
+        timeout=600,
     )
     assert (staging.place.photos / answer.json()["photo"]).read_bytes() == photo

@@ -30,12 +30,12 @@ SHORT = [
 def twin(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "twin", *arguments],
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # a busy machine takes its time
+@pytest.mark.timeout(1800)  # a busy machine takes its time
 def test_a_live_stack_is_calibrated_and_compared_with_its_twin(
     programs: parts.Programs, tmp_path: Path
 ) -> None:

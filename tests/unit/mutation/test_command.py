@@ -49,7 +49,7 @@ def run(
         [sys.executable, "-m", "mutation", target, "--tests", "test_toy.py", "--page", "page.md",
          "--limit", "0.5", *arguments],
         cwd=folder, env={"PYTHONPATH": f"{folder}:{repository}", "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True, timeout=250, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 from engine.decide.after import EARLY_S, Course, after
 from engine.decide.approve import Decided
 from engine.decide.observe import Scope, due
+from engine.decide.observe import observe as observe_services
 from engine.decide.restraints import Allowed
 from engine.decide.traits import traits
 from engine.decide.verify import Verdict
@@ -14,7 +15,14 @@ from engine.decide.wishes import Wish
 from engine.memory import Memory, Pending, ResponseMemory, Sent, ServiceMemory, Watch
 from engine.model import Approval, Call, Reason
 from engine.settings import CostSettings, EngineSettings, LimitSettings, WeddingSettings
-from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window, observe
+from tests.unit.engine.conftest import (
+    NOW_S,
+    make_outlook,
+    make_service,
+    make_spec,
+    make_window,
+    observe,
+)
 from tests.unit.engine.decide.conftest import ahead_of, seen_of
 from tests.unit.engine.decide.test_approvals import action_of
 from tests.unit.engine.decide.test_verify import watch_of
@@ -240,3 +248,62 @@ def test_services_are_treated_in_the_order_of_their_calls_and_by_who_waits_for_t
     # a risk of 2 %, of 10 % where nobody waits
     assert z["front"] == pytest.approx(2.0537, abs=1e-3)
     assert z["mail"] == pytest.approx(1.2816, abs=1e-3)
+
+
+# What the samples show
+
+
+def looked(services, memory=None, *, full: bool = True, alarming=(), answered=()):  # type: ignore[no-untyped-def]
+    specs = tuple(service.spec for service in services)
+    memory = memory or Memory(services={spec.name: ServiceMemory() for spec in specs})
+    scope = Scope(full, frozenset(answered), frozenset(alarming), {})
+    outlook = make_outlook(services=tuple(spec.name for spec in specs))
+    return observe_services(
+        scope, memory, observe(*services, outlook=outlook), platform=traits(specs, SETTINGS),
+        settings=SETTINGS, blends={},
+    )  # fmt: skip
+
+
+FRONT = make_spec("front", calls=(Call("api", 2.0),))
+SIDE = make_spec("side", calls=(Call("api", 0.5),))
+DROWNS = make_window(cpu=1.0, rate=2000.0, p95_s=3.0)
+
+
+def test_what_drowning_callers_hold_back_reaches_the_callee_together() -> None:
+    services = (
+        make_service(FRONT, window=DROWNS), make_service(SIDE, window=DROWNS),
+        make_service(make_spec("api")),
+    )  # fmt: skip
+    for full in (True, False):
+        seen = {one.traits.spec.name: one for one in
+                looked(services, full=full, alarming=("front", "side"))}  # fmt: skip
+        # 2000 - 1000 each, as the ten can serve 1000: 2 x 1000 + 0.5 x 1000
+        alarm = seen["api"].alarm
+        assert alarm is not None
+        assert alarm.evidence["passed_on_rate"] == 2500.0
+        assert alarm.trigger_s == NOW_S - 13.0
+        assert [one.whole for one in seen.values()] == [full] * 3
+
+
+def test_a_calm_caller_passes_nothing_on() -> None:
+    services = (make_service(FRONT), make_service(make_spec("api")))
+    assert [one.alarm for one in looked(services)] == [None, None]
+
+
+def test_between_cycles_others_are_not_looked_at() -> None:
+    services = (make_service(make_spec("calm")), make_service(make_spec("hot"), window=DROWNS),
+                make_service(make_spec("last")))  # fmt: skip
+    seen = looked(services, full=False, alarming=("hot",), answered=("last",))
+    assert [(one.traits.spec.name, one.whole) for one in seen] == [("hot", False), ("last", True)]
+
+
+def test_what_fresh_samples_teach_is_learned_and_old_ones_teach_nothing() -> None:
+    slow = make_window(cpu=0.9, rate=300.0)
+    (one,) = looked((make_service(make_spec(), window=slow),))
+    assert one.slowdown == pytest.approx(1.6)  # three times as slow, 30 % of the way
+    assert one.response.updated_s == NOW_S - 3.0
+    old = make_window(cpu=0.9, rate=300.0, age_s=99.0)
+    (one,) = looked((make_service(make_spec(), window=old),))
+    assert (one.slowdown, one.response, one.alarm) == (1.0, ResponseMemory(), None)
+    (one,) = looked((make_service(make_spec(), window=make_window(rate=0.0)),))
+    assert one.response == ResponseMemory()

@@ -208,3 +208,18 @@ def test_where_nothing_tells_what_arrives_a_callee_is_taken_to_be_as_busy_as_it_
     alarm = passed_on(make_service(), seen, SIMPLE, 1.0, 700.0, NOW_S, SETTINGS)
     assert alarm is not None
     assert (alarm.target, alarm.evidence["request_rate"]) == (20, pytest.approx(700.0))
+
+
+@pytest.mark.parametrize(("slowdown", "rate"), [(1.0, 1000.0), (2.0, 500.0), (0.5, 1000.0)])
+def test_one_sample_of_a_queue_alone_takes_what_is_ready_to_be_full(slowdown, rate) -> None:  # type: ignore[no-untyped-def]
+    window = make_window(cpu=NAN, rate=NAN)
+    window["queue_depth"][-1] = 900.0
+    settings = SETTINGS.model_copy(update={"confirm": 1})
+    alarm = emergency(make_service(), viewed(window), SIMPLE, slowdown, settings)
+    if slowdown < 1.0:
+        assert alarm is None  # 1000 x 0.5 / 70 = 7.1
+        return
+    assert alarm is not None
+    # The median of the queue is 0, so nothing tells what arrives: 10 full instances, 14.3.
+    assert (alarm.target, alarm.evidence["request_rate"]) == (15, rate)
+    assert alarm.evidence["queue_depth"] == 0.0
