@@ -55,6 +55,9 @@ class Decisions:
             row["why"] = result.detail
         elif result.status is Status.COMPLETED:
             row["completed_s"] = result.time_s
+            if math.isnan(row["accepted_s"]):
+                # An infrastructure that is done at once says nothing of taking it.
+                row["accepted_s"] = result.time_s
 
     def table(self) -> pd.DataFrame:
         """All rows."""
