@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine.record.schema.paths import Scope, possible
+from engine.record.schema.paths import RunScope, possible
 from engine.record.schema.reference import markdown
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "record.md"
@@ -16,7 +16,7 @@ def test_the_tables_of_the_documentation_are_those_of_the_schema() -> None:
 
 
 def test_every_figure_that_a_limit_can_be_set_on_is_documented() -> None:
-    scope = Scope("twin", ("SERVICE",), horizons=("SECONDS",), faults=("FAULT",),
+    scope = RunScope("twin", ("SERVICE",), horizons=("SECONDS",), faults=("FAULT",),
                   reasons=("REASON",))  # fmt: skip
     missing = [path for path in possible(scope) if f"| `{path}` | number |" not in markdown()]
     assert missing == []
