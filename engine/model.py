@@ -348,11 +348,11 @@ class Calendar:
 
     def known_at(self, time_s: float) -> Calendar:
         """What of it was known at `time_s`."""
-        known = self.known_s <= time_s
-        if known.all():
+        entered = self.known_s <= time_s
+        if entered.all():
             return self
-        kinds = tuple(kind for kind, is_known in zip(self.kinds, known, strict=True) if is_known)
-        return Calendar(self.start_s[known], self.size[known], kinds, self.known_s[known])
+        kinds = tuple(kind for kind, is_known in zip(self.kinds, entered, strict=True) if is_known)
+        return Calendar(self.start_s[entered], self.size[entered], kinds, self.known_s[entered])
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,9 @@ STEPS: Mapping[str, Mapping[str, tuple[JourneyStep, ...]]] = {
 @functools.cache
 def steps(role: str, service: str, phase: str) -> tuple[JourneyStep, ...]:
     """What a `role` may ask of `service` in `phase`; a service of a user's own has one page."""
-    known = STEPS.get(role, {}).get(service) or (JourneyStep("GET", f"/weddings/{{id}}/{service}"),)
-    return tuple(step for step in known if not step.phases or phase in step.phases)
+    page = JourneyStep("GET", f"/weddings/{{id}}/{service}")
+    offered = STEPS.get(role, {}).get(service) or (page,)
+    return tuple(step for step in offered if not step.phases or phase in step.phases)
 
 
 BOUNDARY = "wedsync-4f1d8c0a"

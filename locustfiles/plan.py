@@ -304,12 +304,12 @@ def _moment(text: str, day: _Day) -> int:
         at = text
     last = plain.rates.shape[1] - 1
     try:
-        found = resolve_at(at, plain)
+        second = resolve_at(at, plain)
     except ValueError as error:
         raise PlanError(f'--start: {error}, or "HH:MM" (UTC)') from error
     if not isinstance(at, str) and not 0 <= at <= last:
         raise PlanError(f"--start: {text} is not allowed (0 … {last})")
-    return found
+    return second
 
 
 def _seconds(text: str, option: str, most: int) -> int:
@@ -363,20 +363,20 @@ class _Config(_Model):
     def client(self, service: str) -> Client:
         """The behaviour of the users of `service`."""
         if service not in self.platform.services:
-            known = ", ".join(self.platform.services)
-            raise PlanError(f'demand.rates: "{service}" is no service of the platform ({known})')
+            names = ", ".join(self.platform.services)
+            raise PlanError(f'demand.rates: "{service}" is no service of the platform ({names})')
         config = self.platform.services[service]
         return Client(slo_p95_s=config.slo_p95_s, **config.client.model_dump())
 
     def limits(self) -> list[tuple[str, str]]:
         """Names and texts of the limits that a load test can judge."""
-        found = [
+        of_users = [
             (name, limit)
             for name, limit in self.thresholds.items()
             if isinstance(limit, str)
             and limit.split()[0] in ("slo.violation_ratio", "slo.availability")
         ]
-        return found + [
+        return of_users + [
             (f"{service}_p95", f"{service}.p95_s <= {self.client(service).slo_p95_s:g}")
             for service in (self.demand.services if self.trace is None else self.trace.services)
         ]

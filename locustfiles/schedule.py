@@ -81,14 +81,14 @@ class ArrivalSchedule:
         by_kind, by_step, by_wedding = rng.random((3, count))
         minute = np.minimum((due_s * self.plan.speed).astype(int) // MINUTE_S, self._minutes - 1)
         own = np.flatnonzero((np.arange(count) + second) % self.workers == self.worker)
-        found = []
+        arrivals = []
         for i in own.tolist():
             service, at = int(service_of[i]), int(minute[i])
             shares = self.plan.shares[service, at]
             kind = int(np.searchsorted(shares, by_kind[i] * shares[-1], side="right"))
             kind = min(kind, len(shares) - 1)
             possible = self._steps[service][kind]
-            found.append(
+            arrivals.append(
                 Arrival(
                     due_s=float(due_s[i]),
                     service=service,
@@ -97,7 +97,7 @@ class ArrivalSchedule:
                     wedding=self._wedding(at, int(self._phase[kind]), float(by_wedding[i])),
                 )
             )
-        return found
+        return arrivals
 
     def __iter__(self) -> Iterator[Arrival]:
         for second in range(self.blocks):

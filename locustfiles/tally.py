@@ -77,10 +77,10 @@ class Tally:
     def cell(self, second: int, service: int) -> ServiceSecond:
         """The cell, made if it is new."""
         key = (second, service)
-        found = self.cells.get(key)
-        if found is None:
-            found = self.cells[key] = ServiceSecond()
-        return found
+        cell = self.cells.get(key)
+        if cell is None:
+            cell = self.cells[key] = ServiceSecond()
+        return cell
 
     def add(self, other: Tally) -> None:
         """Add what `other` counted."""

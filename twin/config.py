@@ -153,7 +153,7 @@ class RunConfig(Strict):
             named = [getattr(fault, "service", None), *getattr(fault, "services", ())]
             for service in named:
                 if service is not None:
-                    _known(service, services, f"faults.{name}.service")
+                    _check_name(service, services, f"faults.{name}.service")
             last = len(self.platform.zones) - 1
             for key in ("zone", "zones"):
                 zones = getattr(fault, key, ())
@@ -165,16 +165,16 @@ class RunConfig(Strict):
                     f"faults.{name}.granted: {fault.granted:g} is not allowed with zones (0)"
                 )
             if isinstance(fault, FlashCrowd):
-                _known(fault.service, self.entered, f"faults.{name}.service")
+                _check_name(fault.service, self.entered, f"faults.{name}.service")
         for service in self.entered:
-            _known(service, services, "demand.rates" if self.trace is None else "trace.mix")
+            _check_name(service, services, "demand.rates" if self.trace is None else "trace.mix")
         for service in self.engine.fallback_by_service:
-            _known(service, services, "engine.fallback_by_service")
+            _check_name(service, services, "engine.fallback_by_service")
         for floor in self.operator.floors:
-            _known(floor.service, services, "operator.floors.service")
+            _check_name(floor.service, services, "operator.floors.service")
         for pause in self.operator.pauses:
             if pause.service:
-                _known(pause.service, services, "operator.pauses.service")
+                _check_name(pause.service, services, "operator.pauses.service")
         if self.duration_s % self.telemetry.interval_s:
             key = "population" if self.trace is None else "trace"
             raise ValueError(
@@ -214,7 +214,7 @@ def _named_faults(raw: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _known(name: str, allowed: Sequence[str], path: str) -> None:
+def _check_name(name: str, allowed: Sequence[str], path: str) -> None:
     if name not in allowed:
         raise ValueError(
             f'{path}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}'

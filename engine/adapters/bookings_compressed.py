@@ -26,29 +26,29 @@ class Compressed:
         self._origin_s = origin_s
         self._speed = speed
         self._scale = scale
-        self._known: Outlook | None = None
+        self._original: Outlook | None = None
         self._shown: Outlook | None = None
 
     def outlook(self, now_s: float) -> Outlook:
         """The outlook as known at `now_s` of wall time."""
-        known = self._booked.outlook(self._origin_s + (now_s - self._anchor_s) * self._speed)
-        if self._shown is None or known is not self._known:
-            self._known, self._shown = known, self._compress(known)
+        booked = self._booked.outlook(self._origin_s + (now_s - self._anchor_s) * self._speed)
+        if self._shown is None or booked is not self._original:
+            self._original, self._shown = booked, self._compress(booked)
         return self._shown
 
-    def _compress(self, known: Outlook) -> Outlook:
-        load, major_load = known.load * self._scale, known.major_load * self._scale
+    def _compress(self, booked: Outlook) -> Outlook:
+        load, major_load = booked.load * self._scale, booked.major_load * self._scale
         for array in (load, major_load):
             array.setflags(write=False)
         return replace(
-            known,
-            issued_s=self._wall_s(known.issued_s),
-            start_s=self._wall_s(known.start_s),
-            bin_s=known.bin_s / self._speed,
+            booked,
+            issued_s=self._wall_s(booked.issued_s),
+            start_s=self._wall_s(booked.start_s),
+            bin_s=booked.bin_s / self._speed,
             load=load,
             major_load=major_load,
-            events=known.events * self._scale,
-            major_events=known.major_events * self._scale,
+            events=booked.events * self._scale,
+            major_events=booked.major_events * self._scale,
         )
 
     def _wall_s(self, time_s: float) -> float:

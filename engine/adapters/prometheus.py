@@ -83,7 +83,7 @@ class PrometheusConfig(Strict):
 
     @field_validator("queries", "totals")
     @classmethod
-    def _known(cls, queries: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+    def _allowed_names(cls, queries: dict[str, str], info: ValidationInfo) -> dict[str, str]:
         allowed = (SAMPLED, *FIGURES) if info.field_name == "queries" else TOTALS
         for name, query in queries.items():
             if name not in allowed:
@@ -171,13 +171,13 @@ class PrometheusSource:
             for query in self._expanded(figure, expression.replace(SPAN, span))
         ]
         answers, _ = await self._round(queries, *self._at(end_s))
-        found: dict[str, dict[str, float]] = {name: {} for name in self._services}
+        totals: dict[str, dict[str, float]] = {name: {} for name in self._services}
         for figure, by_service in answers.items():
             for service, points in by_service.items():
                 for value in points.values():
                     if math.isfinite(value):
-                        found[service][figure] = value
-        return found
+                        totals[service][figure] = value
+        return totals
 
     async def first_served(self, begin_s: float, end_s: float) -> Mapping[str, Sequence[float]]:
         """When each instance served its first request, by service, if that is known."""
@@ -268,7 +268,7 @@ class PrometheusSource:
 
     def _by_service(self, query: _Query, result: list[Any]) -> dict[str, Points]:
         """The series of a result; one service may have one only."""
-        found: dict[str, Points] = {}
+        by_service: dict[str, Points] = {}
         labelled = bool(query.service) or not result
         for item in result:
             try:
@@ -283,19 +283,19 @@ class PrometheusSource:
             if service is None:
                 continue  # not one of ours
             if query.several:
-                known = dict(found.get(service, {}))
-                known |= {float(len(known) + k): value for k, value in enumerate(points.values())}
-                found[service] = known
+                joined = dict(by_service.get(service, {}))
+                joined |= {float(len(joined) + k): value for k, value in enumerate(points.values())}
+                by_service[service] = joined
                 continue
-            if service in found:
+            if service in by_service:
                 label = self.config.label
                 raise TroubleError(
                     f"several series for {service}; let the query aggregate by ({label})"
                 )
-            found[service] = points
+            by_service[service] = points
         if not labelled:
             raise TroubleError(f'no series has the label "{self.config.label}"')
-        return found
+        return by_service
 
     def _take(
         self,
@@ -306,11 +306,11 @@ class PrometheusSource:
         """Make samples of one service's values, each at the time of its scrape."""
         values = {figure: by_service.get(service, {}) for figure, by_service in answers.items()}
         scraped = values.pop(SAMPLED, None)
-        known = SAMPLED in self.config.queries
-        if known and scraped is None:
+        dated = SAMPLED in self.config.queries
+        if dated and scraped is None:
             return  # when it was cannot be told
         for at_s in sorted({time_s for points in values.values() for time_s in points}):
-            time_s = scraped.get(at_s, math.nan) if known and scraped is not None else at_s
+            time_s = scraped.get(at_s, math.nan) if dated and scraped is not None else at_s
             row = [_finite(values.get(figure, {}).get(at_s, math.nan)) for figure in FIGURES]
             # What is ahead of our clock is asked for again later.
             if time_s <= now_s and any(math.isfinite(value) for value in row):

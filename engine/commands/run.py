@@ -228,7 +228,7 @@ async def _drive(
 
 def _lead(state: Path, *, wait: bool) -> FileLead:
     """The lead; waits for it if that is wanted, else raises NotLeadingError."""
-    told = False
+    said = False
     while True:
         try:
             return take_lead(state, time.time())
@@ -237,9 +237,9 @@ def _lead(state: Path, *, wait: bool) -> FileLead:
         except NotLeadingError as error:
             if not wait:
                 raise
-            if not told:
+            if not said:
                 log.info(f"waiting: {error}")
-                told = True
+                said = True
         time.sleep(WAIT_S)
 
 

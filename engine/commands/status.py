@@ -64,10 +64,10 @@ def _leader(state: Path, now_s: float) -> str:
 
 def _status(state: Path) -> Mapping[str, Any]:
     try:
-        found: Mapping[str, Any] = json.loads((state / STATUS).read_text(encoding="utf-8"))
+        status: Mapping[str, Any] = json.loads((state / STATUS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found
+    return status
 
 
 def _show(status: Mapping[str, Any]) -> None:

@@ -91,10 +91,10 @@ def known_keys(root: str = "twin") -> list[str]:
 
 
 def _config_dirs(arguments: Sequence[str]) -> list[Path]:
-    found = []
+    folders = []
     for i, argument in enumerate(arguments):
         if argument in ("--config-dir", "-cd") and i + 1 < len(arguments):
-            found.append(Path(arguments[i + 1]))
+            folders.append(Path(arguments[i + 1]))
         elif argument.startswith("--config-dir="):
-            found.append(Path(argument.partition("=")[2]))
-    return found
+            folders.append(Path(argument.partition("=")[2]))
+    return folders

@@ -45,11 +45,11 @@ def engine(settings: EngineSettings) -> Controller:
     from engine.forecast import blend, schedule
     from engine.prediction import artefact
 
-    found, refused = artefact.load_or_none(Path(path), blend.KIND, blend.VERSION)
-    if found is None:
+    learned, refused = artefact.load_or_none(Path(path), blend.KIND, blend.VERSION)
+    if learned is None:
         return Autoscaler(settings, refused=refused)
     try:
-        return Autoscaler(settings, blend.from_state(found.state, schedule.HORIZONS_S))
+        return Autoscaler(settings, blend.from_state(learned.state, schedule.HORIZONS_S))
     except ValueError as error:
         return Autoscaler(settings, refused=f"{path}: {error}")
 

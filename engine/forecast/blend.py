@@ -83,22 +83,22 @@ def fit(past: ObservedDays, horizons_s: tuple[float, ...], prior: FloatArray) ->
     terms = np.column_stack([past.level, past.surge, np.ones(len(past.level))])
     weights, deviations = [], []
     for k in range(len(horizons_s)):
-        known = np.isfinite(past.later[:, k]) & np.isfinite(terms).all(axis=1)
-        if not known.any():
+        complete = np.isfinite(past.later[:, k]) & np.isfinite(terms).all(axis=1)
+        if not complete.any():
             raise ValueError(f"nothing was seen {horizons_s[k]:.0f} s ahead")
-        x, y = terms[known], past.later[known, k]
-        weight = past.rate[known] / max(float(past.rate[known].mean()), 1e-12)
+        x, y = terms[complete], past.later[complete, k]
+        weight = past.rate[complete] / max(float(past.rate[complete].mean()), 1e-12)
         per_day = len(y) / past.days
         usual = np.maximum(np.average(x**2, axis=0, weights=weight), 1e-6)
         usual[2] = 1.0
         rows = np.array([PRIOR_DAYS * per_day, PRIOR_ROWS, PRIOR_DAYS * per_day])
         gram = x.T @ (x * weight[:, None]) + np.diag(rows * np.maximum(usual, MIN_USUAL))
-        found = prior[k] + np.linalg.solve(gram, x.T @ (weight * (y - x @ prior[k])))
-        found = np.clip(found, -WEIGHT_LIMIT, WEIGHT_LIMIT)
-        errors = np.abs(y - x @ found)
+        fitted = prior[k] + np.linalg.solve(gram, x.T @ (weight * (y - x @ prior[k])))
+        fitted = np.clip(fitted, -WEIGHT_LIMIT, WEIGHT_LIMIT)
+        errors = np.abs(y - x @ fitted)
         level = min(0.8 * (1.0 + 1.0 / len(errors)), 1.0)
         sd = float(np.quantile(errors, level)) / Z90
-        weights.append(tuple(float(value) for value in found))
+        weights.append(tuple(float(value) for value in fitted))
         deviations.append(min(max(sd, SD_LIMITS[0]), SD_LIMITS[1]))
     return ServiceBlend(horizons_s, tuple(weights), tuple(deviations))
 
@@ -122,7 +122,7 @@ def from_state(
 
     `horizons_s` are those of the forecaster, `services` those of the platform, if known.
     """
-    found: dict[str, ServiceBlend] = {}
+    by_service: dict[str, ServiceBlend] = {}
     for name, raw in state.items():
         try:
             own_s = tuple(float(h) for h in raw["horizons_s"])
@@ -137,11 +137,11 @@ def from_state(
         if not (inside.all() and ((sd >= SD_LIMITS[0]) & (sd <= SD_LIMITS[1])).all()):
             raise ValueError(f"{name}: has figures that no training gives")
         rows = tuple(tuple(float(value) for value in row) for row in weights)
-        found[name] = ServiceBlend(own_s, rows, tuple(float(value) for value in sd))
-    if not found or (services and not set(services) & set(found)):
-        of = ", ".join(found) or "no service"
+        by_service[name] = ServiceBlend(own_s, rows, tuple(float(value) for value in sd))
+    if not by_service or (services and not set(services) & set(by_service)):
+        of = ", ".join(by_service) or "no service"
         raise ValueError(f"was learned from {of}, here are {', '.join(services) or 'others'}")
-    return Blend(found)
+    return Blend(by_service)
 
 
 def prior(horizons_s: tuple[float, ...], level_decay_s: float, surge_decay_s: float) -> FloatArray:

@@ -89,15 +89,15 @@ def outlook(
     and a share of the guests not to come (`Response`).  Services that `response` does not know
     get load through calls only.  Raises ValueError when the calls form a cycle.
     """
-    known = {name: i for i, name in enumerate(response.services)}
+    row_of = {name: i for i, name in enumerate(response.services)}
     centres_h = (grid.start_s + grid.bin_s * (np.arange(grid.bins) + 0.5)) / 3600.0 % 24.0
     middles_h = np.arange(24) + 0.5
     share = 1.0 / (1.0 - response.unbooked_share)
     load = np.zeros((len(specs), grid.bins))
     major_load = np.zeros_like(load)
     for i, spec in enumerate(specs):
-        if spec.name in known:
-            k = known[spec.name]
+        if spec.name in row_of:
+            k = row_of[spec.name]
             load[i] = _late(events.load[k], response, grid) * share
             load[i] += np.interp(centres_h, middles_h, response.background[:, k], period=24.0)
             if base is not None:
@@ -128,11 +128,11 @@ def entering(events: EventLoad, response: Response, grid: Grid) -> FloatArray:
     """
     centres_h = (grid.start_s + grid.bin_s * (np.arange(grid.bins) + 0.5)) / 3600.0 % 24.0
     share = 1.0 / (1.0 - response.unbooked_share)
-    found = np.empty_like(events.load)
+    rates = np.empty_like(events.load)
     for k, on_time in enumerate(events.load):
         usual = np.interp(centres_h, np.arange(24) + 0.5, response.background[:, k], period=24.0)
-        found[k] = np.maximum(_late(on_time, response, grid) * share + usual, 0.0)
-    return found
+        rates[k] = np.maximum(_late(on_time, response, grid) * share + usual, 0.0)
+    return rates
 
 
 def _edges(phase_start_s: FloatArray, grid: Grid) -> NDArray[np.int64]:

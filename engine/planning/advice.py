@@ -54,16 +54,16 @@ def advise(
     specs: Sequence[ServiceSpec], season: SeasonPlan, terms: Terms, zones: int
 ) -> tuple[Advice, ...]:
     """All recommendations: what the SLO needs first, then by saving."""
-    found: list[Advice | None] = [_quota(season, terms), _zone(season, terms, zones)]
+    considered: list[Advice | None] = [_quota(season, terms), _zone(season, terms, zones)]
     for spec in specs:
-        found.append(_size(spec, season, terms))
-        found.append(_maximum(spec, season))
-        found.append(_minimum(spec, season, terms, zones))
-        found.append(_reserve(spec, season))
+        considered.append(_size(spec, season, terms))
+        considered.append(_maximum(spec, season))
+        considered.append(_minimum(spec, season, terms, zones))
+        considered.append(_reserve(spec, season))
     urgent = (Kind.RAISE_QUOTA, Kind.RAISE_MAX)
     return tuple(
         sorted(
-            (advice for advice in found if advice is not None),
+            (advice for advice in considered if advice is not None),
             key=lambda a: (a.kind not in urgent, -a.saving_usd, a.service, a.kind),
         )
     )

@@ -135,8 +135,8 @@ def quantile(values: NDArray[np.generic], level: float) -> NDArray[np.generic]:
     """Smallest of the values (paths, n) that at most 1 - `level` of the paths exceed, (n,)."""
     ordered = np.sort(values, axis=0)
     allowed = int((1.0 - level) * len(ordered) + 1e-9)
-    found: NDArray[np.generic] = ordered[len(ordered) - 1 - allowed]
-    return found
+    value: NDArray[np.generic] = ordered[len(ordered) - 1 - allowed]
+    return value
 
 
 def joint_peaks(tops: FloatArray, risk: float) -> FloatArray:

@@ -81,16 +81,16 @@ def cheapest(
         limits = np.stack([choice.used.maximum for _, choice in flat], axis=1)
         constraints.append(optimize.LinearConstraint(limits.astype(np.float64), -np.inf, quota))
     upper = np.array([float(choice.allowed) for _, choice in flat])
-    found = optimize.milp(
+    solution = optimize.milp(
         cost * (1.0 + 1e-12 * np.arange(len(flat))),
         integrality=np.ones(len(flat)),
         bounds=optimize.Bounds(0.0, upper),
         constraints=constraints,
         options={"mip_rel_gap": 0.0},
     )
-    if not found.success:
+    if not solution.success:
         return None
-    taken = {names[i]: choice for (i, choice), x in zip(flat, found.x, strict=True) if x > 0.5}
+    taken = {names[i]: choice for (i, choice), x in zip(flat, solution.x, strict=True) if x > 0.5}
     return plan_of(taken)
 
 

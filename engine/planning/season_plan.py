@@ -194,13 +194,13 @@ def _options(
 ) -> list[Option]:
     """Today's size first, so that it wins where another costs the same."""
     offer = terms.offers[spec.name]
-    found = []
+    options = []
     for factor in sorted(terms.sizes, key=lambda size: (size != 1.0, size)):
         other = sized(spec, factor, terms, settings.capacity.zones)
         used = _used(other, specs, load, peaks, horizon, settings, terms)
         most = spec.max_instances if spec.stateful else math.inf
-        found.append(option(factor, used, offer.times(factor), float(horizon.hours), most))
-    return found
+        options.append(option(factor, used, offer.times(factor), float(horizon.hours), most))
+    return options
 
 
 def _used(

@@ -61,13 +61,13 @@ def adapted_shifts(
     # Per batch, so that nothing that comes later decides how far it moves now.
     width = np.array([_width(batch, levels) for batch in predicted])
     for b in range(batches):
-        known = b - delay
-        if known >= 0:
-            there = np.isfinite(observed[known]) & np.isfinite(predicted[known]).all(axis=1)
+        judged = b - delay
+        if judged >= 0:
+            there = np.isfinite(observed[judged]) & np.isfinite(predicted[judged]).all(axis=1)
             if there.any():
-                bound = predicted[known][there] + shifts[known]
-                covered = (observed[known][there, None] <= bound).mean(axis=0)
-                current = current + step * width[known] * moving * (levels - covered)
+                bound = predicted[judged][there] + shifts[judged]
+                covered = (observed[judged][there, None] <= bound).mean(axis=0)
+                current = current + step * width[judged] * moving * (levels - covered)
         shifts[b] = current
     return shifts
 
@@ -80,15 +80,15 @@ def coverage(
     `quantiles` (n, levels) hold the ends of the intervals among their `levels`.
     """
     there = np.isfinite(observed) & np.isfinite(quantiles).all(axis=1)
-    found = {}
+    shares = {}
     for interval in INTERVALS:
         low, high = (_column(quantiles, levels, 0.5 + side * interval / 2) for side in (-1, 1))
         inside = (observed[there] >= low[there]) & (observed[there] <= high[there])
         width = (high - low)[there]
-        found[interval] = (
+        shares[interval] = (
             (float(inside.mean()), float(width.mean())) if there.any() else (math.nan, math.nan)
         )
-    return found
+    return shares
 
 
 def _column(quantiles: FloatArray, levels: FloatArray, level: float) -> FloatArray:

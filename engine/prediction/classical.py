@@ -50,9 +50,9 @@ class Classical:
         for names in self.forms:
             if "gamma" in names and len(past.z) < 2 * past.seasons[0]:
                 continue
-            found, criterion = _fitted(past.z, names, past.seasons)
+            model, criterion = _fitted(past.z, names, past.seasons)
             if criterion < best:
-                best, self._model = criterion, found
+                best, self._model = criterion, model
         if self._model is None:
             raise ValueError(f"{len(past.z)} steps are too few for {self.name}")
 

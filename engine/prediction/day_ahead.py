@@ -99,13 +99,13 @@ class DayAhead:
         aims = np.array(LEVELS)
         for s, part in enumerate(self._parts):
             inputs = _inputs(issues, levels, outcomes, s, slice(first, last))
-            found = _raw(part, inputs)
+            raw = _raw(part, inputs)
             # The second half of an issue's hours is the first of the next one's: judged there.
             truth = inputs.target[:, :DAY_H].copy()
             shifts = adapted_shifts(
-                found[:, :DAY_H], truth, aims, part.shift, delay=ADAPT_AFTER_DAYS - 1
+                raw[:, :DAY_H], truth, aims, part.shift, delay=ADAPT_AFTER_DAYS - 1
             )
-            logs = np.sort(found + shifts[:, None, :], axis=2)
+            logs = np.sort(raw + shifts[:, None, :], axis=2)
             rates = np.exp(np.clip(logs, -50.0, 50.0)) * inputs.base[:, :, None]
             result[:, s] = rates[wanted - first]
         return result
@@ -134,10 +134,10 @@ def fit(issues: Issues, seed: int = 0, figures: Mapping[str, float] | None = Non
     Raises ValueError where there are fewer than `FEWEST_DAYS` days with an outcome.
     """
     outcomes = issues.outcomes()
-    known = np.isfinite(outcomes[:, :, :DAY_H]).any(axis=(1, 2))
-    if known.sum() < FEWEST_DAYS:
+    measured = np.isfinite(outcomes[:, :, :DAY_H]).any(axis=(1, 2))
+    if measured.sum() < FEWEST_DAYS:
         raise ValueError(
-            f"history: {int(known.sum())} days are too few to learn from "
+            f"history: {int(measured.sum())} days are too few to learn from "
             f"(at least {FEWEST_DAYS}); the schedule alone has to do"
         )
     levels = _levels(issues)
@@ -280,7 +280,7 @@ def _levels(issues: Issues) -> FloatArray:
     """
     days, services = len(issues), len(issues.services)
     outcomes = issues.outcomes()[:, :, :DAY_H]
-    found = np.ones((len(MEMORY_DAYS), 2, days, services))
+    levels = np.ones((len(MEMORY_DAYS), 2, days, services))
     weddings, background = issues.weddings[:, :, :DAY_H], issues.background[:, :, :DAY_H]
     expected = weddings + background
     usable = np.isfinite(outcomes) & (expected > LOW)
@@ -296,10 +296,10 @@ def _levels(issues: Issues) -> FloatArray:
         total, moment = np.zeros((services, 2, 2)), np.zeros((services, 2))
         for d in range(days):
             level = np.linalg.solve(total + prior, (moment + prior.sum(axis=1))[:, :, None])
-            found[m, :, d] = np.clip(level[:, :, 0].T, 0.1, 10.0)
+            levels[m, :, d] = np.clip(level[:, :, 0].T, 0.1, 10.0)
             total = keep * total + gram[d]
             moment = keep * moment + right[d]
-    return found
+    return levels
 
 
 def _inputs(
@@ -357,13 +357,13 @@ def _inputs(
 def _usual_severity(issues: Issues) -> FloatArray:
     """Severity of late (D,), as known at each issue: what the level has in it already."""
     keep = 0.5 ** (1.0 / MEMORY_DAYS[1])
-    found = np.empty(len(issues))
+    usual = np.empty(len(issues))
     total, weight = 0.0, 0.0
     for d, severity in enumerate(issues.severity.tolist()):
-        found[d] = total / weight if weight else issues.foreseen[d].mean()
+        usual[d] = total / weight if weight else issues.foreseen[d].mean()
         if math.isfinite(severity):
             total, weight = keep * total + severity, keep * weight + 1.0
-    return found
+    return usual
 
 
 def _day_of_year(date: np.ndarray[Any, np.dtype[np.int64]]) -> FloatArray:

@@ -142,8 +142,8 @@ def _fit(
     days: _Days, values: FloatArray, times_s: FloatArray, calendar: Calendar, lags_s: FloatArray
 ) -> _Fit:
     kind = _kind(days.day, days.kinds)[days.index]
-    known = calendar.known_at(days.until_s)
-    events = _events(times_s, known.start_s, known.size, lags_s)
+    entered = calendar.known_at(days.until_s)
+    events = _events(times_s, entered.start_s, entered.size, lags_s)
     age_days = (days.until_s - times_s) / DAY_S
     weight = 0.5 ** (age_days / HALF_LIFE_DAYS)
     level = np.maximum(np.bincount(days.index, values) / np.bincount(days.index), MIN_LEVEL)

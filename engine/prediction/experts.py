@@ -122,10 +122,10 @@ class HourMedian:
         earlier = [shifted(past.values, self._lead, day * (first + k)) for k in range(self.days)]
         stacked = np.vstack(earlier)
         enough = np.isfinite(stacked).sum(axis=0) >= 2
-        found = np.full(stacked.shape[1], np.nan)
+        medians = np.full(stacked.shape[1], np.nan)
         if enough.any():
-            found[enough] = np.nanmedian(stacked[:, enough], axis=0)
-        return found
+            medians[enough] = np.nanmedian(stacked[:, enough], axis=0)
+        return medians
 
 
 @dataclass(slots=True)

@@ -53,13 +53,13 @@ def quantiles(
     low, high = 0.25 * np.minimum(aims, 1.0 - aims), 1.0 - 0.25 * np.minimum(aims, 1.0 - aims)
     offsets = np.full((steps, len(levels)), np.nan)
     for j in range(steps):
-        known = j - lead
-        if known < 0:
+        judged = j - lead
+        if judged < 0:
             continue
-        if math.isfinite(score[known]) and not math.isnan(offsets[known, 0]):
-            current += STEP * (aims - (score[known] <= offsets[known]))
+        if math.isfinite(score[judged]) and not math.isnan(offsets[judged, 0]):
+            current += STEP * (aims - (score[judged] <= offsets[judged]))
             np.clip(current, low, high, out=current)
-        past = score[max(known + 1 - window, 0) : known + 1]
+        past = score[max(judged + 1 - window, 0) : judged + 1]
         past = past[np.isfinite(past)]
         if len(past) < FEWEST:
             continue
@@ -70,10 +70,10 @@ def quantiles(
     # No interval reaches much further than the worst that was seen.
     worst = REACH * _worst(error, lead)[:, None]
     reach = np.clip(offsets * scale[:, None], -worst, worst)
-    found = np.sinh(np.clip(middle[:, None] + reach, -60.0, 60.0)) * unit
-    found[:, levels.index(0.5)] = forecasts
-    found = np.sort(found, axis=1)
-    return np.maximum(found, 0.0) if np.nanmin(values, initial=0.0) >= 0.0 else found
+    at_levels = np.sinh(np.clip(middle[:, None] + reach, -60.0, 60.0)) * unit
+    at_levels[:, levels.index(0.5)] = forecasts
+    at_levels = np.sort(at_levels, axis=1)
+    return np.maximum(at_levels, 0.0) if np.nanmin(values, initial=0.0) >= 0.0 else at_levels
 
 
 def _worst(error: FloatArray, lead: int) -> FloatArray:
@@ -90,12 +90,12 @@ def _scale(error: FloatArray, lead: int, day: int) -> FloatArray:
     scale = np.full(steps, FLOOR)
     total = weight = 0.0
     for j in range(steps):
-        known = j - lead
-        if known < 0:
+        judged = j - lead
+        if judged < 0:
             continue
         total, weight = fading * total, fading * weight
-        if math.isfinite(size[known]):
-            total, weight = total + size[known], weight + 1.0
+        if math.isfinite(size[judged]):
+            total, weight = total + size[judged], weight + 1.0
         if weight == 0.0:
             continue
         lately = total / weight

@@ -44,8 +44,8 @@ class Ridge:
         self._weekly = len(past.z) > 2 * past.seasons[1] + LEAST_ROWS
         self._effects = np.zeros(past.columns.shape[1])
         if self.aware:
-            known = past.columns[: len(past.z)]
-            self._effects = smoothing.fit(past.z, known, DAILY, 1, past.seasons).effects
+            columns = past.columns[: len(past.z)]
+            self._effects = smoothing.fit(past.z, columns, DAILY, 1, past.seasons).effects
         design, base = self._design(past)
         target = _ahead(past.z, lead) - self._effect(past) - base
         self._model = ridge(design, target, RIDGE * lead)
@@ -102,11 +102,11 @@ class Boosting:
     def track(self, past: SeriesPast) -> FloatArray:
         """The reference and its expected miss, from the last step of the fit on."""
         design, base = self._design(past)
-        found = np.full(len(base), np.nan)
+        predicted = np.full(len(base), np.nan)
         rows = slice(min(self._from, len(base) - 1), None)
         with threadpool_limits(1):
-            found[rows] = base[rows] + self._model.predict(design[rows])
-        return past.back(found)
+            predicted[rows] = base[rows] + self._model.predict(design[rows])
+        return past.back(predicted)
 
     def _design(self, past: SeriesPast) -> tuple[FloatArray, FloatArray]:
         z, lead = past.z_filled, self._lead
@@ -150,27 +150,27 @@ def ridge(design: FloatArray, target: FloatArray, strength: float) -> FloatArray
     age = np.exp((rows - rows[-1]) / MEMORY_STEPS)
     penalty = strength * np.eye(x.shape[1])
     penalty[0, 0] = 1e-6
-    found = np.zeros(x.shape[1])
+    slopes = np.zeros(x.shape[1])
     weight = age
     for _ in range(4):
         weighted = x * weight[:, None]
-        found = np.linalg.solve(weighted.T @ x + penalty, weighted.T @ y)
-        miss = np.abs(y - x @ found)
+        slopes = np.linalg.solve(weighted.T @ x + penalty, weighted.T @ y)
+        miss = np.abs(y - x @ slopes)
         knee = 1.4826 * float(np.median(miss)) + 1e-9
         weight = age / np.maximum(1.0, miss / knee)
-    return np.asarray(found / spread, dtype=np.float64)
+    return np.asarray(slopes / spread, dtype=np.float64)
 
 
 def _boosted(design: FloatArray, target: FloatArray, trees: int) -> Any:
-    known = np.flatnonzero(np.isfinite(target))[-MOST_ROWS:]
-    _check(len(known))
+    measured = np.flatnonzero(np.isfinite(target))[-MOST_ROWS:]
+    _check(len(measured))
     model = HistGradientBoostingRegressor(
         loss="absolute_error", max_iter=trees, learning_rate=0.05, max_leaf_nodes=12,
         min_samples_leaf=20, l2_regularization=1.0, early_stopping=False, random_state=0,
     )  # fmt: skip
     # One thread: on a few thousand rows two of them mostly wait for each other.
     with threadpool_limits(1):
-        return model.fit(design[known], target[known])
+        return model.fit(design[measured], target[measured])
 
 
 def _check(rows: int) -> None:

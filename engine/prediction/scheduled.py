@@ -53,16 +53,17 @@ class ScheduledForecaster:
 
     def predict(self, series: Series, origins: IntArray, calendar: Calendar) -> FloatArray:  # noqa: ARG002
         """Medians (origins, leads)."""
-        found = np.empty((len(origins), len(self._leads)))
+        forecasts = np.empty((len(origins), len(self._leads)))
         for row, lead in enumerate(self._leads):
             steps = origins + lead - 1
             inside = steps < self._booked.shape[1]
-            found[:, row] = np.nan
-            found[inside, row] = self._booked[row, steps[inside]]
+            forecasts[:, row] = np.nan
+            forecasts[inside, row] = self._booked[row, steps[inside]]
             if self._learn:
                 model = self._ratios[row]
-                found[:, row] *= model.predict(self._ratio(series, row), origins, NO_EVENTS)[:, 0]
-        return found
+                ratio = self._ratio(series, row)
+                forecasts[:, row] *= model.predict(ratio, origins, NO_EVENTS)[:, 0]
+        return forecasts
 
     def _ratio(self, series: Series, row: int) -> Series:
         ratio = series.values / self._booked[row, : len(series.values)]

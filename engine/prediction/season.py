@@ -64,7 +64,7 @@ class SeasonsPast:
 
     `day` (D,) days since 1970, `kind` (D,) a code of what holidays make of a date (0: an ordinary
     one), `weddings` (D,) that took place.  `load` (S, D, 24) requests/s in the 24 hours of each
-    date, NaN in an hour in which nothing was measured.  `known` (D, leads) is how many were in the
+    date, NaN in an hour in which nothing was measured.  `booked` (D, leads) is how many were in the
     schedule `lead_days` (leads,) before.
     """
 
@@ -73,7 +73,7 @@ class SeasonsPast:
     weddings: FloatArray
     load: FloatArray
     lead_days: FloatArray
-    known: FloatArray
+    booked: FloatArray
 
     def until(self, count: int) -> SeasonsPast:
         """The first `count` dates."""
@@ -83,7 +83,7 @@ class SeasonsPast:
             self.weddings[:count],
             self.load[:, :count],
             self.lead_days,
-            self.known[:count],
+            self.booked[:count],
         )
 
 
@@ -235,7 +235,7 @@ def _weddings(
 ) -> tuple[FloatArray, FloatArray, float]:
     """Expected weddings of each date (n,), the log-sd of each alone (n,), and that of all."""
     lead_days = np.maximum(coming.day - today, 0).astype(np.float64)
-    curve = booking_curve(past.lead_days, past.known, past.weddings)
+    curve = booking_curve(past.lead_days, past.booked, past.weddings)
     expected = expect_counts(
         _dates(past.day, past.kind), past.weddings, _dates(coming.day, coming.kind), GROWTH_SD
     )
@@ -353,9 +353,9 @@ def _missed(past: SeasonsPast) -> tuple[FloatArray, FloatArray]:
     before = past.until(split)
     longest = past.lead_days.argsort()
     lead = np.arange(364, dtype=np.float64)
-    known = np.stack([np.interp(lead[i], past.lead_days[longest], past.known[split + i][longest])
+    booked = np.stack([np.interp(lead[i], past.lead_days[longest], past.booked[split + i][longest])
                       for i in range(364)])  # fmt: skip
-    then = Coming(past.day[split:], past.kind[split:], known)
+    then = Coming(past.day[split:], past.kind[split:], booked)
     weddings, _, _ = _weddings(before, then, int(past.day[split]))
     expected = _Load(before, then).hourly(weddings)
     observed = past.load[:, split:]
@@ -410,10 +410,10 @@ def _weeks(
         counts = mean * np.exp(math.hypot(own, season_sd) * _SCORES)
         requests = day_total[:, rows].sum(axis=1)[:, None] * np.exp(spread)
         earlier = np.full((len(before), len(day_total)), np.nan)
-        for k, known in enumerate(lookup):
+        for k, by_day in enumerate(lookup):
             same = [day - 364 * (k + 1) for day in coming.day[rows].tolist()]
-            if all(day in known for day in same):
-                there = np.array([known[day] for day in same])
+            if all(day in by_day for day in same):
+                there = np.array([by_day[day] for day in same])
                 earlier[k] = _requests(past.load[:, there], past.weddings[there])
         first = int(coming.day[rows[0]])
         weeks.append(

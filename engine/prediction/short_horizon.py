@@ -149,12 +149,12 @@ class ShortHorizon:
     def weights(self, series: Series, origin: int, calendar: Calendar) -> dict[str, list[float]]:
         """The weight of each expert at `origin`, for each lead."""
         past = self._past(series, origin, calendar)
-        found = []
+        by_lead = []
         for n, lead in enumerate(self._leads):
             issued = self._with_new(n, past)
-            found.append(self._weights(issued, past.values, lead, series.step_s)[:, -1])
+            by_lead.append(self._weights(issued, past.values, lead, series.step_s)[:, -1])
         return {
-            name: [float(weights[k]) for weights in found] for k, name in enumerate(self._names)
+            name: [float(weights[k]) for weights in by_lead] for k, name in enumerate(self._names)
         }
 
     def _past(self, series: Series, until: int, calendar: Calendar) -> SeriesPast:
@@ -203,11 +203,11 @@ class ShortHorizon:
     def _with_new(self, n: int, past: SeriesPast) -> FloatArray:
         """What was issued, and what the present experts say from their fit on: (experts, steps)."""
         steps = len(past.values)
-        known = self._issued[n]
+        before = self._issued[n]
         # The row before the fit is the first that the present experts speak for.
         begin = max(self._until - 1, 0)
         issued = np.full((len(self._names), steps), np.nan)
-        issued[:, : min(begin, known.shape[1])] = known[:, :begin]
+        issued[:, : min(begin, before.shape[1])] = before[:, :begin]
         for k, expert in enumerate(self._experts[n]):
             if expert is not None and steps > begin:
                 issued[k, begin:] = expert.track(past)[begin:steps]
@@ -244,8 +244,8 @@ def expert_weights(
     speakers = there.sum(axis=0)
     mean = np.where(there, errors, 0.0).sum(axis=0) / np.maximum(speakers, 1)
     errors = np.where(there, errors, mean)
-    known = speakers > 0
-    total = _faded(np.where(known, errors, 0.0), memory)
+    speaking = speakers > 0
+    total = _faded(np.where(speaking, errors, 0.0), memory)
     speaks = np.isfinite(issued)
     best = np.min(np.where(speaks, total, np.inf), axis=0)
     best = np.where(np.isfinite(best), best, 0.0)
@@ -268,8 +268,8 @@ def weighted_median(values: FloatArray, weights: FloatArray) -> FloatArray:
     ordered = np.take_along_axis(values, order, axis=0)
     share = np.take_along_axis(weights, order, axis=0)
     middle = np.cumsum(share, axis=0) - 0.5 * share
-    found = np.full(values.shape[1], np.nan)
+    medians = np.full(values.shape[1], np.nan)
     for column in np.flatnonzero(share.sum(axis=0) > 0.0):
         used = share[:, column] > 0.0
-        found[column] = np.interp(0.5, middle[used, column], ordered[used, column])
-    return found
+        medians[column] = np.interp(0.5, middle[used, column], ordered[used, column])
+    return medians

@@ -140,18 +140,18 @@ class Similar:
         confidence = closeness.mean(axis=1) * close / (close + 5.0)
         return Neighbours(rows, weight, close.astype(np.int64), confidence)
 
-    def mean_curves(self, traits: WeddingTraits, found: Neighbours) -> FloatArray:
+    def mean_curves(self, traits: WeddingTraits, neighbours: Neighbours) -> FloatArray:
         """Expected load (n, services, CURVE_BINS), the neighbours' scaled to the people booked."""
-        ratio = traits.people[:, None] / self.past.traits.people[found.rows]
-        weight = (found.weight * ratio).astype(np.float32)
-        mean = np.einsum("nk,nksb->nsb", weight, self.past.curves[found.rows])
+        ratio = traits.people[:, None] / self.past.traits.people[neighbours.rows]
+        weight = (neighbours.weight * ratio).astype(np.float32)
+        mean = np.einsum("nk,nksb->nsb", weight, self.past.curves[neighbours.rows])
         return np.asarray(mean, dtype=np.float64)
 
     def curve_quantiles(
-        self, traits: WeddingTraits, found: Neighbours, levels: FloatArray
+        self, traits: WeddingTraits, neighbours: Neighbours, levels: FloatArray
     ) -> FloatArray:
         """Quantiles (services, CURVE_BINS, levels) of one wedding's load: its neighbours'."""
-        rows, weight = found.rows[0], found.weight[0]
+        rows, weight = neighbours.rows[0], neighbours.weight[0]
         ratio = traits.people[0] / self.past.traits.people[rows]
         curves = self.past.curves[rows] * ratio[:, None, None]
         order = np.argsort(curves, axis=0)

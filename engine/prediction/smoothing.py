@@ -54,11 +54,11 @@ class Smoothing:
         `columns` (at least steps + lead, columns) are the events' regressors.
         """
         expected = np.full(len(y), np.nan)
-        found = np.empty((len(y) - self.begin, 1))
+        ahead = np.empty((len(y) - self.begin, 1))
         effect = columns @ self.effects
         rest = y[self.begin :] - effect[self.begin : len(y)]
-        _run(rest, self.weights, self.states, np.array([float(lead)]), found)
-        expected[self.begin :] = found[:, 0]
+        _run(rest, self.weights, self.states, np.array([float(lead)]), ahead)
+        expected[self.begin :] = ahead[:, 0]
         return expected + effect[lead : lead + len(y)]
 
 
@@ -140,9 +140,9 @@ def minimum(
     for alpha in (START["alpha"], SECOND_START_ALPHA)[: 2 if restart else 1]:
         start = np.array([alpha if name == "alpha" else START[name] for name in names])
         options = {"maxiter": 60 * len(names), "xatol": 0.02, "fatol": 1e-7}
-        found = minimize(error, start, method="Nelder-Mead", options=options)
-        if best is None or found.fun < best.fun:
-            best = found
+        optimum = minimize(error, start, method="Nelder-Mead", options=options)
+        if best is None or optimum.fun < best.fun:
+            best = optimum
     assert best is not None
     return np.asarray(best.x, dtype=np.float64)
 
@@ -189,15 +189,15 @@ def _effects(
 
 def _innovations(y: FloatArray, weights: FloatArray, states: States) -> FloatArray:
     season, second = states.season.copy(), states.second.copy()
-    found: FloatArray = innovations(y, weights, states.level, season, second)
-    return found
+    errors: FloatArray = innovations(y, weights, states.level, season, second)
+    return errors
 
 
 def _run(
-    y: FloatArray, weights: FloatArray, states: States, leads: FloatArray, found: FloatArray
+    y: FloatArray, weights: FloatArray, states: States, leads: FloatArray, out: FloatArray
 ) -> float:
     season, second = states.season.copy(), states.second.copy()
-    return float(smooth(y, weights, states.level, season, second, leads, found))
+    return float(smooth(y, weights, states.level, season, second, leads, out))
 
 
 def _mean(y: FloatArray) -> float:

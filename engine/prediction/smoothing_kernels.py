@@ -122,11 +122,11 @@ def innovations(
     alpha, beta, phi, gamma, omega, rho = weights
     m1, m2 = len(season), len(second)
     trend, error = 0.0, 0.0
-    found = np.empty(len(y))
+    errors = np.empty(len(y))
     for t in range(len(y)):
         i, k = t % m1, t % m2
         residual = y[t] - (level + phi * trend + season[i] + second[k])
-        found[t] = residual - rho * error
+        errors[t] = residual - rho * error
         if np.isnan(residual):
             level += phi * trend
             trend *= phi
@@ -137,4 +137,4 @@ def innovations(
             season[i] += gamma * residual
             second[k] += omega * residual
             error = residual
-    return found
+    return errors

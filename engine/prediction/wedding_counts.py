@@ -65,8 +65,8 @@ class BookingCurve:
 
     def at(self, lead_days: FloatArray) -> FloatArray:
         """Share known at other leads, in between linear."""
-        known: FloatArray = np.interp(lead_days, self.lead_days, self.share)
-        return known
+        share: FloatArray = np.interp(lead_days, self.lead_days, self.share)
+        return share
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,16 +167,16 @@ def update(
     )
 
 
-def booking_curve(lead_days: FloatArray, known: FloatArray, final: FloatArray) -> BookingCurve:
+def booking_curve(lead_days: FloatArray, booked: FloatArray, final: FloatArray) -> BookingCurve:
     """The curve of earlier dates.
 
-    `known` (dates, leads): weddings of each date in the schedule so many days before it; `final`
+    `booked` (dates, leads): weddings of each date in the schedule so many days before it; `final`
     (dates,) those that took place.  The scatter is that of whole months' shares, leads longer than
     a month, less what counting explains.
     """
-    share = known.sum(axis=0) / max(float(final.sum()), LEAST)
+    share = booked.sum(axis=0) / max(float(final.sum()), LEAST)
     months = np.arange(len(final)) // 30
-    of_month = np.stack([np.bincount(months, column) for column in known.T], axis=1)
+    of_month = np.stack([np.bincount(months, column) for column in booked.T], axis=1)
     all_of_month = np.bincount(months, final)
     far = (lead_days >= 30.0) & (share > 0.02)
     scatter = 0.0

@@ -174,9 +174,9 @@ class WeddingDayModel:
     def wedding(self, one: BookedWeddings, base: FloatArray | None = None) -> WeddingDay:
         """One wedding's day, from the full hour before it begins; `base` as for `day`."""
         start_s = math.floor(one.phase_start_s[0, 0] / HOUR_S) * HOUR_S - HOUR_S
-        found = self._similar.find(one.traits)
-        if found.rows.shape[1]:
-            curves = self._similar.curve_quantiles(one.traits, found, _AIMS)
+        neighbours = self._similar.find(one.traits)
+        if neighbours.rows.shape[1]:
+            curves = self._similar.curve_quantiles(one.traits, neighbours, _AIMS)
             # What drifted since: the shift of recent days around the same kind of forecast.
             curves *= np.exp(self._of_day[:, None, [MEDIAN]])
         else:
@@ -187,7 +187,7 @@ class WeddingDayModel:
             for k in range(len(LEVELS))
         ]
         load = load_of_services(self._specs, self._entered, np.stack(per_level, axis=2))
-        return self._result(one, load, base, start_s, found)
+        return self._result(one, load, base, start_s, neighbours)
 
     def day(
         self, weddings: BookedWeddings, start_s: float, base: FloatArray | None = None
@@ -198,9 +198,9 @@ class WeddingDayModel:
         """
         traits = weddings.traits
         groups, of_group = _groups(traits)
-        found = self._similar.find(groups)
-        if found.rows.shape[1]:
-            curves = self._similar.mean_curves(groups, found)
+        neighbours = self._similar.find(groups)
+        if neighbours.rows.shape[1]:
+            curves = self._similar.mean_curves(groups, neighbours)
             ratio = traits.people / groups.people[of_group]
         else:
             curves, of_group = self._by_table(weddings), np.arange(len(weddings))
@@ -215,12 +215,12 @@ class WeddingDayModel:
         spread = drift + np.sign(_SCORES) * np.hypot(self._of_day - drift, own)
         entering = mean[:, :, None] * np.exp(np.sort(spread, axis=1))[:, None, :]
         load = load_of_services(self._specs, self._entered, entering)
-        size = len(of_group)
+        some = len(of_group) and neighbours.rows.shape[1]
         averaged = Neighbours(
-            found.rows,
-            found.weight,
-            found.close[of_group] if size and found.rows.shape[1] else np.zeros(1, dtype=np.int64),
-            found.confidence[of_group] if size and found.rows.shape[1] else np.zeros(1),
+            neighbours.rows,
+            neighbours.weight,
+            neighbours.close[of_group] if some else np.zeros(1, dtype=np.int64),
+            neighbours.confidence[of_group] if some else np.zeros(1),
         )
         return self._result(weddings, load, base, start_s, averaged)
 
@@ -250,7 +250,7 @@ class WeddingDayModel:
         load: FloatArray,
         base: FloatArray | None,
         start_s: float,
-        found: Neighbours,
+        neighbours: Neighbours,
     ) -> WeddingDay:
         total = load if base is None else load + base[:, :, None]
         likely = at_accepted_risk(total, self._specs, self._settings)
@@ -265,8 +265,8 @@ class WeddingDayModel:
             peaks=tuple(_peaks(row) for row in total[:, :, MEDIAN]),
             needed=needed,
             steps=timeline(needed, self._specs, start_s, self._settings),
-            similar=float(found.close.mean()) if len(found.close) else 0.0,
-            confidence=float(found.confidence.mean()) if len(found.confidence) else 0.0,
+            similar=float(neighbours.close.mean()) if len(neighbours.close) else 0.0,
+            confidence=float(neighbours.confidence.mean()) if len(neighbours.confidence) else 0.0,
         )
 
 

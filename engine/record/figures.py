@@ -100,19 +100,19 @@ def prediction_figures(
     rates: FloatArray,
     start_s: float,
     step_s: float,
-    known: NDArray[np.bool_] | None = None,
+    measured: NDArray[np.bool_] | None = None,
 ) -> dict[str, Prediction]:
     """Accuracy of the forecasts by horizon: mean over the services of WAPE, coverage and pinball.
 
     `rates` (services, samples) are the arrivals per second, `step_s` apart from `start_s` on;
-    where `known` (services, samples) is false they are not.  A forecast for a time is compared
+    where `measured` (services, samples) is false they are not.  A forecast for a time is compared
     with the mean arrival rate of the minute around it; pinball loss (Koenker & Bassett 1978) is the
     mean over the quantiles 0.1, 0.5 and 0.9, relative to the mean rate.
     """
     half = max(round(30 / step_s), 1)
     samples = rates.shape[1]
     total = np.concatenate((np.zeros((len(rates), 1)), np.cumsum(rates, axis=1)), axis=1)
-    holes = None if known is None else np.cumsum(np.pad(~known, ((0, 0), (1, 0))), axis=1)
+    holes = None if measured is None else np.cumsum(np.pad(~measured, ((0, 0), (1, 0))), axis=1)
     figures: dict[str, Prediction] = {}
     for horizon_s in sorted({forecast.horizon_s for forecast in issued}):
         scores = []

@@ -1,4 +1,4 @@
-"""What a sweep found: its runs in one table, and cost against violations of all of them."""
+"""What a sweep gave: its runs in one table, and cost against violations of all of them."""
 
 from __future__ import annotations
 

@@ -150,9 +150,9 @@ def _log_response(
     day = np.arange(count)
     of_year = np.array([date.timetuple().tm_yday for date in dates])
     weekday = np.array([date.weekday() for date in dates])
-    known = math.sqrt(split.weekday) * weekday_pattern(config)[weekday]
+    foreseeable = math.sqrt(split.weekday) * weekday_pattern(config)[weekday]
     phase = 2.0 * math.pi * (of_year - config.season_peak_day) / DAYS_PER_YEAR
-    known += math.sqrt(2.0 * split.season) * np.cos(phase)
+    foreseeable += math.sqrt(2.0 * split.season) * np.cos(phase)
     sign = np.array([weather.sign.get(service, 0.0) for service in demand.services])
     spread = max(weather.severity_sd, 1e-9)
     bad = math.sqrt(split.weather) * (severity - weather.severity_mean) / spread
@@ -167,7 +167,7 @@ def _log_response(
         hidden += math.sqrt(share) * mixed
     drift = np.array([config.drift_per_year.get(service, 0.0) for service in demand.services])
     trend = day[:, None] / DAYS_PER_YEAR * drift[None, :]
-    spread_of_day = known[:, None, None] + hidden[:, None, :] + bad[:, :, None] * sign
+    spread_of_day = foreseeable[:, None, None] + hidden[:, None, :] + bad[:, :, None] * sign
     sigma = demand.day_sigma
     return trend[:, None, :] + sigma * spread_of_day - sigma**2 / 2.0
 

@@ -114,9 +114,9 @@ class Seasons:
             from_s - self.offsets_s[-1], math.inf
         )  # one that ends then has passed
         near = self.rows(float(after_s), until_s - self.offsets_s[0])
-        known = self.weddings.booked_at_s[near] <= at_s
-        known &= self.weddings.cancelled_at_s[near] > at_s
-        return near.start + np.flatnonzero(known)
+        entered = self.weddings.booked_at_s[near] <= at_s
+        entered &= self.weddings.cancelled_at_s[near] > at_s
+        return near.start + np.flatnonzero(entered)
 
     def booked(self, at_s: float, from_s: float = -math.inf, until_s: float = math.inf) -> Schedule:
         """The schedule as known at `at_s`, of the weddings with a part in [from_s, until_s)."""
@@ -224,16 +224,16 @@ def users_scale(config: SeasonsConfig, population: PopulationConfig) -> float:
 def _prior(config: SeasonsConfig, population: PopulationConfig, demand: DemandConfig) -> Response:
     """The table as known before the first day, with the background of as many users."""
     scale = users_scale(config, population)
-    known = response(demand, population, demand.services)
+    table = response(demand, population, demand.services)
     return Response(
-        services=known.services,
-        rates=known.rates,
-        background=known.background * scale,
-        lateness_mean_s=known.lateness_mean_s,
-        lateness_sd_s=known.lateness_sd_s,
-        turnout=known.turnout,
-        unbooked_share=known.unbooked_share,
-        sigma=known.sigma,
+        services=table.services,
+        rates=table.rates,
+        background=table.background * scale,
+        lateness_mean_s=table.lateness_mean_s,
+        lateness_sd_s=table.lateness_sd_s,
+        turnout=table.turnout,
+        unbooked_share=table.unbooked_share,
+        sigma=table.sigma,
     )
 
 
@@ -325,7 +325,7 @@ class _Year:
         booked, come = draw.people(type_id, weather.stay_away * severity)
         actual_s = draw.times(ceremony_s)[1]
         late_s = np.rint(60.0 * weather.late_min * severity).astype(np.int32)
-        booked_at_s, cancelled_at_s = self._known(ceremony_s, type_id, severity)
+        booked_at_s, cancelled_at_s = self._entry_times(ceremony_s, type_id, severity)
         sigma = self._config.wedding_sigma
         activity = np.exp(sigma * draw.normal("activity", n) - sigma**2 / 2.0)
         return SeasonWeddings(
@@ -342,7 +342,7 @@ class _Year:
             activity=activity.astype(np.float32),
         )
 
-    def _known(
+    def _entry_times(
         self, ceremony_s: NDArray[np.int32], type_id: NDArray[np.int8], severity: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """When each wedding and its cancellation was entered; epoch seconds, inf for never."""

@@ -66,10 +66,10 @@ def find(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise TraceError(f"{path}: there is no such file or folder")
-    found = sorted(file for file in path.rglob("*.csv*") if file.name.endswith(SUFFIXES))
-    if not found:
+    files = sorted(file for file in path.rglob("*.csv*") if file.name.endswith(SUFFIXES))
+    if not files:
         raise TraceError(f"{path}: no .csv or .csv.gz in this folder")
-    return found
+    return files
 
 
 def read(path: Path, name: str = "", *, column: str = "", zone: str = "UTC") -> Trace:

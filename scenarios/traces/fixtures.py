@@ -49,16 +49,16 @@ def read(path: Path) -> Calendar:
         raise FixturesError(
             f"{path}: no column for the start of an event (one of {', '.join(START_NAMES)})"
         )
-    size, kind, known = (
+    size, kind, entered = (
         _column(names, allowed) for allowed in (SIZE_NAMES, KIND_NAMES, KNOWN_NAMES)
     )
-    found = []
+    events = []
     for line, row in enumerate(rows[1:], 2):
         where = f"{path}: line {line}"
         if len(row) <= start:
             raise FixturesError(f"{where}: has no {names[start]}")
-        expected, booked = _field(row, size), _field(row, known)
-        found.append(
+        expected, booked = _field(row, size), _field(row, entered)
+        events.append(
             (
                 _moment(row[start], f"{where}: {names[start]}"),
                 _size(expected, where) if expected else 1.0,
@@ -66,14 +66,14 @@ def read(path: Path) -> Calendar:
                 _moment(booked, where) if booked else -math.inf,
             )
         )
-    found.sort()
-    sizes = np.array([event[1] for event in found])
+    events.sort()
+    sizes = np.array([event[1] for event in events])
     usual = float(np.median(sizes)) or 1.0
     return Calendar(
-        start_s=np.array([event[0] for event in found]),
+        start_s=np.array([event[0] for event in events]),
         size=sizes / usual,
-        kinds=tuple(event[2] for event in found),
-        known_s=np.array([event[3] for event in found]),
+        kinds=tuple(event[2] for event in events),
+        known_s=np.array([event[3] for event in events]),
     )
 
 

@@ -78,13 +78,13 @@ def load(config: TraceConfig) -> Replay:
         )
     factor = _factor(config, series.values[first:last])
     rates = factor * _by_second(series, start_s, config.duration_s)
-    known = int((start_s - series.start_s) / series.step_s + 1e-9)
-    oldest = max(known - math.ceil(config.history_days * DAY_S / series.step_s), 0)
+    begin = int((start_s - series.start_s) / series.step_s + 1e-9)
+    oldest = max(begin - math.ceil(config.history_days * DAY_S / series.step_s), 0)
     history = Series(
         series.name,
         series.start_s + series.step_s * oldest,
         series.step_s,
-        factor * series.values[oldest:known],
+        factor * series.values[oldest:begin],
     )
     if not np.isfinite(history.values).any():
         raise ReplayError(f"trace.date: nothing was measured in the days before {_moment(start_s)}")

@@ -155,8 +155,8 @@ def cancellations(population: Population, after_s: float, until_s: float) -> Sch
     instead of being built anew.  Costs O(log cancellations) where there is none.
     """
     order = population._cancelled
-    known = population.cancel_known_s[order].astype(np.float64) + population.start_s
-    first, last = np.searchsorted(known, [after_s, until_s], side="right")
+    entered_s = population.cancel_known_s[order].astype(np.float64) + population.start_s
+    first, last = np.searchsorted(entered_s, [after_s, until_s], side="right")
     return _booked(population, order[first:last])
 
 

@@ -25,7 +25,7 @@ def test_the_example_takes_part_in_a_comparison(repository: Path, tmp_path: Path
         cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    (found,) = tmp_path.rglob("comparison.json")
-    margin = json.loads(found.read_text())["figures"]["margin"]
+    (path,) = tmp_path.rglob("comparison.json")
+    margin = json.loads(path.read_text())["figures"]["margin"]
     assert margin["decision.actions"]["mean"] > 0
     assert margin["cost.total_usd"]["mean"] > 0.0

@@ -231,10 +231,10 @@ def test_a_failing_world_is_shrunk_kept_and_replayed(
     first = next(
         v for v in examine(generate(SEED, index)).violations if v.invariant == "step limit"
     )
-    tally = HuntTally(SEED, examined=index + 1, failing=1, found=[FailingWorld(index, first)])
+    tally = HuntTally(SEED, examined=index + 1, failing=1, failures=[FailingWorld(index, first)])
     campaign.keep(tally, tmp_path, lambda _: None)
     (kept,) = (tmp_path / "scenario").glob("*.yaml")
-    assert tally.found[0].path == kept
+    assert tally.failures[0].path == kept
     small = read(kept)
     assert len(json.dumps(small)) < len(json.dumps(generate(SEED, index)))
     assert "step limit" in {v.invariant for v in examine(small).violations}

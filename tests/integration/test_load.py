@@ -66,8 +66,8 @@ class Platform:
         kind = headers.get(b"content-type", b"").decode()
         self.seen.append((scope["method"], scope["path"], kind, body))
         await asyncio.sleep(self.delay_s)
-        known = re.fullmatch(r"/weddings/\d+(/[a-z-]+)?", scope["path"])
-        status = 503 if self.broken in scope["path"] else 200 if known else 404
+        page = re.fullmatch(r"/weddings/\d+(/[a-z-]+)?", scope["path"])
+        status = 503 if self.broken in scope["path"] else 200 if page else 404
         length = (b"content-length", b"2")
         await send({"type": "http.response.start", "status": status, "headers": [length]})
         await send({"type": "http.response.body", "body": b"{}"})

@@ -51,17 +51,17 @@ def test_the_folder_holds_the_plan_and_its_report(folder: Path) -> None:
 
 
 def test_the_twin_confirms_where_the_database_gives_way(folder: Path) -> None:
-    found = json.loads((folder / "plan.json").read_text())["bottlenecks"]
-    first = found["ladder"][0]
+    bottlenecks = json.loads((folder / "plan.json").read_text())["bottlenecks"]
+    first = bottlenecks["ladder"][0]
     assert (first["service"], first["limit"], first["allowed"]) == ("database", "stateful", 6.0)
-    check = found["checks"][0]
+    check = bottlenecks["checks"][0]
     assert check["service"] == "database"
     assert check["below"]["weddings"] < first["lost"] < check["above"]["weddings"]
     assert check["below"]["first_lost"] == ""
     assert check["above"]["first_lost"] == "database"
     assert check["above"]["services"]["database"]["most_ready"] == 6
     assert check["confirmed"] is True
-    assert found["plan"]["kept"] is True
+    assert bottlenecks["plan"]["kept"] is True
 
 
 def test_the_report_says_it_to_people(folder: Path) -> None:

@@ -60,9 +60,9 @@ def test_every_replication_is_a_run_that_can_be_made_alone(
 def test_the_summary_and_the_report_give_the_interval(replicated: Path) -> None:
     summary = json.loads((replicated / "summary.json").read_text())
     runs = pd.read_parquet(replicated / "replications.parquet")
-    found = summary["replications"]["cost"]["total_usd"]
-    assert found["mean"] == pytest.approx(runs["cost.total_usd"].mean())
-    assert found["low"] <= found["mean"] <= found["high"]
+    interval = summary["replications"]["cost"]["total_usd"]
+    assert interval["mean"] == pytest.approx(runs["cost.total_usd"].mean())
+    assert interval["low"] <= interval["mean"] <= interval["high"]
     assert summary["replications"]["count"] == 3
     (threshold,) = [t for t in summary["thresholds"] if t["name"] == "worst"]
     assert threshold["value"] == summary["replications"]["slo"]["violation_ratio"]["high"]

@@ -117,8 +117,8 @@ def test_the_calendar_tells_the_engine_when_the_load_comes(folder: Path) -> None
         assert outlook.start_s + 60.0 * column == world.start_s + 60.0 * at
         rates.append(float(outlook.load[outlook.services["api"], column]))
         truth = float(world.load.demand.rates[0, 60 * (at - 5) : 60 * (at + 5)].mean())
-    blind, told = rates
-    assert told == pytest.approx(truth, rel=0.15)
+    blind, informed = rates
+    assert informed == pytest.approx(truth, rel=0.15)
     assert blind < 0.75 * truth
 
 

@@ -116,9 +116,9 @@ class TestEnvironment:
         programs = tmp_path / "programs"
         programs.mkdir()
         for name in ("sh", "rm", "env"):
-            found = shutil.which(name)
-            assert found is not None
-            (programs / name).symlink_to(found)
+            program = shutil.which(name)
+            assert program is not None
+            (programs / name).symlink_to(program)
         return programs
 
     @staticmethod

@@ -106,13 +106,13 @@ def judge(case: Case) -> JudgedCase:
 
 def best_other(judged: JudgedCase, part: str, lead: int, but: Sequence[str] = ()) -> str:
     """The one with the least WAPE of those that the own forecaster is compared with."""
-    found = {
+    wapes = {
         outcome.name: judged.scores[part, outcome.name, lead].wape
         for outcome in judged.outcomes[1:]
         if outcome.name not in but
     }
-    known = {name: wape for name, wape in found.items() if np.isfinite(wape)}
-    return min(known, key=lambda name: known[name]) if known else ""
+    finite = {name: wape for name, wape in wapes.items() if np.isfinite(wape)}
+    return min(finite, key=lambda name: finite[name]) if finite else ""
 
 
 def _parts(case: Case) -> dict[str, BoolArray]:

@@ -75,26 +75,26 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
     Raises ConfigError or OutputError.
     """
-    question = read(arguments)
-    folders.check_writable(question.output)
+    options = read(arguments)
+    folders.check_writable(options.output)
     started = dt.datetime.now(dt.UTC)
     began = time.perf_counter()
-    cases, skipped = _cases(question)
+    cases, skipped = _cases(options)
     order = sorted(range(len(cases)), key=lambda i: -len(cases[i].series.values))
     judged: list[JudgedCase | None] = [None] * len(cases)
     done = 0
     with terminal.progress(f"{len(cases)} series", len(cases)) as advance:
-        for at, found in spread(judge, [cases[i] for i in order], question.workers):
-            judged[order[at]] = found
+        for at, case in spread(judge, [cases[i] for i in order], options.workers):
+            judged[order[at]] = case
             done += 1
             advance(done)
-    whole = [found for found in judged if found is not None]
+    whole = [case for case in judged if case is not None]
     about = {
         "command": command,
         "started_at": started.isoformat(timespec="seconds"),
-        "seed": question.seed,
-        "source": "traces" if question.data else "seasons",
-        "name": _name(question),
+        "seed": options.seed,
+        "source": "traces" if options.data else "seasons",
+        "name": _name(options),
         "wall_s": round(time.perf_counter() - began, 1),
     }
     content = results.content(whole, [asdict(item) for item in skipped], about)
@@ -102,36 +102,36 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     def fill(folder: Path) -> None:
         results.write(folder, content, whole)
 
-    base = question.output / "backtest"
-    name = f"{started:%Y%m%dT%H%M%SZ}-{_name(question)}-{question.seed}"
+    base = options.output / "backtest"
+    name = f"{started:%Y%m%dT%H%M%SZ}-{_name(options)}-{options.seed}"
     folder = folders.write_whole(base, name, fill, render)
     terminal.show_backtest(content, folder)
     return folder
 
 
-def _cases(question: BacktestArguments) -> tuple[list[Case], list[Skipped]]:
-    if question.data is None:
-        leads = question.horizons or EVENT_HOURS
+def _cases(options: BacktestArguments) -> tuple[list[Case], list[Skipped]]:
+    if options.data is None:
+        leads = options.horizons or EVENT_HOURS
         with terminal.progress("booking the seasons", 1.0) as advance:
-            return from_seasons.cases(leads, question.seed, question.days, advance), []
+            return from_seasons.cases(leads, options.seed, options.days, advance), []
     try:
-        calendar = fixtures.read(question.calendar) if question.calendar else None
-        found, skipped = from_traces.cases(
-            question.data, calendar, question.horizons or TRACE_HOURS, question.test_from_s,
-            question.seed,
+        calendar = fixtures.read(options.calendar) if options.calendar else None
+        cases, skipped = from_traces.cases(
+            options.data, calendar, options.horizons or TRACE_HOURS, options.test_from_s,
+            options.seed,
         )  # fmt: skip
     except FixturesError as error:
         raise ConfigError(f"calendar: {error}") from error
     except TraceError as error:
         text = str(error)
         raise ConfigError(text if text.startswith("data:") else f"data: {text}") from error
-    if calendar is not None and not any(len(case.calendar.start_s) for case in found):
+    if calendar is not None and not any(len(case.calendar.start_s) for case in cases):
         raise ConfigError(
-            f"calendar: {question.calendar}: none of its events falls into the time of the traces"
+            f"calendar: {options.calendar}: none of its events falls into the time of the traces"
         )
-    if not question.horizons:
-        found = [_with_a_day(case) for case in found]
-    return found, skipped
+    if not options.horizons:
+        cases = [_with_a_day(case) for case in cases]
+    return cases, skipped
 
 
 def _with_a_day(case: Case) -> Case:
@@ -142,10 +142,10 @@ def _with_a_day(case: Case) -> Case:
                 case.seed)  # fmt: skip
 
 
-def _name(question: BacktestArguments) -> str:
-    if question.data is None:
+def _name(options: BacktestArguments) -> str:
+    if options.data is None:
         return "seasons"
-    return stem(question.data.resolve()).replace(" ", "_") or "data"
+    return stem(options.data.resolve()).replace(" ", "_") or "data"
 
 
 def _hours(text: str) -> tuple[int, ...]:

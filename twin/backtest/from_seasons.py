@@ -47,7 +47,7 @@ def cases(
 ) -> list[Case]:
     """One case for each quarter and each service that users call."""
     seasons = drawn(seed)
-    found = []
+    seasonal = []
     for number, (month, day) in enumerate(STARTS):
         date = dt.datetime(seasons.years[-1], month, day, tzinfo=dt.UTC)
         first_s = date.timestamp() - HISTORY_DAYS * DAY_S
@@ -62,12 +62,12 @@ def cases(
             series = Series(f"{date:%B}", first_s, STEP_S, values)
             test = DAY * HISTORY_DAYS
             course = RollingWindow(test - DAY * WARM_DAYS, test, DAY * days, DAY * REFIT_DAYS)
-            found.append(
+            seasonal.append(
                 Case(series.name, service, series, NO_EVENTS, course, tuple(leads), seed,
                      booked[:, row])
             )  # fmt: skip
         advance((number + 1) / len(STARTS))
-    return found
+    return seasonal
 
 
 def drawn(seed: int) -> Seasons:
@@ -86,7 +86,7 @@ def drawn(seed: int) -> Seasons:
 
 def _booked(seasons: Seasons, first_s: float, days: int, leads: Sequence[int]) -> FloatArray:
     """Booked load (leads, services, hours) from `first_s` on."""
-    found = np.empty((len(leads), len(seasons.services), DAY * days))
+    booked = np.empty((len(leads), len(seasons.services), DAY * days))
     soon = max((lead for lead in leads if lead <= SOON), default=0)
     per_hour = round(STEP_S / BIN_S)
     margin = per_hour * DAY
@@ -94,15 +94,15 @@ def _booked(seasons: Seasons, first_s: float, days: int, leads: Sequence[int]) -
         midnight_s = first_s + day * DAY_S
         hours = slice(day * DAY, (day + 1) * DAY)
         grid = Grid(midnight_s - DAY_S, 3 * margin, BIN_S)
-        known: dict[int, FloatArray] = {}
+        hourly: dict[int, FloatArray] = {}
         for row, lead in enumerate(leads):
             before = soon if lead <= SOON else lead
-            if before not in known:
+            if before not in hourly:
                 schedule = seasons.booked(
                     midnight_s - before * STEP_S, midnight_s - DAY_S, midnight_s + 2.0 * DAY_S
                 )
                 events = event_load(schedule, seasons.response, grid)
                 load = entering(events, seasons.response, grid)[:, margin : 2 * margin]
-                known[before] = load.reshape(len(load), DAY, per_hour).mean(axis=2)
-            found[row, :, hours] = known[before]
-    return found
+                hourly[before] = load.reshape(len(load), DAY, per_hour).mean(axis=2)
+            booked[row, :, hours] = hourly[before]
+    return booked

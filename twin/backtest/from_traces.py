@@ -47,7 +47,7 @@ def cases(
     Without a `calendar`, a file `fixtures*.csv` beside a trace is taken as one.  Raises TraceError
     when a trace is broken or nothing can be used.
     """
-    found: list[Case] = []
+    kept: list[Case] = []
     skipped: list[Skipped] = []
     for file in traces.find(path):
         name = traces.stem(file if path.is_file() else file.relative_to(path))
@@ -64,11 +64,11 @@ def cases(
         if case is None:
             skipped.append(Skipped(trace.name, why))
         else:
-            found.append(case)
-    if not found:
+            kept.append(case)
+    if not kept:
         detail = f"; for instance {skipped[0].file}: {skipped[0].why}" if skipped else ""
         raise TraceError(f"data: {path} holds no series that can be forecast{detail}")
-    return found, skipped
+    return kept, skipped
 
 
 def _case(
@@ -113,8 +113,10 @@ def _meet(calendar: Calendar, start_s: float, steps: int) -> bool:
 
 def _beside(file: Path) -> Calendar:
     """The calendar that lies in the trace's folder; of two neither."""
-    found = [other for other in sorted(file.parent.glob("*.csv")) if fixtures.is_calendar(other)]
-    return fixtures.read(found[0]) if len(found) == 1 and found[0] != file else NO_EVENTS
+    beside = sorted(file.parent.glob("*.csv"))
+    calendars = [other for other in beside if fixtures.is_calendar(other)]
+    alone = len(calendars) == 1 and calendars[0] != file
+    return fixtures.read(calendars[0]) if alone else NO_EVENTS
 
 
 def _reason(file: Path, error: NoTraceError) -> str:

@@ -91,7 +91,7 @@ def _case(judged: JudgedCase) -> dict[str, Any]:
 
 def _overall(judged: Sequence[JudgedCase]) -> dict[str, Any]:
     """By lead: verdicts against the best other of each case, and errors pooled over the cases."""
-    found: dict[str, Any] = {}
+    overall: dict[str, Any] = {}
     leads = sorted({lead for one in judged for lead in one.case.leads})
     for lead in leads:
         here = [one for one in judged if lead in one.case.leads]
@@ -115,7 +115,7 @@ def _overall(judged: Sequence[JudgedCase]) -> dict[str, Any]:
             if name not in {one.own for one in here}
             for gap in [_pooled(here, name, lead)]
         }
-        found[str(hours)] = {
+        overall[str(hours)] = {
             "pooled": pooled,
             "cases": len(here),
             "verdicts": verdicts,
@@ -130,7 +130,7 @@ def _overall(judged: Sequence[JudgedCase]) -> dict[str, Any]:
                 for n in names
             },
         }
-    return found
+    return overall
 
 
 def _pooled(judged: Sequence[JudgedCase], name: str, lead: int) -> Difference:
@@ -222,8 +222,8 @@ def _hours(lead: int, step_s: float) -> float | int:
 
 
 def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return sum(known) / len(known) if known else math.nan
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
 
 
 def _iso(time_s: float) -> str:

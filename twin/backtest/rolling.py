@@ -60,14 +60,14 @@ def roll(
     begin = max(course.warm - max(leads) + 1, 2)
     for origin in range(begin, course.end, course.every):
         until = min(origin + course.every, course.end)
-        known = calendar.known_at(series.start_s + series.step_s * origin)
+        entered = calendar.known_at(series.start_s + series.step_s * origin)
         past = Series(series.name, series.start_s, series.step_s, series.values[: until - 1])
         try:
-            forecaster.fit(past, origin, known)
+            forecaster.fit(past, origin, entered)
         except ValueError:
             continue
         origins = np.arange(origin, until)
-        forecasts = forecaster.predict(past, origins, known)
+        forecasts = forecaster.predict(past, origins, entered)
         for row, lead in enumerate(leads):
             steps = origins + lead - 1
             inside = (steps >= course.warm) & (steps < course.end)

@@ -137,15 +137,15 @@ def _boots(
         name: min(count + AT_ONCE, config.platform.services[name].max_instances)
         for name, count in few.items()
     }
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    boots: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for _ in range(rounds):
         standing.settle(few)
         before = {instance.id for instance in standing.book.read().instances}
         standing.settle(more)
         for boot in standing.boots(without=before):
-            found[boot.service].append((boot.listening_s, boot.ready_s - boot.listening_s))
+            boots[boot.service].append((boot.listening_s, boot.ready_s - boot.listening_s))
         passed(25)
-    return found
+    return boots
 
 
 def _services(

@@ -237,15 +237,15 @@ def _first_difference(one: Any, other: Any, path: str = "") -> str:
                 continue
             if key not in one or key not in other:
                 return f"{here} is only in one of them"
-            found = _first_difference(one[key], other[key], here)
-            if found:
-                return found
+            difference = _first_difference(one[key], other[key], here)
+            if difference:
+                return difference
         return ""
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for i, (a, b) in enumerate(zip(one, other, strict=True)):
-            found = _first_difference(a, b, f"{path}[{i}]")
-            if found:
-                return found
+            difference = _first_difference(a, b, f"{path}[{i}]")
+            if difference:
+                return difference
         return ""
     return "" if one == other else f"{path} was {one!r} and is {other!r}"
 

@@ -80,8 +80,8 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
     Raises ConfigError, ControllerError or OutputError.
     """
-    question = read(arguments)
-    configs = compose_all(question)
+    options = read(arguments)
+    configs = compose_all(options)
     contestants = [Contestant(name, settings) for name, settings in configs.items()]
     runs_config = parse(contestants[0].settings)
     folders.check_writable(Path(runs_config.output))
@@ -109,17 +109,17 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     return folder
 
 
-def compose_all(question: CompareArguments) -> dict[str, dict[str, Any]]:
+def compose_all(options: CompareArguments) -> dict[str, dict[str, Any]]:
     """The configuration of each contestant by name; with `hpa` come the points of its front."""
     configs: dict[str, dict[str, Any]] = {}
-    for name in question.controllers:
-        configs[name] = _compose(question, f"controller={name}")
+    for name in options.controllers:
+        configs[name] = _compose(options, f"controller={name}")
     if "hpa" in configs:
         own = configs["hpa"]["controller"]["options"]["target_cpu"]
-        for target in question.hpa_targets:
+        for target in options.hpa_targets:
             if target != own:
                 more = f"controller.options.target_cpu={target}"
-                configs[f"hpa@{target}"] = _compose(question, "controller=hpa", more)
+                configs[f"hpa@{target}"] = _compose(options, "controller=hpa", more)
     return configs
 
 
@@ -178,9 +178,9 @@ def _write(folder: Path, content: dict[str, Any], first: Contestant, runs: Seque
     pd.concat(minutes, ignore_index=True).to_parquet(folder / "minutes.parquet", index=False)
 
 
-def _compose(question: CompareArguments, *more: str) -> dict[str, Any]:
+def _compose(options: CompareArguments, *more: str) -> dict[str, Any]:
     try:
-        return composed([*question.overrides, *more], question.config_dirs)
+        return composed([*options.overrides, *more], options.config_dirs)
     except CompositionError as error:
         raise ConfigError(str(error)) from error
 

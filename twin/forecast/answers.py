@@ -64,7 +64,7 @@ def of_day(
     else:
         weddings = booked(listed, now_s)
     day = trained.day(weddings, start_s, _everybody_else(config, seasons, start_s))
-    answer = _told(config, day, f"{len(weddings):,} weddings of {date}", now_s)
+    answer = _day_content(config, day, f"{len(weddings):,} weddings of {date}", now_s)
     answer["name"] = str(date)
     if model is not None:
         answer["day_ahead"], note = _learned(config, seasons, start_s, now_s, model)
@@ -79,7 +79,7 @@ def of_wedding(
     one = booked([wedding], now_s)
     day = _wedding_days(config, seasons, now_s).wedding(one)
     title = f"A {wedding.type.value} wedding with {wedding.guests:,} guests on {date}"
-    answer = _told(config, day, title, now_s)
+    answer = _day_content(config, day, title, now_s)
     answer["name"] = f"{wedding.type.value}-{date}"
     answer["result"]["size"] = size_category(wedding.guests)
     return answer
@@ -92,8 +92,8 @@ def of_season(
     specs = config.platform.specs()
     past, kinds = seasons_past(seasons, specs, now_s)
     coming = coming_dates(seasons, kinds, year, season, now_s)
-    found = forecast_season(past, coming, year, season, now_s, specs, config.engine)
-    return _season_told(found)
+    forecast = forecast_season(past, coming, year, season, now_s, specs, config.engine)
+    return _season_content(forecast)
 
 
 def of_training(
@@ -185,19 +185,19 @@ def _learned(
         )
     first = max(issue - 400, 0)
     issues = issues_of(seasons, config.platform.specs(), first, issue + 1)
-    known = issues.observed[:, : DAY_H * (issue - first)]
+    measured = issues.observed[:, : DAY_H * (issue - first)]
     issues = Issues(
         issues.services, issues.issued_s, issues.weddings, issues.background, issues.events,
-        issues.foreseen, issues.severity, known,
+        issues.foreseen, issues.severity, measured,
     )  # fmt: skip
     opened, why = artefact.load_or_none(path, day_ahead.KIND, day_ahead.VERSION)
     try:
         if opened is None:
             raise ValueError(why)
-        found = day_ahead.restored(opened).predict(issues, [len(issues) - 1])[0]
+        quantiles = day_ahead.restored(opened).predict(issues, [len(issues) - 1])[0]
         source, note = "model", f"The day-ahead forecast is of the model {path}."
     except ValueError as error:
-        found = day_ahead.schedule_only(issues, seasons.response.sigma)[-1]
+        quantiles = day_ahead.schedule_only(issues, seasons.response.sigma)[-1]
         source = "schedule"
         note = f"The day-ahead forecast is of the schedule alone: {error}."
     hours = slice(ahead, ahead + DAY_H)
@@ -205,7 +205,8 @@ def _learned(
         "source": source,
         "issued_at": moment(float(issues.issued_s[-1])),
         "quantiles": {
-            name: np.round(found[s, hours], 3).tolist() for s, name in enumerate(issues.services)
+            name: np.round(quantiles[s, hours], 3).tolist()
+            for s, name in enumerate(issues.services)
         },
     }, note
 
@@ -220,7 +221,7 @@ def _scored(
     schedule = day_ahead.schedule_only(issues, sigma)[chosen]
     hours = slice(DAY_H, HOURS)
     stream = Streams(seed)("forecast.bootstrap")
-    found = []
+    scored = []
     for s, service in enumerate(issues.services):
         truth = outcomes[chosen, s, hours].ravel()
         median = quantiles[:, s, hours, MEDIAN].ravel()
@@ -241,7 +242,7 @@ def _scored(
             }
         flat = quantiles[:, s, hours].reshape(-1, len(LEVELS))
         shares = coverage(flat, truth, np.array(LEVELS))
-        found.append(
+        scored.append(
             {
                 "service": service,
                 "wape": float(np.nansum(errors) / np.nansum(truth)),
@@ -249,10 +250,12 @@ def _scored(
                 "others": compared,
             }
         )
-    return found
+    return scored
 
 
-def _told(config: ForecastConfig, day: WeddingDay, title: str, now_s: float) -> dict[str, Any]:
+def _day_content(
+    config: ForecastConfig, day: WeddingDay, title: str, now_s: float
+) -> dict[str, Any]:
     specs = config.platform.specs()
     medians, upper = day.quantiles[:, :, MEDIAN], day.quantiles[:, :, Q90]
     services = [
@@ -346,87 +349,87 @@ def _told(config: ForecastConfig, day: WeddingDay, title: str, now_s: float) -> 
     }  # fmt: skip
 
 
-def _season_told(found: SeasonForecast) -> dict[str, Any]:
-    requests = np.stack([week.requests for week in found.weeks], axis=1)
-    starts = [week.start for week in found.weeks]
-    before = [f"{total:,.0f}" for total in found.totals_before]
+def _season_content(forecast: SeasonForecast) -> dict[str, Any]:
+    requests = np.stack([week.requests for week in forecast.weeks], axis=1)
+    starts = [week.start for week in forecast.weeks]
+    before = [f"{total:,.0f}" for total in forecast.totals_before]
     weeks = [
         [
             str(week.start),
             str(week.days),
             f"{week.booked:,.0f}",
             f"{week.weddings[MEDIAN]:,.0f} ({week.weddings[Q10]:,.0f} … {week.weddings[Q90]:,.0f})",
-            *(f"{week.requests[s, MEDIAN] / 1e6:,.1f}" for s in range(len(found.services))),
+            *(f"{week.requests[s, MEDIAN] / 1e6:,.1f}" for s in range(len(forecast.services))),
             *(_change(week.requests[:, MEDIAN].sum(), earlier.sum()) for earlier in week.before),
         ]
-        for week in found.weeks
+        for week in forecast.weeks
     ]
     peaks = [
         [str(day.date), day.date.strftime("%a"), f"{day.weddings[MEDIAN]:,.0f}",
          *(f"{day.peak[s, MEDIAN]:,.4g} ({day.peak[s, Q90]:,.4g})"
-           for s in range(len(found.services)))]
-        for day in found.peak_days
+           for s in range(len(forecast.services)))]
+        for day in forecast.peak_days
     ]  # fmt: skip
     capacity = [
-        [name, f"{found.required[s]:,.0f}", f"{found.with_buffer[s]:,.0f}",
-         "yes" if name in found.capped else "no"]
-        for s, name in enumerate(found.services)
+        [name, f"{forecast.required[s]:,.0f}", f"{forecast.with_buffer[s]:,.0f}",
+         "yes" if name in forecast.capped else "no"]
+        for s, name in enumerate(forecast.services)
     ]  # fmt: skip
     first = dt.datetime.combine(starts[0], dt.time(), tzinfo=dt.UTC).timestamp()
     return {
-        "name": f"{found.season}-{found.year}",
-        "title": f"{found.season.capitalize()} {found.year}" if found.season != "all"
-        else f"The year {found.year}",
-        "headline": f"{found.totals[MEDIAN]:,.0f} weddings ({found.totals[Q10]:,.0f} … "
-        f"{found.totals[Q90]:,.0f}), {found.booked:,.0f} of them booked by now; the seasons before "
-        f"had {', '.join(before) or 'none'}. Confidence {found.confidence:.2f}. Valid until "
-        f"{moment(found.valid_until_s)}.",
-        "generated_at": moment(found.generated_at_s),
-        "valid_until": moment(found.valid_until_s),
+        "name": f"{forecast.season}-{forecast.year}",
+        "title": f"{forecast.season.capitalize()} {forecast.year}" if forecast.season != "all"
+        else f"The year {forecast.year}",
+        "headline": f"{forecast.totals[MEDIAN]:,.0f} weddings ({forecast.totals[Q10]:,.0f} … "
+        f"{forecast.totals[Q90]:,.0f}), {forecast.booked:,.0f} of them booked by now; the seasons "
+        f"before had {', '.join(before) or 'none'}. Confidence {forecast.confidence:.2f}. Valid "
+        f"until {moment(forecast.valid_until_s)}.",
+        "generated_at": moment(forecast.generated_at_s),
+        "valid_until": moment(forecast.valid_until_s),
         "result": {
             "levels": list(LEVELS),
-            "weddings": found.totals.tolist(),
-            "booked": found.booked,
-            "weddings_before": list(found.totals_before),
-            "confidence": found.confidence,
+            "weddings": forecast.totals.tolist(),
+            "booked": forecast.booked,
+            "weddings_before": list(forecast.totals_before),
+            "confidence": forecast.confidence,
             "weeks": [
                 {
                     "start": str(week.start),
                     "days": week.days,
                     "booked": week.booked,
                     "weddings": week.weddings.tolist(),
-                    "requests": dict(zip(found.services, week.requests.tolist(), strict=True)),
+                    "requests": dict(zip(forecast.services, week.requests.tolist(), strict=True)),
                     "requests_before": [
                         [None if np.isnan(x) else float(x) for x in earlier]
                         for earlier in week.before
                     ],
                 }
-                for week in found.weeks
+                for week in forecast.weeks
             ],
             "peak_days": [
                 {
                     "date": str(day.date),
                     "weddings": day.weddings.tolist(),
-                    "peak": dict(zip(found.services, day.peak.tolist(), strict=True)),
+                    "peak": dict(zip(forecast.services, day.peak.tolist(), strict=True)),
                 }
-                for day in found.peak_days
+                for day in forecast.peak_days
             ],
-            "required": dict(zip(found.services, found.required.tolist(), strict=True)),
-            "with_buffer": dict(zip(found.services, found.with_buffer.tolist(), strict=True)),
-            "capped": list(found.capped),
+            "required": dict(zip(forecast.services, forecast.required.tolist(), strict=True)),
+            "with_buffer": dict(zip(forecast.services, forecast.with_buffer.tolist(), strict=True)),
+            "capped": list(forecast.capped),
         },
         "tables": [
             {
                 "name": "Week by week, million requests",
-                "headings": ["from", "days", "booked", "weddings (80 %)", *found.services,
+                "headings": ["from", "days", "booked", "weddings (80 %)", *forecast.services,
                              "1 year before", "2 years", "3 years"],
-                "numeric": [False, *[True] * (6 + len(found.services))],
+                "numeric": [False, *[True] * (6 + len(forecast.services))],
                 "rows": weeks,
             },
             {
                 "name": "Highest days: requests/s in the highest hour (90 %)",
-                "headings": ["date", "", "weddings", *found.services],
-                "numeric": [False, False, *[True] * (1 + len(found.services))],
+                "headings": ["date", "", "weddings", *forecast.services],
+                "numeric": [False, False, *[True] * (1 + len(forecast.services))],
                 "rows": peaks,
             },
             {
@@ -437,7 +440,7 @@ def _season_told(found: SeasonForecast) -> dict[str, Any]:
             },
         ],
         "curves": _curves(
-            found.services, requests / 1e6, first, 7 * DAY_S, "million requests/week"
+            forecast.services, requests / 1e6, first, 7 * DAY_S, "million requests/week"
         ),
         "notes": [
             "Weddings of a date: the seasons before, grown, and what is booked over what usually "

@@ -77,17 +77,17 @@ def read(arguments: Sequence[str]) -> ForecastArguments:
 
 def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
     """Answer and write the record; returns its folder.  Raises ConfigError or OutputError."""
-    question = read(arguments)
+    options = read(arguments)
     try:
-        config = composed(question.overrides)
+        config = composed(options.overrides)
     except hydra_errors.CAUGHT as error:
-        raise ConfigError(hydra_errors.explain(error, list(question.overrides))) from None
+        raise ConfigError(hydra_errors.explain(error, list(options.overrides))) from None
     folders.check_writable(Path(config.output))
-    asked = {"day": _day, "wedding": _wedding, "season": _season, "train": _train}[question.kind]
+    asked = {"day": _day, "wedding": _wedding, "season": _season, "train": _train}[options.kind]
     seasons = seasons_of(config)
     try:
-        with terminal.progress(f"forecast {question.kind}", 1.0) as advance:
-            answer, files = asked(question.given, config, seasons)
+        with terminal.progress(f"forecast {options.kind}", 1.0) as advance:
+            answer, files = asked(options.given, config, seasons)
             advance(1.0)
     except ConfigError:
         raise
@@ -95,7 +95,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
         raise ConfigError(str(error)) from None
     content = {
         "schema": 1,
-        "kind": question.kind,
+        "kind": options.kind,
         "command": command,
         "seed": config.seed,
         **answer,
@@ -106,13 +106,13 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
         (folder / "forecast.json").write_text(text)
         plain = config.model_dump(mode="json")
         (folder / "config.yaml").write_text(yaml.safe_dump(recordable(plain), sort_keys=False))
-        for name, data in files.items():
-            (folder / name).write_bytes(data)
+        for name, content_of in files.items():
+            (folder / name).write_bytes(content_of)
 
-    name = f"{question.kind}-{content['name']}-{config.seed}"
+    name = f"{options.kind}-{content['name']}-{config.seed}"
     folder = folders.write_whole(Path(config.output) / "forecast", name, fill, render)
-    if question.kind == "train" and "model" in question.given:
-        target = Path(question.given["model"])
+    if options.kind == "train" and "model" in options.given:
+        target = Path(options.given["model"])
         with folders.explained(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, files["day_ahead.wedmodel"])

@@ -77,10 +77,10 @@ def read(arguments: Sequence[str]) -> LearnArguments:
 
 def run(arguments: Sequence[str]) -> Path:
     """Learn and write the model; returns its file.  Raises ConfigError or OutputError."""
-    question = read(arguments)
-    settings = _compose(question, arguments)
+    options = read(arguments)
+    settings = _compose(options, arguments)
     first = parse(settings[0])
-    check_writable(question.out.parent)
+    check_writable(options.out.parent)
     try:
         with terminal.compiling():
             load_kernels(first)
@@ -97,13 +97,13 @@ def run(arguments: Sequence[str]) -> Path:
         model = learn([day.seen for day in days], first, max(day.end_s for day in days))
     except ValueError as error:
         raise ConfigError(f"days: {error}") from error
-    artefact.save(model, question.out)
+    artefact.save(model, options.out)
     terminal.show_errors(
         HORIZONS_S,
         {name: own.sd for name, own in blend.from_state(model.state, HORIZONS_S).services.items()},
-        question.out,
+        options.out,
     )
-    return question.out
+    return options.out
 
 
 Seen = Mapping[str, FloatArray]
@@ -199,23 +199,23 @@ def _watch(task: tuple[Mapping[str, Any], int]) -> Day:
     return watch(parse({**settings, "seed": seed, "replications": 1}))
 
 
-def _compose(question: LearnArguments, arguments: Sequence[str]) -> list[dict[str, Any]]:
+def _compose(options: LearnArguments, arguments: Sequence[str]) -> list[dict[str, Any]]:
     """The configuration of each day."""
-    found = []
+    composed = []
     with initialize_config_module("conf", version_base="1.3"):
         try:
-            plain = compose("twin", list(question.overrides))
+            plain = compose("twin", list(options.overrides))
             key = "trace.date" if plain.get("trace") is not None else "population.date"
-            for date in question.days or ("",):
+            for date in options.days or ("",):
                 more = [f"{key}={date}"] if date else []
                 raw = OmegaConf.to_container(
-                    compose("twin", [*question.overrides, *more]), resolve=True
+                    compose("twin", [*options.overrides, *more]), resolve=True
                 )
                 assert isinstance(raw, dict)
-                found.append({str(name): value for name, value in raw.items()})
+                composed.append({str(name): value for name, value in raw.items()})
         except hydra_errors.CAUGHT as error:
             raise ConfigError(hydra_errors.explain(error, arguments)) from error
-    return found
+    return composed
 
 
 def _check_day(day: str) -> None:

@@ -147,11 +147,11 @@ def seasons_past(
     entered = np.isfinite(weddings.booked_at_s)
     took_place = np.bincount(weddings.day[weddings.happens & entered], minlength=over)[:over]
     noon_s = seasons.start_s + DAY_S * weddings.day
-    known = np.empty((over, len(LEADS_DAYS)))
+    booked = np.empty((over, len(LEADS_DAYS)))
     for k, lead in enumerate(LEADS_DAYS):
         at_s = noon_s - lead * DAY_S
         there = (weddings.booked_at_s <= at_s) & (weddings.cancelled_at_s > at_s)
-        known[:, k] = np.bincount(weddings.day[there], minlength=over)[:over]
+        booked[:, k] = np.bincount(weddings.day[there], minlength=over)[:over]
     observed = load_of_services(specs, seasons.services, seasons.until(now_s))
     hours = observed[:, ISSUE_HOUR : ISSUE_HOUR + DAY_H * over]
     epoch_day = int(seasons.start_s // DAY_S)
@@ -163,7 +163,7 @@ def seasons_past(
         weddings=took_place.astype(np.float64),
         load=hours.reshape(len(specs), over, DAY_H),
         lead_days=LEADS_DAYS,
-        known=known,
+        booked=booked,
     )
     return past, kinds + 1
 

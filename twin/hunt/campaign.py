@@ -55,7 +55,7 @@ class HuntTally:
     examined: int = 0
     repeated: int = 0
     failing: int = 0
-    found: list[FailingWorld] = field(default_factory=list)
+    failures: list[FailingWorld] = field(default_factory=list)
     worlds: Counter[str] = field(default_factory=Counter)
     times: Counter[str] = field(default_factory=Counter)
     wall_s: float = 0.0
@@ -73,7 +73,7 @@ class HuntTally:
         self.times.update(outcome.covered)
         if outcome.violations:
             self.failing += 1
-            self.found.append(FailingWorld(index, outcome.violations[0]))
+            self.failures.append(FailingWorld(index, outcome.violations[0]))
 
 
 def hunt(
@@ -98,7 +98,7 @@ def hunt(
             _examine_all(pool, tally, most_worlds, most_s, 2 * workers, advance)
     except KeyboardInterrupt:
         tally.interrupted = True
-    tally.found.sort(key=lambda found: found.index)
+    tally.failures.sort(key=lambda failure: failure.index)
     return tally
 
 
@@ -141,7 +141,7 @@ def _examine_all(
                 if outcome.digest != digests.pop(index):
                     difference = Violation(NOT_REPEATABLE, 0.0, "two runs of one world differ")
                     tally.failing += 1
-                    tally.found.append(FailingWorld(index, difference))
+                    tally.failures.append(FailingWorld(index, difference))
         tally.wall_s = time.perf_counter() - began
         advance(tally)
 
@@ -152,16 +152,17 @@ def keep(tally: HuntTally, folder: Path, tell: Callable[[str], None]) -> None:
     Of several that violate the same invariant only the first is kept.
     """
     kept: dict[str, FailingWorld] = {}
-    for place, found in enumerate(tally.found):
-        invariant = found.violation.invariant
+    for place, failure in enumerate(tally.failures):
+        invariant = failure.violation.invariant
         if invariant in kept or len(kept) == MOST_KEPT:
             continue
-        tell(f"world {found.index}: making it smaller ({invariant})")
-        world = _world(tally.seed, tally.shell, found.index)
+        tell(f"world {failure.index}: making it smaller ({invariant})")
+        world = _world(tally.seed, tally.shell, failure.index)
         if invariant != NOT_REPEATABLE:
             world = shrink(world, invariant)
-        path = worlds.write(world, folder, f"violates: {invariant} ({found.violation.detail})")
-        kept[invariant] = tally.found[place] = FailingWorld(found.index, found.violation, path)
+        path = worlds.write(world, folder, f"violates: {invariant} ({failure.violation.detail})")
+        smaller = FailingWorld(failure.index, failure.violation, path)
+        kept[invariant] = tally.failures[place] = smaller
 
 
 def _examine_batch(

@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
             workers=options.workers,
             advance=advance,
         )
-    if tally.found and not tally.interrupted:
+    if tally.failures and not tally.interrupted:
         campaign.keep(tally, options.keep, lambda text: console.print(text, highlight=False))
     if options.json is not None:
         _write_json(tally, options.json)
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     if tally.interrupted:
         print("interrupted: what was examined so far is counted", file=sys.stderr)
         return 130
-    return 1 if tally.found else 0
+    return 1 if tally.failures else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -173,12 +173,12 @@ def _show(tally: HuntTally) -> None:
         + (f"{tally.failing:,} failing" if tally.failing else "every invariant held"),
         highlight=False,
     )
-    for found in tally.found:
-        if found.path is not None:
-            violation = found.violation
+    for failure in tally.failures:
+        if failure.path is not None:
+            violation = failure.violation
             console.print(
-                f"  world {found.index}: {violation.invariant} at {violation.at_s:.0f} s, "
-                f"{violation.detail}\n    kept as {found.path}",
+                f"  world {failure.index}: {violation.invariant} at {violation.at_s:.0f} s, "
+                f"{violation.detail}\n    kept as {failure.path}",
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
     console.print(_table("fault", "fault: ", tally, [*KINDS], counted="met"))
@@ -219,13 +219,13 @@ def _write_json(tally: HuntTally, path: Path) -> None:
         "wall_s": tally.wall_s,
         "found": [
             {
-                "world": found.index,
-                "invariant": found.violation.invariant,
-                "at_s": found.violation.at_s,
-                "detail": found.violation.detail,
-                "kept": str(found.path) if found.path else None,
+                "world": failure.index,
+                "invariant": failure.violation.invariant,
+                "at_s": failure.violation.at_s,
+                "detail": failure.violation.detail,
+                "kept": str(failure.path) if failure.path else None,
             }
-            for found in tally.found
+            for failure in tally.failures
         ],
         "covered": {
             name: {"worlds": tally.worlds[name], "times": tally.times[name]}

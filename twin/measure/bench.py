@@ -110,11 +110,11 @@ class Bench:
         """How long each instance that is ready now took, those apart whose ids are `without`."""
         meters = self.meters()
         asyncio.run(meters.read())
-        found = []
+        boots = []
         for instance in self.book.read().instances:
             gauges = meters.gauges.get(instance.id)
             if instance.phase is WorkerPhase.READY and gauges and instance.id not in without:
-                found.append(
+                boots.append(
                     Boot(
                         instance.service,
                         gauges["wedtwin_boot_seconds"],
@@ -122,7 +122,7 @@ class Bench:
                         instance.since_s - instance.launched_s,
                     )
                 )
-        return found
+        return boots
 
     def kill_one(self, service: str) -> None:
         """Kill the youngest ready instance, as the kernel would."""

@@ -74,7 +74,7 @@ class Meters:
 
     pool: PoolFile
     slots: Mapping[str, int]
-    known: dict[str, FloatArray] = field(default_factory=dict)
+    last: dict[str, FloatArray] = field(default_factory=dict)
     gauges: dict[str, dict[str, float]] = field(default_factory=dict)
 
     async def read(self, tries: int = 1) -> dict[str, FloatArray]:
@@ -98,9 +98,9 @@ class Meters:
             if not text:
                 continue
             figures, gauges = parse(text)
-            before = self.known.get(instance.id, np.zeros(len(COUNTED)))
+            before = self.last.get(instance.id, np.zeros(len(COUNTED)))
             grown[instance.service] += figures - before
-            self.known[instance.id] = figures
+            self.last[instance.id] = figures
             self.gauges[instance.id] = gauges
         return grown
 

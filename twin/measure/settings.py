@@ -84,7 +84,7 @@ class MeasureConfig(Strict):
     validation: ValidationConfig
 
     @model_validator(mode="after")
-    def _known(self) -> MeasureConfig:
+    def _services_exist(self) -> MeasureConfig:
         services = self.platform.services
         for key, names in (("counts", self.counts), ("mix", self.mix)):
             for name in names:

@@ -40,23 +40,23 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     started = dt.datetime.now(dt.UTC)
     with terminal.progress("plan", STAGES) as advance:
         planned = make(config, advance)
-    found = None
+    checked = None
     if config.plan.check:
         with terminal.compiling():
             _load(settings)
         total = len(twin_checks.probes_of(planned))
         with terminal.progress("twin at the limits", total) as advance:
-            found = twin_checks.check(planned, settings, advance)
-    told = content(planned, found, command)
+            checked = twin_checks.check(planned, settings, advance)
+    answer = content(planned, checked, command)
 
     def fill(folder: Path) -> None:
-        (folder / "plan.json").write_text(json.dumps(told, indent=2, allow_nan=False) + "\n")
+        (folder / "plan.json").write_text(json.dumps(answer, indent=2, allow_nan=False) + "\n")
         text = yaml.safe_dump(recordable(raw), sort_keys=False, allow_unicode=True, width=100)
         (folder / "config.yaml").write_text(text)
 
     name = f"{started:%Y%m%dT%H%M%SZ}-plan-{config.seed}"
     folder = folders.write_whole(base, name, fill, render)
-    terminal.show_plan(told, folder)
+    terminal.show_plan(answer, folder)
     return folder
 
 

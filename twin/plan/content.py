@@ -82,7 +82,7 @@ def _forecast(planned: Planned) -> dict[str, Any]:
         rates[spec.name] = (monthly_highest(load, horizon), weekly_highest(load, horizon))
     starts = np.flatnonzero(np.diff(horizon.month, prepend=-1))
     weddings = np.add.reduceat(drawn.weddings, starts, axis=1)
-    booked = planned.scale * planned.known.booked
+    booked = planned.scale * planned.so_far.booked
     z = 1.2815515655446004
     busiest = np.sort(np.argsort(-counts.median, kind="stable")[:PEAK_DAYS])
     sigma = counts.sd
@@ -128,8 +128,8 @@ def _forecast(planned: Planned) -> dict[str, Any]:
         "booking_curve": [
             {"days_before": days, "share": share}
             for days, share in zip(
-                planned.known.curve.lead_days.tolist(),
-                planned.known.curve.share.tolist(),
+                planned.so_far.curve.lead_days.tolist(),
+                planned.so_far.curve.share.tolist(),
                 strict=True,
             )
             if days <= 365.0
@@ -185,7 +185,7 @@ def _service(planned: Planned, i: int, choice: Option) -> dict[str, Any]:
 
 
 def _bottlenecks(planned: Planned, checks: Checks | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    bottlenecks: dict[str, Any] = {
         "date": planned.dates[planned.busiest].isoformat(),
         "expected_at_once": float(
             np.median(in_progress(planned.horizon, planned.paths).max(axis=1))
@@ -194,8 +194,8 @@ def _bottlenecks(planned: Planned, checks: Checks | None) -> dict[str, Any]:
         "checked": checks is not None,
     }
     if checks is not None:
-        found["margin"] = planned.config.plan.margin
-        found["checks"] = [
+        bottlenecks["margin"] = planned.config.plan.margin
+        bottlenecks["checks"] = [
             {
                 "service": each.rung.service,
                 "limit": each.rung.limit.value,
@@ -207,14 +207,14 @@ def _bottlenecks(planned: Planned, checks: Checks | None) -> dict[str, Any]:
             }
             for each in checks.limits
         ]
-        found["plan"] = {
+        bottlenecks["plan"] = {
             "month": month_names(planned)[checks.plan.month],
             "date": checks.plan.date,
             "response": dict(checks.plan.response),
             "kept": checks.plan.kept,
             "answer": _answer(checks.plan.answer),
         }
-    return found
+    return bottlenecks
 
 
 def _rung(rung: Rung) -> dict[str, Any]:
@@ -226,9 +226,10 @@ def _answer(answer: ProbeResult | None) -> dict[str, Any] | None:
 
 
 def _quantiles(values: NDArray[np.generic]) -> dict[str, float]:
-    found = np.quantile(np.asarray(values, dtype=np.float64), LEVELS, method="nearest")
+    at_level = np.quantile(np.asarray(values, dtype=np.float64), LEVELS, method="nearest")
     return {
-        f"q{round(100 * level)}": float(value) for level, value in zip(LEVELS, found, strict=True)
+        f"q{round(100 * level)}": float(value)
+        for level, value in zip(LEVELS, at_level, strict=True)
     }
 
 

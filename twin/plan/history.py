@@ -75,13 +75,13 @@ def _curve(seasons: Seasons, rows: NDArray[np.intp], final: FloatArray) -> Booki
     weddings = seasons.weddings
     day = weddings.day[rows]
     midnight_s = seasons.start_s + DAY_S * day.astype(np.float64)
-    known = np.empty((len(final), len(LEADS)))
+    booked = np.empty((len(final), len(LEADS)))
     for column, lead_days in enumerate(LEADS):
         asked_s = midnight_s - DAY_S * lead_days
         there = weddings.booked_at_s[rows] <= asked_s
         there &= weddings.cancelled_at_s[rows] > asked_s
-        known[:, column] = np.bincount(day[there], minlength=len(final))
-    return booking_curve(LEADS, known, final)
+        booked[:, column] = np.bincount(day[there], minlength=len(final))
+    return booking_curve(LEADS, booked, final)
 
 
 def _responses(

@@ -37,7 +37,7 @@ def profiles_of(
     names = tuple(spec.name for spec in specs)
     zones = [ZoneInfo(name) for name in population.time_zones]
     by_clock: dict[tuple[float, ...], Profile] = {}
-    found = {}
+    profiles = {}
     for date in dates:
         noon = dt.datetime.combine(date, dt.time(12))
         clock = tuple(
@@ -49,8 +49,8 @@ def profiles_of(
             of_date = population.model_copy(update={"date": date})
             response = demands.response(demand, of_date, names)
             by_clock[clock] = profile(kinds, shares, response, specs, _midnight_s(date))
-        found[date] = by_clock[clock]
-    return found
+        profiles[date] = by_clock[clock]
+    return profiles
 
 
 def horizon_of(

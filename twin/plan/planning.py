@@ -46,7 +46,7 @@ class Planned:
     config: PlanConfig
     specs: tuple[ServiceSpec, ...]
     dates: tuple[dt.date, ...]
-    known: SeasonsSoFar
+    so_far: SeasonsSoFar
     expected: ExpectedDates
     counts: UpdatedCounts
     scale: float
@@ -78,15 +78,15 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
         raise ConfigError(str(error)) from error
     earlier = [date for date in seasons.days.dates if date < plan.date]
     profiles = profiles_of([*earlier, *dates], config.population, config.demand, specs)
-    known = known_at(seasons, config, dates, profiles)
-    if known.past.weddings[-365:].sum() <= 0.0:
+    so_far = known_at(seasons, config, dates, profiles)
+    if so_far.past.weddings[-365:].sum() <= 0.0:
         raise ConfigError("population: no wedding takes place in the year before plan.date")
     advance(1)
-    expected = expect(known.past, known.coming, plan.growth_sd)
-    counts = update(expected.counts, known.booked, known.lead_days, known.curve)
-    scale = config.weddings_at_once / _busiest_last_year(known, expected.counts, earlier, profiles)
+    expected = expect(so_far.past, so_far.coming, plan.growth_sd)
+    counts = update(expected.counts, so_far.booked, so_far.lead_days, so_far.curve)
+    scale = config.weddings_at_once / _busiest_last_year(so_far, expected.counts, earlier, profiles)
     users = (config.weddings_at_once / config.population.simultaneous) * np.exp(
-        expected.counts.growth_per_year * (known.coming.year - known.coming.year[0])
+        expected.counts.growth_per_year * (so_far.coming.year - so_far.coming.year[0])
     )
     of_dates = [profiles[date] for date in dates]
     horizon = horizon_of(dates, of_dates, users, specs)
@@ -116,7 +116,7 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
         config=config,
         specs=specs,
         dates=tuple(dates),
-        known=known,
+        so_far=so_far,
         expected=expected,
         counts=counts,
         scale=scale,
@@ -198,7 +198,7 @@ def _seasons_config(config: PlanConfig, dates: Sequence[dt.date]) -> SeasonsConf
 
 
 def _busiest_last_year(
-    known: SeasonsSoFar,
+    so_far: SeasonsSoFar,
     expected: ExpectedCounts,
     earlier: Sequence[dt.date],
     profiles: dict[dt.date, Profile],
@@ -208,7 +208,7 @@ def _busiest_last_year(
     Dates that holidays make special do not count.
     """
     last = list(earlier)[-len(expected.last_year) :]
-    ordinary = known.past.dates.kind[-len(last) :] == 0
+    ordinary = so_far.past.dates.kind[-len(last) :] == 0
     at = int(np.argmax(np.where(ordinary, expected.last_year, 0.0)))
     bins = int(DAY_S / BIN_S)
     curve = expected.last_year[at] * profiles[last[at]].in_progress.copy()

@@ -42,8 +42,8 @@ def once(
     """
     path = folder / DONE / f"{fingerprint(settings)}.json"
     if path.exists():
-        known: dict[str, Any] = json.loads(path.read_text())
-        return known
+        entry: dict[str, Any] = json.loads(path.read_text())
+        return entry
     result = {"overrides": [shown(override) for override in overrides], "code": code(), **work()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(result, indent=1) + "\n")
@@ -82,12 +82,12 @@ def gather(folder: Path) -> pd.DataFrame:
     """
     rows = []
     for path in sorted((folder / DONE).glob("*.json")):
-        known = json.loads(path.read_text())
-        if known["code"] != code():
+        entry = json.loads(path.read_text())
+        if entry["code"] != code():
             continue
-        given = dict(override.lstrip("+").split("=", 1) for override in known["overrides"]
+        given = dict(override.lstrip("+").split("=", 1) for override in entry["overrides"]
                      if "=" in override)  # fmt: skip
-        rows.append({**given, "record": known.get("record", ""), **known["figures"]})
+        rows.append({**given, "record": entry.get("record", ""), **entry["figures"]})
     keys = list(dict.fromkeys(key for row in rows for key in row))
     overridden = [key for key in keys if rows and not _is_figure(key, rows)]
     frame = pd.DataFrame(rows, columns=[*overridden, *(k for k in keys if k not in overridden)])

@@ -227,9 +227,9 @@ class Application:
         """The answer, or None where it is a callee that knows it."""
         stores = self._stores
         if stores.rows is not None:
-            known = request.operation in READS or request.operation in WRITES
+            named = request.operation in READS or request.operation in WRITES
             return await stores.rows.run(
-                request.operation if known else "session", request.wedding, request.body
+                request.operation if named else "session", request.wedding, request.body
             )
         if stores.updates is not None:
             if request.operation == "messages":

@@ -51,7 +51,7 @@ class _Parts:
             "on_header_field": self._header_name,
             "on_header_value": self._header_value,
             "on_header_end": self._header_end,
-            "on_part_data": lambda data, start, end: self._content.append(data[start:end]),
+            "on_part_data": lambda read, start, end: self._content.append(read[start:end]),
             "on_part_end": self._part_end,
             "on_end": self._end,
         }
@@ -59,11 +59,11 @@ class _Parts:
     def _begin(self) -> None:
         self._disposition, self._content = b"", []
 
-    def _header_name(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
+    def _header_name(self, read: bytes, start: int, end: int) -> None:
+        self._name += read[start:end]
 
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
+    def _header_value(self, read: bytes, start: int, end: int) -> None:
+        self._value += read[start:end]
 
     def _header_end(self) -> None:
         if self._name.lower() == b"content-disposition":

@@ -49,8 +49,8 @@ class Programs:
 
 def find_programs() -> Programs:
     """All programs; raises StackError with one command that installs whatever is missing."""
-    found = {name: _find(name, places) for name, (_, places) in PACKAGES.items()}
-    missing = sorted({PACKAGES[name][0] for name, path in found.items() if path is None})
+    paths_of = {name: _find(name, places) for name, (_, places) in PACKAGES.items()}
+    missing = sorted({PACKAGES[name][0] for name, path in paths_of.items() if path is None})
     lacking = [name for name in MODULES if find_spec(name) is None]
     complaints = []
     if missing:
@@ -65,7 +65,7 @@ def find_programs() -> Programs:
         )
     if complaints:
         raise StackError("\n".join(complaints))
-    paths = {name: path for name, path in found.items() if path is not None}
+    paths = {name: path for name, path in paths_of.items() if path is not None}
     return Programs(
         haproxy=paths["haproxy"],
         prometheus=paths["prometheus"],
@@ -79,11 +79,11 @@ def _find(name: str, places: Sequence[str]) -> Path | None:
     on_path = shutil.which(name)
     if on_path is not None:
         return Path(on_path)
-    found = sorted(
+    candidates = sorted(
         (path for place in places for path in Path("/").glob(place.lstrip("/"))),
         key=lambda path: [int(part) for part in path.parts if part.isdecimal()],
     )
-    return found[-1] if found else None
+    return candidates[-1] if candidates else None
 
 
 def as_postgres(command: Sequence[str | Path]) -> list[str | Path]:

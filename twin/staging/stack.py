@@ -161,14 +161,14 @@ def look(place: Layout) -> Standing:
         "postgres": str(place.postgres),
         "redis": str(place.redis_socket),
     }
-    found = tuple(
+    members = tuple(
         StackProcess(name, process.pid, process.alive, addresses.get(name, ""))
         for name, process in stack.processes.items()
     )
     trouble = [
         f"{part.name} (pid {part.pid}) has ended: "
         f"{processes.last_words(place.logs / f'{part.name}.log')}"
-        for part in found
+        for part in members
         if not part.running
     ]
     trouble += [f"{name} was never started" for name in addresses if name not in stack.processes]
@@ -191,7 +191,7 @@ def look(place: Layout) -> Standing:
         ]
     except (OSError, ValueError, RuntimeApiError) as error:
         trouble.append(str(error))
-    return Standing(found, services, tuple(trouble))
+    return Standing(members, services, tuple(trouble))
 
 
 def _start(programs: parts.Programs, place: Layout, stack: Stack, say: Say) -> Stack:

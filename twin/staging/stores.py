@@ -108,8 +108,8 @@ class Rows:
         """Read or write; the answer is JSON.  Raises StoreError."""
         try:
             if operation in READS:
-                found = await self._pool.fetchval(READS[operation], wedding)
-                return str(found or "null").encode()
+                row = await self._pool.fetchval(READS[operation], wedding)
+                return str(row or "null").encode()
             self._turn += 1
             text = sent.decode(errors="replace")
             done = await self._pool.execute(WRITES[operation], wedding, self._turn % GUESTS, text)
@@ -140,8 +140,8 @@ class Updates:
 
     async def latest(self, wedding: int) -> bytes:
         """The latest updates of a wedding, as a JSON list; raises StoreError."""
-        found = await _asked(self._client.lrange(f"latest:{wedding}", 0, self.KEPT - 1))
-        return b"[" + b",".join(found) + b"]"
+        items = await _asked(self._client.lrange(f"latest:{wedding}", 0, self.KEPT - 1))
+        return b"[" + b",".join(items) + b"]"
 
     async def publish(self, wedding: int, text: str) -> bytes:
         """Keep an update and tell it to those who listen; raises StoreError."""
@@ -202,10 +202,10 @@ class Jobs:
 
     async def take(self) -> bytes | None:
         """The next job, or None when there was none for a second; raises StoreError."""
-        found: bytes | None = await _asked(
+        item: bytes | None = await _asked(
             self._client.blmove(self.WAITING, self._taken, 1.0, "RIGHT", "LEFT")
         )
-        return found
+        return item
 
     async def finish(self, job: bytes, wedding: int, result: str) -> None:
         """The job is done: keep its result for a while, and tell who listens."""

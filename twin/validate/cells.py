@@ -43,11 +43,11 @@ class Cell:
 
 def cells(config: MeasureConfig, knee: float) -> tuple[Cell, ...]:
     """All cells of a validation, for a knee at `knee` times the mix."""
-    wanted, found = config.validation, []
+    wanted, loads = config.validation, []
     for level in wanted.levels:
         seconds = config.warmup_s + wanted.seconds
         shape = np.full(seconds, level)
-        found.append(_cell(config, knee, f"level {level:.0%}", level, shape, config.warmup_s))
+        loads.append(_cell(config, knee, f"level {level:.0%}", level, shape, config.warmup_s))
     length = wanted.event_seconds
     at_s = round(AT_SHARE * length)
     for event in wanted.events:
@@ -55,20 +55,20 @@ def cells(config: MeasureConfig, knee: float) -> tuple[Cell, ...]:
         match event:
             case "step":
                 shape[at_s:] = HIGH
-                found.append(_cell(config, knee, "step", HIGH, shape, 0, acts=_scale_out(at_s)))
+                loads.append(_cell(config, knee, "step", HIGH, shape, 0, acts=_scale_out(at_s)))
             case "flash_crowd":
                 shape[at_s : at_s + CROWD_S] = CROWD
-                found.append(_cell(config, knee, "flash crowd", CROWD, shape, 0))
+                loads.append(_cell(config, knee, "flash crowd", CROWD, shape, 0))
             case "instance_kill":
                 victim = max(config.mix, key=lambda name: config.counts[name])
                 shape[:] = KILLED
-                found.append(
+                loads.append(
                     _cell(
                         config, knee, "instance kill", KILLED, shape, 0,
                         acts=_kill(victim, at_s), kills={victim: at_s},
                     )
                 )  # fmt: skip
-    return tuple(found)
+    return tuple(loads)
 
 
 def _cell(

@@ -78,7 +78,7 @@ def with_calls_of(
     as its arrivals do: where a callee gets few calls, their number alone differs by more than the
     limits from run to run.  All calls of a service are scaled by the same factor.
     """
-    found = []
+    specs_with_calls = []
     for spec in specs:
         expected = sum(call.per_request for call in spec.calls) * reading.total(
             spec.name, "wedtwin_service_seconds_count", since
@@ -87,8 +87,8 @@ def with_calls_of(
             factor = reading.total(spec.name, "wedtwin_calls_total", since) / expected
             calls = tuple(replace(c, per_request=c.per_request * factor) for c in spec.calls)
             spec = replace(spec, calls=calls)
-        found.append(spec)
-    return tuple(found)
+        specs_with_calls.append(spec)
+    return tuple(specs_with_calls)
 
 
 def of_twin(
@@ -158,12 +158,12 @@ def _changes(
     specs: Sequence[ServiceSpec], ready: Mapping[str, Sequence[tuple[float, int]]]
 ) -> dict[int, list[tuple[int, int]]]:
     """(service, ready instances) at each whole second at which that changes, the nearest one."""
-    found: dict[int, list[tuple[int, int]]] = {}
+    changes: dict[int, list[tuple[int, int]]] = {}
     for index, spec in enumerate(specs):
         by_second = {max(round(at_s), 0): count for at_s, count in ready[spec.name]}
         for second, count in by_second.items():
-            found.setdefault(second, []).append((index, count))
-    return found
+            changes.setdefault(second, []).append((index, count))
+    return changes
 
 
 def _slots(

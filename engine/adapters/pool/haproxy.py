@@ -286,11 +286,11 @@ class HaproxyPool:
         """Take note of the dead, and find those whose launch was interrupted."""
         for instance in list(book.instances):
             if instance.process is None:
-                found = processes.marked(self._stack.token, instance.id)
-                if not found:
+                left = processes.marked(self._stack.token, instance.id)
+                if not left:
                     book.instances.remove(instance)
                     continue
-                instance.process = found[0]
+                instance.process = left[0]
             if instance.process.alive:
                 continue
             if instance.phase is WorkerPhase.BOOTING:

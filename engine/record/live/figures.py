@@ -268,7 +268,7 @@ def _predictions(run: LiveRun, notes: JournalContent) -> dict[str, Prediction]:
     first_s, rates = _rates(run, notes)
     sampled = np.isfinite(rates)
     return prediction_figures(
-        issued, np.where(sampled, rates, 0.0), first_s, run.sample_s, known=sampled
+        issued, np.where(sampled, rates, 0.0), first_s, run.sample_s, measured=sampled
     )
 
 

@@ -101,7 +101,7 @@ def judge(
     there was to judge, by path.
     """
     values = figures_of(summary)
-    known: dict[str, float | None] = {**values, **(counts or {})}
+    by_path: dict[str, float | None] = {**values, **(counts or {})}
     judged = []
     for name, limit in limits:
         path = next((s + limit.metric for s in SHORT_FOR if s + limit.metric in figures), "")
@@ -109,7 +109,7 @@ def judge(
         if value is not None:
             passed = COMPARISONS[limit.operator](value, limit.limit)
         else:
-            passed = known.get(figures.get(path, "")) == 0
+            passed = by_path.get(figures.get(path, "")) == 0
         judged.append(
             Threshold(
                 name=name,

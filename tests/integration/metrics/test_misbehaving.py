@@ -25,8 +25,8 @@ def head(body: bytes, status: str = "200 OK", kind: str = "application/json") ->
 
 
 def matrix(*series: Any, kind: str = "matrix") -> bytes:
-    data = {"resultType": kind, "result": list(series)}
-    return head(json.dumps({"status": "success", "data": data}).encode())
+    answer = {"resultType": kind, "result": list(series)}
+    return head(json.dumps({"status": "success", "data": answer}).encode())
 
 
 def of(service: str, values: Any) -> dict[str, Any]:

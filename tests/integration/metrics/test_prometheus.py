@@ -173,12 +173,12 @@ def test_the_totals_of_a_run_and_the_first_requests_of_its_instances(
             },
             first_served="max by (service, instance) (max_over_time(t_first[{span}]))",
         )
-        found = (
+        answers = (
             await asked.totals(began_s, time.time()),
             await asked.first_served(began_s, time.time()),
         )
         await asked.close()
-        return found
+        return answers
 
     totals, first_served = asyncio.run(run())
     assert totals["api"]["requests"] > 100.0

@@ -75,10 +75,10 @@ class Engine:
 
     def status(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads((self.state / "status.json").read_text())
+            status: dict[str, Any] = json.loads((self.state / "status.json").read_text())
         except FileNotFoundError:
             return {"steps": 0, "lead": 0}
-        return found
+        return status
 
     def journal(self) -> str:
         return (self.state / "journal.jsonl").read_text()[-2000:]
@@ -135,9 +135,9 @@ def wait_until(
 @pytest.fixture
 def engine_of(staging: Staging, tmp_path: Path) -> Iterator[Engine]:
     """An engine that is not started yet; whatever it is doing in the end, it is stopped."""
-    found = Engine(staging, tmp_path)
-    yield found
-    for engine in (found, *found.rivals):
+    engine_process = Engine(staging, tmp_path)
+    yield engine_process
+    for engine in (engine_process, *engine_process.rivals):
         if engine.process is not None:
             engine.process.kill()
             engine.process.communicate()

@@ -289,9 +289,9 @@ os.kill(os.getpid(), signal.SIGKILL)
         (again,) = pool.apply([action("last-words", "real-time", 1, 3)], FENCE)
         assert again.status is Status.ACCEPTED
         until(pool, "real-time", lambda c: c == Counts(3, 3, 0, 0))
-        known = {i.process for i in instances(staging, "real-time")}
+        listed = {i.process for i in instances(staging, "real-time")}
         marked = processes.marked(staging.stack.token)
-        assert known == {p for p in marked if _is_worker(p, "real-time")}
+        assert listed == {p for p in marked if _is_worker(p, "real-time")}
         pool.apply([action("after", "real-time", 3, 1)], FENCE)
         until(pool, "real-time", lambda c: c == Counts(1, 1, 0, 0))
     finally:

@@ -32,8 +32,8 @@ def metric(staging: Staging, query: str) -> float:
     answer = requests.get(
         f"{staging.prometheus}/api/v1/query", params={"query": query}, timeout=5
     ).json()
-    found = answer["data"]["result"]
-    return float(found[0]["value"][1]) if found else 0.0
+    series = answer["data"]["result"]
+    return float(series[0]["value"][1]) if series else 0.0
 
 
 @pytest.mark.parametrize("page", PAGES)

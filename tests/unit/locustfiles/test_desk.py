@@ -20,7 +20,7 @@ class Somebody:
         self.takes_s = takes_s
         self.outcome = outcome or RequestOutcome("ok")
         self.asked: list[Arrival] = []
-        self.told: list[float] = []
+        self.felt: list[float] = []
 
     def request(self, arrival: Arrival, timeout_s: float) -> RequestOutcome:
         self.asked.append(arrival)
@@ -28,7 +28,7 @@ class Somebody:
         return self.outcome
 
     def tell(self, arrival: Arrival, felt_s: float, outcome: RequestOutcome) -> None:
-        self.told.append(felt_s)
+        self.felt.append(felt_s)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_slow_system_gets_the_same_load(short: LoadPlan) -> None:
     assert slow.asked == quick.asked == list(ArrivalSchedule(short))
     assert cell.counts["held"] == cell.counts["dropped"] == 0
     assert cell.counts["slow"] > 0
-    assert min(slow.told) >= 1.5
+    assert min(slow.felt) >= 1.5
 
 
 def test_beyond_the_bound_requests_are_held_and_the_wait_is_felt(short: LoadPlan) -> None:

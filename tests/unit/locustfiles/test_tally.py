@@ -47,14 +47,14 @@ def test_tallies_add_up_in_any_parts_and_over_the_wire(
     counted: list[tuple[int, int, float]], cut: int
 ) -> None:
     def tally(part: list[tuple[int, int, float]]) -> Tally:
-        found = Tally()
+        tally = Tally()
         for second, service, time_s in part:
-            cell = found.cell(second, service)
+            cell = tally.cell(second, service)
             cell.counts["sent"] += 1
             note(cell.felt, time_s)
-            found.roles["guest"] = found.roles.get("guest", 0) + 1
-            note(found.pulse, time_s)
-        return found
+            tally.roles["guest"] = tally.roles.get("guest", 0) + 1
+            note(tally.pulse, time_s)
+        return tally
 
     whole, parts = tally(counted), Tally()
     parts.add(unpacked(tally(counted[:cut]).packed()))

@@ -47,10 +47,10 @@ def of(source: str) -> list[Mutant]:
     ],
 )
 def test_an_expression_is_spoiled_in_each_way_that_matters(expression, changes) -> None:  # type: ignore[no-untyped-def]
-    found = of(f"def toy(a, b, c):\n    x = {expression}\n")
-    assert [mutant.after for mutant in found] == changes
-    assert {mutant.function for mutant in found} <= {"toy"}
-    assert all(mutant.surgical for mutant in found)
+    mutants = of(f"def toy(a, b, c):\n    x = {expression}\n")
+    assert [mutant.after for mutant in mutants] == changes
+    assert {mutant.function for mutant in mutants} <= {"toy"}
+    assert all(mutant.surgical for mutant in mutants)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_an_expression_is_spoiled_in_each_way_that_matters(expression, changes) 
     ],
 )
 def test_a_statement_disappears_or_gives_nothing(statement, changes) -> None:  # type: ignore[no-untyped-def]
-    found = of(f"def toy(a, b):\n    {statement}\n")
-    assert [(mutant.before, mutant.after) for mutant in found] == changes
+    mutants = of(f"def toy(a, b):\n    {statement}\n")
+    assert [(mutant.before, mutant.after) for mutant in mutants] == changes
 
 
 def test_what_is_done_on_import_is_told_from_what_a_function_does() -> None:
-    found = of(
+    mutants = of(
         """
         LIMIT = 3
 
@@ -87,7 +87,7 @@ def test_what_is_done_on_import_is_told_from_what_a_function_does() -> None:
                 return self.size + by
         """
     )
-    assert [(m.function, m.before, m.after, m.surgical) for m in found] == [
+    assert [(m.function, m.before, m.after, m.surgical) for m in mutants] == [
         ("", "LIMIT = 3", "LIMIT = 4", False),
         ("", "LIMIT = 3", "LIMIT = 2", False),
         ("Toy", "size: int = 1", "size: int = 2", False),
@@ -120,11 +120,12 @@ def test_each_mutant_compiles_and_differs_from_the_source_in_its_one_place() -> 
         """
     )
     whole = compile(ast.parse(source), "toy.py", "exec")
-    found = of(source)
-    assert len(found) > 20
+    mutants = of(source)
+    assert len(mutants) > 20
     codes = {
-        spoiled(mutant, source, "toy.py").co_consts[0].replace(co_firstlineno=1) for mutant in found
+        spoiled(mutant, source, "toy.py").co_consts[0].replace(co_firstlineno=1)
+        for mutant in mutants
     }
     assert whole.co_consts[0].replace(co_firstlineno=1) not in codes
-    assert len(codes) >= len(found) - 1  # two changes may come to the same code
-    assert found == of(source)
+    assert len(codes) >= len(mutants) - 1  # two changes may come to the same code
+    assert mutants == of(source)

@@ -76,11 +76,11 @@ def test_a_load_test_gets_a_section_with_a_plot(record: Path) -> None:
     assert "the load test over time" in page  # the plot's label
     assert "HTTP 503 &lt;b&gt;|" in page
     assert "## Load as sent and as felt" in text
-    for told in (page, text):
-        assert "100 requests were due in 20" in told
-        assert "not all of its limits were kept" in told
-        assert "4.25" in told
-        assert "2 processes sent" in told
+    for report in (page, text):
+        assert "100 requests were due in 20" in report
+        assert "not all of its limits were kept" in report
+        assert "4.25" in report
+        assert "2 processes sent" in report
 
 
 def test_without_a_load_test_there_is_no_such_section(small_record: Path, tmp_path: Path) -> None:

@@ -142,8 +142,8 @@ def test_a_plan_that_was_not_confirmed_or_not_checked_says_so() -> None:
     content = made()
     check = content["bottlenecks"]["checks"][0]
     check |= {"confirmed": False, "above": answer(525_000, "ai-services")}
-    told = planning.tell(content).checks
-    assert told[0].startswith("Not confirmed: api")
+    checks = planning.tell(content).checks
+    assert checks[0].startswith("Not confirmed: api")
     check |= {"below": None, "above": None, "why_not": "the twin takes at most 10,000,000"}
     assert planning.tell(content).checks[0].startswith("api: not checked, the twin takes")
     content["bottlenecks"] |= {"checked": False}

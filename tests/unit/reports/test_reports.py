@@ -72,17 +72,17 @@ def written(folder: Path) -> tuple[Page, str, ET.Element]:
 
 def tables(markdown: str) -> list[list[str]]:
     """Runs of lines that are table rows, code blocks left out."""
-    found: list[list[str]] = [[]]
+    runs_of_lines: list[list[str]] = [[]]
     fence = ""
     for line in markdown.splitlines():
         mark = re.match(r"`{3,}", line)
         if mark and (not fence or line == fence):
             fence = "" if fence else mark[0]
         if not fence and line.startswith("|"):
-            found[-1].append(line)
-        elif found[-1]:
-            found.append([])
-    return [rows for rows in found if rows]
+            runs_of_lines[-1].append(line)
+        elif runs_of_lines[-1]:
+            runs_of_lines.append([])
+    return [rows for rows in runs_of_lines if rows]
 
 
 def cells(row: str) -> int:
@@ -186,9 +186,9 @@ def test_hostile_names_are_shown_and_do_nothing(made: Make, tmp_path: Path) -> N
 
 def test_markdown_tables_are_well_formed(copied: Path) -> None:
     _, text, _ = written(copied)
-    found = tables(text)
-    assert len(found) >= 8
-    for rows in found:
+    all_tables = tables(text)
+    assert len(all_tables) >= 8
+    for rows in all_tables:
         assert re.fullmatch(r"\|(?: (?:---|---:) \|)+", rows[1])
         assert all(cells(row) == cells(rows[0]) for row in rows)
     for heading in ("Limits", "Services", "Cost", "Reproduce", "What this does not show"):
@@ -336,13 +336,13 @@ def test_faults_are_paired_and_one_without_an_end_lasts(made: Make, tmp_path: Pa
         {"time_s": start_s + 50, "kind": "fault_fired", "name": "c"},
     ]
     run = record.load(whole.write(tmp_path / "r"))
-    found = plots.faults(run)
-    assert [(f.letter, f.name, f.ended) for f in found] == [
+    faults = plots.faults(run)
+    assert [(f.letter, f.name, f.ended) for f in faults] == [
         ("A", "a", True), ("B", "b", False), ("C", "c", True),
     ]  # fmt: skip
-    assert (found[0].end_s, found[0].detail) == (start_s + 30, "fired 7 times")
-    assert found[1].end_s == run.span_s[1]
-    assert found[2].end_s == found[2].start_s
+    assert (faults[0].end_s, faults[0].detail) == (start_s + 30, "fired 7 times")
+    assert faults[1].end_s == run.span_s[1]
+    assert faults[2].end_s == faults[2].start_s
 
 
 def test_emergencies_and_rollbacks_lead_but_do_not_crowd_out_the_rest(
@@ -519,8 +519,8 @@ def test_a_fault_that_did_nothing_is_warned_of(made: Make, tmp_path: Path) -> No
         "stock_out": {"kind": "capacity_shortage", "fired": 0},
         "crowd": {"kind": "flash_crowd", "fired": 12},
     }
-    told = story.tell(record.load(whole.write(tmp_path / "r")))
-    (warning,) = [text for text in told.caveats if "met nothing" in text]
+    texts = story.tell(record.load(whole.write(tmp_path / "r")))
+    (warning,) = [text for text in texts.caveats if "met nothing" in text]
     assert warning.startswith("Warning: stock out met nothing to spoil")
 
 

@@ -26,9 +26,9 @@ SCENARIOS = (
 
 def raw(*overrides: str) -> dict[str, Any]:
     with initialize_config_module("conf", version_base="1.3"):
-        found = OmegaConf.to_container(compose("twin", list(overrides)), resolve=True)
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+        tree = OmegaConf.to_container(compose("twin", list(overrides)), resolve=True)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
 
 
 def put(config: dict[str, Any], path: str, value: object) -> dict[str, Any]:

@@ -62,12 +62,12 @@ def test_a_file_that_makes_no_sense_is_complained_about_and_the_others_hold(
 ) -> None:
     request_files.ask(tmp_path, ManualFloor("database", 4, math.inf))
     (tmp_path / request_files.REQUESTS / name).write_text(content)
-    found = request_files.read(tmp_path, 0.0)
-    assert [floor.service for floor in found.floors] == ["database"]
-    assert found.pauses == ()
-    assert len(found.complaints) == 1
-    assert complaint in found.complaints[0]
-    assert name in found.complaints[0]
+    requests = request_files.read(tmp_path, 0.0)
+    assert [floor.service for floor in requests.floors] == ["database"]
+    assert requests.pauses == ()
+    assert len(requests.complaints) == 1
+    assert complaint in requests.complaints[0]
+    assert name in requests.complaints[0]
 
 
 def test_the_command_line_writes_what_the_engine_reads(
@@ -79,9 +79,9 @@ def test_the_command_line_writes_what_the_engine_reads(
     written = capsys.readouterr()
     assert Path(written.out.splitlines()[-1]) == tmp_path / "requests" / "floor-database.json"
     assert "at least 9 instances until it is taken back" in written.err
-    found = request_files.read(tmp_path, 0.0)
-    assert [(p.service, p.direction) for p in found.pauses] == [("api", Direction.IN)]
-    assert [(f.service, f.instances) for f in found.floors] == [("database", 9)]
+    standing = request_files.read(tmp_path, 0.0)
+    assert [(p.service, p.direction) for p in standing.pauses] == [("api", Direction.IN)]
+    assert [(f.service, f.instances) for f in standing.floors] == [("database", 9)]
     assert requests.resume(["api", *at]) == 0
     assert requests.floor(["database", "0", *at]) == 0
     assert request_files.read(tmp_path, 0.0) == Requests()

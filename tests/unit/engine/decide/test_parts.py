@@ -85,8 +85,8 @@ def test_nothing_at_all_is_stale_for_ever() -> None:
 )
 def test_cold_and_breach(window: np.ndarray, cold: bool, breach: bool) -> None:
     service = make_service(window=window)
-    found = assess(service, view(service, NOW_S, 45.0))
-    assert (found.cold, found.breach) == (cold, breach)
+    assessment = assess(service, view(service, NOW_S, 45.0))
+    assert (assessment.cold, assessment.breach) == (cold, breach)
 
 
 def learn(window: np.ndarray, spec=None, cycles: int = 30) -> float:  # type: ignore[no-untyped-def]
@@ -144,9 +144,9 @@ def test_step_bounds(current: int, lowest: int, highest: int) -> None:
     ],
 )
 def test_limits(current, target, reason, memory, expected) -> None:  # type: ignore[no-untyped-def]
-    found = limit(make_spec(), current, target, reason, ServiceMemory(**memory), NOW_S, LIMITS)
-    assert found.target == expected
-    assert bool(found.why) is (expected != target)
+    limited = limit(make_spec(), current, target, reason, ServiceMemory(**memory), NOW_S, LIMITS)
+    assert limited.target == expected
+    assert bool(limited.why) is (expected != target)
 
 
 def test_a_scale_in_goes_no_lower_than_the_highest_target_of_the_window() -> None:

@@ -47,26 +47,26 @@ def usual(**changes: object) -> ServiceBlend:
 
 
 def test_many_days_teach_how_departures_go_on() -> None:
-    found = fit(past(200, (0.5, 0.9, 0.04)), HORIZONS_S, PRIOR)
-    for row, sd in zip(found.weights, found.sd, strict=True):
+    learned = fit(past(200, (0.5, 0.9, 0.04)), HORIZONS_S, PRIOR)
+    for row, sd in zip(learned.weights, learned.sd, strict=True):
         assert row == pytest.approx((0.5, 0.9, 0.04), abs=0.04)
         assert sd == pytest.approx(0.02, rel=0.2)
 
 
 def test_few_days_teach_next_to_nothing_of_what_changes_from_day_to_day() -> None:
-    found = fit(past(1, (0.2, 0.9, 0.1)), HORIZONS_S, PRIOR)
-    assert found.weights[0][0] > 0.85  # the prior's 0.99, and one day against it
-    assert abs(found.weights[0][2]) < 0.03
-    assert found.weights[3][1] == pytest.approx(0.9, abs=0.35)  # surges come within the day
+    learned = fit(past(1, (0.2, 0.9, 0.1)), HORIZONS_S, PRIOR)
+    assert learned.weights[0][0] > 0.85  # the prior's 0.99, and one day against it
+    assert abs(learned.weights[0][2]) < 0.03
+    assert learned.weights[3][1] == pytest.approx(0.9, abs=0.35)  # surges come within the day
 
 
 def test_the_intervals_hold_four_fifths_of_the_errors() -> None:
     days = past(60, (0.9, 0.3, 0.0), noise=0.1)
-    found = fit(days, HORIZONS_S, PRIOR)
+    learned = fit(days, HORIZONS_S, PRIOR)
     other = past(61, (0.9, 0.3, 0.0), noise=0.1)
-    for k, row in enumerate(found.weights):
+    for k, row in enumerate(learned.weights):
         x = np.column_stack([other.level, other.surge, np.ones(len(other.level))])
-        inside = np.abs(other.later[:, k] - x @ np.array(row)) <= 1.2816 * found.sd[k]
+        inside = np.abs(other.later[:, k] - x @ np.array(row)) <= 1.2816 * learned.sd[k]
         assert 0.78 < inside.mean() < 0.82
 
 

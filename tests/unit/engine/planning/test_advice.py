@@ -73,20 +73,20 @@ def season(
 
 
 def of(advice: tuple[Advice, ...], kind: Kind) -> Advice:
-    (found,) = [each for each in advice if each.kind is kind]
-    return found
+    (only,) = [each for each in advice if each.kind is kind]
+    return only
 
 
 def test_the_load_that_is_always_there_is_reserved() -> None:
     plan, advice = season()
-    found = of(advice, Kind.RESERVE_INSTANCES)
+    reserve = of(advice, Kind.RESERVE_INSTANCES)
     # 1,000 requests/s take 10.9 busy instances at 92 %, half as many again for a zone
-    assert found.after == plan.plan.chosen["api"].bill.reserved
-    assert 16 <= found.after <= 20
-    assert found.saving_usd > 0.0
-    assert found.cost_usd == pytest.approx(found.after * 0.6 * 24.0 * DAYS)
-    assert found.confidence == 1.0
-    evidence = found.evidence
+    assert reserve.after == plan.plan.chosen["api"].bill.reserved
+    assert 16 <= reserve.after <= 20
+    assert reserve.saving_usd > 0.0
+    assert reserve.cost_usd == pytest.approx(reserve.after * 0.6 * 24.0 * DAYS)
+    assert reserve.confidence == 1.0
+    evidence = reserve.evidence
     assert evidence["next_one_used_share_of_hours"] <= evidence["break_even_share_of_hours"]
     assert evidence["last_one_used_share_of_hours"] > evidence["break_even_share_of_hours"]
 
@@ -110,30 +110,30 @@ def test_a_dear_reservation_is_not_made_and_a_doubtful_one_says_so() -> None:
 
 def test_a_maximum_that_is_too_low_is_raised() -> None:
     plan, advice = season(replace(SPEC, max_instances=100))
-    found = of(advice, Kind.RAISE_MAX)
-    assert advice[0] is found  # what the SLO needs comes first
-    assert (found.before, found.after) == (100.0, float(plan.plan.chosen["api"].used.most))
-    assert found.saving_usd == 0.0
-    assert found.cost_usd > 0.0
-    assert found.evidence["exceeded_in_share_of_seasons"] == 1.0
-    assert 0.7 < found.confidence <= 1.0  # two months, 5 % each
+    raise_max = of(advice, Kind.RAISE_MAX)
+    assert advice[0] is raise_max  # what the SLO needs comes first
+    assert (raise_max.before, raise_max.after) == (100.0, float(plan.plan.chosen["api"].used.most))
+    assert raise_max.saving_usd == 0.0
+    assert raise_max.cost_usd > 0.0
+    assert raise_max.evidence["exceeded_in_share_of_seasons"] == 1.0
+    assert 0.7 < raise_max.confidence <= 1.0  # two months, 5 % each
 
 
 def test_the_minimum_follows_what_is_paid_for() -> None:
     plan, advice = season()
-    found = of(advice, Kind.RAISE_MIN)
-    assert found.after == of(advice, Kind.RESERVE_INSTANCES).after
-    assert found.cost_usd == 0.0
-    assert floors(plan.plan.chosen["api"], 3).tolist() == [found.after] * 2
+    raise_min = of(advice, Kind.RAISE_MIN)
+    assert raise_min.after == of(advice, Kind.RESERVE_INSTANCES).after
+    assert raise_min.cost_usd == 0.0
+    assert floors(plan.plan.chosen["api"], 3).tolist() == [raise_min.after] * 2
 
 
 def test_one_more_zone_spares_spare_capacity() -> None:
     plan, advice = season()
-    found = of(advice, Kind.ADD_ZONE)
-    assert (found.before, found.after) == (3.0, 4.0)
-    assert found.cost_usd == pytest.approx(0.05 * 24.0 * DAYS)
-    assert found.saving_usd == pytest.approx(
-        plan.plan.total_usd - plan.wider.total_usd - found.cost_usd
+    add_zone = of(advice, Kind.ADD_ZONE)
+    assert (add_zone.before, add_zone.after) == (3.0, 4.0)
+    assert add_zone.cost_usd == pytest.approx(0.05 * 24.0 * DAYS)
+    assert add_zone.saving_usd == pytest.approx(
+        plan.plan.total_usd - plan.wider.total_usd - add_zone.cost_usd
     )
     dear = replace(TERMS, zone_usd_per_hour=1e6, zone_range=(1e6, 1e6))
     assert Kind.ADD_ZONE not in {each.kind for each in season(terms=dear)[1]}
@@ -146,9 +146,9 @@ def test_a_quota_is_met_by_larger_instances_or_raised() -> None:
     plan, advice = season(terms=terms)
     assert plan.fits
     assert plan.plan.chosen["api"].factor == 2.0
-    found = of(advice, Kind.RAISE_QUOTA)
-    assert found.after == float(plan.free.quota)
-    assert found.saving_usd == pytest.approx(plan.plan.total_usd - plan.free.total_usd)
+    raise_quota = of(advice, Kind.RAISE_QUOTA)
+    assert raise_quota.after == float(plan.free.quota)
+    assert raise_quota.saving_usd == pytest.approx(plan.plan.total_usd - plan.free.total_usd)
     size = of(advice, Kind.CHANGE_INSTANCE_SIZE)
     assert size.evidence["most_instances_after"] <= terms.quota
     none, advice = season(terms=replace(TERMS, quota=5.0))

@@ -67,10 +67,10 @@ def test_what_is_there_without_weddings_takes_its_part() -> None:
 
 def test_services_come_in_the_order_in_which_they_give_way() -> None:
     small = replace(SPEC, name="database", max_instances=400, stateful=True)
-    found = rungs(SPEC, small)
-    assert [rung.service for rung in found] == ["database", "api"]
-    assert found[0].limit is Limit.STATEFUL
-    assert found[1].lost == pytest.approx(2.5 * found[0].lost, rel=0.01)
+    ladder = rungs(SPEC, small)
+    assert [rung.service for rung in ladder] == ["database", "api"]
+    assert ladder[0].limit is Limit.STATEFUL
+    assert ladder[1].lost == pytest.approx(2.5 * ladder[0].lost, rel=0.01)
 
 
 def test_a_service_without_load_has_no_limit() -> None:

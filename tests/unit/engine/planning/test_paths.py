@@ -118,11 +118,11 @@ def test_the_booking_curve_is_the_share_that_was_known() -> None:
     final = np.full(600, 200.0)
     lead = np.array([0.0, 60.0, 180.0])
     share = np.array([1.0, 0.6, 0.3])
-    known = rng.binomial(200, share, (600, 3)).astype(float)
-    curve = booking_curve(lead, known, final)
+    booked = rng.binomial(200, share, (600, 3)).astype(float)
+    curve = booking_curve(lead, booked, final)
     assert curve.share == pytest.approx(share, abs=0.01)
     assert curve.sd < 0.01
     # months in which people book earlier or later than usual
-    lively = known * np.repeat(np.exp(0.1 * rng.standard_normal(20)), 30)[:, None]
+    lively = booked * np.repeat(np.exp(0.1 * rng.standard_normal(20)), 30)[:, None]
     assert booking_curve(lead, lively, final).sd == pytest.approx(0.1, rel=0.5)
     assert math.isclose(float(curve.at(np.array([30.0]))[0]), (curve.share[0] + curve.share[1]) / 2)

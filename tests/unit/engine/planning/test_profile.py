@@ -53,13 +53,13 @@ def test_the_profile_is_what_the_weddings_of_a_day_bring() -> None:
     bins = int(run.population.duration_s / BIN_S)
     first = int((world.start_s - peak.start_s) / BIN_S)
     seen = arrived.reshape(len(specs), bins, -1).mean(axis=2)
-    told = peak.load(run.population.simultaneous)[:, first : first + bins]
+    profile_load = peak.load(run.population.simultaneous)[:, first : first + bins]
     for row, spec in enumerate(specs):
-        error = np.abs(seen[row] - told[row]).sum() / seen[row].sum()
+        error = np.abs(seen[row] - profile_load[row]).sum() / seen[row].sum()
         assert error < 0.05, spec.name  # noise alone makes some two per cent
     # and what the plan pays for is what the engine holds
     for row, spec in enumerate(specs):
-        hourly = told[row].reshape(24, -1).max(axis=1)
+        hourly = profile_load[row].reshape(24, -1).max(axis=1)
         held = staffing(spec, specs, run.engine, run.demand.noise_sigma).instances(hourly)
         billed = world.recorder.counts[row, :, 1:].sum(axis=1).mean() * 24.0
         assert held.sum() == pytest.approx(billed, rel=0.1), spec.name
@@ -87,19 +87,19 @@ def test_an_hour_is_as_high_as_its_highest_bin() -> None:
 def test_summer_and_winter_have_their_own_clocks() -> None:
     run = config()
     days = [dt.date(2027, 1, 9), dt.date(2027, 1, 16), dt.date(2027, 7, 10)]
-    found = profiles_of(days, run.population, run.demand, run.platform.specs())
-    assert found[days[0]] is found[days[1]]
-    later = np.argmax(found[days[0]].in_progress) - np.argmax(found[days[2]].in_progress)
+    profiles = profiles_of(days, run.population, run.demand, run.platform.specs())
+    assert profiles[days[0]] is profiles[days[1]]
+    later = np.argmax(profiles[days[0]].in_progress) - np.argmax(profiles[days[2]].in_progress)
     assert later == 12  # an hour later by UTC in winter
 
 
 def test_the_background_does_not_depend_on_weddings() -> None:
     run = config()
     day = run.population.date
-    found = profiles_of([day], run.population, run.demand, run.platform.specs())[day]
+    profile = profiles_of([day], run.population, run.demand, run.platform.specs())[day]
     names = tuple(spec.name for spec in run.platform.specs())
     response = demands.response(run.demand, run.population, names)
-    assert found.background.mean(axis=1) == pytest.approx(
+    assert profile.background.mean(axis=1) == pytest.approx(
         response.background.mean(axis=0), rel=0.01
     )
 

@@ -19,9 +19,9 @@ def calendar(*starts_s: float) -> Calendar:
 
 def test_a_stretch_counts_by_its_share_of_the_step() -> None:
     times_s = HOUR_S * np.arange(8)
-    found = columns(calendar(2.5 * HOUR_S), times_s, HOUR_S, (0.0, HOUR_S, 3 * HOUR_S))
-    np.testing.assert_allclose(found[:, 0], [0, 0, 0.5, 0.5, 0, 0, 0, 0])
-    np.testing.assert_allclose(found[:, 1], [0, 0, 0, 0.5, 1.0, 0.5, 0, 0])
+    shares = columns(calendar(2.5 * HOUR_S), times_s, HOUR_S, (0.0, HOUR_S, 3 * HOUR_S))
+    np.testing.assert_allclose(shares[:, 0], [0, 0, 0.5, 0.5, 0, 0, 0, 0])
+    np.testing.assert_allclose(shares[:, 1], [0, 0, 0, 0.5, 1.0, 0.5, 0, 0])
 
 
 def test_no_events_are_no_columns_of_anything_but_zero() -> None:
@@ -49,5 +49,5 @@ def test_overlaps_add_up(quarters: list[int], step_s: float) -> None:
 
 def test_nearness_looks_both_ways_and_not_too_far() -> None:
     times_s = HOUR_S * np.array([0.0, 20.0, 22.0, 60.0])
-    found = nearness(calendar(21 * HOUR_S), times_s) / HOUR_S
-    np.testing.assert_allclose(found, [[12, 12], [12, 1], [1, 12], [12, 12]])
+    hours = nearness(calendar(21 * HOUR_S), times_s) / HOUR_S
+    np.testing.assert_allclose(hours, [[12, 12], [12, 1], [1, 12], [12, 12]])

@@ -46,32 +46,32 @@ def kick_offs(days: int) -> list[float]:
 @pytest.mark.parametrize("step_s", [60.0, 600.0, 1800.0])
 def test_profile_weekend_and_effect_of_an_event_are_learned(step_s: float) -> None:
     events = calendar(*kick_offs(16))
-    found = learn(series(15, events, step_s), events, SPAN, "UTC")
+    learned = learn(series(15, events, step_s), events, SPAN, "UTC")
     times_s = START_S + 15 * DAY_S + 600.0 * (np.arange(144) + 0.5)
-    truth, expected = load(times_s, events), found.load(times_s, events)
+    truth, expected = load(times_s, events), learned.load(times_s, events)
     assert np.abs(expected - truth).sum() / truth.sum() < 0.03
-    without = found.load(times_s, NONE)
+    without = learned.load(times_s, NONE)
     assert np.abs(without - truth).sum() / truth.sum() > 0.06  # the event is not in the profile
     saturday_s = START_S + 19 * DAY_S + 600.0 * (np.arange(144) + 0.5)
-    assert found.base(saturday_s).mean() == pytest.approx(40.0, rel=0.1)
+    assert learned.base(saturday_s).mean() == pytest.approx(40.0, rel=0.1)
 
 
 def test_an_event_twice_as_large_counts_twice() -> None:
     events = calendar(*kick_offs(14))
-    found = learn(series(14, events), events, SPAN, "UTC")
+    learned = learn(series(14, events), events, SPAN, "UTC")
     at_s = np.array([START_S + 15 * DAY_S + 12.5 * 3600.0])
-    one = found.load(at_s, calendar(START_S + 15 * DAY_S + 12 * 3600.0)) - found.base(at_s)
-    two = found.load(at_s, calendar(START_S + 15 * DAY_S + 12 * 3600.0, size=2.0))
-    np.testing.assert_allclose(two - found.base(at_s), 2.0 * one)
+    one = learned.load(at_s, calendar(START_S + 15 * DAY_S + 12 * 3600.0)) - learned.base(at_s)
+    two = learned.load(at_s, calendar(START_S + 15 * DAY_S + 12 * 3600.0, size=2.0))
+    np.testing.assert_allclose(two - learned.base(at_s), 2.0 * one)
 
 
 def test_events_that_are_not_known_yet_are_not_learned_from() -> None:
     events = calendar(*kick_offs(10))
     late = Calendar(events.start_s, events.size, events.kinds, np.full(10, np.inf))
     history = series(10, events)
-    found, blind = (learn(history, known, SPAN, "UTC") for known in (late, NONE))
-    np.testing.assert_array_equal(found.profile, blind.profile)
-    assert not found.effect.any()
+    learned, blind = (learn(history, calendar_then, SPAN, "UTC") for calendar_then in (late, NONE))
+    np.testing.assert_array_equal(learned.profile, blind.profile)
+    assert not learned.effect.any()
 
 
 def test_what_was_not_measured_is_left_out() -> None:
@@ -80,19 +80,19 @@ def test_what_was_not_measured_is_left_out() -> None:
     gaps = history.values.copy()
     gaps[5000:9000] = np.nan
     holed = Series("holed", history.start_s, history.step_s, gaps)
-    found = learn(holed, events, SPAN, "UTC")
+    learned = learn(holed, events, SPAN, "UTC")
     times_s = START_S + 14 * DAY_S + 600.0 * (np.arange(144) + 0.5)
     truth = load(times_s, NONE)
-    assert np.abs(found.base(times_s) - truth).sum() / truth.sum() < 0.1
+    assert np.abs(learned.base(times_s) - truth).sum() / truth.sum() < 0.1
     with pytest.raises(ValueError, match="nothing was measured"):
         learn(Series("none", START_S, 60.0, np.full(2000, np.nan)), NONE, SPAN, "UTC")
 
 
 def test_with_less_than_a_day_it_goes_on_as_it_was_and_says_how_unsure_that_is() -> None:
-    found = learn(series(0.25, NONE), NONE, SPAN, "UTC")
+    learned = learn(series(0.25, NONE), NONE, SPAN, "UTC")
     times_s = START_S + DAY_S + np.array([0.0, 40_000.0])
-    assert found.base(times_s)[0] == found.base(times_s)[1] > 0.0
-    assert found.sigma == 0.8
+    assert learned.base(times_s)[0] == learned.base(times_s)[1] > 0.0
+    assert learned.sigma == 0.8
 
 
 def test_the_shape_of_the_day_follows_the_clocks_of_its_zone() -> None:
@@ -101,9 +101,9 @@ def test_the_shape_of_the_day_follows_the_clocks_of_its_zone() -> None:
     times_s = start_s + 600.0 * (np.arange(13 * 144) + 0.5)
     local = (times_s + 7200.0) % DAY_S  # Paris, summer time until 27 October
     values = np.where((local >= 8 * 3600) & (local < 20 * 3600), 100.0, 10.0)
-    found = learn(Series("t", start_s, 600.0, values), NONE, SPAN, "Europe/Paris")
+    learned = learn(Series("t", start_s, 600.0, values), NONE, SPAN, "Europe/Paris")
     summer_s = dt.datetime(2024, 10, 25, 6, 30, tzinfo=dt.UTC).timestamp()
     winter_s = dt.datetime(2024, 10, 28, 6, 30, tzinfo=dt.UTC).timestamp()
-    summer, winter = found.base(np.array([summer_s, winter_s]))
+    summer, winter = learned.base(np.array([summer_s, winter_s]))
     assert summer > 80.0  # 08:30 in Paris
     assert winter < 40.0  # 07:30 in Paris

@@ -58,8 +58,8 @@ def past(until: dt.date, seed: int = 1) -> SeasonsPast:
     drift = np.exp(0.05 * (day - day[0]) / 365.25) if len(day) else np.ones(0)
     load = (weddings[:, None] * shape + 30.0) * drift[:, None]
     load = load * np.exp(0.05 * rng.standard_normal((len(day), 1)))
-    known = np.round(weddings[:, None] * SHARES)
-    return SeasonsPast(day, kinds(day), weddings, load[None], LEADS, known)
+    booked = np.round(weddings[:, None] * SHARES)
+    return SeasonsPast(day, kinds(day), weddings, load[None], LEADS, booked)
 
 
 def coming(year: int, season: str, now: dt.date, factor: float = 1.0) -> Coming:
@@ -70,9 +70,9 @@ def coming(year: int, season: str, now: dt.date, factor: float = 1.0) -> Coming:
 
 def forecast(now: dt.date, year: int = 2027, season: str = "summer", factor: float = 1.0,
              history: SeasonsPast | None = None) -> SeasonForecast:  # fmt: skip
-    known = past(now) if history is None else history
+    seasons_past = past(now) if history is None else history
     return forecast_season(
-        known, coming(year, season, now, factor), year, season, DAY_S * day_of(now), [SPEC],
+        seasons_past, coming(year, season, now, factor), year, season, DAY_S * day_of(now), [SPEC],
         EngineSettings(),
     )  # fmt: skip
 
@@ -150,9 +150,9 @@ def test_more_bookings_than_usual_make_a_larger_season_and_later_ones_a_surer_on
 
 @pytest.mark.parametrize("season", ["spring", "summer", "fall", "winter", "all"])
 def test_every_season_has_a_forecast_also_of_a_leap_year(season: str) -> None:
-    found = forecast(dt.date(2028, 1, 10), year=2028, season=season)
-    assert sum(week.days for week in found.weeks) == len(season_dates(2028, season))
-    assert np.isfinite(found.totals).all()
+    next_season = forecast(dt.date(2028, 1, 10), year=2028, season=season)
+    assert sum(week.days for week in next_season.weeks) == len(season_dates(2028, season))
+    assert np.isfinite(next_season.totals).all()
 
 
 @pytest.mark.parametrize(
@@ -178,9 +178,9 @@ def test_too_short_a_history_is_refused(days: int) -> None:
 
 
 def test_one_year_is_enough() -> None:
-    found = forecast(dt.date(2025, 1, 10), year=2025)
-    assert found.totals[MEDIAN] > 0.0
-    assert len(found.totals_before) == 1
+    next_season = forecast(dt.date(2025, 1, 10), year=2025)
+    assert next_season.totals[MEDIAN] > 0.0
+    assert len(next_season.totals_before) == 1
 
 
 NOW = dt.date(2027, 1, 10)

@@ -48,15 +48,15 @@ def rolled(
     forecaster: Forecaster, series: Series, calendar: Calendar, first: int
 ) -> dict[int, FloatArray]:
     """Forecasts of the steps from `first` on, for each lead."""
-    found = {lead: np.full(len(series.values), np.nan) for lead in forecaster.leads}
+    by_lead = {lead: np.full(len(series.values), np.nan) for lead in forecaster.leads}
     for origin in range(first - max(forecaster.leads), len(series.values), 72):
         forecaster.fit(series, origin, calendar)
         origins = np.arange(origin, min(origin + 72, len(series.values)))
         forecast = forecaster.predict(series, origins, calendar)
         for column, lead in zip(forecast.T, forecaster.leads, strict=True):
             inside = origins + lead - 1 < len(series.values)
-            found[lead][(origins + lead - 1)[inside]] = column[inside]
-    return {lead: values[first:] for lead, values in found.items()}
+            by_lead[lead][(origins + lead - 1)[inside]] = column[inside]
+    return {lead: values[first:] for lead, values in by_lead.items()}
 
 
 def everybody() -> list[Forecaster]:
@@ -72,10 +72,10 @@ def test_nothing_from_the_origin_on_changes_a_forecast(which: int) -> None:
     scrambled[origin:] = rng.permutation(scrambled[origin:]) * 7.0
     other = Series("matches", START_S, HOUR_S, scrambled)
     forecasts = []
-    for known in (series, other):
+    for measured in (series, other):
         forecaster = everybody()[which]
-        forecaster.fit(known, until, calendar)
-        forecasts.append(forecaster.predict(known, np.arange(until, origin + 1), calendar))
+        forecaster.fit(measured, until, calendar)
+        forecasts.append(forecaster.predict(measured, np.arange(until, origin + 1), calendar))
     np.testing.assert_array_equal(forecasts[0], forecasts[1])
     assert np.isfinite(forecasts[0]).all()
 
@@ -91,12 +91,12 @@ def test_what_is_forecast_does_not_depend_on_how_many_origins_are_asked_for() ->
 
 def test_the_same_past_gives_the_same_forecast() -> None:
     series, calendar = with_matches(25, 3)
-    found = []
+    forecasts = []
     for _ in range(2):
         forecaster = ShortHorizon((1,))
         forecaster.fit(series, 500, calendar)
-        found.append(forecaster.predict(series, np.arange(500, 560), calendar))
-    np.testing.assert_array_equal(found[0], found[1])
+        forecasts.append(forecaster.predict(series, np.arange(500, 560), calendar))
+    np.testing.assert_array_equal(forecasts[0], forecasts[1])
 
 
 def test_a_calendar_beats_the_best_of_those_who_have_none() -> None:
@@ -106,7 +106,7 @@ def test_a_calendar_beats_the_best_of_those_who_have_none() -> None:
     aware = rolled(ShortHorizon(LEADS), series, calendar, first)
     blind = [rolled(f, series, NO_EVENTS, first) for f in everybody()]
     for lead in LEADS:
-        best = min(wape(found[lead], actual) for found in blind)
+        best = min(wape(rolled_by_lead[lead], actual) for rolled_by_lead in blind)
         assert wape(aware[lead], actual) < 0.7 * best
 
 
@@ -158,12 +158,13 @@ def test_a_series_without_values_is_refused() -> None:
 def test_an_event_known_later_is_not_used_before() -> None:
     series, calendar = with_matches(20, 7)
     late = Calendar(calendar.start_s, calendar.size, calendar.kinds, np.full(40, np.inf))
-    blind, told = ShortHorizon((1,)), ShortHorizon((1,))
+    blind, early = ShortHorizon((1,)), ShortHorizon((1,))
     blind.fit(series, 400, NO_EVENTS)
-    told.fit(series, 400, late.known_at(series.start_s))
+    early.fit(series, 400, late.known_at(series.start_s))
     origins = np.arange(400, 420)
     np.testing.assert_array_equal(
-        blind.predict(series, origins, NO_EVENTS), told.predict(series, origins, late.known_at(0.0))
+        blind.predict(series, origins, NO_EVENTS),
+        early.predict(series, origins, late.known_at(0.0)),
     )
 
 
@@ -188,8 +189,8 @@ def test_a_schedule_does_not_look_ahead() -> None:
     changed = values.copy()
     changed[440:] *= 9.0
     forecasts = []
-    for known in (values, changed):
-        series = Series("booked", START_S, HOUR_S, known)
+    for measured in (values, changed):
+        series = Series("booked", START_S, HOUR_S, measured)
         forecaster = ScheduledForecaster((1, 24), np.vstack((booked, booked)))
         forecaster.fit(series, 400, NO_EVENTS)
         forecasts.append(forecaster.predict(series, np.arange(400, 441), NO_EVENTS))
@@ -206,11 +207,12 @@ def test_smoothing_agrees_with_statsmodels() -> None:
         initial_seasonal=states.season,
     )  # fmt: skip
     theirs = model.smooth(np.array([alpha, beta, gamma, phi]))
-    found = np.empty((len(y), 2))
+    smoothed = np.empty((len(y), 2))
     weights = np.array([alpha, beta, phi, gamma, 0.0, 0.0])
-    smooth(y, weights, states.level, states.season.copy(), np.zeros(1), np.array([1.0, 5.0]), found)
-    np.testing.assert_allclose(found[:-1, 0], theirs.fittedvalues[1:], rtol=1e-9)
-    np.testing.assert_allclose(found[-1], theirs.forecast(5)[[0, 4]], rtol=1e-9)
+    leads = np.array([1.0, 5.0])
+    smooth(y, weights, states.level, states.season.copy(), np.zeros(1), leads, smoothed)
+    np.testing.assert_allclose(smoothed[:-1, 0], theirs.fittedvalues[1:], rtol=1e-9)
+    np.testing.assert_allclose(smoothed[-1], theirs.forecast(5)[[0, 4]], rtol=1e-9)
 
 
 def test_the_compiled_loops_say_the_same() -> None:
@@ -243,6 +245,6 @@ def test_effects_of_events_are_recovered() -> None:
 def test_the_weighted_median_lies_between_its_neighbours() -> None:
     values = np.array([[1.0, 1.0, np.nan], [2.0, 5.0, np.nan], [9.0, 9.0, np.nan]])
     weights = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]]) / [3.0, 1.0, 1.0]
-    found = weighted_median(values, weights)
-    np.testing.assert_allclose(found[:2], [2.0, 5.0])
-    assert np.isnan(found[2])
+    medians = weighted_median(values, weights)
+    np.testing.assert_allclose(medians[:2], [2.0, 5.0])
+    assert np.isnan(medians[2])

@@ -115,8 +115,8 @@ def test_one_wedding_has_its_load_its_phases_and_its_peak(trained: WeddingDayMod
 def test_similar_weddings_are_found_by_size_type_vendors_weekday_and_month() -> None:
     history = past(3000)
     traits = history.traits
-    found = Similar(history).find(traits.taken(np.arange(20)))
-    near, far = found.rows, np.arange(3000)
+    neighbours = Similar(history).find(traits.taken(np.arange(20)))
+    near, far = neighbours.rows, np.arange(3000)
     assert near.shape == (20, NEIGHBOURS)
     assert np.array_equal(near[:, 0], np.arange(20))  # each is most similar to itself
     for row in range(20):
@@ -126,7 +126,7 @@ def test_similar_weddings_are_found_by_size_type_vendors_weekday_and_month() -> 
         )
     same_type = (traits.type_id[near] == traits.type_id[:20, None]).mean()
     assert same_type > 0.5  # a quarter by chance
-    assert found.weight.sum(axis=1) == pytest.approx(1.0)
+    assert neighbours.weight.sum(axis=1) == pytest.approx(1.0)
 
 
 def test_confidence_follows_from_the_number_and_closeness_of_similar_weddings() -> None:

@@ -24,13 +24,13 @@ def test_a_forecast_is_compared_with_the_minute_around_its_time() -> None:
 
 @pytest.mark.parametrize("samples", [0, 1, 11, 12, 30])
 def test_a_run_that_ends_before_a_forecast_is_due_judges_none(samples: int) -> None:
-    rates, known = np.full((1, samples), 100.0), np.full((1, samples), True)
-    assert prediction_figures([issued(900.0)], rates, 0.0, STEP_S, known=known) == {}
+    rates, measured = np.full((1, samples), 100.0), np.full((1, samples), True)
+    assert prediction_figures([issued(900.0)], rates, 0.0, STEP_S, measured=measured) == {}
 
 
 def test_a_forecast_for_a_minute_with_a_hole_is_not_judged() -> None:
-    rates, known = np.full((1, 200), 100.0), np.full((1, 200), True)
-    known[0, 42] = False
+    rates, measured = np.full((1, 200), 100.0), np.full((1, 200), True)
+    measured[0, 42] = False
     forecasts = [issued(200.0), issued(600.0, 50.0), issued(5000.0)]
-    accuracy = prediction_figures(forecasts, rates, 0.0, STEP_S, known=known)
+    accuracy = prediction_figures(forecasts, rates, 0.0, STEP_S, measured=measured)
     assert accuracy["300"].wape == pytest.approx(0.5)  # that of the second one alone

@@ -130,9 +130,9 @@ def test_it_says_how_ready_major_events_found_the_capacity(busy: Any, tmp_path: 
     timeline = load(folder).timeline
     ready = [int(timeline.loc[timeline["time_s"] <= s, "ready"].iloc[-1]) for s in starts]
     assert rows["ready"].tolist() == ready
-    found = json.loads((folder / "summary.json").read_text())["prescaling"]
-    assert found["events"] == 2
-    assert found["ready_share"] == np.mean(
+    prescaling = json.loads((folder / "summary.json").read_text())["prescaling"]
+    assert prescaling["events"] == 2
+    assert prescaling["ready_share"] == np.mean(
         [r >= n for r, n in zip(ready, rows["need"], strict=True)]
     )
     assert "Ready when weddings began" in (folder / "report.md").read_text()

@@ -41,8 +41,8 @@ def test_a_result_is_told_once_whether_it_comes_at_once_or_later(
     done = ActionResult("a", Status.COMPLETED, 1_000_012.0)
     world.clock.at[1_000_012.0] = lambda: world.pool.results.append(done)
     asyncio.run(world.shell(controller, duration_s=30.0).run())
-    told = [[result.status for result in seen.results] for seen in controller.seen]
-    assert told == [[], [Status.ACCEPTED], [Status.COMPLETED], [], [], []]
+    statuses = [[result.status for result in seen.results] for seen in controller.seen]
+    assert statuses == [[], [Status.ACCEPTED], [Status.COMPLETED], [], [], []]
     assert [r.status for r in world.notes.results] == [Status.ACCEPTED, Status.COMPLETED]
 
 

@@ -18,12 +18,12 @@ MIX = {"api": 0.6, "file-storage": 0.4}
 
 def rows(hours: int, step_min: int = 60) -> list[str]:
     """A made-up day after the other, the busiest hour in the afternoon."""
-    found = []
+    lines = []
     for k in range(hours * 60 // step_min):
         at = START + dt.timedelta(minutes=step_min * k)
         value = 100.0 + 80.0 * np.sin((at.hour + at.minute / 60.0 - 9.0) / 24.0 * 2.0 * np.pi)
-        found.append(f"{at:%Y-%m-%dT%H:%M}Z,{value:.3f}")
-    return found
+        lines.append(f"{at:%Y-%m-%dT%H:%M}Z,{value:.3f}")
+    return lines
 
 
 def write(path: Path, lines: list[str], header: str = "time,value") -> Path:
@@ -54,9 +54,9 @@ def test_sums_over_the_steps_of_the_trace_are_conserved(tmp_path: Path, step_min
     asked = config(write(tmp_path / "t.csv", rows(80, step_min)), peak_per_s=None, scale=2.0)
     replay = load(asked)
     demand = realise(replay, asked, 0.2, 120.0, streams)
-    told = [float(row.split(",")[1]) for row in rows(80, step_min)]
+    recorded = [float(row.split(",")[1]) for row in rows(80, step_min)]
     per_day = 24 * 60 // step_min
-    expected = 2.0 * np.array(told[2 * per_day : 3 * per_day])
+    expected = 2.0 * np.array(recorded[2 * per_day : 3 * per_day])
     per_step = replay.rates.reshape(per_day, -1).mean(axis=1)
     np.testing.assert_allclose(per_step, expected, rtol=1e-9)
     for row, share in enumerate(MIX.values()):

@@ -28,13 +28,13 @@ def lognormal(steps: int, seed: int) -> FloatArray:
 def test_intervals_hold_what_they_promise() -> None:
     values = lognormal(4000, 1)
     forecasts = 100.0 * (2.0 + np.sin(2.0 * np.pi * np.arange(4000) / 24.0))
-    found = quantiles(forecasts, values, 2, HOUR_S, 5.0)[500:]
+    bounds = quantiles(forecasts, values, 2, HOUR_S, 5.0)[500:]
     inside = [
-        np.mean((values[500:] >= found[:, low]) & (values[500:] <= found[:, -1 - low]))
+        np.mean((values[500:] >= bounds[:, low]) & (values[500:] <= bounds[:, -1 - low]))
         for low in range(3)
     ]
     np.testing.assert_allclose(inside, [0.95, 0.80, 0.50], atol=0.03)
-    assert (np.diff(found, axis=1) >= 0.0).all()
+    assert (np.diff(bounds, axis=1) >= 0.0).all()
 
 
 def test_intervals_know_nothing_of_what_is_to_come() -> None:
@@ -53,18 +53,18 @@ def test_the_scores_are_those_of_the_textbook() -> None:
     values = np.array([10.0, 20.0, 30.0, 40.0])
     medians = np.array([12.0, 20.0, 27.0, 44.0])
     spread = np.array([-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0])
-    found = score(
+    scores = score(
         medians, medians[:, None] + spread, values, np.ones(4, dtype=bool), 3.0, 4, HOUR_S
     )
-    assert found.wape == pytest.approx(9.0 / 100.0)
-    assert found.mase == pytest.approx(9.0 / 4.0 / 3.0)
-    assert (found.coverage_50, found.coverage_80, found.coverage_95) == (0.5, 1.0, 1.0)
-    assert found.width_80 == pytest.approx(8.0 / 25.0)
-    assert (found.peak_height, found.peak_time_h) == (pytest.approx(0.1), 0.0)
+    assert scores.wape == pytest.approx(9.0 / 100.0)
+    assert scores.mase == pytest.approx(9.0 / 4.0 / 3.0)
+    assert (scores.coverage_50, scores.coverage_80, scores.coverage_95) == (0.5, 1.0, 1.0)
+    assert scores.width_80 == pytest.approx(8.0 / 25.0)
+    assert (scores.peak_height, scores.peak_time_h) == (pytest.approx(0.1), 0.0)
     gaps = values[:, None] - medians[:, None] - spread
     levels = np.array(LEVELS)
     loss = np.maximum(levels * gaps, (levels - 1.0) * gaps).mean()
-    assert found.pinball == pytest.approx(loss / 25.0)
+    assert scores.pinball == pytest.approx(loss / 25.0)
 
 
 def test_a_difference_is_told_from_chance() -> None:
@@ -144,8 +144,8 @@ def test_a_fixture_list_beside_a_trace_is_its_calendar(tmp_path: Path) -> None:
     for folder in ("with", "without"):
         (tmp_path / folder / "trace.csv").write_text(rows)
     (tmp_path / "with" / "fixtures.csv").write_text("start,stage\n1970-01-03T12:00Z,Final\n")
-    found, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
-    assert {case.name: len(case.calendar.start_s) for case in found} == {
+    cases, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
+    assert {case.name: len(case.calendar.start_s) for case in cases} == {
         "with/trace": 1,
         "without/trace": 0,
     }
@@ -158,6 +158,6 @@ def test_a_series_that_is_silent_while_it_is_tested_is_left_out(tmp_path: Path) 
     for name, last in (("silent", 0), ("loud", 5)):
         rows = (f"{3600 * i},{i % 24 if i < 120 else last}\n" for i in range(240))
         (tmp_path / f"{name}.csv").write_text("".join(rows))
-    found, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
-    assert [case.name for case in found] == ["loud"]
+    cases, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
+    assert [case.name for case in cases] == ["loud"]
     assert [(item.file, item.why[:16]) for item in skipped] == [("silent", "is 0 throughout ")]

@@ -62,11 +62,11 @@ def test_losses_are_unbroken_and_name_the_services() -> None:
          "done": 100.0}
     )  # fmt: skip
     jobs = api.assign(service="jobs", user_facing=False, bad=100.0)
-    found = verdict.losses(pd.concat([api, jobs]))
-    assert [(loss["from_s"], loss["to_s"]) for loss in found] == [(120.0, 240.0), (420.0, 480.0)]
-    assert found[0]["worst_share"] == 0.5
-    assert found[0]["requests"] == 70
-    assert found[0]["services"] == ["api"]
+    losses = verdict.losses(pd.concat([api, jobs]))
+    assert [(loss["from_s"], loss["to_s"]) for loss in losses] == [(120.0, 240.0), (420.0, 480.0)]
+    assert losses[0]["worst_share"] == 0.5
+    assert losses[0]["requests"] == 70
+    assert losses[0]["services"] == ["api"]
 
 
 def test_elasticity_by_hand() -> None:

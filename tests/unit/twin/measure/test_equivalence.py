@@ -134,17 +134,17 @@ def test_the_replay_is_utilised_as_queueing_theory_says() -> None:
     cell = cells(read(["validation.seconds=600", "validation.levels=[0.5]"]), knee=2.0 * at)[0]
     arrivals = poisson(tuple(config.platform.services), cell.rates, np.random.default_rng(3))
     ready = {name: ((0.0, count),) for name, count in config.counts.items()}
-    found = of_twin(specs, clients, arrivals, ready, cell, 0.01, np.random.default_rng(4))
+    measured = of_twin(specs, clients, arrivals, ready, cell, 0.01, np.random.default_rng(4))
     sent = arrivals.per_second()[:, cell.within_s :].mean(axis=1)
     for index, spec in enumerate(specs):
         if sent[index] == 0.0:
-            assert np.isnan(found.p50[spec.name])
+            assert np.isnan(measured.p50[spec.name])
             continue
         expected = sent[index] * spec.service_s / (spec.slots * config.counts[spec.name])
-        assert found.utilisation[spec.name] == pytest.approx(expected, rel=0.1)
-        assert found.throughput[spec.name] == pytest.approx(sent[index], rel=0.02)
-        assert found.failed[spec.name] == 0.0
-        assert spec.service_s < found.p95[spec.name]
+        assert measured.utilisation[spec.name] == pytest.approx(expected, rel=0.1)
+        assert measured.throughput[spec.name] == pytest.approx(sent[index], rel=0.02)
+        assert measured.failed[spec.name] == 0.0
+        assert spec.service_s < measured.p95[spec.name]
 
 
 def test_a_hop_is_added_once_a_request_and_once_a_call() -> None:
@@ -173,10 +173,10 @@ def test_the_twin_makes_the_calls_that_the_run_made() -> None:
     counted["file-storage"][:, uploads] = 10.0
     counted["file-storage"][:, jobs] = [9.0, 2.0, 2.0, 2.0]
     slots = {spec.name: np.ones(4) for spec in specs}
-    found = {s.name: s for s in with_calls_of(specs, Increments(counted, slots), since=1)}
+    by_name = {s.name: s for s in with_calls_of(specs, Increments(counted, slots), since=1)}
     before = {s.name: s for s in specs}
     assert before["file-storage"].calls[0].per_request == 0.3
-    assert found["file-storage"].calls[0].per_request == pytest.approx(0.2)
+    assert by_name["file-storage"].calls[0].per_request == pytest.approx(0.2)
     # Nobody asked api for anything, so nothing is known of its calls.
-    assert found["api"] == before["api"]
-    assert found["database"] == before["database"]
+    assert by_name["api"] == before["api"]
+    assert by_name["database"] == before["database"]

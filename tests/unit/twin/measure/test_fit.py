@@ -75,9 +75,9 @@ def test_boots_that_cannot_be_fitted_are_said(durations: list[float]) -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
 def test_a_mean_lies_within_its_values(values: list[float]) -> None:
-    found = mean(values)
-    assert min(values) - 1e-6 <= found.value <= max(values) + 1e-6
-    assert found.half_width >= 0.0
+    estimate = mean(values)
+    assert min(values) - 1e-6 <= estimate.value <= max(values) + 1e-6
+    assert estimate.half_width >= 0.0
 
 
 def test_the_promised_load_counts_calls() -> None:

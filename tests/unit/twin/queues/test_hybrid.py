@@ -173,11 +173,11 @@ def test_the_quantiles_of_a_mixture_of_exponentials() -> None:
     parts = np.array([[slow(q) for q in (0.5, 0.05, 0.01)], [fast(q) for q in (0.5, 0.05, 0.01)]])[
         :, None, :
     ]
-    found = _mixed(parts, np.array([[1.0], [3.0]]))[0]
+    mixed = _mixed(parts, np.array([[1.0], [3.0]]))[0]
     grid = np.linspace(0.0, 10.0, 1_000_001)
     survival = 0.25 * np.exp(-grid) + 0.75 * np.exp(-grid / 0.1)
     expected = [grid[np.argmax(survival <= share)] for share in (0.5, 0.05, 0.01)]
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(mixed, expected, rtol=1e-4)
 
 
 def test_a_part_without_requests_has_no_say() -> None:

@@ -113,9 +113,9 @@ def test_tail_without_waiting_is_the_gamma_distributions(scv):
     exact = distribution.sf(x_s)
     table = np.empty((1, kernels.W_ROWS, kernels.X_POINTS))
     kernels.fill_table(1.0 / scv, 0.04 * scv, table[0])
-    found = kernels.survival_curve(0, 0.0, 0.0, x_s, 0.04, table)
+    survival = kernels.survival_curve(0, 0.0, 0.0, x_s, 0.04, table)
     kept = exact > 1e-12
-    np.testing.assert_allclose(found[kept], exact[kept], rtol=0.01)
+    np.testing.assert_allclose(survival[kept], exact[kept], rtol=0.01)
     for x, share in zip(x_s, exact, strict=True):
         log_share = kernels.log_gamma_survival(1.0 / scv, x / (0.04 * scv))
         if share > 1e-300:
@@ -129,7 +129,7 @@ def test_tail_with_waiting_is_the_convolution(scv, wait_s):
     shape, scale_s = 1.0 / scv, 0.04 * scv
     table = np.empty((1, kernels.W_ROWS, kernels.X_POINTS))
     kernels.fill_table(shape, scale_s, table[0])
-    found = kernels.survival_curve(0, 1.0, wait_s, x_s, 0.04, table)
+    survival = kernels.survival_curve(0, 1.0, wait_s, x_s, 0.04, table)
     exact = np.empty(x_s.size)
     for k, x in enumerate(x_s):
         # density of the gamma times the exponential's tail, even in the gamma's own quantiles
@@ -139,7 +139,7 @@ def test_tail_with_waiting_is_the_convolution(scv, wait_s):
         exact[k] = stats.gamma.sf(x, shape, scale=scale_s)
         exact[k] += (mass * np.exp(-(x - middle_s) / wait_s)).sum()
     kept = exact > 1e-8
-    np.testing.assert_allclose(found[kept], exact[kept], rtol=0.03)
+    np.testing.assert_allclose(survival[kept], exact[kept], rtol=0.03)
 
 
 def test_base_response_is_the_sum_of_service_and_calls():

@@ -32,10 +32,10 @@ def test_the_end_is_told_however_much_waits(waiting: int) -> None:
             watcher.tell(b"%d" % number)
         watcher.end()
         watcher.tell(b"too late")
-        told = []
+        sent = []
         while (update := await watcher.next()) is not None:
-            told.append(update)
-        assert told == [b"%d" % number for number in range(min(waiting, WATCHER_LIMIT))]
+            sent.append(update)
+        assert sent == [b"%d" % number for number in range(min(waiting, WATCHER_LIMIT))]
         assert await watcher.next() is None
 
     run(watch())

@@ -25,8 +25,8 @@ class Played:
     """HAProxy's side: its servers, what it was told, and whether it answers and lets go."""
 
     def __init__(self, _: Path) -> None:
-        self.known: dict[str, ServerState] = {}
-        self.told: list[str] = []
+        self.states: dict[str, ServerState] = {}
+        self.commands: list[str] = []
         self.answers = True
         self.lets_go = True
 
@@ -37,20 +37,20 @@ class Played:
 
     def servers(self) -> dict[str, ServerState]:
         self.ask("")
-        return self.known
+        return self.states
 
     def add(self, server: str, address: str, options: str) -> None:
-        self.told.append(f"add {server}")
+        self.commands.append(f"add {server}")
 
     def enable(self, server: str) -> None:
-        self.told.append(f"enable {server}")
+        self.commands.append(f"enable {server}")
 
     def drain(self, server: str) -> None:
-        self.told.append(f"drain {server}")
+        self.commands.append(f"drain {server}")
 
     def remove(self, server: str) -> bool:
         self.ask("")
-        self.told.append(f"remove {server}")
+        self.commands.append(f"remove {server}")
         return self.lets_go
 
 
@@ -99,11 +99,11 @@ def test_the_dead_are_not_counted_on_while_haproxy_still_holds_them(
 ) -> None:
     put(pool, WorkerPhase.READY, DEAD)
     api = played(pool)
-    api.known = {"api/api-1": ServerState(3, "MAINT")}
+    api.states = {"api/api-1": ServerState(3, "MAINT")}
     api.lets_go = False
     look(pool)
     assert pool.observe().services["api"] == Counts(desired=1, ready=0, booting=0, draining=1)
-    assert api.told == ["remove api/api-1"]  # and by no means enabled again
+    assert api.commands == ["remove api/api-1"]  # and by no means enabled again
     api.lets_go = True
     assert look(pool).instances == []
 
@@ -127,9 +127,9 @@ def test_a_ready_server_that_was_left_without_requests_gets_them_again(
     alive = haproxy.processes.launch(["sleep", "60"], pool._place.folder / "log", token="token")
     try:
         put(pool, WorkerPhase.READY, alive)
-        played(pool).known = {"api/api-1": ServerState(0, status)}
+        played(pool).states = {"api/api-1": ServerState(0, status)}
         look(pool)
-        assert played(pool).told == ["enable api/api-1"]
+        assert played(pool).commands == ["enable api/api-1"]
     finally:
         haproxy.processes.stop([alive], first=haproxy.signal.SIGKILL, patience_s=1.0)
 

@@ -81,9 +81,9 @@ def test_processes_are_found_by_their_token_and_their_instance(token: str, tmp_p
     )  # fmt: skip
     second = start(token, tmp_path)
     end_s = time.monotonic() + 300
-    while len(found := set(marked(token))) < 2:  # the kernel shows an environment a moment later
+    while len(running := set(marked(token))) < 2:  # the kernel shows an environment a moment later
         assert time.monotonic() < end_s
-    assert found == {first, second}
+    assert running == {first, second}
     assert marked(token, "api-1") == [first]
     assert marked(token + "x") == []
 
