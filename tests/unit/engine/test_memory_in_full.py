@@ -208,7 +208,7 @@ def test_a_command_that_went_through_is_not_undone_later(status: Status) -> None
 
 
 @pytest.mark.parametrize(
-    ("known", "sent_to", "desired", "rests"),
+    ("before", "sent_to", "desired", "rests"),
     [
         (10, None, 10, (NEVER, NEVER)),
         (10, None, 12, (2000.0, NEVER)),
@@ -220,9 +220,9 @@ def test_a_command_that_went_through_is_not_undone_later(status: Status) -> None
         (10, 12, 9, (NEVER, 2000.0)),
     ],
 )
-def test_a_change_that_nobody_here_asked_for_rests(known, sent_to, desired, rests) -> None:  # type: ignore[no-untyped-def]
-    sent = None if sent_to is None else Sent("s-1", known, sent_to, sent_to, 1990.0, 50.0)
-    own = ServiceMemory(desired=known, sent=sent).compared(desired, 2000.0, VERIFY)
+def test_a_change_that_nobody_here_asked_for_rests(before, sent_to, desired, rests) -> None:  # type: ignore[no-untyped-def]
+    sent = None if sent_to is None else Sent("s-1", before, sent_to, sent_to, 1990.0, 50.0)
+    own = ServiceMemory(desired=before, sent=sent).compared(desired, 2000.0, VERIFY)
     assert (own.last_out_s, own.last_in_s, own.desired) == (*rests, desired)
 
 

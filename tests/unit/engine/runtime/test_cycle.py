@@ -290,5 +290,5 @@ def test_a_trouble_is_told_when_it_begins_changes_and_ends() -> None:
     cycle = made(Scripted())
     for now_s, details in enumerate((["a"], ["a"], ["b", "a"], ["a", "b"], [], [])):
         cycle.troubles.are(float(now_s), "metrics", details)
-    told = [(alert.time_s, alert.state.value, alert.detail) for alert in cycle.alerts()]
-    assert told == [(0.0, "started", "a"), (2.0, "changed", "b; a"), (4.0, "ended", "a; b")]
+    alerts = [(alert.time_s, alert.state.value, alert.detail) for alert in cycle.alerts()]
+    assert alerts == [(0.0, "started", "a"), (2.0, "changed", "b; a"), (4.0, "ended", "a; b")]
