@@ -190,7 +190,9 @@ class Runner:
         outcome = MutationOutcome()
 
         def work(suite: Suite) -> None:
-            outcome.reach = _reach(suite, {mutant.path for mutant in mutants}, folder)
+            outcome.reach = _reach(
+                suite, {mutant.path for mutant in mutants}, self.processes, folder
+            )
             if not outcome.reach.failed:
                 jobs = self._jobs(suite, mutants, outcome)
                 for job, fate in _race(jobs, self.processes, self.until_s, folder):
@@ -238,14 +240,15 @@ class Runner:
 # What the tests reach
 
 
-def _reach(suite: Suite, paths: set[str], folder: Path) -> Reach:
-    """Run each test once under the tracer, in a fork: the collected tests stay as they are."""
-    store = folder / "reach"
+def _reach(suite: Suite, paths: set[str], processes: int, folder: Path) -> Reach:
+    """Run each test once under the tracer, in forks: the collected tests stay as they are."""
+    files = {str(suite.session.config.rootpath / path): path for path in paths}
+    stores = [folder / f"reach-{number}" for number in range(processes)]
 
-    def work() -> int:
+    def work(store: Path, names: Sequence[str]) -> int:
         reach = Reach()
-        for name in suite.items:
-            tracer = _Tracer({str(suite.session.config.rootpath / path): path for path in paths})
+        for name in names:
+            tracer = _Tracer(files)
             began_s = time.process_time()
             passed = tracer.watch(partial(suite.run, [name]))
             reach.took_s[name] = time.process_time() - began_s
@@ -257,11 +260,23 @@ def _reach(suite: Suite, paths: set[str], folder: Path) -> Reach:
         store.write_bytes(pickle.dumps(reach))
         return 0
 
-    os.waitpid(_fork(work, folder / "trace"), 0)
-    if not store.exists():
-        return Reach(failed=["all, as the process that ran them ended"])
-    reach: Reach = pickle.loads(store.read_bytes())
-    return reach
+    children = [
+        _fork(
+            partial(work, store, list(suite.items)[number::processes]), folder / f"trace-{number}"
+        )
+        for number, store in enumerate(stores)
+    ]
+    whole = Reach()
+    for child, store in zip(children, stores, strict=True):
+        os.waitpid(child, 0)
+        if not store.exists():
+            return Reach(failed=["all, as a process that ran them ended"])
+        part: Reach = pickle.loads(store.read_bytes())
+        whole.took_s.update(part.took_s)
+        whole.failed += part.failed
+        for path, tests in part.lines.items():
+            whole.lines.setdefault(path, {}).update(tests)
+    return whole
 
 
 class _Tracer:
