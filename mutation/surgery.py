@@ -16,6 +16,7 @@ must not make a mutant look noticed.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import importlib.abc
 import importlib.machinery
@@ -89,9 +90,9 @@ class Reach:
         ]
         return sorted(tests, key=lambda test: (self.took_s[test], test))
 
-    def limit_s(self, tests: Iterable[str], least_s: float) -> float:
-        """Processor time in which these tests must end."""
-        return least_s + TIMES * sum(self.took_s[test] for test in tests)
+    def limits_s(self, mutant: Mutant, least_s: float) -> dict[str, float]:
+        """Processor time in which each of the tests that may notice `mutant` must end."""
+        return {test: least_s + TIMES * self.took_s[test] for test in self.tests_of(mutant)}
 
 
 @dataclass(slots=True)
@@ -105,13 +106,18 @@ class Suite:
         """The tests by their names."""
         return {item.nodeid: item for item in self.session.items}
 
-    def run(self, tests: Iterable[str]) -> bool:
-        """Run these tests until one fails; whether none did."""
+    def run(self, tests: Iterable[str], limits_s: Mapping[str, float] | None = None) -> bool:
+        """Run these tests until one fails; whether none did.
+
+        With `limits_s` (processor time, s) the process ends where a test takes longer.
+        """
         watch = _Watch()
         self.session.config.pluginmanager.register(watch)
         by_name = self.items
         items = [by_name[test] for test in tests]
         for item, following in zip(items, [*items[1:], None], strict=True):
+            if limits_s is not None:
+                _limit(limits_s[item.nodeid])
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if watch.failed:
                 return False
@@ -206,25 +212,21 @@ class Runner:
     ) -> Iterator[_Job]:
         living = _living_functions({mutant.path for mutant in mutants})
         for mutant in mutants:
-            tests = outcome.reach.tests_of(mutant)
-            if not tests:
+            limits_s = outcome.reach.limits_s(mutant, self.least_s)
+            if not limits_s:
                 self._note(outcome, mutant, Fate.UNREACHED)
             elif not mutant.surgical:
                 outcome.left.append(mutant)
             else:
-                yield _Job(
-                    mutant,
-                    _operate(suite, living, mutant, tests),
-                    outcome.reach.limit_s(tests, self.least_s),
-                )
+                operation = _operate(suite, living, mutant, limits_s)
+                yield _Job(mutant, operation, sum(limits_s.values()))
 
     def _on_import(self, outcome: MutationOutcome, folder: Path) -> None:
         """Try what takes effect only when a module is imported, in processes without it."""
-        reach, left = outcome.reach, outcome.left
         jobs = [
-            _Job(mutant, _import_spoiled(mutant, tests), reach.limit_s(tests, self.least_s))
-            for mutant in left
-            for tests in [reach.tests_of(mutant)]
+            _Job(mutant, _import_spoiled(mutant, limits_s), 2.0 * sum(limits_s.values()))
+            for mutant in outcome.left
+            for limits_s in [outcome.reach.limits_s(mutant, self.least_s)]
         ]
         for job, fate in _race(iter(jobs), self.processes, self.until_s, folder):
             self._note(outcome, job.mutant, fate or Fate.KILLED)
@@ -322,7 +324,7 @@ def _operate(
     suite: Suite,
     living: Mapping[tuple[str, str, int], list[FunctionType]],
     mutant: Mutant,
-    tests: Sequence[str],
+    limits_s: Mapping[str, float],
 ) -> Callable[[], int]:
     """Put the spoiled code into the living function, then run the tests."""
 
@@ -339,7 +341,7 @@ def _operate(
                     operated = True
         if not operated:
             return UNUSABLE
-        return SURVIVED if suite.run(tests) else KILLED
+        return SURVIVED if suite.run(limits_s, limits_s) else KILLED
 
     return work
 
@@ -375,17 +377,17 @@ def _living_functions(paths: set[str]) -> dict[tuple[str, str, int], list[Functi
     return living
 
 
-def _import_spoiled(mutant: Mutant, tests: Sequence[str]) -> Callable[[], int]:
+def _import_spoiled(mutant: Mutant, limits_s: Mapping[str, float]) -> Callable[[], int]:
     """Import the spoiled module in place of the real one, then collect and run the tests."""
 
     def work() -> int:
         sys.meta_path.insert(0, _Finder(mutant))
-        files = dict.fromkeys(test.split("::", 1)[0] for test in tests)
+        files = dict.fromkeys(test.split("::", 1)[0] for test in limits_s)
         fate = SURVIVED
 
         def run(suite: Suite) -> None:
             nonlocal fate
-            if not suite.run(test for test in tests if test in suite.items):
+            if not suite.run([test for test in limits_s if test in suite.items], limits_s):
                 fate = KILLED
 
         code = pytest.main([*OPTIONS, *files], plugins=[_Instead(run)])
@@ -495,9 +497,7 @@ def _fork(work: Callable[[], int], own: Path, limit_s: float | None = None) -> i
         own.mkdir(parents=True, exist_ok=True)
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(own)
         if limit_s is not None:
-            seconds = int(limit_s) + 1
-            used_s = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
-            resource.setrlimit(resource.RLIMIT_CPU, (used_s + seconds, used_s + seconds + 5))
+            _limit(limit_s)
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent if limit_s else os.open(own / SAID, os.O_WRONLY | os.O_CREAT), 2)
@@ -506,6 +506,13 @@ def _fork(work: Callable[[], int], own: Path, limit_s: float | None = None) -> i
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _limit(limit_s: float) -> None:
+    """End this process after so much more processor time, or after waiting much longer."""
+    ends_s = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]) + limit_s) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (ends_s, resource.RLIM_INFINITY))
+    faulthandler.dump_traceback_later(WALL * limit_s, exit=True)
 
 
 def _die_with(parent: int) -> None:
