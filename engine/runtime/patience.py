@@ -48,6 +48,7 @@ class Patience(Generic[_Result]):
             # It was waited for once; the step must not be late for it again.
             raise PortError(self._late_words())
         task = loop.create_task(_asked(ask))
+        task.add_done_callback(_retrieve)
         self._busy = task
         await asyncio.wait([task], timeout=max(deadline_s - loop.time(), 0.0))
         if task.done():
@@ -74,6 +75,12 @@ class Patience(Generic[_Result]):
         """Cancel a call that is still under way."""
         if self._busy is not None:
             self._busy.cancel()
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Whoever waited may be gone: what the call raised is then nobody's trouble."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _EscapedError(Exception):

@@ -17,10 +17,15 @@ import simpy
 import engine.autoscaler
 import engine.decide.rails.limits
 import twin.runs.summary
-from engine.decide.rails.limits import Limited, Purse
+from engine.decide import restraints, wishes
+from engine.decide.allocate import Purse
+from engine.decide.approve import Decided
+from engine.decide.rails.limits import Limited
+from engine.decide.rails.scale_in import ScaleIn
 from engine.decide.recommend import wedding
 from engine.model import Action, Plan
 from engine.ports.lease import Fence
+from engine.record.schema.summary import Cost
 from twin.hunt import campaign
 from twin.hunt.campaign import FailingWorld, HuntTally
 from twin.hunt.examine import examine
@@ -61,7 +66,7 @@ def unlimited_steps(patch: pytest.MonkeyPatch) -> None:
     def limit(spec: Any, current: int, target: int, *_: object) -> Limited:
         return Limited(min(max(target, spec.min_instances), spec.max_instances))
 
-    patch.setattr(engine.autoscaler, "limit", limit)
+    patch.setattr(restraints, "limit", limit)
 
 
 def no_rest(patch: pytest.MonkeyPatch) -> None:
@@ -69,20 +74,20 @@ def no_rest(patch: pytest.MonkeyPatch) -> None:
 
 
 def bottomless_purse(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Purse, "afford", lambda *asked: Limited(asked[-1]))
+    patch.setattr(Purse, "affords", lambda *asked: asked[-1])
 
 
 def careless_scale_in(patch: pytest.MonkeyPatch) -> None:
-    def scale_in(case: Any, chosen: Any, *_: object) -> tuple[int, Any]:
-        return max(chosen.target, case.spec.min_instances), chosen
+    def scale_in(seen: Any, _: object, chosen: Any, **__: object) -> ScaleIn:
+        return ScaleIn(max(chosen.target, seen.traits.spec.min_instances), chosen)
 
-    patch.setattr(engine.autoscaler, "scale_in", scale_in)
+    patch.setattr(restraints, "scale_in", scale_in)
 
 
 def no_floor(patch: pytest.MonkeyPatch) -> None:
     careless_scale_in(patch)
     unlimited_steps(patch)
-    for module, rule in ((wedding, "wedding_floor"), (engine.autoscaler, "forecast")):
+    for module, rule in ((wedding, "wedding_floor"), (wishes, "forecast")):
         original = getattr(module, rule)
 
         def low(*arguments: Any, original: Any = original) -> Any:
@@ -92,15 +97,15 @@ def no_floor(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_approval_needed(patch: pytest.MonkeyPatch) -> None:
-    original = engine.autoscaler.Autoscaler._approve
+    original = engine.autoscaler.approve
 
-    def approve(self: Any, case: Any, observation: Any, *rest: Any) -> None:
-        draft = rest[-1]
-        original(self, case, observation, *rest)
-        draft.actions.extend(draft.awaiting)
-        draft.awaiting.clear()
+    def approve(*arguments: Any, **named: Any) -> tuple[Decided, ...]:
+        return tuple(
+            decided._replace(action=decided.action or decided.question, question=None)
+            for decided in original(*arguments, **named)
+        )
 
-    patch.setattr(engine.autoscaler.Autoscaler, "_approve", approve)
+    patch.setattr(engine.autoscaler, "approve", approve)
 
 
 def no_idempotency(patch: pytest.MonkeyPatch) -> None:
@@ -135,9 +140,12 @@ def forgotten_instances(patch: pytest.MonkeyPatch) -> None:
 
 
 def one_price(patch: pytest.MonkeyPatch) -> None:
-    def bill(world: World) -> dict[str, float]:
+    original = twin.runs.summary.bill
+
+    def bill(world: World) -> Cost:
         hours = sum(f.instance_seconds(world.now_s) / 3600.0 for f in world.fleets.values())
-        return {"total_usd": hours * world.specs[0].price_per_hour}
+        total_usd = hours * world.specs[0].price_per_hour
+        return original(world).model_copy(update={"total_usd": total_usd})
 
     patch.setattr(twin.runs.summary, "bill", bill)
 
@@ -184,10 +192,10 @@ def idle_engine(patch: pytest.MonkeyPatch) -> None:
 
 
 def raising_engine(patch: pytest.MonkeyPatch) -> None:
-    def scale_in(*_: object) -> None:
+    def scale_in(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nothing to divide by")
 
-    patch.setattr(engine.autoscaler, "scale_in", scale_in)
+    patch.setattr(restraints, "scale_in", scale_in)
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,11 @@ class Invariants:
             )
         self._wanted[name] = action.to_instances
         # What the engine was told had failed it can only notice now.
-        asked_s = self._sent_s[action.decision_id]
+        asked_s = self._sent_s.get(action.decision_id, math.inf)
+        if asked_s == math.inf:
+            # Neither did it: somebody else decided it.
+            self._broken("only what the leader decided", f"{name}: {action.decision_id}")
+            asked_s = self.world.env.now
         if action.decision_id in self._failed:
             asked_s = self.world.env.now
             same, sent_s = self._last_sent[name]
@@ -470,10 +474,9 @@ class LiveInvariants(Invariants):
             self._broken("the engine goes on", f"no step for {silent_s:.0f} s")
 
     def _troubles_ended(self) -> None:
-        for engine in self.shell.engines:
-            troubles = engine.cycle.troubles.all
-            if "engine" in troubles:
-                self._broken("the shell foresees", "; ".join(troubles["engine"]))
+        for event in self.world.recorder.events:
+            if (event["kind"], event["name"]) == ("trouble_started", "engine"):
+                self._broken("the shell foresees", event["detail"])
         interval_s = self.world.config.telemetry.interval_s
         # What is only written now and then shows only then that it works again.
         if self._over_for() > 4.0 * (interval_s + self.world.config.engine.cycle_s) + 60.0:
