@@ -391,3 +391,24 @@ def test_an_old_memory_of_a_service_that_was_never_observed_is_as_new() -> None:
     }  # fmt: skip
     kept = migrated(2, state).services["api"].response
     assert (kept.variance, kept.horizon_variance) == (0.0, ())
+
+
+def test_a_clock_set_back_moves_since_when_a_service_is_absent() -> None:
+    own = ServiceMemory(desired=10)
+    memory = Memory(9000.0, services={"api": own, "db": own}, absent_s={"db": 8000.0})
+    assert begun(memory, 8905.0).absent_s == {"db": 7900.0}  # back by 100 s
+
+
+def test_each_service_is_compared_whatever_the_one_before_it_did() -> None:
+    own = ServiceMemory(desired=10)
+    memory = Memory(1000.0, services={"api": own, "db": own._replace(desired=12)})
+    after = begun(memory, 1005.0, "api", "db")
+    assert after.services["api"] == own
+    assert after.services["db"] == own._replace(last_in_s=1005.0)
+
+
+def test_an_old_memory_without_a_count_or_a_slowdown_begins_with_none() -> None:
+    raw = old_service()
+    del raw["desired"], raw["response"]["slowdown"]  # type: ignore[attr-defined]
+    kept = migrated(1, {"services": {"api": raw}}).services["api"]
+    assert (kept.desired, kept.slowdown) == (-1, 1.0)

@@ -10,7 +10,7 @@ from engine.decide.restraints import restrain
 from engine.decide.wishes import Wish
 from engine.memory import ServiceMemory
 from engine.model import Direction, Pause, Reason
-from engine.settings import EngineSettings
+from engine.settings import ApprovalSettings, EngineSettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
 
@@ -20,12 +20,13 @@ SPEC = make_spec(min_instances=2, max_instances=100)
 
 
 def allowed(  # type: ignore[no-untyped-def]
-    chosen, *, desired: int = 40, pauses=(), memory=None, ahead="default", spec=SPEC
-):
+    chosen, *, desired: int = 40, pauses=(), memory=None, ahead="default", spec=SPEC,
+    settings=SETTINGS,
+):  # fmt: skip
     seen = seen_of(make_service(spec, desired=desired, window=COLD), memory=memory)
     to_come = ahead_of(4.0) if ahead == "default" else ahead
     wish = Wish(chosen, (), "a note", -math.inf)
-    (one,) = restrain([seen], [to_come], [wish], pauses=pauses, now_s=NOW_S, settings=SETTINGS)
+    (one,) = restrain([seen], [to_come], [wish], pauses=pauses, now_s=NOW_S, settings=settings)
     assert one.notes == "a note"
     return one
 
@@ -167,3 +168,31 @@ def test_a_scale_in_waits_for_the_highest_target_of_the_last_five_minutes() -> N
 def test_what_cut_a_wish_is_told() -> None:
     one = allowed(wish_of(90, Reason.FORECAST))
     assert (one.target, one.why) == (60, "one step is at most +50%")
+
+
+@pytest.mark.parametrize(
+    ("desired", "approval", "reason", "target"),
+    [
+        # 45 fewer, of a hundred that need no approval: the wish stands.
+        (145, {"max_instances": 100}, Reason.CPU, 100),
+        # 59 more at 10 USD/h are dear: back to the minimum alone.
+        (1, {"max_cost_per_hour": 100.0}, Reason.BOUNDS, 40),
+        (1, {"max_cost_per_hour": 590.0}, Reason.CPU, 60),
+    ],
+)
+def test_out_of_bounds_only_what_need_not_be_asked_for_goes_beyond_them(  # type: ignore[no-untyped-def]
+    desired, approval, reason, target
+) -> None:
+    settings = EngineSettings(approval=ApprovalSettings(**approval))
+    spec = make_spec(min_instances=40, max_instances=100, price_per_hour=10.0)
+    one = allowed(wish_of(200), desired=desired, spec=spec, settings=settings)
+    assert (one.target, one.chosen.reason) == (target, reason)
+
+
+def test_a_pause_is_told_also_where_the_maximum_lies_the_other_way() -> None:
+    wish = wish_of(200, Reason.EMERGENCY)
+    one = allowed(wish, desired=120, pauses=(Pause(direction=Direction.IN),))
+    assert one.target == 120
+    assert [(d.recommendation, d.why) for d in one.declined] == [
+        (wish, "scaling in this direction is paused")
+    ]
