@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from twin.staging.exposition import BOUNDS, WorkerCounters
+from twin.staging.exposition import BUCKETS, WorkerCounters
 
 LABELS = {"service": "api", "instance": "api-1", "zone": "a"}
 
@@ -37,7 +37,7 @@ def theirs() -> tuple[Callable[[float], None], Callable[[], bytes]]:
     registry, names, values = CollectorRegistry(), list(LABELS), list(LABELS.values())
 
     def histogram(name: str) -> Histogram:
-        made = Histogram(name, name, names, buckets=BOUNDS, registry=registry)
+        made = Histogram(name, name, names, buckets=BUCKETS.edges_s.tolist(), registry=registry)
         return made.labels(*values)
 
     arrived = Counter("requests", "Arrived.", names, registry=registry).labels(*values)

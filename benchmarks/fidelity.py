@@ -27,7 +27,8 @@ import numpy as np
 from scipy import stats
 
 from engine.model import SAMPLE_FIELDS, BootTime, FloatArray, ServiceSpec
-from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
+from twin.queues import request_kernels
+from twin.queues.fluid import BUCKETS, FluidPlatform
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.request_kernels import kiefer_wolfowitz
 from twin.queues.requests import RequestPlatform
@@ -208,11 +209,15 @@ def peers() -> Iterable[str]:
 
 
 def responses(counts: FloatArray) -> FloatArray:
-    """Mean, p50, p95 and p99 (s) of a histogram over `HISTOGRAM_EDGES_S`."""
-    edges = np.concatenate(([0.0], HISTOGRAM_EDGES_S, [HISTOGRAM_EDGES_S[-1]]))
+    """Mean, p50, p95 and p99 (s) of counts over `BUCKETS`."""
+    edges = np.concatenate(([0.0], BUCKETS.edges_s, [BUCKETS.edges_s[-1]]))
     mean = float((counts * 0.5 * (edges[1:] + edges[:-1])).sum() / counts.sum())
-    below = np.concatenate(([0.0], np.cumsum(counts)))
-    return np.array([mean, *np.interp(np.array(QUANTILES) * below[-1], below, edges)])
+    return np.array([mean, *BUCKETS.quantiles(counts, QUANTILES)])
+
+
+def counts_of(single: RequestPlatform) -> FloatArray:
+    """What it has counted, over the fluid's `BUCKETS`."""
+    return BUCKETS.rebucketed(single.histogram(0), request_kernels.BUCKETS)
 
 
 def pair(case: tuple[int, float, float, int]) -> list[float]:
@@ -228,7 +233,7 @@ def pair(case: tuple[int, float, float, int]) -> list[float]:
     for platform in (single, fluid):
         platform.advance(seconds)
     true, model = (np.array(p.response_quantiles(0, QUANTILES)) for p in (single, fluid))
-    counts = (fluid.histogram(0), single.histogram(0, HISTOGRAM_EDGES_S))
+    counts = (fluid.histogram(0), counts_of(single))
     means = [float(responses(count)[0]) for count in counts]
     utilisation = fluid.metrics[0, :, CPU].mean() - single.metrics[0, :, CPU].mean()
     return [means[0] / means[1] - 1.0, *(model / true - 1.0), float(utilisation)]
@@ -309,7 +314,7 @@ def step(case: tuple[int, str, float, int]) -> list[float]:
     single = RequestPlatform([spec(1.0)], arrivals, impatient, rng)
     fluid = FluidPlatform([spec(1.0)], arrivals, impatient)
     for platform, count in (
-        (single, lambda: single.histogram(0, HISTOGRAM_EDGES_S)),
+        (single, lambda: counts_of(single)),
         (fluid, lambda: fluid.histogram(0)),
     ):
         platform.set_ready(0, servers)

@@ -1,8 +1,8 @@
 """What was sent and how it felt, second by second and service by service.
 
 A tally adds up: each worker keeps one of what is new, sends it to the master each second, and the
-master adds it to its own.  Times are kept as histograms in buckets that are 2 % wide, so any
-quantile of any number of requests is known to 1 % and costs no memory per request.
+master adds it to its own.  Times are counted in buckets that are 1 % wide, so any quantile of any
+number of requests is right to 1 % and costs no memory per request.
 
 Two times are kept for each request.  *Felt* counts from the moment at which it was due: it is what
 the person waits, also while the generator could not send.  *Answered* counts from the moment at
@@ -13,16 +13,18 @@ leaves something out (coordinated omission), and the difference says how much.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-SMALLEST_S = 1e-4
-WIDTH = math.log(1.02)
+from engine.record.response_times import Buckets, log_spaced
+
+BUCKETS = Buckets(log_spaced(1e-4, 1e4, 1853))
+"""Buckets of all times; a cell has counts in few of them, and keeps those alone."""
+
 LATE_S = 0.05
 """A request that its generator sends so long after it was due, for want of CPU, is late."""
-
-Histogram = dict[int, int]
 
 COUNTS = (
     "intended",  # due by the schedule, retries not counted
@@ -45,34 +47,31 @@ class ServiceSecond:
     """One service in one second (of the moment at which requests were due)."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
-    felt: Histogram = field(default_factory=dict)
-    answered: Histogram = field(default_factory=dict)
-    lateness: Histogram = field(default_factory=dict)
+    felt: Counter[int] = field(default_factory=Counter)
+    answered: Counter[int] = field(default_factory=Counter)
+    lateness: Counter[int] = field(default_factory=Counter)
 
     def add(self, other: ServiceSecond) -> None:
         """Add what `other` counted."""
         for name, count in other.counts.items():
             self.counts[name] += count
-        for mine, more in (
-            (self.felt, other.felt),
-            (self.answered, other.answered),
-            (self.lateness, other.lateness),
-        ):
-            for bucket, count in more.items():
-                mine[bucket] = mine.get(bucket, 0) + count
+        self.felt.update(other.felt)
+        self.answered.update(other.answered)
+        self.lateness.update(other.lateness)
 
 
 @dataclass(slots=True)
 class Tally:
     """Cells by (second, service), requests by role, failures by reason.
 
-    `pulse` are the delays of a timer in the generator: how long anything there waits for the CPU.
+    Times are counts by bucket of `BUCKETS`.  `pulse` are the delays of a timer in the generator:
+    how long anything there waits for the CPU.
     """
 
     cells: dict[tuple[int, int], ServiceSecond] = field(default_factory=dict)
     roles: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
-    pulse: Histogram = field(default_factory=dict)
+    pulse: Counter[int] = field(default_factory=Counter)
 
     def cell(self, second: int, service: int) -> ServiceSecond:
         """The cell, made if it is new."""
@@ -89,8 +88,7 @@ class Tally:
         for mine, more in ((self.roles, other.roles), (self.reasons, other.reasons)):
             for name, count in more.items():
                 mine[name] = mine.get(name, 0) + count
-        for bucket, count in other.pulse.items():
-            self.pulse[bucket] = self.pulse.get(bucket, 0) + count
+        self.pulse.update(other.pulse)
 
     def of(self, services: Iterable[int]) -> ServiceSecond:
         """All seconds of these services together."""
@@ -104,7 +102,7 @@ class Tally:
         """As plain data for a message; `unpacked` reads it."""
         return {
             "cells": [
-                [*key, list(cell.counts.values()), *map(_pairs, _histograms(cell))]
+                [*key, list(cell.counts.values()), *map(_pairs, _times(cell))]
                 for key, cell in self.cells.items()
             ],
             "roles": self.roles,
@@ -118,51 +116,42 @@ def unpacked(message: Mapping[str, Any]) -> Tally:
     tally = Tally(
         roles=dict(message["roles"]),
         reasons=dict(message["reasons"]),
-        pulse=dict(message["pulse"]),
+        pulse=Counter(dict(message["pulse"])),
     )
     for second, service, counts, felt, answered, lateness in message["cells"]:
         tally.cells[int(second), int(service)] = ServiceSecond(
-            dict(zip(COUNTS, counts, strict=True)), dict(felt), dict(answered), dict(lateness)
+            dict(zip(COUNTS, counts, strict=True)),
+            *(Counter(dict(pairs)) for pairs in (felt, answered, lateness)),
         )
     return tally
 
 
-def note(histogram: Histogram, time_s: float) -> None:
+def note(counts: Counter[int], time_s: float) -> None:
     """Count one time."""
-    bucket = 0 if time_s <= SMALLEST_S else math.ceil(math.log(time_s / SMALLEST_S) / WIDTH)
-    histogram[bucket] = histogram.get(bucket, 0) + 1
+    counts[BUCKETS.bucket(time_s)] += 1
 
 
-def quantile(histogram: Histogram, share: float) -> float | None:
-    """The time (s) that `share` of those counted do not exceed; None without any."""
-    total = sum(histogram.values())
-    if not total:
-        return None
-    wanted, seen = max(math.ceil(share * total), 1), 0
-    for bucket in sorted(histogram):
-        seen += histogram[bucket]
-        if seen >= wanted:
-            break
-    return SMALLEST_S if bucket == 0 else SMALLEST_S * math.exp(WIDTH * (bucket - 0.5))
+def quantiles(counts: Mapping[int, int], shares: Sequence[float]) -> list[float | None]:
+    """The times (s) that `shares` of those counted do not exceed; None without any."""
+    times_s = BUCKETS.quantiles(BUCKETS.dense(counts), shares).tolist()
+    return [None if math.isnan(time_s) else time_s for time_s in times_s]
 
 
-def share_above(histogram: Histogram, time_s: float) -> float:
-    """The share of those counted that took longer."""
-    total = sum(histogram.values())
-    limit = math.log(time_s / SMALLEST_S) / WIDTH
-    return sum(n for bucket, n in histogram.items() if bucket > limit) / total if total else 0.0
+def share_above(counts: Mapping[int, int], time_s: float) -> float:
+    """The share of those counted that took longer; 0 without any."""
+    total = sum(counts.values())
+    return 1.0 - float(BUCKETS.up_to(BUCKETS.dense(counts), time_s)) / total if total else 0.0
 
 
-def quantiles(histogram: Histogram) -> dict[str, float | None]:
+def figures(counts: Mapping[int, int]) -> dict[str, float | None]:
     """p50, p95, p99 and max in seconds, each to 1 %."""
-    return {f"p{round(100 * q)}_s": quantile(histogram, q) for q in (0.5, 0.95, 0.99)} | {
-        "max_s": quantile(histogram, 1.0)
-    }
+    names = ("p50_s", "p95_s", "p99_s", "max_s")
+    return dict(zip(names, quantiles(counts, (0.5, 0.95, 0.99, 1.0)), strict=True))
 
 
-def _histograms(cell: ServiceSecond) -> tuple[Histogram, Histogram, Histogram]:
+def _times(cell: ServiceSecond) -> tuple[Counter[int], Counter[int], Counter[int]]:
     return cell.felt, cell.answered, cell.lateness
 
 
-def _pairs(histogram: Histogram) -> list[tuple[int, int]]:
-    return list(histogram.items())
+def _pairs(counts: Counter[int]) -> list[tuple[int, int]]:
+    return list(counts.items())

@@ -34,7 +34,7 @@ from engine.record.schema.load import (
 from engine.record.schema.paths import Possible, RunScope, of_kind
 from engine.record.schema.thresholds import ThresholdConfig, path_of
 from locustfiles.plan import LoadPlan
-from locustfiles.tally import LATE_S, ServiceSecond, Tally, quantiles, share_above
+from locustfiles.tally import LATE_S, ServiceSecond, Tally, figures, share_above
 
 MOST_UNSENT = 0.01
 MOST_LATE = 0.05
@@ -168,8 +168,8 @@ def _service(cell: ServiceSecond, due: int, slo_p95_s: float) -> LoadedService:
             "intended": due,
             **_felt(cell),
             "slo_p95_s": slo_p95_s,
-            **quantiles(cell.felt),
-            "answered": Quantiles(**quantiles(cell.answered)),
+            **figures(cell.felt),
+            "answered": Quantiles(**figures(cell.answered)),
         }
     )
 
@@ -200,7 +200,7 @@ def _generator(
         late_ratio=late_ratio,
         busy_ratio=busy_ratio,
         held_ratio=_share(cell.counts["held"], due),
-        lateness=Quantiles(**quantiles(cell.lateness)),
+        lateness=Quantiles(**figures(cell.lateness)),
         peak_in_flight=generator.peak_in_flight,
         max_in_flight=generator.max_in_flight,
         cpu_mean=float(np.mean(generator.cpu)) if len(generator.cpu) else None,

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from engine.decide.callgraph import call_order
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
+from engine.record.response_times import Buckets, log_spaced
 from twin.queues import kernels
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service, check_calls_factor
 from twin.queues.response import fill_response, static_columns, with_more_calls
 
-HISTOGRAM_EDGES_S: FloatArray = np.geomspace(1e-3, 200.0, 257)
-"""Edges of the run-long response-time histogram, seconds, evenly spaced in the logarithm."""
+BUCKETS = Buckets(log_spaced(1e-3, 200.0, 257))
+"""Buckets of the run-long response times, 5 % wide."""
 
 
 class FluidPlatform:
@@ -90,7 +91,7 @@ class FluidPlatform:
         self._parts = np.zeros((count, kernels.PARTS, 4))
         self._waits = np.zeros((count, kernels.W_ROWS, kernels.SHIFTS))
         self._spans = np.zeros((count, kernels.STEPS * (max(patience) + 2), 2))
-        self._histogram = np.zeros((count, HISTOGRAM_EDGES_S.size + 1))
+        self._histogram = np.zeros((count, len(BUCKETS)))
         samples = ticks // sample_s
         self.metrics: FloatArray = np.full((count, samples, len(SAMPLE_FIELDS)), np.nan)
         self.truth: FloatArray = np.zeros((count, samples, len(TRUTH_FIELDS)))
@@ -217,22 +218,13 @@ class FluidPlatform:
         return float((np.abs(arrived - outcomes - stocks) / np.maximum(arrived, 1.0)).max())
 
     def histogram(self, service: int) -> FloatArray:
-        """Served requests by response time over the run so far, between `HISTOGRAM_EDGES_S`.
-
-        Shape (edges + 1,): the first bin lies below the first edge, the last above the last.
-        """
+        """Served requests by response time over the run so far, over `BUCKETS`."""
         self._fold([service])
         return self._histogram[service].copy()
 
     def response_quantiles(self, service: int, quantiles: tuple[float, ...]) -> tuple[float, ...]:
         """Response times (s) by request over the run so far; NaN as long as none was served."""
-        counts = self.histogram(service)
-        total = counts.sum()
-        if total <= 0.0:
-            return tuple(math.nan for _ in quantiles)
-        below = np.cumsum(counts[:-1]) / total
-        log_s = np.interp(quantiles, below, np.log(HISTOGRAM_EDGES_S))
-        return tuple(float(value) for value in np.exp(log_s))
+        return tuple(BUCKETS.quantiles(self.histogram(service), quantiles).tolist())
 
     def _use_tables(self, changed: Sequence[int]) -> None:
         """Put the response tables for the slowdowns in force in place."""
@@ -274,7 +266,7 @@ class FluidPlatform:
     def _fold(self, changed: Sequence[int]) -> None:
         """Move the record of waits into the histogram, by the tables that it was made with."""
         for s in changed:
-            kernels.fold(s, self._waits, HISTOGRAM_EDGES_S, self._table, self._histogram[s])
+            kernels.fold(s, self._waits, BUCKETS.edges_s, self._table, self._histogram[s])
             self._waits[s] = 0.0
 
 

@@ -25,7 +25,8 @@ import numpy as np
 
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from scenarios.streams import Streams
-from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
+from twin.queues import request_kernels
+from twin.queues.fluid import BUCKETS, FluidPlatform
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.requests import RequestPlatform
 
@@ -181,12 +182,7 @@ class HybridPlatform:
         counts -= self._weight * (now[0] - then[0])
         for cell_now, cell_then in zip(now[1:], then[1:], strict=True):
             counts += cell_now - cell_then
-        total = counts.sum()
-        if total <= 0.0:
-            return (float("nan"),) * len(quantiles)
-        below = np.cumsum(np.maximum(counts[:-1], 0.0)) / total
-        times_s = np.exp(np.interp(quantiles, below, np.log(HISTOGRAM_EDGES_S)))
-        return tuple(float(value) for value in times_s)
+        return tuple(BUCKETS.quantiles(counts, quantiles).tolist())
 
     def _part(self, count: int, cell: int) -> int:
         """What cell `cell` has of `count`: whole, the same for all but for one."""
@@ -238,7 +234,10 @@ class HybridPlatform:
         return [self._fluid.totals(), *(cell.totals() for cell in self.cells)]
 
     def _histograms(self, service: int) -> list[FloatArray]:
-        cells = [cell.histogram(service, HISTOGRAM_EDGES_S) for cell in self.cells]
+        cells = [
+            BUCKETS.rebucketed(cell.histogram(service), request_kernels.BUCKETS)
+            for cell in self.cells
+        ]
         return [self._fluid.histogram(service), *cells]
 
     def _merge(self) -> None:

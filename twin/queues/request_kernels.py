@@ -24,6 +24,7 @@ import numpy as np
 from numba import njit
 
 from engine.model import FloatArray
+from engine.record.response_times import Buckets, between, log_linear
 from twin.queues import kernels
 
 NODE = np.dtype(
@@ -92,12 +93,14 @@ SHAPE, SCALE_S, TIMEOUT_S, RETRIES, RETRY_SHARE, BACKOFF_S, SLO_S, FIXED_COLUMNS
 SECOND, BUCKET, CURRENT, FREE_HEAD, FREE_COUNT, WHEEL_COLUMNS = range(6)
 FAR = 1024  # seconds beyond which an event goes round once more
 
-# Histogram of responses: OCTAVES powers of two from 2^LOWEST s, SUB equal parts of each.
+# Counts of responses: OCTAVES powers of two from 2^LOWEST s, SUB equal parts of each.
 SUB_BITS = 6
 SUB = 1 << SUB_BITS
 LOWEST = -20
 OCTAVES = 32
 BINS = OCTAVES * SUB
+BUCKETS = Buckets(log_linear(LOWEST, OCTAVES, SUB))
+EDGES_S = BUCKETS.edges_s
 
 DONE, ROOM_NEEDED = 0, 1
 
@@ -106,6 +109,7 @@ DONE, ROOM_NEEDED = 0, 1
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 compiled = njit(**_OPTIONS)
 inlined = njit(inline="always", **_OPTIONS)
+_between = inlined(between)
 
 
 @compiled
@@ -653,47 +657,20 @@ def _times(per_request: float, rng: np.random.Generator) -> int:
 
 @inlined
 def bin_of(value_s: float) -> int:
-    """Bin of a response time: logarithmic between powers of two, even within them."""
+    """The bucket of `BUCKETS` that counts a response time."""
     # the leading bits of a float64 are its exponent (biased by 1023), then its mantissa
     leading = int(np.float64(value_s).view(np.int64)) >> (52 - SUB_BITS)
     return min(max(leading - ((1023 + LOWEST) << SUB_BITS), 0), BINS - 1)
-
-
-def bin_edges() -> FloatArray:
-    """Borders (s) of the bins of a histogram, shape (BINS + 1,)."""
-    k = np.arange(BINS + 1)
-    edges: FloatArray = 2.0 ** (LOWEST + k // SUB) * (1.0 + (k % SUB) / SUB)
-    return edges
-
-
-@compiled
-def quantile_of(histogram: np.ndarray, quantile: float) -> float:
-    """Response time (s) at `quantile`, evenly within its bin; NaN for an empty histogram."""
-    total = 0
-    for k in range(histogram.size):
-        total += histogram[k]
-    rank = quantile * total
-    below = 0.0
-    for k in range(histogram.size):
-        here = histogram[k]
-        if here > 0 and below + here >= rank:
-            return _within(k, (rank - below) / here)
-        below += here
-    return math.nan
-
-
-@inlined
-def _within(k: int, part: float) -> float:
-    """Response time (s) a part (0-1) of the way through bin `k`."""
-    unit = 2.0 ** (LOWEST + k // SUB)
-    return float(unit * (1.0 + (k % SUB) / SUB) + unit / SUB * max(part, 0.0))
 
 
 @compiled
 def _percentiles(
     s: int, sample: int, served: int, hist: np.ndarray, hist_all: np.ndarray, metrics: FloatArray
 ) -> None:
-    """p50, p95 and p99 of the sample, and its histogram into that of the run."""
+    """p50, p95 and p99 of the sample, and its counts into those of the run.
+
+    They are read as `Buckets.quantiles` does, in the one pass that empties the counts.
+    """
     for column in range(4, 7):
         metrics[s, sample, column] = math.nan
     if served == 0:
@@ -711,7 +688,8 @@ def _percentiles(
         for k in range(first, first + SUB):
             here = hist[s, k]
             while column < 7 and here > 0 and below + here >= rank:
-                metrics[s, sample, column] = _within(k, (rank - below) / here)
+                low_s, high_s = EDGES_S[max(k - 1, 0)], EDGES_S[min(k, BINS - 2)]
+                metrics[s, sample, column] = _between(low_s, high_s, below, below + here, rank)
                 column += 1
                 rank = (0.95 if column == 5 else 0.99) * served
             below += here

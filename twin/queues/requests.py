@@ -245,21 +245,14 @@ class RequestPlatform:
         left = self.started(service) + int(timed_out)
         return float(self._real[service, loop.WAITED]) / left if left else math.nan
 
-    def histogram(self, service: int, edges_s: FloatArray) -> FloatArray:
-        """Served requests by response time over the run so far, between `edges_s` (ascending).
-
-        Shape (edges + 1,), as `FluidPlatform.histogram`; the counts of a bin of the finer internal
-        histogram are spread evenly over it.
-        """
-        counts = self._histogram_all[service] + self._histogram[service]
-        borders, below = loop.bin_edges(), np.concatenate(([0], np.cumsum(counts)))
-        at_edges = np.interp(edges_s, borders, below)
-        return np.diff(at_edges, prepend=0.0, append=float(below[-1]))
+    def histogram(self, service: int) -> NDArray[np.int64]:
+        """Served requests by response time over the run so far, over `request_kernels.BUCKETS`."""
+        counts: NDArray[np.int64] = self._histogram_all[service] + self._histogram[service]
+        return counts
 
     def response_quantiles(self, service: int, quantiles: tuple[float, ...]) -> tuple[float, ...]:
         """Response times (s) by request over the run so far; NaN as long as none was served."""
-        counts = self._histogram_all[service] + self._histogram[service]
-        return tuple(float(loop.quantile_of(counts, q)) for q in quantiles)
+        return tuple(loop.BUCKETS.quantiles(self.histogram(service), quantiles).tolist())
 
     def _make_room(self, more: int) -> None:
         """Add `more` free nodes."""

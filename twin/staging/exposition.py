@@ -11,7 +11,6 @@ own metrics lock and search from bucket to bucket: six times the cost at each re
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,9 +20,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-BOUNDS = tuple(round(0.002 * 1.2**k, 6) for k in range(58))
-"""Upper bounds of the histograms' buckets, 2 ms to 65 s, 20 % apart: fine enough to interpolate a
-quantile within some per cent."""
+from engine.record.response_times import Buckets, log_spaced
+
+BUCKETS = Buckets(log_spaced(0.002, 0.002 * 1.2**57, 58).round(6))
+"""Buckets of the histograms, 2 ms to 65 s, 20 % wide: fine enough to interpolate a quantile within
+some per cent.  Their edges are rounded because Prometheus keeps them as text."""
+
+BOUNDS = (*BUCKETS.edges_s.tolist(), float("inf"))
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 
@@ -35,13 +38,13 @@ class Histogram:
     """Durations in seconds, counted by bucket."""
 
     def __init__(self) -> None:
-        self._counts = [0] * (len(BOUNDS) + 1)
+        self._counts = [0] * len(BUCKETS)
         self.sum_s = 0.0
         self.squares = 0.0
 
     def observe(self, duration_s: float) -> None:
         """Count one duration."""
-        self._counts[bisect_left(BOUNDS, duration_s)] += 1
+        self._counts[BUCKETS.bucket(duration_s)] += 1
         self.sum_s += duration_s
         self.squares += duration_s * duration_s
 
@@ -49,7 +52,7 @@ class Histogram:
         """The histogram, and the sum of squares as a counter beside it."""
         total = 0
         buckets = []
-        for bound, count in zip((*BOUNDS, float("inf")), self._counts, strict=True):
+        for bound, count in zip(BOUNDS, self._counts, strict=True):
             total += count
             buckets.append((floatToGoString(bound), float(total)))
         histogram = HistogramMetricFamily(name, about, labels=list(labels))

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.measure.bench import Measured
 from twin.measure.driver import Arrivals
 from twin.measure.meters import Increments
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
+from twin.queues.request_kernels import BUCKETS
 from twin.queues.requests import RequestPlatform
 from twin.validate.cells import Cell
 
-EDGES_S: FloatArray = np.geomspace(1e-3, 120.0, 1200)
 NOTICED_S = 3
 """So long after a kill, at most, the pool takes note of it."""
 
@@ -108,7 +109,7 @@ def of_twin(
     patient = {name: replace(client, max_retries=0) for name, client in clients.items()}
     platform = RequestPlatform(specs, arrivals.per_second(), patient, rng, sample_s=1)
     changes = _changes(specs, ready)
-    before = np.zeros((len(specs), len(EDGES_S) + 1))
+    before = _histograms(platform, specs)
     for second in range(arrivals.duration_s):
         for index, count in changes.get(second, ()):
             killed_s = cell.kills.get(specs[index].name)
@@ -128,7 +129,7 @@ def of_twin(
     for index, spec in enumerate(specs):
         more_s = hop_s * (1.0 + sum(c.per_request for c in spec.calls if not c.asynchronous))
         p50[spec.name], p95[spec.name] = (
-            (_quantile(counts[index], q) + more_s for q in QUANTILES.values())
+            (BUCKETS.quantiles(counts[index], tuple(QUANTILES.values())) + more_s).tolist()
             if entered[index]
             else (np.nan, np.nan)
         )
@@ -176,14 +177,5 @@ def _slots(
     return slots
 
 
-def _histograms(platform: RequestPlatform, specs: Sequence[ServiceSpec]) -> FloatArray:
-    return np.stack([platform.histogram(i, EDGES_S) for i in range(len(specs))])
-
-
-def _quantile(counts: FloatArray, q: float) -> float:
-    """Quantile of a histogram over `EDGES_S`, linear within a bin (0.6 % wide)."""
-    total = counts.sum()
-    if total == 0.0:
-        return float("nan")
-    below = np.cumsum(counts)[:-1]
-    return float(np.interp(q * total, below, EDGES_S))
+def _histograms(platform: RequestPlatform, specs: Sequence[ServiceSpec]) -> NDArray[np.int64]:
+    return np.stack([platform.histogram(i) for i in range(len(specs))])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.model import SAMPLE_FIELDS, BootTime, Call, ServiceSpec
-from twin.queues.fluid import HISTOGRAM_EDGES_S, FluidPlatform
+from twin.queues.fluid import BUCKETS, FluidPlatform
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.reference import ReferencePlatform
 
@@ -300,7 +300,7 @@ def test_histogram_holds_every_served_request_across_slowdowns():
         platform.advance(60 * (step + 1))
     for s in (0, 1):
         counts = platform.histogram(s)
-        assert counts.shape == (HISTOGRAM_EDGES_S.size + 1,)
+        assert counts.shape == (len(BUCKETS),)
         assert counts.min() >= -1e-9 * counts.max()
         assert counts.sum() == pytest.approx(platform.totals()[s, T["served"]], rel=1e-9)
 

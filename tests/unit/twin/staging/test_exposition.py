@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from twin.staging.exposition import BOUNDS, Histogram, WorkerCounters
+from twin.staging.exposition import BUCKETS, Histogram, WorkerCounters
 
 LABELS = {"service": "api", "instance": 'api-"1"\n', "zone": "a\\b"}
 """As no worker is named, and as any could be."""
@@ -37,7 +37,7 @@ def read(histogram: Histogram) -> dict[str, dict[str, float]]:
 
 def test_buckets_are_cumulative_and_end_with_the_count() -> None:
     histogram = Histogram()
-    durations = [0.0, BOUNDS[0], 0.1, 0.1, 5.0, 1e9]
+    durations = [0.0, float(BUCKETS.edges_s[0]), 0.1, 0.1, 5.0, 1e9]
     for duration in durations:
         histogram.observe(duration)
     figures = read(histogram)
@@ -68,14 +68,14 @@ def test_a_quantile_read_from_the_buckets_is_within_some_per_cent() -> None:
     for duration in durations.tolist():
         histogram.observe(duration)
     buckets = read(histogram)["wedtwin_x_seconds_bucket"]
-    counts = np.array(list(buckets.values()))
+    counts, bounds = np.array(list(buckets.values())), BUCKETS.edges_s
     for quantile in (0.5, 0.95, 0.99):
         # As histogram_quantile does: linear within the bucket.
         rank = quantile * counts[-1]
         bucket = int(np.searchsorted(counts, rank))
-        low_s, below = (BOUNDS[bucket - 1], counts[bucket - 1]) if bucket else (0.0, 0)
+        low_s, below = (bounds[bucket - 1], counts[bucket - 1]) if bucket else (0.0, 0)
         share = (rank - below) / (counts[bucket] - below)
-        read_s = low_s + (BOUNDS[bucket] - low_s) * share
+        read_s = low_s + (bounds[bucket] - low_s) * share
         assert read_s == pytest.approx(float(np.quantile(durations, quantile)), rel=0.03)
 
 
