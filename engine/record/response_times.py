@@ -54,7 +54,8 @@ def between(low_s: Values, high_s: Values, below: Values, up_to: Values, rank: V
     arithmetic, which compiled kernels compile into themselves.
     """
     slope = (np.log(high_s) - np.log(low_s)) / (up_to - below)
-    return np.exp(slope * (rank - below) + np.log(low_s))
+    time_s: Values = np.exp(slope * (rank - below) + np.log(low_s))
+    return time_s
 
 
 class Buckets:
