@@ -1,0 +1,100 @@
+"""What the documentation names is there: files, links, modules, commands, make's targets."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import engine
+from engine.commands.table import Command
+
+ROOT = Path(engine.__file__).parents[1]
+TOPS = (
+    "engine", "twin", "scenarios", "reports", "locustfiles", "conf", "benchmarks", "docs", "tests",
+    "hydra_plugins", "mutation", ".ci",
+)  # fmt: skip
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PATH = re.compile(rf"(?<![\w/.:-])((?:{'|'.join(map(re.escape, TOPS))})/[\w./-]*\w|\.ci/\w+)")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+REFERENCE = re.compile(r"\b((?:engine|twin|scenarios|reports)(?:\.\w+)+):([A-Za-z_]\w*)")
+COMMAND = re.compile(
+    r"python3? -m ((?:engine|twin|reports|mutation)(?:\.\w+)*)(?: ([a-z]+)\b(?!=))?"
+)
+TARGET = re.compile(r"(?:^|`)make ([a-z][a-z-]*)(?=[\s`]|$)", re.M)
+
+
+def named(pattern: re.Pattern[str]) -> list[tuple[str, ...]]:
+    """What a pattern matches in all pages, each once, with the page it is first on."""
+    places: dict[tuple[str, ...], str] = {}
+    for page in PAGES:
+        for match in pattern.finditer(page.read_text(encoding="utf-8")):
+            groups = tuple(group or "" for group in match.groups())
+            places.setdefault(groups, page.relative_to(ROOT).as_posix())
+    return [(page, *groups) for groups, page in places.items()]
+
+
+def commands(program: str) -> dict[str, Command]:
+    table: dict[str, Command] = import_module(f"{program}.__main__").COMMANDS
+    return table
+
+
+def test_every_path_is_there() -> None:
+    paths = named(PATH)
+    assert len(paths) > 50
+    assert [(page, path) for page, path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = [(page, link) for page in PAGES for link in LINK.findall(page.read_text("utf-8"))]
+    assert len(links) > 30
+    assert [(page, link) for page, link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_module_and_callable_is_there() -> None:
+    references = named(REFERENCE)
+    assert len(references) > 3
+    for page, module, name in references:
+        assert hasattr(import_module(module), name), (page, module, name)
+
+
+def test_every_command_is_one_that_the_command_line_has() -> None:
+    places = named(COMMAND)
+    assert {program for _, program, _ in places} >= {"engine", "twin", "reports"}
+    for page, program, word in places:
+        assert (ROOT / program.replace(".", "/")).exists() or (
+            ROOT / f"{program.replace('.', '/')}.py"
+        ).exists(), (page, program)
+        if program in ("engine", "twin") and word:
+            assert word in commands(program), (page, program, word)
+
+
+@pytest.mark.parametrize(
+    ("program", "word"),
+    sorted(
+        {(program, word) for _, program, word in named(COMMAND) if program in ("engine", "twin")}
+    ),
+)
+def test_every_command_that_is_named_answers_help(program: str, word: str) -> None:
+    command = [sys.executable, "-m", program, *([word] if word else []), "--help"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
+    assert (ended.returncode, ended.stdout[:16]) == (0, "usage: python -m"), ended.stderr
+
+
+def test_every_target_of_make_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    places = named(TARGET)
+    assert len(places) > 5
+    assert [(page, target) for page, target in places if target not in targets] == []
+
+
+def test_every_package_is_in_the_layout_table_of_the_readme() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Layout")[2]
+    rows = set(re.findall(r"^\| `(\w+)/` \|", table, re.M))
+    ours = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"benchmarks", "docs"}
+    assert ours - rows == set()
+    assert [row for row in rows if not (ROOT / row).is_dir()] == []
