@@ -35,10 +35,10 @@ FAST_BOOT = [
 """Workers that boot in little more than the time that their process takes to start."""
 
 
-def engine(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """One command of the engine, as a user types it."""
+def staged(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+    """One command of staging, as a user types it."""
     return subprocess.run(
-        [sys.executable, "-m", "engine", *arguments],
+        [sys.executable, "-m", "twin", "staging", *arguments],
         env={**os.environ, **changed},
         capture_output=True,
         text=True,
@@ -101,12 +101,12 @@ def folder(programs: parts.Programs) -> Iterator[Path]:
 def staging(programs: parts.Programs) -> Iterator[Staging]:
     """A stack of fast workers; what it leaves behind fails the module's last test."""
     with short_folder() as path:
-        started = engine("staging", "up", f"folder={path}", "weddings=50", *FAST_BOOT)
+        started = staged("up", f"folder={path}", "weddings=50", *FAST_BOOT)
         assert started.returncode == 0, started.stderr
         assert started.stdout.splitlines()[-1] == str(path)
         token = layout.load(Layout(path)).token
         yield Staging(path)
-        stopped = engine("staging", "down", f"folder={path}")
+        stopped = staged("down", f"folder={path}")
         assert stopped.returncode == 0, stopped.stderr
         assert processes.marked(token) == []
         assert not path.exists()
@@ -122,7 +122,7 @@ def short_folder() -> Iterator[Path]:
     finally:
         if (path / "stack.json").exists():
             token = json.loads((path / "stack.json").read_text())["token"]
-            engine("staging", "down", f"folder={path}")
+            staged("down", f"folder={path}")
             assert processes.marked(token) == []
         shutil.rmtree(path, ignore_errors=True)
 

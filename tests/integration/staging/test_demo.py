@@ -8,14 +8,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.staging.conftest import engine
+from tests.integration.staging.conftest import staged
 
 
 @pytest.mark.load
 @pytest.mark.slow
 def test_a_day_is_played_and_only_its_record_is_left(folder: Path, tmp_path: Path) -> None:
-    played = engine(
-        "staging", "demo", f"folder={folder}", f"demo.output={tmp_path}",
+    played = staged(
+        "demo", f"folder={folder}", f"demo.output={tmp_path}",
         "demo.duration_s=480", "demo.lead_s=5", 'demo.thresholds=["slo.availability >= 0.9"]',
         "~demo.engine_thresholds.missed",
         "demo.engine_thresholds.availability='slo.availability >= 0.9'",

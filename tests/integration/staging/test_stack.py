@@ -19,7 +19,7 @@ import websocket
 
 from engine.adapters.pool import processes
 from engine.adapters.pool.book import PoolFile, WorkerPhase
-from tests.integration.staging.conftest import FAST_BOOT, Staging, engine
+from tests.integration.staging.conftest import FAST_BOOT, Staging, staged
 from twin.staging import layout
 from twin.staging.command import run as staging_command
 from twin.staging.layout import Layout
@@ -145,7 +145,7 @@ def test_all_is_bound_to_the_loopback_interface(staging: Staging) -> None:
 
 
 def test_status_says_what_runs_and_exits_with_0(staging: Staging) -> None:
-    ended = engine("staging", "status", f"folder={staging.folder}")
+    ended = staged("status", f"folder={staging.folder}")
     assert ended.returncode == 0, ended.stderr
     for name, process in staging.stack.processes.items():
         assert f"{name:<14} pid {process.pid}" in ended.stdout
@@ -154,16 +154,16 @@ def test_status_says_what_runs_and_exits_with_0(staging: Staging) -> None:
 
 
 def test_a_second_stack_in_the_same_folder_is_refused(staging: Staging) -> None:
-    ended = engine("staging", "up", f"folder={staging.folder}")
+    ended = staged("up", f"folder={staging.folder}")
     assert ended.returncode == 2
     assert f"python -m twin staging down folder={staging.folder}" in ended.stderr
-    assert engine("staging", "status", f"folder={staging.folder}").returncode == 0
+    assert staged("status", f"folder={staging.folder}").returncode == 0
 
 
 def test_a_port_in_use_is_named_and_nothing_is_left(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = engine("staging", "up", f"folder={folder}", f"port={port}")
+        ended = staged("up", f"folder={folder}", f"port={port}")
     assert ended.returncode == 2
     assert f"error: port: {port} cannot be used (Address already in use)" in ended.stderr
     assert not folder.exists()
@@ -196,26 +196,26 @@ def test_a_part_that_does_not_start_is_named_with_its_last_words(
     broken = tmp_path / "redis-server"
     broken.write_text("#!/bin/sh\necho no memory for me\nexit 1\n")
     broken.chmod(0o755)
-    ended = engine("staging", "up", f"folder={folder}", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    ended = staged("up", f"folder={folder}", PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert ended.returncode == 2
     assert "error: redis ended while it was started: no memory for me" in ended.stderr
     assert not folder.exists()
 
 
 def test_a_part_that_died_is_named_with_the_way_out_and_down_still_cleans_up(folder: Path) -> None:
-    assert engine("staging", "up", f"folder={folder}").returncode == 0
+    assert staged("up", f"folder={folder}").returncode == 0
     stack = layout.load(Layout(folder))
     stack.processes["prometheus"].send(signal.SIGKILL)
     worker = PoolFile(Layout(folder).pool).read().instances[0]
     assert worker.process is not None
     worker.process.send(signal.SIGKILL)
     time.sleep(0.5)
-    seen = engine("staging", "status", f"folder={folder}")
+    seen = staged("status", f"folder={folder}")
     assert seen.returncode == 1
     assert f"prometheus (pid {stack.processes['prometheus'].pid}) has ended" in seen.stderr
     assert f"{worker.id} has ended" in seen.stderr
     assert f"python -m twin staging down folder={folder}" in seen.stderr
-    assert engine("staging", "down", f"folder={folder}", "keep_logs=true").returncode == 0
+    assert staged("down", f"folder={folder}", "keep_logs=true").returncode == 0
     assert processes.marked(stack.token) == []
     assert [item.name for item in folder.iterdir()] == ["logs"]
     assert (folder / "logs" / f"{worker.id}.log").exists()
@@ -261,7 +261,7 @@ def test_an_up_that_is_killed_half_way_leaves_nothing(folder: Path, started: int
 @pytest.mark.parametrize("started", [0, 3, 5])
 def test_down_cleans_up_when_even_that_was_prevented(folder: Path, started: int) -> None:
     token = kill_an_up(folder, started, keeper_too=True)
-    ended = engine("staging", "down", f"folder={folder}")
+    ended = staged("down", f"folder={folder}")
     assert ended.returncode == 0, ended.stderr
     assert processes.marked(token) == []
     assert not folder.exists()
