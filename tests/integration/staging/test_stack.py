@@ -97,7 +97,7 @@ def test_what_is_said_counts_to_its_end_though_the_guest_has_left(staging: Stagi
         page = requests.get(f"http://127.0.0.1:{worker.port}/metrics", timeout=60).text
         lines = [line.rpartition(" ") for line in page.splitlines() if not line.startswith("#")]
         return tuple(
-            sum(int(value) for name, _, value in lines if name.startswith(counter))
+            sum(int(float(value)) for name, _, value in lines if name.startswith(counter))
             for counter in ("wedtwin_requests_total{", "wedtwin_responses_total{")
         )  # type: ignore[return-value]
 
