@@ -116,9 +116,9 @@ class HuntedShell(SimulatedShell):
         self._dying.append(_Dying(fault, at_s, until_s, fired))
 
     def depose(self, behind_s: float) -> Callable[[], None]:
-        """Let another engine lead; returns what makes the old one notice."""
+        """Let another engine lead, once it can; returns what makes the old one notice."""
         old = self.engines[-1]
-        old.deposed, old.behind = True, round(behind_s / self._interval_s)
+        old.falls_behind = round(behind_s / self._interval_s)
         self.start()
         return old.end
 
@@ -184,7 +184,7 @@ class HuntedShell(SimulatedShell):
 
     def dying(self, engine: Engine) -> _Dying | None:
         """The death that is due for `engine` at this moment."""
-        if engine is not self.engines[-1]:
+        if not engine.leads:
             return None
         return next((d for d in self._dying if self.loop.time() >= d.at_s), None)
 
@@ -231,7 +231,8 @@ class Engine:
     def __init__(self, world: HuntedShell) -> None:
         self.alive = True
         self.deposed = False
-        self.behind = 0
+        self.behind = self.falls_behind = 0
+        """How many steps ago is what it sees, now and once it is overtaken."""
         self.world = world
         self.cloud = CloudPort(world._infrastructure, world.advance)
         self.fence = NO_FENCE
@@ -260,8 +261,9 @@ class Engine:
 
     @property
     def leads(self) -> bool:
-        """Whether what it does counts."""
-        return self.alive and not self.deposed and self is self.world.engines[-1]
+        """Whether what it does counts: nobody has a newer fence."""
+        newest = self.world._infrastructure.fence
+        return self.alive and self.fence == newest != NO_FENCE
 
     def die(self) -> None:
         """SIGKILL."""
@@ -492,6 +494,9 @@ class SpoiledLease(_Port):
         if engine.fence == NO_FENCE or engine.lost or engine.fence <= above:
             engine.fence = world._infrastructure.new_fence()
             world.disk.fence = engine.fence
+            for other in world.engines:
+                if other is not engine:
+                    other.deposed, other.behind = True, other.falls_behind
         engine.regained, engine.lost = engine.regained or engine.lost, False
         return engine.fence
 
