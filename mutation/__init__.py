@@ -6,5 +6,5 @@ and property tests that reach it are run: a *mutant* that no test notices shows 
 
 `mutants` says what can be spoiled, `surgery` runs the tests on a mutant in a fraction of a second,
 and `survivors` keeps the page with the mutants that may live.  Why this is ours and not a library:
-docs/decisions/0012-our-own-mutants.md.
+docs/decisions/0009-our-own-mutants.md.
 """

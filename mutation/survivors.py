@@ -13,7 +13,7 @@ HEAD = """\
 # Mutants that live
 
 `make mutants` spoils the decision code and the runtime in one place after the other and runs the
-unit and property tests that reach it ([why, and how](../decisions/0012-our-own-mutants.md)).
+unit and property tests that reach it ([why, and how](../decisions/0009-our-own-mutants.md)).
 These mutants live: no test notices them, for the reason given. A full run fails when one lives
 that is not listed here with a reason; `make mutants ARGS=--update` renews the list and keeps the
 reasons.
