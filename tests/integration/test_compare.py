@@ -149,8 +149,8 @@ def test_nobody_beats_the_bound_at_the_same_slo(scenario: str) -> None:
         world = World(parse({str(key): value for key, value in raw.items()}))
         world.run()
         summary = summarise(world)
-        missed = {key: one["violation_ratio"] for key, one in summary["services"].items()}
-        return summary["cost"]["total_usd"], missed
+        missed = {key: one.violation_ratio for key, one in summary.services.items()}
+        return summary.cost.total_usd, missed
 
     bound, least = outcome("clairvoyant")
     compared = 0

@@ -98,12 +98,12 @@ def test_the_trace_arrives_as_recorded_and_the_engine_carries_it(folder: Path) -
     arrived = world.load.arrivals.sum(axis=0).reshape(180, 60).mean(axis=1)
     np.testing.assert_allclose(arrived, expected, rtol=0.02)
     summary = summarise(world)
-    assert summary["weddings"] == {
-        "total": 1, "peak_simultaneous": 1, "peak_at": "2024-05-09T18:00:00+00:00",
-    }  # fmt: skip
-    assert summary["slo"]["violation_ratio"] < 0.001
-    assert summary["prescaling"]["events"] == 1
-    assert summary["prescaling"]["ready_share"] == 1.0
+    events = summary.weddings
+    assert (events.total, events.peak_simultaneous) == (1, 1)
+    assert events.peak_at == "2024-05-09T18:00:00+00:00"
+    assert summary.slo.violation_ratio < 0.001
+    assert summary.prescaling.events == 1
+    assert summary.prescaling.ready_share == 1.0
 
 
 def test_the_calendar_tells_the_engine_when_the_load_comes(folder: Path) -> None:
@@ -151,7 +151,7 @@ def test_every_controller_works_on_a_trace(folder: Path, name: str) -> None:
     world = World(with_calendar(folder, f"controller={name}"))
     world.run()
     assert world.platform.conservation_error() < 1e-9
-    assert summarise(world)["requests"]["total"] > 1e6
+    assert summarise(world).requests.total > 1e6
 
 
 def test_target_tracking_is_told_the_days_before_and_not_the_day(folder: Path) -> None:
@@ -261,6 +261,6 @@ def test_the_engine_carries_a_match_day_of_the_world_cup() -> None:
     world = World(parse({str(key): value for key, value in raw.items()}))
     world.run()
     summary = summarise(world)
-    assert summary["weddings"]["total"] == 4
-    assert summary["prescaling"]["ready_share"] == 1.0
-    assert summary["slo"]["violation_ratio"] < 0.0005
+    assert summary.weddings.total == 4
+    assert summary.prescaling.ready_share == 1.0
+    assert summary.slo.violation_ratio < 0.0005
