@@ -333,7 +333,7 @@ def test_an_interrupted_load_is_recorded_as_partial(
         (["--scenario", "june_peek"], "did you mean june_peak"),
         (["--speed", "-1"], "argument --speed: '-1' is not allowed (a finite number above 0)"),
         (["--threshold", "fast"], 'argument --threshold: "fast" is not allowed'),
-        (["--threshold", "api.p96_s <= 1"], "did you mean api.p99_s or api.p95_s"),
+        (["--threshold", "api.p96_s <= 1"], "did you mean services.api.p9"),
         (["--record", "README.md"], "error: --record: README.md is no folder"),
         (["--override", "seed"], 'error: --override: "seed" is not allowed, write KEY=VALUE'),
     ],
