@@ -96,7 +96,15 @@ def generate_live(seed: int, index: int) -> World:
     world = generate(seed, index)
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, index, 1])))
     until_s = max(world["population"]["duration_s"] - 780, 300)
-    return {**world, "ports": drawn(rng, until_s)}
+    world["ports"] = drawn(rng, until_s)
+    if any(fault["port"] == "answers" for fault in world["ports"]):
+        # Somebody has to be asked, and to answer through the store.
+        for fault in world["ports"]:
+            if fault["port"] == "answers":
+                fault |= {"at": 0, "duration_s": until_s}
+        world["approval"] = int(rng.integers(1, 120))
+        world["engine"] |= {"mode": "act", "approval": {"max_instances": 1}}
+    return world
 
 
 def configuration(world: Mapping[str, Any]) -> RunConfig:
