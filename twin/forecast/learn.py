@@ -66,7 +66,7 @@ def read(arguments: Sequence[str]) -> LearnArguments:
             days = tuple(part.strip() for part in value.strip("[] ").split(",") if part.strip())
             for day in days:
                 _check_day(day)
-        elif key in ("engine.prediction.artefact", "controller"):
+        elif key in ("engine.forecast.artefact", "controller"):
             raise ConfigError(f"{key}: is not allowed here; what is watched is the plain engine")
         else:
             overrides.append(argument)
