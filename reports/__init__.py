@@ -29,9 +29,9 @@ def write(folder: Path) -> None:
     # Matplotlib and Jinja take most of a second to import: only who writes a report pays for them.
     from reports import html
     from reports.load import plot as load_plot
-    from reports.run import junit, markdown, plots, readiness_plot, record, story
+    from reports.run import junit, markdown, plots, readiness_plot, reading, story
 
-    run = record.load(folder)
+    run = reading.load(folder)
     texts = story.tell(run)
     pages = {
         "report.html": html.render(

@@ -23,7 +23,7 @@ from engine.ports.metrics import MetricsSource, Reading
 from engine.record.files import remove
 from engine.record.journal import Journal, JournalHeading
 from engine.record.live.notes import LiveRun
-from engine.record.live.record import write
+from engine.record.live.writing import write
 from engine.runtime.patience import Patience, PortError
 
 LOOK_S = 1.0

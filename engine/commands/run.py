@@ -36,7 +36,7 @@ from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError, check_writable
 from engine.record.journal import JournalHeading, in_progress
 from engine.record.live.notes import LiveRun
-from engine.record.live.record import check_thresholds
+from engine.record.live.writing import check_thresholds
 from engine.record.schema.summary import Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle

@@ -39,7 +39,7 @@ from engine.record.schema.events import Event
 from engine.record.schema.summary import Percentiles
 from reports import wording
 from reports.run.ranking import NOT_DONE, is_emergency
-from reports.run.record import Record
+from reports.run.reading import Record
 
 FloatArray = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.run.record import Record
+from reports.run.reading import Record
 
 NEARBY_S = 300.0
 BAD_SHARE = 0.01

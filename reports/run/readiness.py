@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from engine.record.schema.summary import Prescaling
-from reports.run.record import Record
+from reports.run.reading import Record
 from reports.wording import NOTHING, clock, count, percent, plural, roughly, seconds
 
 GROUPS_SHOWN = 30

@@ -18,7 +18,7 @@ from reports.run.plots import (
     look,
     svg,
 )
-from reports.run.record import Record
+from reports.run.reading import Record
 
 CLIPPED = 4.0
 """The plot ends at so many times the need."""

@@ -21,7 +21,7 @@ from engine.record.schema.summary import (
 from reports import wording
 from reports.load import content as load
 from reports.run import plots, ranking, readiness
-from reports.run.record import Record
+from reports.run.reading import Record
 from reports.wording import NOTHING, count, percent, plural, roughly, seconds, usd, words
 
 EVENTS_SHOWN = 40

@@ -146,7 +146,7 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
     from engine.record import folders
     from engine.record.schema import summary
     from twin.commands import terminal
-    from twin.runs import record, replications
+    from twin.runs import replications, writing
     from twin.world.world import World, load_kernels
 
     folders.check_writable(Path(run.output))
@@ -159,7 +159,7 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
         compile_s = time.perf_counter() - began
         began = time.perf_counter()
         world = World(run)
-        record.check_thresholds(world)
+        writing.check_thresholds(world)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with terminal.progress(run.scenario.name, world.duration_s) as advance:
@@ -174,7 +174,7 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
             others = replications.run_others(settings, run.seed, run.replications, advance)
         partial = len(others) < run.replications - 1
     try:
-        folder = record.write(
+        folder = writing.write(
             world,
             settings,
             command=command,

@@ -1,7 +1,7 @@
 """Keeps what happened: every decision with its outcome, every count, every fault.
 
 Appends to plain lists and preallocated arrays while the run goes on; the tables of the run record
-are made of them once, at the end, by `twin.runs.record`.
+are made of them once, at the end, by `twin.runs.writing`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ import pytest
 from engine.adapters import request_files
 from engine.adapters.pool.book import PoolFile, WorkerPhase
 from engine.model import ManualFloor
-from reports.run.record import load
+from reports.run.reading import load
 from tests.integration.staging.conftest import Staging
 
 pytestmark = [pytest.mark.slow, pytest.mark.load]

@@ -21,7 +21,7 @@ import reports
 from reports import wording
 from reports.__main__ import main
 from reports.compare import plots as comparison_plots
-from reports.run import junit, plots, ranking, record, story
+from reports.run import junit, plots, ranking, reading, story
 
 Make = Callable[..., Any]
 HOSTILE = '<img src=x onerror="alert(1)">|`@team`$\\frac{1}{2}$ & "co" 日本'
@@ -109,7 +109,7 @@ def test_the_page_is_whole_and_loads_nothing_from_elsewhere(copied: Path) -> Non
 
 
 def test_all_plots_are_in_the_page_and_their_texts_are_texts(copied: Path) -> None:
-    run = record.load(copied)
+    run = reading.load(copied)
     drawn = plots.draw(run)
     page, _, _ = written(copied)
     raw = (copied / "report.html").read_text(encoding="utf-8")
@@ -335,7 +335,7 @@ def test_faults_are_paired_and_one_without_an_end_lasts(made: Make, tmp_path: Pa
         {"time_s": start_s + 40, "kind": "fault_ended", "name": "never_started"},
         {"time_s": start_s + 50, "kind": "fault_fired", "name": "c"},
     ]
-    run = record.load(whole.write(tmp_path / "r"))
+    run = reading.load(whole.write(tmp_path / "r"))
     faults = plots.faults(run)
     assert [(f.letter, f.name, f.ended) for f in faults] == [
         ("A", "a", True), ("B", "b", False), ("C", "c", True),
@@ -358,7 +358,7 @@ def test_emergencies_and_rollbacks_lead_but_do_not_crowd_out_the_rest(
         "api",
     ]
     whole.decisions.loc[rollback, "reason"] = "rollback"
-    chosen = ranking.most_important(record.load(whole.write(tmp_path / "r")))
+    chosen = ranking.most_important(reading.load(whole.write(tmp_path / "r")))
     assert len(chosen) == 10
     times = [ranked.row["time_s"] for ranked in chosen]
     assert times == sorted(times)
@@ -370,7 +370,7 @@ def test_emergencies_and_rollbacks_lead_but_do_not_crowd_out_the_rest(
 
 def test_declined_reasons_that_differ_in_figures_only_are_one(made: Make, tmp_path: Path) -> None:
     whole = made(600)
-    groups = {g.why: g for g in ranking.declined(record.load(whole.write(tmp_path / "r")))}
+    groups = {g.why: g for g in ranking.declined(reading.load(whole.write(tmp_path / "r")))}
     assert "cooldown for another … s" in groups
     assert "wedding protection for the next 2 h" in groups
     declined = (whole.decisions["outcome"] == "declined").sum()
@@ -460,7 +460,7 @@ def test_a_folder_that_is_not_there_is_refused(
 
 
 def test_junit_text_is_xml_whatever_the_names(small_record: Path) -> None:
-    summary = record.load(small_record).summary
+    summary = reading.load(small_record).summary
     odd = summary.model_copy(update={"scenario": '\x00\ud800<&>"', "started_at": "whenever"})
     assert ET.fromstring(junit.render(odd)).find("testsuite") is not None
 
@@ -519,7 +519,7 @@ def test_a_fault_that_did_nothing_is_warned_of(made: Make, tmp_path: Path) -> No
         "stock_out": {"kind": "capacity_shortage", "fired": 0},
         "crowd": {"kind": "flash_crowd", "fired": 12},
     }
-    texts = story.tell(record.load(whole.write(tmp_path / "r")))
+    texts = story.tell(reading.load(whole.write(tmp_path / "r")))
     (warning,) = [text for text in texts.caveats if "met nothing" in text]
     assert warning.startswith("Warning: stock out met nothing to spoil")
 

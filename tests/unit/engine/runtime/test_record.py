@@ -19,10 +19,10 @@ from engine.model import ActionResult, Status
 from engine.record.folders import OutputError
 from engine.record.journal import Journal, JournalHeading, read
 from engine.record.live.notes import LiveRun
-from engine.record.live.record import check_thresholds, write
+from engine.record.live.writing import check_thresholds, write
 from engine.record.schema.summary import read as read_summary
 from engine.record.schema.thresholds import ThresholdConfig
-from reports.run.record import load
+from reports.run.reading import load
 from twin.check.command import run as check
 from twin.runs.replications import headline_figures
 
