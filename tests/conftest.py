@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,39 +40,85 @@ def repository() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-REAL_PARTS = ("tests/integration/staging/", "tests/integration/test_load.py")
-"""Tests of a whole stack, or of load: they wait more than they work, and must not wait longer."""
+REAL_PARTS = (
+    ("tests/integration/staging/test_live.py", "tests/integration/staging/test_pool.py"),
+    ("tests/integration/staging/", "tests/integration/metrics/", "tests/integration/test_load.py"),
+)
+"""Tests of real servers: they wait more than they work, and must not wait longer.
 
-SERVERS = (*REAL_PARTS, "tests/integration/metrics/")
+Each group is for one process, and the first that fits counts.
+"""
+
+
+def group_of(nodeid: str) -> int | None:
+    """Which group of `REAL_PARTS` a test belongs to."""
+    fitting = (n for n, paths in enumerate(REAL_PARTS) if nodeid.startswith(paths))
+    return next(fitting, None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are processors, as one of them mostly waits for the real parts."""
-    return (os.cpu_count() or 1) + 1
+    """More than there are processors, as some of them mostly wait for the real parts."""
+    return (os.cpu_count() or 1) + len(REAL_PARTS)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give all of `REAL_PARTS` to one process: two stacks at once would take each other's time."""
+    """Give each group of `REAL_PARTS` to one process: more stacks would take each other's time."""
     from xdist.scheduler import LoadScopeScheduling  # only here: it is not there without xdist
 
     if config.getvalue("dist") != "loadscope":
         return None
-    # In the order of the folders: the long modules come first, and the short ones fill up the end.
+    # In the order of the items, see below.
     config.option.loadscopereorder = False
 
     class RealPartsTogether(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith(REAL_PARTS):
-                return "real parts"
-            return super()._split_scope(nodeid)
+            group = group_of(nodeid)
+            return super()._split_scope(nodeid) if group is None else f"real parts {group}"
 
     return RealPartsTogether(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest by the clock; the short modules fill up the end."""
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        return group_of(item.nodeid) is None, not item.nodeid.startswith("tests/integration/")
+
+    items.sort(key=place)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the kernels once, ahead of the processes that would all do it at the same time."""
+    if session.config.getoption("numprocesses", None) and not hasattr(
+        session.config, "workerinput"
+    ):
+        session.config.stash[COMPILING] = subprocess.Popen(
+            [sys.executable, "-c", COMPILE], cwd=session.config.rootpath
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave no process behind."""
+    compiling = session.config.stash.get(COMPILING, None)
+    if compiling is not None:
+        compiling.wait()
+
+
+COMPILING = pytest.StashKey[subprocess.Popen[bytes]]()
+COMPILE = """
+from engine.config.composition import composed
+from twin.config import parse
+from twin.world.world import load_kernels
+
+for resolution in ("fluid", "request"):
+    load_kernels(parse(composed([f"resolution={resolution}"])))
+"""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let the real parts have the processors first: what only computes steps back behind them."""
     parallel = "PYTEST_XDIST_WORKER" in os.environ
-    if parallel and not item.nodeid.startswith(SERVERS) and os.nice(0) == 0:
+    if parallel and group_of(item.nodeid) is None and os.nice(0) == 0:
         os.nice(10)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 import pytest
 
 from reports.__main__ import main as reports_again
+from tests import warm
 from twin.backtest import from_seasons
 from twin.backtest.cases import ALL, judge
 
@@ -20,10 +20,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "worldcup98"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "twin", "backtest", *arguments],
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    return warm.run("twin", "backtest", *arguments)
 
 
 @pytest.fixture

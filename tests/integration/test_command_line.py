@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from engine.record import folders
+from tests import warm
 
 SMALL = (
     "population.simultaneous=150",
@@ -39,14 +40,7 @@ FILES = {
 
 def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the command line in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "twin", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return warm.run("twin", *arguments, cwd=folder)
 
 
 def left_in(folder: Path) -> list[str]:
@@ -58,14 +52,14 @@ def left_in(folder: Path) -> list[str]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """One small run with a fault, and its record."""
     folder = tmp_path_factory.mktemp("run")
-    result = twin(
-        "run",
-        "scenario=zone_outage",
-        *SMALL,
-        "faults.zone_outage.at=1200",
-        "population.simultaneous=3000",
-        folder=folder,
-    )
+    result = subprocess.run(
+        [
+            sys.executable, "-m", "twin", "run", "scenario=zone_outage", *SMALL,
+            "faults.zone_outage.at=1200", "population.simultaneous=3000",
+        ],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return folder / result.stdout.splitlines()[-1], result
 

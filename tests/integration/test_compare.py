@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-from twin.config import parse
+from tests import composition, warm
 from twin.runs.summary import summarise
 from twin.world.world import World
 
@@ -24,8 +21,7 @@ SMALL = (
 
 
 def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "twin", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    return warm.run("twin", *arguments, cwd=folder)
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +138,8 @@ def test_nobody_beats_the_bound_at_the_same_slo(scenario: str) -> None:
     """Whoever misses no more of any service's SLO than the clairvoyant pays at least as much."""
 
     def outcome(name: str) -> tuple[float, dict[str, float]]:
-        with initialize_config_module("conf", version_base="1.3"):
-            overrides = [*SMALL, f"scenario={scenario}", f"controller={name}"]
-            raw = OmegaConf.to_container(compose("twin", overrides), resolve=True)
-        assert isinstance(raw, dict)
-        world = World(parse({str(key): value for key, value in raw.items()}))
+        overrides = [*SMALL, f"scenario={scenario}", f"controller={name}"]
+        world = World(composition.configuration(*overrides))
         world.run()
         summary = summarise(world)
         missed = {key: one.violation_ratio for key, one in summary.services.items()}

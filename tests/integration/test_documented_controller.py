@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests import warm
 
 
 def test_the_example_takes_part_in_a_comparison(repository: Path, tmp_path: Path) -> None:
@@ -18,11 +18,10 @@ def test_the_example_takes_part_in_a_comparison(repository: Path, tmp_path: Path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(body)
     assert (tmp_path / "margin.py").exists()
-    result = subprocess.run(
-        [sys.executable, "-m", "twin", "compare", "--config-dir", "mine",
-         "controllers=[static,margin]", "population.simultaneous=20000",
-         "population.duration_s=7200", 'population.start_utc="18:00"', "output=out"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=600,
+    result = warm.run(
+        "twin", "compare", "--config-dir", "mine", "controllers=[static,margin]",
+        "population.simultaneous=20000", "population.duration_s=7200",
+        'population.start_utc="18:00"', "output=out", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     (path,) = tmp_path.rglob("comparison.json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,14 +19,12 @@ from engine.config.load import build
 from engine.config.strict import ConfigError
 from engine.model import Direction, ManualFloor, Pause
 from scenarios.weddings.config import PopulationConfig
+from tests import warm
 from twin.world.booked_day import BookedDay
 
 
 def engine(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "engine", *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    return warm.run("engine", *arguments, cwd=cwd)
 
 
 def parsed(*overrides: str) -> LiveConfig:

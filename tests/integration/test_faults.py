@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from engine.config.strict import ConfigError
 from scenarios.faults.kinds import KINDS
-from twin.config import RunConfig, parse
+from tests import composition
+from twin.config import RunConfig
 from twin.world.world import World
 
 ALL_DAY = {"at": 600, "duration_s": 5400}
@@ -52,11 +51,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 def configuration(faults: dict[str, dict[str, Any]], *overrides: str) -> RunConfig:
     """Two hours of a June afternoon, with a ramp that the engine has to follow."""
     small = ["population.simultaneous=2500", "population.duration_s=7200"]
-    with initialize_config_module("conf", version_base="1.3"):
-        given = [*small, 'population.start_utc="17:00"', *overrides]
-        raw = OmegaConf.to_container(compose("twin", given), resolve=True)
-    assert isinstance(raw, dict)
-    return parse({**{str(key): value for key, value in raw.items()}, "faults": faults})
+    given = [*small, 'population.start_utc="17:00"', *overrides]
+    return composition.configuration(*given, faults=faults)
 
 
 def ran(faults: dict[str, dict[str, Any]], *overrides: str) -> World:

@@ -26,6 +26,7 @@ from engine.decide.recommend import wedding
 from engine.model import Action, Plan
 from engine.ports.lease import Fence
 from engine.record.schema.summary import Cost
+from tests import warm
 from twin.hunt import campaign
 from twin.hunt.campaign import FailingWorld, HuntTally
 from twin.hunt.examine import examine
@@ -248,10 +249,9 @@ def test_a_failing_world_is_shrunk_kept_and_replayed(
     assert "step limit" in {v.invariant for v in examine(small).violations}
     assert small == shrink(small, "step limit", most_runs=30)
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "twin", "run", "--config-dir", str(tmp_path),
-         f"scenario={kept.stem}", f"output={tmp_path / 'records'}"],
-        capture_output=True, text=True, timeout=600, check=False,
+    ended = warm.run(
+        "twin", "run", "--config-dir", str(tmp_path), f"scenario={kept.stem}",
+        f"output={tmp_path / 'records'}",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert (Path(ended.stdout.splitlines()[-1]) / "summary.json").is_file()
@@ -277,10 +277,7 @@ def test_a_world_is_the_same_to_the_byte_in_any_process() -> None:
 
 
 def hunt(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "twin", "hunt", *arguments],
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    return warm.run("twin", "hunt", *arguments)
 
 
 def test_the_command_counts_what_was_covered(tmp_path: Path) -> None:

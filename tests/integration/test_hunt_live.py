@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from engine.ports.metrics import Reading
 from engine.runtime.cycle import Cycle, Troubles
 from engine.runtime.patience import Patience
 from engine.runtime.shell import LiveShell
+from tests import warm
 from twin.hunt.examine import examine
 from twin.hunt.worlds import generate
 from twin.world.cloud import CloudPort
@@ -131,12 +130,9 @@ def test_what_is_broken_on_purpose_in_the_live_shell_is_found(
 
 def test_the_command_hunts_with_the_live_shell(tmp_path: Path) -> None:
     tally = tmp_path / "tally.json"
-    hunted = subprocess.run(
-        [
-            sys.executable, "-m", "twin", "hunt", "--shell", "live", "--worlds", "4", "--workers",
-            "1", "--json", str(tally), "--keep", str(tmp_path / "kept"),
-        ],
-        capture_output=True, text=True, check=False,
+    hunted = warm.run(
+        "twin", "hunt", "--shell", "live", "--worlds", "4", "--workers", "1", "--json", str(tally),
+        "--keep", str(tmp_path / "kept"),
     )  # fmt: skip
     assert hunted.returncode == 0, hunted.stdout + hunted.stderr
     assert "(live shell)" in hunted.stdout

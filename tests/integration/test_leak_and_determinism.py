@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-from twin.config import RunConfig, parse
+from tests import composition
+from twin.config import RunConfig
 from twin.world.world import RealisedLoad, World
 
 SMALL = (
@@ -29,10 +28,7 @@ SMALL = (
 
 def configuration(*overrides: str) -> RunConfig:
     """A small June afternoon, three hours around the ramp."""
-    with initialize_config_module("conf", version_base="1.3"):
-        raw = OmegaConf.to_container(compose("twin", [*SMALL, *overrides]), resolve=True)
-    assert isinstance(raw, dict)
-    return parse({str(key): value for key, value in raw.items()})
+    return composition.configuration(*SMALL, *overrides)
 
 
 def decided(world: World, until_s: float = float("inf")) -> list[dict[str, Any]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.config.strict import ConfigError
+from tests import warm
 from twin.forecast import learn
 
 SMALL = (
@@ -21,8 +21,7 @@ SMALL = (
 
 
 def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "twin", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    return warm.run("twin", *arguments, cwd=folder)
 
 
 def ran(folder: Path, model: str) -> tuple[Path, dict[str, Any]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 WORLD = (
     "simultaneous=20000", "months=2", "date=2027-06-01", "paths=100", "drawn=300",
@@ -16,8 +17,7 @@ WORLD = (
 
 
 def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "twin", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    return warm.run("twin", *arguments, cwd=folder)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from tests import warm
 
 SMALL = (
     "population.simultaneous=100",
@@ -18,10 +19,7 @@ SMALL = (
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "twin", "run", *SMALL, f"output={folder}", *arguments],
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    return warm.run("twin", "run", *SMALL, f"output={folder}", *arguments)
 
 
 def record_of(ended: subprocess.CompletedProcess[str]) -> Path:

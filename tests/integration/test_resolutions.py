@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from engine.config.strict import ConfigError
 from engine.model import BootTime, ServiceSpec
-from twin.config import parse
+from tests import composition
 from twin.queues.fluid import FluidPlatform
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.requests import RequestPlatform
@@ -24,10 +22,7 @@ SMALL = (
 
 
 def world_of(*overrides: str) -> World:
-    with initialize_config_module("conf", version_base="1.3"):
-        raw = OmegaConf.to_container(compose("twin", [*SMALL, *overrides]), resolve=True)
-    assert isinstance(raw, dict)
-    world = World(parse({str(key): value for key, value in raw.items()}))
+    world = World(composition.configuration(*SMALL, *overrides))
     world.run()
     return world
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests import warm
+
 TINY = (
     "population.simultaneous=100",
     "population.duration_s=1800",
@@ -23,8 +25,7 @@ TINY = (
 
 
 def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "twin", "run", "-m", *arguments, *TINY]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    return warm.run("twin", "run", "-m", *arguments, *TINY, cwd=folder)
 
 
 def done(folder: Path) -> dict[str, float]:

@@ -6,18 +6,16 @@ import datetime as dt
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from engine.config.strict import ConfigError
-from twin.config import RunConfig, parse
+from tests import composition, warm
+from twin.config import RunConfig
 from twin.runs.summary import summarise
 from twin.world.world import World
 
@@ -60,21 +58,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def settings(folder: Path, *overrides: str) -> dict[str, Any]:
+def configuration(folder: Path, *overrides: str) -> RunConfig:
     """The afternoon of the last day, with the match at 18:00 in it."""
     given = [
         "scenario=trace", f"trace.path={folder / 'requests_per_minute.csv.gz'}",
         f"trace.date={REPLAYED}", "trace.start='16:00'", "trace.duration_s=10800",
         "trace.peak_per_s=20000", *overrides,
     ]  # fmt: skip
-    with initialize_config_module("conf", version_base="1.3"):
-        raw = OmegaConf.to_container(compose("twin", given), resolve=True)
-    assert isinstance(raw, dict)
-    return {str(key): value for key, value in raw.items()}
-
-
-def configuration(folder: Path, *overrides: str) -> RunConfig:
-    return parse(settings(folder, *overrides))
+    return composition.configuration(*given)
 
 
 def with_calendar(folder: Path, *overrides: str) -> RunConfig:
@@ -201,8 +192,7 @@ def test_wrong_keys_of_a_trace_are_named(folder: Path, override: str, expected: 
 
 
 def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "twin", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+    return warm.run("twin", *arguments, cwd=folder)
 
 
 @pytest.mark.parametrize(
@@ -255,10 +245,7 @@ def test_the_record_and_the_comparison_speak_of_matches_and_not_of_weddings(
 @pytest.mark.skipif(not WORLD_CUP.is_dir(), reason="the World Cup's counts are not on this machine")
 def test_the_engine_carries_a_match_day_of_the_world_cup() -> None:
     given = ["scenario=worldcup98", f"trace.folder={WORLD_CUP}", "trace.date=1998-06-23"]
-    with initialize_config_module("conf", version_base="1.3"):
-        raw = OmegaConf.to_container(compose("twin", given), resolve=True)
-    assert isinstance(raw, dict)
-    world = World(parse({str(key): value for key, value in raw.items()}))
+    world = World(composition.configuration(*given))
     world.run()
     summary = summarise(world)
     assert summary.weddings.total == 4

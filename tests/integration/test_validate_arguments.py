@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,9 @@ import pytest
 def test_what_is_wrong_is_said_before_anything_is_started(
     arguments: list[str], said: str, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "twin", "validate",
-            f"output={tmp_path}", f"folder={tmp_path / 'stack'}", *arguments,
-        ],
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+    done = warm.run(
+        "twin", "validate", f"output={tmp_path}", f"folder={tmp_path / 'stack'}", *arguments
+    )
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,10 +6,9 @@ import math
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from engine.config.strict import ConfigError
+from tests import composition
 from twin.config import parse
 
 SCENARIOS = (
@@ -25,10 +24,7 @@ SCENARIOS = (
 
 
 def raw(*overrides: str) -> dict[str, Any]:
-    with initialize_config_module("conf", version_base="1.3"):
-        tree = OmegaConf.to_container(compose("twin", list(overrides)), resolve=True)
-    assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
+    return composition.settings(*overrides)
 
 
 def put(config: dict[str, Any], path: str, value: object) -> dict[str, Any]:

@@ -65,9 +65,9 @@ def everybody() -> list[Forecaster]:
 
 @pytest.mark.parametrize("which", range(7))
 def test_nothing_from_the_origin_on_changes_a_forecast(which: int) -> None:
-    series, calendar = with_matches(30, 1)
+    series, calendar = with_matches(16, 1)
     scrambled = series.values.copy()
-    until, origin = 500, 530
+    until, origin = 320, 350
     rng = np.random.default_rng(2)
     scrambled[origin:] = rng.permutation(scrambled[origin:]) * 7.0
     other = Series("matches", START_S, HOUR_S, scrambled)
@@ -81,27 +81,27 @@ def test_nothing_from_the_origin_on_changes_a_forecast(which: int) -> None:
 
 
 def test_what_is_forecast_does_not_depend_on_how_many_origins_are_asked_for() -> None:
-    series, calendar = with_matches(25, 3)
+    series, calendar = with_matches(14, 3)
     forecaster = ShortHorizon(LEADS)
-    forecaster.fit(series, 450, calendar)
-    many = forecaster.predict(series, np.arange(450, 500), calendar)
-    one = forecaster.predict(series, np.array([475]), calendar)
+    forecaster.fit(series, 250, calendar)
+    many = forecaster.predict(series, np.arange(250, 300), calendar)
+    one = forecaster.predict(series, np.array([275]), calendar)
     np.testing.assert_allclose(one[0], many[25], rtol=1e-9)
 
 
 def test_the_same_past_gives_the_same_forecast() -> None:
-    series, calendar = with_matches(25, 3)
+    series, calendar = with_matches(14, 3)
     forecasts = []
     for _ in range(2):
         forecaster = ShortHorizon((1,))
-        forecaster.fit(series, 500, calendar)
-        forecasts.append(forecaster.predict(series, np.arange(500, 560), calendar))
+        forecaster.fit(series, 250, calendar)
+        forecasts.append(forecaster.predict(series, np.arange(250, 310), calendar))
     np.testing.assert_array_equal(forecasts[0], forecasts[1])
 
 
 def test_a_calendar_beats_the_best_of_those_who_have_none() -> None:
-    series, calendar = with_matches(40, 4)
-    first = 24 * 32
+    series, calendar = with_matches(20, 4)
+    first = 24 * 16
     actual = series.values[first:]
     aware = rolled(ShortHorizon(LEADS), series, calendar, first)
     blind = [rolled(f, series, NO_EVENTS, first) for f in everybody()]
@@ -113,15 +113,15 @@ def test_a_calendar_beats_the_best_of_those_who_have_none() -> None:
 @pytest.mark.parametrize("kind", ["daily", "level", "noise", "zeros"])
 def test_the_ensemble_is_about_as_good_as_the_best_baseline_on_every_sort(kind: str) -> None:
     rng = np.random.default_rng(5)
-    hours = 24 * 30
+    hours = 24 * 16
     values = {
-        "daily": daily(30, 6),
+        "daily": daily(16, 6),
         "level": np.exp(np.cumsum(rng.normal(0.0, 0.1, hours))),
         "noise": rng.gamma(4.0, 10.0, hours),
         "zeros": rng.poisson(0.3, hours).astype(np.float64),
     }[kind]
     series = Series(kind, START_S, HOUR_S, values)
-    first = 24 * 24
+    first = 24 * 12
     actual = values[first:]
     own = rolled(ShortHorizon((1, 2)), series, NO_EVENTS, first)
     for lead in (1, 2):
@@ -170,12 +170,12 @@ def test_an_event_known_later_is_not_used_before() -> None:
 
 def test_a_schedule_is_corrected_by_what_is_seen() -> None:
     rng = np.random.default_rng(11)
-    hours = 24 * 30
+    hours = 24 * 16
     booked = 50.0 * (1.5 + np.sin(np.arange(hours) / 3.8)) * rng.uniform(0.5, 2.0, hours)
-    level = np.exp(np.repeat(rng.normal(0.3, 0.2, 30), 24))
+    level = np.exp(np.repeat(rng.normal(0.3, 0.2, 16), 24))
     values = booked * level * np.exp(rng.normal(0.0, 0.03, hours))
     series = Series("booked", START_S, HOUR_S, values)
-    leads, first = (1, 2), 24 * 20
+    leads, first = (1, 2), 24 * 10
     twice = np.vstack((booked, booked))
     own = rolled(ScheduledForecaster(leads, twice), series, NO_EVENTS, first)
     plain = rolled(ScheduledForecaster(leads, twice, learn=False), series, NO_EVENTS, first)
@@ -185,15 +185,15 @@ def test_a_schedule_is_corrected_by_what_is_seen() -> None:
 
 
 def test_a_schedule_does_not_look_ahead() -> None:
-    values, booked = daily(20, 12), daily(20, 13)
+    values, booked = daily(10, 12), daily(10, 13)
     changed = values.copy()
-    changed[440:] *= 9.0
+    changed[220:] *= 9.0
     forecasts = []
     for measured in (values, changed):
         series = Series("booked", START_S, HOUR_S, measured)
         forecaster = ScheduledForecaster((1, 24), np.vstack((booked, booked)))
-        forecaster.fit(series, 400, NO_EVENTS)
-        forecasts.append(forecaster.predict(series, np.arange(400, 441), NO_EVENTS))
+        forecaster.fit(series, 200, NO_EVENTS)
+        forecasts.append(forecaster.predict(series, np.arange(200, 221), NO_EVENTS))
     np.testing.assert_array_equal(forecasts[0], forecasts[1])
 
 

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from scenarios.streams import Streams
-from twin.config import RunConfig, parse
+from tests import composition
+from twin.config import RunConfig
 from twin.world.rehearsal import Excerpt, demand, rehearse
 from twin.world.script import Script, script
 from twin.world.world import World, standing_counts
@@ -18,14 +17,9 @@ from twin.world.world import World, standing_counts
 
 @pytest.fixture(scope="module")
 def config() -> RunConfig:
-    with initialize_config_module("conf", version_base="1.3"):
-        composed = compose(
-            "twin",
-            ["platform=staging", "engine=staging", "population.simultaneous=2000", "~thresholds"],
-        )
-    raw = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(raw, dict)
-    return parse({str(key): value for key, value in raw.items()})
+    return composition.configuration(
+        "platform=staging", "engine=staging", "population.simultaneous=2000", "~thresholds"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,204 @@
+"""Commands of ours in processes that need not begin from nothing.
+
+`python -m twin …` spends seconds on imports and compiled kernels before it does anything.  Tests
+ask for many commands, so one process has all of that and forks for each: the command runs as
+`__main__` in a process of its own, with its own folder, environment, streams and exit code, and
+leaves nothing behind in anybody else's.  Whether a command comes to life by itself, and how soon,
+is for the tests that start it as a user does.
+
+As a script this file is that process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT_S = 600.0
+"""For hangs."""
+
+LIBRARIES = ("hydra.main", "jinja2", "matplotlib.backends.backend_svg", "pyarrow.parquet")
+OURS = ("engine", "reports", "scenarios", "twin")
+NOT_FOR_FORKS = ("twin.staging",)
+"""What starts threads or loops, or belongs to processes that tests start as a user does."""
+
+
+class WarmProcess:
+    """The client's end: one process that forks, as long as this one lives."""
+
+    def __init__(self) -> None:
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._channel.settimeout(LIMIT_S)
+        command = [sys.executable, str(Path(__file__)), str(theirs.fileno())]
+        self._server = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+        )
+        theirs.close()
+
+    def run(
+        self, module: str, arguments: tuple[str, ...], cwd: Path, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """What `python -m module arguments` does; raises TimeoutError for what hangs."""
+        with (
+            tempfile.TemporaryFile("w+") as asked,
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as err,
+        ):
+            json.dump([module, arguments, str(cwd), dict(environment)], asked)
+            asked.seek(0)
+            socket.send_fds(self._channel, [b"?"], [file.fileno() for file in (asked, out, err)])
+            answer = self._channel.recv(16)
+            if not answer:
+                raise RuntimeError("the warm process has ended; what it said is above")
+            code = int(answer)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(
+                ["python", "-m", module, *arguments], code, out.read(), err.read()
+            )
+
+    def close(self) -> None:
+        """End it, and what it runs."""
+        self._channel.close()
+        self._server.wait()
+
+
+_process: WarmProcess | None = None
+
+
+def run(
+    module: str,
+    *arguments: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> subprocess.CompletedProcess[str]:
+    """`python -m module arguments` in `cwd`; raises TimeoutError after ten minutes."""
+    global _process
+    if _process is None:
+        _process = WarmProcess()
+    try:
+        return _process.run(module, arguments, cwd or Path.cwd(), environment)
+    except BaseException:
+        close()
+        raise
+
+
+def close() -> None:
+    """End the warm process, if there is one; the next command starts another."""
+    global _process
+    if _process is not None:
+        _process.close()
+        _process = None
+
+
+def _serve(channel: socket.socket) -> tuple[str, list[str]] | None:
+    """Fork for each command; returns what to run in the child, and None when nobody asks more."""
+    while True:
+        message, files, _, _ = socket.recv_fds(channel, 1, 3)
+        if not message:
+            return None
+        child = os.fork()
+        if child == 0:
+            channel.close()
+            return _become(*files)
+        for file in files:
+            os.close(file)
+        channel.sendall(str(_ended(child, channel)).encode())
+
+
+def _ended(child: int, channel: socket.socket) -> int:
+    """The exit code of a child; it is killed when nobody waits for it any longer."""
+    ending = os.pidfd_open(child)
+    try:
+        ready, _, _ = select.select([ending, channel], [], [])
+        if ending not in ready:
+            os.kill(child, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        os.close(ending)
+
+
+def _become(asked: int, out: int, err: int) -> tuple[str, list[str]]:
+    """Make this process the command's; returns its module and arguments."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with open(asked) as file:
+        module, arguments, cwd, environment = json.load(file)
+    for file, stream in ((out, 1), (err, 2)):
+        os.dup2(file, stream)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    sys.path[0] = cwd
+    return module, arguments
+
+
+def _warm_up() -> None:
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    for package in map(importlib.import_module, OURS):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.startswith(NOT_FOR_FORKS) and not module.name.endswith("__main__"):
+                with contextlib.suppress(ImportError):  # an extra that is not installed
+                    importlib.import_module(module.name)
+    from hydra.core.plugins import Plugins
+
+    from engine.config.composition import composed
+    from twin.config import parse
+    from twin.world.world import load_kernels
+
+    Plugins.instance()
+    load_kernels(parse(composed([])))
+    gc.collect()
+    gc.freeze()  # a child that looks for garbage would copy all of this
+
+
+def _run(module: str, arguments: list[str]) -> NoReturn:
+    """Run the command and end as an interpreter does, but for taking apart all that was warm."""
+    sys.argv = [module, *arguments]
+    code = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this is asked, and ends it
+    sys.path[0] = str(ROOT)
+    _warm_up()
+    command = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if command is not None:
+        _run(*command)
+
+
+if __name__ == "__main__":
+    _main()
