@@ -125,12 +125,13 @@ class RunConfig(Strict):
         return self.demand.services if self.trace is None else self.trace.services
 
     def small(self) -> RunConfig:
-        """The same without faults and for a quarter of an hour, with a handful of weddings."""
+        """The same without faults and for a quarter of an hour, with a handful of weddings.
+
+        The window of a trace stays the whole one: another part of it may be idle, or not measured.
+        """
         few = self.population.model_copy(update={"simultaneous": 10, "duration_s": 900})
-        short = None if self.trace is None else self.trace.model_copy(update={"duration_s": 900})
         plain: dict[str, Any] = {
             "population": few,
-            "trace": short,
             "faults": {},
             "request": RequestConfig(),
         }

@@ -810,8 +810,21 @@ def _run_table(summary: Summary) -> TextTable:
         ),
         ("most memory", f"{count(run.peak_rss_mib)} MiB"),
         ("record schema", str(summary.schema_version)),
+        *_trace_rows(summary),
     ]
     return _table(("", "this run"), "  ", rows)
+
+
+def _trace_rows(summary: Summary) -> Iterable[tuple[str, str]]:
+    """Which file the load comes from, and how it was understood."""
+    trace = summary.trace
+    if trace is None:
+        return
+    yield "trace", trace.file
+    yield "read as", "; ".join(trace.read_as)
+    if trace.calendar is not None:
+        yield "calendar", f"{trace.calendar}: {trace.calendar_read_as}"
+    yield "times without a zone", trace.time_zone
 
 
 def _table(headings: tuple[str, ...], numeric: str, rows: Iterable[tuple[str, ...]]) -> TextTable:

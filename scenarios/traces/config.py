@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from engine.config.strict import Strict
+from scenarios.traces.files import COUNTED, FileLayout
+from scenarios.traces.moments import ORDERS, UNITS
 from scenarios.weddings.config import Share, TimeOfDay, Zone, values_add_up_to_one
 
 COUNTS_FILE = "requests_per_minute.csv.gz"
@@ -18,6 +21,34 @@ FIXTURES_FILE = "fixtures.csv"
 def _without_zeros(mix: dict[str, float]) -> dict[str, float]:
     """A share of 0 takes a service out that the scenario's file has."""
     return {service: share for service, share in mix.items() if share > 0.0}
+
+
+def _listed(given: object) -> object:
+    """A single name is a list of one."""
+    return (given,) if isinstance(given, str) and given else given or ()
+
+
+OneOrMore = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], BeforeValidator(_listed)
+]
+
+
+def _a_time_format(given: str) -> str:
+    if given in ("", *UNITS, *ORDERS, "excel"):
+        return given
+    if "%" not in given:
+        allowed = ", ".join((*UNITS, "excel", *ORDERS))
+        raise ValueError(f'"{given}" is not allowed ({allowed}, or a pattern with %Y, %m, %d …)')
+    if "%Z" in given:
+        raise ValueError(
+            f'"{given}": %Z is not read; %z for an offset, or none and trace.time_zone'
+        )
+    try:
+        example = dt.datetime(2024, 5, 17, 13, 30, tzinfo=dt.UTC).strftime(given)
+        dt.datetime.strptime(example, given)  # noqa: DTZ007 (only whether it can be read)
+    except (ValueError, re.error) as error:
+        raise ValueError(f'"{given}" is no pattern of a time ({error})') from None
+    return given
 
 
 class EventConfig(Strict):
@@ -44,9 +75,27 @@ class TraceConfig(Strict):
     folder: str | None = Field(
         default=None, description=f"folder with {COUNTS_FILE} and {FIXTURES_FILE}, instead of both"
     )
-    column: str = Field(default="", max_length=200, description="name of the value's column")
-    duplicates: Literal["refuse", "first"] = Field(
-        default="refuse", description="rows that repeat a time: refuse the file, or take the first"
+    column: OneOrMore = Field(
+        default=(), description="name of the value's column; several are added up"
+    )
+    time_column: str = Field(default="", max_length=200, description="name of the time's column")
+    series: OneOrMore = Field(
+        default=(), description="of a file with several series the one that counts; several: sum"
+    )
+    separator: str = Field(
+        default="", max_length=5, description='between the fields: a character, "tab" or "space"'
+    )
+    decimal: Literal["", ".", ","] = Field(default="", description="decimal mark of the values")
+    time_format: Annotated[str, AfterValidator(_a_time_format)] = Field(
+        default="",
+        description="how times are written: s, ms, us, ns or excel (days) for numbers, "
+        "dmy, mdy or ymd for the order in dates, or a pattern such as %d.%m.%Y %H:%M",
+    )
+    encoding: str = Field(default="", max_length=40, description="of the text, as utf-8 or cp1252")
+    duplicates: Literal["refuse", "first", "sum", "count"] = Field(
+        default="refuse",
+        description="rows that repeat a time: refuse the file, take the first; or each row is an "
+        "event, whose value (sum) or which itself (count) counts in its step",
     )
     calendar: str | None = Field(default=None, description="CSV of events known beforehand")
     time_zone: Zone = Field(
@@ -91,6 +140,21 @@ class TraceConfig(Strict):
     def services(self) -> tuple[str, ...]:
         """Services at which users enter."""
         return tuple(self.mix)
+
+    @property
+    def layout(self) -> FileLayout:
+        """How the file is to be read."""
+        return FileLayout(
+            columns=self.column,
+            time_column=self.time_column,
+            series=self.series,
+            separator=self.separator,
+            decimal=self.decimal,
+            time_format=self.time_format,
+            encoding=self.encoding,
+            zone=self.time_zone,
+            repeated=self.duplicates if self.duplicates in COUNTED else "",
+        )
 
     @property
     def file(self) -> Path:

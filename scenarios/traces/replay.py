@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,8 @@ from scenarios.streams import StreamOf
 from scenarios.traces import files as traces
 from scenarios.traces import fixtures
 from scenarios.traces.config import EventConfig, TraceConfig
+from scenarios.traces.files import FileLayout, Trace
+from scenarios.traces.fixtures import Listed
 from scenarios.weddings import kernels
 from scenarios.weddings.demand import Demand
 
@@ -45,7 +48,8 @@ class Replay:
     """A window of a trace on the platform: `duration_s` seconds from `start_s` (epoch seconds).
 
     `history` is what was measured before the window, `rates` (T,) what comes in each second of it;
-    both are requests/s of all users.  `calendar` holds the events, none without one.
+    both are requests/s of all users.  `calendar` holds the events, none without one.  `read_as`
+    says in words how the trace's file was understood, `calendar_read_as` how the calendar's was.
     """
 
     start_s: float
@@ -54,11 +58,13 @@ class Replay:
     history: Series
     rates: FloatArray
     calendar: Calendar
+    read_as: tuple[str, ...]
+    calendar_read_as: str
 
 
 def load(config: TraceConfig) -> Replay:
     """Read the files of `config` and cut the window out; raises ReplayError naming the key."""
-    series = _series(config)
+    series, trace = _series(config)
     start_s = _start_s(config, series)
     end_s = series.start_s + series.step_s * len(series.values)
     first = math.floor((start_s - series.start_s) / series.step_s + 1e-9)
@@ -88,9 +94,11 @@ def load(config: TraceConfig) -> Replay:
     )
     if not np.isfinite(history.values).any():
         raise ReplayError(f"trace.date: nothing was measured in the days before {_moment(start_s)}")
+    events = _calendar(config, trace)
     return Replay(
-        start_s, config.duration_s, series.step_s, history, rates, _calendar(config.calendar_file)
-    )
+        start_s, config.duration_s, series.step_s, history, rates, events.calendar, trace.read_as,
+        events.read_as,
+    )  # fmt: skip
 
 
 def realise(
@@ -139,14 +147,15 @@ def _in_progress(replay: Replay, config: EventConfig) -> NDArray[np.int32]:
     return count
 
 
-def _series(config: TraceConfig) -> Series:
-    """The trace on an even grid of a minute at least, checked."""
+def _series(config: TraceConfig) -> tuple[Series, Trace]:
+    """The trace on an even grid of a minute at least, checked; and as it is in the file."""
     try:
-        trace = traces.read(config.file, column=config.column, zone=config.time_zone)
+        trace = _trace(config.file, _last_change(config.file), config.layout)
         if trace.duplicates and config.duplicates == "refuse":
             raise ReplayError(
                 f"trace.path: {config.file}: {trace.duplicates:,} rows repeat a time; each time "
-                "once is allowed, or trace.duplicates=first to take the first of them"
+                "once is allowed. Say trace.duplicates=first to take the first of them, =sum or "
+                "=count if each row is an event; where a clock was set back, trace.time_zone=ZONE"
             )
         if trace.unsorted:
             raise ReplayError(
@@ -165,7 +174,21 @@ def _series(config: TraceConfig) -> Series:
             f"trace.path: {config.file}: {series.values[negative[0]]:g} at {_moment(at_s)} "
             "is not allowed (0 or more)"
         )
-    return series
+    return series, trace
+
+
+@lru_cache(maxsize=2)
+def _trace(file: Path, _stamp: tuple[int, int], layout: FileLayout) -> Trace:
+    """A file is read once for all that ask, as long as nobody changes it (`_stamp`)."""
+    return traces.read(file, layout=layout)
+
+
+def _last_change(file: Path) -> tuple[int, int]:
+    try:
+        about = file.stat()
+    except OSError:
+        return 0, 0  # reading it says what is wrong
+    return about.st_mtime_ns, about.st_size
 
 
 def _start_s(config: TraceConfig, series: Series) -> float:
@@ -211,13 +234,30 @@ def _by_second(series: Series, start_s: float, duration_s: int) -> FloatArray:
     return rates
 
 
-def _calendar(path: Path | None) -> Calendar:
-    if path is None:
-        return Calendar(np.zeros(0), np.zeros(0), (), np.zeros(0))
+def _calendar(config: TraceConfig, trace: Trace) -> Listed:
+    """The events; their times and the trace's are of one zone where they name none."""
+    if config.calendar_file is None:
+        return Listed(Calendar(np.zeros(0), np.zeros(0), (), np.zeros(0)), "", True)
     try:
-        return fixtures.read(path)
+        events = fixtures.listed(config.calendar_file, config.time_zone)
     except fixtures.FixturesError as error:
         raise ReplayError(f"trace.calendar: {error}") from None
+    elsewhere = trace.offsets_s - {0.0} - _offsets_s(config.time_zone, trace)
+    if elsewhere and not events.own_zone:
+        raise ReplayError(
+            f"trace.calendar: {config.calendar_file}: its times name no time zone, and those of "
+            f"{config.file.name} are not on the clocks of trace.time_zone={config.time_zone}; "
+            "name the zone of both in trace.time_zone"
+        )
+    return events
+
+
+def _offsets_s(zone: str, trace: Trace) -> frozenset[float]:
+    """The offsets from UTC that clocks in `zone` had in the year around the trace's end."""
+    end = dt.datetime.fromtimestamp(float(trace.times_s[-1]), ZoneInfo(zone))
+    around = (end - dt.timedelta(days=30 * k) for k in range(-6, 7))
+    return frozenset((at.astimezone(ZoneInfo(zone)).utcoffset() or dt.timedelta()).total_seconds()
+                     for at in around)  # fmt: skip
 
 
 def _moment(time_s: float) -> str:

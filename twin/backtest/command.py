@@ -12,8 +12,9 @@ from engine.config.complaints import close
 from engine.config.strict import ConfigError
 from engine.record import folders
 from scenarios.traces import fixtures
-from scenarios.traces.files import TraceError, parse_time, stem
+from scenarios.traces.files import TraceError, stem
 from scenarios.traces.fixtures import FixturesError
+from scenarios.traces.moments import parse_time
 from twin.backtest import from_seasons, from_traces, results
 from twin.backtest.cases import Case, JudgedCase, judge
 from twin.backtest.from_traces import Skipped

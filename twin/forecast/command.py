@@ -26,7 +26,7 @@ from engine.prediction import season as seasonal
 from engine.record import folders
 from engine.record.files import write_atomically
 from scenarios.seasons.years import DAY_S, Seasons
-from scenarios.traces.files import parse_time
+from scenarios.traces.moments import parse_time
 from twin.commands import terminal
 from twin.forecast import answers
 from twin.forecast.bookings import BookingsError, read_bookings

@@ -152,6 +152,7 @@ def _summary(
         partial=partial,
         versions=versions(),
         command=command,
+        trace=world.script.trace,
         **dict(figures),
         replications=section([_replication(world, figures), *others]) if others else None,
         thresholds=(),

@@ -18,9 +18,11 @@ from engine.controllers.target_tracking import History
 from engine.forecast.outlook import Grid
 from engine.model import Calendar, FloatArray, Response, Schedule, ServiceSpec
 from engine.prediction.expectation import LAG_S, Expectation, Span, learn
+from engine.record.schema.summary import ReplayedTrace
 from scenarios.streams import Streams
 from scenarios.traces import replay as replays
 from scenarios.traces.config import TraceConfig
+from scenarios.traces.replay import Replay
 from scenarios.weddings import demand as demands
 from scenarios.weddings.config import PopulationConfig
 from scenarios.weddings.demand import Demand
@@ -48,6 +50,8 @@ class Script:
     awaited_s: FloatArray
     foreknowledge: Foreknowledge
     history: Callable[[], History]
+    trace: ReplayedTrace | None = None
+    """The file behind it, and how that was understood."""
 
 
 def script(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams) -> Script:
@@ -116,6 +120,19 @@ def replayed(
             lambda grid: mix[:, None] * expected.base(_centres(grid))[None, :],
         ),
         history=lambda: recall_trace(replay, mix, specs),
+        trace=source(trace, replay),
+    )
+
+
+def source(trace: TraceConfig, replay: Replay) -> ReplayedTrace:
+    """What the record says of the files that a replay comes from."""
+    calendar = trace.calendar_file
+    return ReplayedTrace(
+        file=str(trace.file),
+        time_zone=trace.time_zone,
+        read_as=replay.read_as,
+        calendar=None if calendar is None else str(calendar),
+        calendar_read_as=replay.calendar_read_as,
     )
 
 

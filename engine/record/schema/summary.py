@@ -281,6 +281,16 @@ class Replications(Part):
     prediction: dict[str, Intervals] = Field(default_factory=dict)
 
 
+class ReplayedTrace(Part):
+    """The file that the load of the run was recorded in, and how it was understood."""
+
+    file: Annotated[str, About("the trace's file, as it was given")]
+    time_zone: Annotated[str, About("of times that name none, of trace and calendar alike")]
+    read_as: Annotated[tuple[str, ...], About("how the file was understood, in words")]
+    calendar: Annotated[str | None, About("the calendar's file, if there is one")] = None
+    calendar_read_as: Annotated[str, About("and how its starts were understood")] = ""
+
+
 class Heading(Part):
     """What was run."""
 
@@ -297,6 +307,10 @@ class Heading(Part):
     partial: Annotated[bool, About("whether it ended before its time")]
     versions: Annotated[dict[str, str], About("of Python and what results may depend on")]
     command: Annotated[str, About("the command line, without secrets")]
+    trace: Annotated[
+        ReplayedTrace | None,
+        About("the recorded load that was replayed", only="twin", optional=True),
+    ] = None
 
 
 class Figures(Part):

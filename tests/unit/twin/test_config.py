@@ -131,6 +131,14 @@ def test_what_is_wrong_is_said(path: str, value: object, said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_what_is_tried_is_the_window_that_will_run() -> None:
+    """A quarter of an hour of a trace may be idle where the whole window is not."""
+    trace = {"scenario": "trace", "trace.path": "load.csv", "trace.duration_s": 36_000}
+    config = parse(raw(*(f"{key}={value}" for key, value in trace.items())))
+    assert config.small().trace == config.trace
+    assert config.small().population.duration_s == 900
+
+
 def test_phases_in_the_wrong_order_are_named() -> None:
     config = raw()
     phases = config["population"]["phases"]

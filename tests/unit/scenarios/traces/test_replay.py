@@ -179,7 +179,7 @@ def test_a_bad_trace_is_refused_with_its_key(tmp_path: Path, name: str) -> None:
         (None, r"trace\.calendar: .*No such file"),
         ("start\n", r"trace\.calendar: .*holds no events"),
         ("venue\nParis\n", r"trace\.calendar: .*no column for the start"),
-        ("start\nsoon\n", r'trace\.calendar: .*line 2: start: "soon"'),
+        ("start\nsoon\n", r'trace\.calendar: .*line 2: "soon"'),
     ],
 )
 def test_a_bad_calendar_is_refused_with_its_key(
@@ -229,3 +229,83 @@ def test_bad_keys_are_refused(tmp_path: Path, keys: dict[str, object], expected:
         TraceConfig.model_validate(
             {"path": str(tmp_path / "t.csv"), "mix": MIX, "peak_per_s": 1.0} | keys
         )
+
+
+LOCAL = [row.replace("Z", "") for row in rows(96)]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata"])
+def test_a_trace_and_its_calendar_are_on_the_same_clocks(tmp_path: Path, zone: str) -> None:
+    """Events at the busiest hour are there in whatever zone both files are."""
+    calendar = tmp_path / "c.csv"
+    calendar.write_text("start\n2024-05-02T15:00\n2024-05-03T15:00\n")
+    path = write(tmp_path / "t.csv", LOCAL)
+    replay = load(config(path, calendar=str(calendar), time_zone=zone))
+    second = int(replay.calendar.start_s[1] - replay.start_s)
+    assert second == 15 * 3600
+    hourly = replay.rates.reshape(24, 3600).mean(axis=1)
+    assert int(hourly.argmax()) == 15
+    assert replay.read_as[1].endswith(f"without a zone, read as {zone}")
+    assert replay.calendar_read_as.endswith(f"without a zone, read as {zone}")
+
+
+def test_what_says_its_zone_keeps_it(tmp_path: Path) -> None:
+    calendar = tmp_path / "c.csv"
+    calendar.write_text("kickoff_utc,known\n2024-05-03 12:00,\n2024-05-03 13:00,2024-05-01 09:00\n")
+    path = write(tmp_path / "t.csv", LOCAL)
+    replay = load(config(path, calendar=str(calendar), time_zone="Europe/Berlin"))
+    noon = dt.datetime(2024, 5, 3, 12, tzinfo=dt.UTC).timestamp()
+    np.testing.assert_array_equal(replay.calendar.start_s, [noon, noon + 3600.0])
+    assert replay.calendar.known_s[1] == dt.datetime(2024, 5, 1, 7, tzinfo=dt.UTC).timestamp()
+
+
+def test_a_calendar_without_a_zone_beside_a_trace_of_another_is_refused(tmp_path: Path) -> None:
+    calendar = tmp_path / "c.csv"
+    calendar.write_text("start\n2024-05-03T15:00\n")
+    path = write(tmp_path / "t.csv", [row.replace("Z", "+02:00") for row in rows(96)])
+    with pytest.raises(
+        ReplayError, match=r"trace\.calendar: .*name the zone of both in trace\.tim"
+    ):
+        load(config(path, calendar=str(calendar)))
+    assert load(config(path, calendar=str(calendar), time_zone="Europe/Berlin")).calendar.kinds
+    calendar.write_text("start\n2024-05-03T15:00+02:00\n")
+    assert load(config(path, calendar=str(calendar))).calendar.kinds
+
+
+def test_a_calendar_with_a_zone_in_some_rows_is_refused(tmp_path: Path) -> None:
+    calendar = tmp_path / "c.csv"
+    calendar.write_text("start\n2024-05-03T15:00\n2024-05-04T15:00Z\n")
+    path = write(tmp_path / "t.csv", LOCAL)
+    with pytest.raises(ReplayError, match=r"trace\.calendar: .*line 2: .* has no time zone"):
+        load(config(path, calendar=str(calendar)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "start;size\n03.05.2024 12:00;2,5\n", "\ufeffstart\tsize\n2024-05-03 12:00\t2.5\n",
+        "sep=;\nsize;date\n2.5;05/03/2024 12:00 PM\n",
+        "# of the club\nstart,size\n1714737600,2.5\n",
+    ],
+)  # fmt: skip
+def test_a_calendar_is_read_as_people_export_it(tmp_path: Path, text: str) -> None:
+    calendar = tmp_path / "c.csv"
+    calendar.write_text(text)
+    path = write(tmp_path / "t.csv", LOCAL)
+    if "05/03" in text:
+        with pytest.raises(ReplayError, match=r"may be"):
+            load(config(path, calendar=str(calendar)))
+        return
+    replay = load(config(path, calendar=str(calendar)))
+    assert replay.calendar.start_s[0] - replay.start_s == 12 * 3600.0
+
+
+@pytest.mark.parametrize("idle", [slice(0, 9), slice(15, 24), slice(8, 16), slice(0, 23)])
+def test_a_window_that_is_idle_in_a_part_is_replayed(tmp_path: Path, idle: slice) -> None:
+    lines = rows(96)
+    for hour in range(24)[idle]:
+        lines[48 + hour] = lines[48 + hour].split(",")[0] + ",0"
+    replay = load(config(write(tmp_path / "t.csv", lines)))
+    hourly = replay.rates.reshape(24, 3600).mean(axis=1)
+    assert (hourly[idle] == 0.0).all()
+    assert hourly.max() == pytest.approx(1000.0)

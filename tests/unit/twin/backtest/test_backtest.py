@@ -111,12 +111,28 @@ def test_what_cannot_be_asked_is_said(tmp_path: Path, arguments: list[str], said
 @pytest.mark.parametrize(
     ("files", "arguments", "said"),
     [
-        ({"a.csv": "0,1\n3600,x\n"}, [], r'data: .*a\.csv: line 2: "x" is not a number'),
-        ({"a.csv": "0,1\n3600,2\n"}, [], "no series that can be forecast.*covers 2 hours"),
+        (
+            {"a.csv": "900000000,1\n900003600,x\n"},
+            [],
+            r'data: .*a\.csv: line 2: "x" is not a number',
+        ),
+        (
+            {"a.csv": "900000000,1\n900003600,2\n"},
+            [],
+            "no series that can be forecast.*covers 2 hours",
+        ),
         ({"a.csv": "a,b\nc,d\n"}, [], "no series that can be forecast.*not a time and a value"),
         ({"notes.txt": ""}, [], "no .csv or .csv.gz"),
-        ({"a.csv": "0,1\n", "f.csv": "x\n1\n"}, ["calendar={}/f.csv"], "calendar: .*f.csv: no col"),
-        ({"a.csv": "0,1\n"}, ["calendar={}/none.csv"], "calendar: .*none.csv: No such file"),
+        (
+            {"a.csv": "900000000,1\n", "f.csv": "x\n1\n"},
+            ["calendar={}/f.csv"],
+            "calendar: .*f.csv: no col",
+        ),
+        (
+            {"a.csv": "900000000,1\n"},
+            ["calendar={}/none.csv"],
+            "calendar: .*none.csv: No such file",
+        ),
         ({"long": ""}, ["calendar={}/f.csv"], "none of its events falls"),
     ],
 )
@@ -127,7 +143,7 @@ def test_what_cannot_be_read_is_said_with_its_file(
     folder.mkdir()
     for name, text in files.items():
         if name == "long":
-            rows = "".join(f"{3600 * i},{i % 24}\n" for i in range(200))
+            rows = "".join(f"{900_000_000 + 3600 * i},{i % 24}\n" for i in range(200))
             (folder / "a.csv").write_text(rows)
             (tmp_path / "f.csv").write_text("start\n2030-01-01\n")
         else:
@@ -138,12 +154,12 @@ def test_what_cannot_be_read_is_said_with_its_file(
 
 
 def test_a_fixture_list_beside_a_trace_is_its_calendar(tmp_path: Path) -> None:
-    rows = "".join(f"{3600 * i},{i % 24}\n" for i in range(240))
+    rows = "".join(f"{900_000_000 + 3600 * i},{i % 24}\n" for i in range(240))
     (tmp_path / "with").mkdir()
     (tmp_path / "without").mkdir()
     for folder in ("with", "without"):
         (tmp_path / folder / "trace.csv").write_text(rows)
-    (tmp_path / "with" / "fixtures.csv").write_text("start,stage\n1970-01-03T12:00Z,Final\n")
+    (tmp_path / "with" / "fixtures.csv").write_text("start,stage\n1998-07-12T04:00Z,Final\n")
     cases, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
     assert {case.name: len(case.calendar.start_s) for case in cases} == {
         "with/trace": 1,
@@ -156,7 +172,7 @@ def test_a_fixture_list_beside_a_trace_is_its_calendar(tmp_path: Path) -> None:
 
 def test_a_series_that_is_silent_while_it_is_tested_is_left_out(tmp_path: Path) -> None:
     for name, last in (("silent", 0), ("loud", 5)):
-        rows = (f"{3600 * i},{i % 24 if i < 120 else last}\n" for i in range(240))
+        rows = (f"{900_000_000 + 3600 * i},{i % 24 if i < 120 else last}\n" for i in range(240))
         (tmp_path / f"{name}.csv").write_text("".join(rows))
     cases, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
     assert [case.name for case in cases] == ["loud"]
