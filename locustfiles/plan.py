@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from engine.config import complaints
-from engine.config.composition import CompositionError, composed
+from engine.config.composition import composed
+from engine.config.strict import validated
 from scenarios.faults.kinds import Fault, FlashCrowd, apply_to_demand, resolve_at
 from scenarios.streams import Streams
 from scenarios.traces import replay as replays
@@ -179,10 +179,6 @@ def make(
         streams = Streams(config.seed)
         day = _weddings(config, streams) if config.trace is None else _replayed(config, streams)
         demand = apply_to_demand(day.plain, config.faults.values())
-    except CompositionError as error:
-        raise PlanError(str(error)) from error
-    except ValidationError as error:
-        raise PlanError("\n".join(complaints.lines(error, _Config))) from None
     except ValueError as error:
         raise PlanError(str(error)) from error
     first, last = _cut(part or WantedExcerpt(), day)
@@ -391,4 +387,4 @@ def _parsed(raw: Mapping[str, Any]) -> _Config:
             name: {"name": name, **fault} if isinstance(fault, Mapping) else fault
             for name, fault in faults.items()
         }
-    return _Config.model_validate(config)
+    return validated(_Config, config)

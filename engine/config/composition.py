@@ -1,6 +1,6 @@
 """A scenario as Hydra composes it, for whoever needs no Hydra application around it.
 
-`python -m twin run` is such an application; a load test is not, yet has to read the same tree in
+`python -m twin run -m` is such an application; a load test is not, yet has to read the same tree in
 the same way, or it would make another day than the twin.
 """
 
@@ -15,23 +15,24 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from engine.config import hydra_errors
-
-
-class CompositionError(ValueError):
-    """The tree cannot be composed; the message says which key and what is allowed."""
+from engine.config.strict import ConfigError
 
 
 def composed(
-    overrides: Sequence[str], config_dirs: Sequence[str] = (), root: str = "twin"
+    overrides: Sequence[str],
+    config_dirs: Sequence[str] = (),
+    root: str = "twin",
+    own: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The configuration tree with `overrides` (`key=value`), as plain data.
 
     `config_dirs` are folders of the user's own, searched besides the packaged tree; `root` is the
-    file that the tree begins at.  Raises CompositionError.
+    file that the tree begins at; `own` are keys that the command takes besides, to be named where a
+    key is near one of them.  Raises ConfigError.
     """
     for folder in config_dirs:
         if not Path(folder).is_dir():
-            raise CompositionError(f"--config-dir: {folder} is no folder")
+            raise ConfigError(f"--config-dir: {folder} is no folder")
     wanted = list(overrides)
     if config_dirs:
         paths = ",".join(f"file://{Path(folder).resolve()}" for folder in config_dirs)
@@ -42,6 +43,6 @@ def composed(
         with initialize_config_module("conf", version_base="1.3"):
             raw = OmegaConf.to_container(compose(root, wanted), resolve=True)
     except hydra_errors.CAUGHT as error:
-        raise CompositionError(hydra_errors.explain(error, arguments, root)) from error
+        raise ConfigError(hydra_errors.explain(error, arguments, root, own)) from error
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items()}

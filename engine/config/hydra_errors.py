@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.complaints import close
-from engine.config.tree import groups, packaged_choices
+from engine.config.tree import groups, keys, packaged_choices
 
 OPEN = (
     "thresholds", "faults", "trace.mix", "live.thresholds", "pricing.discount_by_service",
@@ -27,8 +28,13 @@ EXTRAS = {"hydra/sweeper/optuna": "tune"}
 CAUGHT = (HydraException, OmegaConfBaseException)
 
 
-def explain(error: Exception, arguments: Sequence[str], root: str = "twin") -> str:
-    """One clear message for an error of Hydra or OmegaConf."""
+def explain(
+    error: Exception, arguments: Sequence[str], root: str = "twin", own: Sequence[str] = ()
+) -> str:
+    """One clear message for an error of Hydra or OmegaConf.
+
+    `root` is the file that the tree begins at, `own` are keys that the command takes besides.
+    """
     text = str(error).strip()
     if isinstance(error, OverrideParseException):
         return f'"{error.override}" cannot be read; write it as key=value'
@@ -41,14 +47,14 @@ def explain(error: Exception, arguments: Sequence[str], root: str = "twin") -> s
             return f"{group}: \"{name}\" is not installed: pip install 'wedtwin[{extra}]'"
         allowed = choices(group, arguments)
         return f'{group}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}'
-    unknown = re.search(r"Could not override '([^']+)'", text)
-    if unknown:
-        key = unknown.group(1)
+    refused = re.search(r"Could not override '([^']+)'", text)
+    if refused:
+        key = refused.group(1)
         if key in OPEN:
             return f"{key}: to add an entry to it, write +{key}.NAME=…"
         if key.rpartition(".")[0] in OPEN:
             return f"{key}: is not there yet; to add it, write +{key}=…"
-        return f"{key}: unknown key{close(key, known_keys(root))}"
+        return unknown(key, root, arguments, own)
     unknown_group = re.search(r"In '[^']*': Could not find '([^']+)'", text)
     if unknown_group:
         return f'"{unknown_group.group(1)}" is not there; groups: {", ".join(groups())}'
@@ -68,26 +74,28 @@ def choices(group: str, arguments: Sequence[str]) -> list[str]:
     return sorted(names)
 
 
-def known_keys(root: str = "twin") -> list[str]:
-    """All dotted keys of the default configuration of a root (`conf/ROOT.yaml`)."""
-    from hydra import compose, initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import DictConfig
+def unknown(key: str, root: str, arguments: Sequence[str] = (), own: Sequence[str] = ()) -> str:
+    """Which key is not there, and which are: near ones, else those beside it.
 
-    keys: list[str] = []
+    `own` are keys that the command takes besides the tree of `root`.
+    """
+    there = [*own, *keys(root, _chosen(arguments))]
+    parent, _, last = key.rpartition(".")
+    beside = [other for other in there if other.rpartition(".")[0] == parent]
+    leaves = {other.rpartition(".")[2]: other for other in beside}
+    near = [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, n=3, cutoff=0.5)]
+    near = near or [other for other in there if other.endswith(f".{last}")][:3]
+    if near:
+        return f"{key}: unknown key; did you mean {' or '.join(near)}?"
+    return f"{key}: unknown key" + (
+        f" (allowed: {', '.join(beside)})" if beside else close(key, there)
+    )
 
-    def walk(node: DictConfig, prefix: str) -> None:
-        for key in node:
-            path = f"{prefix}{key!s}"
-            keys.append(path)
-            child = node._get_node(key)
-            if isinstance(child, DictConfig):
-                walk(child, f"{path}.")
 
-    GlobalHydra.instance().clear()
-    with initialize_config_module("conf", version_base="1.3"):
-        walk(compose(root), "")
-    return keys
+def _chosen(arguments: Sequence[str]) -> dict[str, str]:
+    """The choices of groups among the arguments."""
+    words = (argument.partition("=") for argument in arguments)
+    return {key: value for key, _, value in words if key in groups()}
 
 
 def _config_dirs(arguments: Sequence[str]) -> list[Path]:

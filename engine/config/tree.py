@@ -1,8 +1,10 @@
-"""The configuration tree as files: what `--help` shows of it, without composing anything."""
+"""The configuration tree as files: what `--help` and errors show of it, nothing being composed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib import resources
+from typing import Any
 
 
 def groups() -> list[str]:
@@ -33,3 +35,43 @@ def page(root: str, usage: str) -> str:
     )
     text = resources.files("conf").joinpath(f"{root}.yaml").read_text("utf-8")
     return f"{usage}\nGroups and their files:\n{chosen}\n\nKeys, from conf/{root}.yaml:\n\n{text}"
+
+
+def keys(root: str, choices: Mapping[str, str] | None = None) -> list[str]:
+    """All dotted keys of a root, with the default choices of its groups or those of `choices`.
+
+    Those of the packaged files, so without what a command line adds and what Hydra has itself.
+    """
+    return list(dict.fromkeys(_keys("", root, choices or {})))
+
+
+def _keys(group: str, name: str, choices: Mapping[str, str]) -> Iterator[str]:
+    """The keys of one file, and of those that its defaults list names."""
+    import yaml
+
+    file = resources.files("conf").joinpath(*group.split("/"), f"{name}.yaml")
+    if not file.is_file():
+        return  # Hydra's own, or a choice that the user's folder has
+    text = file.read_text("utf-8")
+    tree = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    for item in tree.pop("defaults", ()):
+        if isinstance(item, str) and item != "_self_":
+            yield from _keys(group, item, choices)
+        elif isinstance(item, dict):
+            ((key, choice),) = item.items()
+            of = key.removeprefix("override ").removeprefix("/")
+            yield from _keys(of, str(choices.get(of, choice)), choices)
+    tree.pop("hydra", None)
+    whole = not group or text.startswith("# @package _global_")
+    yield from _dotted(tree, "" if whole else group.replace("/", "."))
+
+
+def _dotted(tree: Mapping[str, Any], under: str) -> Iterator[str]:
+    if under:
+        yield under
+    for key, value in tree.items():
+        path = f"{under}.{key}" if under else str(key)
+        if isinstance(value, Mapping):
+            yield from _dotted(value, path)
+        else:
+            yield path

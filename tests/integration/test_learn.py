@@ -68,7 +68,9 @@ def test_what_was_learned_is_used_and_what_is_damaged_is_refused_with_the_reason
         (["--days"], r"--days: unknown option"),
         (["controller=hpa"], r"controller: is not allowed here"),
         (["engine.forecast.artefact=x"], r"engine\.forecast\.artefact: is not allowed here"),
-        (["out="], r"out: is missing"),
+        (["out="], r"out: is empty"),
+        (["out=."], r"out: is missing"),
+        (["+controller=hpa"], r"controller: is not allowed here"),
     ],
 )
 def test_what_learn_cannot_read_is_named(arguments: list[str], expected: str) -> None:

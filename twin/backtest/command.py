@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engine.config.complaints import close
+from engine.config import assignments
+from engine.config.assignments import whole
 from engine.config.strict import ConfigError
 from engine.record import folders
 from scenarios.traces import fixtures
@@ -43,17 +44,7 @@ class BacktestArguments:
 
 def read(arguments: Sequence[str]) -> BacktestArguments:
     """Take apart the command line; raises ConfigError for what cannot be read."""
-    given: dict[str, str] = {}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals or key not in KEYS:
-            allowed = ", ".join(f"{k}=" for k in KEYS)
-            raise ConfigError(f'"{argument}" is not allowed ({allowed}){close(key, list(KEYS))}')
-        if key in given:
-            raise ConfigError(f"{key}: is given twice")
-        if not value:
-            raise ConfigError(f"{key}: is empty")
-        given[key] = value
+    given = assignments.read(arguments, KEYS, tree=False).own
     for key in ("calendar", "test_from"):
         if key in given and "data" not in given:
             raise ConfigError(f"{key}: goes with data=…; the seasons have their own")
@@ -64,10 +55,10 @@ def read(arguments: Sequence[str]) -> BacktestArguments:
         calendar=Path(given["calendar"]) if "calendar" in given else None,
         horizons=_hours(given["horizons"]) if "horizons" in given else (),
         test_from_s=_moment(given["test_from"]) if "test_from" in given else None,
-        seed=_whole("seed", given.get("seed", "1"), 0, 2**63 - 1),
+        seed=whole("seed", given.get("seed", "1"), 0, 2**63 - 1),
         output=Path(given.get("output", "outputs")),
-        workers=_whole("workers", given["workers"], 1, 1024) if "workers" in given else None,
-        days=_whole("days", given.get("days", str(from_seasons.TEST_DAYS)), 2, 60),
+        workers=whole("workers", given["workers"], 1, 1024) if "workers" in given else None,
+        days=whole("days", given.get("days", str(from_seasons.TEST_DAYS)), 2, 60),
     )
 
 
@@ -105,7 +96,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
     base = options.output / "backtest"
     name = f"{started:%Y%m%dT%H%M%SZ}-{_name(options)}-{options.seed}"
-    folder = folders.write_whole(base, name, fill, render)
+    folder = folders.writewhole(base, name, fill, render)
     terminal.show_backtest(content, folder)
     return folder
 
@@ -150,11 +141,8 @@ def _name(options: BacktestArguments) -> str:
 
 
 def _hours(text: str) -> tuple[int, ...]:
-    parts = text.strip("[]").split(",")
-    hours = tuple(_whole("horizons", part.strip(), 1, MOST_HOURS) for part in parts)
-    if len(set(hours)) != len(hours):
-        raise ConfigError("horizons: each one once")
-    return tuple(sorted(hours))
+    items = assignments.listed("horizons", text)
+    return tuple(sorted(whole("horizons", item, 1, MOST_HOURS) for item in items))
 
 
 def _moment(text: str) -> float:
@@ -162,14 +150,3 @@ def _moment(text: str) -> float:
         return parse_time(text)
     except ValueError:
         raise ConfigError(f'test_from: "{text}" is not an ISO 8601 time') from None
-
-
-def _whole(key: str, text: str, low: int, high: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = low - 1
-    if not low <= value <= high:
-        most = f"{high:,}" if high < 2**62 else "∞"
-        raise ConfigError(f"{key}: {text} is not allowed ({low:,} … {most}, whole)")
-    return value

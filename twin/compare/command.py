@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from engine.config import assignments
 from engine.config.complaints import close
-from engine.config.composition import CompositionError, composed
+from engine.config.composition import composed
+from engine.config.hydra_errors import choices
 from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.record import folders
@@ -31,6 +32,7 @@ EVERYBODY = (
     "engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static",
     "clairvoyant",
 )  # fmt: skip
+OWN = ("controllers", "hpa_targets")
 HPA_TARGETS = (40, 50, 60, 70, 80, 90)
 SCHEMA = 1
 
@@ -47,32 +49,26 @@ class CompareArguments:
 
 def read(arguments: Sequence[str]) -> CompareArguments:
     """Take apart the command line; raises ConfigError for what cannot be read."""
-    controllers: tuple[str, ...] = EVERYBODY
-    targets: tuple[int, ...] = HPA_TARGETS
-    overrides: list[str] = []
-    folders_given: list[str] = []
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        key, _, value = argument.partition("=")
-        if key == "--config-dir":
-            folders_given.append(value or (rest.pop(0) if rest else ""))
-        elif argument.startswith("-"):
-            raise ConfigError(f"{argument}: unknown option{close(argument, ['--config-dir'])}")
-        elif key == "controllers":
-            controllers = tuple(_list("controllers", value))
-        elif key == "hpa_targets":
-            targets = tuple(_targets(value))
-        elif key == "controller":
-            raise ConfigError("controller: write controllers=[…] to compare")
-        else:
-            overrides.append(argument)
-    for folder in folders_given:
-        if not Path(folder).is_dir():
-            raise ConfigError(f"--config-dir: {folder} is no folder")
-    if len(set(controllers)) != len(controllers):
-        raise ConfigError("controllers: each one once")
-    return CompareArguments(controllers, targets, tuple(overrides), tuple(folders_given))
+    words = assignments.read(
+        arguments, OWN, config_dirs=True,
+        refused={"controller": "write controllers=[…] to compare"},
+    )  # fmt: skip
+    controllers: Sequence[str] = EVERYBODY
+    if "controllers" in words.own:
+        controllers = assignments.listed("controllers", words.own["controllers"])
+        there = choices("controller", [f"--config-dir={folder}" for folder in words.config_dirs])
+        for name in controllers:
+            if name not in there:
+                raise ConfigError(
+                    f'controllers: "{name}" is not allowed ({", ".join(there)}){close(name, there)}'
+                )
+        if not controllers:
+            raise ConfigError("controllers: is empty")
+    targets: Sequence[int] = HPA_TARGETS
+    if "hpa_targets" in words.own:
+        texts = assignments.listed("hpa_targets", words.own["hpa_targets"])
+        targets = [assignments.whole("hpa_targets", text, 1, 100) for text in texts]
+    return CompareArguments(tuple(controllers), tuple(targets), words.overrides, words.config_dirs)
 
 
 def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
@@ -179,30 +175,4 @@ def _write(folder: Path, content: dict[str, Any], first: Contestant, runs: Seque
 
 
 def _compose(options: CompareArguments, *more: str) -> dict[str, Any]:
-    try:
-        return composed([*options.overrides, *more], options.config_dirs)
-    except CompositionError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _list(key: str, value: str) -> list[str]:
-    names = [name.strip() for name in value.strip().removeprefix("[").removesuffix("]").split(",")]
-    if not all(re.fullmatch(r"[A-Za-z0-9_-]+", name) for name in names):
-        raise ConfigError(f'{key}: "{value}" cannot be read; write {key}=[engine,hpa]')
-    return names
-
-
-def _targets(value: str) -> list[int]:
-    inside = value.strip().removeprefix("[").removesuffix("]").strip()
-    if not inside:
-        return []
-    try:
-        targets = [int(part) for part in inside.split(",")]
-    except ValueError:
-        raise ConfigError(
-            f'hpa_targets: "{value}" cannot be read; write hpa_targets=[50,70], per cent'
-        ) from None
-    for target in targets:
-        if not 1 <= target <= 100:
-            raise ConfigError(f"hpa_targets: {target} is not allowed (1 … 100)")
-    return targets
+    return composed([*options.overrides, *more], options.config_dirs, own=OWN)

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
-from engine.config import hydra_errors
+from engine.config import assignments
 from engine.config.complaints import close
 from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
@@ -57,31 +57,14 @@ def read(arguments: Sequence[str]) -> ForecastArguments:
         named = arguments[0] if arguments else ""
         raise ConfigError(f'"{named}" is not allowed ({", ".join(KEYS)}){close(named, list(KEYS))}')
     kind, own = arguments[0], KEYS[arguments[0]]
-    given: dict[str, str] = {}
-    overrides = []
-    for argument in arguments[1:]:
-        key, equals, value = argument.partition("=")
-        if not equals:
-            allowed = ", ".join(f"{name}=" for name in own)
-            raise ConfigError(f'"{argument}" is not allowed (key=value; {allowed} and the like)')
-        if key not in own:
-            overrides.append(argument)
-        elif key in given:
-            raise ConfigError(f"{key}: is given twice")
-        elif not value:
-            raise ConfigError(f"{key}: is empty")
-        else:
-            given[key] = value
-    return ForecastArguments(kind, given, tuple(overrides))
+    words = assignments.read(arguments[1:], own)
+    return ForecastArguments(kind, words.own, words.overrides)
 
 
 def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
     """Answer and write the record; returns its folder.  Raises ConfigError or OutputError."""
     options = read(arguments)
-    try:
-        config = composed(options.overrides)
-    except hydra_errors.CAUGHT as error:
-        raise ConfigError(hydra_errors.explain(error, list(options.overrides))) from None
+    config = composed(options.overrides, own=KEYS[options.kind])
     folders.check_writable(Path(config.output))
     asked = {"day": _day, "wedding": _wedding, "season": _season, "train": _train}[options.kind]
     seasons = seasons_of(config)

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from engine import Autoscaler
-from engine.config import hydra_errors
-from engine.config.complaints import close
+from engine.config import assignments
+from engine.config.composition import composed
 from engine.config.strict import ConfigError
 from engine.forecast import blend
 from engine.forecast.schedule import HORIZONS_S
@@ -35,6 +33,7 @@ from twin.runs.replications import seed_of
 from twin.runs.workers import spread
 from twin.world.world import World, load_kernels
 
+OWN = ("out", "days")
 EVERY_S = 120.0
 """How often the engine's view is noted; neighbouring minutes tell the same."""
 HALF_S = 30.0
@@ -53,32 +52,23 @@ class LearnArguments:
 
 def read(arguments: Sequence[str]) -> LearnArguments:
     """Take apart the command line; raises ConfigError for what cannot be read."""
-    out = Path("models/blend.skops")
-    days: tuple[str, ...] = ()
-    overrides: list[str] = []
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if argument.startswith("-"):
-            raise ConfigError(f"{argument}: unknown option{close(argument, ['--help'])}")
-        if key == "out":
-            out = Path(value)
-        elif key == "days":
-            days = tuple(part.strip() for part in value.strip("[] ").split(",") if part.strip())
-            for day in days:
-                _check_day(day)
-        elif key in ("engine.forecast.artefact", "controller"):
-            raise ConfigError(f"{key}: is not allowed here; what is watched is the plain engine")
-        else:
-            overrides.append(argument)
+    plain = "is not allowed here; what is watched is the plain engine"
+    words = assignments.read(
+        arguments, OWN, refused={"controller": plain, "engine.forecast.artefact": plain}
+    )
+    out = Path(words.own.get("out", "models/blend.skops"))
     if not out.name:
         raise ConfigError("out: is missing; give a file, such as out=models/blend.skops")
-    return LearnArguments(out, days, tuple(overrides))
+    days = assignments.listed("days", words.own.get("days", "[]"))
+    for day in days:
+        _check_day(day)
+    return LearnArguments(out, tuple(days), words.overrides)
 
 
 def run(arguments: Sequence[str]) -> Path:
     """Learn and write the model; returns its file.  Raises ConfigError or OutputError."""
     options = read(arguments)
-    settings = _compose(options, arguments)
+    settings = _compose(options)
     first = parse(settings[0])
     check_writable(options.out.parent)
     try:
@@ -199,23 +189,12 @@ def _watch(task: tuple[Mapping[str, Any], int]) -> Day:
     return watch(parse({**settings, "seed": seed, "replications": 1}))
 
 
-def _compose(options: LearnArguments, arguments: Sequence[str]) -> list[dict[str, Any]]:
+def _compose(options: LearnArguments) -> list[dict[str, Any]]:
     """The configuration of each day."""
-    composed = []
-    with initialize_config_module("conf", version_base="1.3"):
-        try:
-            plain = compose("twin", list(options.overrides))
-            key = "trace.date" if plain.get("trace") is not None else "population.date"
-            for date in options.days or ("",):
-                more = [f"{key}={date}"] if date else []
-                raw = OmegaConf.to_container(
-                    compose("twin", [*options.overrides, *more]), resolve=True
-                )
-                assert isinstance(raw, dict)
-                composed.append({str(name): value for name, value in raw.items()})
-        except hydra_errors.CAUGHT as error:
-            raise ConfigError(hydra_errors.explain(error, arguments)) from error
-    return composed
+    plain = composed(options.overrides, own=OWN)
+    key = "population.date" if plain.get("trace") is None else "trace.date"
+    days = (composed([*options.overrides, f"{key}={date}"], own=OWN) for date in options.days)
+    return list(days) if options.days else [plain]
 
 
 def _check_day(day: str) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any
 
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from engine import EngineSettings
-from engine.config.complaints import lines
+from engine.config import composition
 from engine.config.platform import PlatformConfig
-from engine.config.strict import ConfigError, Strict
+from engine.config.strict import ConfigError, Strict, validated
 from scenarios.seasons.config import SeasonsConfig
 from scenarios.seasons.years import Seasons, generate
 from scenarios.streams import Streams
@@ -35,24 +32,18 @@ class ForecastConfig(Strict):
 
 def parse(raw: Mapping[str, Any]) -> ForecastConfig:
     """The validated configuration; raises ConfigError with one line for each wrong key."""
-    try:
-        return ForecastConfig.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError("\n".join(lines(error, ForecastConfig))) from None
+    return validated(ForecastConfig, raw)
 
 
-def composed(overrides: Sequence[str], config_dir: Path | None = None) -> ForecastConfig:
+def composed(
+    overrides: Sequence[str], config_dirs: Sequence[str] = (), own: Sequence[str] = ()
+) -> ForecastConfig:
     """The configuration that `conf/forecasting.yaml` and `overrides` ("key=value") make.
 
-    `config_dir` is searched for further groups.  Raises ConfigError, or Hydra's own errors where
-    an override does not parse.
+    `config_dirs` are searched for further groups, `own` are keys that the command takes besides.
+    Raises ConfigError.
     """
-    path = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.resolve()}]"]
-    with initialize_config_module("conf", version_base="1.3", job_name="forecasting"):
-        config = compose("forecasting", [*path, *overrides])
-    raw = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(raw, dict)
-    return parse({str(key): value for key, value in raw.items()})
+    return parse(composition.composed(overrides, config_dirs, root="forecasting", own=own))
 
 
 def seasons_of(config: ForecastConfig) -> Seasons:

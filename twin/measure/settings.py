@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from engine.config import hydra_errors
-from engine.config.complaints import lines
+from engine.config import assignments
+from engine.config.composition import composed
 from engine.config.platform import PlatformConfig
-from engine.config.strict import ConfigError, Strict
+from engine.config.strict import Strict, validated
 from twin.staging.layout import StagedService
 from twin.staging.stack import StackOptions
 
@@ -125,15 +123,6 @@ class MeasureConfig(Strict):
 
 def read(arguments: Sequence[str]) -> MeasureConfig:
     """The configuration of a command line; raises ConfigError naming what is wrong."""
-    for argument in arguments:
-        if argument.startswith("-") or "=" not in argument:
-            raise ConfigError(f'"{argument}" cannot be read; write it as key=value')
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            composed = compose("calibration", list(arguments))
-        raw: Any = OmegaConf.to_container(composed, resolve=True)
-        return MeasureConfig.model_validate(raw)
-    except hydra_errors.CAUGHT as error:
-        raise ConfigError(hydra_errors.explain(error, arguments)) from None
-    except ValidationError as error:
-        raise ConfigError("\n".join(lines(error, MeasureConfig))) from None
+    return validated(
+        MeasureConfig, composed(assignments.read(arguments).overrides, root="calibration")
+    )

@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from engine.config import composition
-from engine.config.complaints import close
+from engine.config import assignments, composition
 from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.record import folders
@@ -62,32 +61,12 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
 def composed(arguments: Sequence[str]) -> dict[str, Any]:
     """The configuration that the arguments ask for; raises ConfigError for what cannot be read."""
-    overrides, config_dirs = _read(arguments)
-    try:
-        return composition.composed(overrides, config_dirs, root="plan")
-    except composition.CompositionError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _read(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Hydra's overrides, and the folders of `--config-dir`."""
-    overrides: list[str] = ["sweep.name=plan"]  # by default a name that the clock gives
-    config_dirs: list[str] = []
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        key, _, value = argument.partition("=")
-        if key == "--config-dir":
-            config_dirs.append(value or (rest.pop(0) if rest else ""))
-        elif argument.startswith("-"):
-            raise ConfigError(f"{argument}: unknown option{close(argument, ['--config-dir'])}")
-        elif "=" not in argument:
-            raise ConfigError(f'"{argument}" cannot be read; write it as key=value')
-        elif key == "date":
-            overrides.append(f'plan.date="{value.strip(chr(34))}"')
-        else:
-            overrides.append(f"plan.{argument}" if key in OWN else argument)
-    return overrides, config_dirs
+    words = assignments.read(arguments, OWN, config_dirs=True)
+    own = [f'plan.{key}="{value}"' if key == "date" else f"plan.{key}={value}"
+           for key, value in words.own.items()]  # fmt: skip
+    # Without a name of its own a sweep has one that the clock gives.
+    overrides = ["sweep.name=plan", *own, *words.overrides]
+    return composition.composed(overrides, words.config_dirs, root="plan", own=OWN)
 
 
 def _load(settings: Mapping[str, Any]) -> None:

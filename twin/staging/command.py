@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from engine.config import hydra_errors
-from engine.config.complaints import close, lines
+from engine.config import assignments
+from engine.config.complaints import close
+from engine.config.composition import composed
 from engine.config.platform import PlatformConfig
-from engine.config.strict import ConfigError, Strict
+from engine.config.strict import ConfigError, Strict, validated
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.runtime import log as run_log
 from twin.commands.usage import STAGING
@@ -177,18 +176,7 @@ def _demo(config: StagingConfig, arguments: Sequence[str]) -> int:
 
 def _read(arguments: Sequence[str]) -> StagingConfig:
     """The configuration; raises ConfigError naming what is wrong."""
-    for argument in arguments:
-        if argument.startswith("-") or ("=" not in argument and argument[0] != "~"):
-            raise ConfigError(f'"{argument}" cannot be read; write it as key=value')
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            composed = compose("staging", list(arguments))
-        raw: Any = OmegaConf.to_container(composed, resolve=True)
-        return StagingConfig.model_validate(raw)
-    except hydra_errors.CAUGHT as error:
-        raise ConfigError(hydra_errors.explain(error, arguments)) from None
-    except ValidationError as error:
-        raise ConfigError("\n".join(lines(error, StagingConfig))) from None
+    return validated(StagingConfig, composed(assignments.read(arguments).overrides, root="staging"))
 
 
 def _progress() -> stack.Say:

@@ -178,7 +178,7 @@ def test_a_port_in_use_is_named_and_nothing_is_left(folder: Path) -> None:
         (["up", "prot=1"], "prot: unknown key"),
         (["up", "port=70000"], "port: 70000 is not allowed (0 … 65,535)"),
         (["up", "platform.services.api.slots=0"], "platform.services.api.slots: 0 is not allowed"),
-        (["up", "--port"], '"--port" cannot be read; write it as key=value'),
+        (["up", "--port"], "--port: unknown option"),
         (["down", "folder=/tmp/wt-no-such"], "no stack is up in /tmp/wt-no-such; start one: "),
         (["status", "folder=/tmp/wt-no-such"], "no stack is up in /tmp/wt-no-such; start one: "),
     ],

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.composition import CompositionError, composed
+from engine.config.composition import composed
+from engine.config.strict import ConfigError
 
 
 def test_the_tree_is_composed_with_overrides() -> None:
@@ -32,5 +33,5 @@ def test_a_scenario_of_the_users_own_folder_is_found(tmp_path: Path) -> None:
 def test_what_cannot_be_composed_is_named(
     overrides: list[str], folders: list[str], message: str
 ) -> None:
-    with pytest.raises(CompositionError, match=message):
+    with pytest.raises(ConfigError, match=message):
         composed(overrides, folders)

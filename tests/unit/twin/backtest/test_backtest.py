@@ -90,11 +90,11 @@ def test_a_course_forecasts_each_step_once_at_its_lead() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["dat=x"], r'"dat=x" is not allowed .*did you mean.*data'),
+        (["dat=x"], r"dat: unknown key; did you mean data"),
         (["data=/no/such/folder"], "data: /no/such/folder: there is no such file or folder"),
         (["horizons=0", "data=."], r"horizons: 0 is not allowed \(1 … 168, whole\)"),
         (["horizons=1,1", "data=."], "horizons: each one once"),
-        (["seed=-1"], r"seed: -1 is not allowed \(0 … ∞, whole\)"),
+        (["seed=-1"], r"seed: -1 is not allowed \(0 … 9,223,372,036,854,775,807, whole\)"),
         (["calendar=x"], "calendar: goes with data"),
         (["data=.", "test_from=soon"], 'test_from: "soon" is not an ISO 8601 time'),
         (["data=.", "days=3"], "days: is for the seasons"),

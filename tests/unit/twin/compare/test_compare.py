@@ -107,7 +107,7 @@ def test_the_command_line_is_taken_apart() -> None:
     [
         ("controllers=[engine,engine]", "controllers: each one once"),
         ("controllers=[en gine]", "controllers:"),
-        ("hpa_targets=[0]", "hpa_targets: 0 is not allowed (1 … 100)"),
+        ("hpa_targets=[0]", "hpa_targets: 0 is not allowed (1 … 100, whole)"),
         ("hpa_targets=[a]", "hpa_targets:"),
         ("controller=hpa", "write controllers=[…]"),
         ("--nothing", "--nothing: unknown option"),
@@ -122,7 +122,7 @@ def test_what_is_wrong_in_it_is_said(argument: str, said: str) -> None:
 
 def test_unknown_controllers_and_keys_are_named() -> None:
     for arguments, said in (
-        (["controllers=[hpaa]"], 'controller: "hpaa" is not allowed'),
+        (["controllers=[hpaa]"], 'controllers: "hpaa" is not allowed'),
         (["sceario=x"], "sceario"),
     ):
         with pytest.raises(ConfigError) as caught:

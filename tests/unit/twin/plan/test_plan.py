@@ -21,7 +21,7 @@ from twin.plan.horizon import dates_from, profiles_of
 from twin.plan.planning import Planned, make, responding
 from twin.plan.probe import Probe, around
 
-SMALL = ("simultaneous=2000", "paths=100", "drawn=300", "months=2", "date=2027-06-01")
+SMALL = ("plan.simultaneous=2000", "paths=100", "drawn=300", "months=2", "date=2027-06-01")
 
 
 def configured(*overrides: str) -> PlanConfig:
@@ -136,7 +136,7 @@ def test_the_platform_has_the_size_that_is_asked_for(planned: Planned) -> None:
     assert at_once.shape[0] == 5
     # a year of growth later, and June and July are the busiest months
     expected = float(planned.counts.median.max() * planned.scale)
-    double = make(configured("simultaneous=4000"), lambda _: None)
+    double = make(configured("plan.simultaneous=4000"), lambda _: None)
     assert float(double.counts.median.max() * double.scale) == pytest.approx(2 * expected)
     assert double.users == pytest.approx(2 * planned.users)
 
