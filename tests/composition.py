@@ -19,7 +19,7 @@ def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
 
 
 def settings(*overrides: str) -> dict[str, Any]:
-    """The tree of `python -m twin run`, one's own copy.  Raises CompositionError."""
+    """The tree of `python -m twin run`, one's own copy.  Raises ConfigError."""
     return copy.deepcopy(_composed(overrides))
 
 

@@ -83,8 +83,8 @@ def unknown(key: str, root: str, arguments: Sequence[str] = (), own: Sequence[st
     parent, _, last = key.rpartition(".")
     beside = [other for other in there if other.rpartition(".")[0] == parent]
     leaves = {other.rpartition(".")[2]: other for other in beside}
-    near = [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, n=3, cutoff=0.5)]
-    near = near or [other for other in there if other.endswith(f".{last}")][:3]
+    near = [other for other in there if other.endswith(f".{last}")][:3]
+    near = near or [leaves[leaf] for leaf in difflib.get_close_matches(last, leaves, 3, 0.5)]
     if near:
         return f"{key}: unknown key; did you mean {' or '.join(near)}?"
     return f"{key}: unknown key" + (
