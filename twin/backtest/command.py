@@ -96,7 +96,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
     base = options.output / "backtest"
     name = f"{started:%Y%m%dT%H%M%SZ}-{_name(options)}-{options.seed}"
-    folder = folders.writewhole(base, name, fill, render)
+    folder = folders.write_whole(base, name, fill, render)
     terminal.show_backtest(content, folder)
     return folder
 
