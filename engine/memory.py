@@ -95,13 +95,19 @@ class Pending(NamedTuple):
 
 
 class ServiceMemory(NamedTuple):
-    """What is remembered of one service; `desired` is what was desired when last looked at."""
+    """What is remembered of one service; `desired` is what was desired when last looked at.
+
+    `short_from_s`: since when fewer instances are ready than desired, counted anew when more are
+    desired; never while all are ready.  `measured_s` is when each figure was last measured.
+    """
 
     last_out_s: float = NEVER
     last_in_s: float = NEVER
     hold_out_until_s: float = NEVER
     hold_in_until_s: float = NEVER
     calm_from_s: float = NEVER
+    short_from_s: float = NEVER
+    measured_s: Mapping[str, float] = {}
     targets: tuple[tuple[float, int], ...] = ()
     response: ResponseMemory = ResponseMemory()
     slowdown: float = 1.0
@@ -178,6 +184,8 @@ class ServiceMemory(NamedTuple):
             hold_out_until_s=self.hold_out_until_s - by_s,
             hold_in_until_s=self.hold_in_until_s - by_s,
             calm_from_s=self.calm_from_s - by_s,
+            short_from_s=self.short_from_s - by_s,
+            measured_s={name: time_s - by_s for name, time_s in self.measured_s.items()},
             targets=tuple([(time_s - by_s, target) for time_s, target in self.targets]),
             response=response._replace(
                 updated_s=response.updated_s - by_s,
@@ -236,12 +244,21 @@ def remember(memory: Memory, observation: Observation, settings: EngineSettings)
     changed: dict[str, ServiceMemory] = {}
     for service in services:
         own = kept.get(service.spec.name)
+        short = service.ready < service.desired
         if own is None:
             own = ServiceMemory()
-        elif own.sent is None and service.desired == own.desired:
+        elif (
+            own.sent is None
+            and service.desired == own.desired
+            and short == (own.short_from_s > NEVER)
+        ):
             continue
         if own.sent is not None and results:
             own = own.answered(results.get(own.sent.decision_id))
+        if not short:
+            own = own._replace(short_from_s=NEVER)
+        elif own.short_from_s == NEVER or service.desired > own.desired:
+            own = own._replace(short_from_s=now_s)
         changed[service.spec.name] = own.compared(service.desired, now_s, settings.verify)
     if changed:
         kept = {**kept, **changed}
@@ -275,6 +292,7 @@ def to_json(memory: Memory) -> str:
     def service(own: ServiceMemory) -> dict[str, Any]:
         sent, pending = own.sent, own.pending
         return {name: age(getattr(own, name)) for name in _TIMES} | {
+            "measured_s": {name: age(time_s) for name, time_s in own.measured_s.items()},
             "targets": ages(own.targets),
             "response": own.response._asdict()
             | {
@@ -337,6 +355,7 @@ _TIMES = (
     "hold_out_until_s",
     "hold_in_until_s",
     "calm_from_s",
+    "short_from_s",
 )
 
 
@@ -397,6 +416,7 @@ def _service(raw: Mapping[str, Any], time: Callable[[float | None], float]) -> S
     pending = raw.get("pending")
     return ServiceMemory(
         **{name: time(raw.get(name)) for name in _TIMES},
+        measured_s={str(name): time(age_s) for name, age_s in raw.get("measured_s", {}).items()},
         targets=tuple((time(age_s), int(target)) for age_s, target in raw.get("targets", ())),
         response=_response(raw.get("response", {}), time),
         slowdown=float(raw.get("slowdown", 1.0)),

@@ -57,6 +57,8 @@ def after(
             hold_out_until_s=verdict.hold_out_until_s,
             hold_in_until_s=verdict.hold_in_until_s,
             calm_from_s=wish.calm_from_s,
+            short_from_s=own.short_from_s,
+            measured_s=one.figures.measured_s,
             targets=may.targets,
             response=one.response if to_come is None else to_come.response,
             slowdown=one.slowdown,

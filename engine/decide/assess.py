@@ -34,9 +34,9 @@ class Signal(NamedTuple):
 class Assessment(NamedTuple):
     """What the thresholds say of one service.
 
-    `over` are the signals above their upper thresholds.  `cold`: every figure is known and below
-    its lower threshold.  `breach`: the SLO is being missed.  `saturated`: its own slots are the
-    bottleneck.
+    `over` are the signals above their upper thresholds.  `cold`: every figure that is there is
+    below its lower threshold.  `breach`: the SLO is being missed.  `saturated`: its own slots are
+    the bottleneck.
     """
 
     over: tuple[Signal, ...]
@@ -69,12 +69,15 @@ def assess(service: ServiceObservation, view: View) -> Assessment:
         ]
     )
     breach = view.p95_s > spec.slo_p95_s or view.error_rate > 0.01
-    cold = (
-        view.cpu < limits.cpu_down
-        and view.memory < limits.memory_down
-        and view.p95_s < spec.slo_p95_s * limits.response_time_up
-        and queue < 0.5 * limits.queue_depth_up
-        and not breach
+    # Without the CPU, arrivals as a share of what can be served stand in for it.
+    in_use = view.cpu if view.cpu >= 0.0 else view.request_rate / capacity
+    # A figure that is not there (NaN) is above no threshold.
+    cold = not (
+        in_use >= limits.cpu_down
+        or view.memory >= limits.memory_down
+        or view.p95_s >= spec.slo_p95_s * limits.response_time_up
+        or queue >= 0.5 * limits.queue_depth_up
+        or breach
     )
     return Assessment(over, cold=cold, breach=breach, saturated=busy)
 

@@ -1,8 +1,9 @@
 """The load to come: from the booked schedule, with its floor and its protection.
 
 Where the calendar does not cover the present, or not the service, nothing is booked: the load is
-taken to stay as it is observed, more or less, and whoever reads a decision is told.  Without fresh
-samples either, nothing is known of what is to come (`Ahead.blind`), and nothing is taken away.
+taken to stay as it is observed, more or less, and whoever reads a decision is told.  Where nothing
+tells what arrives either, nothing is known of what is to come (`Ahead.blind`), and nothing is taken
+away.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from engine.decide.assess import arrival_rate
 from engine.decide.observe import UNBOOKED, Seen
 from engine.decide.recommend import wedding
 from engine.decide.recommend.forecast import needed, step_discount
@@ -84,7 +86,7 @@ def _ahead(
     if seen.row == UNBOOKED:
         unbooked = f"the calendar says nothing of {traits.spec.name}, {STAYS}"
     if unbooked:
-        rate = seen.view.request_rate
+        rate = arrival_rate(seen.view, traits.spec, seen.service.ready, seen.slowdown)
         blind = not rate >= 0.0
         curve = schedule.persisting(response, outlook, 0.0 if blind else rate, traits.reach_s)
     else:

@@ -78,9 +78,11 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
 
 def _drowning(e: Mapping[str, float]) -> str:
     """The figures that are there; what could not be measured is left out."""
-    shown = (
-        ("cpu", "cpu {:.0%}"), ("queue_depth", "{:,.0f} waiting"), ("error_rate", "{:.1%} failing")
-    )  # fmt: skip
+    shown = [("queue_depth", "{:,.0f} waiting"), ("error_rate", "{:.1%} failing")]
+    if math.isfinite(_get(e, "cpu")):
+        shown.insert(0, ("cpu", "cpu {:.0%}"))
+    else:
+        shown[:0] = [("request_rate", "{:,.0f} requests/s"), ("p95_s", "p95 {:.2f} s")]
     return ", ".join(text.format(e[name]) for name, text in shown if math.isfinite(_get(e, name)))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from engine.decide.assess import Assessment, assess, learned_slowdown
+from engine.decide.figures import FiguresThere, figures
 from engine.decide.recommend.emergency import drowning, emergency, passed_on, unserved_rate
 from engine.decide.traits import Platform, Traits
 from engine.decide.view import View, newest, view
@@ -45,8 +46,9 @@ class Seen(NamedTuple):
     """One service as it is seen in this step.
 
     `memory` is what was remembered of it before, `response` and `slowdown` what has been learned
-    now.  `row` is its row of the outlook, or `UNBOOKED`.  `whole`: all rules have their say, not
-    the emergency path alone.  `alarm` is what the emergency path wants.
+    now, `figures` what is measured of it.  `row` is its row of the outlook, or `UNBOOKED`.
+    `whole`: all rules have their say, not the emergency path alone.  `alarm` is what the emergency
+    path wants.
     """
 
     service: ServiceObservation
@@ -55,6 +57,7 @@ class Seen(NamedTuple):
     row: int
     view: View
     assessment: Assessment
+    figures: FiguresThere
     response: ResponseMemory
     slowdown: float
     whole: bool
@@ -142,7 +145,8 @@ def observe(
                 )
         seen.append(
             Seen(
-                service, traits, own, row, looked, assess(service, looked), response, slowdown,
+                service, traits, own, row, looked, assess(service, looked),
+                figures(own.measured_s, service.window, looked, now_s), response, slowdown,
                 whole, alarm,
             )
         )  # fmt: skip

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from engine.decide.assess_weddings import Ahead
+from engine.decide.figures import listed
 from engine.decide.observe import Seen
 from engine.decide.recommend import manual, wedding
 from engine.decide.recommend.forecast import forecast
@@ -88,6 +89,9 @@ def _wish(
         confidence *= 0.5
         wanted.extend(manual.static_fallback(spec, fallback, seen.view.age_s, now_s))
     else:
+        if seen.figures.absent:
+            without = f"nobody measures its {listed(seen.figures.absent)}"
+            notes = f"{notes}; {without}" if notes else without
         wanted.extend(reactive(seen.service, seen.view, seen.assessment))
     if not ahead.blind and (not stale or fallback.mode == "outlook"):
         wanted.append(forecast(spec, ahead.curve, ahead.need, ahead.discount, confidence, now_s))

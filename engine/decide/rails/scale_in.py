@@ -1,8 +1,10 @@
 """How far down a service may go now, if at all.
 
 Growing costs money, shrinking costs weddings: a scale-in has to pass every reason against it.  Not
-while data are missing, after an emergency, in a breach, while instances still boot, or below what
-the booked outlook needs; and then only as far as the cost optimiser finds worth it.
+while samples are missing or a figure is lost, after an emergency, in a breach, while instances
+still boot, or below what the booked outlook needs; and then only as far as the cost optimiser finds
+worth it.  An instance that has not booted in the time that nearly all take is waited for no longer:
+it hangs, costs money, and is the first that the infrastructure takes away.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from engine.decide.assess_weddings import Ahead
+from engine.decide.figures import OF_LOAD, listed
 from engine.decide.observe import Seen
 from engine.decide.rails.cost import cheapest
 from engine.model import Reason, Recommendation
@@ -75,6 +78,14 @@ def _against(seen: Seen, now_s: float) -> str:
         return "no scale-in while the SLO is being missed"
     if not seen.assessment.cold:
         return "no scale-in while a figure is above its lower threshold"
-    if service.booting > 0 and service.ready < service.desired:
+    if seen.figures.lost:
+        return f"no scale-in after the loss of {listed(seen.figures.lost)}"
+    if seen.figures.unmeasured:
+        return f"no scale-in without any of {listed(OF_LOAD)}"
+    if (
+        service.booting > 0
+        and service.ready < service.desired
+        and now_s < seen.memory.short_from_s + seen.traits.lead_s
+    ):
         return "no scale-in while instances are booting"
     return ""

@@ -4,8 +4,12 @@ A caller that drowns will pass its load on as soon as it has been given room, so
 calls are sized for that at once (`passed_on`): they often take longer to boot than the caller.
 
 It fires when at least two of the newest three samples show the service drowning, so one wild
-sample does not.  The target carries what arrives now at a comfortable utilisation and works the
-backlog off within a minute; it knows what is already booting, and asks again only for more.
+sample does not.  Where neither the CPU nor a queue is measured, arrivals as a share of what can be
+served stand in for them; where nothing but arrivals is, nothing confirms them, and no more is asked
+for than comfort takes.
+
+The target carries what arrives now at a comfortable utilisation and works the backlog off within a
+minute; it knows what is already booting, and asks again only for more.
 """
 
 from __future__ import annotations
@@ -23,9 +27,14 @@ LOOKED_AT = 3
 
 def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySettings) -> bool:
     """Whether this one sample shows a service that is out of capacity."""
-    cpu, p95_s, error_rate, queue = row[1], row[5], row[7], row[8]
+    cpu, rate, p95_s, error_rate, queue = row[1], row[3], row[5], row[7], row[8]
     slots = max(ready, 1) * spec.slots
     busy = settings.cpu <= cpu < math.inf
+    if not 0.0 <= cpu < math.inf:
+        offered = rate / (max(ready, 1) * spec.rate_per_instance)
+        busy = settings.cpu <= offered < math.inf
+        if not (0.0 <= queue < math.inf or 0.0 <= p95_s < math.inf) and 1.0 <= offered < math.inf:
+            return True
     queueing = settings.queue_per_slot * slots <= queue < math.inf
     failing = error_rate >= settings.error_rate
     slow = p95_s >= settings.response_time * spec.slo_p95_s
@@ -56,6 +65,8 @@ def emergency(
     # Full slots hide how much is missing: ask for at least as much more as comfort takes.
     if view.cpu >= settings.cpu:
         target = max(target, math.ceil(service.ready * view.cpu / settings.target_utilisation))
+    if not (view.cpu >= 0.0 or view.queue_depth >= 0.0 or view.p95_s >= 0.0):
+        target = min(target, math.ceil(max(service.ready, 1) / settings.target_utilisation))
     target = min(target, _most(service, settings))
     if target <= service.ready:
         return None
@@ -68,7 +79,7 @@ def emergency(
             "request_rate": rate,
             "p95_s": view.p95_s,
             "error_rate": view.error_rate,
-            "queue_depth": backlog,
+            "queue_depth": view.queue_depth,
             "ready": float(service.ready),
         },
         confidence=min(1.0, 0.4 + 0.2 * len(hot)),

@@ -276,3 +276,30 @@ def test_a_step_that_raises_has_changed_nothing() -> None:
         engine.step(observe(*services, now_s=NOW_S + 15.0, outlook=outlook))
     assert engine.memory is memory
     assert engine.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("looks", "since_s"),
+    [
+        # (time, desired, ready): since when fewer are ready than desired
+        ([(0.0, 10, 10)], NEVER),
+        ([(0.0, 10, 9)], 0.0),
+        ([(0.0, 10, 10), (5.0, 10, 9), (10.0, 10, 8)], 5.0),
+        ([(0.0, 10, 9), (5.0, 10, 10)], NEVER),
+        ([(0.0, 10, 9), (5.0, 10, 11)], NEVER),
+        ([(0.0, 10, 9), (5.0, 10, 10), (10.0, 10, 9)], 10.0),
+        # Counted anew when more are desired, not when fewer are.
+        ([(0.0, 10, 9), (5.0, 12, 9)], 5.0),
+        ([(0.0, 10, 8), (5.0, 9, 8)], 0.0),
+        ([(0.0, 10, 10), (5.0, 12, 10), (10.0, 12, 11)], 5.0),
+    ],
+)
+def test_since_when_instances_are_waited_for(
+    looks: list[tuple[float, int, int]], since_s: float
+) -> None:
+    memory = Memory()
+    for time_s, desired, ready in looks:
+        memory = begin(memory, 1000.0 + time_s, make_service(desired=desired, ready=ready))
+    own = memory.services["api"]
+    assert own.short_from_s == (since_s if since_s == NEVER else 1000.0 + since_s)
+    assert own.desired == looks[-1][1]

@@ -55,6 +55,8 @@ FULL = ServiceMemory(
     hold_out_until_s=1300.0,
     hold_in_until_s=1400.0,
     calm_from_s=1500.0,
+    short_from_s=930.0,
+    measured_s={"cpu": 995.0, "p95_s": 700.0},
     targets=((610.0, 12), (620.0, 11)),
     response=ResponseMemory(
         level=0.1,
@@ -92,8 +94,12 @@ def test_times_are_kept_as_ages_at_the_last_step() -> None:
     assert (document["last_step_s"], document["next_cycle_s"]) == (1000.0, -10.0)
     assert (document["newest_s"], document["absent_s"]) == ({"api": 5.0}, {"db": 100.0})
     assert (document["version"], document["decisions"]) == (3, 7)
-    ages = ("last_out_s", "last_in_s", "hold_out_until_s", "hold_in_until_s", "calm_from_s")
-    assert [api[name] for name in ages] == [900.0, 800.0, -300.0, -400.0, -500.0]
+    ages = (
+        "last_out_s", "last_in_s", "hold_out_until_s", "hold_in_until_s", "calm_from_s",
+        "short_from_s",
+    )  # fmt: skip
+    assert [api[name] for name in ages] == [900.0, 800.0, -300.0, -400.0, -500.0, 70.0]
+    assert api["measured_s"] == {"cpu": 5.0, "p95_s": 300.0}
     assert api["targets"] == [[390.0, 12], [380.0, 11]]
     assert (api["response"]["updated_s"], api["response"]["issued_s"]) == (10.0, 30.0)
     assert api["response"]["issued"] == [[[-600.0, 1.0], [-660.0, 2.0]], []]
@@ -130,6 +136,7 @@ def test_every_time_moves_with_a_clock_that_is_set_back() -> None:
     back = FULL.turned_back(90.0)
     assert (back.last_out_s, back.last_in_s) == (10.0, 110.0)
     assert (back.hold_out_until_s, back.hold_in_until_s, back.calm_from_s) == (1210, 1310, 1410)
+    assert (back.short_from_s, back.measured_s) == (840.0, {"cpu": 905.0, "p95_s": 610.0})
     assert back.targets == ((520.0, 12), (530.0, 11))
     response = FULL.response._replace(
         updated_s=900.0, issued_s=880.0, issued=(((1510.0, 1.0), (1570.0, 2.0)), ())

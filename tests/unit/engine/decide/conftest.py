@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.decide.assess import assess
 from engine.decide.assess_weddings import Ahead
+from engine.decide.figures import FiguresThere, figures
 from engine.decide.observe import Seen
 from engine.decide.recommend.wedding import WeddingAssessment
 from engine.decide.sizing import Sizing
@@ -45,6 +46,7 @@ def seen_of(
     waited_for: bool = True,
     alarm: Recommendation | None = None,
     whole: bool = True,
+    measured: FiguresThere | None = None,
     slowdown: float = 1.0,
 ) -> Seen:
     """A service as the first phase hands it on: 140 s to boot, and `SIMPLE` to size."""
@@ -65,6 +67,7 @@ def seen_of(
         row=0,
         view=looked,
         assessment=assess(service, looked),
+        figures=figures({}, service.window, looked, NOW_S) if measured is None else measured,
         response=ResponseMemory(),
         slowdown=slowdown,
         whole=whole,

@@ -6,6 +6,7 @@ import pytest
 
 from engine.decide.after import EARLY_S, Course, after
 from engine.decide.approve import Decided
+from engine.decide.figures import figures
 from engine.decide.observe import Scope, due
 from engine.decide.observe import observe as observe_services
 from engine.decide.restraints import Allowed
@@ -23,7 +24,7 @@ from tests.unit.engine.conftest import (
     make_window,
     observe,
 )
-from tests.unit.engine.decide.conftest import ahead_of, seen_of
+from tests.unit.engine.decide.conftest import ahead_of, seen_of, viewed
 from tests.unit.engine.decide.test_approvals import action_of
 from tests.unit.engine.decide.test_verify import watch_of
 
@@ -37,7 +38,9 @@ def course(  # type: ignore[no-untyped-def]
     own=None, action=None, *, verdict_watch=None, undoes=None, pending=None, ahead=None,
     window=None, decisions=7,
 ):  # fmt: skip
-    own = own or ServiceMemory(last_out_s=LAST_OUT_S, last_in_s=LAST_IN_S, desired=10)
+    own = own or ServiceMemory(
+        last_out_s=LAST_OUT_S, last_in_s=LAST_IN_S, short_from_s=44.0, desired=10
+    )
     service = make_service(window=make_window() if window is None else window)
     seen = seen_of(service, memory=own)._replace(slowdown=1.7, response=ResponseMemory(level=0.1))
     return Course(
@@ -64,6 +67,8 @@ def test_what_each_phase_found_out_is_kept() -> None:
         hold_out_until_s=11.0,
         hold_in_until_s=22.0,
         calm_from_s=33.0,
+        short_from_s=44.0,
+        measured_s=figures({}, make_window(), viewed(make_window()), NOW_S).measured_s,
         targets=((NOW_S, 12),),
         response=ResponseMemory(level=0.1),
         slowdown=1.7,

@@ -75,12 +75,16 @@ def test_without_a_ready_instance_load_is_measured_by_one() -> None:
         ({"p95_s": 0.501}, False, True),
         ({"error_rate": 0.01}, True, False),
         ({"error_rate": 0.0101}, False, True),
-        # What is not known is not cold.
-        ({"cpu": NAN}, False, False),
-        ({"memory": NAN}, False, False),
-        ({"p95_s": NAN}, False, False),
-        ({"queue": NAN}, False, False),
+        # What is not measured speaks neither for nor against.
+        ({"memory": NAN}, True, False),
+        ({"p95_s": NAN}, True, False),
+        ({"queue": NAN}, True, False),
         ({"rate": NAN, "error_rate": NAN}, True, False),
+        ({"cpu": NAN, "rate": NAN}, True, False),
+        # Without the CPU, 500 of the 1000 requests/s that can be served are as much as half of it.
+        ({"cpu": NAN, "rate": 499.0}, True, False),
+        ({"cpu": NAN, "rate": 500.0}, False, False),
+        ({"rate": 500.0}, True, False),
     ],
 )
 def test_cold_and_breach(figures: dict[str, float], cold: bool, breach: bool) -> None:

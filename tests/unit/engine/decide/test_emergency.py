@@ -22,8 +22,13 @@ SETTINGS = EmergencySettings()
 # cpu 95 %, 2 % failing, 0.5 waiting per slot, p95 at the SLO; 2 of 3 samples
 
 
-def sample(cpu: float, p95_s: float = 0.1, error_rate: float = 0.0, queue: float = 0.0):  # type: ignore[no-untyped-def]
-    window = make_window(cpu=cpu, p95_s=p95_s, error_rate=error_rate, queue=queue, samples=1)
+def sample(  # type: ignore[no-untyped-def]
+    cpu: float, p95_s: float = 0.1, error_rate: float = 0.0, queue: float = 0.0,
+    rate: float = 500.0,
+):  # fmt: skip
+    window = make_window(
+        cpu=cpu, p95_s=p95_s, error_rate=error_rate, queue=queue, rate=rate, samples=1
+    )
     return window[0].item()
 
 
@@ -49,6 +54,20 @@ def sample(cpu: float, p95_s: float = 0.1, error_rate: float = 0.0, queue: float
         (sample(NAN, queue=50.0), True),
         (sample(NAN, p95_s=5.0), False),
         (sample(0.95, p95_s=NAN, error_rate=NAN, queue=NAN), False),
+        # Without the CPU: 950 of the 1000 requests/s that ten serve, and somebody suffers.
+        (sample(NAN, rate=950.0, p95_s=0.5), True),
+        (sample(NAN, rate=950.0, p95_s=NAN, error_rate=0.02, queue=NAN), True),
+        (sample(NAN, rate=949.9, p95_s=5.0, error_rate=0.5), False),
+        (sample(NAN, rate=2000.0, p95_s=0.4, queue=NAN), False),
+        (sample(NAN, rate=2000.0, p95_s=NAN, queue=0.0), False),
+        (sample(NAN, rate=math.inf, p95_s=5.0), False),
+        (sample(0.9, rate=2000.0, p95_s=5.0), False),  # the CPU is there and says otherwise
+        # Arrivals alone: as much as can be served.
+        (sample(NAN, rate=1000.0, p95_s=NAN, queue=NAN), True),
+        (sample(NAN, rate=999.9, p95_s=NAN, queue=NAN), False),
+        (sample(NAN, rate=math.inf, p95_s=NAN, queue=NAN), False),
+        (sample(NAN, rate=1000.0, p95_s=math.inf, queue=math.inf, error_rate=NAN), True),
+        (sample(0.5, rate=1000.0, p95_s=NAN, queue=NAN), False),
         # What cannot be measured is no figure.
         (sample(math.inf, p95_s=5.0), False),
         (sample(0.1, queue=math.inf), False),
@@ -95,6 +114,12 @@ def test_a_queue_is_measured_by_the_slots_that_are_ready(
         (10, {"cpu": 1.0, "rate": NAN}, 15),
         # Neither rate nor CPU, but a queue: all slots must be busy; 1000 + 600 / 60 → 14.4.
         (10, {"cpu": NAN, "rate": NAN, "queue": 600.0}, 15),
+        # Rate, errors and duration: 1400 / 70 = 20.
+        (10, {"cpu": NAN, "queue": NAN, "rate": 1400.0, "p95_s": 2.0}, 20),
+        # A rate that nothing confirms asks for 10 / 0.7 = 14.3 at most, one for 1 / 0.7.
+        (10, {"cpu": NAN, "queue": NAN, "p95_s": NAN, "rate": 50_000.0}, 15),
+        (10, {"cpu": NAN, "queue": NAN, "p95_s": NAN, "rate": 1001.0}, 15),
+        (0, {"cpu": NAN, "queue": NAN, "p95_s": NAN, "rate": 50_000.0}, 2),
     ],
 )
 def test_the_target_carries_what_arrives_and_works_the_backlog_off(

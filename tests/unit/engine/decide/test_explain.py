@@ -40,6 +40,11 @@ NONE = WeddingContext(0.9, 0.9)
          "it is drowning (cpu 99%, 1,500 waiting, 12.5% failing)"),
         (Reason.EMERGENCY, {"cpu": math.nan, "queue_depth": 1500.0},
          "it is drowning (1,500 waiting)"),
+        # Where the CPU is not measured, arrivals and response time say why.
+        (Reason.EMERGENCY,
+         {"cpu": math.nan, "request_rate": 2400.4, "p95_s": 3.0, "error_rate": 0.125,
+          "queue_depth": math.nan},
+         "it is drowning (2,400 requests/s, p95 3.00 s, 12.5% failing)"),
         (Reason.EMERGENCY, {"passed_on_rate": 900.0},
          "a drowning caller will pass on another 900 requests/s"),
         (Reason.BOUNDS, {"min": 2.0, "max": 9.0}, "it is outside its bounds of 2 … 9"),

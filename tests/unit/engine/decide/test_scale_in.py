@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.decide.figures import FiguresThere
 from engine.decide.rails.scale_in import scale_in
 from engine.memory import ServiceMemory
 from engine.model import Reason
@@ -14,16 +15,17 @@ from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_wind
 from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
 
 COLD = {"cpu": 0.2, "memory": 0.3, "p95_s": 0.1}
+SHORT = ServiceMemory(short_from_s=NOW_S - 139.0)
 CHOSEN = wish_of(4, Reason.FORECAST, evidence={"rate": 300.0}, confidence=0.7)
 
 
 def down(  # type: ignore[no-untyped-def]
     *, window=None, memory=None, alarm=None, ahead=None, highest=4, chosen=CHOSEN, spec=None,
-    settings=None, **counts: int
+    settings=None, measured=None, **counts: int
 ):  # fmt: skip
     window = make_window(**COLD) if window is None else window
     service = make_service(spec or make_spec(), **({"desired": 10} | counts), window=window)
-    seen = seen_of(service, memory=memory, alarm=alarm)
+    seen = seen_of(service, memory=memory, alarm=alarm, measured=measured)
     return scale_in(
         seen, ahead or ahead_of(4.0), chosen, highest=highest, now_s=NOW_S,
         settings=settings or CostSettings(),
@@ -47,7 +49,15 @@ def down(  # type: ignore[no-untyped-def]
             {"window": make_window(**(COLD | {"cpu": 0.6}))},
             "no scale-in while a figure is above its lower threshold",
         ),
-        ({"ready": 9, "booting": 1}, "no scale-in while instances are booting"),
+        ({"ready": 9, "booting": 1, "memory": SHORT}, "no scale-in while instances are booting"),
+        (
+            {"measured": FiguresThere(("p95_s", "cpu"), ("memory",), False, {})},
+            "no scale-in after the loss of p95 and cpu",
+        ),
+        (
+            {"measured": FiguresThere((), ("memory",), True, {})},
+            "no scale-in without any of cpu, request rate and p95",
+        ),
         ({"ahead": ahead_of(4.0, protected=10)}, "wedding protection for the next 2 h"),
         ({"ahead": ahead_of(4.0, floor=12)}, "wedding protection for the next 2 h"),
         # Ten are needed again within the boot time.
@@ -73,8 +83,12 @@ def test_what_stands_against_it(changes, why: str) -> None:  # type: ignore[no-u
         ({"ahead": ahead_of(4.0, protected=9)}, 9),
         ({"spec": make_spec(min_instances=8)}, 8),
         # Booting beyond what is desired, or missing and not booting: no reason to wait.
-        ({"ready": 10, "booting": 2}, 4),
-        ({"ready": 9, "booting": 0}, 4),
+        ({"ready": 10, "booting": 2, "memory": SHORT}, 4),
+        ({"ready": 9, "booting": 0, "memory": SHORT}, 4),
+        # What has not booted in the 140 s that nearly all take is not waited for.
+        ({"ready": 9, "booting": 1, "memory": ServiceMemory(short_from_s=NOW_S - 140.0)}, 4),
+        # What nobody measures speaks neither for nor against.
+        ({"measured": FiguresThere((), ("memory", "p95_s"), False, {})}, 4),
     ],
 )
 def test_it_goes_down_to_what_is_still_needed(changes, target: int) -> None:  # type: ignore[no-untyped-def]
