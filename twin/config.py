@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from engine import EngineSettings
 from engine.config.complaints import close
 from engine.config.platform import PlatformConfig
+from engine.config.recurrence import Recurrence
 from engine.config.run import Approver, BudgetConfig, Count, ScenarioConfig, Seed
 from engine.config.strict import Strict, validated
 from engine.controllers.registry import ControllerConfig
@@ -46,26 +47,37 @@ class TelemetryConfig(Strict):
 
 
 class FloorConfig(Strict):
-    """A manual floor, in seconds from the start of the window."""
+    """A manual floor, in seconds from the start of the window; with a schedule when that says."""
 
     service: str
     instances: Count
     at_s: Annotated[float, Field(ge=0.0)] = 0.0
-    expires_s: Annotated[float, Field(ge=0.0)]
+    expires_s: Annotated[float, Field(ge=0.0)] = 1e9
+    schedule: Recurrence | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> FloorConfig:
+        if self.schedule is None and "expires_s" not in self.model_fields_set:
+            raise ValueError("expires_s is missing (or give a schedule)")
+        return self
 
 
 class PauseConfig(Strict):
-    """A pause, in seconds from the start of the window; `service` empty: all."""
+    """A pause, in seconds from the start of the window, with a schedule when that says.
+
+    `service` empty: all.
+    """
 
     service: str = ""
     direction: Direction = Direction.ALL
     pinned: Count | None = None
     at_s: Annotated[float, Field(ge=0.0)] = 0.0
     expires_s: Annotated[float, Field(ge=0.0)] = 1e9
+    schedule: Recurrence | None = None
 
 
 class OperatorConfig(Strict):
-    """Standing requests of people while the run lasts."""
+    """StandingRequests requests of people while the run lasts."""
 
     floors: list[FloorConfig] = Field(default_factory=list)
     pauses: list[PauseConfig] = Field(default_factory=list)

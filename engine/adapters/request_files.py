@@ -8,13 +8,18 @@ about and left alone: a typing error must not stop the scaling.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.config.recurrence import Recurrence
+from engine.config.standing import ends_s
+from engine.config.strict import validated
 from engine.model import Approval, Direction, ManualFloor, Pause
 from engine.ports.store import Requests
 from engine.record.files import remove, write_atomically
@@ -22,25 +27,41 @@ from engine.record.files import remove, write_atomically
 REQUESTS, ANSWERS = "requests", "answers"
 EVERYTHING = "all-services"
 
-_Request = TypeVar("_Request", ManualFloor, Pause, Approval)
+_Parsed = TypeVar("_Parsed")
 
 
 class RequestError(ValueError):
     """A request that cannot be taken; the message says why."""
 
 
-def ask(state: Path, request: ManualFloor | Pause) -> Path:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it was asked for; with a schedule it holds whenever that says so."""
+
+    request: ManualFloor | Pause
+    schedule: Recurrence | None
+
+    def at(self, now_s: float) -> ManualFloor | Pause | None:
+        """The request until it next ends, if it holds at `now_s` (epoch seconds)."""
+        until_s = min(ends_s(self.schedule, now_s), self.request.expires_s)
+        return replace(self.request, expires_s=until_s) if now_s < until_s else None
+
+
+def ask(state: Path, request: ManualFloor | Pause, schedule: Recurrence | None = None) -> Path:
     """Let `request` stand, in place of an earlier one of its kind for the same service.
 
+    One with a `schedule` takes the place of the one with the same cron expression and time zone.
     Returns the file.  Raises RequestError for a name that no service can have, OSError.
     """
     content: dict[str, Any] = {"service": request.service, "expires_s": request.expires_s}
     if isinstance(request, ManualFloor):
-        path = _path(state, "floor", request.service)
+        path = _path(state, "floor", request.service, schedule)
         content |= {"instances": request.instances, "requested_by": request.requested_by}
     else:
-        path = _path(state, "pause", request.service)
+        path = _path(state, "pause", request.service, schedule)
         content |= {"direction": request.direction.value, "pinned": request.pinned}
+    if schedule is not None:
+        content["schedule"] = schedule.model_dump()
     if math.isinf(request.expires_s):
         content["expires_s"] = None  # JSON knows no infinity
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,11 +70,13 @@ def ask(state: Path, request: ManualFloor | Pause) -> Path:
 
 
 def withdraw(state: Path, kind: str, service: str) -> bool:
-    """Take the request `kind` ("floor", "pause") for `service` back; whether there was one."""
+    """Take all requests `kind` ("floor", "pause") for `service` back; whether there was one."""
     path = _path(state, kind, service)
-    there = path.exists()
-    path.unlink(missing_ok=True)
-    return there
+    paths = [path, *path.parent.glob(f"{path.stem}@*.json")]
+    there = [path for path in paths if path.exists()]
+    for path in there:
+        path.unlink(missing_ok=True)
+    return bool(there)
 
 
 def answer(state: Path, approval: Approval) -> Path:
@@ -82,22 +105,28 @@ def answer(state: Path, approval: Approval) -> Path:
 
 def read(state: Path, now_s: float) -> Requests:
     """All that is asked for at `now_s` (epoch seconds); what has expired is no longer."""
-    floors: list[ManualFloor] = []
-    pauses: list[Pause] = []
     answers: list[Approval] = []
-    complaints: list[str] = []
-    for path in sorted((state / REQUESTS).glob("floor-*.json")):
-        _parsed(path, _floor, floors, complaints)
-    for path in sorted((state / REQUESTS).glob("pause-*.json")):
-        _parsed(path, _pause, pauses, complaints)
+    standing, complaints = asked(state)
+    holding = [request for one in standing if (request := one.at(now_s)) is not None]
     for path in sorted((state / ANSWERS).glob("*.json")):
         _parsed(path, _answer, answers, complaints)
     return Requests(
-        tuple(floor for floor in floors if now_s < floor.expires_s),
-        tuple(pause for pause in pauses if now_s < pause.expires_s),
+        tuple([request for request in holding if isinstance(request, ManualFloor)]),
+        tuple([request for request in holding if isinstance(request, Pause)]),
         tuple(answers),
         tuple(complaints),
     )
+
+
+def asked(state: Path) -> tuple[list[Asked], list[str]]:
+    """All floors and pauses, whether they hold now or not, and what is wrong with their files."""
+    standing: list[Asked] = []
+    complaints: list[str] = []
+    for path in sorted((state / REQUESTS).glob("floor-*.json")):
+        _parsed(path, lambda raw: Asked(_floor(raw), _schedule(raw)), standing, complaints)
+    for path in sorted((state / REQUESTS).glob("pause-*.json")):
+        _parsed(path, lambda raw: Asked(_pause(raw), _schedule(raw)), standing, complaints)
+    return standing, complaints
 
 
 def remove_answers(state: Path, answers: Sequence[Approval]) -> None:
@@ -120,16 +149,20 @@ def remove_answers(state: Path, answers: Sequence[Approval]) -> None:
         raise failures[0]
 
 
-def _path(state: Path, kind: str, service: str) -> Path:
+def _path(state: Path, kind: str, service: str, schedule: Recurrence | None = None) -> Path:
     if service and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", service):
         raise RequestError(f'"{service}" is not a name of a service')
-    return state / REQUESTS / f"{kind}-{service or EVERYTHING}.json"
+    at = ""
+    if schedule is not None:
+        when = f"{schedule.cron} {schedule.time_zone}".encode()
+        at = "@" + hashlib.sha256(when).hexdigest()[:8]
+    return state / REQUESTS / f"{kind}-{service or EVERYTHING}{at}.json"
 
 
 def _parsed(
     path: Path,
-    parse: Callable[[dict[str, Any]], _Request],
-    requests: list[_Request],
+    parse: Callable[[dict[str, Any]], _Parsed],
+    requests: list[_Parsed],
     complaints: list[str],
 ) -> None:
     try:
@@ -141,6 +174,7 @@ def _parsed(
         return  # withdrawn this very moment
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        reason = "; ".join(reason.splitlines())
         complaints.append(f"{path.parent.name}/{path.name} is ignored: {reason}")
 
 
@@ -159,6 +193,15 @@ def _pause(raw: dict[str, Any]) -> Pause:
         _expiry(raw),
         None if pinned is None else _count(pinned, "pinned"),
     )
+
+
+def _schedule(raw: dict[str, Any]) -> Recurrence | None:
+    schedule = raw.get("schedule")
+    if schedule is None:
+        return None
+    if not isinstance(schedule, dict):
+        raise TypeError("schedule is not a mapping")
+    return validated(Recurrence, schedule, "schedule")
 
 
 def _answer(raw: dict[str, Any]) -> Approval:

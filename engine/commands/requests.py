@@ -20,6 +20,8 @@ from pathlib import Path
 from engine.adapters import request_files
 from engine.adapters.store_files import STATUS
 from engine.config.complaints import close
+from engine.config.recurrence import Recurrence
+from engine.config.strict import ConfigError, validated
 from engine.model import Approval, Direction, ManualFloor, Pause
 
 STATE = Path("state/engine")
@@ -33,14 +35,16 @@ def pause(arguments: Sequence[str]) -> int:
     parser.add_argument("--direction", choices=[d.value for d in Direction], default="all",
                         help="which way not to scale (default: neither)")  # fmt: skip
     parser.add_argument("--pin", type=_count, metavar="N", help="hold the service at N instances")
-    _for(parser)
+    _when(parser)
     given = parser.parse_args(arguments)
+    schedule = _scheduled(parser, given)
     if given.pin is not None and not given.service:
         parser.error("--pin needs a SERVICE")
     if refusal := _refusal(given.state, given.service):
         return _failed(ValueError(refusal))
-    request = Pause(given.service, Direction(given.direction), _until(given.duration), given.pin)
-    return _ask(given.state, request, f"{given.service or 'all services'}: paused")
+    expires_s = math.inf if schedule else _until(given.duration)
+    request = Pause(given.service, Direction(given.direction), expires_s, given.pin)
+    return _ask(given.state, request, f"{given.service or 'all services'}: paused", schedule)
 
 
 def resume(arguments: Sequence[str]) -> int:
@@ -56,16 +60,19 @@ def floor(arguments: Sequence[str]) -> int:
     parser = _parser("floor", "Keep at least N instances of a service; N = 0 takes it back.")
     parser.add_argument("service", metavar="SERVICE")
     parser.add_argument("instances", metavar="N", type=_count)
-    _for(parser)
+    _when(parser)
     given = parser.parse_args(arguments)
+    schedule = _scheduled(parser, given)
     if given.instances == 0:
+        if schedule is not None:
+            parser.error("N = 0 takes all floors of the service back, it has no --cron")
         return _withdraw(given.state, "floor", given.service)
     if refusal := _refusal(given.state, given.service):
         return _failed(ValueError(refusal))
-    request = ManualFloor(
-        given.service, given.instances, _until(given.duration), requested_by=getpass.getuser()
-    )
-    return _ask(given.state, request, f"{given.service}: at least {given.instances} instances")
+    expires_s = math.inf if schedule else _until(given.duration)
+    request = ManualFloor(given.service, given.instances, expires_s, requested_by=getpass.getuser())
+    what = f"{given.service}: at least {given.instances} instances"
+    return _ask(given.state, request, what, schedule)
 
 
 def approve(arguments: Sequence[str]) -> int:
@@ -107,13 +114,16 @@ def _refusal(state: Path, service: str) -> str:
     return f'SERVICE: "{service}" is not allowed ({", ".join(services)}){close(service, services)}'
 
 
-def _ask(state: Path, request: ManualFloor | Pause, what: str) -> int:
-    until = (
-        "until it is taken back"
-        if math.isinf(request.expires_s)
-        else f"until {dt.datetime.fromtimestamp(request.expires_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
-    )
-    return _done(lambda: request_files.ask(state, request), f"{what} {until}")
+def _ask(state: Path, request: ManualFloor | Pause, what: str, schedule: Recurrence | None) -> int:
+    if schedule is not None:
+        next_s = schedule.after(time.time(), 1)[0]
+        until = f"at {schedule}; next {schedule.local(next_s)}"
+    elif math.isinf(request.expires_s):
+        until = "until it is taken back"
+    else:
+        expires = dt.datetime.fromtimestamp(request.expires_s, dt.UTC)
+        until = f"until {expires:%Y-%m-%d %H:%M:%S} UTC"
+    return _done(lambda: request_files.ask(state, request, schedule), f"{what} {until}")
 
 
 def _withdraw(state: Path, kind: str, service: str) -> int:
@@ -160,9 +170,33 @@ def _service(parser: argparse.ArgumentParser) -> None:
                         help="without it: all services")  # fmt: skip
 
 
-def _for(parser: argparse.ArgumentParser) -> None:
+def _when(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--for", dest="duration", type=_duration, metavar="TIME",
                         help="how long: 90s, 30m, 2h (default: until taken back)")  # fmt: skip
+    parser.add_argument("--cron", metavar="EXPRESSION",
+                        help='again and again from then on, such as "0 8 * * MON-FRI"; '
+                             "--for says how long each time")  # fmt: skip
+    parser.add_argument("--time-zone", metavar="ZONE",
+                        help="of --cron, such as Europe/Rome (default: UTC)")  # fmt: skip
+
+
+def _scheduled(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Recurrence | None:
+    """The schedule that --cron, --time-zone and --for say, if any; ends the program on nonsense."""
+    if given.cron is None:
+        if given.time_zone is not None:
+            parser.error("--time-zone needs --cron")
+        return None
+    if given.duration is None:
+        parser.error("--cron needs --for, how long each time")
+    zone = "UTC" if given.time_zone is None else given.time_zone
+    schedule = {"cron": given.cron, "time_zone": zone, "duration_s": given.duration}
+    try:
+        return validated(Recurrence, schedule)
+    except ConfigError as error:
+        # The keys of the configuration as they are written here.
+        options = {"cron": "--cron", "time_zone": "--time-zone", "duration_s": "--for"}
+        lines = [line.partition(": ") for line in str(error).splitlines()]
+        parser.error("; ".join(f"{options[key]}: {reason}" for key, _, reason in lines))
 
 
 def _until(duration_s: float | None) -> float:

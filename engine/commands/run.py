@@ -171,6 +171,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
             approver=config.approval,
             question_s=config.engine.approval.expires_s,
             budget=config.budget.budget(),
+            standing=config.live.standing,
         )
         shell = LiveShell(
             cycle,

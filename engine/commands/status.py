@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,13 @@ from engine.adapters import request_files
 from engine.adapters.lease_file import take_lead
 from engine.adapters.store_files import STATUS
 from engine.commands.requests import STATE
+from engine.config.recurrence import Recurrence
+from engine.config.standing import CONFIGURATION, StandingRequests
+from engine.model import ManualFloor, Pause
 from engine.ports.lease import NotLeadingError
 
+NEXT = 3
+"""So many occurrences to come are shown of what recurs."""
 SILENT_S = 60.0
 """An engine that has not stepped for longer hangs."""
 
@@ -47,6 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"{doing}; last step {age_s:.0f} s ago, {status['steps']} steps, "
               f"{status['skipped']} that could not be made")  # fmt: skip
         _show(status)
+        _show_standing(StandingRequests.model_validate(status.get("standing", {})), now_s)
     _show_requests(state, now_s)
     return 0 if leader and age_s < SILENT_S else 1
 
@@ -86,12 +93,36 @@ def _show(status: Mapping[str, Any]) -> None:
         print(f"  waits for approval: {decision}")
 
 
+def _show_standing(standing: StandingRequests, now_s: float) -> None:
+    for floor in standing.floors:
+        asked = ManualFloor(floor.service, floor.instances, math.inf, CONFIGURATION)
+        print(f"  {_text(asked)}{_occurrences(floor.schedule, now_s)}")
+    for pause in standing.pauses:
+        paused = Pause(pause.service, pause.direction, math.inf, pause.pinned)
+        print(f"  {_text(paused)}{_occurrences(pause.schedule, now_s)}")
+
+
 def _show_requests(state: Path, now_s: float) -> None:
-    asked = request_files.read(state, now_s)
-    for floor in asked.floors:
-        print(f"  floor: {floor.service} at least {floor.instances}, by {floor.requested_by}")
-    for pause in asked.pauses:
-        pinned = "" if pause.pinned is None else f" at {pause.pinned}"
-        print(f"  paused: {pause.service or 'all services'} ({pause.direction.value}){pinned}")
-    for complaint in asked.complaints:
+    asked, _ = request_files.asked(state)
+    for one in asked:
+        if now_s < one.request.expires_s:
+            print(f"  {_text(one.request)}{_occurrences(one.schedule, now_s)}")
+    for complaint in request_files.read(state, now_s).complaints:
         print(f"  trouble: {complaint}")
+
+
+def _text(request: ManualFloor | Pause) -> str:
+    if isinstance(request, ManualFloor):
+        return f"floor: {request.service} at least {request.instances}, by {request.requested_by}"
+    pinned = "" if request.pinned is None else f" at {request.pinned}"
+    return f"paused: {request.service or 'all services'} ({request.direction.value}){pinned}"
+
+
+def _occurrences(schedule: Recurrence | None, now_s: float) -> str:
+    """Whether it holds now, and when it will."""
+    if schedule is None:
+        return ""
+    occurrence = schedule.at(now_s)
+    now = "not now" if occurrence is None else f"now, until {schedule.local(occurrence.end_s)}"
+    upcoming = ", ".join(map(schedule.local, schedule.after(now_s, NEXT)))
+    return f", at {schedule}: {now}; next {upcoming}"

@@ -18,6 +18,7 @@ from engine.config.complaints import close
 from engine.config.load import Reference
 from engine.config.platform import PlatformConfig
 from engine.config.run import Approver, BudgetConfig, ScenarioConfig, Seed
+from engine.config.standing import StandingFloor, StandingPause, StandingRequests
 from engine.config.strict import ConfigError, Strict, validated
 from engine.controllers.registry import ControllerConfig
 from engine.record.schema.thresholds import ThresholdConfig
@@ -69,11 +70,21 @@ class LiveRunSettings(LiveSettings):
     thresholds: dict[str, ThresholdConfig] = Field(default_factory=dict)
     record_every_s: Annotated[float, Field(ge=5.0, le=1e9)] | None = 86_400.0
     """A record is closed after so long and the next begun; null: one for all of the run."""
+    floors: tuple[StandingFloor, ...] = ()
+    """Counts below which services do not go, always or as scheduled."""
+    pauses: tuple[StandingPause, ...] = ()
+    """What is left as it is, always or as scheduled."""
 
     @property
     def shell(self) -> LiveSettings:
         """The shell's part."""
-        return LiveSettings(**self.model_dump(exclude={"thresholds", "record_every_s"}))
+        own = set(type(self).model_fields) - set(LiveSettings.model_fields)
+        return LiveSettings(**self.model_dump(exclude=own))
+
+    @property
+    def standing(self) -> StandingRequests:
+        """What stands besides the requests of people."""
+        return StandingRequests(floors=self.floors, pauses=self.pauses)
 
 
 class LiveConfig(Strict):
@@ -101,6 +112,7 @@ class LiveConfig(Strict):
                 raise ValueError(
                     f'controller: "{self.controller.name}" needs {needed}, which only the twin has'
                 )
+        self.live.standing.check(list(self.platform.services), "live")
         return self
 
 

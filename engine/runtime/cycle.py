@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from engine.config.run import Approver
 from engine.config.secrets import redacted
+from engine.config.standing import NOTHING_STANDS, StandingRequests
 from engine.model import (
     Action,
     ActionResult,
@@ -181,7 +182,7 @@ class Cycle:
     """Everything around the steps of one controller.
 
     `name` is what errors and memories call the controller; questions that only people answer expire
-    after `question_s`.
+    after `question_s`; `standing` holds besides whatever people ask for.
     """
 
     def __init__(
@@ -194,6 +195,7 @@ class Cycle:
         approver: Approver = "automatic",
         question_s: float = 900.0,
         budget: Budget = Budget(),  # noqa: B008 (frozen)
+        standing: StandingRequests = NOTHING_STANDS,
     ) -> None:
         self.controller = controller
         self.steps = 0
@@ -201,6 +203,7 @@ class Cycle:
         """Steps that could not be made."""
         self.troubles = Troubles()
         self.acts = acts
+        self.standing = standing
         self._name = name or type(controller).__name__
         self._specs = tuple(specs)
         self._by_name = {spec.name: spec for spec in specs}
@@ -310,8 +313,14 @@ class Cycle:
             outlook=self._outlook,
             results=self._results.new,
             approvals=self._answers(now_s),
-            floors=tuple([f for f in self._requests.floors if now_s < f.expires_s]),
-            pauses=tuple([p for p in self._requests.pauses if now_s < p.expires_s]),
+            floors=(
+                *[f for f in self._requests.floors if now_s < f.expires_s],
+                *self.standing.floors_at(now_s),
+            ),
+            pauses=(
+                *[p for p in self._requests.pauses if now_s < p.expires_s],
+                *self.standing.pauses_at(now_s),
+            ),
             budget=self._budget,
         )
 

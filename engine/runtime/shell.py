@@ -468,6 +468,7 @@ class LiveShell:
             "services": services,
             "floors": dict(plan.floors) if plan is not None else {},
             "awaiting": self.cycle.awaiting(),
+            "standing": self.cycle.standing.model_dump(mode="json"),
         }
         fence = self.fence
         await self._ask(

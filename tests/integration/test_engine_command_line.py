@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ from engine.config.composition import composed
 from engine.config.hydra_errors import choices
 from engine.config.live import LiveConfig, handed, parse
 from engine.config.load import build
+from engine.config.recurrence import Recurrence
+from engine.config.standing import StandingFloor, StandingRequests
 from engine.config.strict import ConfigError
 from engine.model import Direction, ManualFloor, Pause
 from scenarios.weddings.config import PopulationConfig
@@ -40,6 +43,10 @@ def parsed(*overrides: str) -> LiveConfig:
         (
             ["run", "infrastructure.options.folder=/nowhere"],
             "infrastructure.options.folder: no stack is up in /nowhere",
+        ),
+        (
+            ["run", "live.floors=[{service:apj,instances:3}]"],
+            'live.floors.0.service: "apj" is not allowed (api, ',
         ),
         (["rum"], '"rum" is not a command; did you mean run?'),
     ],
@@ -174,11 +181,17 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
 ) -> None:
     standing.ask(tmp_path, ManualFloor("api", 9, time.time() + 60.0, "ada"))
     standing.ask(tmp_path, Pause("database", Direction.IN))
+    always = Recurrence(cron="* * * * *", time_zone="UTC", duration_s=3600.0)
+    never_now = Recurrence(cron="0 8 29 2 *", time_zone="Europe/Rome", duration_s=60.0)
+    standing.ask(tmp_path, ManualFloor("api", 20, math.inf, "bob"), never_now)
     lead = take_lead(tmp_path, time.time())
     counts = {"desired": 2, "ready": 1, "booting": 1, "draining": 0, "newest_sample_s": None}
     seen = {
         "time_s": time.time(), "acts": True, "steps": 3, "skipped": 1, "services": {"api": counts},
         "floors": {"api": 4}, "troubles": {"metrics": ["cpu: no answer"]}, "awaiting": ["api-12"],
+        "standing": StandingRequests(
+            floors=(StandingFloor(service="api", instances=7, schedule=always),)
+        ).model_dump(mode="json"),
     }  # fmt: skip
     (tmp_path / "status.json").write_text(json.dumps(seen))
     assert status.run(["--state", str(tmp_path)]) == 0
@@ -187,7 +200,10 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
         "leads", "acts; last step 0 s ago, 3 steps, 1 that could not be made",
         "api: 2 desired, 1 ready, 1 booting, 0 draining; no sample, wedding floor 4",
         "trouble: metrics: cpu: no answer", "waits for approval: api-12",
-        "floor: api at least 9, by ada", "paused: database (in)",
+        "floor: api at least 9, by ada\n", "paused: database (in)\n",
+        'floor: api at least 20, by bob, at "0 8 29 2 *" Europe/Rome, for 0.0166667 h: not now; '
+        "next Tue 2028-02-29 08:00 CET, Sun 2032-02-29 08:00 CET",
+        'floor: api at least 7, by the configuration, at "* * * * *" UTC, for 1 h: now, until ',
     ):  # fmt: skip
         assert part in said
     lead.release()

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 import simpy
 
 from engine.adapters.blocking import Booked
+from engine.config.recurrence import Recurrence
 from engine.model import Controller, ManualFloor, Observation, Pause, Plan, ServiceSpec
 from engine.ports.store import Requests
 from engine.runtime.ask import ControllerError
@@ -33,10 +34,22 @@ _NOTHING = Requests()
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """A standing request with the time from which it holds (epoch seconds)."""
+    """A standing request with the time from which it holds (epoch seconds), and when it does."""
 
     from_s: float
     request: ManualFloor | Pause
+    schedule: Recurrence | None
+
+    def at(self, now_s: float) -> ManualFloor | Pause | None:
+        """The request, if it holds at `now_s` (epoch seconds)."""
+        if not self.from_s <= now_s < self.request.expires_s:
+            return None
+        if self.schedule is None:
+            return self.request
+        occurrence = self.schedule.at(now_s)
+        if occurrence is None:
+            return None
+        return replace(self.request, expires_s=min(occurrence.end_s, self.request.expires_s))
 
 
 class Operator:
@@ -47,12 +60,14 @@ class Operator:
             _Standing(
                 start_s + floor.at_s,
                 ManualFloor(floor.service, floor.instances, start_s + floor.expires_s, "operator"),
+                floor.schedule,
             )
             for floor in config.floors
         ] + [
             _Standing(
                 start_s + pause.at_s,
                 Pause(pause.service, pause.direction, start_s + pause.expires_s, pause.pinned),
+                pause.schedule,
             )
             for pause in config.pauses
         ]
@@ -61,7 +76,7 @@ class Operator:
         """What they ask for at `now_s` (epoch seconds)."""
         if not self._standing:
             return _NOTHING
-        holding = [s.request for s in self._standing if s.from_s <= now_s < s.request.expires_s]
+        holding = [request for s in self._standing if (request := s.at(now_s)) is not None]
         return Requests(
             tuple(request for request in holding if isinstance(request, ManualFloor)),
             tuple(request for request in holding if isinstance(request, Pause)),

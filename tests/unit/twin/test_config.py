@@ -22,6 +22,8 @@ SCENARIOS = (
     "retry_storm",
 )
 
+DAILY = {"cron": "0 8 * * *", "time_zone": "Europe/Rome", "duration_s": 3600}
+
 
 def raw(*overrides: str) -> dict[str, Any]:
     return composition.settings(*overrides)
@@ -120,6 +122,21 @@ def test_every_scenario_is_valid_and_named_like_its_file(scenario: str) -> None:
             "operator.floors",
             [{"service": "apj", "instances": 3, "expires_s": 9}],
             'operator.floors.service: "apj"',
+        ),
+        (
+            "operator.floors",
+            [{"service": "api", "instances": 3}],
+            "operator.floors.0: expires_s is missing (or give a schedule)",
+        ),
+        (
+            "operator.floors",
+            [{"service": "api", "instances": 3, "schedule": {**DAILY, "cron": "0 25 * * *"}}],
+            'operator.floors.0.schedule.cron: "0 25 * * *" is not allowed (bad hour',
+        ),
+        (
+            "operator.pauses",
+            [{"schedule": {**DAILY, "time_zone": "Europe/Rom"}}],
+            'operator.pauses.0.schedule.time_zone: "Europe/Rom" is not allowed',
         ),
         ("controller.name", "../evil", "controller.name"),
         ("outptu", "x", "outptu: unknown key; did you mean output"),

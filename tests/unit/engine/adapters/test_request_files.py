@@ -10,6 +10,7 @@ import pytest
 
 from engine.adapters import request_files
 from engine.commands import requests
+from engine.config.recurrence import Recurrence
 from engine.model import Approval, Direction, ManualFloor, Pause
 from engine.ports.store import Requests
 
@@ -36,6 +37,27 @@ def test_a_later_request_replaces_the_one_before(tmp_path: Path) -> None:
     assert request_files.read(tmp_path, 0.0) == Requests()
 
 
+def test_what_recurs_holds_when_its_schedule_says_until_it_is_taken_back(tmp_path: Path) -> None:
+    six_s = 6 * 3600.0
+    six = Recurrence(cron="0 6 * * *", time_zone="UTC", duration_s=60.0)
+    seven = Recurrence(cron="0 7 * * *", time_zone="UTC", duration_s=60.0)
+    request_files.ask(tmp_path, ManualFloor("api", 3, math.inf, "ada"))
+    request_files.ask(tmp_path, ManualFloor("api", 9, math.inf, "ada"), six)
+    request_files.ask(tmp_path, ManualFloor("api", 20, math.inf, "ada"), six)
+    request_files.ask(tmp_path, ManualFloor("api", 30, math.inf, "ada"), seven)
+    request_files.ask(tmp_path, Pause("", Direction.IN, six_s + 30.0), six)
+    assert [floor.instances for floor in request_files.read(tmp_path, six_s - 1.0).floors] == [3]
+    during = request_files.read(tmp_path, six_s)
+    assert set(during.floors) == {
+        ManualFloor("api", 3, math.inf, "ada"), ManualFloor("api", 20, six_s + 60.0, "ada"),
+    }  # fmt: skip
+    assert during.pauses == (Pause("", Direction.IN, six_s + 30.0),)
+    assert len(request_files.asked(tmp_path)[0]) == 4
+    assert request_files.withdraw(tmp_path, "floor", "api")
+    assert request_files.read(tmp_path, six_s).floors == ()
+    assert request_files.read(tmp_path, six_s).pauses == during.pauses
+
+
 def test_an_answer_stays_until_the_engine_has_remembered_it(tmp_path: Path) -> None:
     answer = Approval("api-0123", True, 7.0, "ada")
     request_files.answer(tmp_path, answer)
@@ -55,6 +77,12 @@ def test_an_answer_stays_until_the_engine_has_remembered_it(tmp_path: Path) -> N
         ("floor-api.json", '{"service": "api", "instances": true}', "True is not a count"),
         ("floor-api.json", '{"service": "api", "instances": 2, "expires_s": NaN}', "not a time"),
         ("pause-api.json", '{"service": "api", "direction": "up"}', "'up' is not a valid"),
+        ("floor-api.json", '{"service": "api", "instances": 2, "schedule": 8}', "not a mapping"),
+        (
+            "floor-api.json",
+            '{"service": "api", "instances": 2, "schedule": {"cron": "0 8 * *"}}',
+            "schedule.time_zone: is missing; schedule.duration_s: is missing",
+        ),
     ],
 )
 def test_a_file_that_makes_no_sense_is_complained_about_and_the_others_hold(

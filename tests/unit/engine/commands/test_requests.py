@@ -48,3 +48,46 @@ def test_before_any_engine_stepped_the_request_is_kept_and_what_is_not_checked_i
     said = capsys.readouterr()
     assert "no engine has stepped in" in said.err
     assert Path(said.out.strip()).is_file()
+
+
+@pytest.mark.parametrize(
+    ("ask", "arguments"),
+    [(requests.floor, ["api", "5"]), (requests.pause, []), (requests.pause, ["api", "--pin", "3"])],
+)
+def test_what_recurs_says_when_it_next_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ask: object, arguments: list[str]
+) -> None:
+    assert callable(ask)
+    when = ["--cron", "0 8 29 2 *", "--time-zone", "Europe/Rome", "--for", "2h"]
+    assert ask([*arguments, *when, "--state", str(stepped(tmp_path, "api"))]) == 0
+    said = capsys.readouterr()
+    assert 'at "0 8 29 2 *" Europe/Rome, for 2 h; next Tue ' in said.err
+    written = json.loads(Path(said.out.strip()).read_text())
+    assert written["schedule"] == {
+        "cron": "0 8 29 2 *", "time_zone": "Europe/Rome", "duration_s": 7200.0,
+    }  # fmt: skip
+    assert written["expires_s"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["5", "--cron", "0 8 * *", "--for", "2h"], '--cron: "0 8 * *" is not allowed (five'),
+        (["5", "--cron", "0 8 * * *"], "--cron needs --for"),
+        (["5", "--time-zone", "UTC"], "--time-zone needs --cron"),
+        (
+            ["5", "--cron", "0 8 * * *", "--for", "2h", "--time-zone", "Europe/Rom"],
+            '--time-zone: "Europe/Rom" is not allowed',
+        ),
+        (["5", "--cron", "0 8 * * *", "--for", "8d"], "--for: 691200.0 is not allowed"),
+        (["0", "--cron", "0 8 * * *", "--for", "2h"], "it has no --cron"),
+    ],
+)
+def test_a_schedule_that_is_none_is_refused_by_its_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        requests.floor(["api", *arguments, "--state", str(tmp_path)])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.config.recurrence import Recurrence
+from engine.config.standing import StandingFloor, StandingPause, StandingRequests
 from engine.model import (
     SAMPLE_DTYPE,
     ActionResult,
     Approval,
     Controller,
     Direction,
+    ManualFloor,
     Observation,
     Outlook,
     Pause,
@@ -136,6 +139,23 @@ def test_an_answer_given_anew_is_another_one_and_those_that_are_gone_are_not_rem
     assert turn(cycle, 2, gathered(answers=[no]))[0].approvals == (no,)
     turn(cycle, 3)
     assert json.loads(keep(cycle, 3).text)["answered"] == []
+
+
+def test_what_stands_in_the_configuration_holds_besides_what_people_ask_for() -> None:
+    every_minute = Recurrence(cron="* * * * *", time_zone="UTC", duration_s=30.0)
+    standing = StandingRequests(
+        floors=(StandingFloor(service="api", instances=7, schedule=every_minute),),
+        pauses=(StandingPause(service="api", direction=Direction.IN),),
+    )
+    cycle = made(Scripted(), standing=standing)
+    assert cycle.standing == standing
+    asked = Requests((ManualFloor("api", 9, math.inf),), (Pause("api", Direction.OUT),))
+    minute_s = math.ceil(START_S / 60.0) * 60.0
+    for at_s, instances in ((minute_s, [9, 7]), (minute_s + 30.0, [9]), (minute_s + 60.0, [9, 7])):
+        seen = cycle.observe(at_s, replace(gathered(), requests=asked))
+        assert seen is not None
+        assert [floor.instances for floor in seen.floors] == instances
+        assert [pause.direction for pause in seen.pauses] == [Direction.OUT, Direction.IN]
 
 
 def test_what_cannot_be_read_is_not_taken_back() -> None:
