@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
+from locust import User
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -26,7 +27,7 @@ from locustfiles import options, record
 from locustfiles.client import PlatformUnderTest, TargetError, is_loopback
 from locustfiles.desk import Desk, Requester
 from locustfiles.options import Wishes
-from locustfiles.plan import PlanError, from_bytes
+from locustfiles.plan import LoadPlan, PlanError, from_bytes
 from locustfiles.schedule import ArrivalSchedule
 from locustfiles.tally import Tally, unpacked
 from locustfiles.verdict import Generator, LimitError, check, judge, summarise
@@ -130,6 +131,9 @@ class Conductor:
         self.sender: Sender | None = None
         self.error = ""
         self._make_person = make_person
+        self._user_classes = list(environment.user_classes)
+        self._last_exception: BaseException | None = None
+        self._early = Tally()
         self._wishes: Wishes | None = None
         self._report = Report()
         self._workers: dict[str, int] = {}
@@ -166,9 +170,19 @@ class Conductor:
         if wanted.record is not None:
             record.check_writable(wanted.record)
         self._wishes = wanted
+        self.environment.user_classes[:] = self._with_something_to_do(wanted.plan)
         for kind in self.environment.user_classes:
             kind.weight = max(wanted.plan.crowd.get(getattr(kind, "role", ""), 1.0), 0.01)
         return wanted
+
+    def _with_something_to_do(self, plan: LoadPlan) -> list[type[User]]:
+        """The user classes whose role the plan has requests for, and those that have no role.
+
+        A trace knows guests alone: couples, vendors and planners do not exist then.
+        """
+        roles = {role for role, _ in plan.kinds}
+        kinds = [k for k in self._user_classes if getattr(k, "role", None) in (None, *roles)]
+        return kinds or self._user_classes
 
     def announce(self, wanted: Wishes) -> None:
         """Say what is going to be sent, and where it leaves this machine."""
@@ -277,6 +291,18 @@ class Conductor:
             sys.stdout.write(f"{self._folder}\n")
             sys.stdout.flush()
 
+    def user_failed(self, person: object, error: BaseException) -> None:
+        """A user class raised an exception: the test fails by it."""
+        if error is self._last_exception:
+            return  # Locust tells of it, and lets it pass as well
+        self._last_exception = error
+        if not isinstance(self.environment.runner, WorkerRunner):
+            self._report.tally.note_exception(person, error)
+        elif self.sender is not None:
+            self.sender.desk.note_exception(person, error)
+        else:
+            self._early.note_exception(person, error)
+
     # --- messages between master and workers
 
     def _on_plan(self, environment: Environment, msg: Any, **_: Any) -> None:
@@ -294,6 +320,8 @@ class Conductor:
             schedule, target, self._make_person, int(share["max_in_flight"]),
             lambda message: runner.send_message("load_news", message),
         )  # fmt: skip
+        self.sender.desk.note_early(self._early)
+        self._early = Tally()
         runner.send_message("load_ready")
 
     def _on_begin(self, msg: Any, **_: Any) -> None:

@@ -115,20 +115,28 @@ class Desk:
             self._count(arrival, "dropped")
 
     def come(self, role: str, person: Requester) -> None:
-        """`person` is there, with nothing to do."""
+        """`person` is there, with nothing to do; for ever, if the plan has nothing for the role."""
         self._present.add(id(person))
-        self._idle[role].append(person)
+        self._idle.setdefault(role, []).append(person)
 
     def leave(self, role: str, person: Requester) -> None:
         """`person` goes; a request under way goes on without minding that."""
         self._present.discard(id(person))
-        if person in self._idle[role]:
+        if person in self._idle.get(role, ()):
             self._idle[role].remove(person)
 
     def news(self) -> Tally:
         """What was counted since the last call."""
         fresh, self._fresh = self._fresh, Tally()
         return fresh
+
+    def note_exception(self, person: object, error: BaseException) -> None:
+        """Count an exception that a user class raised."""
+        self._fresh.note_exception(person, error)
+
+    def note_early(self, tally: Tally) -> None:
+        """Count what there was before there was a desk."""
+        self._fresh.add(tally)
 
     def close(self) -> None:
         """No more of it: what is held is dropped, what is in flight stays unanswered."""
@@ -171,6 +179,7 @@ class Desk:
         try:
             outcome = person.request(arrival, self.plan.clients[arrival.service].timeout_s)
         except Exception as error:  # a journey of a user's own may have any bug
+            self.note_exception(person, error)
             outcome = RequestOutcome("failed", f"{type(error).__name__}: {error}")
         finally:
             self.in_flight -= 1
@@ -178,7 +187,11 @@ class Desk:
                 self._idle[arrival.role].append(person)
         if self._under_way.pop(id(arrival), None) is None:
             return  # the load was stopped meanwhile, and this one counted as unfinished
-        person.tell(arrival, self._note(arrival, sent_s, outcome), outcome)
+        felt_s = self._note(arrival, sent_s, outcome)
+        try:
+            person.tell(arrival, felt_s, outcome)
+        except Exception as error:
+            self.note_exception(person, error)
         self._release()
 
     def _note(self, arrival: Arrival, sent_s: float, outcome: RequestOutcome) -> float:

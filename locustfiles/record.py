@@ -150,6 +150,12 @@ def _lines(summary: LoadSummary) -> Iterator[str]:
 
 def sentence(summary: LoadSummary) -> str:
     """What the verdict rests on."""
+    if summary.exceptions:
+        first, often = next(iter(summary.exceptions.items()))
+        return (
+            f"User classes raised exceptions ({first}, {often:,} times): the test itself is "
+            "broken, whatever its figures are."
+        )
     if summary.verdict == "not judged":
         return (
             "The generator could not send the load as planned, so this says nothing about the "

@@ -26,6 +26,10 @@ BUCKETS = Buckets(log_spaced(1e-4, 1e4, 1853))
 LATE_S = 0.05
 """A request that its generator sends so long after it was due, for want of CPU, is late."""
 
+MOST_EXCEPTIONS, MOST_LETTERS = 100, 200
+OTHERS = "others"
+"""Different exceptions beyond so many are counted together: some name what they fail at."""
+
 COUNTS = (
     "intended",  # due by the schedule, retries not counted
     "sent",  # attempts that went out
@@ -62,7 +66,7 @@ class ServiceSecond:
 
 @dataclass(slots=True)
 class Tally:
-    """Cells by (second, service), requests by role, failures by reason.
+    """Cells by (second, service), requests by role, failures by reason, exceptions of user classes.
 
     Times are counts by bucket of `BUCKETS`.  `pulse` are the delays of a timer in the generator:
     how long anything there waits for the CPU.
@@ -71,6 +75,7 @@ class Tally:
     cells: dict[tuple[int, int], ServiceSecond] = field(default_factory=dict)
     roles: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
+    exceptions: dict[str, int] = field(default_factory=dict)
     pulse: Counter[int] = field(default_factory=Counter)
 
     def cell(self, second: int, service: int) -> ServiceSecond:
@@ -85,10 +90,21 @@ class Tally:
         """Add what `other` counted."""
         for (second, service), cell in other.cells.items():
             self.cell(second, service).add(cell)
-        for mine, more in ((self.roles, other.roles), (self.reasons, other.reasons)):
+        for mine, more in (
+            (self.roles, other.roles),
+            (self.reasons, other.reasons),
+            (self.exceptions, other.exceptions),
+        ):
             for name, count in more.items():
                 mine[name] = mine.get(name, 0) + count
         self.pulse.update(other.pulse)
+
+    def note_exception(self, person: object, error: BaseException) -> None:
+        """Count an exception that a user class raised: a fault of the test itself."""
+        what = f"{type(person).__name__}: {type(error).__name__}: {error}"[:MOST_LETTERS]
+        if what not in self.exceptions and len(self.exceptions) >= MOST_EXCEPTIONS:
+            what = OTHERS
+        self.exceptions[what] = self.exceptions.get(what, 0) + 1
 
     def of(self, services: Iterable[int]) -> ServiceSecond:
         """All seconds of these services together."""
@@ -107,6 +123,7 @@ class Tally:
             ],
             "roles": self.roles,
             "reasons": self.reasons,
+            "exceptions": self.exceptions,
             "pulse": _pairs(self.pulse),
         }
 
@@ -116,6 +133,7 @@ def unpacked(message: Mapping[str, Any]) -> Tally:
     tally = Tally(
         roles=dict(message["roles"]),
         reasons=dict(message["reasons"]),
+        exceptions=dict(message["exceptions"]),
         pulse=Counter(dict(message["pulse"])),
     )
     for second, service, counts, felt, answered, lateness in message["cells"]:

@@ -5,7 +5,8 @@ A request violates if it failed, was shed, timed out or felt slower than its ser
 One that was held for longer than its client waits, because so many others had no answer yet, counts
 as timed out there: nobody served it.  But what the generator itself sent late, or did not send
 because a worker was lost, says nothing about the system: then a bad figure is no verdict on it, and
-"not judged" is what the load test says, which is a failure of its own.
+"not judged" is what the load test says, which is a failure of its own.  An exception in a user
+class is a fault of the test: it fails, however good the figures are.
 """
 
 from __future__ import annotations
@@ -124,6 +125,9 @@ def summarise(
             "reasons": dict(
                 sorted(tally.reasons.items(), key=lambda item: -item[1])[:MOST_REASONS]
             ),
+            "exceptions": dict(
+                sorted(tally.exceptions.items(), key=lambda item: -item[1])[:MOST_REASONS]
+            ),
             "left_out": plan.left_out,
             "coordinated_omission": {name: _omission(one) for name, one in services.items()},
             "generator": _generator(tally, everything, due, generator, partial=partial),
@@ -136,7 +140,9 @@ def judge(figures: LoadFigures, limits: Sequence[Limit]) -> LoadSummary:
     judged = thresholds.judge(limits, figures, _possible(tuple(figures.services)))
     generator = figures.generator
     verdict: Verdict
-    if generator.unsent_ratio > MOST_UNSENT:
+    if figures.exceptions:
+        verdict = "failed"  # the test itself is broken, whatever its figures are
+    elif generator.unsent_ratio > MOST_UNSENT:
         verdict = "not judged"
     elif all(one.passed for one in judged):
         verdict = "passed"  # being late can only have made the figures worse

@@ -11,13 +11,18 @@ is drawn beforehand (`locustfiles.schedule`) and sent whatever became of the req
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import gevent.event
+from gevent import GreenletExit
 from locust import LoadTestShape, User, constant, events, task
 from locust.env import Environment
+from locust.exception import StopTest, StopUser
 from locust.runners import WorkerRunner
 
 from locustfiles import options
@@ -35,7 +40,7 @@ class Person(User):
     """One person: there as long as Locust wants, and given the requests of its role when due."""
 
     abstract = True
-    wait_time = constant(0)
+    wait_time = constant(1)  # before it comes again, should `be_there` ever raise
     role: ClassVar[str]
     target: PlatformUnderTest
 
@@ -50,6 +55,30 @@ class Person(User):
             gevent.event.Event().wait()
         finally:
             sender.desk.leave(self.role, self)
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        # Locust lets these two end the greenlet, whose exception gevent prints, for each user anew.
+        self.__dict__.update(
+            on_start=self._noted(self.on_start, StopUser), on_stop=self._noted(self.on_stop, None)
+        )
+
+    def _noted(
+        self, step: Callable[[], object], ends_with: type[Exception] | None
+    ) -> Callable[[], None]:
+        """A step of Locust's that counts what it raises, and raises `ends_with` instead."""
+
+        def noted() -> None:
+            try:
+                step()
+            except LOCUSTS_OWN:
+                raise
+            except Exception as error:
+                CONDUCTORS[id(self.environment)].user_failed(self, error)
+                if ends_with is not None:
+                    raise ends_with from error
+
+        return noted
 
     def request(self, arrival: Arrival, timeout_s: float) -> RequestOutcome:
         """Make one request.  Override it for a journey of your own."""
@@ -95,6 +124,26 @@ class Planner(Person):
     role = "planner"
 
 
+LOCUSTS_OWN = (StopUser, StopTest, GreenletExit)
+"""What ends a user on purpose."""
+
+
+class FirstOfEach(logging.Filter):
+    """Lets a few of the same messages pass: a user that fails does so each second, for ever."""
+
+    MOST_SAME, MOST = 3, 30
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: Counter[str] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a message is one of the first of its kind, and of all."""
+        text = record.getMessage().partition("\n")[0]
+        self._seen[text if len(self._seen) < self.MOST else ""] += 1
+        return 0 < self._seen[text] <= self.MOST_SAME
+
+
 ROLES: dict[str, type[Person]] = {kind.role: kind for kind in (Couple, Guest, Vendor, Planner)}
 
 CONDUCTORS: dict[int, Conductor] = {}
@@ -118,6 +167,8 @@ def prepare(environment: Environment, **_: Any) -> None:
         environment, lambda role, target: _stand_in(environment, role, target)
     )
     chosen = environment.parsed_options
+    for name in ("locust.user.task", "locust.user.users"):
+        logging.getLogger(name).addFilter(FirstOfEach())
     # A worker is told by its master; with a web UI the address may still be typed in.
     if isinstance(environment.runner, WorkerRunner) or chosen is None:
         return
@@ -136,6 +187,13 @@ def _stand_in(environment: Environment, role: str, target: PlatformUnderTest) ->
     person = ROLES[role](environment)
     person.target = target
     return person
+
+
+@events.user_error.add_listener
+def note_exception(user_instance: Any, exception: BaseException, **_: Any) -> None:
+    """A task or an `on_start` of a user class raised an exception."""
+    person = getattr(user_instance, "user", user_instance)
+    CONDUCTORS[id(person.environment)].user_failed(person, exception)
 
 
 @events.test_start.add_listener

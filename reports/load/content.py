@@ -106,6 +106,8 @@ def _sentence(summary: LoadSummary) -> str:
             "the generator could not send it as planned, so nothing is said about the system"
         ),
     }[summary.verdict]
+    if summary.exceptions:
+        verdict = "its user classes raised exceptions, so it failed whatever its figures are"
     cut = ", stopped before its end" if summary.partial else ""
     return (
         f"{count(summary.requests.intended)} requests were due in {seconds(summary.wall_s)}{cut}, "

@@ -163,6 +163,70 @@ def test_the_schedule_is_sent_whole_and_recorded(
 
 
 @pytest.mark.slow
+def test_the_load_of_a_trace_has_guests_alone_and_no_exception(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    trace = tmp_path / "trace.csv"
+    rows = (f"2024-05-{day:02d}T{hour:02d}:00Z,{hour + 1}" for day in (1, 2) for hour in range(24))
+    trace.write_text("time,requests\n" + "\n".join(rows) + "\n")
+    folder = tmp_path / "record"
+    ended = locust(
+        repository, "--host", platform.address, "--scenario", "trace", "--scale", "1", "--speed",
+        "300", "--start", "peak", "--duration", "10min", "--override", f"trace.path={trace}",
+        "--override", "trace.peak_per_s=40", "--override", "trace.date=2024-05-02", *LENIENT,
+        "--record", str(folder),
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads((folder / "load_summary.json").read_text())
+    assert set(summary["roles"]) == {"guest"}
+    assert summary["exceptions"] == {}
+    assert "Error" not in ended.stderr
+    assert "Couple" not in ended.stderr
+
+
+BROKEN = """
+from locust import task
+from locustfiles import wedsync
+from locustfiles.wedsync import *
+
+class Guest(wedsync.Guest):
+    def on_start(self):
+        if id(self) % 2:
+            self.desk["nobody"]
+
+    @task
+    def cut_the_cake(self):
+        self.knife.cut()
+
+class Couple(wedsync.Couple):
+    def on_stop(self):
+        raise OSError("the car has gone")
+"""
+
+
+def test_an_exception_in_a_user_class_fails_the_load_with_few_words(
+    repository: Path, tmp_path: Path, platform: Platform
+) -> None:
+    locustfile = tmp_path / "broken.py"
+    locustfile.write_text(BROKEN)
+    folder = tmp_path / "record"
+    ended = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", str(locustfile), "--only-summary", "--headless",
+         "--host", platform.address, *LOAD, *LENIENT, "--record", str(folder)],
+        cwd=repository, env=os.environ | {"PYTHONPATH": str(repository)}, capture_output=True,
+        text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1, ended.stderr[-2000:]
+    summary = json.loads((folder / "load_summary.json").read_text())
+    assert summary["verdict"] == "failed"
+    assert all(one["passed"] for one in summary["thresholds"])
+    raised = " ".join(summary["exceptions"])
+    assert "Guest: AttributeError: 'Guest' object has no attribute 'knife'" in raised
+    assert "Couple: OSError: the car has gone" in raised
+    assert "User classes raised exceptions" in ended.stderr
+    assert len(ended.stderr) < 60_000
+
+
 def test_two_workers_send_together_what_one_would_and_begin_when_they_are_told_to(
     repository: Path, tmp_path: Path, platform: Platform
 ) -> None:

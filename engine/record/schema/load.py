@@ -118,6 +118,9 @@ class LoadFigures(Part):
     ]
     roles: Annotated[dict[str, int], About("requests by the role of who made them")]
     reasons: Annotated[dict[str, int], About("what went wrong, the most frequent reasons")]
+    exceptions: Annotated[
+        dict[str, int], About("what user classes raised, which fails the test, by how often")
+    ] = Field(default_factory=dict)
     left_out: Annotated[tuple[str, ...], About("faults of the scenario that no load can make")]
     coordinated_omission: Annotated[
         dict[str, Omission],

@@ -97,6 +97,30 @@ def test_a_journey_with_a_bug_is_a_failed_request_with_its_reason(short: LoadPla
     cell = tally.of(range(3))
     assert cell.counts["failed"] == cell.counts["intended"] > 0
     assert "api: KeyError: 'bouquet'" in tally.reasons
+    assert tally.exceptions == {"Clumsy: KeyError: 'bouquet'": cell.counts["failed"]}
+
+
+def test_a_person_who_cannot_hear_of_it_holds_nobody_up(short: LoadPlan) -> None:
+    class Deaf(Somebody):
+        def tell(self, arrival: Arrival, felt_s: float, outcome: RequestOutcome) -> None:
+            raise ValueError("what?")
+
+    desk = Desk(ArrivalSchedule(short), {r: Deaf(0.0) for r, _ in short.kinds}, 1)
+    desk.run(0.0)
+    tally = desk.news()
+    cell = tally.of(range(3))
+    assert cell.counts["ok"] == cell.counts["intended"] > 0
+    assert tally.exceptions == {"Deaf: ValueError: what?": cell.counts["ok"]}
+
+
+def test_a_role_that_the_plan_has_nothing_for_waits_and_goes(short: LoadPlan) -> None:
+    quick, idle = Somebody(0.0), Somebody(0.0)
+    desk = Desk(ArrivalSchedule(short), {role: quick for role, _ in short.kinds}, 10)
+    desk.come("florist", idle)
+    desk.run(0.0)
+    desk.leave("florist", idle)
+    desk.leave("florist", idle)
+    assert not idle.asked
 
 
 def test_those_present_are_asked_before_anybody_stands_in(short: LoadPlan) -> None:

@@ -64,3 +64,14 @@ def test_tallies_add_up_in_any_parts_and_over_the_wire(
     parts.add(unpacked(tally(counted[cut:]).packed()))
     assert parts == whole
     assert whole.of(range(3)).counts["sent"] == len(counted)
+
+
+def test_exceptions_are_counted_by_kind_and_bounded_in_number() -> None:
+    tally = Tally()
+    for _ in range(3):
+        tally.note_exception("somebody", KeyError("couple"))
+    assert tally.exceptions == {"str: KeyError: 'couple'": 3}
+    for k in range(1000):
+        tally.note_exception("somebody", ValueError(f"order {k}"))
+    assert len(tally.exceptions) == 101
+    assert sum(unpacked(tally.packed()).exceptions.values()) == 1003

@@ -8,6 +8,7 @@ import pytest
 
 from engine.record.schema.load import LoadFigures
 from locustfiles.plan import LoadPlan
+from locustfiles.record import sentence
 from locustfiles.tally import Tally, note
 from locustfiles.verdict import Generator, LimitError, check, judge, limit, summarise
 
@@ -88,3 +89,14 @@ def test_what_coordinated_omission_would_have_hidden_is_a_figure(plan: LoadPlan)
 def test_a_limit_that_cannot_be_judged_is_named(plan: LoadPlan, text: str, message: str) -> None:
     with pytest.raises(LimitError, match=message):
         check([limit(text)], plan.services)
+
+
+def test_an_exception_in_a_user_class_fails_the_test_whatever_its_figures_are(
+    plan: LoadPlan,
+) -> None:
+    kept = [limit("violation_ratio <= 0.001")]
+    assert judge(summary(plan), kept).verdict == "passed"
+    figures = summary(plan).model_copy(update={"exceptions": {"Guest: KeyError: 'couple'": 3}})
+    judged = judge(figures, kept)
+    assert judged.verdict == "failed"
+    assert "KeyError: 'couple', 3 times" in sentence(judged)
