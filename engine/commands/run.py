@@ -82,10 +82,13 @@ def run(arguments: Sequence[str]) -> int:
             _fail(hydra_errors.explain(error, arguments, root="live"))
 
     try:
+        hydra_errors.check(arguments)
         job()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except ConfigError as error:
+        _fail(str(error))
     except hydra_errors.CAUGHT as error:
         _fail(hydra_errors.explain(error, arguments, root="live"))
     return code

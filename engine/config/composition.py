@@ -38,6 +38,7 @@ def composed(
         paths = ",".join(f"file://{Path(folder).resolve()}" for folder in config_dirs)
         wanted.append(f"hydra.searchpath=[{paths}]")
     arguments = [*overrides, *(f"--config-dir={folder}" for folder in config_dirs)]
+    hydra_errors.check(overrides)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("conf", version_base="1.3"):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from engine.config.complaints import close
+from engine.config.strict import ConfigError
 from engine.config.tree import groups, keys, packaged_choices
 
 OPEN = (
@@ -37,7 +40,12 @@ def explain(
     """
     text = str(error).strip()
     if isinstance(error, OverrideParseException):
-        return f'"{error.override}" cannot be read; write it as key=value'
+        return _unreadable(error.override)
+    several = re.search(
+        r"Ambiguous value for argument '(.+)'|Sweep parameters '(.+)' requires", text
+    )
+    if several:
+        return _several(several.group(1) or several.group(2))
     missing = re.search(r"Could not find '([\w-]+)/([^']+)'", text) or re.search(
         r"Cannot find primary config '()([^']+)'", text
     )
@@ -58,7 +66,65 @@ def explain(
     unknown_group = re.search(r"In '[^']*': Could not find '([^']+)'", text)
     if unknown_group:
         return f'"{unknown_group.group(1)}" is not there; groups: {", ".join(groups())}'
-    return text.splitlines()[0] if text else type(error).__name__
+    if "Interpolation" in text or "interpolation" in text:
+        text += "\nFor a text with ${ in it, write \\${"
+    # What Hydra advises to do stands in the lines below the first.
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "\n  ".join(lines) if lines else type(error).__name__
+
+
+def check(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for a word that Hydra would meet with a traceback.
+
+    That is one without a key, and a choice of a group that is a number or a mapping.
+    """
+    for word in arguments:
+        group, equals, value = word.partition("=")
+        if not group and equals:
+            raise ConfigError(_unreadable(word))
+        if equals and group in groups() and re.fullmatch(r"-?[\d.]+|\{.*\}|true|false", value):
+            allowed = choices(group, arguments)
+            raise ConfigError(f'{group}: "{value}" is not allowed ({", ".join(allowed)})')
+
+
+def _unreadable(word: str) -> str:
+    """What may be meant by a word that Hydra cannot read, and how to write that."""
+    key, _, value = word.partition("=")
+    quoted = quote(word)
+    if not key or not quoted:
+        return f'"{word}" cannot be read; write it as key=value'
+    more = ""
+    if value[:1] in ("[", "{"):
+        more = "A list is written [a,b], a mapping {a: b}, each bracket closed. "
+    return (
+        f'"{word}" cannot be read: marks such as = , : # ; & ( [ {{ and quotes mean something in a '
+        f"value. {more}To have them as text, quote it, once for the shell as well: {quoted}"
+    )
+
+
+def _several(word: str) -> str:
+    """What may be meant by a value that Hydra could sweep over, and how to write each."""
+    key, _, value = word.partition("=")
+    meant = f"to run it with each, add -m: python -m twin run -m {shlex.quote(word)}"
+    quoted = quote(word)
+    if not re.fullmatch(r"\w+\(.*\)", value) and quoted:
+        meant += (
+            f"; for a list write {shlex.quote(f'{key}=[{value}]')}; for this very text {quoted}"
+        )
+    return f"{word}: is several values, and here one is needed; {meant}"
+
+
+def quote(word: str) -> str:
+    """The word as one types it for the value to be that very text; "" where that cannot be."""
+    key, equals, value = word.partition("=")
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
+    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    candidate = f'{key}{equals}"{escaped}"'
+    try:
+        read = OverridesParser.create().parse_override(candidate)
+    except HydraException:
+        return ""
+    return shlex.quote(candidate) if equals and str(read.value()) == value else ""
 
 
 def choices(group: str, arguments: Sequence[str]) -> list[str]:

@@ -71,7 +71,9 @@ class EventConfig(Strict):
 class TraceConfig(Strict):
     """Which part of which trace is replayed, and how large."""
 
-    path: str | None = Field(default=None, description="CSV (.gz) of times and values")
+    path: str | None = Field(
+        default=None, min_length=1, description="CSV (.gz) of times and values"
+    )
     folder: str | None = Field(
         default=None, description=f"folder with {COUNTS_FILE} and {FIXTURES_FILE}, instead of both"
     )

@@ -58,6 +58,7 @@ def run(arguments: list[str]) -> int:
         return None
 
     try:
+        hydra_errors.check(arguments)
         job()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,13 +1,16 @@
-"""What is said where a sweep wants an extra that is not installed."""
+"""What is said where Hydra cannot read, find or choose what was asked for."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import MissingConfigException
 
-from engine.config.hydra_errors import explain, unknown
+from engine.config.composition import composed
+from engine.config.hydra_errors import explain, quote, unknown
 from engine.config.strict import ConfigError
 from hydra_plugins.wedtwin_ray import RayLauncher
 
@@ -49,3 +52,47 @@ def test_a_key_that_is_not_there_is_named_with_those_that_are(
     key: str, root: str, arguments: list[str], said: str
 ) -> None:
     assert said in unknown(key, root, arguments, own=("controllers",))
+
+
+TEXTS = (
+    "/x/a=b c.csv", "/x/a=b.csv", "/x/a,b.csv", "/x/a, b.csv", "/x/a[1].csv", "/x/(a).csv",
+    "/x/{a}.csv", "/x/#1.csv", "/x/a&b;c.csv", "/x/a~b!.csv", "/tmp/\u00fc \u00e4", "/x/a'b.csv",
+    '/x/a"b.csv', "[a", "{a: b", "a: {b", "x=", "=x", 'C:\\x\\a=b.csv', "a=b\\", '\\"=', "1,2",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_that_means_something_else_is_shown_as_one_has_to_type_it(text: str) -> None:
+    """What is shown is typed into a shell, and comes back as the very text."""
+    with pytest.raises(ConfigError) as refused:
+        composed([f"scenario.description={text}"])
+    typed = quote(f"scenario.description={text}")
+    assert typed in str(refused.value)
+    (word,) = shlex.split(typed)
+    assert OverridesParser.create().parse_override(word).value() == text
+    assert composed([word])["scenario"]["description"] == text
+
+
+@pytest.mark.parametrize("text", ["1,2", "range(1,4)", "choice(1,2)"])
+def test_several_values_are_explained_with_what_to_do(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"several values") as refused:
+        composed([f"seed={text}"])
+    assert f"add -m: python -m twin run -m {shlex.quote(f'seed={text}')}" in str(refused.value)
+    assert ("seed=[1,2]" in str(refused.value)) == (text == "1,2")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("=5", '"=5" cannot be read; write it as key=value'),
+        ("scenario=5", 'scenario: "5" is not allowed (flash_crowd, '),
+        ("controller={a: 1}", 'controller: "{a: 1}" is not allowed (clairvoyant, '),
+        ("controller=engine,hpa", "python -m twin run -m controller=engine,hpa"),
+        ("+seed=1", "Either remove + prefix"),
+        ("scenario.description=${nowhere}", "'nowhere' not found"),
+    ],
+)
+def test_what_hydra_advises_is_passed_on(word: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        composed([word])
+    assert said in str(refused.value)
