@@ -15,8 +15,15 @@ from pathlib import Path
 from reports.errors import RecordError
 
 __all__ = [
-    "RecordError", "write", "write_backtest", "write_comparison", "write_forecast",
-    "write_plan", "write_sweep",
+    "RecordError",
+    "write",
+    "write_backtest",
+    "write_comparison",
+    "write_evidence",
+    "write_evidence_page",
+    "write_forecast",
+    "write_plan",
+    "write_sweep",
     "write_validation",
 ]  # fmt: skip
 
@@ -94,3 +101,18 @@ def write_forecast(folder: Path) -> None:
 
     for name, text in forecast.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_evidence(folder: Path) -> None:
+    """Write `evidence.html`, `evidence.md` and `junit.xml` into a bundle; raises as `write`."""
+    from reports.evidence import content as evidence
+
+    for name, text in evidence.render(folder).items():
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_evidence_page(folder: Path, day: str, out: Path) -> None:
+    """Write the page of the bundle `folder`, as of `day` (ISO), to `out`; raises as `write`."""
+    from reports.evidence import content as evidence
+
+    out.write_bytes(evidence.page(folder, day).encode("utf-8", "replace"))

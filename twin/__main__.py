@@ -50,6 +50,11 @@ COMMANDS = {
         f"{MAKING}:learn", "[out=FILE] [days=[DATE,DATE]] [replications=N] [key=value ...]",
         "learn from simulated days how departures from the outlook go on", f"{USAGE}:LEARN",
     ),
+    "evidence": Command(
+        f"{MAKING}:evidence", "[CLAIM ...] [level=quick|full] | verify FOLDER | page FOLDER",
+        "measure what has to be shown before a deployment; leaves a bundle with its page",
+        f"{USAGE}:EVIDENCE",
+    ),
     "staging": Command(
         "twin.staging.command:run", "up|down|status|demo [key=value ...]",
         "the platform in small, of real parts, on this machine", f"{USAGE}:STAGING",

@@ -64,6 +64,31 @@ def learn(arguments: list[str]) -> int:
     return _make("learn", arguments, lambda _: learning.run(arguments))
 
 
+def evidence(arguments: list[str]) -> int:
+    """The claims that are to be shown before a deployment."""
+    from twin.evidence import command
+
+    try:
+        if arguments[:1] == ["verify"]:
+            wrong = command.check(arguments[1:])
+            for line in wrong:
+                print(line)
+            if not wrong:
+                print("whole: every digest, figure, limit and signature is as it was")
+            return 1 if wrong else 0
+        if arguments[:1] == ["page"]:
+            print(command.page(arguments[1:], reporter("evidence_page")), flush=True)
+            return 0
+        folder, shown = command.run(arguments, reporter("evidence"))
+    except (ConfigError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where it was", file=sys.stderr)
+        return 130
+    print(folder, flush=True)
+    return 0 if shown else 1
+
+
 def calibrate(arguments: list[str]) -> int:
     """Measure a live stack and write its platform file."""
     return _measure("calibrate", arguments)

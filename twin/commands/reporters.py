@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import resources
-from pathlib import Path
 
 import yaml
 
@@ -13,7 +12,7 @@ from engine.config.load import load
 NAMED = "reporters.yaml"
 
 
-def reporter(kind: str) -> Callable[[Path], None]:
+def reporter(kind: str) -> Callable[..., None]:
     """The callable that makes the reports in a folder of this kind; raises ConfigError."""
     references = yaml.safe_load(resources.files("conf").joinpath(NAMED).read_text("utf-8"))
     return load(references[kind], f"{NAMED}: {kind}")

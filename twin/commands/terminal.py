@@ -183,6 +183,27 @@ def show_plan(plan: dict[str, Any], folder: Path) -> None:
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 
+def show_evidence(results: Mapping[str, Any], folder: Path) -> None:
+    """Each claim's outcome, then where the page is."""
+    console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "claim", "outcome", "result", "limit"):
+        table.add_column(heading)
+    for name, claim in results["claims"].items():
+        figures = claim["figures"]
+        table.add_row(
+            name,
+            claim["title"],
+            claim["outcome"],
+            "\n".join(f"{f['name']} {_shown(f['value'], '.4g')}" for f in figures)
+            or claim["reason"],
+            "\n".join(f"{f['operator']} {f['limit']:g}" for f in figures),
+        )
+    console.print(f"\n[bold]{results['verdict']}[/bold]", highlight=False)
+    console.print(table)
+    console.print(f"page: {folder / 'evidence.html'}", highlight=False, soft_wrap=True)
+
+
 def show_errors(
     horizons_s: Sequence[float], errors: Mapping[str, Sequence[float]], path: Path
 ) -> None:

@@ -88,3 +88,22 @@ STAGING = """usage: python -m twin staging up|down|status|demo [key=value ...]
   keep_logs=true           for down: leave the logs
   demo.scenario=NAME demo.scale=X demo.speed=X demo.start=T demo.duration_s=S demo.output=DIR
 """
+
+EVIDENCE = """usage: python -m twin evidence [CLAIM ...] [key=value ...]
+       python -m twin evidence verify FOLDER [key=FILE]
+       python -m twin evidence page FOLDER [date=DAY] [out=FILE]
+
+Without a CLAIM, such as 1.3, all are measured.  Interrupted, the same command goes on where it was.
+Exits with 1 if a claim that was measured is not shown, or if a bundle was touched.
+
+  level=quick        fewer and smaller runs, with wider intervals; level=full is what one signs
+  seed=1             of everything that is simulated
+  day=YYYY-MM-DD     the day that is to be carried, for the page
+  load=TEXT          and its load, in words
+  signer=NAME        who signs
+  key=FILE           an Ed25519 key (PEM): signs the statements; for verify, the public one
+  claims=FOLDER      claims of your own besides the product's, a YAML file each
+  output=DIR         where bundles are kept (default: outputs/evidence)
+
+  date=DAY out=FILE  of page: as of that day, and where it goes (default: today, FOLDER.html)
+"""

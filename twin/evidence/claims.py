@@ -1,0 +1,238 @@
+"""What is claimed: one YAML file a claim, read once into frozen types.
+
+`conf/evidence/` has the claims of the product; a team adds a folder of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from engine.config.complaints import close
+from engine.config.load import Reference
+from engine.config.strict import ConfigError, Strict, validated
+
+GROUPS = {
+    1: "Auto-scaling performance",
+    2: "Prediction accuracy",
+    3: "Monitoring",
+    4: "Security and compliance",
+    5: "Integration",
+}
+"""The groups by the first figure of a claim's id; a team's own claims may begin one at 6."""
+
+LEVELS = ("quick", "full")
+Level = Literal["quick", "full"]
+Source = Literal["twin", "staging", "production record"]
+
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+
+
+class FigureConfig(Strict):
+    """One figure of a claim: how it is made of the rows, and what it has to keep."""
+
+    name: Name
+    says: Text
+    unit: str = ""
+    estimator: Literal["mean", "proportion", "ratio", "quantile"]
+    column: Name
+    over: Name | None = None
+    """The denominator's column, of a ratio."""
+    q: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Which quantile."""
+    operator: Literal["<=", ">="]
+    limit: float
+    smallest_n: Annotated[int, Field(ge=1, le=10_000_000)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> FigureConfig:
+        if (self.over is None) == (self.estimator == "ratio"):
+            raise ValueError("over: belongs to estimator: ratio, and to no other")
+        if (self.q is None) == (self.estimator == "quantile"):
+            raise ValueError("q: belongs to estimator: quantile, and to no other")
+        return self
+
+
+class LevelConfig(Strict):
+    """How much is measured at one level: the rows, options of its own, and the minutes it takes."""
+
+    rows: Annotated[int, Field(ge=1, le=100_000)]
+    minutes: Annotated[float, Field(gt=0.0, le=600.0)]
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class MeasureConfig(Strict):
+    """What makes the rows.
+
+    `each` is called as `each(seed=…, **options)` for each row by itself, with a seed of its own, in
+    several processes; `all` as `all(rows=…, seed=…, **options)` for all of them; `command` is a
+    program that prints a row as JSON on each line of its standard output, `{rows}` and `{seed}`
+    filled in.
+    """
+
+    each: Reference | None = None
+    all: Reference | None = None
+    command: tuple[str, ...] | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> MeasureConfig:
+        if sum(way is not None for way in (self.each, self.all, self.command)) != 1:
+            raise ValueError("measure: give one of each, all and command")
+        return self
+
+
+class ControlConfig(Strict):
+    """The negative control: what is broken on purpose, as options (or a command) besides."""
+
+    says: Text
+    options: dict[str, Any] = Field(default_factory=dict)
+    command: tuple[str, ...] | None = None
+    rows: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """How many rows it takes; as many as the measurement where it is not said."""
+
+
+class ContextConfig(Strict):
+    """What the claim speaks of."""
+
+    platform: Text
+    load: Text
+    versions: Text = "the version that the bundle names"
+
+
+class Claim(Strict):
+    """One claim; `measure` absent: nobody can show it yet, for the reason in `not_shown`."""
+
+    id: Annotated[str, Field(pattern=r"^[1-9]\d?\.[1-9]\d?$")]
+    title: Annotated[str, Field(min_length=1, max_length=80)]
+    statement: Text
+    why: Text
+    """The risk if it is wrong."""
+    context: ContextConfig
+    source: Source
+    valid_days: Annotated[int, Field(ge=1, le=3660)]
+    required: bool = True
+    """Whether one may not go live without it."""
+    method: Text
+    does_not_say: Text
+    figures: tuple[FigureConfig, ...] = ()
+    measure: MeasureConfig | None = None
+    quick: LevelConfig | None = None
+    full: LevelConfig | None = None
+    control: ControlConfig | None = None
+    not_shown: str = ""
+
+    @property
+    def group(self) -> int:
+        """The first figure of the id."""
+        return int(self.id.partition(".")[0])
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Where it stands among the others."""
+        group, _, item = self.id.partition(".")
+        return int(group), int(item)
+
+    def level(self, level: Level) -> LevelConfig:
+        """What is measured at that level, of a claim that can be measured."""
+        chosen = self.quick if level == "quick" else self.full
+        assert chosen is not None
+        return chosen
+
+    @model_validator(mode="after")
+    def _whole(self) -> Claim:
+        if self.measure is None:
+            if not self.not_shown:
+                raise ValueError("measure: is missing (or say in not_shown why there is none)")
+            return self
+        for key in ("quick", "full", "control"):
+            if getattr(self, key) is None:
+                raise ValueError(f"{key}: is missing")
+        if not self.figures:
+            raise ValueError("figures: is missing; a claim has at least one")
+        names = [figure.name for figure in self.figures]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"figures.{name}: is there {names.count(name)} times")
+        control = self.control
+        assert control is not None
+        if (control.command is not None) != (self.measure.command is not None):
+            raise ValueError("control.command: belongs to a claim whose measure is a command")
+        if self.measure.command is None and not control.options:
+            raise ValueError("control.options: is missing; what is broken on purpose?")
+        for figure in self.figures:
+            for key in LEVELS:
+                rows = self.level(key).rows  # type: ignore[arg-type]
+                if self.measure.each is not None and rows < figure.smallest_n:
+                    raise ValueError(
+                        f"{key}.rows: {rows} is not allowed: "
+                        f"figures.{figure.name}.smallest_n is {figure.smallest_n}"
+                    )
+        return self
+
+
+def read(folders: Sequence[Path] = ()) -> dict[str, tuple[Claim, bytes]]:
+    """All claims by id, each with the bytes of its file: the product's, then those of `folders`.
+
+    Raises ConfigError with the file and each wrong key.
+    """
+    claims: dict[str, tuple[Claim, bytes]] = {}
+    places: dict[str, str] = {}
+    for place, text in _files(folders):
+        claim = parse(text, place)
+        if claim.id in claims:
+            raise ConfigError(f"{place}: id: {claim.id} is the id of {places[claim.id]} as well")
+        claims[claim.id], places[claim.id] = (claim, text), place
+    return dict(sorted(claims.items(), key=lambda item: item[1][0].order))
+
+
+def parse(text: bytes, place: str) -> Claim:
+    """The claim in the text of a file; raises ConfigError, a line a wrong key, with `place`."""
+    try:
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = re.sub(r"\s+", " ", str(error))
+        raise ConfigError(f"{place}: is not YAML: {reason}") from None
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{place}: is no claim; it has to be a mapping with id, statement, …")
+    try:
+        return validated(Claim, raw)
+    except ConfigError as error:
+        raise ConfigError(
+            "\n".join(f"{place}: {line}" for line in str(error).split("\n"))
+        ) from None
+
+
+def chosen(claims: Mapping[str, Any], ids: Sequence[str]) -> list[str]:
+    """The ids asked for, in order, or all; raises ConfigError for one that there is not."""
+    for asked in ids:
+        if asked not in claims:
+            raise ConfigError(
+                f"{asked}: no such claim{close(asked, list(claims))} "
+                f"(there are {', '.join(claims)})"
+            )
+    return [name for name in claims if not ids or name in ids]
+
+
+def _files(folders: Sequence[Path]) -> list[tuple[str, bytes]]:
+    files = [
+        (f"conf/evidence/{file.name}", file.read_bytes())
+        for file in sorted(resources.files("conf").joinpath("evidence").iterdir(), key=_name)
+        if file.name.endswith(".yaml")
+    ]
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"claims: {folder} is no folder")
+        files += [(str(file), file.read_bytes()) for file in sorted(folder.glob("*.yaml"))]
+    return files
+
+
+def _name(file: Any) -> str:
+    return str(file.name)

@@ -1,0 +1,1 @@
+"""What makes the rows of the product's own claims; a team's own can stand anywhere."""

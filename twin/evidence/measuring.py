@@ -1,0 +1,139 @@
+"""Measure the claims of a plan, row by row, so that what was interrupted goes on where it was.
+
+Each row that is there is on the disk before the next is asked for.  Rows that are made one by one
+(`measure.each`) are kept one by one; those that come together are kept together.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.config.load import load
+from engine.record.files import write_atomically
+from twin.evidence import canonical
+from twin.evidence.bundle import Role, raw_file, why_file
+from twin.evidence.claims import Claim, Level
+from twin.runs.lifetimes import kill_with_parent
+from twin.runs.replications import seed_of
+from twin.runs.workers import spread
+
+MOST_SAID = 2000
+"""Characters of what a failing command wrote that are kept."""
+
+Advance = Callable[[str], None]
+
+
+def measure(
+    folder: Path, claim: Claim, role: Role, *, level: Level, seed: int, advance: Advance
+) -> None:
+    """Measure one claim, or its negative control, into the bundle's `folder`.
+
+    A measurement that fails is no error: why is kept in place of its rows.
+    """
+    rows, why = folder / raw_file(claim.id, role), folder / why_file(claim.id, role)
+    if rows.exists() or why.exists():
+        advance("kept")
+        return
+    rows.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made = _rows(rows, claim, role, level, seed, advance)
+    except Exception as error:  # a measurement may raise anything; that it did is the result
+        write_atomically(why, canonical.text({"why": _named(error)}))
+        return
+    write_atomically(rows, b"".join(_line(row) for row in made))
+    rows.with_suffix(".part").unlink(missing_ok=True)
+
+
+def rows_of(claim: Claim, role: Role, level: Level) -> int:
+    """How many rows are asked for."""
+    if role == "control" and claim.control is not None and claim.control.rows is not None:
+        return claim.control.rows
+    return claim.level(level).rows
+
+
+def _rows(
+    path: Path, claim: Claim, role: Role, level: Level, seed: int, advance: Advance
+) -> list[dict[str, Any]]:
+    """The rows; raises whatever the measurement raises."""
+    assert claim.measure is not None and claim.control is not None
+    count = rows_of(claim, role, level)
+    options = {**claim.measure.options, **claim.level(level).options}
+    if role == "control":
+        options |= claim.control.options
+    if claim.measure.command is not None:
+        command = claim.control.command if role == "control" else claim.measure.command
+        assert command is not None
+        return _of_command(command, count, seed)
+    if claim.measure.all is not None:
+        made = load(claim.measure.all, f"{claim.id}: measure.all")(rows=count, seed=seed, **options)
+        return [dict(row) for row in made]
+    assert claim.measure.each is not None
+    kept = _kept(path.with_suffix(".part"))
+    tasks = [
+        (claim.measure.each, row, seed_of(seed, row), options)
+        for row in range(count)
+        if row not in kept
+    ]
+    with path.with_suffix(".part").open("a", encoding="utf-8") as part:
+        for at, row in spread(_one, tasks):
+            number = tasks[at][1]
+            kept[number] = row
+            part.write(json.dumps([number, row], allow_nan=False) + "\n")
+            part.flush()
+            advance(f"{len(kept)} of {count}")
+    return [kept[row] for row in range(count)]
+
+
+def _one(task: tuple[str, int, int, Mapping[str, Any]]) -> dict[str, Any]:
+    """One row, in a process of its own."""
+    reference, _, seed, options = task
+    return dict(load(reference, "measure.each")(seed=seed, **options))
+
+
+def _kept(part: Path) -> dict[int, dict[str, Any]]:
+    """The rows that an interrupted run has left, by number; a torn last line is none."""
+    kept: dict[int, dict[str, Any]] = {}
+    if part.exists():
+        for line in part.read_text(encoding="utf-8").splitlines():
+            try:
+                number, row = json.loads(line)
+            except ValueError:
+                continue
+            kept[number] = row
+    return kept
+
+
+def _of_command(command: Sequence[str], count: int, seed: int) -> list[dict[str, Any]]:
+    """The rows that a program prints, a JSON object on each line; raises ValueError."""
+    line = [part.replace("{rows}", str(count)).replace("{seed}", str(seed)) for part in command]
+    if line[0] == "python":
+        line[0] = sys.executable
+    run = subprocess.run(
+        line, capture_output=True, text=True, check=False, preexec_fn=kill_with_parent
+    )
+    if run.returncode != 0:
+        said = (run.stderr or run.stdout).strip()[-MOST_SAID:]
+        raise ValueError(f"{line[0]} ended with {run.returncode}: {said}")
+    made = []
+    for number, text in enumerate(filter(str.strip, run.stdout.splitlines()), 1):
+        try:
+            row = json.loads(text)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise ValueError(f"{line[0]}: line {number} of its output is no JSON object")
+        made.append(row)
+    return made
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return (json.dumps(row, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MOST_SAID]
