@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-random mutants staging-demo guard baselines lint format clean
+.PHONY: help run test test-random mutants evidence staging-demo guard baselines lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -28,6 +28,9 @@ test-random: $(VENV)/.installed-test ## Property tests on inputs that nobody has
 
 mutants: $(VENV)/.installed-test ## Spoil the decision code in each place: do the tests notice?
 	$(BIN)/python -m mutation $(ARGS)
+
+evidence: $(VENV)/.installed-test ## What has to be shown before a deployment, and its page (ARGS="level=full")
+	$(BIN)/python -m twin evidence $(ARGS)
 
 staging-demo: $(VENV)/.installed-test ## The peak for real on this machine: real parts, Locust, the engine; 6 minutes
 	$(BIN)/python -m twin staging demo $(if $(findstring folder=,$(ARGS)),,folder=/tmp/wedtwin-demo) $(ARGS)

@@ -45,6 +45,11 @@ LEADING = (
 )
 """The three figures of the first page: claim, figure, heading."""
 
+SMALLER = " (smaller runs than those that one signs)"
+
+SHARE = "share"
+"""The unit of fractions, which people read in per cent."""
+
 MOST_RISKS = 5
 
 
@@ -198,7 +203,7 @@ def _about(results: dict[str, Any], day: str) -> str:
     return (
         f"Limits fixed {plan['fixed_at'].replace('T', ' ')[:16]} UTC, before the measurement. "
         f"WedTwin {version}, code {plan['versions'].get('code_sha256', 'unknown')[:12]}, "
-        f"level {plan['level']}, seed {plan['seed']}. "
+        f"level {plan['level']}{SMALLER if plan['level'] == 'quick' else ''}, seed {plan['seed']}. "
         + (f"Valid until {_day(until)}. " if until else "Nothing is valid. ")
         + f"As of {_day(day)}."
     )
@@ -234,6 +239,8 @@ def _figure(figure: dict[str, Any]) -> FigureText:
 def _number(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
+    if unit == SHARE:
+        return f"{100.0 * value:.3g} %"
     return f"{value:,.4g} {unit}".strip()
 
 

@@ -66,20 +66,21 @@ def learn(arguments: list[str]) -> int:
 
 def evidence(arguments: list[str]) -> int:
     """The claims that are to be shown before a deployment."""
-    from twin.evidence import command
-
     try:
         if arguments[:1] == ["verify"]:
-            wrong = command.check(arguments[1:])
-            for line in wrong:
-                print(line)
-            if not wrong:
-                print("whole: every digest, figure, limit and signature is as it was")
-            return 1 if wrong else 0
+            return _verify(arguments[1:])
         if arguments[:1] == ["page"]:
-            print(command.page(arguments[1:], reporter("evidence_page")), flush=True)
-            return 0
-        folder, shown = command.run(arguments, reporter("evidence"))
+            return _page(arguments[1:])
+        from twin.evidence import arguments as words
+        from twin.evidence import claims
+
+        options = words.read(arguments)
+        every = claims.read(options.claims)
+        wanted = claims.chosen(every, options.wanted)
+
+        from twin.evidence import command
+
+        folder, shown = command.run(options, every, wanted, reporter("evidence"))
     except (ConfigError, OutputError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
@@ -87,6 +88,29 @@ def evidence(arguments: list[str]) -> int:
         return 130
     print(folder, flush=True)
     return 0 if shown else 1
+
+
+def _verify(arguments: list[str]) -> int:
+    from twin.evidence import arguments as words
+
+    folder, key = words.verified(arguments)
+
+    from twin.evidence import command
+
+    wrong = command.check(folder, key)
+    print("\n".join(wrong) or "whole: every digest, figure, limit and signature is as it was")
+    return 1 if wrong else 0
+
+
+def _page(arguments: list[str]) -> int:
+    from twin.evidence import arguments as words
+
+    folder, day, out = words.drawn(arguments)
+
+    from twin.evidence import command
+
+    print(command.page(folder, day, out, reporter("evidence_page")), flush=True)
+    return 0
 
 
 def calibrate(arguments: list[str]) -> int:

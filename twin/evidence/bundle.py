@@ -25,7 +25,7 @@ from typing import Any, Literal
 from twin.evidence import canonical
 from twin.evidence.claims import LEVELS, Claim, parse
 from twin.evidence.judgement import (
-    Measured,
+    MeasuredRows,
     Outcome,
     counts,
     judge,
@@ -139,15 +139,21 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     return raw
 
 
-def measured(folder: Path, claim: str, role: Role) -> Measured:
+def measured(folder: Path, claim: str, role: Role) -> MeasuredRows:
     """The rows that a bundle has; raises BundleError where they are no rows."""
     rows, why = folder / raw_file(claim, role), folder / why_file(claim, role)
     if why.exists():
-        return Measured(failure=str(read_json(folder, why_file(claim, role)).get("why", "unknown")))
+        return MeasuredRows(
+            failure=str(read_json(folder, why_file(claim, role)).get("why", "unknown"))
+        )
     if not rows.exists():
-        return Measured(failure="was not measured")
+        return MeasuredRows(failure="was not measured")
     content = []
-    for number, line in enumerate(rows.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = rows.read_text(encoding="utf-8").splitlines()
+    except ValueError:
+        raise BundleError(f"{raw_file(claim, role)}: is not UTF-8 text") from None
+    for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
         except ValueError:
@@ -155,7 +161,7 @@ def measured(folder: Path, claim: str, role: Role) -> Measured:
         if not isinstance(row, dict):
             raise BundleError(f"{raw_file(claim, role)}: line {number} is no row")
         content.append(row)
-    return Measured(tuple(content))
+    return MeasuredRows(tuple(content))
 
 
 def results(folder: Path) -> dict[str, Any]:

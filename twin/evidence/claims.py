@@ -68,7 +68,7 @@ class LevelConfig(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class MeasureConfig(Strict):
+class MeasurementConfig(Strict):
     """What makes the rows.
 
     `each` is called as `each(seed=…, **options)` for each row by itself, with a seed of its own, in
@@ -83,9 +83,9 @@ class MeasureConfig(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_way(self) -> MeasureConfig:
+    def _one_way(self) -> MeasurementConfig:
         if sum(way is not None for way in (self.each, self.all, self.command)) != 1:
-            raise ValueError("measure: give one of each, all and command")
+            raise ValueError("give one of each, all and command")
         return self
 
 
@@ -123,7 +123,7 @@ class Claim(Strict):
     method: Text
     does_not_say: Text
     figures: tuple[FigureConfig, ...] = ()
-    measure: MeasureConfig | None = None
+    measure: MeasurementConfig | None = None
     quick: LevelConfig | None = None
     full: LevelConfig | None = None
     control: ControlConfig | None = None
@@ -178,14 +178,14 @@ class Claim(Strict):
         return self
 
 
-def read(folders: Sequence[Path] = ()) -> dict[str, tuple[Claim, bytes]]:
-    """All claims by id, each with the bytes of its file: the product's, then those of `folders`.
+def read(folder: Path | None = None) -> dict[str, tuple[Claim, bytes]]:
+    """All claims by id, each with the bytes of its file: the product's, then those in `folder`.
 
     Raises ConfigError with the file and each wrong key.
     """
     claims: dict[str, tuple[Claim, bytes]] = {}
     places: dict[str, str] = {}
-    for place, text in _files(folders):
+    for place, text in _files(folder):
         claim = parse(text, place)
         if claim.id in claims:
             raise ConfigError(f"{place}: id: {claim.id} is the id of {places[claim.id]} as well")
@@ -221,13 +221,13 @@ def chosen(claims: Mapping[str, Any], ids: Sequence[str]) -> list[str]:
     return [name for name in claims if not ids or name in ids]
 
 
-def _files(folders: Sequence[Path]) -> list[tuple[str, bytes]]:
+def _files(folder: Path | None) -> list[tuple[str, bytes]]:
     files = [
         (f"conf/evidence/{file.name}", file.read_bytes())
         for file in sorted(resources.files("conf").joinpath("evidence").iterdir(), key=_name)
         if file.name.endswith(".yaml")
     ]
-    for folder in folders:
+    if folder is not None:
         if not folder.is_dir():
             raise ConfigError(f"claims: {folder} is no folder")
         files += [(str(file), file.read_bytes()) for file in sorted(folder.glob("*.yaml"))]

@@ -7,85 +7,36 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from engine.config.complaints import close
 from engine.config.strict import ConfigError
 from engine.record.files import sync, write_atomically
 from engine.record.folders import check_writable, explained, sync_whole
 from engine.record.machine import versions
 from twin.commands import terminal
-from twin.evidence import bundle, canonical, claims, measuring, statement, verify
-from twin.evidence.claims import LEVELS, Claim, Level
+from twin.evidence import bundle, canonical, measuring, statement, verify
+from twin.evidence.arguments import EvidenceArguments
+from twin.evidence.claims import Claim, Level
 
-KEYS = ("level", "seed", "day", "load", "signer", "key", "claims", "output")
 UNFINISHED = ".unfinished-"
 CODE = ("engine", "scenarios", "twin", "conf", "locustfiles", "reports")
 """The packages whose code a figure may depend on."""
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceArguments:
-    """What the command line asks for."""
-
-    wanted: tuple[str, ...]
-    level: Level
-    seed: int
-    day: dt.date | None
-    """The day that is to be carried; None: the next busiest day is not named."""
-    load: str
-    signer: str
-    key: Path | None
-    claims: tuple[Path, ...]
-    output: Path
-
-
-def read(arguments: Sequence[str]) -> EvidenceArguments:
-    """Take apart the command line of a run; raises ConfigError for what cannot be read."""
-    wanted: list[str] = []
-    given: dict[str, str] = {}
-    folders: list[Path] = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if argument.startswith("-"):
-            raise ConfigError(f"{argument}: unknown option{close(argument, ['--help'])}")
-        if not equals:
-            wanted.append(argument)
-        elif key == "claims":
-            folders.append(Path(value))
-        elif key not in KEYS:
-            raise ConfigError(f"{key}: unknown key{close(key, KEYS)} ({', '.join(KEYS)})")
-        elif not value:
-            raise ConfigError(f"{key}: is missing")
-        else:
-            given[key] = value
-    level = given.get("level", "quick")
-    if level not in LEVELS:
-        raise ConfigError(f'level: "{level}" is not allowed ({", ".join(LEVELS)})')
-    return EvidenceArguments(
-        wanted=tuple(wanted),
-        level="full" if level == "full" else "quick",
-        seed=_seed(given.get("seed", "1")),
-        day=_day("day", given["day"]) if "day" in given else None,
-        load=given.get("load", ""),
-        signer=given.get("signer", ""),
-        key=Path(given["key"]) if "key" in given else None,
-        claims=tuple(folders),
-        output=Path(given.get("output", "outputs/evidence")),
-    )
-
-
-def run(arguments: Sequence[str], render: Callable[[Path], None]) -> tuple[Path, bool]:
+def run(
+    options: EvidenceArguments,
+    every: Mapping[str, tuple[Claim, bytes]],
+    wanted: Sequence[str],
+    render: Callable[[Path], None],
+) -> tuple[Path, bool]:
     """Measure and write the bundle; its folder, and whether all that was measured is shown.
+
+    `every` claim is on the page, those `wanted` are measured.
 
     Raises ConfigError or OutputError; after an interrupt the same command goes on where it was.
     """
-    options = read(arguments)
-    every = claims.read(options.claims)
-    wanted = claims.chosen(every, options.wanted)
     key = None if options.key is None else statement.private_key(options.key)
     check_writable(options.output)
     with explained(options.output):
@@ -108,31 +59,26 @@ def run(arguments: Sequence[str], render: Callable[[Path], None]) -> tuple[Path,
     return made, shown
 
 
-def check(arguments: Sequence[str]) -> list[str]:
-    """`evidence verify FOLDER [key=FILE]`: what was touched; raises ConfigError."""
-    folder, given = _folder("verify", arguments, ("key",))
-    key = statement.public_key(Path(given["key"])) if "key" in given else None
-    return verify.problems(folder, key)
+def check(folder: Path, key: Path | None) -> list[str]:
+    """What of a bundle was touched; raises ConfigError for a key that cannot be used."""
+    return verify.problems(folder, None if key is None else statement.public_key(key))
 
 
-def page(arguments: Sequence[str], render: Callable[..., None]) -> Path:
-    """`evidence page FOLDER [date=DAY] [out=FILE]`: the page as of a day; raises ConfigError."""
-    folder, given = _folder("page", arguments, ("date", "out"))
-    day = _day("date", given["date"]) if "date" in given else dt.datetime.now(dt.UTC).date()
-    out = Path(given.get("out", f"{folder}.html"))
+def page(folder: Path, day: dt.date, out: Path, render: Callable[..., None]) -> Path:
+    """Draw the page of a bundle as of a day; raises OutputError."""
     check_writable(out.parent)
     render(folder, day=day.isoformat(), out=out)
     return out
 
 
 def _begin(
-    options: EvidenceArguments, every: Mapping[str, tuple[Claim, bytes]], wanted: list[str]
+    options: EvidenceArguments, every: Mapping[str, tuple[Claim, bytes]], wanted: Sequence[str]
 ) -> Path:
     """The unfinished bundle to go on with, or a new one whose plan is on the disk."""
     started = dt.datetime.now(dt.UTC)
     planned = bundle.plan(
         every,
-        wanted,
+        list(wanted),
         level=options.level,
         seed=options.seed,
         day=options.day or started.date(),
@@ -141,7 +87,8 @@ def _begin(
         started=started,
         versions={**versions(), "code_sha256": _code_digest()},
     )
-    same = {key: value for key, value in planned.items() if key not in ("fixed_at", "day")}
+    passing = ("fixed_at",) if options.day else ("fixed_at", "day")
+    same = {key: value for key, value in planned.items() if key not in passing}
     folder = options.output / f"{UNFINISHED}{canonical.digest(same)[:16]}"
     if (folder / bundle.PLAN).exists():
         return folder
@@ -202,32 +149,3 @@ def _code_digest() -> str:
         for path in sorted(p for p in root.rglob("*") if p.suffix in (".py", ".yaml", ".j2")):
             whole.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return whole.hexdigest()
-
-
-def _folder(
-    name: str, arguments: Sequence[str], keys: Sequence[str]
-) -> tuple[Path, dict[str, str]]:
-    places = [argument for argument in arguments if "=" not in argument]
-    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    for key in given:
-        if key not in keys:
-            raise ConfigError(f"{key}: unknown key{close(key, keys)} ({', '.join(keys)})")
-    if len(places) != 1:
-        raise ConfigError(f"evidence {name}: give one folder, that of a bundle")
-    folder = Path(places[0])
-    if not (folder / bundle.PLAN).is_file():
-        raise ConfigError(f"{folder}: is no bundle of evidence ({bundle.PLAN} is not there)")
-    return folder, given
-
-
-def _seed(value: str) -> int:
-    if not re.fullmatch(r"\d{1,18}", value):
-        raise ConfigError(f'seed: "{value}" is not allowed (a whole number from 0)')
-    return int(value)
-
-
-def _day(key: str, value: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(value)
-    except ValueError:
-        raise ConfigError(f'{key}: "{value}" is not allowed (a day, YYYY-MM-DD)') from None

@@ -26,7 +26,7 @@ class RowsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class IntervalEstimate:
     """A figure with its interval, of `n` rows; an end that the rows do not give is infinite."""
 
     value: float
@@ -37,7 +37,7 @@ class Estimate:
 
 def estimate(
     rows: Sequence[Row], estimator: str, *, column: str, over: str | None, q: float | None
-) -> Estimate | None:
+) -> IntervalEstimate | None:
     """The figure that `rows` give, None without any that counts; raises RowsError.
 
     A row whose column is null counts nowhere: there was nothing to measure in it.
@@ -57,18 +57,18 @@ def estimate(
     return mean(values)
 
 
-def mean(values: NDArray[np.float64]) -> Estimate:
+def mean(values: NDArray[np.float64]) -> IntervalEstimate:
     """The mean of `values`, with Student's interval (Law, "Simulation Modeling", section 4.5)."""
     n = len(values)
     middle = math.fsum(values) / n
     if n == 1:
-        return Estimate(middle, -math.inf, math.inf, n)
+        return IntervalEstimate(middle, -math.inf, math.inf, n)
     sd = math.sqrt(math.fsum((values - middle) ** 2) / (n - 1))
     half = float(stats.t.ppf(1.0 - _TAIL, n - 1)) * sd / math.sqrt(n)
-    return Estimate(middle, middle - half, middle + half, n)
+    return IntervalEstimate(middle, middle - half, middle + half, n)
 
 
-def proportion(values: NDArray[np.float64]) -> Estimate:
+def proportion(values: NDArray[np.float64]) -> IntervalEstimate:
     """The share of ones, with the exact interval of Clopper and Pearson (1934).
 
     Raises RowsError for a value that is neither 0 nor 1.
@@ -79,10 +79,10 @@ def proportion(values: NDArray[np.float64]) -> Estimate:
     n, ones = len(values), int(values.sum())
     low = float(stats.beta.ppf(_TAIL, ones, n - ones + 1)) if ones else 0.0
     high = float(stats.beta.ppf(1.0 - _TAIL, ones + 1, n - ones)) if ones < n else 1.0
-    return Estimate(ones / n, low, high, n)
+    return IntervalEstimate(ones / n, low, high, n)
 
 
-def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> Estimate | None:
+def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> IntervalEstimate | None:
     """The sum of `above` over the sum of `below`, rows as clusters (Cochran 1977, section 6.3)."""
     counted = np.isfinite(above) & np.isfinite(below)
     above, below = above[counted], below[counted]
@@ -91,13 +91,13 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> Estimate | 
         return None
     value = math.fsum(above) / total
     if n == 1:
-        return Estimate(value, -math.inf, math.inf, n)
+        return IntervalEstimate(value, -math.inf, math.inf, n)
     spread = math.fsum((above - value * below) ** 2) / (n - 1)
     half = float(stats.t.ppf(1.0 - _TAIL, n - 1)) * math.sqrt(n * spread) / total
-    return Estimate(value, value - half, value + half, n)
+    return IntervalEstimate(value, value - half, value + half, n)
 
 
-def quantile(values: NDArray[np.float64], q: float) -> Estimate:
+def quantile(values: NDArray[np.float64], q: float) -> IntervalEstimate:
     """The `q` quantile with an interval between order statistics, free of a distribution.
 
     The ranks are those of the binomial distribution (Conover, "Practical Nonparametric
@@ -110,7 +110,7 @@ def quantile(values: NDArray[np.float64], q: float) -> Estimate:
     upper = int(stats.binom.ppf(1.0 - _TAIL, n, q)) + 1
     low = float(ordered[lower - 1]) if lower >= 1 else -math.inf
     high = float(ordered[upper - 1]) if upper <= n else math.inf
-    return Estimate(value, low, high, n)
+    return IntervalEstimate(value, low, high, n)
 
 
 def _column(rows: Sequence[Row], name: str) -> NDArray[np.float64]:

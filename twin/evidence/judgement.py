@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from twin.evidence.claims import Claim, FigureConfig
-from twin.evidence.estimators import Estimate, Row, RowsError, estimate
+from twin.evidence.estimators import IntervalEstimate, Row, RowsError, estimate
 
 Outcome = Literal["shown", "shown in simulation only", "not shown", "expired"]
 OUTCOMES: tuple[Outcome, ...] = ("shown", "shown in simulation only", "not shown", "expired")
@@ -22,33 +22,33 @@ Verdict = Literal["ready", "ready, but", "not ready"]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredRows:
     """What one run of a measurement left: its rows, or why there are none."""
 
     rows: tuple[Row, ...] = ()
     failure: str = ""
 
 
-def figure_of(config: FigureConfig, rows: Sequence[Row]) -> Estimate | None:
+def figure_of(config: FigureConfig, rows: Sequence[Row]) -> IntervalEstimate | None:
     """The figure that `rows` give; raises RowsError."""
     return estimate(rows, config.estimator, column=config.column, over=config.over, q=config.q)
 
 
-def keeps(config: FigureConfig, made: Estimate | None) -> bool:
+def keeps(config: FigureConfig, made: IntervalEstimate | None) -> bool:
     """Whether the limit is kept by the end of the interval nearer to it, with enough rows."""
     if made is None or made.n < config.smallest_n:
         return False
     return made.high <= config.limit if config.operator == "<=" else made.low >= config.limit
 
 
-def misses(config: FigureConfig, made: Estimate | None) -> bool:
+def misses(config: FigureConfig, made: IntervalEstimate | None) -> bool:
     """Whether the figure itself misses the limit: what a negative control has to do."""
     if made is None:
         return False
     return made.value > config.limit if config.operator == "<=" else made.value < config.limit
 
 
-def judge(claim: Claim, measured: Measured, control: Measured) -> dict[str, Any]:
+def judge(claim: Claim, measured: MeasuredRows, control: MeasuredRows) -> dict[str, Any]:
     """What the rows say of the claim, as plain data; nothing in it depends on the day."""
     figures, problem = _figures(claim, measured)
     opposite, trouble = _figures(claim, control)
@@ -105,7 +105,7 @@ def _outcome(claim: Claim, reason: str) -> Outcome:
     return "shown in simulation only" if claim.source == "twin" else "shown"
 
 
-def _figures(claim: Claim, measured: Measured) -> tuple[list[dict[str, Any]], str]:
+def _figures(claim: Claim, measured: MeasuredRows) -> tuple[list[dict[str, Any]], str]:
     """Each figure as plain data, and why there are none."""
     if measured.failure:
         return [], measured.failure
@@ -116,7 +116,7 @@ def _figures(claim: Claim, measured: Measured) -> tuple[list[dict[str, Any]], st
     return [_figure(config, estimated) for config, estimated in made], ""
 
 
-def _figure(config: FigureConfig, made: Estimate | None) -> dict[str, Any]:
+def _figure(config: FigureConfig, made: IntervalEstimate | None) -> dict[str, Any]:
     kept = keeps(config, made)
     figure: dict[str, Any] = {
         "name": config.name,
@@ -138,7 +138,7 @@ def _figure(config: FigureConfig, made: Estimate | None) -> dict[str, Any]:
     return figure
 
 
-def _why(config: FigureConfig, made: Estimate | None) -> str:
+def _why(config: FigureConfig, made: IntervalEstimate | None) -> str:
     if made is None:
         return f"{config.name}: there was nothing to measure"
     if made.n < config.smallest_n:
@@ -153,7 +153,7 @@ def _why(config: FigureConfig, made: Estimate | None) -> str:
     )
 
 
-def _margin(config: FigureConfig, made: Estimate) -> float | None:
+def _margin(config: FigureConfig, made: IntervalEstimate) -> float | None:
     """From the nearer end of the interval to the limit; negative where it is missed."""
     end = made.high if config.operator == "<=" else made.low
     return _finite(config.limit - end if config.operator == "<=" else end - config.limit)

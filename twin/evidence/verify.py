@@ -30,6 +30,8 @@ def problems(folder: Path, key: Ed25519PublicKey | None = None) -> list[str]:
         results = bundle.results(folder)
     except bundle.BundleError as error:
         return [*wrong, str(error)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return [*wrong, f"{bundle.PLAN}: is not a plan of evidence ({error!r})"]
     if (folder / bundle.RESULTS).exists() and (
         (folder / bundle.RESULTS).read_bytes() != canonical.text(results)
     ):

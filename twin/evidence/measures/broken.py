@@ -14,7 +14,7 @@ from engine import Autoscaler, EngineSettings
 from engine.model import Action, Category, Observation, Outlook, Plan
 
 
-class Broken:
+class BrokenEngine:
     """The engine; a subclass says what is wrong with it."""
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -33,7 +33,7 @@ class Broken:
         self.engine.restore(snapshot)
 
 
-class Late(Broken):
+class Late(BrokenEngine):
     """Acts `wait_s` after it has decided."""
 
     def __init__(self, settings: EngineSettings, wait_s: float = 30.0) -> None:
@@ -50,7 +50,7 @@ class Late(Broken):
         return replace(plan, actions=tuple(action for actions in due for action in actions))
 
 
-class WithoutEmergencies(Broken):
+class WithoutEmergencies(BrokenEngine):
     """Its emergency path is switched off."""
 
     def step(self, observation: Observation) -> Plan:
@@ -60,7 +60,7 @@ class WithoutEmergencies(Broken):
         return replace(plan, actions=tuple(calm))
 
 
-class WithoutOutlook(Broken):
+class WithoutOutlook(BrokenEngine):
     """Its calendar is empty: no event is booked, and nothing is expected."""
 
     def step(self, observation: Observation) -> Plan:
