@@ -27,6 +27,8 @@ GROUPS = {
 }
 """The groups by the first figure of a claim's id; a team's own claims may begin one at 6."""
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 LEVELS = ("quick", "full")
 Level = Literal["quick", "full"]
 Source = Literal["twin", "staging", "production record"]
@@ -196,7 +198,7 @@ def read(folder: Path | None = None) -> dict[str, tuple[Claim, bytes]]:
 def parse(text: bytes, place: str) -> Claim:
     """The claim in the text of a file; raises ConfigError, a line a wrong key, with `place`."""
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, Loader=LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = re.sub(r"\s+", " ", str(error))
         raise ConfigError(f"{place}: is not YAML: {reason}") from None
