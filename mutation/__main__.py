@@ -23,6 +23,7 @@ TESTS = (
     "tests/unit/engine/test_memory.py",
     "tests/unit/engine/test_memory_in_full.py",
     "tests/unit/engine/test_step.py",
+    "tests/property/test_cycle.py",
     "tests/property/test_platform_invariants.py",
     "tests/property/test_step_invariants.py",
 )
@@ -194,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--since", metavar="REVISION", help="only what was changed since then")
     parser.add_argument("--seconds", type=float, help="stop after so long; a fixed sample is tried")
     parser.add_argument(
-        "--limit", type=float, default=5.0, help="least processor time of a mutant's tests, seconds"
+        "--limit", type=float, default=1.0, help="least processor time of a mutant's tests, seconds"
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument(

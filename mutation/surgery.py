@@ -3,14 +3,16 @@
 Most of the time of a test run goes into starting: the interpreter, NumPy, Hypothesis, collecting.
 So all of that is done once, and each mutant gets a *fork* of the process in which the tests stand
 ready.  There the spoiled code is put into the living function, whoever holds a reference to it, and
-the tests that reach its line run, the fast ones first, until one fails.
+the tests that reach its line run until one fails: first those that noticed other mutants of the
+same function, then the fast ones.
 
 What a module does while it is imported (constants, defaults of fields) cannot be replaced like
 that.  Those mutants get a fork of a process that has imported the libraries but nothing of ours.
 
 Which tests reach which lines is found by running each once under a tracer.  A mutant that runs
-into its limit of processor time is as good as noticed.  It is processor time, as a busy machine
-must not make a mutant look noticed.
+into its limit of processor time is as good as noticed, and so is one that waits for what never
+comes: all of its threads sleep, and none ever wakes.  Neither is told by the clock alone, as a busy
+machine must not make a mutant look noticed.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ import resource
 import shutil
 import signal
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,23 +44,41 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
+import psutil
 import pytest
 
 from mutation.mutants import Mutant, spoiled
 
-OPTIONS = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-profile=mutants")
+OPTIONS = (
+    "-q",
+    "-s",
+    "--tb=no",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:xdist",
+    "--hypothesis-profile=mutants",
+)
 IN_A_FUNCTION = 0x1  # inspect.CO_OPTIMIZED: the code of a function, not of a module or a class
 TRACED_CALLS = 400
 """A test is traced into so many calls of one function: what it reaches later seldom is new."""
 TIMES = 6.0
 """Limit of processor time: so many times that of the tests without the mutant, and some more."""
 WALL = 3.0
-"""A child that waits instead of computing is ended after so many times its limit."""
+"""A child that neither ends nor sleeps is ended after so many times its limit."""
+ASLEEP_S = 2.0
+"""A child that has slept for so long, and for as long as any of its tests lasts, waits for ever."""
+LOOKED_AT_EACH_S = 0.25
 KILLED, SURVIVED = 1, 0
 UNUSABLE = 3
 """Exit codes of the child of a mutant."""
 SAID = "stderr"
+RUNNING = "running"
+"""File with the name of the test that a child is running."""
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+_Place = tuple[str, str, int]
+"""Of a function: its file, its qualified name, its first line."""
 
 
 class Fate(StrEnum):
@@ -70,14 +92,22 @@ class Fate(StrEnum):
 
 @dataclass(slots=True)
 class Reach:
-    """Which tests run which lines: `lines[path][test]`, and how long each takes (`took_s`)."""
+    """Which tests run which lines: `lines[path][test]`.
+
+    `took_s` is the processor time of each test, `lasted_s` the time until it ended.  `imported` are
+    the modules that the tests import while they run, and `noticed[path, function][test]` counts the
+    mutants that it noticed.
+    """
 
     lines: dict[str, dict[str, set[int]]] = field(default_factory=dict)
     took_s: dict[str, float] = field(default_factory=dict)
+    lasted_s: dict[str, float] = field(default_factory=dict)
+    imported: set[str] = field(default_factory=set)
     failed: list[str] = field(default_factory=list)
+    noticed: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """The tests that may notice `mutant`, the fast ones first.
+        """The tests that may notice `mutant`, in the order in which they are likely to, and fast.
 
         What is done on import shows in any test of the module.
         """
@@ -88,7 +118,16 @@ class Reach:
             for test, lines in self.lines.get(mutant.path, {}).items()
             if not mutant.surgical or not lines.isdisjoint(wanted)
         ]
-        return sorted(tests, key=lambda test: (self.took_s[test], test))
+        noticed = self.noticed.get((mutant.path, mutant.function), Counter())
+        return sorted(tests, key=lambda test: (-noticed[test], self.took_s[test], test))
+
+    def note(self, mutant: Mutant, test: str) -> None:
+        """This test noticed `mutant`."""
+        self.noticed.setdefault((mutant.path, mutant.function), Counter())[test] += 1
+
+    def longest_s(self, tests: Iterable[str]) -> float:
+        """How long the longest of these tests lasts."""
+        return max((self.lasted_s[test] for test in tests), default=0.0)
 
     def limits_s(self, mutant: Mutant, least_s: float) -> dict[str, float]:
         """Processor time in which each of the tests that may notice `mutant` must end."""
@@ -106,10 +145,16 @@ class Suite:
         """The tests by their names."""
         return {item.nodeid: item for item in self.session.items}
 
-    def run(self, tests: Iterable[str], limits_s: Mapping[str, float] | None = None) -> bool:
+    def run(
+        self,
+        tests: Iterable[str],
+        limits_s: Mapping[str, float] | None = None,
+        running: Path | None = None,
+    ) -> bool:
         """Run these tests until one fails; whether none did.
 
-        With `limits_s` (processor time, s) the process ends where a test takes longer.
+        With `limits_s` (processor time, s) the process ends where a test takes longer.  The name of
+        the one that runs is in the file `running`.
         """
         watch = _Watch()
         self.session.config.pluginmanager.register(watch)
@@ -118,6 +163,8 @@ class Suite:
         for item, following in zip(items, [*items[1:], None], strict=True):
             if limits_s is not None:
                 _limit(limits_s[item.nodeid])
+            if running is not None:
+                running.write_text(item.nodeid, "utf-8")
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if watch.failed:
                 return False
@@ -152,6 +199,8 @@ class MutationOutcome:
     fates: dict[Mutant, Fate] = field(default_factory=dict)
     left: list[Mutant] = field(default_factory=list)
     reach: Reach = field(default_factory=Reach)
+    libraries: list[str] = field(default_factory=list)
+    """What the tests import of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +224,9 @@ class Runner:
         """
         folder = Path(tempfile.mkdtemp(prefix="mutants-"))
         try:
-            _warm()
+            _import(LIBRARIES)
             store = folder / "outcome"
-            child = _fork(lambda: self._in_functions(mutants, folder, store), folder / "surgeon")
+            child = _fork(lambda _: self._in_functions(mutants, folder, store), folder / "surgeon")
             os.waitpid(child, 0)
             if not store.exists():
                 said = (folder / "surgeon" / SAID).read_text("utf-8", "replace")
@@ -186,6 +235,7 @@ class Runner:
             if outcome.reach.failed:
                 failed = ", ".join(outcome.reach.failed)
                 raise ValueError(f"these tests fail without any mutant: {failed}")
+            _import(outcome.libraries)
             self._on_import(outcome, folder)
             return outcome
         finally:
@@ -200,17 +250,25 @@ class Runner:
                 suite, {mutant.path for mutant in mutants}, self.processes, folder
             )
             if not outcome.reach.failed:
-                jobs = self._jobs(suite, mutants, outcome)
-                for job, fate in _race(jobs, self.processes, self.until_s, folder):
-                    self._note(outcome, job.mutant, fate)
+                _import(sorted(outcome.reach.imported))
+                outcome.libraries = _libraries()
+                living = _living_functions({mutant.path for mutant in mutants})
+                gc.collect()
+                gc.freeze()  # what the collector leaves alone is shared with the children
+                jobs = self._jobs(suite, living, mutants, outcome)
+                for job, fate, test in _race(jobs, self.processes, self.until_s, folder):
+                    self._note(outcome, job.mutant, fate, test)
             store.write_bytes(pickle.dumps(outcome))
 
         return int(pytest.main([*OPTIONS, *self.tests], plugins=[_Instead(work)]))
 
     def _jobs(
-        self, suite: Suite, mutants: Sequence[Mutant], outcome: MutationOutcome
+        self,
+        suite: Suite,
+        living: Mapping[_Place, list[FunctionType]],
+        mutants: Sequence[Mutant],
+        outcome: MutationOutcome,
     ) -> Iterator[_Job]:
-        living = _living_functions({mutant.path for mutant in mutants})
         for mutant in mutants:
             limits_s = outcome.reach.limits_s(mutant, self.least_s)
             if not limits_s:
@@ -219,24 +277,35 @@ class Runner:
                 outcome.left.append(mutant)
             else:
                 operation = _operate(suite, living, mutant, limits_s)
-                yield _Job(mutant, operation, sum(limits_s.values()))
+                longest_s = outcome.reach.longest_s(limits_s)
+                yield _Job(mutant, operation, sum(limits_s.values()), ASLEEP_S + longest_s)
 
     def _on_import(self, outcome: MutationOutcome, folder: Path) -> None:
         """Try what takes effect only when a module is imported, in processes without it."""
-        jobs = [
-            _Job(mutant, _import_spoiled(mutant, limits_s), 2.0 * sum(limits_s.values()))
+        reach = outcome.reach
+        jobs = (
+            _Job(
+                mutant,
+                _import_spoiled(mutant, limits_s),
+                2.0 * sum(limits_s.values()),
+                ASLEEP_S + reach.longest_s(limits_s),
+            )
             for mutant in outcome.left
-            for limits_s in [outcome.reach.limits_s(mutant, self.least_s)]
-        ]
-        for job, fate in _race(iter(jobs), self.processes, self.until_s, folder):
-            self._note(outcome, job.mutant, fate or Fate.KILLED)
+            for limits_s in [reach.limits_s(mutant, self.least_s)]
+        )
+        for job, fate, test in _race(jobs, self.processes, self.until_s, folder):
+            self._note(outcome, job.mutant, fate or Fate.KILLED, test)
 
-    def _note(self, outcome: MutationOutcome, mutant: Mutant, fate: Fate | None) -> None:
+    def _note(
+        self, outcome: MutationOutcome, mutant: Mutant, fate: Fate | None, test: str = ""
+    ) -> None:
         if fate is None:
             outcome.left.append(mutant)
-        else:
-            outcome.fates[mutant] = fate
-            self.tried(mutant, fate)
+            return
+        if test and fate in (Fate.KILLED, Fate.TIMED_OUT):
+            outcome.reach.note(mutant, test)
+        outcome.fates[mutant] = fate
+        self.tried(mutant, fate)
 
 
 # What the tests reach
@@ -247,18 +316,21 @@ def _reach(suite: Suite, paths: set[str], processes: int, folder: Path) -> Reach
     files = {str(suite.session.config.rootpath / path): path for path in paths}
     stores = [folder / f"reach-{number}" for number in range(processes)]
 
-    def work(store: Path, names: Sequence[str]) -> int:
+    def work(store: Path, names: Sequence[str], _: Path) -> int:
         reach = Reach()
+        before = set(sys.modules)
         for name in names:
             tracer = _Tracer(files)
-            began_s = time.process_time()
+            began_s, at_s = time.process_time(), time.monotonic()
             passed = tracer.watch(partial(suite.run, [name]))
             reach.took_s[name] = time.process_time() - began_s
+            reach.lasted_s[name] = time.monotonic() - at_s
             if not passed:
                 reach.failed.append(name)
             for path, lines in tracer.lines.items():
                 if lines:
                     reach.lines.setdefault(path, {})[name] = lines
+        reach.imported = set(sys.modules) - before
         store.write_bytes(pickle.dumps(reach))
         return 0
 
@@ -275,6 +347,8 @@ def _reach(suite: Suite, paths: set[str], processes: int, folder: Path) -> Reach
             return Reach(failed=["all, as a process that ran them ended"])
         part: Reach = pickle.loads(store.read_bytes())
         whole.took_s.update(part.took_s)
+        whole.lasted_s.update(part.lasted_s)
+        whole.imported |= part.imported
         whole.failed += part.failed
         for path, tests in part.lines.items():
             whole.lines.setdefault(path, {}).update(tests)
@@ -322,13 +396,13 @@ class _Tracer:
 
 def _operate(
     suite: Suite,
-    living: Mapping[tuple[str, str, int], list[FunctionType]],
+    living: Mapping[_Place, list[FunctionType]],
     mutant: Mutant,
     limits_s: Mapping[str, float],
-) -> Callable[[], int]:
+) -> Callable[[Path], int]:
     """Put the spoiled code into the living function, then run the tests."""
 
-    def work() -> int:
+    def work(own: Path) -> int:
         name = str(suite.session.config.rootpath / mutant.path)
         module = spoiled(mutant, Path(name).read_text("utf-8"), name)
         operated = False
@@ -341,12 +415,12 @@ def _operate(
                     operated = True
         if not operated:
             return UNUSABLE
-        return SURVIVED if suite.run(limits_s, limits_s) else KILLED
+        return SURVIVED if suite.run(limits_s, limits_s, own / RUNNING) else KILLED
 
     return work
 
 
-def _place(code: CodeType) -> tuple[str, str, int]:
+def _place(code: CodeType) -> _Place:
     return (code.co_filename, code.co_qualname, code.co_firstlineno)
 
 
@@ -367,9 +441,9 @@ def _holds(code: CodeType, line: int) -> bool:
     return any(isinstance(inner, CodeType) and _holds(inner, line) for inner in code.co_consts)
 
 
-def _living_functions(paths: set[str]) -> dict[tuple[str, str, int], list[FunctionType]]:
+def _living_functions(paths: set[str]) -> dict[_Place, list[FunctionType]]:
     """All functions of these files that the process holds, by the place of their code."""
-    living: dict[tuple[str, str, int], list[FunctionType]] = {}
+    living: dict[_Place, list[FunctionType]] = {}
     endings = tuple(paths)
     for thing in gc.get_objects():
         if isinstance(thing, FunctionType) and thing.__code__.co_filename.endswith(endings):
@@ -377,21 +451,24 @@ def _living_functions(paths: set[str]) -> dict[tuple[str, str, int], list[Functi
     return living
 
 
-def _import_spoiled(mutant: Mutant, limits_s: Mapping[str, float]) -> Callable[[], int]:
-    """Import the spoiled module in place of the real one, then collect and run the tests."""
+def _import_spoiled(mutant: Mutant, limits_s: Mapping[str, float]) -> Callable[[Path], int]:
+    """Import the spoiled module in place of the real one, then run the tests, file by file."""
 
-    def work() -> int:
+    def work(own: Path) -> int:
         sys.meta_path.insert(0, _Finder(mutant))
-        files = dict.fromkeys(test.split("::", 1)[0] for test in limits_s)
-        fate = SURVIVED
+        for file in dict.fromkeys(test.split("::", 1)[0] for test in limits_s):
+            noticed = False
 
-        def run(suite: Suite) -> None:
-            nonlocal fate
-            if not suite.run([test for test in limits_s if test in suite.items], limits_s):
-                fate = KILLED
+            def run(suite: Suite) -> None:
+                nonlocal noticed
+                tests = [test for test in limits_s if test in suite.items]
+                noticed = not suite.run(tests, limits_s, own / RUNNING)
 
-        code = pytest.main([*OPTIONS, *files], plugins=[_Instead(run)])
-        return fate if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) else KILLED
+            code = pytest.main([*OPTIONS, file], plugins=[_Instead(run)])
+            good = code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+            if noticed or not good:
+                return KILLED
+        return SURVIVED
 
     return work
 
@@ -423,11 +500,27 @@ class _Spoiler(importlib.machinery.SourceFileLoader):
         return spoiled(self.mutant, Path(self.path).read_text("utf-8"), str(self.path))
 
 
-def _warm() -> None:
-    """Import what all tests need and nothing of ours, so that each fork has it."""
-    for library in ("hypothesis.strategies", "numpy", "pydantic"):
-        with suppress(ImportError):
-            importlib.import_module(library)
+LIBRARIES = ("hypothesis.strategies", "numpy", "pydantic")
+"""What the tests need, whichever they are."""
+
+
+def _import(modules: Iterable[str]) -> None:
+    """Import these so that each fork has them; what cannot be, the tests do without too."""
+    for module in modules:
+        if module not in sys.modules:
+            with suppress(Exception):
+                importlib.import_module(module)
+
+
+def _libraries() -> list[str]:
+    """The modules that this process has of others: what lies in no folder for them is ours."""
+    homes = {os.path.realpath(path) for path in sysconfig.get_paths().values()}
+    return [
+        name
+        for name, module in sys.modules.items()
+        for file in [getattr(module, "__file__", None)]
+        if file and not homes.isdisjoint(map(str, Path(os.path.realpath(file)).parents))
+    ]
 
 
 # Forks
@@ -435,19 +528,84 @@ def _warm() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    """Work on one mutant; it may take `limit_s` of processor time, and sleep for `asleep_s`."""
+
     mutant: Mutant
-    work: Callable[[], int]
+    work: Callable[[Path], int]
     limit_s: float
+    asleep_s: float
+
+
+@dataclass(slots=True)
+class _Child:
+    """A process of ours that has not been waited for: until then its id is nobody else's."""
+
+    id: int
+    job: _Job
+    own: Path
+    begun_s: float
+    looked_s: float = 0.0
+    switches: int | None = None
+    busy_s: float = 0.0
+    """When it was last seen to do anything."""
+
+    def __post_init__(self) -> None:
+        self.looked_s = self.busy_s = self.begun_s
+
+    def has_ended(self) -> bool:
+        """Whether it has, so that only `end` is left to do; its id stays taken."""
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.id, flags) is not None
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether it has had its time, or sleeps for ever."""
+        if now_s >= self.begun_s + WALL * self.job.limit_s:
+            return True
+        if now_s < self.looked_s + LOOKED_AT_EACH_S:
+            return False
+        self.looked_s = now_s
+        try:
+            switches = _switches(self.id)
+        except OSError:  # a thread ended just now
+            switches = None
+        if switches is None or switches != self.switches:
+            self.switches, self.busy_s = switches, now_s
+        asleep = now_s >= self.busy_s + self.job.asleep_s
+        return asleep and not psutil.Process(self.id).children()  # it may wait for their work
+
+    def end(self) -> int:
+        """End it and what it has started, and wait for it; its status."""
+        for kill in (os.kill, os.killpg):  # just forked it has no group of its own yet
+            with suppress(ProcessLookupError, PermissionError):
+                kill(self.id, signal.SIGKILL)
+        return os.waitpid(self.id, 0)[1]
+
+    def test(self) -> str:
+        """The test that it ran last."""
+        running = self.own / RUNNING
+        return running.read_text("utf-8") if running.exists() else ""
+
+
+def _switches(process: int) -> int | None:
+    """How often its threads have been put to sleep so far; None unless all of them sleep now."""
+    threads = [
+        (task / "status").read_text("utf-8", "replace").splitlines()
+        for task in Path(f"/proc/{process}/task").iterdir()
+    ]
+    fields = [dict(line.split(":\t", 1) for line in lines if ":\t" in line) for lines in threads]
+    if not all(field["State"].startswith("S") for field in fields):
+        return None
+    return sum(int(field["voluntary_ctxt_switches"]) for field in fields)
 
 
 def _race(
     jobs: Iterator[_Job], processes: int, until_s: float, folder: Path
-) -> Iterator[tuple[_Job, Fate | None]]:
-    """Work the jobs off, so many at once; None for a mutant that could not be put in place.
+) -> Iterator[tuple[_Job, Fate | None, str]]:
+    """Work the jobs off, so many at once; the fate of each mutant, and the last test that ran.
 
-    No job is begun after `until_s`.
+    The fate is None for a mutant that could not be put in place.  No job is begun after `until_s`.
     """
-    running: dict[int, tuple[_Job, float, Path]] = {}
+    running: list[_Child] = []
     number = 0
     more = True
     while more or running:
@@ -458,19 +616,15 @@ def _race(
                 break
             number += 1
             own = folder / f"{os.getpid()}-{number}"
-            ends_s = time.monotonic() + WALL * job.limit_s
-            running[_fork(job.work, own, job.limit_s)] = (job, ends_s, own)
-        for child, (job, ends_s, own) in list(running.items()):
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if not ended and time.monotonic() < ends_s:
+            running.append(_Child(_fork(job.work, own, job.limit_s), job, own, time.monotonic()))
+        for child in tuple(running):
+            ended = child.has_ended()
+            if not ended and not child.is_over(time.monotonic()):
                 continue
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(child, signal.SIGKILL)
-            if not ended:
-                os.waitpid(child, 0)
-            del running[child]
-            shutil.rmtree(own, ignore_errors=True)
-            yield job, _fate(status) if ended else Fate.TIMED_OUT
+            running.remove(child)
+            status, test = child.end(), child.test()
+            shutil.rmtree(child.own, ignore_errors=True)
+            yield child.job, _fate(status) if ended else Fate.TIMED_OUT, test
         time.sleep(0.002)
 
 
@@ -484,8 +638,8 @@ def _fate(status: int) -> Fate | None:
     return Fate.SURVIVED if code == SURVIVED else Fate.KILLED
 
 
-def _fork(work: Callable[[], int], own: Path, limit_s: float | None = None) -> int:
-    """Do `work` in a child with its own temporary folder and process group, silent; its id."""
+def _fork(work: Callable[[Path], int], own: Path, limit_s: float | None = None) -> int:
+    """Do `work` in a child with its own folder and process group, silent; its id."""
     parent = os.getpid()
     child = os.fork()
     if child:
@@ -501,7 +655,7 @@ def _fork(work: Callable[[], int], own: Path, limit_s: float | None = None) -> i
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent if limit_s else os.open(own / SAID, os.O_WRONLY | os.O_CREAT), 2)
-        code = work()
+        code = work(own)
     except Exception:  # whatever it is, the child has failed, and says so by its exit code
         traceback.print_exc()
     finally:

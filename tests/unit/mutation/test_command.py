@@ -78,6 +78,23 @@ def test_a_mutant_that_runs_for_ever_is_noticed_by_its_limit(toys: Path, reposit
     assert total.split()[1:5] == ["6", "2", "4", "0"]
 
 
+def test_a_mutant_that_waits_for_ever_is_noticed_long_before_its_limit(
+    toys: Path, repository: Path
+) -> None:
+    (toys / "toy.py").write_text(
+        "import queue\n\n\ndef handed_on(n):\n    box = queue.Queue()\n    box.put(n)\n"
+        "    return box.get()\n"
+    )
+    (toys / "test_toy.py").write_text(
+        "import toy\n\n\ndef test_handing_on():\n    assert toy.handed_on(3) == 3\n"
+    )
+    ran = run(toys, repository, "--limit", "1000")  # of which it uses nothing
+    assert ran.returncode == 0, ran.stdout
+    total = next(line for line in ran.stdout.splitlines() if line.startswith("all"))
+    # For ever: nothing is put.  None: a wrong figure.
+    assert total.split()[1:5] == ["2", "1", "1", "0"]
+
+
 def test_only_what_was_changed_since_a_revision_is_tried(toys: Path, repository: Path) -> None:
     def git(*words: str) -> None:
         identity = ["-c", "user.name=toy", "-c", "user.email=toy@example.org"]
