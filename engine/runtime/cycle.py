@@ -222,7 +222,7 @@ class Cycle:
         self._kept: tuple[Approval, ...] = ()
         """Those of them that are in its last memory."""
         self._answering: tuple[Approval, ...] = ()
-        """Those that are shown to it for the first time just now."""
+        """Those that the observation of this turn shows for the first time."""
         self._is_answered = False
         """Whether the last step had an answer."""
         self._requests = Requests()
@@ -341,7 +341,6 @@ class Cycle:
                 self._results.hand_back()
                 self._automatic.hand_back()
                 self._answered = self._kept
-            self._answering = ()
             return None
         self.troubles.are(now_s, CONTROLLER, ())
         self.steps += 1
@@ -349,7 +348,6 @@ class Cycle:
         self._results.hand_over()
         self._automatic.hand_over()
         self._answered = (*self._answered, *self._answering)
-        self._answering = ()
         if not self._snapshot:
             self._settle()  # there is no memory that it could be put back to
         if not self.acts:
@@ -407,10 +405,6 @@ class Cycle:
     def awaiting(self) -> tuple[str, ...]:
         """Decisions that wait for approval."""
         return tuple(sorted(self._questions))
-
-    def event(self, now_s: float, kind: str, name: str, what: str, detail: str) -> None:
-        """Something that the shell wants noted."""
-        self._event(now_s, kind, name, what, detail)
 
     def events(self) -> tuple[NotedEvent, ...]:
         """What is to be noted since this was last asked for."""

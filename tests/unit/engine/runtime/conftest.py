@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 
 from engine.adapters.lease_file import FileLease
 from engine.adapters.store_files import FileStore
@@ -19,6 +22,7 @@ from engine.model import (
     SAMPLE_DTYPE,
     Action,
     ActionResult,
+    Approval,
     BootTime,
     Budget,
     Category,
@@ -33,11 +37,14 @@ from engine.model import (
     WeddingContext,
 )
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
-from engine.ports.lease import Fence
+from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
 from engine.ports.metrics import Reading
 from engine.ports.notifier import Alert
+from engine.ports.store import Requests
+from engine.runtime import log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveSettings, LiveShell
+from twin.hunt.virtual import VirtualLoop
 
 START_S = 1_000_000.0
 SPEC = ServiceSpec(
@@ -256,6 +263,63 @@ class Pager:
         return
 
 
+class StoreInMemory:
+    """Answers at once, without a thread: a store for simulated time."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.status = ""
+
+    async def requests(self, now_s: float) -> Requests:
+        return Requests()
+
+    async def remove_answers(self, answers: Sequence[Approval], fence: Fence) -> None:
+        return
+
+    async def memory(self) -> str:
+        return self.text
+
+    async def keep_memory(self, text: str, fence: Fence) -> None:
+        self.text = text
+
+    async def put_memory_aside(self, fence: Fence) -> str:
+        return "aside"
+
+    async def show_status(self, text: str, fence: Fence) -> None:
+        self.status = text
+
+    async def close(self) -> None:
+        return
+
+
+class LosableLease:
+    """A lease that others may have taken."""
+
+    def __init__(self) -> None:
+        self.fence = 1
+        self.taken = False
+        self.broken: BaseException | None = None
+        self.released = False
+
+    async def hold(self, now_s: float, above: Fence = NO_FENCE) -> Fence:
+        if self.broken is not None:
+            raise self.broken
+        if self.taken:
+            raise NotLeadingError("the engine next door leads", "the engine next door")
+        self.fence = max(self.fence, above + 1)
+        return Fence(self.fence)
+
+    async def release(self) -> None:
+        self.released = True
+
+
+def simulated(coroutine: Coroutine[Any, Any, Any]) -> float:
+    """Run it on a clock that nobody waits for; the time when it ends, s."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(coroutine)
+        return runner.get_loop().time()
+
+
 class LiveWorld:
     """Everything around a shell."""
 
@@ -271,6 +335,10 @@ class LiveWorld:
         self.store = FileStore(state)
         self.lease = FileLease(state)  # one for all lives, which follow each other in one process
         self.specs = (SPEC,)
+
+    def in_memory(self) -> dict[str, Any]:
+        """Ports without files, for simulated time."""
+        return {"store": StoreInMemory(), "lease": LosableLease()}
 
     def shell(
         self, controller: Controller, *, duration_s: float | None = 60.0, **options: Any
@@ -300,12 +368,30 @@ class LiveWorld:
         )
 
 
+def begun(folder: Path) -> LiveWorld:
+    """A world in which all is well, with its state in a folder."""
+    state = folder / "state"
+    state.mkdir()
+    return LiveWorld(state)
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[io.StringIO]:
+    """The log, as it is in a pipe."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    stream = io.StringIO()
+    log.set_up(stream)
+    yield stream
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> LiveWorld:
     """A world in which all is well."""
-    state = tmp_path / "state"
-    state.mkdir()
-    return LiveWorld(state)
+    return begun(tmp_path)
 
 
 @pytest.fixture

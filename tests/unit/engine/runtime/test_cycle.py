@@ -29,7 +29,7 @@ from engine.model import (
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.notifier import AlertState
 from engine.ports.store import Requests
-from engine.runtime.cycle import CONTROLLER, Cycle, Gathered, SavedMemory
+from engine.runtime.cycle import CONTROLLER, Cycle, Gathered, NotedEvent, SavedMemory
 from tests.unit.engine.runtime.conftest import SPEC, START_S, Scripted, action
 
 OUTLOOK = Outlook(
@@ -244,6 +244,8 @@ def test_the_memory_is_strict_json_and_one_of_before_is_taken_over() -> None:
         '{"saved_s": 1, "controller": "Scripted", "snapshot": "{\\"coun\\": 3}"}',
         '{"saved_s": 1, "controller": "Scripted", "snapshot": "{\\"count\\": 3}", "answered": [1]}',
         '{"saved_s": 1, "controller": "Scripted", "snapshot": "{\\"count\\": 3}", "questions": 1}',
+        '{"saved_s": 1, "controller": "Scripted", "snapshot": "{\\"count\\": 3}",'
+        ' "questions": {"api-1": "5"}}',
     ],
 )  # fmt: skip
 def test_a_memory_that_cannot_be_read_changes_nothing(text: str) -> None:
@@ -279,7 +281,9 @@ def test_a_controller_that_cannot_say_what_it_remembers_is_trouble_that_ends() -
     controller.broken = {"snapshot"}
     turn(cycle, 1)
     assert cycle.memory(START_S + 5.0) is None
-    assert "cannot say" in cycle.troubles.all[CONTROLLER][0]
+    assert cycle.troubles.all[CONTROLLER] == (
+        "controller Stubborn raised RuntimeError('cannot say') when it was asked what it remembers",
+    )
     controller.broken = set()
     turn(cycle, 2)
     assert cycle.memory(START_S + 10.0) is not None
@@ -292,7 +296,10 @@ def test_a_controller_that_cannot_be_put_back_is_asked_again_all_the_same() -> N
     cycle = made(controller)
     controller.broken = {"restore"}
     assert turn(cycle, 1)[1] is None
-    assert len(cycle.troubles.all[CONTROLLER]) == 2
+    assert cycle.troubles.all[CONTROLLER] == (
+        "controller Stubborn raised ValueError('no') in its step",
+        "controller Stubborn raised RuntimeError('cannot go back') when it was restored",
+    )
     assert turn(cycle, 2)[1] is not None
 
 
@@ -312,3 +319,166 @@ def test_a_trouble_is_told_when_it_begins_changes_and_ends() -> None:
         cycle.troubles.are(float(now_s), "metrics", details)
     alerts = [(alert.time_s, alert.state.value, alert.detail) for alert in cycle.alerts()]
     assert alerts == [(0.0, "started", "a"), (2.0, "changed", "b; a"), (4.0, "ended", "a; b")]
+
+
+def test_a_step_with_an_answer_is_worth_keeping_and_the_one_after_it_is_not() -> None:
+    cycle = made(Scripted(*[BUSY] * 9), approver=4.0)
+    worth = []
+    for k, answers in enumerate(((), (YES,), (YES,), ())):
+        plan = turn(cycle, k, gathered(answers=answers))[1]
+        assert plan is not None
+        worth.append(cycle.is_worth_keeping(plan))
+    assert worth == [False, True, False, False]
+
+
+def test_a_step_with_an_answer_of_the_cycle_itself_is_worth_keeping() -> None:
+    asking = Plan(cycle=False, awaiting=(action("api-1", 4, 90),))
+    cycle = made(Scripted(asking, BUSY, BUSY))
+    worth = []
+    for k in range(3):
+        plan = turn(cycle, k)[1]
+        assert plan is not None
+        worth.append(cycle.is_worth_keeping(plan))
+    assert worth == [True, True, False]
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_what_a_person_has_answered_is_not_answered_automatically_later(approved: bool) -> None:
+    asking = Plan(cycle=False, awaiting=(action("api-1", 4, 90),))
+    cycle = made(Scripted(asking, *[BUSY] * 9), approver=20.0)
+    turn(cycle, 1)
+    answer = Approval("api-1", approved, START_S + 9.0, "ada")
+    given = [turn(cycle, k, gathered(answers=[answer]))[0].approvals for k in range(2, 9)]
+    assert given == [(answer,), *[()] * 6]
+    assert cycle.awaiting() == ()
+
+
+def test_an_automatic_answer_is_of_the_moment_when_it_was_due() -> None:
+    asking = Plan(awaiting=(action("api-1", 4, 90),))
+    for approver, due_s in (("automatic", 5.0), (7.0, 12.0)):
+        cycle = made(Scripted(asking), approver=approver)
+        given = [turn(cycle, k)[0].approvals for k in range(1, 5)]
+        (answer,) = [answer for answers in given for answer in answers]
+        assert answer == Approval("api-1", True, START_S + due_s, "automatic")
+
+
+def test_a_clock_that_is_set_back_keeps_no_question_open_for_longer() -> None:
+    asking = Plan(awaiting=(action("api-1", 4, 90),))
+    cycle = made(Scripted(asking), approver="never", question_s=60.0)
+    turn(cycle, 1)
+    waiting = []
+    for k in range(-700, -680):
+        turn(cycle, k)
+        waiting.append(cycle.awaiting())
+    assert waiting == [("api-1",)] * 12 + [()] * 8
+
+
+def test_a_clock_that_was_set_back_while_the_engine_was_down_makes_nobody_wait_for_longer() -> None:
+    asking = Plan(awaiting=(action("api-1", 4, 90),))
+    first = made(Scripted(asking), approver=20.0)
+    turn(first, 720)
+    text = keep(first, 720).text
+    second = Cycle(Scripted(), (SPEC,), approver=20.0)
+    assert second.begin(START_S, text)
+    assert [k for k in range(9) if turn(second, k)[0].approvals] == [4]
+
+
+class HalfRestored(Scripted):
+    """Finds out that a snapshot is another's when it has taken over a part of it."""
+
+    def restore(self, snapshot: str) -> None:
+        self.count = json.loads(snapshot).get("count", 50)
+        super().restore(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"controller": "Other"}, "it is the memory of Other"),
+        (
+            {"snapshot": '{"coun": 3}'},
+            "controller mine raised ValueError('not a snapshot of this') when it was restored",
+        ),
+    ],
+)
+def test_who_begins_afresh_says_why_and_is_as_it_was_made(
+    changes: dict[str, str], why: str
+) -> None:
+    kept = {"saved_s": START_S, "controller": "mine", "snapshot": '{"count": 3}', **changes}
+    controller = HalfRestored()
+    cycle = Cycle(controller, (SPEC,), name="mine")
+    assert cycle.begin(START_S + 9.0, json.dumps(kept)) is False
+    assert controller.count == 0
+    lost = NotedEvent(START_S + 9.0, "memory_lost", "memory", "begins afresh", why)
+    assert cycle.events() == (lost,)
+    assert cycle.events() == ()
+
+
+def test_who_goes_on_says_how_old_its_memory_is() -> None:
+    kept = {"saved_s": START_S - 3600.0, "controller": "Scripted", "snapshot": '{"count": 3}'}
+    cycle = Cycle(Scripted(), (SPEC,))
+    assert cycle.begin(START_S + 9.0, json.dumps(kept)) is True
+    assert cycle.events() == (
+        NotedEvent(
+            START_S + 9.0, "memory_restored", "memory", "goes on with what was remembered",
+            "3609 s old",
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("instances", [2, 100])
+def test_the_least_and_the_most_instances_are_allowed(instances: int) -> None:
+    plan = Plan(actions=(action("a", 4, instances),))
+    cycle = made(Scripted(plan))
+    assert turn(cycle, 1)[1] == plan
+    assert cycle.troubles.all == {}
+
+
+def test_an_automatic_answer_that_is_in_no_memory_is_given_again() -> None:
+    asking = Plan(awaiting=(action("api-1", 4, 90),))
+    controller = Scripted(asking, BUSY, ValueError("no"))
+    cycle = made(controller)
+    turn(cycle, 1)
+    keep(cycle, 1)
+    given = [turn(cycle, k)[0].approvals for k in (2, 3)]
+    controller.plans = ()
+    given += [turn(cycle, k)[0].approvals for k in (4, 5)]
+    answer = Approval("api-1", True, START_S + 5.0, "automatic")
+    assert given == [(answer,), (), (answer,), ()]
+
+
+def test_what_people_asked_for_is_over_in_the_moment_in_which_it_expires() -> None:
+    floor = ManualFloor("api", 9, START_S + 10.0, "ada")
+    pause = Pause("api", Direction.IN, START_S + 10.0)
+    asked = replace(gathered(), requests=Requests((floor,), (pause,)))
+    cycle = made(Scripted())
+    first, second = turn(cycle, 1, asked)[0], turn(cycle, 2, asked)[0]
+    assert (first.floors, first.pauses) == ((floor,), (pause,))
+    assert (second.floors, second.pauses) == ((), ())
+
+
+def test_an_automatic_answer_that_is_in_the_memory_is_not_given_again() -> None:
+    asking = Plan(awaiting=(action("api-1", 4, 90),))
+    controller = Scripted(asking, BUSY, ValueError("no"))
+    cycle = made(controller)
+    given = []
+    for k in (1, 2, 3):
+        given.append(turn(cycle, k)[0].approvals)
+        if k < 3:
+            keep(cycle, k)
+    controller.plans = ()
+    given.append(turn(cycle, 4)[0].approvals)
+    assert [len(answers) for answers in given] == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_an_answer_that_was_removed_may_be_given_in_the_same_words_again(raises: bool) -> None:
+    controller = Scripted(BUSY, BUSY, BUSY)
+    cycle = made(controller)
+    turn(cycle, 1, gathered(answers=[YES]))
+    keep(cycle, 1)
+    if raises:
+        controller.plans = (BUSY, ValueError("no"), BUSY)
+    turn(cycle, 2)
+    controller.plans = ()
+    assert turn(cycle, 3, gathered(answers=[YES]))[0].approvals == (YES,)

@@ -15,11 +15,10 @@ from engine.adapters.blocking import BlockingCalls
 from engine.adapters.store_files import MEMORY, STATUS, FileStore
 from engine.model import ActionResult, Approval, Plan, Status
 from engine.ports.infrastructure import Sighting
-from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
+from engine.ports.lease import NO_FENCE, Fence
 from engine.ports.metrics import Reading
 from engine.ports.notifier import AlertState
-from engine.runtime.patience import GIVE_UP, Patience, PortError
-from tests.unit.engine.runtime.conftest import LiveWorld
+from tests.unit.engine.runtime.conftest import LiveWorld, LosableLease, simulated
 
 Act = Callable[..., Any]
 
@@ -70,25 +69,27 @@ def test_a_port_that_raises_is_a_trouble_and_not_the_end(
     if source == "record" and not isinstance(error, Exception):
         pytest.skip("notes are no port: they are called, not awaited")
     part, method = PORTS[source]
+    prompt = world.in_memory()
+    port = prompt[part] if part in prompt else getattr(world, part)
     broken = (at_once if source == "record" else raising)(error)
 
     def fail() -> None:
-        setattr(getattr(world, part), method, broken)
+        setattr(port, method, broken)
         if source == "notifier":  # it has something to say only when there is trouble
             world.source.troubles = ("late",)
 
     def mend() -> None:
-        delattr(getattr(world, part), method)
+        delattr(port, method)
         world.source.troubles = ()
 
-    world.clock.at = {1_000_012.0: fail, 1_000_032.0: mend}
-    shell = world.shell(scripted(), duration_s=90.0)
-    asyncio.run(shell.run())
+    world.clock.at = {1_000_017.0: fail, 1_000_027.0: mend}
+    shell = world.shell(scripted(), duration_s=40.0, **prompt)
+    simulated(shell.run())
     assert world.notes.kinds(source) == ["trouble_started", "trouble_ended"]
     assert shell.cycle.troubles.all == {}
-    missing = 4 if source == "infrastructure" else 0
+    missing = 2 if source == "infrastructure" else 0
     assert shell.cycle.skipped == missing
-    assert shell.cycle.steps == 18 - missing
+    assert shell.cycle.steps == 8 - missing
 
 
 @pytest.mark.parametrize("method", ["read", "observe", "outlook"])
@@ -143,26 +144,6 @@ def test_an_answer_that_cannot_be_removed_is_a_trouble_and_counts_once_in_two_li
     asyncio.run(shell.run())
     assert shell.cycle.troubles.all == {}
     assert request_files.read(world.state, 0.0).answers == ()
-
-
-class LosableLease:
-    """A lease that others may have taken."""
-
-    def __init__(self) -> None:
-        self.fence = 1
-        self.taken = False
-        self.broken: BaseException | None = None
-
-    async def hold(self, now_s: float, above: Fence = NO_FENCE) -> Fence:
-        if self.broken is not None:
-            raise self.broken
-        if self.taken:
-            raise NotLeadingError("the engine next door leads", "the engine next door")
-        self.fence = max(self.fence, above + 1)
-        return Fence(self.fence)
-
-    async def release(self) -> None:
-        return
 
 
 def test_an_engine_that_lost_the_lead_does_nothing_and_then_goes_on_with_what_was_kept(
@@ -281,14 +262,15 @@ def test_an_answer_that_comes_when_the_engine_ends_is_kept(
     plain = world.pool.apply
 
     async def slow(actions: Any, fence: Fence) -> Any:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(6.0)
         return await plain(actions, fence)
 
     world.pool.apply = slow  # type: ignore[method-assign]
     controller = scripted(Plan(actions=(act("a", 4, 5),)))
-    shell = world.shell(controller, duration_s=5.0, apply_timeout_s=0.15)
-    asyncio.run(shell.run())
-    kept = json.loads((world.state / MEMORY).read_text())["results"]
+    prompt = world.in_memory()
+    shell = world.shell(controller, duration_s=5.0, apply_timeout_s=4.0, **prompt)
+    simulated(shell.run())
+    kept = json.loads(prompt["store"].text)["results"]
     assert [status for _, status, _, _ in kept] == ["failed", "accepted"]
     assert world.notes.results[-1] == ActionResult("a", Status.ACCEPTED, kept[-1][2])
 
@@ -296,11 +278,12 @@ def test_an_answer_that_comes_when_the_engine_ends_is_kept(
 def test_questions_that_nobody_answers_do_not_pile_up(
     world: LiveWorld, scripted: Any, act: Act
 ) -> None:
-    plans = [Plan(awaiting=(act(f"api-{k}", 4, 20 + k % 60),)) for k in range(200)]
-    shell = world.shell(scripted(*plans), duration_s=1000.0, approver="never")
-    asyncio.run(shell.run())
-    status = json.loads((world.state / STATUS).read_text())
-    assert status["awaiting"] == ["api-199"]
+    plans = [Plan(awaiting=(act(f"api-{k}", 4, 20 + k % 60),)) for k in range(20)]
+    prompt = world.in_memory()
+    shell = world.shell(scripted(*plans), duration_s=100.0, approver="never", **prompt)
+    simulated(shell.run())
+    status = json.loads(prompt["store"].status)
+    assert status["awaiting"] == ["api-19"]
 
 
 def test_a_step_that_nobody_foresaw_is_told_of_and_the_next_one_is_made(
@@ -340,49 +323,6 @@ def test_a_clock_that_cannot_be_asked_does_not_stop_the_engine(
 
 
 # --- waiting
-
-
-def test_what_hangs_is_asked_once_until_it_is_given_up() -> None:
-    asked: list[float] = []
-
-    async def hangs() -> None:
-        asked.append(asyncio.get_running_loop().time())
-        await asyncio.get_running_loop().create_future()
-
-    async def run() -> None:
-        patience = Patience[None](0.02)
-        for _ in range(3):
-            with pytest.raises(PortError, match=r"no answer within 0.02 s"):
-                await patience.call(hangs, lambda _: None)
-        assert len(asked) == 1
-        await asyncio.sleep(GIVE_UP * 0.02 + 0.05)
-        with pytest.raises(PortError):
-            await patience.call(hangs, lambda _: None)
-        assert len(asked) == 2
-        patience.abandon()
-
-    asyncio.run(run())
-
-
-def test_whoever_waits_may_be_cancelled_and_what_is_asked_goes_on() -> None:
-    came: list[int] = []
-
-    async def answer() -> int:
-        await asyncio.sleep(0.02)
-        came.append(7)
-        return 7
-
-    async def run() -> None:
-        patience = Patience[int](10.0)
-        waiting = asyncio.create_task(patience.call(answer, lambda _: None))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await patience.finished()
-        assert came == [7]
-
-    asyncio.run(run())
 
 
 @pytest.mark.parametrize("error", [SystemExit(2), StopIteration(), KeyError("x"), Panic()])

@@ -5,24 +5,15 @@ import io
 import json
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import structlog
 
 from engine.runtime import log
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 class Terminal(io.StringIO):
@@ -106,3 +97,38 @@ def test_a_log_that_nobody_reads_ends_nothing(monkeypatch: pytest.MonkeyPatch) -
         structlog.stdlib.get_logger("engine").info("is anybody there?")
         with contextlib.suppress(BrokenPipeError):
             gone.close()
+
+
+def test_libraries_only_warn_whatever_was_set_before() -> None:
+    logging.getLogger().setLevel(logging.DEBUG)
+    stream = io.StringIO()
+    log.set_up(stream)
+    logging.getLogger("httpx").info("HTTP Request: GET …")
+    logging.getLogger("httpx").warning("Retrying …")
+    assert [line["event"] for line in lines(stream)] == ["Retrying …"]
+
+
+def test_a_terminal_is_told_the_level_of_what_is_not_well() -> None:
+    stream = Terminal()
+    log.set_up(stream)
+    structlog.stdlib.get_logger("engine").warning("it is late", time_s=3661.0)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    assert plain == "01:01:01 [warning] it is late\n"
+
+
+def test_figures_of_numpy_are_numbers_in_a_pipe_and_anything_else_is_its_text() -> None:
+    stream = io.StringIO()
+    log.set_up(stream)
+    structlog.stdlib.get_logger("engine").info(
+        "seen", count=np.int64(3), rate=np.float64(0.5), folder=Path("state/engine")
+    )
+    (line,) = lines(stream)
+    assert (line["count"], line["rate"], line["folder"]) == (3, 0.5, "state/engine")
+
+
+def test_the_log_is_on_stderr_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    log.set_up()
+    structlog.stdlib.get_logger("engine").info("here")
+    assert [line["event"] for line in lines(stream)] == ["here"]

@@ -15,6 +15,7 @@ from engine import Autoscaler, EngineSettings
 from engine.adapters import request_files
 from engine.adapters.store_files import MEMORY, STATUS
 from engine.model import ActionResult, Approval, Direction, ManualFloor, Pause, Plan, Reason, Status
+from tests.unit.engine.runtime.conftest import simulated
 
 Act = Callable[..., Any]
 
@@ -80,8 +81,8 @@ def test_an_infrastructure_that_hangs_is_not_asked_again_before_it_has_answered(
         gate.set()
 
     world.clock.at[1_000_015.0] = answer
-    shell = world.shell(controller, duration_s=25.0, observe_timeout_s=0.05)
-    asyncio.run(shell.run())
+    shell = world.shell(controller, duration_s=25.0, **world.in_memory())
+    simulated(shell.run())
     assert shell.cycle.skipped == 2
     assert len(controller.seen) == 3
     assert world.pool.looks == 4  # not while it hangs
@@ -167,18 +168,15 @@ def test_a_command_that_hangs_has_failed_until_it_is_accepted_after_all(
         return await plain(actions, fence)
 
     world.pool.apply = slow
-    world.clock.at[1_000_010.0] = gate.set
 
     async def run() -> None:
-        shell = world.shell(controller, duration_s=None, apply_timeout_s=0.05)
+        shell = world.shell(controller, duration_s=None, **world.in_memory())
         await shell.step(1_000_005.0)
         gate.set()
-        while not world.pool.writes:
-            await asyncio.sleep(0.01)
         await asyncio.sleep(0.01)
         await shell.step(1_000_010.0)
 
-    asyncio.run(run())
+    simulated(run())
     assert [r.status for r in controller.seen[1].results] == [Status.FAILED, Status.ACCEPTED]
     assert "no answer within" in controller.seen[1].results[0].detail
 

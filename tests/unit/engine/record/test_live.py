@@ -23,6 +23,7 @@ from engine.record.live.writing import check_thresholds, write
 from engine.record.schema.summary import read as read_summary
 from engine.record.schema.thresholds import ThresholdConfig
 from reports.run.reading import load
+from tests.unit.engine.runtime.conftest import LiveWorld, begun
 from twin.check.command import run as check
 from twin.runs.replications import headline_figures
 
@@ -56,6 +57,12 @@ def drive(world: Any, journal: Journal, duration_s: float) -> None:
     """Let the engine run for a while, and then be gone without a word."""
     world.notes = journal
     asyncio.run(world.shell(Autoscaler(), duration_s=duration_s).run())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> LiveWorld:
+    """A world in which all is well."""
+    return begun(tmp_path)
 
 
 @pytest.fixture
