@@ -43,14 +43,13 @@ class Patience(Generic[_Result]):
         Raises PortError, and CancelledError only if it is itself cancelled.
         """
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + self._limit_s
         if self._busy is not None and not self._busy.done():
             # It was waited for once; the step must not be late for it again.
             raise PortError(self._late_words())
         task = loop.create_task(_asked(ask))
         task.add_done_callback(_retrieve)
         self._busy = task
-        await asyncio.wait([task], timeout=max(deadline_s - loop.time(), 0.0))
+        await asyncio.wait([task], timeout=self._limit_s)
         if task.done():
             return _outcome(task)
         give_up = loop.call_later((GIVE_UP - 1.0) * self._limit_s, task.cancel)

@@ -150,6 +150,14 @@ def test_an_abandoned_call_is_cancelled_and_one_that_was_never_made_is_none() ->
     assert (port.cancelled_s, port.late) == ([LIMIT_S], [])
 
 
+@pytest.mark.parametrize("limit_s", [0.25, 600.0])
+def test_the_limit_may_be_short_or_long(limit_s: float) -> None:
+    async def run() -> None:
+        await refused(Patience[int](limit_s), Port(1e4))
+
+    assert simulated(run()) == limit_s
+
+
 @pytest.mark.parametrize(("takes_s", "ends_s"), [(3.0, 3.0), (6.0, 6.0), (9.0, 8.0)])
 def test_the_end_of_a_call_is_waited_for_up_to_the_limit(takes_s: float, ends_s: float) -> None:
     port = Port(takes_s)

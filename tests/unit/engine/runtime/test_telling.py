@@ -69,6 +69,7 @@ def test_the_status_says_all_that_people_ask_for(world: LiveWorld, scripted: Any
         },
         "floors": {"api": 7},
         "awaiting": ["api-1"],
+        "standing": shell.cycle.standing.model_dump(mode="json"),
     }  # fmt: skip
 
 
