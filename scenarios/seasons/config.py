@@ -127,8 +127,11 @@ class SeasonsConfig(Strict):
 
     first_year: int = Field(ge=1971, le=2090)
     years: int = Field(ge=1, le=10, description="the last one is the target")
-    simultaneous: int = Field(
-        ge=1, le=100_000, description="weddings in progress at the busiest instant, expected"
+    drawn: int = Field(
+        ge=1,
+        le=100_000,
+        description="weddings in progress at the busiest instant of those that are drawn; a "
+        "platform of more (population.simultaneous) is a multiple of them",
     )
     growth_per_year: float = Field(ge=-0.9, le=3.0)
     growth_sd: float = Field(ge=0.0, le=1.0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -216,9 +216,26 @@ def generate(
     )
 
 
+def multiplied(seasons: Seasons, factor: float) -> Seasons:
+    """The same seasons of a platform so many times as large.
+
+    Each wedding that is drawn stands for `factor` of its like: its load, and what was known of it,
+    count so often, and registered users with it.  The weddings stay those that are drawn.
+    """
+    return replace(
+        seasons,
+        load=seasons.load * np.float32(factor),
+        response=replace(
+            seasons.response,
+            rates=seasons.response.rates * factor,
+            background=seasons.response.background * factor,
+        ),
+    )
+
+
 def users_scale(config: SeasonsConfig, population: PopulationConfig) -> float:
     """Registered users of these years over those of `demand.background`, before growth."""
-    return config.simultaneous / population.simultaneous
+    return config.drawn / population.simultaneous
 
 
 def _prior(config: SeasonsConfig, population: PopulationConfig, demand: DemandConfig) -> Response:
@@ -240,13 +257,13 @@ def _prior(config: SeasonsConfig, population: PopulationConfig, demand: DemandCo
 def _weddings_per_day(
     config: SeasonsConfig, population: PopulationConfig, of_days: Days
 ) -> FloatArray:
-    """Expected weddings on each date (D,), scaled to `config.simultaneous`."""
+    """Expected weddings on each date (D,), scaled to `config.drawn`."""
     year = config.first_year + max(config.years - 2, 0)
     in_year = [i for i, date in enumerate(of_days.dates) if date.year == year]
     usual = {i: day_weight(population, of_days.dates[i]) for i in in_year}
     busiest = max(usual, key=usual.__getitem__)
     at_once = _peak_share(population, of_days.dates[busiest])
-    scale = config.simultaneous / (at_once * usual[busiest] * of_days.growth[busiest])
+    scale = config.drawn / (at_once * usual[busiest] * of_days.growth[busiest])
     return of_days.expected * scale
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from twin.__main__ import main
 
-SMALL = ("seasons.simultaneous=60",)
+SMALL = ("seasons.drawn=60",)
+SERVICES = ("api", "database", "file-storage", "real-time", "ai-services")
 HEADER = "id,date,time,time_zone,type,guests,vendors\n"
 
 
@@ -66,6 +67,35 @@ def test_a_forecast_is_written_as_data_and_as_a_report(
         assert all(len(rows) == 24 for rows in content["result"]["quantiles"].values())
 
 
+def test_a_season_is_of_the_platform_that_is_run_and_planned_whatever_is_drawn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    answers = {}
+    for size in ("", "population.simultaneous=1000"):
+        words = ("season", "season=summer", *SMALL, *([size] if size else []))
+        code, out, err = asked(capsys, monkeypatch, *words, f"output={tmp_path}")
+        assert code == 0, err
+        first = err.strip().splitlines()[0]
+        assert f"platform of {'1,000' if size else '100,000'} weddings at once" in first
+        assert "60 drawn" in first
+        for heading in ("from", "date", "service"):
+            rows = [line for line in err.splitlines() if line.startswith(heading + " ")]
+            assert rows, heading
+            assert all(len(row) <= 100 for row in rows)
+        answers[size] = answer(out)
+    large, small = answers.values()
+    assert large["result"]["booked"] == 100.0 * small["result"]["booked"]
+    for name in SERVICES:
+        ratio = large["result"]["required"][name] / small["result"]["required"][name]
+        assert ratio > 5.0, name  # less than 100: a small fleet needs more to spare
+    weeks = large["result"]["weeks"]
+    cut = [week for week in weeks if week["days"] < 7]
+    assert cut
+    assert f"{cut[-1]['days']} of 7" in err
+    assert all(len(curve["quantiles"]["0.5"]) == len(weeks) - len(cut) for curve in large["curves"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -89,7 +119,7 @@ def test_a_forecast_is_written_as_data_and_as_a_report(
         (("season", "year=2026", "now=2027-06-01"), "year: all 2026 is over"),
         (("season", "year=2024"), "history: 0 days are too few for a season (at least 365)"),
         (("train", "seasons.years=1"), "history: 0 days are too few to learn from"),
-        (("day", "seasons.simultaneous=-5"), "seasons.simultaneous: -5 is not allowed (1 …"),
+        (("day", "seasons.drawn=-5"), "seasons.drawn: -5 is not allowed (1 …"),
         (("day", "nosuch=1"), "nosuch"),
     ],
 )  # fmt: skip
@@ -100,7 +130,7 @@ def test_what_cannot_be_forecast_is_said_in_one_line(
     arguments: tuple[str, ...],
     message: str,
 ) -> None:
-    small = () if any("simultaneous" in argument for argument in arguments) else SMALL
+    small = () if any("drawn" in argument for argument in arguments) else SMALL
     code, out, err = asked(capsys, monkeypatch, *arguments, *small, f"output={tmp_path}") \
         if arguments else asked(capsys, monkeypatch)  # fmt: skip
     assert code == 2
@@ -187,7 +217,7 @@ def test_the_trained_model_keeps_its_promises_and_is_the_same_bytes_each_time(
         path = tmp_path / f"{seed}.wedmodel"
         run = subprocess.run(
             [sys.executable, "-m", "twin", "forecast", "train", f"model={path}",
-             "seasons.simultaneous=500", f"output={tmp_path}"],
+             "seasons.drawn=500", f"output={tmp_path}"],
             env=os.environ | {"PYTHONHASHSEED": seed}, cwd=repository,
             capture_output=True, text=True, check=True,
         )  # fmt: skip
@@ -200,7 +230,7 @@ def test_the_trained_model_keeps_its_promises_and_is_the_same_bytes_each_time(
         assert all(other["high"] < 0.0 for other in score["others"].values())
     day = subprocess.run(
         [sys.executable, "-m", "twin", "forecast", "day", "date=2027-06-19", f"model={path}",
-         "seasons.simultaneous=500", f"output={tmp_path}"],
+         "seasons.drawn=500", f"output={tmp_path}"],
         cwd=repository, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert answer(day.stdout)["day_ahead"]["source"] == "model"

@@ -22,7 +22,8 @@ from twin.backtest.from_traces import Skipped
 from twin.commands import terminal
 from twin.runs.workers import spread
 
-KEYS = ("data", "calendar", "horizons", "test_from", "seed", "output", "workers", "days")
+KEYS = ("data", "calendar", "horizons", "test_from", "seed", "output", "workers", "days",
+        "population.simultaneous")  # fmt: skip
 TRACE_HOURS = (1, 2)
 EVENT_HOURS = (1, 2, 24)
 MOST_HOURS = 168
@@ -40,6 +41,7 @@ class BacktestArguments:
     output: Path = Path("outputs")
     workers: int | None = None
     days: int = from_seasons.TEST_DAYS
+    simultaneous: int | None = None
 
 
 def read(arguments: Sequence[str]) -> BacktestArguments:
@@ -50,6 +52,8 @@ def read(arguments: Sequence[str]) -> BacktestArguments:
             raise ConfigError(f"{key}: goes with data=…; the seasons have their own")
     if "days" in given and "data" in given:
         raise ConfigError("days: is for the seasons; data=… takes test_from=…")
+    if "population.simultaneous" in given and "data" in given:
+        raise ConfigError("population.simultaneous: is for the seasons; data=… is what it is")
     return BacktestArguments(
         data=Path(given["data"]) if "data" in given else None,
         calendar=Path(given["calendar"]) if "calendar" in given else None,
@@ -59,6 +63,9 @@ def read(arguments: Sequence[str]) -> BacktestArguments:
         output=Path(given.get("output", "outputs")),
         workers=whole("workers", given["workers"], 1, 1024) if "workers" in given else None,
         days=whole("days", given.get("days", str(from_seasons.TEST_DAYS)), 2, 60),
+        simultaneous=whole("population.simultaneous", given["population.simultaneous"], 1, 10**7)
+        if "population.simultaneous" in given
+        else None,
     )
 
 
@@ -87,6 +94,9 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
         "seed": options.seed,
         "source": "traces" if options.data else "seasons",
         "name": _name(options),
+        "platform": from_seasons.configuration(options.seed, options.simultaneous).size
+        if options.data is None
+        else "",
         "wall_s": round(time.perf_counter() - began, 1),
     }
     content = results.content(whole, [asdict(item) for item in skipped], about)
@@ -105,7 +115,9 @@ def _cases(options: BacktestArguments) -> tuple[list[Case], list[Skipped]]:
     if options.data is None:
         leads = options.horizons or EVENT_HOURS
         with terminal.progress("booking the seasons", 1.0) as advance:
-            return from_seasons.cases(leads, options.seed, options.days, advance), []
+            return from_seasons.cases(
+                leads, options.seed, options.days, options.simultaneous, advance
+            ), []
     try:
         calendar = fixtures.read(options.calendar) if options.calendar else None
         cases, skipped = from_traces.cases(

@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
 from engine.forecast.outlook import Grid, entering, event_load
 from engine.model import FloatArray, Series
 from engine.prediction.forecaster import NO_EVENTS
-from scenarios.seasons.config import SeasonsConfig
-from scenarios.seasons.years import Seasons, generate
-from scenarios.streams import Streams
-from scenarios.weddings.config import DemandConfig, PopulationConfig
+from scenarios.seasons.years import Seasons, multiplied
 from twin.backtest.cases import Case
 from twin.backtest.rolling import RollingWindow
+from twin.forecast.settings import ForecastConfig, composed, seasons_of
 
 STEP_S = 3600.0
 BIN_S = 300.0
@@ -43,10 +38,15 @@ def cases(
     leads: Sequence[int],
     seed: int,
     test_days: int = TEST_DAYS,
+    simultaneous: int | None = None,
     advance: Callable[[float], None] = lambda _: None,
 ) -> list[Case]:
-    """One case for each quarter and each service that users call."""
-    seasons = drawn(seed)
+    """One case for each quarter and each service that users call.
+
+    `simultaneous` weddings at once is the platform's size; by itself that of the configuration.
+    """
+    config = configuration(seed, simultaneous)
+    seasons = multiplied(seasons_of(config), config.multiple)
     seasonal = []
     for number, (month, day) in enumerate(STARTS):
         date = dt.datetime(seasons.years[-1], month, day, tzinfo=dt.UTC)
@@ -70,18 +70,10 @@ def cases(
     return seasonal
 
 
-def drawn(seed: int) -> Seasons:
-    """The seasons of `conf/forecasting.yaml`."""
-    with initialize_config_module("conf", version_base="1.3"):
-        config = OmegaConf.to_container(compose("forecasting"), resolve=True)
-    assert isinstance(config, dict)
-    plain: dict[str, Any] = {str(key): value for key, value in config.items()}
-    return generate(
-        SeasonsConfig(**plain["seasons"]),
-        PopulationConfig(**plain["population"]),
-        DemandConfig(**plain["demand"]),
-        Streams(seed),
-    )
+def configuration(seed: int, simultaneous: int | None = None) -> ForecastConfig:
+    """`conf/forecasting.yaml` for a platform of this size; raises ConfigError."""
+    size = () if simultaneous is None else (f"population.simultaneous={simultaneous}",)
+    return composed([f"seed={seed}", *size])
 
 
 def _booked(seasons: Seasons, first_s: float, days: int, leads: Sequence[int]) -> FloatArray:

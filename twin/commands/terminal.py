@@ -132,9 +132,10 @@ def show_backtest(content: dict[str, Any], folder: Path) -> None:
             *(f"{own['verdicts'][key]:,}" for key in ("better", "same", "worse")),
             f"{own['coverage_80']:.1%}",
         )
+    platform = f"{content['platform']}, " if content["platform"] else ""
     console.print(
-        f"\n[bold]{content['name']}[/bold], seed {content['seed']}: WAPE is the median over the "
-        "series; the rest compares with the best of the others on each series",
+        f"\n[bold]{content['name']}[/bold], {platform}seed {content['seed']}: WAPE is the "
+        "median over the series; the rest compares with the best of the others on each series",
         highlight=False,
     )
     console.print(table)
@@ -151,7 +152,8 @@ def show_plan(plan: dict[str, Any], folder: Path) -> None:
     console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
     own, others = plan["plan"], plan["alternatives"]
     console.print(
-        f"\n[bold]plan[/bold] from {plan['date']}, {plan['horizon_months']} months, risk "
+        f"\n[bold]plan[/bold] for a platform of {plan['simultaneous']:,} weddings at once, from "
+        f"{plan['date']}, {plan['horizon_months']} months, risk "
         f"{plan['risk']:.1%} a month: {own['total_usd']:,.0f} USD "
         f"(all on demand {others['on_demand_usd']:,.0f}, "
         f"fixed fleet {min(others['static_reserved_usd'], others['static_on_demand_usd']):,.0f})",

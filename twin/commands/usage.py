@@ -33,7 +33,9 @@ FORECAST = """usage: python -m twin forecast day|wedding|season|train [key=value
   season   a season by weeks:      year= season=spring|summer|fall|winter|all [now=TIME]
   train    the day-ahead model:    [model=FILE to write it to]
 
-  key=value   everything else: seed=, output=, seasons.simultaneous=, engine.limits.… =
+  key=value   everything else: seed=, output=, engine.limits.… =
+              population.simultaneous=   the platform's weddings at once (100,000, as for run)
+              seasons.drawn=             so many are drawn to learn from, and multiplied (2,000)
 """
 
 BACKTEST = """usage: python -m twin backtest [key=value ...]
@@ -46,6 +48,7 @@ Without data= the twin's own seasons are forecast, service by service.
   horizons=1,2        hours ahead (default 1,2; with events and for the seasons 1,2,24)
   test_from=TIME      forecast from there on (default: the last 40 %, at most four weeks)
   days=14             of the seasons: days in each of four quarters
+  population.simultaneous=N   of the seasons: the platform's weddings at once (100,000)
   seed=1              of the seasons and of the bootstrap
   workers=N           processes (default: as many as cores)
   output=outputs      folder for the record

@@ -14,7 +14,7 @@ from engine.prediction import artefact, day_ahead
 from engine.prediction.calibration import coverage
 from engine.prediction.forecaster import LEVELS
 from engine.prediction.issues import DAY_H, HOURS, Issues, expected_load
-from engine.prediction.season import SeasonForecast, forecast_season
+from engine.prediction.season import SeasonForecast, Week, forecast_season
 from engine.prediction.wedding_day import (
     BookedWeddings,
     WeddingDay,
@@ -22,7 +22,7 @@ from engine.prediction.wedding_day import (
     booked,
     size_category,
 )
-from scenarios.seasons.years import DAY_S, Seasons
+from scenarios.seasons.years import DAY_S, Seasons, multiplied
 from scenarios.streams import Streams
 from twin.backtest.scores import difference
 from twin.forecast.settings import ForecastConfig
@@ -39,6 +39,7 @@ HOUR_S = 3600.0
 PAST_WEDDINGS = 40_000
 Q10, MEDIAN, Q90 = (LEVELS.index(level) for level in (0.1, 0.5, 0.9))
 MOST_STEPS = 60
+WEEK_DAYS = 7
 
 
 def moment(time_s: float) -> str:
@@ -55,19 +56,25 @@ def of_day(
     listed: list[Wedding] | None,
     model: Path | None,
 ) -> dict[str, Any]:
-    """All weddings of the 24 hours from `start_s`, as known at `now_s`."""
-    trained = _wedding_days(config, seasons, now_s)
+    """All weddings of the 24 hours from `start_s`, as known at `now_s`.
+
+    Weddings that are `listed` are what they are; each one that is drawn stands for several.
+    """
+    platform = multiplied(seasons, config.multiple)
+    trained = _wedding_days(config, seasons if listed is not None else platform, now_s)
     if listed is None:
         rows = seasons.entered(now_s, start_s, start_s + DAY_S)
         schedule = seasons.booked(now_s, start_s, start_s + DAY_S)
         weddings = BookedWeddings(schedule.phase_start_s, traits_of(seasons, rows))
     else:
         weddings = booked(listed, now_s)
-    day = trained.day(weddings, start_s, _everybody_else(config, seasons, start_s))
-    answer = _day_content(config, day, f"{len(weddings):,} weddings of {date}", now_s)
+    day = trained.day(weddings, start_s, _everybody_else(config, platform, start_s))
+    each = config.multiple if listed is None else 1.0
+    title = f"{each * len(weddings):,.0f} weddings of {date}"
+    answer = _day_content(config, day, title, now_s, each)
     answer["name"] = str(date)
     if model is not None:
-        answer["day_ahead"], note = _learned(config, seasons, start_s, now_s, model)
+        answer["day_ahead"], note = _learned(config, platform, start_s, now_s, model)
         answer["notes"].append(note)
     return answer
 
@@ -79,7 +86,7 @@ def of_wedding(
     one = booked([wedding], now_s)
     day = _wedding_days(config, seasons, now_s).wedding(one)
     title = f"A {wedding.type.value} wedding with {wedding.guests:,} guests on {date}"
-    answer = _day_content(config, day, title, now_s)
+    answer = _day_content(config, day, title, now_s, 1.0)
     answer["name"] = f"{wedding.type.value}-{date}"
     answer["result"]["size"] = size_category(wedding.guests)
     return answer
@@ -90,10 +97,11 @@ def of_season(
 ) -> dict[str, Any]:
     """A season as known at `now_s`."""
     specs = config.platform.specs()
+    seasons = multiplied(seasons, config.multiple)
     past, kinds = seasons_past(seasons, specs, now_s)
     coming = coming_dates(seasons, kinds, year, season, now_s)
     forecast = forecast_season(past, coming, year, season, now_s, specs, config.engine)
-    return _season_content(forecast)
+    return _season_content(forecast, config.multiple)
 
 
 def of_training(
@@ -101,28 +109,41 @@ def of_training(
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Train the day-ahead model on the seasons before the last, and judge it on the last."""
     specs = config.platform.specs()
+    seasons = multiplied(seasons, config.multiple)
     issues = issues_of(seasons, specs)
     first = int((seasons.target_s - seasons.start_s) // DAY_S)
     model = day_ahead.fit(issues.until(first), config.seed)
     content = artefact.dump(model.artefact())
     rows = range(first, len(issues) - 2)
     scores = _scored(model, issues, rows, seasons.response.sigma, config.seed)
-    headings = ("service", "WAPE", "in 50 %", "in 80 %", "in 95 %", *scores[0]["others"])
-    table = {
-        "name": "The day after tomorrow's issue, judged on the last season",
-        "headings": ["service", "WAPE", "in 50 %", "in 80 %", "in 95 %",
-                     *(f"{name}: WAPE (difference)" for name in scores[0]["others"])],
-        "numeric": [False] + [True] * (len(headings) - 1),
-        "rows": [
-            [
-                score["service"], f"{score['wape']:.1%}",
-                *(f"{score['coverage'][key]:.1%}" for key in ("0.5", "0.8", "0.95")),
-                *(f"{o['wape']:.1%} ({o['low']:+.1%} … {o['high']:+.1%})"
-                  for o in score["others"].values()),
-            ]
-            for score in scores
-        ],
-    }  # fmt: skip
+    others = list(scores[0]["others"])
+    tables = [
+        {
+            "name": "The day after tomorrow's issue, judged on the last season",
+            "headings": ["service", "WAPE", "in 50 %", "in 80 %", "in 95 %"],
+            "numeric": [False, *[True] * 4],
+            "rows": [
+                [
+                    score["service"], f"{score['wape']:.1%}",
+                    *(f"{score['coverage'][key]:.1%}" for key in ("0.5", "0.8", "0.95")),
+                ]
+                for score in scores
+            ],
+        },
+        {
+            "name": "Simple forecasts of the same: WAPE (difference)",
+            "headings": ["service", *others],
+            "numeric": [False, *[True] * len(others)],
+            "rows": [
+                [
+                    score["service"],
+                    *(f"{o['wape']:.1%} ({o['low']:+.1%} … {o['high']:+.1%})"
+                      for o in score["others"].values()),
+                ]
+                for score in scores
+            ],
+        },
+    ]  # fmt: skip
     worst = max(score["wape"] for score in scores)
     answer = {
         "name": str(seasons.years[-1]),
@@ -136,7 +157,7 @@ def of_training(
             "trained_until": moment(model.manifest.trained_until_s),
             "bytes": len(content),
         },
-        "tables": [table],
+        "tables": tables,
         "curves": [],
         "notes": [
             "The difference is WAPE less that of the other, with its 95 % interval over blocks of "
@@ -254,15 +275,16 @@ def _scored(
 
 
 def _day_content(
-    config: ForecastConfig, day: WeddingDay, title: str, now_s: float
+    config: ForecastConfig, day: WeddingDay, title: str, now_s: float, each: float
 ) -> dict[str, Any]:
+    """What is said of a day, each of whose weddings stands for `each` of the platform's."""
     specs = config.platform.specs()
     medians, upper = day.quantiles[:, :, MEDIAN], day.quantiles[:, :, Q90]
     services = [
         [
             name,
-            f"{medians[s].max():,.4g}",
-            f"{upper[s].max():,.4g}",
+            _figure(medians[s].max()),
+            _figure(upper[s].max()),
             _hour(day.start_s + HOUR_S * int(medians[s].argmax())),
             ", ".join(f"{_hour(day.start_s + HOUR_S * a)}–{_hour(day.start_s + HOUR_S * b)}"
                       for a, b in day.peaks[s]),
@@ -299,19 +321,20 @@ def _day_content(
     return {
         "title": title,
         "headline": f"Confidence {day.confidence:.2f}: {day.similar:.0f} close weddings of the "
-        f"past in the mean. Highest load {medians.sum(axis=0).max():,.4g} requests/s over all "
+        f"past in the mean. Highest load {_figure(medians.sum(axis=0).max())} requests/s over all "
         "services.",
         "generated_at": moment(now_s),
         "result": {
             "start": moment(day.start_s),
-            "weddings": day.weddings,
+            "weddings": round(each * day.weddings),
             "levels": list(LEVELS),
             "quantiles": {
                 name: np.round(day.quantiles[s], 4).tolist() for s, name in enumerate(day.services)
             },
             "phase": [day.phase_at(hour) for hour in range(DAY_H)],
             "in_phase": {
-                name: day.in_phase[:, p].tolist() for p, name in enumerate(day.phases)
+                name: np.rint(each * day.in_phase[:, p]).tolist()
+                for p, name in enumerate(day.phases)
             },
             "peak_hours": {name: day.peaks[s] for s, name in enumerate(day.services)},
             "needed": {spec.name: day.needed[s].tolist() for s, spec in enumerate(specs)},
@@ -333,7 +356,7 @@ def _day_content(
                 "numeric": [False, False, *[True] * len(day.services)],
                 "rows": [
                     [_hour(day.start_s + HOUR_S * h), day.phase_at(h).replace("_", " ") or "–",
-                     *(f"{medians[s, h]:,.4g}" for s in range(len(day.services)))]
+                     *(_figure(medians[s, h]) for s in range(len(day.services)))]
                     for h in range(DAY_H)
                 ],
             },
@@ -349,24 +372,35 @@ def _day_content(
     }  # fmt: skip
 
 
-def _season_content(forecast: SeasonForecast) -> dict[str, Any]:
-    requests = np.stack([week.requests for week in forecast.weeks], axis=1)
-    starts = [week.start for week in forecast.weeks]
-    before = [f"{total:,.0f}" for total in forecast.totals_before]
-    weeks = [
+def _season_content(forecast: SeasonForecast, each: float) -> dict[str, Any]:
+    """What is said of a season, each of whose weddings stands for `each` of the platform's."""
+    whole = [week for week in forecast.weeks if week.days == WEEK_DAYS]
+    totals, booked_now = each * forecast.totals, each * forecast.booked
+    before = [f"{each * total:,.0f}" for total in forecast.totals_before]
+    weddings = [
         [
             str(week.start),
-            str(week.days),
-            f"{week.booked:,.0f}",
-            f"{week.weddings[MEDIAN]:,.0f} ({week.weddings[Q10]:,.0f} … {week.weddings[Q90]:,.0f})",
-            *(f"{week.requests[s, MEDIAN] / 1e6:,.1f}" for s in range(len(forecast.services))),
+            _days(week.days),
+            f"{each * week.booked:,.0f}",
+            f"{each * week.weddings[MEDIAN]:,.0f}",
+            f"{each * week.weddings[Q10]:,.0f} … {each * week.weddings[Q90]:,.0f}",
             *(_change(week.requests[:, MEDIAN].sum(), earlier.sum()) for earlier in week.before),
         ]
         for week in forecast.weeks
     ]
+    requests = [
+        [
+            str(week.start),
+            _days(week.days),
+            *(f"{week.requests[s, MEDIAN] / 1e6:,.1f}" for s in range(len(forecast.services))),
+        ]
+        for week in forecast.weeks
+    ]
+    most = max((float(day.peak[:, Q90].max()) for day in forecast.peak_days), default=0.0)
+    unit, unit_name = (1e3, "thousand requests/s") if most >= 1e4 else (1.0, "requests/s")
     peaks = [
-        [str(day.date), day.date.strftime("%a"), f"{day.weddings[MEDIAN]:,.0f}",
-         *(f"{day.peak[s, MEDIAN]:,.4g} ({day.peak[s, Q90]:,.4g})"
+        [str(day.date), day.date.strftime("%a"), f"{each * day.weddings[MEDIAN]:,.0f}",
+         *(f"{day.peak[s, MEDIAN] / unit:,.4g} ({day.peak[s, Q90] / unit:,.4g})"
            for s in range(len(forecast.services)))]
         for day in forecast.peak_days
     ]  # fmt: skip
@@ -375,29 +409,28 @@ def _season_content(forecast: SeasonForecast) -> dict[str, Any]:
          "yes" if name in forecast.capped else "no"]
         for s, name in enumerate(forecast.services)
     ]  # fmt: skip
-    first = dt.datetime.combine(starts[0], dt.time(), tzinfo=dt.UTC).timestamp()
     return {
         "name": f"{forecast.season}-{forecast.year}",
         "title": f"{forecast.season.capitalize()} {forecast.year}" if forecast.season != "all"
         else f"The year {forecast.year}",
-        "headline": f"{forecast.totals[MEDIAN]:,.0f} weddings ({forecast.totals[Q10]:,.0f} … "
-        f"{forecast.totals[Q90]:,.0f}), {forecast.booked:,.0f} of them booked by now; the seasons "
+        "headline": f"{totals[MEDIAN]:,.0f} weddings ({totals[Q10]:,.0f} … "
+        f"{totals[Q90]:,.0f}), {booked_now:,.0f} of them booked by now; the seasons "
         f"before had {', '.join(before) or 'none'}. Confidence {forecast.confidence:.2f}. Valid "
         f"until {moment(forecast.valid_until_s)}.",
         "generated_at": moment(forecast.generated_at_s),
         "valid_until": moment(forecast.valid_until_s),
         "result": {
             "levels": list(LEVELS),
-            "weddings": forecast.totals.tolist(),
-            "booked": forecast.booked,
-            "weddings_before": list(forecast.totals_before),
+            "weddings": totals.tolist(),
+            "booked": booked_now,
+            "weddings_before": [each * total for total in forecast.totals_before],
             "confidence": forecast.confidence,
             "weeks": [
                 {
                     "start": str(week.start),
                     "days": week.days,
-                    "booked": week.booked,
-                    "weddings": week.weddings.tolist(),
+                    "booked": each * week.booked,
+                    "weddings": (each * week.weddings).tolist(),
                     "requests": dict(zip(forecast.services, week.requests.tolist(), strict=True)),
                     "requests_before": [
                         [None if np.isnan(x) else float(x) for x in earlier]
@@ -409,7 +442,7 @@ def _season_content(forecast: SeasonForecast) -> dict[str, Any]:
             "peak_days": [
                 {
                     "date": str(day.date),
-                    "weddings": day.weddings.tolist(),
+                    "weddings": (each * day.weddings).tolist(),
                     "peak": dict(zip(forecast.services, day.peak.tolist(), strict=True)),
                 }
                 for day in forecast.peak_days
@@ -420,14 +453,20 @@ def _season_content(forecast: SeasonForecast) -> dict[str, Any]:
         },
         "tables": [
             {
-                "name": "Week by week, million requests",
-                "headings": ["from", "days", "booked", "weddings (80 %)", *forecast.services,
-                             "1 year before", "2 years", "3 years"],
-                "numeric": [False, *[True] * (6 + len(forecast.services))],
-                "rows": weeks,
+                "name": "Week by week: weddings, and the load against that of earlier years",
+                "headings": ["from", "days", "booked", "weddings", "80 %", "1 year before",
+                             "2 years", "3 years"],
+                "numeric": [False, *[True] * 7],
+                "rows": weddings,
             },
             {
-                "name": "Highest days: requests/s in the highest hour (90 %)",
+                "name": "Week by week: million requests",
+                "headings": ["from", "days", *forecast.services],
+                "numeric": [False, *[True] * (1 + len(forecast.services))],
+                "rows": requests,
+            },
+            {
+                "name": f"Highest days: {unit_name} in the highest hour (90 %)",
                 "headings": ["date", "", "weddings", *forecast.services],
                 "numeric": [False, False, *[True] * (1 + len(forecast.services))],
                 "rows": peaks,
@@ -439,16 +478,28 @@ def _season_content(forecast: SeasonForecast) -> dict[str, Any]:
                 "rows": capacity,
             },
         ],
-        "curves": _curves(
-            forecast.services, requests / 1e6, first, 7 * DAY_S, "million requests/week"
-        ),
+        "curves": _whole_weeks(forecast.services, whole),
         "notes": [
             "Weddings of a date: the seasons before, grown, and what is booked over what usually "
             "is, so long before; each by how wrong it usually is.",
             "Weeks are compared with the same weeks, weekday for weekday, of the seasons before.",
-            "The first and last week may be cut by the season's borders.",
+            'A week that the season\'s borders cut is marked ("2 of 7") and not drawn.',
         ],
     }  # fmt: skip
+
+
+def _whole_weeks(services: Sequence[str], whole: Sequence[Week]) -> list[dict[str, Any]]:
+    """Curves of the weeks that no border of the season cuts; none without any."""
+    if not whole:
+        return []
+    first = dt.datetime.combine(whole[0].start, dt.time(), tzinfo=dt.UTC).timestamp()
+    requests = np.stack([week.requests for week in whole], axis=1)
+    return _curves(services, requests / 1e6, first, WEEK_DAYS * DAY_S, "million requests/week")
+
+
+def _days(days: int) -> str:
+    """How many days of a week are in the season, said where some are not."""
+    return str(days) if days == WEEK_DAYS else f"{days} of {WEEK_DAYS}"
 
 
 def _curves(
@@ -471,6 +522,11 @@ def _curves(
 
 def _change(now: float, before: float) -> str:
     return f"{now / before - 1.0:+.0%}" if before > 0.0 else "–"
+
+
+def _figure(value: float) -> str:
+    """Four digits of a figure, written out."""
+    return f"{value:,.0f}" if value >= 1000.0 else f"{value:.4g}"
 
 
 def _hour(time_s: float) -> str:

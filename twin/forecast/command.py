@@ -81,7 +81,12 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
         "kind": options.kind,
         "command": command,
         "seed": config.seed,
+        "platform": {
+            "simultaneous": config.population.simultaneous,
+            "drawn": config.drawn.drawn,
+        },
         **answer,
+        "title": f"{answer['title']} ({config.size})",
     }
 
     def fill(folder: Path) -> None:

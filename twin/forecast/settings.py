@@ -29,6 +29,24 @@ class ForecastConfig(Strict):
     engine: EngineSettings
     seasons: SeasonsConfig
 
+    @property
+    def drawn(self) -> SeasonsConfig:
+        """The seasons that are drawn: of no more weddings than the platform has."""
+        fewer = min(self.seasons.drawn, self.population.simultaneous)
+        return self.seasons.model_copy(update={"drawn": fewer})
+
+    @property
+    def multiple(self) -> float:
+        """How many weddings of the platform each one that is drawn stands for."""
+        return self.population.simultaneous / self.drawn.drawn
+
+    @property
+    def size(self) -> str:
+        """The platform's size, in words."""
+        drawn = self.drawn.drawn
+        learned = f", learned from {drawn:,} drawn" if drawn < self.population.simultaneous else ""
+        return f"platform of {self.population.simultaneous:,} weddings at once{learned}"
+
 
 def parse(raw: Mapping[str, Any]) -> ForecastConfig:
     """The validated configuration; raises ConfigError with one line for each wrong key."""
@@ -47,9 +65,9 @@ def composed(
 
 
 def seasons_of(config: ForecastConfig) -> Seasons:
-    """The seasons of `config`; the same seed gives the same ones."""
+    """The seasons of `config`, as they are drawn; the same seed gives the same ones."""
     try:
-        return generate(config.seasons, config.population, config.demand, Streams(config.seed))
+        return generate(config.drawn, config.population, config.demand, Streams(config.seed))
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -192,7 +192,7 @@ def _seasons_config(config: PlanConfig, dates: Sequence[dt.date]) -> SeasonsConf
         update={
             "first_year": first,
             "years": dates[-1].year - first + 1,
-            "simultaneous": min(max(config.weddings_at_once, LEAST_DRAWN), config.plan.drawn),
+            "drawn": min(max(config.weddings_at_once, LEAST_DRAWN), config.plan.drawn),
         }
     )
 

@@ -37,7 +37,7 @@ def drawn(seasons_yaml: dict[str, Any], seed: int = 5, **changes: Any) -> Season
 
 @pytest.fixture(scope="module")
 def two_years(seasons_yaml: dict[str, Any]) -> Seasons:
-    return drawn(seasons_yaml, years=2, simultaneous=400)
+    return drawn(seasons_yaml, years=2, drawn=400)
 
 
 def at(year: int, month: int, day: int) -> float:
@@ -136,8 +136,8 @@ def test_the_schedule_shows_nothing_that_happens(two_years: Seasons) -> None:
 
 
 def test_a_further_year_leaves_the_earlier_ones_as_they_are(seasons_yaml: dict[str, Any]) -> None:
-    one = drawn(seasons_yaml, years=2, simultaneous=20)
-    two = drawn(seasons_yaml, years=3, simultaneous=20)
+    one = drawn(seasons_yaml, years=2, drawn=20)
+    two = drawn(seasons_yaml, years=3, drawn=20)
     assert np.array_equal(one.days.log_response, two.days.log_response[:731])
     assert np.array_equal(one.days.foreseen, two.days.foreseen[:731])
 
@@ -145,7 +145,7 @@ def test_a_further_year_leaves_the_earlier_ones_as_they_are(seasons_yaml: dict[s
 def test_the_same_seed_gives_the_same_seasons_and_another_others(
     seasons_yaml: dict[str, Any],
 ) -> None:
-    one, again, other = (drawn(seasons_yaml, seed, years=1, simultaneous=20) for seed in (5, 5, 6))
+    one, again, other = (drawn(seasons_yaml, seed, years=1, drawn=20) for seed in (5, 5, 6))
     assert one.load.tobytes() == again.load.tobytes() != other.load.tobytes()
     for column in fields(SeasonWeddings):
         first = getattr(one.weddings, column.name).tobytes()
@@ -208,7 +208,7 @@ def test_the_weather_forecast_gets_worse_with_its_lead(two_years: Seasons) -> No
 
 
 def test_one_days_response_differs_as_much_as_the_demand_says(seasons_yaml: dict[str, Any]) -> None:
-    seasons = drawn(seasons_yaml, years=6, simultaneous=1, drift_per_year={})
+    seasons = drawn(seasons_yaml, years=6, drawn=1, drift_per_year={})
     spread = seasons.days.log_response[:, 0, :].std(axis=0)
     assert spread == pytest.approx(0.10, abs=0.015)
 
@@ -233,7 +233,7 @@ def test_load_in_bins_is_as_in_the_reference(streams: Callable[[int], StreamOf])
     ("changes", "message"),
     [
         ({"years": 0}, "years"),
-        ({"simultaneous": 0}, "simultaneous"),
+        ({"drawn": 0}, "drawn"),
         ({"split": {"weekday": 1, "season": 1, "weather": 0, "persistent": 0, "fresh": 0}}, "add"),
     ],
 )
@@ -246,4 +246,4 @@ def test_wrong_figures_are_refused(
 
 def test_a_service_that_nobody_knows_is_refused(seasons_yaml: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"seasons\.drift_per_year: nosuch is not allowed \(api"):
-        drawn(seasons_yaml, years=1, simultaneous=1, drift_per_year={"nosuch": 0.1})
+        drawn(seasons_yaml, years=1, drawn=1, drift_per_year={"nosuch": 0.1})
