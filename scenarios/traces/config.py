@@ -68,15 +68,9 @@ class EventConfig(Strict):
     )
 
 
-class TraceConfig(Strict):
-    """Which part of which trace is replayed, and how large."""
+class TraceFileConfig(Strict):
+    """How a trace's file is to be read, where it does not say so itself."""
 
-    path: str | None = Field(
-        default=None, min_length=1, description="CSV (.gz) of times and values"
-    )
-    folder: str | None = Field(
-        default=None, description=f"folder with {COUNTS_FILE} and {FIXTURES_FILE}, instead of both"
-    )
     column: OneOrMore = Field(
         default=(), description="name of the value's column; several are added up"
     )
@@ -99,10 +93,36 @@ class TraceConfig(Strict):
         description="rows that repeat a time: refuse the file, take the first; or each row is an "
         "event, whose value (sum) or which itself (count) counts in its step",
     )
-    calendar: str | None = Field(default=None, description="CSV of events known beforehand")
     time_zone: Zone = Field(
         default="UTC", description="of date and start, of times that name none, of the days' shape"
     )
+
+    @property
+    def layout(self) -> FileLayout:
+        """How the file is to be read."""
+        return FileLayout(
+            columns=self.column,
+            time_column=self.time_column,
+            series=self.series,
+            separator=self.separator,
+            decimal=self.decimal,
+            time_format=self.time_format,
+            encoding=self.encoding,
+            zone=self.time_zone,
+            repeated=self.duplicates if self.duplicates in COUNTED else "",
+        )
+
+
+class TraceConfig(TraceFileConfig):
+    """Which part of which trace is replayed, and how large."""
+
+    path: str | None = Field(
+        default=None, min_length=1, description="CSV (.gz) of times and values"
+    )
+    folder: str | None = Field(
+        default=None, description=f"folder with {COUNTS_FILE} and {FIXTURES_FILE}, instead of both"
+    )
+    calendar: str | None = Field(default=None, description="CSV of events known beforehand")
     date: dt.date | None = Field(
         default=None, description="day of the window, ISO date; null: the last whole day"
     )
@@ -142,21 +162,6 @@ class TraceConfig(Strict):
     def services(self) -> tuple[str, ...]:
         """Services at which users enter."""
         return tuple(self.mix)
-
-    @property
-    def layout(self) -> FileLayout:
-        """How the file is to be read."""
-        return FileLayout(
-            columns=self.column,
-            time_column=self.time_column,
-            series=self.series,
-            separator=self.separator,
-            decimal=self.decimal,
-            time_format=self.time_format,
-            encoding=self.encoding,
-            zone=self.time_zone,
-            repeated=self.duplicates if self.duplicates in COUNTED else "",
-        )
 
     @property
     def file(self) -> Path:

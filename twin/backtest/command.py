@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.config import assignments
-from engine.config.assignments import whole
-from engine.config.strict import ConfigError
+from engine.config.assignments import listed, whole
+from engine.config.strict import ConfigError, validated
 from engine.record import folders
 from scenarios.traces import fixtures
-from scenarios.traces.files import TraceError, stem
+from scenarios.traces.config import TraceFileConfig
+from scenarios.traces.files import FileLayout, TraceError, stem
 from scenarios.traces.fixtures import FixturesError
 from scenarios.traces.moments import parse_time
 from twin.backtest import from_seasons, from_traces, results
@@ -24,6 +25,8 @@ from twin.runs.workers import spread
 
 KEYS = ("data", "calendar", "horizons", "test_from", "seed", "output", "workers", "days",
         "population.simultaneous")  # fmt: skip
+FILE_KEYS = tuple(f"trace.{name}" for name in TraceFileConfig.model_fields)
+"""How traces are to be read: the keys of a run that replays one."""
 TRACE_HOURS = (1, 2)
 EVENT_HOURS = (1, 2, 24)
 MOST_HOURS = 168
@@ -42,23 +45,25 @@ class BacktestArguments:
     workers: int | None = None
     days: int = from_seasons.TEST_DAYS
     simultaneous: int | None = None
+    layout: FileLayout = FileLayout()  # noqa: RUF009 (frozen)
 
 
 def read(arguments: Sequence[str]) -> BacktestArguments:
     """Take apart the command line; raises ConfigError for what cannot be read."""
-    given = assignments.read(arguments, KEYS, tree=False).own
-    for key in ("calendar", "test_from"):
+    given = assignments.read(arguments, (*KEYS, *FILE_KEYS), tree=False).own
+    for key in ("calendar", "test_from", *FILE_KEYS):
         if key in given and "data" not in given:
             raise ConfigError(f"{key}: goes with data=…; the seasons have their own")
     if "days" in given and "data" in given:
         raise ConfigError("days: is for the seasons; data=… takes test_from=…")
     if "population.simultaneous" in given and "data" in given:
         raise ConfigError("population.simultaneous: is for the seasons; data=… is what it is")
+    layout = _layout(given)
     return BacktestArguments(
         data=Path(given["data"]) if "data" in given else None,
         calendar=Path(given["calendar"]) if "calendar" in given else None,
         horizons=_hours(given["horizons"]) if "horizons" in given else (),
-        test_from_s=_moment(given["test_from"]) if "test_from" in given else None,
+        test_from_s=_moment(given["test_from"], layout.zone) if "test_from" in given else None,
         seed=whole("seed", given.get("seed", "1"), 0, 2**63 - 1),
         output=Path(given.get("output", "outputs")),
         workers=whole("workers", given["workers"], 1, 1024) if "workers" in given else None,
@@ -66,6 +71,7 @@ def read(arguments: Sequence[str]) -> BacktestArguments:
         simultaneous=whole("population.simultaneous", given["population.simultaneous"], 1, 10**7)
         if "population.simultaneous" in given
         else None,
+        layout=layout,
     )
 
 
@@ -119,10 +125,12 @@ def _cases(options: BacktestArguments) -> tuple[list[Case], list[Skipped]]:
                 leads, options.seed, options.days, options.simultaneous, advance
             ), []
     try:
-        calendar = fixtures.read(options.calendar) if options.calendar else None
+        calendar = (
+            fixtures.read(options.calendar, options.layout.zone) if options.calendar else None
+        )
         cases, skipped = from_traces.cases(
             options.data, calendar, options.horizons or TRACE_HOURS, options.test_from_s,
-            options.seed,
+            options.seed, options.layout,
         )  # fmt: skip
     except FixturesError as error:
         raise ConfigError(f"calendar: {error}") from error
@@ -157,8 +165,21 @@ def _hours(text: str) -> tuple[int, ...]:
     return tuple(sorted(whole("horizons", item, 1, MOST_HOURS) for item in items))
 
 
-def _moment(text: str) -> float:
+def _layout(given: Mapping[str, str]) -> FileLayout:
+    """How the files are to be read; raises ConfigError."""
+    raw: dict[str, object] = {}
+    for key in FILE_KEYS:
+        if key in given:
+            several = given[key].startswith("[")
+            raw[key.removeprefix("trace.")] = listed(key, given[key]) if several else given[key]
     try:
-        return parse_time(text)
+        return validated(TraceFileConfig, raw).layout
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"trace.{line}" for line in str(error).splitlines())) from None
+
+
+def _moment(text: str, zone: str) -> float:
+    try:
+        return parse_time(text, zone)
     except ValueError:
         raise ConfigError(f'test_from: "{text}" is not an ISO 8601 time') from None

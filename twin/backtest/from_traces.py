@@ -12,7 +12,7 @@ from engine.model import Calendar
 from engine.prediction.forecaster import NO_EVENTS
 from scenarios.traces import files as traces
 from scenarios.traces import fixtures
-from scenarios.traces.files import NoTraceError, Trace, TraceError
+from scenarios.traces.files import FileLayout, NoTraceError, Trace, TraceError
 from twin.backtest.cases import Case
 from twin.backtest.rolling import RollingWindow
 
@@ -41,9 +41,11 @@ def cases(
     leads: Sequence[int],
     test_from_s: float | None,
     seed: int,
+    layout: FileLayout = FileLayout(),  # noqa: B008 (frozen)
 ) -> tuple[list[Case], list[Skipped]]:
     """The cases in the file or folder `path`, and what was left out.
 
+    `layout` says how the files are to be read, where they do not say so themselves.
     Without a `calendar`, a file `fixtures*.csv` beside a trace is taken as one.  Raises TraceError
     when a trace is broken or nothing can be used.
     """
@@ -52,14 +54,14 @@ def cases(
     for file in traces.find(path):
         name = traces.stem(file if path.is_file() else file.relative_to(path))
         if path.is_file():
-            trace = traces.read(file, name)
+            trace = traces.read(file, name, layout)
         else:
             try:
-                trace = traces.read(file, str(file.relative_to(path).parent / name))
+                trace = traces.read(file, str(file.relative_to(path).parent / name), layout)
             except NoTraceError as error:
                 skipped.append(Skipped(str(file.relative_to(path)), _reason(file, error)))
                 continue
-        events = calendar if calendar is not None else _beside(file)
+        events = calendar if calendar is not None else _beside(file, layout.zone)
         case, why = _case(trace, events, tuple(leads), test_from_s, seed)
         if case is None:
             skipped.append(Skipped(trace.name, why))
@@ -111,12 +113,12 @@ def _meet(calendar: Calendar, start_s: float, steps: int) -> bool:
     return bool(inside.any())
 
 
-def _beside(file: Path) -> Calendar:
+def _beside(file: Path, zone: str) -> Calendar:
     """The calendar that lies in the trace's folder; of two neither."""
     beside = sorted(file.parent.glob("*.csv"))
     calendars = [other for other in beside if fixtures.is_calendar(other)]
     alone = len(calendars) == 1 and calendars[0] != file
-    return fixtures.read(calendars[0]) if alone else NO_EVENTS
+    return fixtures.read(calendars[0], zone) if alone else NO_EVENTS
 
 
 def _reason(file: Path, error: NoTraceError) -> str:

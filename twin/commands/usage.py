@@ -47,6 +47,8 @@ Without data= the twin's own seasons are forecast, service by service.
                       file fixtures*.csv beside a trace is taken
   horizons=1,2        hours ahead (default 1,2; with events and for the seasons 1,2,24)
   test_from=TIME      forecast from there on (default: the last 40 %, at most four weeks)
+  trace.column=NAME   and trace.time_zone=, .series=, .decimal=, .time_format= ...: how traces are
+                      to be read, as for run scenario=trace
   days=14             of the seasons: days in each of four quarters
   population.simultaneous=N   of the seasons: the platform's weddings at once (100,000)
   seed=1              of the seasons and of the bootstrap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,26 @@ def test_what_cannot_be_read_is_said_with_its_file(
     given = [argument.format(tmp_path if "long" in files else folder) for argument in arguments]
     with pytest.raises(ConfigError, match=said):
         command.run([f"data={folder}", f"output={tmp_path}", *given], "", lambda _: None)
+
+
+def test_keys_say_how_traces_are_read_as_for_a_run(tmp_path: Path) -> None:
+    rows = "".join(f"0{k // 24 % 9 + 1}/05/2024 {k % 24}:00;{k % 24};7\n" for k in range(216))
+    (tmp_path / "a.csv").write_text("when;web;api\n" + rows)
+    with pytest.raises(ConfigError, match=r'values: "web", "api"; say which: trace\.column='):
+        command.run([f"data={tmp_path}", f"output={tmp_path}"], "", lambda _: None)
+    options = command.read(
+        [f"data={tmp_path}", "trace.column=[web,api]", "trace.time_format=dmy",
+         "trace.time_zone=Europe/Berlin", "test_from=2024-05-05"]
+    )  # fmt: skip
+    midnight = dt.datetime(2024, 5, 4, 22, tzinfo=dt.UTC).timestamp()
+    assert options.test_from_s == midnight
+    (case,), _ = from_traces.cases(tmp_path, None, (1,), midnight, 1, options.layout)
+    assert case.series.start_s == midnight - 4 * 86_400.0
+    assert case.series.values[:24].tolist() == [7.0 + hour for hour in range(24)]
+    with pytest.raises(ConfigError, match=r"^trace\.decimal: "):
+        command.read([f"data={tmp_path}", "trace.decimal=x"])
+    with pytest.raises(ConfigError, match=r"trace\.column: goes with data="):
+        command.read(["trace.column=web"])
 
 
 def test_a_fixture_list_beside_a_trace_is_its_calendar(tmp_path: Path) -> None:
