@@ -30,8 +30,8 @@ EXCEL_EPOCH_S = -2_209_161_600.0  # 30 December 1899
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (on the clocks of any zone)
 CLEARLY_SHORTER = 5.0
 """With the day taken for the month, two days become a month."""
-ROUNDED_DIGITS = 6
-"""1.71452E+12, as a spreadsheet shows milliseconds, has lost the minutes."""
+FINE_ENOUGH = 20.0
+"""So many times the last digit of a number with an exponent has to go into the rows' distance."""
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 MONTH = r"(?P<month>(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)\.?"
@@ -204,12 +204,6 @@ def _all_numeric(texts: Sequence[str], lines: Sequence[int]) -> None:
 
 def _numbers(texts: Sequence[str], lines: Sequence[int], unit: str) -> TimeColumn:
     _all_numeric(texts, lines)
-    rounded = [text.lower().partition("e")[0] for text in texts if "e" in text.lower()]
-    if rounded and max(len(text.replace(".", "")) for text in rounded) <= ROUNDED_DIGITS:
-        raise TraceError(
-            f'line {lines[0]}: "{texts[0][:40]}" is rounded (a spreadsheet shows long numbers so); '
-            "export the column as whole numbers or as dates"
-        )
     units = {unit or _unit(abs(float(text))) for text in texts}
     if None in units:
         at = next(i for i, text in enumerate(texts) if _unit(abs(float(text))) is None)
@@ -233,8 +227,34 @@ def _numbers(texts: Sequence[str], lines: Sequence[int], unit: str) -> TimeColum
             for text in texts
         ]
     )
+    _check_not_rounded(texts, lines, times_s, UNITS[str(only)])
     names = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
     return TimeColumn(times_s, f"{names[str(only)]} since 1970", True, frozenset())
+
+
+def _check_not_rounded(
+    texts: Sequence[str], lines: Sequence[int], times_s: FloatArray, unit_s: float
+) -> None:
+    """Raise TraceError for 1.71452E+12, as a spreadsheet shows milliseconds: the minutes are lost.
+
+    Numbers that some languages shorten without a loss (1.7145216e+09) end with no zero, and the
+    last digit of the longest is far below the rows' distance.
+    """
+    split = [text.lower().partition("e") for text in texts if "e" in text.lower()]
+    if not split:
+        return
+    last_s = min(
+        unit_s * 10.0 ** (int(exponent) - len(digits.partition(".")[2]))
+        for digits, _, exponent in split
+    )
+    padded = any("." in digits and digits.endswith("0") for digits, _, _ in split)
+    steps_s = np.abs(np.diff(times_s))
+    step_s = float(np.median(steps_s)) if len(steps_s) else 0.0
+    if last_s > 1.0 and (padded or FINE_ENOUGH * last_s > step_s):
+        raise TraceError(
+            f'line {lines[0]}: "{texts[0][:40]}" is rounded (a spreadsheet shows long numbers so); '
+            "export the column as whole numbers or as dates"
+        )
 
 
 @lru_cache(maxsize=4096)

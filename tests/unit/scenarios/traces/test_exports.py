@@ -49,18 +49,19 @@ TIMES: dict[str, Callable[[dt.datetime], str]] = {
     "of date": stamped("%a %b %d %H:%M:%S UTC %Y"),
     "of go": stamped("%Y-%m-%d %H:%M:%S +0000 UTC"),
     "of a browser": lambda m: (
-        f"{m.astimezone(ZoneInfo('Europe/Berlin')):%a %b %d %Y %H:%M:%S} GMT+0200 "
-        "(Central European Summer Time)"
+        f"{m.astimezone(ZoneInfo('Europe/Berlin')):%a %b %d %Y %H:%M:%S GMT%z} "
+        "(Central European Time)"
     ),
     "of java": lambda m: m.astimezone(ZoneInfo("Europe/Berlin")).isoformat() + "[Europe/Berlin]",
     "with the name of its zone": stamped("%Y-%m-%d %H:%M:%S UTC"),
-    "with a short name": lambda m: f"{m.astimezone(ZoneInfo('America/New_York')):%F %T} EDT",
+    "with a short name": lambda m: f"{m.astimezone(ZoneInfo('America/New_York')):%F %T %Z}",
     "with a city": lambda m: f"{m.astimezone(ZoneInfo('Asia/Tokyo')):%F %T} Asia/Tokyo",
     "seconds": lambda m: f"{m.timestamp():.0f}",
     "seconds with a fraction": lambda m: f"{m.timestamp():.3f}",
     "milliseconds": lambda m: f"{m.timestamp() * 1e3:.0f}",
     "microseconds": lambda m: f"{m.timestamp() * 1e6:.0f}",
     "nanoseconds": lambda m: f"{int(m.timestamp()) * 10**9}",
+    "seconds, shortened without a loss": lambda m: f"{m.timestamp() / 1e9!r}e+09",
     "digits": stamped("%Y%m%d%H%M%S"),
     "digits to the minute": stamped("%Y%m%d%H%M"),
     "digits to the hour": stamped("%Y%m%d%H"),
@@ -377,6 +378,9 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "rounded milliseconds": (
         ["time,value", "1.71452E+12,7", "1.71453E+12,8"], "is rounded",
+    ),
+    "rounded seconds": (
+        ["time,value", *(f"{1714521600 + 3600 * k:e},{k}" for k in range(9))], "is rounded",
     ),
     "both decimal marks": (
         ["time;value", "2024-05-01;7,5", "2024-05-02;8.25"], "one way to write numbers",
