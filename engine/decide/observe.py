@@ -15,6 +15,7 @@ from engine.decide.figures import FiguresThere, figures
 from engine.decide.recommend.emergency import drowning, emergency, passed_on, unserved_rate
 from engine.decide.traits import Platform, Traits
 from engine.decide.view import View, newest, view
+from engine.decide.witnesses import borne_out, fallen, has_room
 from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
 from engine.memory import NEVER, Memory, ResponseMemory, ServiceMemory
@@ -125,8 +126,17 @@ def observe(
         looked = view(service, now_s, settings.stale_after_s)
         response, slowdown, alarm = own.response, own.slowdown, None
         if not looked.stale:
+            expected = schedule.expected(response, outlook, row, looked.newest_s)
             slowdown = learned_slowdown(slowdown, spec, service.ready, looked)
-            if looked.request_rate > 0.0 and row != UNBOOKED:
+            doubtful = False
+            if has_room(looked, spec, service.ready):
+                if fallen(looked, expected):
+                    slowdown = min(slowdown, own.slowdown)
+                rate = borne_out(looked, spec, service.ready, expected, slowdown)
+                doubtful = rate != looked.request_rate
+                looked = looked._replace(request_rate=rate)
+            # What is bounded is good enough to go by, not to learn from.
+            if looked.request_rate > 0.0 and row != UNBOOKED and not doubtful:
                 response = schedule.observe(
                     response, outlook, row, looked.request_rate, looked.newest_s,
                     settings.forecast, blends.get(name),

@@ -6,6 +6,12 @@ much of it there is.  That is one ratio a service, observed / booked, tracked in
 booked, and a fast `surge` for what nobody booked, expected to fade.  The forecaster judges itself:
 medians issued for fixed horizons are compared with what came, and the intervals follow the errors
 that it really made.
+
+A measured rate may be wrong by any factor for any time, so what one of them can do is bounded
+(influence functions: Hampel et al. 1986).  The level follows small departures in full, larger ones
+no further than those, and absurd ones hardly at all; a judged error moves an interval by as much as
+`REACH` deviations would.  Only what came above a forecast makes room, and only a forecast that was
+not made while the rate had just fallen: a fall, and the recovery from it, widens nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +34,23 @@ ISSUE_EVERY_S = 60.0
 SURGE_TIME_S = 30.0
 ERROR_MEMORY_S = 3600.0
 MIN_SD = 0.015
+MOST_SD = 0.8
+"""No interval is taken to be wider than this: half as much, or more than twice as much, is where a
+forecast says hardly anything."""
+REACH = 3.0
+"""An error counts as so many deviations at most ..."""
+LEAST_REACH = 0.15
+"""... and one of so much (log) always counts in full."""
+ABOVE = 1.484
+"""What an error above the median weighs.  One below it counts as the variance at most, so for
+normal errors half of them weigh E[min(z^2, 1)] = 0.516; with this for the other half the variance
+is the true one: 0.5 * 1.484 + 0.5 * 0.516 = 1."""
+FALLEN = math.log(0.85)
+"""A rate this far below what the level lets expect has fallen: until it is back, nobody is to be
+judged by what is forecast from it."""
+PLAUSIBLE = math.log(2.0)
+"""A departure from the level that a day can have.  Beyond it the level follows ever less: it is a
+surge, or a figure that is wrong."""
 LEVEL_LIMITS = (math.log(0.3), math.log(4.0))
 SURGE_LIMITS = (math.log(0.2), math.log(12.0))
 JUDGED_WITHIN_S = 600.0
@@ -103,6 +126,7 @@ def observe(
     innovation = ratio - level
     spread = math.sqrt(variance + settings.observation_sd**2)
     weight = min(1.0, 2.0 * spread / abs(innovation)) if innovation else 1.0
+    weight *= min(1.0, PLAUSIBLE / abs(innovation)) if innovation else 1.0
     gain = variance / (variance + settings.observation_sd**2)
     level = _clip(level + gain * weight * innovation, LEVEL_LIMITS)
     variance *= 1.0 - gain
@@ -111,6 +135,12 @@ def observe(
     if any(waiting and waiting[0][0] < sample_s for waiting in issued):
         horizon_variance, issued = _judged(horizon_variance, issued, math.log(rate), sample_s)
     return ResponseMemory(level, variance, surge, sample_s, horizon_variance, issued, issued_s)
+
+
+def expected(memory: ResponseMemory, outlook: Outlook, row: int, at_s: float) -> float:
+    """The rate (1/s) at `at_s` on a day of the level learned; NaN where nothing is booked."""
+    booked = outlook.rate(row, at_s) if row >= 0 else math.nan
+    return booked * math.exp(memory.level) if booked > 0.0 else math.nan
 
 
 def curve(
@@ -206,6 +236,7 @@ def issue(
     present = int((now_s - outlook.start_s) / outlook.bin_s)
     forecasts = []
     issued = []
+    fallen = memory.surge < FALLEN
     for k, horizon_s in enumerate(HORIZONS_S):
         waiting = memory.issued[k]
         if waiting and waiting[0][0] < now_s - JUDGED_WITHIN_S:
@@ -216,7 +247,7 @@ def issue(
         at = int((now_s + horizon_s - outlook.start_s) / outlook.bin_s) - present
         mean = math.log(max(float(load.booked[at]), 1e-9)) + float(load.correction[at])
         sd = float(load.sd[at])
-        issued.append((*waiting, (now_s + horizon_s, mean)))
+        issued.append(waiting if fallen else (*waiting, (now_s + horizon_s, mean)))
         forecasts.append(
             Forecast(
                 service,
@@ -236,15 +267,24 @@ def _judged(
     sample_s: float,
 ) -> tuple[tuple[float, ...], tuple[tuple[tuple[float, float], ...], ...]]:
     """The error of each forecast that has come due, folded into its horizon's variance."""
-    keep = math.exp(-ISSUE_EVERY_S / ERROR_MEMORY_S)
     variances, lines = list(horizon_variance), list(issued)
     for k, waiting in enumerate(issued):
         due = bisect_left(waiting, (sample_s, -math.inf))
         if due:
-            error = waiting[due - 1][1] - log_rate
-            variances[k] = keep * variances[k] + (1.0 - keep) * error**2
+            variances[k] = _learned(variances[k], log_rate - waiting[due - 1][1])
             lines[k] = waiting[due:]
     return tuple(variances), tuple(lines)
+
+
+def _learned(variance: float, error: float) -> float:
+    """`variance` after one more `error`, positive where more came than was forecast."""
+    if error > 0.0:
+        reach = max(REACH * math.sqrt(variance), LEAST_REACH)
+        square = ABOVE * min(error, reach) ** 2
+    else:
+        square = min(error**2, variance)
+    keep = math.exp(-ISSUE_EVERY_S / ERROR_MEMORY_S)
+    return min(keep * variance + (1.0 - keep) * square, MOST_SD**2)
 
 
 def _deviations(memory: ResponseMemory, outlook: Outlook) -> tuple[float, ...]:

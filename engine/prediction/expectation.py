@@ -10,6 +10,11 @@ where the kinds are weekdays and weekends.  Profile and effect are fitted togeth
 non-negative least squares, levels and scales in turn with them (alternating least squares), recent
 days counting more.  Everything is learned from what lies before one moment; for the days after it
 the levels are those of the last days of their kind.
+
+Days that were closed and hours that cannot be true are left out (`engine.prediction.believed`).
+The level to come is a mean of those of the days that were open, each weighed by how much of it was
+measured and none counting as further from their median than a day can be; what was left out widens
+`sigma`, for nobody knows whether the day to come is such a day.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from engine.model import Calendar, FloatArray, Series
+from engine.prediction.believed import Believed, BoolArray, believed
 
 DAY_S = 86_400.0
 HOUR_S = 3600.0
@@ -39,6 +45,15 @@ SIGMA_LIMITS = (0.05, 0.8)
 SCALE_LIMITS = (0.05, 20.0)
 WORKING_DAYS = 5
 MIN_LEVEL = 1e-9
+LEVEL_REACH = math.log(1.5)
+"""No day counts as further (log) than this from the median level of the days like it."""
+ERROR_REACH = math.log(4.0)
+"""No hour's error (log) counts as larger than this."""
+LEAST_SHARE = 0.01
+"""Hours that are expected to have less than this share of the mean hour's load are not judged: a
+share of next to nothing says nothing."""
+LEFT_OUT = 0.25
+"""A day of which more than this share is not believed is one that was left out."""
 
 IntArray = NDArray[np.int64]
 
@@ -62,8 +77,9 @@ class Expectation:
     """What was learned by `until_s` (epoch seconds), in the unit of the series.
 
     `profile` (kinds, KNOTS) and `effect` (lag steps,) are those of a day with level 1; `level`
-    and `scale` (kinds,) what they are multiplied by from `until_s` on.  `sigma` is the
-    log-standard deviation of an hour's load around what would have been expected the day before.
+    and `scale` (kinds,) what they are multiplied by from `until_s` on.  `closed` (7,) are the
+    weekdays, Monday first, on which nothing is expected but events.  `sigma` is the log-standard
+    deviation of an hour's load around what would have been expected the day before.
     """
 
     zone: str
@@ -73,13 +89,16 @@ class Expectation:
     scale: FloatArray
     lags_s: FloatArray
     effect: FloatArray
+    closed: BoolArray
     sigma: float
 
     def base(self, times_s: FloatArray) -> FloatArray:
         """The load without events at `times_s` (n,)."""
         day, second = _local(times_s, self.zone)
         kind = _kind(day, len(self.level))
-        return self.level[kind] * _profile_at(self.profile, kind, second)
+        level = np.where(self.closed[_weekday(day)], 0.0, self.level[kind])
+        load: FloatArray = level * _profile_at(self.profile, kind, second)
+        return load
 
     def weight(self, starts_s: FloatArray) -> FloatArray:
         """By what the effect of an event of size 1 is multiplied when it starts then (n,)."""
@@ -111,10 +130,19 @@ def learn(history: Series, calendar: Calendar, span: Span, zone: str) -> Expecta
     if until_s - times_s[0] < DAY_S:
         return _flat(values, until_s, zone, lags_s)
     kinds = 2 if _has_both(days) else 1
-    fit = _fit(_Days(days, index, second, kinds, until_s), values, times_s, calendar, lags_s)
-    level = np.array([_recent(days, fit.level, kind, kinds) for kind in range(kinds)])
-    sigma = _sigma(fit, days, index, times_s, values, kinds)
-    return Expectation(zone, until_s, fit.profile, level, fit.scale, lags_s, fit.effect, sigma)
+    kind = _kind(days, kinds)
+    entered = calendar.known_at(until_s)
+    events = _events(times_s, entered.start_s, entered.size, lags_s)
+    near: BoolArray = events.sum(axis=1) > 0.0
+    usual = believed(days, kind, index, second, values, near)
+    kept = usual.steps
+    of_days = _Days(days, index[kept], second[kept], kinds, until_s)
+    fit = _fit(of_days, values[kept], times_s[kept], events[kept])
+    level = np.array([_recent(days, fit.level, usual, k, kinds) for k in range(kinds)])
+    sigma = _sigma(fit, of_days, times_s[kept], values[kept], usual)
+    return Expectation(
+        zone, until_s, fit.profile, level, fit.scale, lags_s, fit.effect, usual.closed, sigma
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,18 +166,17 @@ class _Fit:
     """What each step would be on a day of level 1."""
 
 
-def _fit(
-    days: _Days, values: FloatArray, times_s: FloatArray, calendar: Calendar, lags_s: FloatArray
-) -> _Fit:
+def _fit(days: _Days, values: FloatArray, times_s: FloatArray, events: FloatArray) -> _Fit:
+    """`events` (n, lag steps) is the summed size of the events that are in each step."""
     kind = _kind(days.day, days.kinds)[days.index]
-    entered = calendar.known_at(days.until_s)
-    events = _events(times_s, entered.start_s, entered.size, lags_s)
     age_days = (days.until_s - times_s) / DAY_S
     weight = 0.5 ** (age_days / HALF_LIFE_DAYS)
-    level = np.maximum(np.bincount(days.index, values) / np.bincount(days.index), MIN_LEVEL)
+    many = len(days.day)
+    count = np.maximum(np.bincount(days.index, minlength=many), 1)
+    level = np.maximum(np.bincount(days.index, values, many) / count, MIN_LEVEL)
     scale = np.ones(days.kinds)
     knots = _knots(days.second)
-    steps = len(lags_s) - 1
+    steps = events.shape[1]
     profile = np.ones((days.kinds, KNOTS))
     effect = np.zeros(steps)
     shape = np.ones(len(values))
@@ -169,8 +196,9 @@ def _fit(
         if with_events:
             scale = _scales(target - base, extra, weight, kind, days.kinds)
         shape = np.maximum(base + scale[kind] * extra, MIN_LEVEL)
-        own = np.bincount(days.index, shape * values)
-        level = np.maximum(own / np.bincount(days.index, shape * shape), MIN_LEVEL)
+        own = np.bincount(days.index, shape * values, many)
+        power = np.bincount(days.index, shape * shape, many)
+        level = np.maximum(own / np.maximum(power, MIN_LEVEL**2), MIN_LEVEL)
     return _Fit(profile, level, scale, effect, shape)
 
 
@@ -211,52 +239,70 @@ def _scales(
 
 
 def _sigma(
-    fit: _Fit,
-    days: IntArray,
-    index: IntArray,
-    times_s: FloatArray,
-    values: FloatArray,
-    kinds: int,
+    fit: _Fit, days: _Days, times_s: FloatArray, values: FloatArray, usual: Believed
 ) -> float:
-    """Error of an hour's load in the last week, each day with the level known the day before."""
+    """Error of an hour's load in the last week, each day with the level known the day before.
+
+    The share of days that were left out counts as errors as large as any can be.
+    """
+    day, kind = days.day, _kind(days.day, days.kinds)
     before = np.array(
         [
-            _recent(days[:d], fit.level[:d], int(_kind(days[d : d + 1], kinds)[0]), kinds)
-            if d
-            else math.nan
-            for d in range(len(days))
+            _recent(day[:d], fit.level[:d], usual, int(kind[d]), days.kinds) if d else math.nan
+            for d in range(len(day))
         ]
     )
-    recent = (times_s >= times_s[-1] - 7.0 * DAY_S) & np.isfinite(before[index])
-    if not recent.any():
-        return SIGMA_LIMITS[1]
-    hour = (times_s[recent] // HOUR_S).astype(np.int64)
-    hour -= hour.min()
-    expected = np.bincount(hour, (before[index] * fit.shape)[recent])
-    real = np.bincount(hour, values[recent])
-    both = (expected > 0.0) & (real > 0.0)
-    if not both.any():
-        return SIGMA_LIMITS[1]
-    errors = np.log(real[both] / expected[both])
-    return float(np.clip(math.sqrt(float(np.mean(errors**2))), *SIGMA_LIMITS))
+    weight = 0.5 ** ((day[-1] - day) / HALF_LIFE_DAYS)
+    seen = weight * (usual.share + usual.left_out)
+    left_out = float(seen[usual.left_out > LEFT_OUT].sum()) / max(float(seen.sum()), MIN_LEVEL)
+    variance = SIGMA_LIMITS[1] ** 2
+    recent = (times_s >= times_s[-1] - 7.0 * DAY_S) & np.isfinite(before[days.index])
+    recent &= usual.open[days.index]
+    if recent.any():
+        hour = (times_s[recent] // HOUR_S).astype(np.int64)
+        hour -= hour.min()
+        expected = np.bincount(hour, (before[days.index] * fit.shape)[recent])
+        real = np.bincount(hour, values[recent])
+        judged = (expected > LEAST_SHARE * expected.mean()) & (real > 0.0)
+        if judged.any():
+            errors = np.clip(np.log(real[judged] / expected[judged]), -ERROR_REACH, ERROR_REACH)
+            variance = float(np.mean(errors**2))
+    variance += left_out * max(SIGMA_LIMITS[1] ** 2 - variance, 0.0)
+    return float(np.clip(math.sqrt(variance), *SIGMA_LIMITS))
 
 
-def _recent(days: IntArray, level: FloatArray, kind: int, kinds: int) -> float:
-    """Geometric mean of the levels of the last days of a kind; of all where there is none."""
+def _recent(days: IntArray, level: FloatArray, usual: Believed, kind: int, kinds: int) -> float:
+    """Geometric mean of the levels of the last open days of a kind; of all where none was seen.
+
+    Each day counts by how much of it was measured, and as no further from their median than
+    `LEVEL_REACH`.  Zero where the days of that kind were seen and were not open.
+    """
+    count = len(days)
     same = _kind(days, kinds) == kind
-    if not same.any():
-        same = np.ones(len(days), np.bool_)
-    age = (days[-1] - days[same]).astype(np.float64)
-    weight = 0.5 ** ((age - age.min()) / LEVEL_HALF_LIFE_DAYS)
-    return math.exp(float(np.average(np.log(level[same]), weights=weight)))
+    opened, share = usual.open[:count], usual.share[:count]
+    if not (same & ((share > 0.0) | (usual.left_out[:count] > 0.0))).any():
+        same = np.ones(count, np.bool_)
+    counted = same & opened & (share > 0.0)
+    if not counted.any():
+        return 0.0
+    age = (days[-1] - days[counted]).astype(np.float64)
+    weight = share[counted] * 0.5 ** ((age - age.min()) / LEVEL_HALF_LIFE_DAYS)
+    logs = np.log(level[counted])
+    order = np.argsort(logs)
+    sums = np.cumsum(weight[order])
+    middle = logs[order][np.searchsorted(sums, 0.5 * sums[-1])]
+    near = np.clip(logs, middle - LEVEL_REACH, middle + LEVEL_REACH)
+    return math.exp(float(np.average(near, weights=weight)))
 
 
 def _flat(values: FloatArray, until_s: float, zone: str, lags_s: FloatArray) -> Expectation:
     """With less than a day behind it, all that can be said is that it will go on as it was."""
-    level = np.array([max(float(values.mean()), MIN_LEVEL)])
+    positive = values[values > 0.0]
+    most = SCALE_LIMITS[1] * float(np.median(positive)) if len(positive) else 0.0
+    level = np.array([max(float(np.minimum(values, most).mean()), MIN_LEVEL)])
     return Expectation(
         zone, until_s, np.ones((1, KNOTS)), level, np.ones(1), lags_s,
-        np.zeros(len(lags_s) - 1), SIGMA_LIMITS[1],
+        np.zeros(len(lags_s) - 1), np.zeros(7, np.bool_), SIGMA_LIMITS[1],
     )  # fmt: skip
 
 
@@ -294,9 +340,14 @@ def _offset_s(time_s: float, zone: ZoneInfo) -> float:
 
 def _kind(day: IntArray, kinds: int) -> IntArray:
     """0 for weekdays and 1 for weekends; 0 for all where they are not told apart."""
-    weekday = (day + 3) % 7  # 1 January 1970 was a Thursday
-    kind: IntArray = ((weekday >= WORKING_DAYS) & (kinds > 1)).astype(np.int64)
+    kind: IntArray = ((_weekday(day) >= WORKING_DAYS) & (kinds > 1)).astype(np.int64)
     return kind
+
+
+def _weekday(day: IntArray) -> IntArray:
+    """0 for Mondays to 6 for Sundays."""
+    weekday: IntArray = (day + 3) % 7  # 1 January 1970 was a Thursday
+    return weekday
 
 
 def _has_both(days: IntArray) -> bool:

@@ -27,6 +27,11 @@ FEWEST = 20
 REACH = 1.5
 FLOOR = 0.01
 """Least scale of an error, logarithmic: nobody is surer than 1 % without having shown it."""
+MARGIN = 0.5
+"""By so much of the range of what was seen, and no more, an interval goes beyond it."""
+ROUNDING = 1e-9
+"""Share by which intervals are wider than worked out, so that a value which is what was forecast
+does not lie outside for the sake of its last digits."""
 
 
 def quantiles(
@@ -40,6 +45,8 @@ def quantiles(
     """Quantiles (steps, levels) for `forecasts` (steps,), the medians for each step of `values`.
 
     Row j uses errors at steps up to j - lead only; NaN until `FEWEST` of them are known.
+    A quantile goes beyond the forecast and all values known by then by `MARGIN` of their range at
+    most: errors on a scale on which effects multiply say nothing of how far values reach.
     """
     steps = len(forecasts)
     day = max(round(DAY_S / step_s), 1)
@@ -71,9 +78,31 @@ def quantiles(
     worst = REACH * _worst(error, lead)[:, None]
     reach = np.clip(offsets * scale[:, None], -worst, worst)
     at_levels = np.sinh(np.clip(middle[:, None] + reach, -60.0, 60.0)) * unit
+    at_levels = _within_reach(at_levels, forecasts, values[:steps], lead)
+    at_levels += ROUNDING * (np.abs(at_levels) + unit) * np.sign(aims - 0.5)
     at_levels[:, levels.index(0.5)] = forecasts
     at_levels = np.sort(at_levels, axis=1)
     return np.maximum(at_levels, 0.0) if np.nanmin(values, initial=0.0) >= 0.0 else at_levels
+
+
+def _within_reach(
+    at_levels: FloatArray, forecasts: FloatArray, values: FloatArray, lead: int
+) -> FloatArray:
+    """`at_levels` (steps, levels), none further from what was seen than a margin of its range."""
+    lowest = _so_far(np.fmin, values, lead)
+    highest = _so_far(np.fmax, values, lead)
+    margin = MARGIN * (highest - lowest)
+    # The forecast itself is always within reach, wherever it is.
+    low = np.fmin(lowest - margin, forecasts)[:, None]
+    high = np.fmax(highest + margin, forecasts)[:, None]
+    bounded: FloatArray = np.clip(at_levels, low, high)
+    return bounded
+
+
+def _so_far(extreme: np.ufunc, values: FloatArray, lead: int) -> FloatArray:
+    """The `extreme` value known at each step, `lead` steps after it came; NaN before the first."""
+    so_far = extreme.accumulate(np.where(np.isfinite(values), values, np.nan))
+    return np.concatenate((np.full(min(lead, len(values)), np.nan), so_far))[: len(values)]
 
 
 def _worst(error: FloatArray, lead: int) -> FloatArray:

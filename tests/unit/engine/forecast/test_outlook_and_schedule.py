@@ -159,12 +159,83 @@ def test_the_intervals_follow_the_errors_that_were_really_made() -> None:
     calm, _ = follow(1.0, 180)
     rng = np.random.default_rng(7)
     seen, restless = make_outlook(1000.0, sigma=0.1), ResponseMemory()
-    for k in range(4 * 180):
+    for k in range(4 * 300):  # each error counts as a few deviations at most: it takes a while
         rate = 1000.0 * math.exp(0.3 * rng.standard_normal())
         restless = schedule.observe(restless, seen, 0, rate, NOW_S + 15.0 * k, SETTINGS)
         restless, _ = schedule.issue(restless, seen, 0, "api", NOW_S + 15.0 * k, SETTINGS)
     assert calm.horizon_variance[1] < 0.03**2
     assert 0.2**2 < restless.horizon_variance[1] < 0.6**2
+
+
+def room(factor: float, length_s: float, begin_s: float = 3600.0) -> float:
+    """The widest room (98 %) in the hour after rates that were wrong, as a share of the rate."""
+    seen, memory, widest = make_outlook(1000.0, sigma=0.1), ResponseMemory(), 0.0
+    for k in range(4 * 150):
+        after_s = 15.0 * k - begin_s
+        rate = 1000.0 * (factor if 0.0 <= after_s < length_s else 1.0)
+        at_s = NOW_S + 15.0 * k
+        memory = schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
+        memory, _ = schedule.issue(memory, seen, 0, "api", at_s, SETTINGS)
+        if after_s >= length_s + 300.0:
+            ahead = schedule.curve(memory, seen, 0, at_s, 3600.0, SETTINGS).rate(2.05)
+            widest = max(widest, float(ahead.max()) / 1000.0)
+    return widest
+
+
+@pytest.mark.parametrize("factor", [3.0, 1e3, 1e6, 1e12, 1e300])
+@pytest.mark.parametrize("length_s", [15.0, 60.0])
+@pytest.mark.parametrize("begin_s", [60.0, 3600.0])
+def test_a_rate_that_is_wrong_for_a_minute_buys_little_room_whatever_its_size(
+    factor: float, length_s: float, begin_s: float
+) -> None:
+    assert room(factor, length_s, begin_s) < 1.15 * room(1.0, 0.0, begin_s)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-9, 1e-3, 0.1, 0.5, 0.8])
+@pytest.mark.parametrize("length_s", [15.0, 60.0, 600.0])
+def test_neither_a_fall_nor_the_recovery_from_it_buys_room(factor: float, length_s: float) -> None:
+    # Ten minutes of less load look like a quieter day: their end may surprise a little.
+    limit = 1.02 if length_s <= 60.0 else 1.08
+    assert room(factor, length_s) <= limit * room(1.0, 0.0)
+
+
+def test_what_is_forecast_from_a_spike_is_no_under_forecast_when_it_is_over() -> None:
+    memory, _ = follow(1.0, 30)
+    begun = memory.horizon_variance
+    memory, _ = follow(3.0, 1, memory, begin=30)
+    memory, _ = follow(1.0, 20, memory, begin=31)
+    _, spread_900s, _, _ = memory.horizon_variance
+    assert spread_900s <= begun[1]
+
+
+def test_no_interval_is_wider_than_one_that_says_hardly_anything() -> None:
+    seen, memory = make_outlook(1000.0, sigma=0.1), ResponseMemory()
+    for k in range(4 * 300):
+        at_s = NOW_S + 15.0 * k
+        rate = 1000.0 * (50.0 if k // 20 % 2 else 1.0)
+        memory = schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
+        memory, _ = schedule.issue(memory, seen, 0, "api", at_s, SETTINGS)
+    assert max(memory.horizon_variance) <= schedule.MOST_SD**2
+
+
+def test_an_absurd_rate_hardly_moves_the_level_and_a_busy_day_does() -> None:
+    quiet, _ = follow(1.0, 60)
+    for ratio in (1e9, 1e-9):
+        spoilt, _ = follow(ratio, 10, quiet, begin=60)
+        assert abs(spoilt.level - quiet.level) < 0.05
+    busy, _ = follow(1.4, 30, quiet, begin=60)
+    assert busy.level == pytest.approx(math.log(1.4), abs=0.1)
+
+
+def test_what_is_expected_now_is_the_booked_rate_on_a_day_of_the_level_learned() -> None:
+    memory, seen = follow(1.3, 60)
+    at_s = NOW_S + 3600.0
+    assert schedule.expected(memory, seen, 0, at_s) == pytest.approx(
+        1000.0 * math.exp(memory.level)
+    )
+    assert math.isnan(schedule.expected(memory, seen, -1, at_s))  # not in the calendar
+    assert math.isnan(schedule.expected(memory, seen, 0, 1e12))  # nor then
+    assert math.isnan(schedule.expected(memory, make_outlook(0.0), 0, at_s))
 
 
 def test_quantiles_are_in_order_and_horizons_are_issued_once_a_minute() -> None:
@@ -210,7 +281,10 @@ def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
         for z, value in ((-schedule.Z90, forecast.q10), (0.0, forecast.q50)):
             assert value == pytest.approx(used.rate(z)[at], rel=1e-9)
         assert forecast.q90 == pytest.approx(used.rate(schedule.Z90)[at], rel=1e-9)
-        assert waiting == ((due_s, pytest.approx(math.log(used.rate(0.0)[at]))),)
+        if surge < schedule.FALLEN:  # the rate has just fallen: nobody is to be judged by that
+            assert waiting == ()
+        else:
+            assert waiting == ((due_s, pytest.approx(math.log(used.rate(0.0)[at]))),)
 
 
 def test_beyond_the_calendar_nothing_is_forecast_and_nothing_learned() -> None:

@@ -107,3 +107,122 @@ def test_the_shape_of_the_day_follows_the_clocks_of_its_zone() -> None:
     summer, winter = learned.base(np.array([summer_s, winter_s]))
     assert summer > 80.0  # 08:30 in Paris
     assert winter < 40.0  # 07:30 in Paris
+
+
+def days_like(shape: str, count: float, step_s: float = 600.0) -> Series:
+    """`count` days from a Monday, noisy by 3 %: round the clock, or a shop's or an office's."""
+    times_s = START_S + step_s * (np.arange(round(count * DAY_S / step_s)) + 0.5)
+    noise = np.exp(np.random.default_rng(1).normal(0.0, 0.03, len(times_s)))
+    return Series(shape, START_S, step_s, usual(shape, times_s) * noise)
+
+
+def usual(shape: str, times_s: np.ndarray) -> np.ndarray:
+    hour, day = (times_s - START_S) / 3600.0 % 24.0, (times_s - START_S) // DAY_S
+    if shape == "always":
+        return 1000.0 + 600.0 * np.sin((hour - 9.0) / 12.0 * np.pi)
+    if shape == "office":
+        return np.where((hour >= 8) & (hour < 18) & (day % 7 < 5), 1000.0, 0.0)
+    return np.where((hour >= 9) & (hour < 20) & (day % 7 < 6), 500.0, 0.0)  # closed on Sundays
+
+
+def spoilt(history: Series, day: float, hours: tuple[float, float], factor: float) -> Series:
+    """`history` with some hours of one day multiplied by `factor`."""
+    since_h = (history.times_s() - START_S - DAY_S * day) / 3600.0
+    wrong = (since_h >= hours[0]) & (since_h < hours[1])
+    return Series(
+        history.name, history.start_s, history.step_s,
+        np.where(wrong, history.values * factor, history.values),
+    )  # fmt: skip
+
+
+def week_after(history: Series) -> np.ndarray:
+    """Middles of the steps of the seven days after `history`."""
+    end_s = history.start_s + history.step_s * len(history.values)
+    times_s: np.ndarray = end_s + 600.0 * (np.arange(7 * 144) + 0.5)
+    return times_s
+
+
+@pytest.mark.parametrize("shape", ["always", "office", "shop"])
+@pytest.mark.parametrize("count", [14.0, 15.25, 15.5, 16.4])
+def test_days_and_nights_without_load_are_expected_where_they_belong(
+    shape: str, count: float
+) -> None:
+    history = days_like(shape, count)
+    learned, times_s = learn(history, NONE, SPAN, "UTC"), week_after(history)
+    truth, expected = usual(shape, times_s), learned.base(times_s)
+    assert np.abs(expected - truth).sum() < 0.1 * truth.sum()
+    assert learned.sigma < 0.1
+
+
+@pytest.mark.parametrize("shape", ["always", "office", "shop"])
+@pytest.mark.parametrize("factor", [0.0, 0.02, np.nan])
+@pytest.mark.parametrize("day", [8, 11, 14])
+def test_a_day_left_out_moves_no_level_and_widens_the_interval(
+    shape: str, factor: float, day: int
+) -> None:
+    history = spoilt(days_like(shape, 15.0), day, (0.0, 24.0), factor)
+    learned, times_s = learn(history, NONE, SPAN, "UTC"), week_after(history)
+    truth, expected = usual(shape, times_s), learned.base(times_s)
+    assert np.abs(expected - truth).sum() < 0.1 * truth.sum()
+    if factor == factor:  # what was not measured is no unusual day
+        assert 0.12 < learned.sigma < 0.6
+    else:
+        assert learned.sigma < 0.1
+
+
+@pytest.mark.parametrize("shape", ["always", "office", "shop"])
+@pytest.mark.parametrize("factor", [0.0, 1e-6, 20.0, 1e3, 1e12, np.nan])
+@pytest.mark.parametrize(("day", "hour"), [(11, 10), (8, 14), (14, 11)])
+def test_one_corrupt_hour_moves_nothing(shape: str, factor: float, day: int, hour: int) -> None:
+    right = days_like(shape, 15.0)
+    wrong = spoilt(right, day, (hour, hour + 1.0), factor)
+    before, after = (learn(history, NONE, SPAN, "UTC") for history in (right, wrong))
+    times_s = week_after(right)
+    gap = np.abs(after.base(times_s) - before.base(times_s))
+    assert gap.max() < 0.05 * before.base(times_s).max()  # as much as an hour not measured does
+    assert after.sigma == pytest.approx(before.sigma, abs=0.02)
+
+
+def test_half_a_day_of_zeros_leaves_the_other_half() -> None:
+    history = spoilt(days_like("always", 15.0), 14, (0.0, 10.0), 0.0)
+    learned, times_s = learn(history, NONE, SPAN, "UTC"), week_after(history)
+    np.testing.assert_allclose(learned.base(times_s), usual("always", times_s), rtol=0.1)
+
+
+@pytest.mark.parametrize("shape", ["always", "office"])
+def test_a_first_week_before_anybody_came_is_left_out(shape: str) -> None:
+    history = spoilt(days_like(shape, 14.0), 0, (0.0, 7 * 24.0), 0.0)
+    learned, times_s = learn(history, NONE, SPAN, "UTC"), week_after(history)
+    truth, expected = usual(shape, times_s), learned.base(times_s)
+    assert np.abs(expected - truth).sum() < 0.1 * truth.sum()
+    assert learned.sigma > 0.2
+
+
+def test_a_service_that_nobody_calls_is_expected_to_stay_so() -> None:
+    learned = learn(Series("idle", START_S, 600.0, np.zeros(14 * 144)), NONE, SPAN, "UTC")
+    assert not learned.base(START_S + DAY_S * np.arange(14.0, 21.0, 0.1)).any()
+
+
+@pytest.mark.parametrize("chance", [0.3, 0.7])
+def test_the_zeros_of_a_rarely_called_service_are_no_outage(chance: float) -> None:
+    rng = np.random.default_rng(3)
+    values = np.where(rng.random(14 * 144) < chance, 1.0 / 600.0, 0.0)
+    learned = learn(Series("rare", START_S, 600.0, values), NONE, SPAN, "UTC")
+    expected = learned.base(START_S + DAY_S * np.arange(14.0, 21.0, 0.01)).mean()
+    assert expected == pytest.approx(chance / 600.0, rel=0.15)
+
+
+def test_one_wild_value_within_the_first_day_is_not_taken_for_the_load() -> None:
+    values = np.full(60, 10.0)
+    values[30] = 1e9
+    learned = learn(Series("young", START_S, 600.0, values), NONE, SPAN, "UTC")
+    assert learned.base(np.array([START_S + DAY_S]))[0] < 15.0
+
+
+def test_a_busy_event_is_no_corrupt_hour() -> None:
+    """Matches of eight times the usual load, once in three days: the calendar knows of them."""
+    events = calendar(*kick_offs(15)[::3], size=4.0)
+    learned = learn(series(14, events), events, SPAN, "UTC")
+    at_s = np.array([START_S + 15 * DAY_S + 12.5 * 3600.0])
+    match = calendar(START_S + 15 * DAY_S + 12 * 3600.0, size=4.0)
+    assert learned.load(at_s, match)[0] == pytest.approx(load(at_s, match)[0], rel=0.15)

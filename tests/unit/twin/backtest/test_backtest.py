@@ -50,6 +50,47 @@ def test_intervals_know_nothing_of_what_is_to_come() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+DEGENERATE = {
+    "constant": np.full(600, 100.0),
+    "third": np.full(600, 7.0 / 3.0),
+    "zero": np.zeros(600),
+    "below zero": np.full(600, -0.1),
+    "constant with gaps": np.where(np.arange(600) % 11 == 0, np.nan, 1e9 / 3.0),
+    "zero, then constant": np.where(np.arange(600) < 200, 0.0, 1.1),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.parametrize("unit", [1.0, 5.0, 1e-3])
+def test_a_constant_lies_within_its_own_intervals(name: str, unit: float) -> None:
+    values = DEGENERATE[name]
+    forecasts = np.where(np.isnan(values), 1e9 / 3.0, values)
+    bounds = quantiles(forecasts, values, 1, HOUR_S, unit)[400:]
+    there = ~np.isnan(values[400:])
+    for low in range(3):
+        inside = (values[400:] >= bounds[:, low]) & (values[400:] <= bounds[:, -1 - low])
+        assert inside[there].all()
+        width = bounds[:, -1 - low] - bounds[:, low]
+        assert (width <= 1e-6 * (np.abs(forecasts[400:]) + unit)).all()
+
+
+@pytest.mark.parametrize("highest", [1700.0, 1e9])
+@pytest.mark.parametrize("often", [3, 40])
+def test_no_interval_reaches_far_beyond_what_was_seen(highest: float, often: int) -> None:
+    """A series that is mostly nothing: errors are many powers of ten, forecasts are sometimes high.
+
+    The bound holds at the time: what comes later is not known yet.
+    """
+    rng = np.random.default_rng(4)
+    values = np.where(np.arange(900) % often == 0, highest * rng.uniform(0.5, 1.0, 900), 0.01)
+    forecasts = np.roll(values, 1)
+    lead = 1
+    bounds = quantiles(forecasts, values, lead, HOUR_S, 5e-4)
+    so_far = np.maximum.accumulate(values)[:-lead]
+    assert np.nanmax(bounds[lead:, -1] / np.maximum(so_far, forecasts[lead:])) <= 1.5 + 1e-6
+    assert np.nanmin(bounds) >= 0.0
+
+
 def test_the_scores_are_those_of_the_textbook() -> None:
     values = np.array([10.0, 20.0, 30.0, 40.0])
     medians = np.array([12.0, 20.0, 27.0, 44.0])

@@ -1,0 +1,46 @@
+"""Whether a measured request rate is borne out by anything else.
+
+Two witnesses say independently of it what should arrive: the busy slots, which are what requests
+hold, and the calendar, corrected by what was learned of the day.  A rate far outside of both is a
+figure that is wrong, by whatever factor, and counts as no further outside than real days go.
+Where the slots are full they say nothing of what waits outside, and the rate is taken as it is.
+"""
+
+from __future__ import annotations
+
+from engine.decide.view import View
+from engine.model import ServiceSpec
+
+FURTHER = 1.5
+"""A rate may be so many times what either witness says, or so many times less than both say."""
+FALLEN = 0.85
+"""Below this share of what the calendar lets expect a rate has fallen."""
+UNCLEAR_ERRORS = 0.05
+"""With more errors than this, slots say little: what fails at once holds none."""
+
+
+def has_room(view: View, spec: ServiceSpec, ready: int) -> bool:
+    """Whether the slots are known to be partly free, so that they tell what arrives."""
+    limits = spec.thresholds
+    waiting = view.queue_depth > limits.queue_depth_up * max(ready, 1) * spec.slots
+    return view.cpu < limits.cpu_up and not waiting and not view.error_rate > UNCLEAR_ERRORS
+
+
+def borne_out(view: View, spec: ServiceSpec, ready: int, expected: float, slowdown: float) -> float:
+    """The request rate (1/s) of a service that `has_room`, within what the witnesses bear out.
+
+    `expected` is what the calendar lets expect (1/s), `slowdown` how many times slower than
+    specified the service works.  The rate itself where there is no second witness.
+    """
+    rate = view.request_rate
+    if not expected > 0.0:
+        return rate
+    busy = view.cpu * ready * spec.rate_per_instance
+    lowest = min(busy / slowdown, expected) / FURTHER
+    highest = max(busy, expected) * FURTHER
+    return min(max(rate, lowest), highest)
+
+
+def fallen(view: View, expected: float) -> bool:
+    """Whether less arrives than the calendar lets expect, which says nothing of how slow it is."""
+    return view.request_rate < FALLEN * expected

@@ -1,0 +1,68 @@
+"""What the busy slots and the calendar say of a rate that was measured."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine.decide.view import View, view
+from engine.decide.witnesses import borne_out, fallen, has_room
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
+
+SPEC = make_spec()  # ten slots, 0.1 s: an instance serves 100 requests a second
+READY = 10
+
+
+def seen(**figures: float) -> View:
+    service = make_service(SPEC, window=make_window(**figures))
+    return view(service, NOW_S, 45.0)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e6, 1e12])
+def test_a_rate_that_neither_witness_bears_out_counts_as_half_as_much_more_than_they_say(
+    factor: float,
+) -> None:
+    spoilt = seen(cpu=0.5, rate=500.0 * factor)
+    assert borne_out(spoilt, SPEC, READY, 400.0, 1.0) == pytest.approx(750.0)  # the slots say 500
+    assert borne_out(spoilt, SPEC, READY, 600.0, 1.0) == pytest.approx(900.0)  # the calendar 600
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-9, 0.1])
+def test_a_rate_below_what_both_say_counts_as_the_less_of_them_less_a_third(factor: float) -> None:
+    spoilt = seen(cpu=0.5, rate=500.0 * factor)
+    assert borne_out(spoilt, SPEC, READY, 300.0, 1.0) == pytest.approx(200.0)
+    assert borne_out(spoilt, SPEC, READY, 600.0, 1.0) == pytest.approx(500.0 / 1.5)
+    assert borne_out(spoilt, SPEC, READY, 600.0, 2.0) == pytest.approx(250.0 / 1.5)  # half as fast
+
+
+@pytest.mark.parametrize(("cpu", "expected"), [(0.5, 20.0), (0.01, 500.0), (0.4, 450.0)])
+def test_one_witness_is_enough(cpu: float, expected: float) -> None:
+    assert borne_out(seen(cpu=cpu, rate=500.0), SPEC, READY, expected, 1.0) == 500.0
+
+
+@pytest.mark.parametrize("expected", [math.nan, 0.0])
+def test_without_the_calendar_there_is_no_second_witness(expected: float) -> None:
+    assert borne_out(seen(cpu=0.5, rate=5e6), SPEC, READY, expected, 1.0) == 5e6
+
+
+def test_a_rate_that_is_not_there_stays_so() -> None:
+    assert math.isnan(borne_out(seen(cpu=0.5, rate=math.nan), SPEC, READY, 400.0, 1.0))
+
+
+def test_full_slots_a_queue_or_errors_leave_the_rate_as_it_is() -> None:
+    """Room is below the service's thresholds of cpu (0.8) and of waiting requests (0.5 a slot)."""
+    assert has_room(seen(cpu=0.79, queue=50.0, error_rate=0.05), SPEC, READY)
+    assert has_room(seen(error_rate=math.nan, queue=math.nan), SPEC, READY)
+    assert not has_room(seen(cpu=0.8), SPEC, READY)
+    assert not has_room(seen(cpu=math.nan), SPEC, READY)
+    assert not has_room(seen(queue=51.0), SPEC, READY)
+    assert not has_room(seen(error_rate=0.051), SPEC, READY)
+    assert has_room(seen(queue=5.0), SPEC, 0)  # with nothing ready, as with one
+    assert not has_room(seen(queue=6.0), SPEC, 0)
+
+
+def test_a_fall_is_a_sixth_less_than_the_calendar_lets_expect() -> None:
+    assert fallen(seen(rate=84.0), 100.0)
+    assert not fallen(seen(rate=85.0), 100.0)
+    assert not fallen(seen(rate=1.0), math.nan)
