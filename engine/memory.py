@@ -98,7 +98,8 @@ class ServiceMemory(NamedTuple):
     """What is remembered of one service; `desired` is what was desired when last looked at.
 
     `short_from_s`: since when fewer instances are ready than desired, counted anew when more are
-    desired; never while all are ready.  `measured_s` is when each figure was last measured.
+    desired; never while all are ready.  `measured_s` is when each figure was last measured,
+    `asked_s` when anybody last asked for the service.
     """
 
     last_out_s: float = NEVER
@@ -107,6 +108,7 @@ class ServiceMemory(NamedTuple):
     hold_in_until_s: float = NEVER
     calm_from_s: float = NEVER
     short_from_s: float = NEVER
+    asked_s: float = NEVER
     measured_s: Mapping[str, float] = {}
     targets: tuple[tuple[float, int], ...] = ()
     response: ResponseMemory = ResponseMemory()
@@ -185,6 +187,7 @@ class ServiceMemory(NamedTuple):
             hold_in_until_s=self.hold_in_until_s - by_s,
             calm_from_s=self.calm_from_s - by_s,
             short_from_s=self.short_from_s - by_s,
+            asked_s=self.asked_s - by_s,
             measured_s={name: time_s - by_s for name, time_s in self.measured_s.items()},
             targets=tuple([(time_s - by_s, target) for time_s, target in self.targets]),
             response=response._replace(
@@ -356,6 +359,7 @@ _TIMES = (
     "hold_in_until_s",
     "calm_from_s",
     "short_from_s",
+    "asked_s",
 )
 
 

@@ -30,6 +30,8 @@ class LimitSettings(Strict):
     """A scale-in goes no lower than the highest target of this long."""
     flip_hold_s: Seconds = 300.0
     """Rest before a step against the direction of the last one."""
+    idle_s: Seconds = 300.0
+    """A service whose minimum is 0 keeps one instance until nobody asked for it for this long."""
     tolerance_out: Fraction = 0.02
     """A rise by less than this share is not worth a step."""
     tolerance_in: Fraction = 0.05

@@ -79,7 +79,8 @@ class ServiceConfig(Strict):
     price_per_hour: Annotated[float, Field(ge=0.0, le=1e6)]
     slo_p95_s: Annotated[float, Field(gt=0.0, le=3600.0)]
     warmup_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
-    min_instances: Annotated[int, Field(ge=1, le=10_000_000)]
+    min_instances: Annotated[int, Field(ge=0, le=10_000_000)]
+    """0: it may sleep, and is woken by what waits for it."""
     max_instances: Annotated[int, Field(ge=1, le=10_000_000)]
     stateful: bool = False
     user_facing: bool = True

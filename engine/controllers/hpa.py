@@ -177,8 +177,8 @@ class Hpa:
         service: ServiceObservation,
         observation: Observation,  # noqa: ARG002
     ) -> int:
-        """`minReplicas` now."""
-        return service.spec.min_instances
+        """`minReplicas` now: at least 1, as no CPU can wake what has none."""
+        return max(service.spec.min_instances, 1)
 
     def _more_proposals(
         self,

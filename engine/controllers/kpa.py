@@ -80,7 +80,10 @@ class Kpa:
             self._memories[spec.name] = memory
         window = service.window
         at_s = window["time_s"]
-        concurrency = window["cpu"] * (spec.slots * service.ready) + window["queue_depth"]
+        # Without pods the activator counts: who is in none waits there.
+        no_pods = np.isnan(window["cpu"]) & np.isnan(window["memory"])
+        cpu = np.where(no_pods, 0.0, window["cpu"])
+        concurrency = cpu * (spec.slots * service.ready) + window["queue_depth"]
         measured = np.isfinite(concurrency) & (at_s > now_s - options.stable_window_s)
         if not measured.any():
             return None  # Knative decides nothing without data

@@ -114,7 +114,8 @@ class TargetTracking:
         minutes = self._minutes.setdefault(spec.name, _Minutes())
         tracked = self._track(service, minutes, now_s)
         floor = self._floor(service, now_s)
-        desired = min(max(tracked, floor, spec.min_instances), spec.max_instances)
+        # At least one: no alarm on CPU can wake what has none.
+        desired = min(max(tracked, floor, spec.min_instances, 1), spec.max_instances)
         if desired == service.desired:
             return None
         minutes.changed_s = now_s

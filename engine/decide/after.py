@@ -58,6 +58,7 @@ def after(
             hold_in_until_s=verdict.hold_in_until_s,
             calm_from_s=wish.calm_from_s,
             short_from_s=own.short_from_s,
+            asked_s=one.asked_s,
             measured_s=one.figures.measured_s,
             targets=may.targets,
             response=one.response if to_come is None else to_come.response,
@@ -93,7 +94,12 @@ def _sent(own: ServiceMemory, action: Action, undoes: Watch | None, now_s: float
 
 
 def _watch(one: Seen, action: Action, before: Watch | None) -> Watch | None:
-    """A step is watched; one that undoes another is not."""
+    """A step is watched; one that undoes another is not, nor one that wakes a service.
+
+    What was asked for while it slept, and was given up, would be blamed on the step.
+    """
     if action.reason is Reason.ROLLBACK:
         return before
+    if action.from_instances == 0:
+        return None
     return watched(action, one.view, healthy=not one.assessment.breach)

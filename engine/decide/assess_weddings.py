@@ -12,6 +12,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.decide.assess import arrival_rate
 from engine.decide.observe import UNBOOKED, Seen
 from engine.decide.recommend import wedding
@@ -97,6 +99,8 @@ def _ahead(
             response, outlook, seen.row, traits.spec.name, now_s, settings.forecast, blend
         )
     limits = settings.limits
+    if traits.spec.min_instances == 0:
+        curve = _worth_waking(curve, max(limits.idle_s, traits.lead_s))
     need = needed(curve, traits.sizing, seen.slowdown, traits.risk_z)
     discount = step_discount(
         len(curve.ahead_s), outlook.bin_s, traits.lead_s, limits.cooldown_s, limits.step_out
@@ -107,6 +111,17 @@ def _ahead(
     if blind:
         weddings = weddings._replace(protected=seen.service.desired)
     return Ahead(curve, need, discount, weddings, forecasts, response, unbooked, blind)
+
+
+def _worth_waking(curve: Curve, idle_s: float) -> Curve:
+    """The curve without the load of which fewer than one request is expected in `idle_s`.
+
+    Between two such requests the service would fall asleep: each wakes it itself.
+    """
+    little = curve.rate(0.0) * idle_s < 1.0
+    return curve._replace(
+        booked=np.where(little, 0.0, curve.booked), major=np.where(little, 0.0, curve.major)
+    )
 
 
 def _outside(outlook: Outlook) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from engine.decide.sleep import ASLEEP
 from engine.model import Reason, WeddingContext
 
 
@@ -51,12 +52,17 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
         case Reason.COST:
             # What is asked for is less than what is there, by whichever rule asks for most.
             why = "less will do"
-            if "rate" in e:
+            if ASLEEP in e:
+                idle = _get(e, "unasked_s")
+                why = f"nobody has asked for it for {idle:.0f} s and nothing is booked"
+            elif "rate" in e:
                 why = _expected(e)
             elif "major_rate" in e:
                 why = _major(e)
             return f"{why}, trimming saves {_get(e, 'saving_usd_per_hour'):,.2f} USD/h"
         case Reason.EMERGENCY:
+            if ASLEEP in e:
+                return f"it sleeps and is wanted ({_wanted(e)})"
             if "passed_on_rate" in e:
                 passed = _get(e, "passed_on_rate")
                 return f"a drowning caller will pass on another {passed:,.0f} requests/s"
@@ -74,6 +80,16 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
             if "pinned" in e:
                 return "it is pinned at this count"
             return "somebody asked for this floor"
+
+
+def _wanted(e: Mapping[str, float]) -> str:
+    shown = [
+        ("queue_depth", "{:,.3g} waiting"),
+        ("request_rate", "{:,.3g} requests/s"),
+        ("passed_on_rate", "callers will pass on {:,.3g} requests/s"),
+    ]
+    there = [text.format(e[name]) for name, text in shown if _get(e, name) > 0.0]
+    return ", ".join(there) or "the first request has come"
 
 
 def _drowning(e: Mapping[str, float]) -> str:

@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 from engine.decide.assess import Assessment, assess, learned_slowdown
 from engine.decide.figures import FiguresThere, figures
-from engine.decide.recommend.emergency import drowning, emergency, passed_on, unserved_rate
+from engine.decide.recommend.emergency import (
+    LOOKED_AT,
+    drowning,
+    emergency,
+    passed_on,
+    unserved_rate,
+)
+from engine.decide.sleep import last_asked_s, wake, wakes
 from engine.decide.traits import Platform, Traits
 from engine.decide.view import View, newest, view
 from engine.decide.witnesses import borne_out, fallen, has_room
@@ -49,7 +56,8 @@ class Seen(NamedTuple):
     `memory` is what was remembered of it before, `response` and `slowdown` what has been learned
     now, `figures` what is measured of it.  `row` is its row of the outlook, or `UNBOOKED`.
     `whole`: all rules have their say, not the emergency path alone.  `alarm` is what the emergency
-    path wants.
+    path wants, `asked_s` when the service, or one that calls it, was last asked for anything (it is
+    kept only on a platform on which services may sleep).
     """
 
     service: ServiceObservation
@@ -63,6 +71,7 @@ class Seen(NamedTuple):
     slowdown: float
     whole: bool
     alarm: Recommendation | None
+    asked_s: float
 
 
 class _Called(NamedTuple):
@@ -97,7 +106,7 @@ def due(
         if row is None or row[0] <= memory.newest_s.get(name, NEVER):
             continue
         newest_s[name] = row[0]
-        if drowning(row, service.spec, service.ready, settings.emergency):
+        if wakes(service, (row,)) or drowning(row, service.spec, service.ready, settings.emergency):
             alarming.append(name)
     return Scope(False, answered, frozenset(alarming), newest_s)
 
@@ -114,6 +123,8 @@ def observe(
     """The services in scope, callers first."""
     now_s, outlook = observation.now_s, observation.outlook
     called: dict[str, _Called] = {}
+    sleepy = any(traits.spec.min_instances == 0 for traits in platform.order)
+    callers_asked_s: dict[str, float] = {}
     seen = []
     for traits in platform.order:
         spec = traits.spec
@@ -125,6 +136,12 @@ def observe(
         row = outlook.services.get(name, UNBOOKED)
         looked = view(service, now_s, settings.stale_after_s)
         response, slowdown, alarm = own.response, own.slowdown, None
+        asked_s = own.asked_s
+        if sleepy:
+            asked_s = max(last_asked_s(asked_s, looked, now_s), callers_asked_s.get(name, NEVER))
+            for call in spec.calls:
+                before_s = callers_asked_s.get(call.service, NEVER)
+                callers_asked_s[call.service] = max(before_s, asked_s)
         if not looked.stale:
             expected = schedule.expected(response, outlook, row, looked.newest_s)
             slowdown = learned_slowdown(slowdown, spec, service.ready, looked)
@@ -141,7 +158,12 @@ def observe(
                     response, outlook, row, looked.request_rate, looked.newest_s,
                     settings.forecast, blends.get(name),
                 )  # fmt: skip
-            alarm = emergency(service, looked, traits.sizing, slowdown, settings.emergency)
+            rows = looked.rows[:LOOKED_AT]
+            if wakes(service, rows) or (service.desired == 0 and name in called):
+                more = called.get(name, _Called(0.0, looked.newest_s))
+                alarm = wake(service, looked, traits.sizing, slowdown, *more, settings.emergency)
+            else:
+                alarm = emergency(service, looked, traits.sizing, slowdown, settings.emergency)
             if alarm is not None:
                 extra = unserved_rate(service, looked, slowdown)
                 for call in spec.calls:
@@ -157,7 +179,7 @@ def observe(
             Seen(
                 service, traits, own, row, looked, assess(service, looked),
                 figures(own.measured_s, service.window, looked, now_s), response, slowdown,
-                whole, alarm,
+                whole, alarm, asked_s,
             )
         )  # fmt: skip
     return tuple(seen)

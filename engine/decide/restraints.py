@@ -98,6 +98,7 @@ def _allowed(
                     highest=targets[0][1],
                     now_s=now_s,
                     settings=settings.cost,
+                    idle_s=limits.idle_s,
                 )
                 target, chosen = checked.target, checked.recommendation
                 if checked.why:

@@ -116,7 +116,8 @@ def _urgent(
     seen: Seen, alarm: Recommendation, wish: Wish, now_s: float, settings: EngineSettings
 ) -> Wish:
     again = seen.memory.calm_from_s > now_s
-    wish = wish._replace(calm_from_s=now_s + settings.emergency.calm_s)
+    if seen.service.desired > 0:  # who is woken is kept awake for as long as it is asked for
+        wish = wish._replace(calm_from_s=now_s + settings.emergency.calm_s)
     enough = _asked_for(seen.service.desired, seen.memory, now_s, settings.cycle_s)
     if alarm.target > enough * (settings.emergency.again if again else 1.0):
         return wish._replace(chosen=alarm)

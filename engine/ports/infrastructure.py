@@ -106,7 +106,8 @@ def connect(
 ) -> Infrastructure:
     """The infrastructure that `factory` (`module:callable`) makes of the specs and options.
 
-    Raises ValueError naming the configuration's key that is wrong.
+    Raises ValueError naming the configuration's key that is wrong: also a minimum of 0 where the
+    infrastructure has no attribute `scales_to_zero` that is true.
     """
     infrastructure: Infrastructure = build(
         factory,
@@ -116,4 +117,11 @@ def connect(
         options_key="infrastructure.options",
         methods=("observe", "apply", "close"),
     )
+    asleep = [spec.name for spec in specs if spec.min_instances == 0]
+    if asleep and getattr(infrastructure, "scales_to_zero", False) is not True:
+        raise ValueError(
+            f"platform.services.{asleep[0]}.min_instances: 0 is not allowed (1 or more) with "
+            f"{factory}, which does not say (scales_to_zero = True) that requests wait, and are "
+            "counted, while no instance is there"
+        )
     return infrastructure

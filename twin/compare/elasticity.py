@@ -22,14 +22,14 @@ def elasticity(ready: FloatArray, needed: FloatArray, per_minute: int) -> dict[s
     samples = len(ready)
     if samples == 0:
         return dict.fromkeys(NAMES, 0.0)
-    needed = np.maximum(needed, 1.0)
+    least = np.maximum(needed, 1.0)
     minutes = samples // per_minute
     shape = (minutes, per_minute)
     supply = np.sign(np.diff(ready[: minutes * per_minute].reshape(shape).mean(axis=1)))
     demand = np.sign(np.diff(needed[: minutes * per_minute].reshape(shape).mean(axis=1)))
     return {
-        "accuracy_under": float(np.mean(np.maximum(needed - ready, 0.0) / needed)),
-        "accuracy_over": float(np.mean(np.maximum(ready - needed, 0.0) / needed)),
+        "accuracy_under": float(np.mean(np.maximum(needed - ready, 0.0) / least)),
+        "accuracy_over": float(np.mean(np.maximum(ready - needed, 0.0) / least)),
         "timeshare_under": float(np.mean(ready < needed)),
         "timeshare_over": float(np.mean(ready > needed)),
         "instability": float(np.mean(supply != demand)) if len(supply) else 0.0,

@@ -227,9 +227,18 @@ class Invariants:
                 self._broken(
                     "no scale-in in a breach", f"{what}: p95 {p95_s:.3g} s, {failed:.1%} failed"
                 )
+        if action.to_instances == 0 and action.reason is not Reason.ROLLBACK:
+            self._idle(service, observation.now_s, what)
         floor = min(plan.floors.get(action.service, 0), action.from_instances)
         if action.to_instances < floor:
             self._broken("wedding floor", f"{what}: the floor is {floor}")
+
+    def _idle(self, service: ServiceObservation, now_s: float, what: str) -> None:
+        """Nobody asked for it as far as its samples reach back within the time that it waits."""
+        window = service.window
+        recent = window[window["time_s"] > now_s - self._settings.limits.idle_s]
+        if (recent["request_rate"] > 0.0).any() or (recent["queue_depth"] > 0.0).any():
+            self._broken("no sleep while it is asked for", what)
 
     def _within_budget(self, rising: ServiceSpec) -> None:
         """What is desired once `rising` has more stays within what it needs more of."""

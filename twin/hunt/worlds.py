@@ -216,7 +216,7 @@ def _services(draw: _Draw) -> dict[str, Any]:
     for i, name in enumerate(names):
         median_s = draw.log(5, 90)
         service_s = draw.log(0.01, 0.3)
-        least = draw.whole(1, 4)
+        least = draw.whole(0, 4)
         services[name] = {
             "slots": draw.one_of([1, 2, 4, 8, 16]),
             "service_s": service_s,
@@ -226,7 +226,7 @@ def _services(draw: _Draw) -> dict[str, Any]:
             "slo_p95_s": float(f"{service_s * draw.log(4, 30):.3g}"),
             "warmup_s": draw.one_of([0, 5, 20]),
             "min_instances": least,
-            "max_instances": least + draw.one_of([0, 5, 50, 300, 300, 300, 300]),
+            "max_instances": max(least, 1) + draw.one_of([0, 5, 50, 300, 300, 300, 300]),
             "stateful": draw.chance(0.2),
             "user_facing": i == 0 or draw.chance(0.3),
             "calls": {

@@ -787,8 +787,11 @@ def _report(
         memory += (state[s, MEMORY] - memory) * math.exp(-sample_s / MEMORY_TIME_S)
     state[s, MEMORY] = memory
     bad = state[s, FAILED] + state[s, SHED] + state[s, TIMED_OUT]
-    metrics[s, sample, 1] = utilisation
-    metrics[s, sample, 2] = memory
+    if state[s, READY] > 0.0:
+        metrics[s, sample, 1] = utilisation
+        metrics[s, sample, 2] = memory
+    else:  # nobody is there to be measured
+        metrics[s, sample, 1:3] = np.nan
     metrics[s, sample, 3] = arrived / sample_s
     if parts[s, 1, 0] > 0.0:
         p50_s = _quantile(s, 0.50, spec[s, BASE_P50], spec, table, parts)

@@ -726,8 +726,11 @@ def _report(
         bad = count[s, FAILED] + count[s, SHED] + count[s, TIMED_OUT]
         arrived = count[s, ARRIVED]
         metrics[s, sample, 0] = time_s
-        metrics[s, sample, 1] = utilisation
-        metrics[s, sample, 2] = memory
+        if count[s, SLOTS] > 0:
+            metrics[s, sample, 1] = utilisation
+            metrics[s, sample, 2] = memory
+        else:  # nobody is there to be measured
+            metrics[s, sample, 1:3] = math.nan
         metrics[s, sample, 3] = arrived / sample_s
         _percentiles(s, sample, count[s, SERVED], hist, hist_all, metrics)
         if arrived > 0:

@@ -175,6 +175,7 @@ def _service(world: World, i: int, truth: FloatArray) -> Service:
     spec = world.specs[i]
     samples = len(truth)
     cpu = world.platform.metrics[i, :samples, 1]
+    measured = bool(np.isfinite(cpu).any())
     ready = world.recorder.counts[i, :samples, 1]
     needed = truth[:, T["needed"]]
     fleet = world.fleets[spec.name]
@@ -186,8 +187,8 @@ def _service(world: World, i: int, truth: FloatArray) -> Service:
         p95_s=p95_s,
         p99_s=p99_s,
         slo_p95_s=spec.slo_p95_s,
-        cpu_mean=float(np.nanmean(cpu)) if samples else 0.0,
-        cpu_max=float(np.nanmax(cpu)) if samples else 0.0,
+        cpu_mean=float(np.nanmean(cpu)) if measured else 0.0,
+        cpu_max=float(np.nanmax(cpu)) if measured else 0.0,
         instances_max=int(world.recorder.counts[i, :samples, 1:].sum(axis=1).max(initial=0)),
         instance_hours=hours,
         cost_usd=hours * spec.price_per_hour,

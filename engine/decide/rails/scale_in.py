@@ -15,6 +15,7 @@ from engine.decide.assess_weddings import Ahead
 from engine.decide.figures import OF_LOAD, listed
 from engine.decide.observe import Seen
 from engine.decide.rails.cost import cheapest
+from engine.decide.sleep import ASLEEP
 from engine.model import Reason, Recommendation
 from engine.settings import CostSettings
 
@@ -38,10 +39,12 @@ def scale_in(
     highest: int,
     now_s: float,
     settings: CostSettings,
+    idle_s: float,
 ) -> ScaleIn:
     """How far down `chosen`, which wants less than is desired, may take the service.
 
-    `highest` is the highest target of the stabilisation window.
+    `highest` is the highest target of the stabilisation window; a service that may sleep keeps one
+    instance until nobody has asked for it for `idle_s`.
     """
     spec, current = seen.traits.spec, seen.service.desired
     stay = ScaleIn(current, chosen)
@@ -50,6 +53,11 @@ def scale_in(
         return stay._replace(why=why)
     protected = max(ahead.weddings.protected, ahead.weddings.floor)
     floor = max(chosen.target, highest, protected, spec.min_instances)
+    unasked_s = now_s - seen.asked_s
+    if floor == 0 and unasked_s < idle_s:
+        floor = 1
+        if current == 1:
+            return stay._replace(why=f"no sleep until nobody asked for it for {idle_s:.0f} s")
     if floor >= current:
         if chosen.target < current and protected >= current:
             return stay._replace(why="wedding protection for the next 2 h")
@@ -61,6 +69,8 @@ def scale_in(
         return stay._replace(why="holding is cheaper than trimming and booting")
     evidence = dict(chosen.evidence)
     evidence["saving_usd_per_hour"] = (current - target) * spec.price_per_hour
+    if target == 0:
+        evidence |= {ASLEEP: 1.0, "unasked_s": unasked_s}
     return ScaleIn(
         target,
         Recommendation(spec.name, target, Reason.COST, evidence, chosen.confidence, now_s),

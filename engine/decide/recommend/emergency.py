@@ -129,4 +129,4 @@ def passed_on(
 
 
 def _most(service: ServiceObservation, settings: EmergencySettings) -> int:
-    return math.floor(max(service.ready, service.spec.min_instances) * settings.most_at_once)
+    return math.floor(max(service.ready, service.spec.min_instances, 1) * settings.most_at_once)

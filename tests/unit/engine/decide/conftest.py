@@ -48,6 +48,7 @@ def seen_of(
     whole: bool = True,
     measured: FiguresThere | None = None,
     slowdown: float = 1.0,
+    asked_s: float = NOW_S,
 ) -> Seen:
     """A service as the first phase hands it on: 140 s to boot, and `SIMPLE` to size."""
     service = service or make_service()
@@ -72,6 +73,7 @@ def seen_of(
         slowdown=slowdown,
         whole=whole,
         alarm=alarm,
+        asked_s=asked_s,
     )
 
 

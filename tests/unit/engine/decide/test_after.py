@@ -42,7 +42,9 @@ def course(  # type: ignore[no-untyped-def]
         last_out_s=LAST_OUT_S, last_in_s=LAST_IN_S, short_from_s=44.0, desired=10
     )
     service = make_service(window=make_window() if window is None else window)
-    seen = seen_of(service, memory=own)._replace(slowdown=1.7, response=ResponseMemory(level=0.1))
+    seen = seen_of(service, memory=own, asked_s=55.0)._replace(
+        slowdown=1.7, response=ResponseMemory(level=0.1)
+    )
     return Course(
         seen=seen,
         verdict=Verdict(verdict_watch, 11.0, 22.0, undoes=undoes),
@@ -68,6 +70,7 @@ def test_what_each_phase_found_out_is_kept() -> None:
         hold_in_until_s=22.0,
         calm_from_s=33.0,
         short_from_s=44.0,
+        asked_s=55.0,
         measured_s=figures({}, make_window(), viewed(make_window()), NOW_S).measured_s,
         targets=((NOW_S, 12),),
         response=ResponseMemory(level=0.1),

@@ -28,7 +28,7 @@ def down(  # type: ignore[no-untyped-def]
     seen = seen_of(service, memory=memory, alarm=alarm, measured=measured)
     return scale_in(
         seen, ahead or ahead_of(4.0), chosen, highest=highest, now_s=NOW_S,
-        settings=settings or CostSettings(),
+        settings=settings or CostSettings(), idle_s=300.0,
     )  # fmt: skip
 
 
