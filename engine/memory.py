@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from engine.decide.ready_then import Counts, noted
 from engine.model import (
     Action,
     ActionResult,
@@ -34,6 +35,8 @@ VERSION = 3
 NEVER = -math.inf
 ASLEEP_S = 60.0
 """Without a step for longer the engine was down, and does not know what happened meanwhile."""
+COUNTS_S = 600.0
+"""How many were ready is remembered for so long: no sample that is older counts."""
 GONE_S = 3600.0
 """A service that was not observed for so long is forgotten."""
 
@@ -98,8 +101,8 @@ class ServiceMemory(NamedTuple):
     """What is remembered of one service; `desired` is what was desired when last looked at.
 
     `short_from_s`: since when fewer instances are ready than desired, counted anew when more are
-    desired; never while all are ready.  `measured_s` is when each figure was last measured,
-    `asked_s` when anybody last asked for the service.
+    desired; never while all are ready.  `counts` says how many were ready when, `measured_s` when
+    each figure was last measured, `asked_s` when anybody last asked for the service.
     """
 
     last_out_s: float = NEVER
@@ -109,6 +112,7 @@ class ServiceMemory(NamedTuple):
     calm_from_s: float = NEVER
     short_from_s: float = NEVER
     asked_s: float = NEVER
+    counts: Counts = ()
     measured_s: Mapping[str, float] = {}
     targets: tuple[tuple[float, int], ...] = ()
     response: ResponseMemory = ResponseMemory()
@@ -188,6 +192,7 @@ class ServiceMemory(NamedTuple):
             calm_from_s=self.calm_from_s - by_s,
             short_from_s=self.short_from_s - by_s,
             asked_s=self.asked_s - by_s,
+            counts=tuple([(time_s - by_s, count) for time_s, count in self.counts]),
             measured_s={name: time_s - by_s for name, time_s in self.measured_s.items()},
             targets=tuple([(time_s - by_s, target) for time_s, target in self.targets]),
             response=response._replace(
@@ -254,10 +259,13 @@ def remember(memory: Memory, observation: Observation, settings: EngineSettings)
             own.sent is None
             and service.desired == own.desired
             and short == (own.short_from_s > NEVER)
+            and own.counts
+            and own.counts[-1][1] == service.ready
         ):
             continue
         if own.sent is not None and results:
             own = own.answered(results.get(own.sent.decision_id))
+        own = own._replace(counts=noted(own.counts, service.ready, now_s, COUNTS_S))
         if not short:
             own = own._replace(short_from_s=NEVER)
         elif own.short_from_s == NEVER or service.desired > own.desired:
@@ -295,6 +303,7 @@ def to_json(memory: Memory) -> str:
     def service(own: ServiceMemory) -> dict[str, Any]:
         sent, pending = own.sent, own.pending
         return {name: age(getattr(own, name)) for name in _TIMES} | {
+            "counts": ages(own.counts),
             "measured_s": {name: age(time_s) for name, time_s in own.measured_s.items()},
             "targets": ages(own.targets),
             "response": own.response._asdict()
@@ -420,6 +429,7 @@ def _service(raw: Mapping[str, Any], time: Callable[[float | None], float]) -> S
     pending = raw.get("pending")
     return ServiceMemory(
         **{name: time(raw.get(name)) for name in _TIMES},
+        counts=tuple((time(age_s), int(count)) for age_s, count in raw.get("counts", ())),
         measured_s={str(name): time(age_s) for name, age_s in raw.get("measured_s", {}).items()},
         targets=tuple((time(age_s), int(target)) for age_s, target in raw.get("targets", ())),
         response=_response(raw.get("response", {}), time),

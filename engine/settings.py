@@ -168,7 +168,7 @@ class EngineSettings(Strict):
     sample_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 5.0
     """Time between the emergency path's looks at the newest sample."""
     stale_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 45.0
-    """Metrics older than this do not count."""
+    """Metrics older than this do not count, unless three samples take longer to come."""
     limits: LimitSettings = LimitSettings()
     capacity: CapacitySettings = CapacitySettings()
     forecast: ForecastSettings = ForecastSettings()

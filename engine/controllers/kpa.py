@@ -1,7 +1,8 @@
 """Knative's pod autoscaler as a controller, one for each service, on concurrency.
 
 The algorithm is in `knative`.  Concurrency is what is in service plus what waits: busy slots and
-queue depth, as the metrics show them.  Knative looks every 2 s; here it looks at every sample.
+queue depth, as the metrics show them.  The busy slots of a sample are a share of the pods that were
+ready when it was taken.  Knative looks every 2 s; here it looks at every sample.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import Field
 from engine.config.strict import Strict, validated
 from engine.controllers.asking import ask
 from engine.controllers.upstream import kpa as knative
+from engine.decide.ready_then import Counts, noted, ready_then
 from engine.model import Action, Observation, Plan, Reason, ServiceObservation
 from engine.settings import EngineSettings
 
@@ -39,6 +41,7 @@ class Kpa:
         self.settings = settings
         self.options = validated(KpaOptions, options, "controller.options")
         self._memories: dict[str, knative.KpaMemory] = {}
+        self._counts: dict[str, Counts] = {}
 
     def step(self, observation: Observation) -> Plan:
         """Look at the newest samples of all services."""
@@ -54,7 +57,7 @@ class Kpa:
         """All memories as JSON."""
         return json.dumps(
             {
-                name: [memory.panic_s, memory.panic_pods, memory.recent]
+                name: [memory.panic_s, memory.panic_pods, memory.recent, self._counts[name]]
                 for name, memory in self._memories.items()
             },
             sort_keys=True,
@@ -63,14 +66,14 @@ class Kpa:
     def restore(self, snapshot: str) -> None:
         """Take over the memories; raises ValueError for any other text."""
         try:
-            self._memories = {
-                name: knative.KpaMemory(
-                    panic_s, int(pods), [(float(at_s), int(count)) for at_s, count in recent]
-                )
-                for name, (panic_s, pods, recent) in json.loads(snapshot).items()
+            memories = {
+                name: (knative.KpaMemory(panic_s, int(pods), _pairs(recent)), tuple(_pairs(counts)))
+                for name, (panic_s, pods, recent, counts) in json.loads(snapshot).items()
             }
         except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not a snapshot of this controller: {error}") from None
+        self._memories = {name: memory for name, (memory, _) in memories.items()}
+        self._counts = {name: counts for name, (_, counts) in memories.items()}
 
     def _look(self, service: ServiceObservation, now_s: float) -> Action | None:
         spec, options = service.spec, self.options
@@ -78,12 +81,17 @@ class Kpa:
         if memory is None:
             memory = knative.KpaMemory.at_start(service.ready, now_s)
             self._memories[spec.name] = memory
+        counts = noted(
+            self._counts.get(spec.name, ()), service.ready, now_s, options.stable_window_s
+        )
+        self._counts[spec.name] = counts
         window = service.window
         at_s = window["time_s"]
         # Without pods the activator counts: who is in none waits there.
         no_pods = np.isnan(window["cpu"]) & np.isnan(window["memory"])
         cpu = np.where(no_pods, 0.0, window["cpu"])
-        concurrency = cpu * (spec.slots * service.ready) + window["queue_depth"]
+        ready = np.array([ready_then(counts, time_s, service.ready) for time_s in at_s.tolist()])
+        concurrency = cpu * (spec.slots * ready) + window["queue_depth"]
         measured = np.isfinite(concurrency) & (at_s > now_s - options.stable_window_s)
         if not measured.any():
             return None  # Knative decides nothing without data
@@ -115,3 +123,8 @@ class Kpa:
             f"{math.ceil(stable)} over the stable window, {math.ceil(panic)} over the panic one, "
             f"target {chosen.target:g} a pod.",
         )
+
+
+def _pairs(pairs: list[tuple[float, int]]) -> list[tuple[float, int]]:
+    """As JSON has them, with their types again."""
+    return [(float(at_s), int(count)) for at_s, count in pairs]

@@ -59,6 +59,7 @@ def after(
             calm_from_s=wish.calm_from_s,
             short_from_s=own.short_from_s,
             asked_s=one.asked_s,
+            counts=own.counts,
             measured_s=one.figures.measured_s,
             targets=may.targets,
             response=one.response if to_come is None else to_come.response,

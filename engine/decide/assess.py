@@ -8,9 +8,10 @@ database.  `Assessment.saturated` tells the two apart.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine.decide.view import View
+from engine.decide.view import NEWEST, Row, View
 from engine.model import Reason, ServiceObservation, ServiceSpec
 
 SLOWDOWN_MEMORY = 0.3
@@ -82,26 +83,35 @@ def assess(service: ServiceObservation, view: View) -> Assessment:
     return Assessment(over, cold=cold, breach=breach, saturated=busy)
 
 
-def learned_slowdown(slowdown: float, spec: ServiceSpec, ready: int, view: View) -> float:
+def learned_slowdown(slowdown: float, spec: ServiceSpec, view: View) -> float:
     """`slowdown`, how many times slower than specified the service works, after another look.
 
     Busy slots over throughput is the time that a request really holds a slot (Little's law), so
     a database that has become three times slower shows as 3 long before its queue is worked off.
+    Each of the newest three samples is taken by itself, with the slots that there were then and
+    with what joined or left the queue up to then, and the median of what they say counts: where the
+    count changes, or the queue turns, figures of two moments say nothing together.
+
     What fails because a callee failed has held a slot all the same, what was shed has not: where
-    the two cannot be told apart (many errors, and calls to wait for), nothing is learned.
+    the two cannot be told apart (many errors, and calls to wait for), nothing is learned.  Errors
+    that are not measured are none: that can only make the service look faster.
     """
-    if not (view.cpu > 0.05 and ready > 0 and view.request_rate > 1.0):
+    waits = any(not call.asynchronous for call in spec.calls)
+    times_as_slow = []
+    for place, row in enumerate(view.rows[:NEWEST]):
+        cpu, rate, ready = row[1], row[3], view.ready_then[place]
+        error_rate = row[7] if 0.0 <= row[7] < math.inf else 0.0
+        if not (0.05 < cpu < math.inf and ready > 0 and 1.0 < rate < math.inf):
+            continue
+        if waits and error_rate > UNCLEAR_ERRORS:
+            continue
+        throughput = rate * (1.0 - error_rate) - _joined(view.rows[place : place + 2])
+        if throughput > 0.0:
+            times_as_slow.append(cpu * ready * spec.slots / throughput / spec.service_s)
+    if not times_as_slow:
         return slowdown
-    if view.error_rate > UNCLEAR_ERRORS and any(not call.asynchronous for call in spec.calls):
-        return slowdown
-    throughput = view.request_rate * (1.0 - view.error_rate) - queue_growth(view)
-    if not throughput > 0.0:
-        return slowdown
-    held_s = view.cpu * ready * spec.slots / throughput
-    seen = min(max(held_s / spec.service_s, 1.0), MAX_SLOWDOWN)
-    if not math.isfinite(seen):
-        return slowdown
-    slowdown += SLOWDOWN_MEMORY * (seen - slowdown)
+    middle = sorted(times_as_slow)[(len(times_as_slow) - 1) // 2]
+    slowdown += SLOWDOWN_MEMORY * (min(max(middle, 1.0), MAX_SLOWDOWN) - slowdown)
     return 1.0 if abs(slowdown - 1.0) < 0.05 else slowdown
 
 
@@ -114,17 +124,26 @@ def arrival_rate(view: View, spec: ServiceSpec, ready: int, slowdown: float) -> 
     """
     if view.request_rate >= 0.0:
         return view.request_rate
-    busy = view.cpu
-    if not busy >= 0.0:
-        busy = 1.0 if view.queue_depth > 0.0 else math.nan
-    served = busy * ready * spec.rate_per_instance / max(slowdown, 1.0)
+    if view.cpu >= 0.0:
+        busy = view.cpu * ready
+    else:
+        busy = view.ready_then[0] if view.queue_depth > 0.0 else math.nan
+    served = busy * spec.rate_per_instance / max(slowdown, 1.0)
     return served + queue_growth(view)
 
 
 def queue_growth(view: View) -> float:
     """Requests/s that joined the queue between the two newest samples, never below 0."""
-    if len(view.rows) < 2:
+    return max(_joined(view.rows[:2]), 0.0)
+
+
+def _joined(rows: Sequence[Row]) -> float:
+    """Requests/s by which the queue grew (negative: shrank) between two samples, newest first.
+
+    0 where there are no two, or one has no queue.
+    """
+    if len(rows) < 2:
         return 0.0
-    newest, before = view.rows[0], view.rows[1]
-    growth = (newest[8] - before[8]) / max(newest[0] - before[0], 1.0)
-    return growth if growth > 0.0 else 0.0
+    newest, before = rows
+    joined = (newest[8] - before[8]) / max(newest[0] - before[0], 1.0)
+    return joined if math.isfinite(joined) else 0.0

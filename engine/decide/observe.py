@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from engine.decide.assess import Assessment, assess, learned_slowdown
 from engine.decide.figures import FiguresThere, figures
+from engine.decide.ready_then import ready_then
 from engine.decide.recommend.emergency import (
     LOOKED_AT,
     drowning,
@@ -106,7 +107,8 @@ def due(
         if row is None or row[0] <= memory.newest_s.get(name, NEVER):
             continue
         newest_s[name] = row[0]
-        if wakes(service, (row,)) or drowning(row, service.spec, service.ready, settings.emergency):
+        ready = ready_then(memory.services[name].counts, row[0], service.ready)
+        if wakes(service, (row,)) or drowning(row, service.spec, ready, settings.emergency):
             alarming.append(name)
     return Scope(False, answered, frozenset(alarming), newest_s)
 
@@ -134,7 +136,7 @@ def observe(
             continue
         service, own = observation.services[traits.place], memory.services[name]
         row = outlook.services.get(name, UNBOOKED)
-        looked = view(service, now_s, settings.stale_after_s)
+        looked = view(service, now_s, settings.stale_after_s, own.counts)
         response, slowdown, alarm = own.response, own.slowdown, None
         asked_s = own.asked_s
         if sleepy:
@@ -144,9 +146,9 @@ def observe(
                 callers_asked_s[call.service] = max(before_s, asked_s)
         if not looked.stale:
             expected = schedule.expected(response, outlook, row, looked.newest_s)
-            slowdown = learned_slowdown(slowdown, spec, service.ready, looked)
+            slowdown = learned_slowdown(slowdown, spec, looked)
             doubtful = False
-            if has_room(looked, spec, service.ready):
+            if has_room(looked, spec):
                 if fallen(looked, expected):
                     slowdown = min(slowdown, own.slowdown)
                 rate = borne_out(looked, spec, service.ready, expected, slowdown)

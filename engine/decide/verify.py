@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from engine.decide.assess import Assessment
 from engine.decide.observe import Seen
-from engine.decide.view import View
+from engine.decide.view import NEWEST, View
 from engine.memory import Watch
 from engine.model import Action, Reason, Recommendation, ServiceObservation
 from engine.settings import VerifySettings
@@ -51,6 +51,9 @@ def _verdict(seen: Seen, now_s: float, settings: VerifySettings) -> Verdict:
         late = now_s - watch.decided_s >= 4.0 * settings.watch_s
         return Verdict(None if late else watch, *rests)
     if now_s < watch.decided_s + settings.settle_s:
+        return Verdict(watch, *rests)
+    if view.rows[:NEWEST][-1][0] < watch.decided_s:
+        # Samples of before the step say nothing of it.
         return Verdict(watch, *rests)
     if not _made_worse(service, watch, view, seen.assessment, grew, settings):
         over = now_s >= watch.decided_s + settings.settle_s + settings.watch_s

@@ -1,22 +1,30 @@
 """Read a metric window as it really comes: late, with holes, NaN and single wild samples.
 
 Each figure is the median of the newest three samples that hold it, so one sample with a wrong
-unit moves nothing; samples older than `stale_after_s` do not count, and a service without any is
-`stale`: nobody may take silence for calm.  A sample from the future is no sample.
+unit moves nothing.  Samples older than `stale_after_s` do not count, unless they come so seldom
+that three of them take longer; a service without any that counts is `stale`: nobody may take
+silence for calm.  A sample from the future is no sample.
+
+The CPU and the memory are shares of the instances that were ready when the sample was taken.  They
+are read as shares of what is ready now: samples are late, and the count may have changed meanwhile.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.decide.ready_then import Counts, ready_then
 from engine.model import ServiceObservation
 
 NEWEST = 3
 READ = 5
+MOST_SPACING_S = 120.0
+"""Samples that are further apart than this are too rare to scale by."""
 NAN = math.nan
 
 Row = tuple[float, float, float, float, float, float, float, float, float]
@@ -27,13 +35,18 @@ class View(NamedTuple):
     """What the newest samples of one service say; NaN where none of them holds the figure.
 
     `cpu`, `memory`, `error_rate` are fractions, `request_rate` 1/s, `queue_depth` requests,
-    `p95_s` seconds.  `rows` are the fresh samples, newest first.  `age_s` is the age of the newest
-    sample of all (infinite without any).
+    `p95_s` seconds.  `rows` are the fresh samples, newest first, as they were taken, `ready_then`
+    says how many instances were ready at the time of each, and `cpu_then` is the share of those.
+    `age_s` is the age of the newest sample of all (infinite without any), `spacing_s` what lies
+    between two.
     """
 
     age_s: float
     newest_s: float
+    spacing_s: float
     rows: tuple[Row, ...]
+    ready_then: tuple[int, ...]
+    cpu_then: float
     cpu: float
     memory: float
     request_rate: float
@@ -63,40 +76,68 @@ def newest(window: NDArray[np.void], now_s: float) -> Row | None:
     return past[-1].item() if len(past) else None
 
 
-def view(service: ServiceObservation, now_s: float, stale_after_s: float) -> View:
-    """Read the window of `service` at `now_s`."""
-    newest_s = -math.inf
-    oldest_s = now_s - stale_after_s
-    rows: list[Row] = []
-    ordered = True
-    newest_rows = service.window[-READ:].tolist()
-    if not all(row[0] <= now_s for row in newest_rows):
+def view(
+    service: ServiceObservation, now_s: float, stale_after_s: float, counts: Counts = ()
+) -> View:
+    """Read the window of `service` at `now_s`; `counts` says how many were ready when."""
+    read = service.window[-READ:].tolist()
+    if not all(row[0] <= now_s for row in read):
         # A time that is NaN, or ahead of now, cannot be placed; what lies before it can.
-        newest_rows = service.window[service.window["time_s"] <= now_s][-READ:].tolist()
-    for row in reversed(newest_rows):
-        time_s = row[0]
-        newest_s = max(newest_s, time_s)
-        if time_s >= oldest_s:
-            ordered = ordered and not (rows and time_s >= rows[-1][0])
-            rows.append(row)
-    if not ordered:
-        # Out of order, or twice: by time, and of two with the same time only one counts.
-        rows = sorted({row[0]: row for row in reversed(rows)}.values(), reverse=True)
+        read = service.window[service.window["time_s"] <= now_s][-READ:].tolist()
+    read.reverse()
+    if any(after[0] <= row[0] for after, row in pairwise(read)):
+        # Out of order, or twice: by time, and of two with the same time only the later counts.
+        read = sorted({row[0]: row for row in reversed(read)}.values(), reverse=True)
+    newest_s = read[0][0] if read else -math.inf
+    age_s, spacing_s = now_s - newest_s, _spacing_s([row[0] for row in read])
+    oldest_s = now_s - fresh_for_s(spacing_s, stale_after_s)
+    rows: list[Row] = [row for row in read if row[0] >= oldest_s]
     if not rows:
-        age_s = now_s - newest_s
-        return View(age_s, newest_s, (), NAN, NAN, NAN, NAN, NAN, NAN)
+        return View(age_s, newest_s, spacing_s, (), (), NAN, NAN, NAN, NAN, NAN, NAN, NAN)
+    ready = service.ready
+    then = [ready_then(counts, row[0], ready) for row in rows]
     fresh = rows[:NEWEST]
     return View(
-        age_s=now_s - newest_s,
+        age_s=age_s,
         newest_s=newest_s,
+        spacing_s=spacing_s,
         rows=tuple(rows),
-        cpu=_median(fresh, 1),
-        memory=_median(fresh, 2),
+        ready_then=tuple(then),
+        cpu_then=_median(fresh, 1),
+        cpu=_median_now(fresh, 1, then, ready),
+        memory=_median_now(fresh, 2, then, ready),
         request_rate=_median(fresh, 3),
         p95_s=_median(fresh, 5),
         error_rate=_median(fresh, 7),
         queue_depth=_median(fresh, 8),
     )
+
+
+def fresh_for_s(spacing_s: float, stale_after_s: float) -> float:
+    """How old a sample may be: `stale_after_s`, or three times what lies between two if longer.
+
+    Beyond `MOST_SPACING_S` a gap is no spacing.
+    """
+    return max(stale_after_s, NEWEST * min(spacing_s, MOST_SPACING_S))
+
+
+def _spacing_s(times_s: list[float]) -> float:
+    """What usually lies between two samples, newest first: the lower median; 0 without three.
+
+    One gap alone may be a failure that is over.
+    """
+    gaps_s = sorted([after_s - before_s for after_s, before_s in pairwise(times_s)])
+    return gaps_s[(len(gaps_s) - 1) // 2] if len(gaps_s) > 1 else 0.0
+
+
+def _median_now(rows: list[Row], column: int, then: list[int], ready: int) -> float:
+    """The median of a share of what was ready `then`, as a share of what is `ready` now."""
+    if any(count != ready for count in then[: len(rows)]):
+        rows = [
+            (*row[:column], row[column] * count / max(ready, 1), *row[column + 1 :])  # type: ignore[misc]
+            for row, count in zip(rows, then, strict=False)
+        ]
+    return _median(rows, column)
 
 
 def _median(rows: list[Row], column: int) -> float:

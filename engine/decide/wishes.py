@@ -17,6 +17,7 @@ from engine.decide.recommend import manual, wedding
 from engine.decide.recommend.forecast import forecast
 from engine.decide.recommend.reactive import reactive
 from engine.decide.verify import Verdict
+from engine.decide.view import MOST_SPACING_S
 from engine.memory import ServiceMemory
 from engine.model import Declined, Observation, Recommendation
 from engine.settings import EngineSettings
@@ -85,6 +86,8 @@ def _wish(
     stale = seen.view.stale
     if stale:
         stale_note = f"metrics are stale ({seen.view.age}), fallback {fallback.mode}"
+        if seen.view.spacing_s > MOST_SPACING_S:
+            stale_note += f", samples are {seen.view.spacing_s:.0f} s apart"
         notes = f"{notes}; {stale_note}" if notes else stale_note
         confidence *= 0.5
         wanted.extend(manual.static_fallback(spec, fallback, seen.view.age_s, now_s))

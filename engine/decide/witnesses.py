@@ -19,11 +19,14 @@ UNCLEAR_ERRORS = 0.05
 """With more errors than this, slots say little: what fails at once holds none."""
 
 
-def has_room(view: View, spec: ServiceSpec, ready: int) -> bool:
-    """Whether the slots are known to be partly free, so that they tell what arrives."""
+def has_room(view: View, spec: ServiceSpec) -> bool:
+    """Whether the slots were partly free when the samples were taken, so that they tell what came.
+
+    Slots that have been added since say nothing of what waited outside then.
+    """
     limits = spec.thresholds
-    waiting = view.queue_depth > limits.queue_depth_up * max(ready, 1) * spec.slots
-    return view.cpu < limits.cpu_up and not waiting and not view.error_rate > UNCLEAR_ERRORS
+    waiting = view.queue_depth > limits.queue_depth_up * max(view.ready_then[0], 1) * spec.slots
+    return view.cpu_then < limits.cpu_up and not waiting and not view.error_rate > UNCLEAR_ERRORS
 
 
 def borne_out(view: View, spec: ServiceSpec, ready: int, expected: float, slowdown: float) -> float:

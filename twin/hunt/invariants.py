@@ -509,12 +509,18 @@ class LiveInvariants(Invariants):
 
 
 def _fresh(window: np.ndarray, now_s: float, stale_after_s: float) -> np.ndarray:
-    """The newest three different samples that are not too old, newest last."""
+    """The newest three different samples that are not too old, newest last.
+
+    Where three samples take longer than `stale_after_s`, they may be that old.
+    """
     recent = window[-20:]
-    times = recent["time_s"]
-    recent = recent[(times <= now_s) & (times >= now_s - stale_after_s)]
+    recent = recent[recent["time_s"] <= now_s]
     _, rows = np.unique(recent["time_s"], return_index=True)
-    return recent[rows][-3:]
+    recent = recent[rows]
+    gaps_s = np.sort(np.diff(recent["time_s"][-5:]))
+    spacing_s = float(gaps_s[(len(gaps_s) - 1) // 2]) if len(gaps_s) > 1 else 0.0
+    oldest_s = now_s - max(stale_after_s, 3.0 * min(spacing_s, 120.0))
+    return recent[recent["time_s"] >= oldest_s][-3:]
 
 
 def _median(values: np.ndarray) -> float:

@@ -26,7 +26,7 @@ LOOKED_AT = 3
 
 
 def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySettings) -> bool:
-    """Whether this one sample shows a service that is out of capacity."""
+    """Whether this one sample shows a service that was out of capacity with `ready` instances."""
     cpu, rate, p95_s, error_rate, queue = row[1], row[3], row[5], row[7], row[8]
     slots = max(ready, 1) * spec.slots
     busy = settings.cpu <= cpu < math.inf
@@ -51,8 +51,11 @@ def emergency(
 ) -> Recommendation | None:
     """What has to be there at once, or None when the service is not drowning."""
     spec = service.spec
-    rows = view.rows[:LOOKED_AT]
-    hot = [row for row in rows if drowning(row, spec, service.ready, settings)]
+    hot = [
+        row
+        for row, ready in zip(view.rows[:LOOKED_AT], view.ready_then, strict=False)
+        if drowning(row, spec, ready, settings)
+    ]
     if len(hot) < settings.confirm:
         return None
     rate = arrival_rate(view, spec, service.ready, slowdown)

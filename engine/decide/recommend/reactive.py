@@ -2,7 +2,8 @@
 
 The arithmetic is the proportional one of Kubernetes' HorizontalPodAutoscaler: enough instances to
 bring each figure back to its threshold, given what is *ready*.  Response time and queue do not
-grow in proportion to load, so they ask for one step limit's worth at most.
+grow in proportion to load, so they ask for one step limit's worth at most, on top of what was ready
+when they were measured: what has come since has not shown yet what it can do.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ def reactive(
     """What the signals above their thresholds ask for; empty when none is."""
     recommendations = []
     for signal in assessment.over:
-        factor = signal.load
+        ready, factor = service.ready, signal.load
         if signal.reason in NOT_PROPORTIONAL:
-            factor = min(factor, MOST_AT_ONCE)
-        target = math.ceil(max(service.ready, 1) * factor - 1e-9)
+            ready, factor = view.ready_then[0], min(factor, MOST_AT_ONCE)
+        target = math.ceil(max(ready, 1) * factor - 1e-9)
         recommendations.append(
             Recommendation(
                 service.spec.name,

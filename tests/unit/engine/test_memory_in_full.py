@@ -56,6 +56,7 @@ FULL = ServiceMemory(
     hold_in_until_s=1400.0,
     calm_from_s=1500.0,
     short_from_s=930.0,
+    counts=((500.0, 8), (920.0, 9)),
     measured_s={"cpu": 995.0, "p95_s": 700.0},
     targets=((610.0, 12), (620.0, 11)),
     response=ResponseMemory(
@@ -99,7 +100,10 @@ def test_times_are_kept_as_ages_at_the_last_step() -> None:
         "short_from_s",
     )  # fmt: skip
     assert [api[name] for name in ages] == [900.0, 800.0, -300.0, -400.0, -500.0, 70.0]
-    assert api["measured_s"] == {"cpu": 5.0, "p95_s": 300.0}
+    assert (api["counts"], api["measured_s"]) == (
+        [[500.0, 8], [80.0, 9]],
+        {"cpu": 5.0, "p95_s": 300.0},
+    )
     assert api["targets"] == [[390.0, 12], [380.0, 11]]
     assert (api["response"]["updated_s"], api["response"]["issued_s"]) == (10.0, 30.0)
     assert api["response"]["issued"] == [[[-600.0, 1.0], [-660.0, 2.0]], []]
@@ -137,6 +141,7 @@ def test_every_time_moves_with_a_clock_that_is_set_back() -> None:
     assert (back.last_out_s, back.last_in_s) == (10.0, 110.0)
     assert (back.hold_out_until_s, back.hold_in_until_s, back.calm_from_s) == (1210, 1310, 1410)
     assert (back.short_from_s, back.measured_s) == (840.0, {"cpu": 905.0, "p95_s": 610.0})
+    assert back.counts == ((410.0, 8), (830.0, 9))
     assert back.targets == ((520.0, 12), (530.0, 11))
     response = FULL.response._replace(
         updated_s=900.0, issued_s=880.0, issued=(((1510.0, 1.0), (1570.0, 2.0)), ())
@@ -263,7 +268,7 @@ def begun(memory: Memory, now_s: float, *names: str, **settings: float) -> Memor
     [(1000.0, 0.0), (999.0, 6.0), (400.0, 605.0)],  # back by 600 s, and a sample's time of 5 s
 )
 def test_a_clock_set_back_moves_what_is_remembered_of_the_platform(now_s, moved_s) -> None:  # type: ignore[no-untyped-def]
-    own = ServiceMemory(desired=10, last_out_s=100.0)
+    own = ServiceMemory(desired=10, last_out_s=100.0, counts=((90.0, 10),))
     memory = Memory(1000.0, 1010.0, 7, {"api": own}, {"api": 995.0}, {})
     after = begun(memory, now_s)
     assert after == Memory(
@@ -289,7 +294,7 @@ def test_at_the_first_step_nobody_has_slept() -> None:
 
 @pytest.mark.parametrize(("gone_s", "kept"), [(0.0, True), (3599.9, True), (3600.0, False)])
 def test_a_service_is_forgotten_an_hour_after_it_was_last_seen(gone_s: float, kept: bool) -> None:
-    own = ServiceMemory(desired=10)
+    own = ServiceMemory(desired=10, counts=((90.0, 10),))
     memory = Memory(
         9000.0, services={"api": own, "db": own}, newest_s={"api": 1.0, "db": 2.0},
         absent_s={"db": 9001.0 - gone_s},
@@ -311,7 +316,7 @@ def test_one_that_has_just_gone_is_absent_from_now_on_and_one_that_is_back_is_no
 
 def test_results_reach_the_service_whose_command_they_are_of() -> None:
     sent = Sent("s-1", 10, 12, 12, 1000.0, 50.0)
-    own = ServiceMemory(desired=10, sent=sent)
+    own = ServiceMemory(desired=10, sent=sent, counts=((90.0, 10),))
     memory = Memory(1000.0, services={"api": own, "db": own._replace(sent=None)})
     services = (make_service(desired=10), make_service(make_spec("db"), desired=10))
     results = (ActionResult("s-1", Status.ACCEPTED, 1001.0),)
@@ -407,7 +412,7 @@ def test_a_clock_set_back_moves_since_when_a_service_is_absent() -> None:
 
 
 def test_each_service_is_compared_whatever_the_one_before_it_did() -> None:
-    own = ServiceMemory(desired=10)
+    own = ServiceMemory(desired=10, counts=((90.0, 10),))
     memory = Memory(1000.0, services={"api": own, "db": own._replace(desired=12)})
     after = begun(memory, 1005.0, "api", "db")
     assert after.services["api"] == own

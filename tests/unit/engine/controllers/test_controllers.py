@@ -318,6 +318,37 @@ def test_kpa_counts_what_waits() -> None:
     assert target_of(kpa.step(observe(queued))) == 23  # (100 + 60) / 7
 
 
+def busy_window(samples: list[tuple[float, float]]) -> np.ndarray:
+    """Samples of a time (s from now) and a CPU, without a queue."""
+    window = make_window(samples=len(samples))
+    window["time_s"] = [NOW_S + after_s for after_s, _ in samples]
+    window["cpu"] = [cpu for _, cpu in samples]
+    return window
+
+
+@pytest.mark.parametrize("late_s", [0.0, 5.0, 20.0])
+@pytest.mark.parametrize(("before", "after"), [(10, 20), (20, 10), (12, 60)])
+def test_a_concurrency_that_stays_the_same_reads_the_same_whatever_the_pods_do(
+    before: int, after: int, late_s: float
+) -> None:
+    kpa, samples = Kpa(SETTINGS), []
+    for after_s in np.arange(0.0, 240.0, 5.0):
+        ready = before if after_s < 120.0 else after
+        samples.append((after_s, 63.0 / (10.0 * ready)))  # 63 slots are busy, all the time
+        seen = [sample for sample in samples if sample[0] <= after_s - late_s] or samples[:1]
+        service = make_service(desired=9, ready=ready, window=busy_window(seen))
+        if after_s == 150.0:
+            again = Kpa(SETTINGS)  # a restart forgets nothing
+            again.restore(kpa.snapshot())
+            assert again.snapshot() == kpa.snapshot()
+            kpa = again
+        plan = kpa.step(observe(service, now_s=NOW_S + after_s))
+        if after_s > 70.0:  # the panic that it begins in is over
+            # 63 slots busy, 7 to each pod: 9, unless 60 pods may no more than halve
+            wanted = max(9, ready // 2)
+            assert (target_of(plan) or 9) == wanted
+
+
 def test_the_clairvoyant_orders_just_in_time_and_gives_back() -> None:
     needed = np.concatenate((np.full(5, 10), np.full(60, 20), np.full(200, 5)))
     clairvoyant = Clairvoyant(SETTINGS, foresight(needed))

@@ -172,14 +172,15 @@ def looked_at(memory: Memory, *services, approvals=None) -> Scope:  # type: igno
 
 
 HOT = make_window(cpu=1.0, rate=2000.0, samples=3)
-LATER = Memory(next_cycle_s=NOW_S + 1.0)
+NAMES = ("api", "old", "calm", "none", "hot")
+LATER = Memory(next_cycle_s=NOW_S + 1.0, services=dict.fromkeys(NAMES, ServiceMemory()))
 
 
 @pytest.mark.parametrize(
     ("next_cycle_s", "full"), [(NOW_S - 1.0, True), (NOW_S, True), (NOW_S + 0.1, False)]
 )
 def test_a_full_cycle_is_due_at_its_time(next_cycle_s: float, full: bool) -> None:
-    scope = looked_at(Memory(next_cycle_s=next_cycle_s), make_service())
+    scope = looked_at(LATER._replace(next_cycle_s=next_cycle_s), make_service())
     assert scope.full is full
     assert scope.quiet is not full
 
@@ -198,6 +199,15 @@ def test_between_cycles_it_looks_where_a_new_sample_shows_a_service_drowning() -
     )
     assert scope.quiet is False
     assert looked_at(memory, *services[:3]).quiet is True
+
+
+def test_a_queue_is_judged_by_the_slots_that_there_were_when_it_was_measured() -> None:
+    # 60 waiting for 10 x 10 slots then are too many, for 20 x 10 now they would not be
+    service = make_service(desired=20, window=make_window(queue=60.0))
+    for since_s, alarming in ((NOW_S - 1.0, {"api"}), (NOW_S - 3.0, set())):
+        own = ServiceMemory(counts=((NOW_S - 99.0, 10), (since_s, 20)))
+        scope = looked_at(LATER._replace(services={"api": own}), service)
+        assert scope.alarming == alarming
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from engine import Autoscaler
 from engine.decide.assess import arrival_rate, assess, learned_slowdown, queue_growth
-from engine.decide.view import View
+from engine.decide.view import View, view
 from engine.model import Call, Reason
-from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
+from engine.settings import EngineSettings
+from tests.unit.engine.conftest import (
+    NOW_S,
+    make_outlook,
+    make_service,
+    make_spec,
+    make_window,
+    observe,
+)
 from tests.unit.engine.decide.conftest import viewed
 
 NAN = math.nan
@@ -131,22 +141,82 @@ TELLS = make_spec(calls=(Call("mail", 1.0, asynchronous=True),))
         (1.7, {"cpu": NAN, "rate": 300.0}, 10, make_spec(), 1.7),
         (1.7, {"cpu": 0.9, "rate": NAN}, 10, make_spec(), 1.7),
         (1.7, {"cpu": 0.9, "rate": 300.0, "error_rate": 1.0}, 10, make_spec(), 1.7),
+        (1.7, {"cpu": math.inf, "rate": 300.0}, 10, make_spec(), 1.7),
+        (1.7, {"cpu": 0.9, "rate": math.inf}, 10, make_spec(), 1.7),
+        # Errors that nobody measures, or that cannot be, are none: 0.3 s held.
+        (1.0, {"cpu": 0.9, "rate": 300.0, "error_rate": NAN}, 10, WAITS, 1.6),
+        (1.0, {"cpu": 0.9, "rate": 300.0, "error_rate": math.inf}, 10, make_spec(), 1.6),
+        (1.0, {"cpu": 0.9, "rate": 300.0, "error_rate": -0.5}, 10, make_spec(), 1.6),
     ],
 )
 def test_how_slow_a_service_works_is_learned_from_busy_slots(
     before, figures, ready, spec, after  # type: ignore[no-untyped-def]
 ) -> None:  # fmt: skip
-    seen = viewed(make_window(**figures))
-    assert learned_slowdown(before, spec, ready, seen) == pytest.approx(after)
+    seen = view(make_service(desired=10, ready=ready, window=make_window(**figures)), NOW_S, 45.0)
+    assert learned_slowdown(before, spec, seen) == pytest.approx(after)
 
 
-def test_what_only_joined_the_queue_was_not_served() -> None:
+@pytest.mark.parametrize(
+    ("queues", "before", "after"),
+    [
+        # 500/s join the queue, so 500 of 1000 are served: 100 / 500 = 0.2 s.
+        ([0.0, 2500.0, 5000.0, 7500.0], 1.0, 1.3),
+        # All of them join it: nothing is served.
+        ([0.0, 5000.0, 10_000.0, 15_000.0], 1.7, 1.7),
+        # 1000/s leave it: 2000 are served, as fast as 0.05 s.
+        ([15_000.0, 10_000.0, 5000.0, 0.0], 2.0, 1.7),
+        # Where the queue turns, two of three samples say how it was: 1, 0.5 and 1.
+        ([5000.0, 5000.0, 0.0, 0.0], 2.0, 1.7),
+        # One wild sample moves nothing.
+        ([0.0, 0.0, 4000.0, 4000.0], 1.0, 1.0),
+        ([0.0, 0.0, 0.0, NAN], 1.0, 1.0),
+    ],
+)
+def test_what_joined_the_queue_was_not_served_and_what_left_it_was(
+    queues: list[float], before: float, after: float
+) -> None:
     window = make_window(cpu=1.0, rate=1000.0)
-    window["queue_depth"][-2:] = [100.0, 2600.0]  # 500/s in 5 s
-    # 100 / (1000 - 500) = 0.2 s
-    assert learned_slowdown(1.0, make_spec(), 10, viewed(window)) == pytest.approx(1.3)
-    window["queue_depth"][-1] = 5100.0  # all of it
-    assert learned_slowdown(1.7, make_spec(), 10, viewed(window)) == 1.7
+    window["queue_depth"][-4:] = queues
+    assert learned_slowdown(before, make_spec(), viewed(window)) == pytest.approx(after)
+
+
+@pytest.mark.parametrize(
+    ("held", "after"),
+    [
+        # Times as slow as specified, newest last; of two the lower counts, of three the middle.
+        ([1.0, 2.0, 3.0], 1.3),
+        ([3.0, 1.0, 2.0], 1.3),
+        ([NAN, 2.0, 3.0], 1.3),
+        ([NAN, 3.0, NAN], 1.6),
+        ([NAN, NAN, NAN], 1.0),
+    ],
+)
+def test_of_the_newest_three_samples_the_middle_counts(held: list[float], after: float) -> None:
+    window = make_window(cpu=0.3, rate=1000.0)
+    window["cpu"][:-3] = 1.0  # five times as slow, long ago
+    window["request_rate"][:-3] = 200.0
+    window["cpu"][-3:] = 0.3
+    window["request_rate"][-3:] = [300.0 / times for times in held]
+    assert learned_slowdown(1.0, make_spec(), viewed(window)) == pytest.approx(after)
+
+
+@pytest.mark.parametrize(("before", "after"), [(12, 60), (60, 12), (15, 30), (30, 20)])
+@pytest.mark.parametrize("late_s", [0.0, 5.0, 20.0, 40.0])
+def test_no_slowness_is_learned_where_only_the_count_has_changed(
+    before: int, after: int, late_s: float
+) -> None:
+    engine, desired, samples = Autoscaler(EngineSettings()), max(before, after), []
+    for after_s in np.arange(0.0, 120.0, 5.0):
+        now_s, ready = NOW_S + after_s, before if after_s < 60.0 else after
+        # 1000 requests/s of 0.1 s are 100 busy slots
+        samples.append((now_s, min(10.0 / ready, 1.0)))
+        seen = [sample for sample in samples if sample[0] <= now_s - late_s] or samples[:1]
+        window = make_window(rate=1000.0, samples=len(seen))
+        window["time_s"], window["cpu"] = zip(*seen, strict=True)
+        service = make_service(desired=desired, ready=ready, booting=desired - ready, window=window)
+        plan = engine.step(observe(service, now_s=now_s, outlook=make_outlook(1000.0)))
+        assert engine.memory.services["api"].slowdown == 1.0
+        assert not any(action.to_instances > 1.5 * desired for action in plan.actions)
 
 
 @pytest.mark.parametrize(

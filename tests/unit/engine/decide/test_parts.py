@@ -92,7 +92,7 @@ def test_cold_and_breach(window: np.ndarray, cold: bool, breach: bool) -> None:
 def learn(window: np.ndarray, spec=None, cycles: int = 30) -> float:  # type: ignore[no-untyped-def]
     service, slowdown = make_service(spec, window=window), 1.0
     for _ in range(cycles):
-        slowdown = learned_slowdown(slowdown, service.spec, 10, view(service, NOW_S, 45.0))
+        slowdown = learned_slowdown(slowdown, service.spec, view(service, NOW_S, 45.0))
     return slowdown
 
 

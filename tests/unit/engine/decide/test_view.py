@@ -116,3 +116,69 @@ def test_a_service_without_fresh_samples_is_stale_and_knows_nothing(samples, age
 def test_the_newest_sample_is_one_that_was_taken(ages_s: list[float], age_s: float | None) -> None:
     row = newest(window_of(*((age, 0.5) for age in ages_s)), NOW_S)
     assert (None if row is None else row[0]) == (None if age_s is None else NOW_S - age_s)
+
+
+@pytest.mark.parametrize(
+    ("step_s", "stale_after_s", "fresh_s"),
+    [
+        (5.0, 45.0, 45.0),
+        (15.0, 45.0, 45.0),
+        # Three samples are older than 45 s: they count all the same.
+        (30.0, 45.0, 90.0),
+        (60.0, 45.0, 180.0),
+        (60.0, 300.0, 300.0),
+        (10.0, 10.0, 30.0),
+        # Beyond 120 s a gap is none between samples.
+        (120.0, 45.0, 360.0),
+        (300.0, 45.0, 360.0),
+    ],
+)
+def test_samples_that_come_seldom_count_for_longer(
+    step_s: float, stale_after_s: float, fresh_s: float
+) -> None:
+    for age_s, stale in ((fresh_s - 0.1, False), (fresh_s, False), (fresh_s + 0.1, True)):
+        ages = [(age_s + step_s * k, 0.5) for k in (4, 3, 2, 1, 0)]
+        seen = view(make_service(window=window_of(*ages)), NOW_S, stale_after_s)
+        assert (seen.stale, seen.spacing_s) == (stale, pytest.approx(step_s))
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "spacing_s"),
+    [
+        ([3.0], 0.0),
+        ([63.0, 3.0], 0.0),  # one gap may be a failure that is over
+        ([123.0, 63.0, 3.0], 60.0),
+        ([1000.0, 63.0, 3.0], 60.0),  # of two the smaller
+        ([63.0, 58.0, 53.0, 8.0, 3.0], 5.0),
+        ([23.0, 18.0, 8.0, 3.0, 3.0], 5.0),  # twice is no gap
+        ([303.0, 243.0, 183.0, 123.0, 63.0, 3.0, -10.0], 60.0),
+    ],
+)
+def test_what_lies_between_two_samples(ages_s: list[float], spacing_s: float) -> None:
+    window = window_of(*((age_s, 0.5) for age_s in ages_s))
+    assert view(make_service(window=window), NOW_S, 45.0).spacing_s == pytest.approx(spacing_s)
+
+
+@pytest.mark.parametrize(
+    ("counts", "ready", "then", "cpu", "memory"),
+    [
+        ((), 20, (20, 20, 20, 20, 20), 0.8, 0.4),
+        (((NOW_S - 99.0, 20),), 20, (20, 20, 20, 20, 20), 0.8, 0.4),
+        # Ten of them have been there for 4 s: only the newest sample has seen them.
+        (((NOW_S - 99.0, 10), (NOW_S - 4.0, 20)), 20, (20, 10, 10, 10, 10), 0.4, 0.2),
+        (((NOW_S - 99.0, 10), (NOW_S - 1.0, 20)), 20, (10, 10, 10, 10, 10), 0.4, 0.2),
+        (((NOW_S - 99.0, 30), (NOW_S - 1.0, 10)), 10, (30, 30, 30, 30, 30), 2.4, 1.2),
+        # Only the newest three count.
+        (((NOW_S - 99.0, 10), (NOW_S - 14.0, 20)), 20, (20, 20, 20, 10, 10), 0.8, 0.4),
+        # None is left: as shares of one.
+        (((NOW_S - 99.0, 2), (NOW_S - 1.0, 0)), 0, (2, 2, 2, 2, 2), 1.6, 0.8),
+    ],
+)
+def test_shares_of_what_was_ready_then_are_read_as_shares_of_what_is_ready_now(
+    counts, ready, then, cpu, memory  # type: ignore[no-untyped-def]
+) -> None:  # fmt: skip
+    window = make_window(cpu=0.8, memory=0.4, rate=700.0)
+    seen = view(make_service(desired=20, ready=ready, window=window), NOW_S, 45.0, counts)
+    assert seen.ready_then == then
+    assert (seen.cpu, seen.memory) == (pytest.approx(cpu), pytest.approx(memory))
+    assert (seen.request_rate, seen.rows[0][1], seen.rows[0][2]) == (700.0, 0.8, 0.4)

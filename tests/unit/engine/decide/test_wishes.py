@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from engine.decide.assess import assess
 from engine.decide.recommend.manual import (
     is_paused,
     manual,
@@ -16,6 +18,7 @@ from engine.decide.recommend.manual import (
 )
 from engine.decide.recommend.reactive import reactive
 from engine.decide.verify import Verdict
+from engine.decide.view import view
 from engine.decide.wishes import Wish, emergencies, recommend
 from engine.memory import Sent, ServiceMemory
 from engine.model import Direction, ManualFloor, Pause, Reason
@@ -96,6 +99,20 @@ def test_without_fresh_samples_the_fallback_decides(mode, ahead, target, note) -
     one = wish(ahead=ahead, settings=settings, cpu=1.0, age_s=99.0)
     assert (None if one.chosen is None else one.chosen.target) == target
     assert one.notes == note
+
+
+@pytest.mark.parametrize(("apart_s", "is_said"), [(120.0, False), (300.0, True)])
+def test_samples_that_are_too_rare_to_scale_by_are_said_to_be(
+    apart_s: float, is_said: bool
+) -> None:
+    window = make_window(samples=3)
+    window["time_s"] = NOW_S - 400.0 + apart_s * np.arange(-2.0, 1.0)
+    seen = seen_of(make_service(window=window))
+    (one,) = recommend(
+        [seen], [ahead_of(4.0)], [NOTHING_TO_UNDO], observation=observe(), settings=EngineSettings()
+    )
+    assert one.notes.startswith("metrics are stale (400 s old), fallback outlook")
+    assert one.notes.endswith(", samples are 300 s apart") is is_said
 
 
 def test_confidence_follows_the_forecast_and_halves_without_samples() -> None:
@@ -266,3 +283,22 @@ def test_of_several_pins_the_highest_holds() -> None:
 def test_a_pause_forbids_its_direction(direction: Direction, out: bool, paused: bool) -> None:
     assert is_paused([Pause(direction=direction)], out) is paused
     assert is_paused([], out) is False
+
+
+@pytest.mark.parametrize(
+    ("figures", "targets"),
+    [
+        # Ten were ready when the newest sample was taken, twenty are now; 0.9 of ten is 0.45 now.
+        ({"cpu": 0.9}, {}),
+        ({"cpu": 1.7}, {Reason.CPU: 22}),  # 20 x 0.85 / 0.8 = 21.25
+        # 400 wait for 20 x 10 slots: half more than the ten that have shown what they can do.
+        ({"cpu": 0.2, "queue": 400.0}, {Reason.QUEUE_DEPTH: 15}),
+        ({"cpu": 0.2, "queue": 400.0, "p95_s": 3.0},
+         {Reason.RESPONSE_TIME: 15, Reason.QUEUE_DEPTH: 15}),
+    ],
+)  # fmt: skip
+def test_what_has_come_since_the_sample_is_not_multiplied_by_it(figures, targets) -> None:  # type: ignore[no-untyped-def]
+    service = make_service(desired=20, window=make_window(**({"rate": 100.0} | figures)))
+    looked = view(service, NOW_S, 45.0, ((NOW_S - 99.0, 10), (NOW_S - 1.0, 20)))
+    wanted = reactive(service, looked, assess(service, looked))
+    assert {one.reason: one.target for one in wanted} == targets

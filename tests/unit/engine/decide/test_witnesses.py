@@ -14,8 +14,8 @@ SPEC = make_spec()  # ten slots, 0.1 s: an instance serves 100 requests a second
 READY = 10
 
 
-def seen(**figures: float) -> View:
-    service = make_service(SPEC, window=make_window(**figures))
+def seen(ready: int = READY, **figures: float) -> View:
+    service = make_service(SPEC, ready=ready, window=make_window(**figures))
     return view(service, NOW_S, 45.0)
 
 
@@ -52,14 +52,22 @@ def test_a_rate_that_is_not_there_stays_so() -> None:
 
 def test_full_slots_a_queue_or_errors_leave_the_rate_as_it_is() -> None:
     """Room is below the service's thresholds of cpu (0.8) and of waiting requests (0.5 a slot)."""
-    assert has_room(seen(cpu=0.79, queue=50.0, error_rate=0.05), SPEC, READY)
-    assert has_room(seen(error_rate=math.nan, queue=math.nan), SPEC, READY)
-    assert not has_room(seen(cpu=0.8), SPEC, READY)
-    assert not has_room(seen(cpu=math.nan), SPEC, READY)
-    assert not has_room(seen(queue=51.0), SPEC, READY)
-    assert not has_room(seen(error_rate=0.051), SPEC, READY)
-    assert has_room(seen(queue=5.0), SPEC, 0)  # with nothing ready, as with one
-    assert not has_room(seen(queue=6.0), SPEC, 0)
+    assert has_room(seen(cpu=0.79, queue=50.0, error_rate=0.05), SPEC)
+    assert has_room(seen(error_rate=math.nan, queue=math.nan), SPEC)
+    assert not has_room(seen(cpu=0.8), SPEC)
+    assert not has_room(seen(cpu=math.nan), SPEC)
+    assert not has_room(seen(queue=51.0), SPEC)
+    assert not has_room(seen(error_rate=0.051), SPEC)
+    assert has_room(seen(0, queue=5.0), SPEC)  # with nothing ready, as with one
+    assert not has_room(seen(0, queue=6.0), SPEC)
+
+
+def test_slots_that_were_full_say_nothing_however_many_have_come_since() -> None:
+    counts = ((NOW_S - 99.0, 10), (NOW_S - 1.0, 30))
+    for figures, room in (({"cpu": 0.79}, True), ({"cpu": 1.0}, False), ({"queue": 51.0}, False)):
+        window = make_window(**figures)
+        service = make_service(SPEC, desired=30, window=window)
+        assert has_room(view(service, NOW_S, 45.0, counts), SPEC) is room
 
 
 def test_a_fall_is_a_sixth_less_than_the_calendar_lets_expect() -> None:
