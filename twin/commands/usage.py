@@ -22,6 +22,7 @@ COMPARE = """usage: python -m twin compare [key=value ...] [--config-dir DIR]
 
   controllers=[A,B]     whom to compare; names of the group controller (default: all that there are)
   hpa_targets=[50,70]   further CPU targets of hpa, in per cent, if it takes part; [] for none
+  kpa_delays=[900]      further scale-down delays of kpa, in seconds, if it takes part; [] for none
   replications=N        so many seeds, the same for everybody; figures get confidence intervals
   key=value             everything else as for run: scenario=, seed=, output=, engine.limits.… =
 """

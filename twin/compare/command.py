@@ -32,8 +32,9 @@ EVERYBODY = (
     "engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static",
     "clairvoyant",
 )  # fmt: skip
-OWN = ("controllers", "hpa_targets")
+OWN = ("controllers", "hpa_targets", "kpa_delays")
 HPA_TARGETS = (40, 50, 60, 70, 80, 90)
+KPA_DELAYS_S = (300, 900)
 SCHEMA = 1
 
 
@@ -43,6 +44,7 @@ class CompareArguments:
 
     controllers: tuple[str, ...]
     hpa_targets: tuple[int, ...]
+    kpa_delays_s: tuple[int, ...]
     overrides: tuple[str, ...]
     config_dirs: tuple[str, ...]
 
@@ -68,7 +70,13 @@ def read(arguments: Sequence[str]) -> CompareArguments:
     if "hpa_targets" in words.own:
         texts = assignments.listed("hpa_targets", words.own["hpa_targets"])
         targets = [assignments.whole("hpa_targets", text, 1, 100) for text in texts]
-    return CompareArguments(tuple(controllers), tuple(targets), words.overrides, words.config_dirs)
+    delays_s: Sequence[int] = KPA_DELAYS_S
+    if "kpa_delays" in words.own:
+        texts = assignments.listed("kpa_delays", words.own["kpa_delays"])
+        delays_s = [assignments.whole("kpa_delays", text, 0, 3600) for text in texts]
+    return CompareArguments(
+        tuple(controllers), tuple(targets), tuple(delays_s), words.overrides, words.config_dirs
+    )
 
 
 def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
@@ -106,7 +114,10 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
 
 def compose_all(options: CompareArguments) -> dict[str, dict[str, Any]]:
-    """The configuration of each contestant by name; with `hpa` come the points of its front."""
+    """The configuration of each contestant by name; with `hpa` and `kpa` come further settings.
+
+    What a rival is judged by is the best that its users could choose.
+    """
     configs: dict[str, dict[str, Any]] = {}
     for name in options.controllers:
         configs[name] = _compose(options, f"controller={name}")
@@ -116,6 +127,12 @@ def compose_all(options: CompareArguments) -> dict[str, dict[str, Any]]:
             if target != own:
                 more = f"controller.options.target_cpu={target}"
                 configs[f"hpa@{target}"] = _compose(options, "controller=hpa", more)
+    if "kpa" in configs:
+        own = configs["kpa"]["controller"]["options"]["scale_down_delay_s"]
+        for delay_s in options.kpa_delays_s:
+            if delay_s != own:
+                more = f"controller.options.scale_down_delay_s={delay_s}"
+                configs[f"kpa@{delay_s}s"] = _compose(options, "controller=kpa", more)
     return configs
 
 

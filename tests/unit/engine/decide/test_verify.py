@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from engine.decide.verify import Verdict, verify, watched
+from engine.decide.view import view
 from engine.memory import NEVER, ServiceMemory, Watch
 from engine.model import Reason
 from engine.settings import VerifySettings
@@ -148,6 +150,30 @@ def test_a_step_out_is_judged_once_its_instances_serve(step, ready, booting, ago
     )
     assert outcome == ("undone" if verdict.rollback else "watched" if verdict.watch else "over")
     assert verdict.rollback is not None or verdict[1:3] == (11.0, 22.0)
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "judged_by"),
+    [
+        ([180.0, 90.0, 60.0, 30.0], True),
+        ([160.0, 101.0, 60.0, 30.0], False),
+        ([160.0, 100.0, 60.0, 30.0], True),
+        ([160.0, 155.0, 30.0], False),
+    ],
+)
+def test_a_step_is_judged_by_three_samples_of_after_it(
+    ages_s: list[float], judged_by: bool
+) -> None:
+    window = make_window(error_rate=0.5, samples=len(ages_s))
+    window["time_s"] = NOW_S - np.array(ages_s)
+    service = make_service(desired=7, window=window)
+    looked = view(service, NOW_S, 180.0)
+    watch = watch_of(IN, 100.0)
+    seen = seen_of(service, memory=ServiceMemory(watch=watch))._replace(view=looked)
+    (verdict,) = verify([seen], NOW_S, SETTINGS)
+    assert (verdict.rollback is not None, verdict.watch) == (
+        (True, None) if judged_by else (False, watch)
+    )
 
 
 def test_nothing_is_judged_by_old_samples_between_cycles_or_without_a_step() -> None:

@@ -109,6 +109,8 @@ def test_the_command_line_is_taken_apart() -> None:
         ("controllers=[en gine]", "controllers:"),
         ("hpa_targets=[0]", "hpa_targets: 0 is not allowed (1 … 100, whole)"),
         ("hpa_targets=[a]", "hpa_targets:"),
+        ("kpa_delays=[3601]", "kpa_delays: 3601 is not allowed (0 … 3,600, whole)"),
+        ("kpa_delays=[a]", "kpa_delays:"),
         ("controller=hpa", "write controllers=[…]"),
         ("--nothing", "--nothing: unknown option"),
         ("--config-dir=/not/there", "--config-dir: /not/there is no folder"),
@@ -134,6 +136,18 @@ def test_hpa_comes_with_its_front() -> None:
     configs = command.compose_all(command.read(["controllers=[hpa]", "hpa_targets=[60,70]"]))
     assert list(configs) == ["hpa", "hpa@70"]  # 60 is its own
     assert configs["hpa@70"]["controller"]["options"]["target_cpu"] == 70
+
+
+def test_kpa_comes_with_longer_delays_before_it_scales_down() -> None:
+    configs = command.compose_all(command.read(["controllers=[kpa]", "kpa_delays=[0,600]"]))
+    assert list(configs) == ["kpa", "kpa@600s"]  # 0 is its own
+    assert configs["kpa@600s"]["controller"]["options"]["scale_down_delay_s"] == 600
+    assert list(command.compose_all(command.read(["controllers=[kpa]"]))) == [
+        "kpa", "kpa@300s", "kpa@900s",
+    ]  # fmt: skip
+    assert list(command.compose_all(command.read(["controllers=[kpa]", "kpa_delays=[]"]))) == [
+        "kpa"
+    ]
 
 
 def test_work_is_spread_and_its_errors_come_back() -> None:
