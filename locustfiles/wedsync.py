@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import gevent.event
 from gevent import GreenletExit
-from locust import LoadTestShape, User, constant, events, task
+from locust import LoadTestShape, User, constant, events, runners, task
 from locust.env import Environment
 from locust.exception import StopTest, StopUser
 from locust.runners import WorkerRunner
@@ -32,6 +32,10 @@ from locustfiles.plan import PlanError
 from locustfiles.record import ResultsError
 from locustfiles.schedule import Arrival
 from locustfiles.verdict import LimitError
+
+# A worker on a machine with other work is heard of late.  Locust would give it up after three
+# seconds, and the load with the last of them.
+runners.HEARTBEAT_LIVENESS = 20
 
 __all__ = ["Couple", "Guest", "Planner", "ScenarioShape", "Vendor", "options"]
 

@@ -41,9 +41,12 @@ def repository() -> Path:
 
 
 REAL_PARTS = (
-    ("tests/integration/staging/test_live.py", "tests/integration/staging/test_pool.py"),
-    ("tests/integration/staging/", "tests/integration/metrics/", "tests/integration/test_load.py"),
-)
+    (
+        "tests/integration/staging/test_live.py", "tests/integration/staging/test_pool.py",
+        "tests/integration/test_load.py",
+    ),
+    ("tests/integration/staging/", "tests/integration/metrics/"),
+)  # fmt: skip
 """Tests of real servers: they wait more than they work, and must not wait longer.
 
 Each group is for one process, and the first that fits counts.

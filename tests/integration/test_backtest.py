@@ -29,9 +29,10 @@ def traces(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     for name, noise in (("calm", 0.02), ("wild", 0.3)):
-        hours = np.arange(24 * 12)
-        values = np.exp(3.0 + np.sin(2.0 * np.pi * hours / 24.0) + rng.normal(0.0, noise, 288))
-        rows = "".join(f"{3600 * t},{v:.4f}\n" for t, v in zip(hours, values, strict=True))
+        hours = np.arange(24 * 9)
+        values = np.exp(3.0 + np.sin(2.0 * np.pi * hours / 24.0) + rng.normal(0.0, noise, 216))
+        times_s = 1_699_999_200 + 3600 * hours
+        rows = "".join(f"{t},{v:.4f}\n" for t, v in zip(times_s, values, strict=True))
         (folder / f"{name}.csv.gz").write_bytes(gzip.compress(f"time,value\n{rows}".encode()))
     (folder / "labels.csv").write_text("series,label\ncalm,fine\n")
     return folder

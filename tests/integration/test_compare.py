@@ -97,8 +97,9 @@ def test_a_bad_controller_is_named_and_nothing_is_written(
         f"name: bad\nfactory: bad:Bad\noptions: {{how: {how}}}\n"
     )
     result = twin(
-        "compare", "--config-dir", "mine", "controllers=[static,bad]", *SMALL, folder=tmp_path
-    )
+        "compare", "--config-dir", "mine", "controllers=[static,bad]", *SMALL,
+        "population.duration_s=900", folder=tmp_path,
+    )  # fmt: skip
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr
@@ -138,8 +139,9 @@ def test_nobody_beats_the_bound_at_the_same_slo(scenario: str) -> None:
     """Whoever misses no more of any service's SLO than the clairvoyant pays at least as much."""
 
     def outcome(name: str) -> tuple[float, dict[str, float]]:
-        overrides = [*SMALL, f"scenario={scenario}", f"controller={name}"]
-        world = World(composition.configuration(*overrides))
+        chosen = composition.settings(f"controller={name}")["controller"]
+        config = composition.configuration(*SMALL, f"scenario={scenario}", controller=chosen)
+        world = World(config)
         world.run()
         summary = summarise(world)
         missed = {key: one.violation_ratio for key, one in summary.services.items()}

@@ -20,7 +20,7 @@ def test_the_example_takes_part_in_a_comparison(repository: Path, tmp_path: Path
     assert (tmp_path / "margin.py").exists()
     result = warm.run(
         "twin", "compare", "--config-dir", "mine", "controllers=[static,margin]",
-        "population.simultaneous=20000", "population.duration_s=7200",
+        "hpa_targets=[]", "population.simultaneous=20000", "population.duration_s=3600",
         'population.start_utc="18:00"', "output=out", cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

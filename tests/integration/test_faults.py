@@ -108,7 +108,8 @@ def test_the_faults_of_a_service_hit_both_resolutions(resolution: str) -> None:
         kind: {"kind": kind, **FAULTS[kind]}
         for kind in ("slow_service", "cache_flush", "zone_loss")
     }
-    small = ("population.simultaneous=100", f"resolution={resolution}")
+    shorter = ("population.simultaneous=100", "population.duration_s=3600")
+    small = (*shorter, f"resolution={resolution}")
     world, calm = ran(faults, *small), ran({}, *small)
     database = world.config.platform.services
     row = list(database).index("database")

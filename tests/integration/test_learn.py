@@ -15,7 +15,7 @@ from twin.forecast import learn
 
 SMALL = (
     "population.simultaneous=400",
-    "population.duration_s=14400",
+    "population.duration_s=10800",
     'population.start_utc="16:00"',
 )
 

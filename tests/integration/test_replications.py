@@ -71,10 +71,11 @@ def test_the_summary_and_the_report_give_the_interval(replicated: Path) -> None:
 def test_controllers_meet_the_same_demand_in_each_replication(
     replicated: Path, tmp_path: Path
 ) -> None:
-    other = record_of(run(tmp_path, "replications=3", "controller=static"))
+    other = record_of(run(tmp_path, "replications=2", "controller=static"))
     ours, theirs = (
         pd.read_parquet(folder / "replications.parquet") for folder in (replicated, other)
     )
+    ours = ours.iloc[:2]  # the first of three are those of two
     assert ours["seed"].tolist() == theirs["seed"].tolist()
     same = "weddings.peak_simultaneous"
     assert ours[same].tolist() == theirs[same].tolist()

@@ -152,7 +152,8 @@ def test_backlog_scales_with_the_platform(loads, factor):
     seed=st.integers(0, 2**32),
 )
 def test_single_requests_are_conserved_and_obey_littles_law(steps, behaviours, seed):
-    loads = np.minimum(np.array([step[0] for step in steps]).T, 2000.0)
+    # One of `api` serves 400 requests a second, and each request is a step of its own here.
+    loads = np.minimum(np.array([step[0] for step in steps]).T, 600.0)
     arrivals = np.floor(np.repeat(loads, EVERY, axis=1))
     by_name = {spec.name: b for spec, b in zip(PLATFORM, behaviours, strict=True)}
     platform = RequestPlatform(PLATFORM, arrivals, by_name, np.random.default_rng(seed))

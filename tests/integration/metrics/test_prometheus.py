@@ -204,13 +204,17 @@ def test_victoria_metrics_gives_the_same_samples(victoria: Prometheus, exporter:
     victoria.wait_until(
         lambda: len(_read(victoria, **asked_again).windows["api"]) > 0, "nothing is scraped"
     )
-    exporter.text = page(0.8, 0.0, p95="NaN")
-    wait_for_scrapes(victoria, exporter, 5)
+    exporter.text, changed_s = page(0.8, 0.0, p95="NaN"), time.time()
+    victoria.wait_until(
+        lambda: _read(victoria, **asked_again).windows["database"]["cpu"][-1] > 0.85,
+        "what is new is not scraped",
+    )
     reading = _read(victoria, **asked_again)
     window = reading.windows["database"]
     assert reading.troubles == ()
-    assert np.allclose(np.diff(window["time_s"]), SCRAPE_S, atol=0.1)
-    assert window["time_s"][-1] > time.time() - 4.0 * SCRAPE_S
+    # A busy machine scrapes late, or leaves one out; never twice at a time.
+    assert np.all(np.diff(window["time_s"]) > 0.5 * SCRAPE_S)
+    assert window["time_s"][-1] > changed_s
     assert window["cpu"][-1] == pytest.approx(0.9)
     assert window["queue_depth"][-1] == 8.0
     exporter.text, failed_s = None, time.time()

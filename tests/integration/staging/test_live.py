@@ -164,6 +164,11 @@ def watched(staging: Staging, service: str) -> Iterator[list[tuple[float, int]]]
         thread.join()
 
 
+def whole(records: Path) -> list[Path]:
+    """The folders of records that are written, in the order of time."""
+    return sorted(path for path in records.iterdir() if not path.name.startswith("."))
+
+
 def floor(engine: Engine, service: str, count: int) -> None:
     request_files.ask(engine.state, ManualFloor(service, count, time.time() + 600.0, "test"))
 
@@ -182,14 +187,16 @@ def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: St
         wait_until(lambda: counts[-1][1] == 6, lambda: str(counts), patience_s=300.0)
         code, folder = engine_of.end()
     assert code == 0
-    outs = [(b[0], b[1] - a[1]) for a, b in pairwise(counts) if b[1] > a[1]]
-    assert len(outs) >= 2, counts
+    assert sum(b[1] > a[1] for a, b in pairwise(counts)) >= 2, counts
     # A step is at most a doubling, and the next one comes after the rest, whoever was killed.
     for before, after in pairwise(counts):
         assert after[1] <= 2 * before[1], counts
-    rests = [b[0] - a[0] for a, b in pairwise(outs)]
-    assert min(rests) > COOLDOWN_S - 1.0, counts
     record = load(folder)
+    asked = record.actions[record.actions["service"] == "file-storage"]
+    outs = asked[asked["to_instances"] > asked["from_instances"]]
+    # Measured where it was decided: a busy machine may be late to act, and late to look.
+    rests = [b - a for a, b in pairwise(outs["time_s"].sort_values())]
+    assert min(rests) >= COOLDOWN_S, outs
     assert record.summary.live is not None
     assert record.summary.live.restarts == 4
     actions = record.actions
@@ -295,11 +302,11 @@ def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(
     assert record.summary.partial
     assert set(record.actions["outcome"]) == {"dry_run"}
     assert PoolFile(staging.place.pool).read().services["ai-services"].desired == before
-    third.until_steps(12)  # it leads now, and closes a record each five seconds
+    # It leads now, and closes a record each five seconds; a busy machine may not get to do
+    # anything in five seconds.
+    records = folder.parent
+    wait_until(lambda: sum(len(load(closed).timeline) > 0 for closed in whole(records)) >= 4)
     code, last = third.end()
     assert code == 0
-    records = sorted(last.parent.iterdir())
-    assert len(records) >= 4
-    assert records[-1] == last
-    assert all(len(load(record).timeline) > 0 for record in records)
+    assert whole(records)[-1] == last
     assert list(engine_of.state.glob("journal*")) == []
