@@ -109,15 +109,17 @@ class Reach:
     def tests_of(self, mutant: Mutant) -> list[str]:
         """The tests that may notice `mutant`, in the order in which they are likely to, and fast.
 
-        What is done on import shows in any test of the module.
+        What is done on import may show in any test of a file that reaches the module: who only
+        looks at a constant or a default runs no line of it.
         """
         first, last = mutant.lines
-        wanted = range(first, last + 1)
-        tests = [
-            test
-            for test, lines in self.lines.get(mutant.path, {}).items()
-            if not mutant.surgical or not lines.isdisjoint(wanted)
-        ]
+        reaching = self.lines.get(mutant.path, {})
+        if mutant.surgical:
+            wanted = range(first, last + 1)
+            tests = [test for test, lines in reaching.items() if not lines.isdisjoint(wanted)]
+        else:
+            files = {test.split("::", 1)[0] for test in reaching}
+            tests = [test for test in self.took_s if test.split("::", 1)[0] in files]
         noticed = self.noticed.get((mutant.path, mutant.function), Counter())
         return sorted(tests, key=lambda test: (-noticed[test], self.took_s[test], test))
 

@@ -90,3 +90,10 @@ def test_a_test_that_noticed_a_mutant_is_tried_first_on_those_of_the_same_functi
     reach.note(first, "slow")
     assert reach.tests_of(first) == ["slow", "fast", "middling"]
     assert reach.tests_of(last) == ["fast", "middling", "slow"]
+
+
+def test_what_is_done_on_import_is_shown_to_all_tests_of_a_file_that_reaches_the_module() -> None:
+    (mutant, *_) = mutants_of("toy", "toy.py", "STEP = 2\n")
+    took_s = {"a.py::runs": 1.0, "a.py::looks": 2.0, "b.py::neither": 3.0}
+    reach = Reach({"toy.py": {"a.py::runs": {7}}}, took_s)
+    assert reach.tests_of(mutant) == ["a.py::runs", "a.py::looks"]
