@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.ports.metrics import Reading
 from engine.ports.notifier import AlertState
 from tests.unit.engine.runtime.conftest import START_S, LiveWorld, simulated
 
@@ -76,12 +77,20 @@ def test_beats_that_were_slept_through_are_not_made_up_for(world: LiveWorld, scr
     assert stepped(world, scripted(), clock, 40.0)[0] == [5.0, 15.0, 25.0, 35.0]
 
 
-def test_a_clock_that_is_set_back_a_little_repeats_no_beat(world: LiveWorld, scripted: Any) -> None:
-    clock = LoopClock()
-    clock.turns = {10.0: -0.5}
+def test_a_clock_that_is_set_back_during_a_step_repeats_no_beat(
+    world: LiveWorld, scripted: Any
+) -> None:
+    clock, plain = LoopClock(), world.source.read
+
+    async def slow(now_s: float) -> Reading:
+        await asyncio.sleep(0.25)
+        return await plain(now_s)
+
+    world.source.read = slow  # type: ignore[method-assign]
+    clock.turns = {10.125: -0.5}
     times_s, took_s, _ = stepped(world, scripted(), clock)
     assert times_s == EACH
-    assert took_s == 30.5
+    assert took_s == 30.75
 
 
 def test_the_end_is_between_two_beats_if_the_duration_is(world: LiveWorld, scripted: Any) -> None:

@@ -482,3 +482,18 @@ def test_an_answer_that_was_removed_may_be_given_in_the_same_words_again(raises:
     turn(cycle, 2)
     controller.plans = ()
     assert turn(cycle, 3, gathered(answers=[YES]))[0].approvals == (YES,)
+
+
+def test_a_question_waits_for_a_quarter_of_an_hour_unless_told_otherwise() -> None:
+    cycle = made(Scripted(Plan(awaiting=(action("api-1", 4, 90),))), approver="never")
+    turn(cycle, 1)
+    turn(cycle, 180)
+    assert cycle.awaiting() == ("api-1",)
+    turn(cycle, 181)
+    assert cycle.awaiting() == ()
+
+
+def test_a_memory_that_nobody_leads_for_has_no_fence() -> None:
+    memory = made(Scripted()).memory(START_S)
+    assert memory is not None
+    assert json.loads(memory.text)["lead"] == 0

@@ -10,13 +10,15 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from engine.adapters.store_files import MEMORY, STATUS
-from engine.model import ActionResult, Plan, Status
+from engine.model import ActionResult, Approval, Plan, Status
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
 from engine.ports.notifier import Alert, AlertState
-from engine.runtime.shell import ALERTS_KEPT, MEMORY_TRIES
+from engine.ports.store import Requests
+from engine.runtime.shell import MEMORY_TRIES, LiveSettings
 from tests.unit.engine.runtime.conftest import START_S, LiveWorld, simulated
 
 Act = Callable[..., Any]
@@ -153,7 +155,7 @@ def test_of_the_alerts_that_wait_for_the_notifier_the_oldest_go_first(
 
     async def run() -> None:
         world.pager.broken = OSError("the mail server is gone")
-        for k in range(ALERTS_KEPT + 3):
+        for k in range(103):
             world.source.troubles = (f"late by {k} s",)
             await shell.step(START_S + 5.0 * k)
         world.pager.broken = None
@@ -161,7 +163,7 @@ def test_of_the_alerts_that_wait_for_the_notifier_the_oldest_go_first(
 
     simulated(run())
     details = [alert.detail for alert in world.pager.alerts]
-    assert details == [f"late by {k} s" for k in range(3, ALERTS_KEPT + 3)]
+    assert details == [f"late by {k} s" for k in range(3, 103)]
 
 
 def test_an_alert_that_was_sent_late_is_not_sent_again(world: LiveWorld, scripted: Any) -> None:
@@ -302,6 +304,151 @@ def test_a_memory_that_cannot_be_read_is_tried_again_and_a_new_lead_tries_anew(
     # Twice in vain under the first lead, then as often as is tried under the second.
     assert asyncio.run(run()) == [0, 0, 0, 0, 1, 2, 3, 4]
     assert asked[0] == 2 + MEMORY_TRIES
+
+
+def test_a_memory_that_can_be_read_again_is_no_trouble_any_more(
+    world: LiveWorld, scripted: Any
+) -> None:
+    prompt = world.in_memory()
+    plain, broken = prompt["store"].memory, failing(OSError(5, "Input/output error"))
+    prompt["store"].memory = broken
+    shell = world.shell(scripted(Plan(cycle=False)), duration_s=None, **prompt)
+
+    async def run() -> None:
+        await shell.step(START_S + 5.0)
+        assert list(shell.cycle.troubles.all) == ["memory"]
+        prompt["store"].memory = plain
+        await shell.step(START_S + 10.0)
+
+    simulated(run())
+    assert (shell.cycle.steps, shell.cycle.troubles.all) == (1, {})
+
+
+def test_an_engine_that_has_not_read_the_memory_does_not_write_over_it(
+    world: LiveWorld, scripted: Any
+) -> None:
+    prompt = world.in_memory()
+    prompt["store"].memory = failing(OSError(5, "Input/output error"))
+    prompt["store"].text = "of the engine before"
+    simulated(world.shell(scripted(), duration_s=5.0, **prompt).run())
+    assert prompt["store"].text == "of the engine before"
+
+
+def test_answers_that_somebody_else_removed_are_no_trouble_any_more(
+    world: LiveWorld, scripted: Any
+) -> None:
+    prompt = world.in_memory()
+    standing = [Approval("api-1", True, START_S, "ada")]
+
+    async def requests(now_s: float) -> Requests:
+        return Requests(answers=tuple(standing))
+
+    prompt["store"].requests = requests
+    prompt["store"].remove_answers = failing(PermissionError(13, "Permission denied"))
+    shell = world.shell(scripted(Plan(), Plan()), duration_s=None, **prompt)
+
+    async def run() -> None:
+        await shell.step(START_S + 5.0)
+        assert shell.cycle.troubles.all == {"answers": ("Permission denied",)}
+        standing.clear()
+        await shell.step(START_S + 10.0)
+
+    simulated(run())
+    assert shell.cycle.troubles.all == {}
+
+
+def test_what_cannot_be_kept_at_the_end_is_noted(world: LiveWorld, scripted: Any) -> None:
+    prompt = world.in_memory()
+    prompt["store"].keep_memory = failing(OSError(28, "No space left on device"))
+    simulated(world.shell(scripted(Plan(cycle=False)), duration_s=5.0, **prompt).run())
+    assert world.notes.kinds("memory") == ["trouble_started"]
+
+
+# --- the ports
+
+
+def test_a_command_that_cannot_be_given_is_noted_as_failed(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    world.pool.refuses = OSError("no route")
+    steps(world, scripted(Plan(actions=(act("a", 4, 5),))), START_S + 5.0)
+    noted = [(result.decision_id, result.status, result.detail) for result in world.notes.results]
+    assert noted == [("a", Status.FAILED, "no route")]
+
+
+def test_the_results_in_a_sighting_that_makes_no_sense_are_not_lost(
+    world: LiveWorld, scripted: Any
+) -> None:
+    plain, controller = world.pool.observe, scripted()
+    result = ActionResult("a", Status.COMPLETED, START_S + 1.0)
+    shell = world.shell(controller, duration_s=None, **world.in_memory())
+
+    async def lying() -> Sighting:
+        return Sighting({}, (result,))
+
+    async def run() -> None:
+        world.pool.observe = lying  # type: ignore[method-assign]
+        await shell.step(START_S + 5.0)
+        world.pool.observe = plain  # type: ignore[method-assign]
+        await shell.step(START_S + 10.0)
+
+    simulated(run())
+    assert [seen.results for seen in controller.seen] == [(result,)]
+    assert world.notes.results == [result]
+
+
+def test_where_nothing_was_ever_measured_the_step_is_noted_without_samples(
+    world: LiveWorld, scripted: Any
+) -> None:
+    noted: list[Any] = []
+    world.notes.step = lambda *a: noted.append(a[-1])  # type: ignore[method-assign, assignment]
+    world.source.read = failing(OSError("no route"))  # type: ignore[method-assign]
+    steps(world, scripted(), START_S + 5.0)
+    (reading,) = noted
+    assert {name: len(window) for name, window in reading.windows.items()} == {"api": 0}
+    assert reading.troubles == ("no route",)
+
+
+@pytest.mark.parametrize(("there", "leads"), [(0, 1), (1, 2), (6, 7)])
+def test_it_leads_above_a_fence_as_high_as_its_own(
+    world: LiveWorld, scripted: Any, there: int, leads: int
+) -> None:
+    async def observe() -> Sighting:
+        return Sighting({"api": Counts(4, 4, 0, 0)}, (), Fence(there))
+
+    world.pool.observe = observe  # type: ignore[method-assign]
+    prompt = world.in_memory()
+    shell = world.shell(scripted(), duration_s=None, **prompt)
+    simulated(shell.step(START_S + 5.0))
+    assert shell.fence == prompt["lease"].fence == leads
+
+
+def test_a_lease_that_cannot_be_raised_is_a_trouble(world: LiveWorld, scripted: Any) -> None:
+    async def observe() -> Sighting:
+        return Sighting({"api": Counts(4, 4, 0, 0)}, (), Fence(6))
+
+    world.pool.observe = observe  # type: ignore[method-assign]
+    prompt = world.in_memory()
+    plain = prompt["lease"].hold
+
+    async def hold(now_s: float, above: Fence = NO_FENCE) -> Fence:
+        if above:
+            raise OSError(28, "No space left on device")
+        return await plain(now_s)
+
+    prompt["lease"].hold = hold
+    shell = world.shell(scripted(), duration_s=None, **prompt)
+    simulated(shell.step(START_S + 5.0))
+    assert shell.cycle.troubles.all == {"lease": ("No space left on device",)}
+    assert (shell.fence, shell.cycle.steps) == (1, 1)
+
+
+def test_the_settings_are_those_of_an_engine_alone_that_runs_for_ever() -> None:
+    plain = LiveSettings()
+    assert (plain.duration_s, plain.wait_for_lead) == (None, False)
+    assert LiveSettings(state="s").state == "s"
+    with pytest.raises(ValidationError, match="state"):
+        LiveSettings(state="")
 
 
 # --- the end
