@@ -16,7 +16,7 @@ from twin.staging import parts
 SERVICES = ("api", "database", "file-storage", "real-time", "ai-services")
 
 SHORT = [
-    "boots=2", "knee.shares=[0.3,0.4]", "knee.seconds=6", "levels=[0.9]", "seconds=20",
+    "boots=3", "knee.shares=[0.3,0.4]", "knee.seconds=6", "levels=[0.9]", "seconds=20",
     "warmup_s=2", "validation.levels=[0.75]", "validation.seconds=6", "validation.repeats=2",
     "validation.events=[]", "validation.replications=4", "validation.closed.seconds=0",
     *(f"platform.services.{name}.boot.median_s=1.2" for name in SERVICES),
