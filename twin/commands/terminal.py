@@ -285,7 +285,8 @@ def _thresholds(thresholds: Sequence[Threshold]) -> Table:
 def show_forecast(content: dict[str, Any], folder: Path) -> None:
     """What a forecast says, table by table, then where the report is."""
     console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
-    console.print(f"\n[bold]{content['title']}[/bold]", highlight=False)
+    # Soft: the first line, which says what for, stays one line at any width.
+    console.print(f"\n[bold]{content['title']}[/bold]", highlight=False, soft_wrap=True)
     console.print(content["headline"], highlight=False, markup=False)
     for shown in content["tables"]:
         console.print(f"\n{shown['name']}", highlight=False, markup=False)
