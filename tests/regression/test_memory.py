@@ -16,9 +16,9 @@ from engine import Autoscaler
 from engine.memory import MIGRATIONS, VERSION, from_json, to_json
 from tests.regression.memory_course import SETTINGS, STORED_AFTER, moment
 
-COMPARED = 100
-"""Cycles that have to be the same.  Later the forecast, which is judged by another formula since,
-tells the two apart."""
+COMPARED = 80
+"""Cycles that have to be the same.  Later the rules tell the two apart: forecasts are judged by
+another formula since, and a figure that nobody measures holds no scale-in back any more."""
 FOLDER = Path(__file__).parent / "memory"
 
 

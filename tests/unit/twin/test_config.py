@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_module
 
 from engine.config.strict import ConfigError
 from tests import composition
@@ -176,3 +177,13 @@ def test_a_missing_key_is_named() -> None:
     del config["platform"]["services"]["api"]["slots"]
     with pytest.raises(ConfigError, match=r"platform\.services\.api\.slots: is missing"):
         parse(config)
+
+
+@pytest.mark.parametrize("root", ["twin", "live"])
+def test_hydra_leaves_the_logging_as_it_is(root: str) -> None:
+    """Its own setting would silence all loggers that are there by then, ours among them."""
+    with initialize_config_module("conf", version_base="1.3"):
+        hydra = compose(root, return_hydra_config=True).hydra
+    for config in (hydra.job_logging, hydra.hydra_logging):
+        assert config.root is None
+        assert not config.disable_existing_loggers
