@@ -103,7 +103,9 @@ class Desk:
         return self._clock() - self._began_s
 
     def submit(self, arrival: Arrival) -> None:
-        """Send it now if it may be, else hold it."""
+        """Send it now if it may be, else hold it; nothing after the end of the load."""
+        if self.over:
+            return
         if not arrival.attempt:
             self._count(arrival, "intended")
         if self.in_flight < self._max_in_flight:

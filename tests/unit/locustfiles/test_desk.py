@@ -152,3 +152,13 @@ def test_what_is_in_flight_at_a_stop_is_unfinished(short: LoadPlan) -> None:
     counts = desk.news().of(range(3)).counts
     assert counts["unfinished"] == counts["intended"] > 0
     assert counts["sent"] == 0
+
+
+def test_what_is_due_while_the_load_is_being_stopped_does_not_count(short: LoadPlan) -> None:
+    desk = Desk(ArrivalSchedule(short), {role: Somebody(0.0) for role, _ in short.kinds}, 1000)
+    first, second, *_ = ArrivalSchedule(short)
+    desk.submit(first)
+    desk.close()
+    desk.submit(second)
+    counts = desk.news().of(range(len(short.services))).counts
+    assert counts["unfinished"] == counts["intended"] == 1
