@@ -17,8 +17,9 @@ from engine.memory import MIGRATIONS, VERSION, from_json, to_json
 from tests.regression.memory_course import SETTINGS, STORED_AFTER, moment
 
 COMPARED = 80
-"""Cycles that have to be the same.  Later the rules tell the two apart: forecasts are judged by
-another formula since, and a figure that nobody measures holds no scale-in back any more."""
+"""Cycles that have to be the same.  Later the forecasts tell the two apart: they are judged by
+another formula since, and what one error does to an interval is bounded, so a step in comes at
+cycle 82 that did not come before."""
 FOLDER = Path(__file__).parent / "memory"
 
 
