@@ -8,15 +8,13 @@ Where the slots are full they say nothing of what waits outside, and the rate is
 
 from __future__ import annotations
 
+from engine.decide.assess import UNCLEAR_ERRORS
 from engine.decide.view import View
+from engine.forecast.schedule import FALLEN_SHARE
 from engine.model import ServiceSpec
 
 FURTHER = 1.5
 """A rate may be so many times what either witness says, or so many times less than both say."""
-FALLEN = 0.85
-"""Below this share of what the calendar lets expect a rate has fallen."""
-UNCLEAR_ERRORS = 0.05
-"""With more errors than this, slots say little: what fails at once holds none."""
 
 
 def has_room(view: View, spec: ServiceSpec) -> bool:
@@ -46,4 +44,4 @@ def borne_out(view: View, spec: ServiceSpec, ready: int, expected: float, slowdo
 
 def fallen(view: View, expected: float) -> bool:
     """Whether less arrives than the calendar lets expect, which says nothing of how slow it is."""
-    return view.request_rate < FALLEN * expected
+    return view.request_rate < FALLEN_SHARE * expected

@@ -45,9 +45,9 @@ ABOVE = 1.484
 """What an error above the median weighs.  One below it counts as the variance at most, so for
 normal errors half of them weigh E[min(z^2, 1)] = 0.516; with this for the other half the variance
 is the true one: 0.5 * 1.484 + 0.5 * 0.516 = 1."""
-FALLEN = math.log(0.85)
-"""A rate this far below what the level lets expect has fallen: until it is back, nobody is to be
-judged by what is forecast from it."""
+FALLEN_SHARE = 0.85
+"""A rate below this share of what the level lets expect has fallen: until it is back, nobody is to
+be judged by what is forecast from it."""
 PLAUSIBLE = math.log(2.0)
 """A departure from the level that a day can have.  Beyond it the level follows ever less: it is a
 surge, or a figure that is wrong."""
@@ -236,7 +236,7 @@ def issue(
     present = int((now_s - outlook.start_s) / outlook.bin_s)
     forecasts = []
     issued = []
-    fallen = memory.surge < FALLEN
+    fallen = memory.surge < math.log(FALLEN_SHARE)
     for k, horizon_s in enumerate(HORIZONS_S):
         waiting = memory.issued[k]
         if waiting and waiting[0][0] < now_s - JUDGED_WITHIN_S:

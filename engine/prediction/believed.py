@@ -89,13 +89,19 @@ def believed(
     share = np.where(opened[:, None] & ~wrong, measured, 0.0).sum(axis=1)
     shut = ~opened & (measured.sum(axis=1) > 0.0)
     closed, seldom = _closed(day, kind, weight, opened, np.where(shut, measured.sum(axis=1), share))
-    as_usual = seldom[kind] | closed[(day + 3) % 7]
+    as_usual = seldom[kind] | closed[weekday_of(day)]
     # Where a kind of day is hardly ever open, those that were are the ones to leave out.
     used = np.where(seldom[kind], ~opened, opened)
     unusual = np.where(wrong, measured, 0.0).sum(axis=1)
     left_out = np.where(as_usual, 0.0, np.where(shut, measured.sum(axis=1), unusual))
     steps = used[index] & ~wrong.ravel()[cell]
     return Believed(steps, opened & ~seldom[kind], share, left_out, closed)
+
+
+def weekday_of(day: IntArray) -> IntArray:
+    """0 for Mondays to 6 for Sundays, of days counted since 1970."""
+    weekday: IntArray = (day + 3) % 7  # 1 January 1970 was a Thursday
+    return weekday
 
 
 def _usual(load: FloatArray, kind: IntArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -185,7 +191,7 @@ def _closed(
             seldom[k] = float((weight * share)[own & opened].sum()) < OFTEN_ENOUGH * total
     closed = np.zeros(7, np.bool_)
     for weekday in range(7):
-        own = counted & ((day + 3) % 7 == weekday)
+        own = counted & (weekday_of(day) == weekday)
         closed[weekday] = int(own.sum()) >= 2 and not (own & opened).any()
     return closed, seldom
 

@@ -25,11 +25,17 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from engine.model import Calendar, FloatArray, Series
-from engine.prediction.believed import Believed, BoolArray, believed
+from engine.prediction.believed import (
+    HALF_LIFE_DAYS,
+    Believed,
+    BoolArray,
+    IntArray,
+    believed,
+    weekday_of,
+)
 
 DAY_S = 86_400.0
 HOUR_S = 3600.0
@@ -38,7 +44,6 @@ KNOTS = 48
 LAG_S = 600.0
 """Width of the steps of an event's effect."""
 ROUNDS = 4
-HALF_LIFE_DAYS = 7.0
 LEVEL_HALF_LIFE_DAYS = 2.0
 SMOOTHNESS = 0.3
 SIGMA_LIMITS = (0.05, 0.8)
@@ -54,8 +59,6 @@ LEAST_SHARE = 0.01
 share of next to nothing says nothing."""
 LEFT_OUT = 0.25
 """A day of which more than this share is not believed is one that was left out."""
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Expectation:
         """The load without events at `times_s` (n,)."""
         day, second = _local(times_s, self.zone)
         kind = _kind(day, len(self.level))
-        level = np.where(self.closed[_weekday(day)], 0.0, self.level[kind])
+        level = np.where(self.closed[weekday_of(day)], 0.0, self.level[kind])
         load: FloatArray = level * _profile_at(self.profile, kind, second)
         return load
 
@@ -340,14 +343,8 @@ def _offset_s(time_s: float, zone: ZoneInfo) -> float:
 
 def _kind(day: IntArray, kinds: int) -> IntArray:
     """0 for weekdays and 1 for weekends; 0 for all where they are not told apart."""
-    kind: IntArray = ((_weekday(day) >= WORKING_DAYS) & (kinds > 1)).astype(np.int64)
+    kind: IntArray = ((weekday_of(day) >= WORKING_DAYS) & (kinds > 1)).astype(np.int64)
     return kind
-
-
-def _weekday(day: IntArray) -> IntArray:
-    """0 for Mondays to 6 for Sundays."""
-    weekday: IntArray = (day + 3) % 7  # 1 January 1970 was a Thursday
-    return weekday
 
 
 def _has_both(days: IntArray) -> bool:

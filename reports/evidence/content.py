@@ -13,19 +13,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as xml
 
+from engine.record.schema.claims import GROUPS, Outcome, outcome_on, readiness
 from reports import html
 from reports.errors import RecordError
 from reports.evidence.plots import draw
 from reports.run.plots import Plot
 from reports.wording import plural
 
-GROUPS = {
-    1: "Auto-scaling performance",
-    2: "Prediction accuracy",
-    3: "Monitoring",
-    4: "Security and compliance",
-    5: "Integration",
-}
 CLASSES = {
     "shown": "good",
     "shown in simulation only": "neutral",
@@ -71,7 +65,7 @@ class ClaimText:
     """A claim in words, with its plot."""
 
     content: dict[str, Any]
-    outcome: str
+    outcome: Outcome
     sign: str
     mark: str
     figures: list[FigureText]
@@ -136,7 +130,7 @@ def tell(results: dict[str, Any], digest: str, day: str) -> EvidenceTexts:
     """The page in words, as of `day`."""
     plan = results["plan"]
     claims = {name: _claim(claim, day) for name, claim in results["claims"].items()}
-    verdict = _verdict(claims)
+    verdict = readiness((c.outcome, c.content["required"]) for c in claims.values())
     groups: dict[int, list[ClaimText]] = {}
     for claim in claims.values():
         groups.setdefault(claim.content["group"], []).append(claim)
@@ -160,9 +154,7 @@ def tell(results: dict[str, Any], digest: str, day: str) -> EvidenceTexts:
 
 
 def _claim(claim: dict[str, Any], day: str) -> ClaimText:
-    outcome = claim["outcome"]
-    if outcome != "not shown" and day > claim["valid_until"]:
-        outcome = "expired"
+    outcome = outcome_on(day, claim["outcome"], claim["valid_until"])
     return ClaimText(
         content=claim,
         outcome=outcome,
@@ -175,14 +167,6 @@ def _claim(claim: dict[str, Any], day: str) -> ClaimText:
         else f"Intervals are about {claim['wider']:.1f} times as wide as with level=full.",
         plot=draw(claim["figures"], claim["control"]["figures"]),
     )
-
-
-def _verdict(claims: dict[str, ClaimText]) -> str:
-    """As of the page's day: ready, ready but, or not ready."""
-    lacking = [claim for claim in claims.values() if claim.mark == "bad"]
-    if any(claim.content["required"] for claim in lacking):
-        return "not ready"
-    return "ready" if all(claim.outcome == "shown" for claim in claims.values()) else "ready, but"
 
 
 def _headline(claims: dict[str, ClaimText], plan: dict[str, Any]) -> str:

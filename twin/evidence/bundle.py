@@ -22,20 +22,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.record.schema.claims import Outcome, readiness
 from twin.evidence import canonical
+from twin.evidence.arguments import PLAN
 from twin.evidence.claims import LEVELS, Claim, parse
-from twin.evidence.judgement import (
-    MeasuredRows,
-    Outcome,
-    counts,
-    judge,
-    unmeasured,
-    valid_until,
-    verdict,
-)
+from twin.evidence.judgement import MeasuredRows, counts, judge, unmeasured, valid_until
+from twin.evidence.rows import NoRowError, parsed
 
 SCHEMA = 1
-PLAN, RESULTS, MANIFEST = "plan.json", "results.json", "manifest.json"
+RESULTS, MANIFEST = "results.json", "manifest.json"
 DERIVED = frozenset(
     {
         MANIFEST,
@@ -148,20 +143,12 @@ def measured(folder: Path, claim: str, role: Role) -> MeasuredRows:
         )
     if not rows.exists():
         return MeasuredRows(failure="was not measured")
-    content = []
     try:
-        lines = rows.read_text(encoding="utf-8").splitlines()
-    except ValueError:
+        return MeasuredRows(tuple(parsed(rows.read_text(encoding="utf-8").splitlines())))
+    except UnicodeDecodeError:
         raise BundleError(f"{raw_file(claim, role)}: is not UTF-8 text") from None
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise BundleError(f"{raw_file(claim, role)}: line {number} is no row")
-        content.append(row)
-    return MeasuredRows(tuple(content))
+    except NoRowError as error:
+        raise BundleError(f"{raw_file(claim, role)}: {error}") from None
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -214,7 +201,7 @@ def results(folder: Path) -> dict[str, Any]:
         "schema": SCHEMA,
         "kind": "evidence",
         "plan": planned,
-        "verdict": verdict((outcomes[name], claims[name][0].required) for name in claims),
+        "verdict": readiness((outcomes[name], claims[name][0].required) for name in claims),
         "valid_until": min(valid) if valid else None,
         "counts": counts(outcomes),
         "claims": entries,

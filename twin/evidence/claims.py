@@ -18,15 +18,6 @@ from engine.config.complaints import close
 from engine.config.load import Reference
 from engine.config.strict import ConfigError, Strict, validated
 
-GROUPS = {
-    1: "Auto-scaling performance",
-    2: "Prediction accuracy",
-    3: "Monitoring",
-    4: "Security and compliance",
-    5: "Integration",
-}
-"""The groups by the first figure of a claim's id; a team's own claims may begin one at 6."""
-
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 LEVELS = ("quick", "full")

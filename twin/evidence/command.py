@@ -17,7 +17,7 @@ from engine.record.folders import check_writable, explained, sync_whole
 from engine.record.machine import versions
 from twin.commands import terminal
 from twin.evidence import bundle, canonical, measuring, statement, verify
-from twin.evidence.arguments import EvidenceArguments
+from twin.evidence.arguments import PLAN, EvidenceArguments
 from twin.evidence.claims import Claim, Level
 
 UNFINISHED = ".unfinished-"
@@ -90,12 +90,12 @@ def _begin(
     passing = ("fixed_at",) if options.day else ("fixed_at", "day")
     same = {key: value for key, value in planned.items() if key not in passing}
     folder = options.output / f"{UNFINISHED}{canonical.digest(same)[:16]}"
-    if (folder / bundle.PLAN).exists():
+    if (folder / PLAN).exists():
         return folder
     (folder / "claims").mkdir(parents=True, exist_ok=True)
     for name, (_, text) in every.items():
         write_atomically(folder / "claims" / f"{name}.yaml", text)
-    write_atomically(folder / bundle.PLAN, canonical.text(planned))
+    write_atomically(folder / PLAN, canonical.text(planned))
     return folder
 
 
@@ -107,17 +107,16 @@ def _measure(
 ) -> None:
     done = 0.0
     for claim in measured:
-        minutes = claim.level(options.level).minutes
-        for share, role in enumerate(bundle.ROLES, 1):
+        minutes = claim.level(options.level).minutes / len(bundle.ROLES)
+        for role in bundle.ROLES:
 
-            def note(_: str) -> None:
-                """Rows come in steps of their own; the bar moves with the claims."""
+            def part(share: float, done: float = done, minutes: float = minutes) -> None:
+                advance(done + share * minutes)
 
             measuring.measure(
-                folder, claim, role, level=options.level, seed=options.seed, advance=note
+                folder, claim, role, level=options.level, seed=options.seed, advance=part
             )
-            advance(done + minutes * share / len(bundle.ROLES))
-        done += minutes
+            done += minutes
 
 
 def _finish(folder: Path, options: EvidenceArguments, results: Mapping[str, Any]) -> Path:

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from engine.record.schema.claims import OUTCOMES, Outcome
 from twin.evidence.claims import Claim, FigureConfig
 from twin.evidence.estimators import IntervalEstimate, Row, RowsError, estimate
-
-Outcome = Literal["shown", "shown in simulation only", "not shown", "expired"]
-OUTCOMES: tuple[Outcome, ...] = ("shown", "shown in simulation only", "not shown", "expired")
-Verdict = Literal["ready", "ready, but", "not ready"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +76,6 @@ def unmeasured(reason: str) -> dict[str, Any]:
 def valid_until(claim: Claim, day: dt.date) -> dt.date:
     """The last day for which a result of `day` speaks."""
     return day + dt.timedelta(days=claim.valid_days)
-
-
-def on(day: dt.date, outcome: Outcome, until: dt.date) -> Outcome:
-    """The outcome as it is on that day."""
-    return "expired" if outcome != "not shown" and day > until else outcome
-
-
-def verdict(outcomes: Iterable[tuple[Outcome, bool]]) -> Verdict:
-    """Of all claims together, each with whether one may not go live without it."""
-    verdict: Verdict = "ready"
-    for outcome, required in outcomes:
-        if outcome in ("not shown", "expired"):
-            if required:
-                return "not ready"
-            verdict = "ready, but"
-        elif outcome == "shown in simulation only":
-            verdict = "ready, but"
-    return verdict
 
 
 def _outcome(claim: Claim, reason: str) -> Outcome:

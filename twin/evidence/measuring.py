@@ -18,6 +18,7 @@ from engine.record.files import write_atomically
 from twin.evidence import canonical
 from twin.evidence.bundle import Role, raw_file, why_file
 from twin.evidence.claims import Claim, Level
+from twin.evidence.rows import NoRowError, parsed, written
 from twin.runs.lifetimes import kill_with_parent
 from twin.runs.replications import seed_of
 from twin.runs.workers import spread
@@ -25,7 +26,8 @@ from twin.runs.workers import spread
 MOST_SAID = 2000
 """Characters of what a failing command wrote that are kept."""
 
-Advance = Callable[[str], None]
+Advance = Callable[[float], None]
+"""Is told what share of the rows is there."""
 
 
 def measure(
@@ -37,7 +39,7 @@ def measure(
     """
     rows, why = folder / raw_file(claim.id, role), folder / why_file(claim.id, role)
     if rows.exists() or why.exists():
-        advance("kept")
+        advance(1.0)
         return
     rows.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -45,8 +47,9 @@ def measure(
     except Exception as error:  # a measurement may raise anything; that it did is the result
         write_atomically(why, canonical.text({"why": _named(error)}))
         return
-    write_atomically(rows, b"".join(_line(row) for row in made))
+    write_atomically(rows, written(made))
     rows.with_suffix(".part").unlink(missing_ok=True)
+    advance(1.0)
 
 
 def rows_of(claim: Claim, role: Role, level: Level) -> int:
@@ -85,7 +88,7 @@ def _rows(
             kept[number] = row
             part.write(json.dumps([number, row], allow_nan=False) + "\n")
             part.flush()
-            advance(f"{len(kept)} of {count}")
+            advance(len(kept) / count)
     return [kept[row] for row in range(count)]
 
 
@@ -119,20 +122,10 @@ def _of_command(command: Sequence[str], count: int, seed: int) -> list[dict[str,
     if run.returncode != 0:
         said = (run.stderr or run.stdout).strip()[-MOST_SAID:]
         raise ValueError(f"{line[0]} ended with {run.returncode}: {said}")
-    made = []
-    for number, text in enumerate(filter(str.strip, run.stdout.splitlines()), 1):
-        try:
-            row = json.loads(text)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise ValueError(f"{line[0]}: line {number} of its output is no JSON object")
-        made.append(row)
-    return made
-
-
-def _line(row: Mapping[str, Any]) -> bytes:
-    return (json.dumps(row, sort_keys=True, allow_nan=False) + "\n").encode()
+    try:
+        return parsed(run.stdout.splitlines())
+    except NoRowError as error:
+        raise ValueError(f"the output of {line[0]}: {error}") from None
 
 
 def _named(error: Exception) -> str:

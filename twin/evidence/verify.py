@@ -7,6 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from twin.evidence import bundle, canonical, statement
+from twin.evidence.arguments import PLAN
 
 UNCHECKED = "the signature is there; give key=FILE (a public key) to check whose it is"
 
@@ -31,7 +32,7 @@ def problems(folder: Path, key: Ed25519PublicKey | None = None) -> list[str]:
     except bundle.BundleError as error:
         return [*wrong, str(error)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return [*wrong, f"{bundle.PLAN}: is not a plan of evidence ({error!r})"]
+        return [*wrong, f"{PLAN}: is not a plan of evidence ({error!r})"]
     if (folder / bundle.RESULTS).exists() and (
         (folder / bundle.RESULTS).read_bytes() != canonical.text(results)
     ):

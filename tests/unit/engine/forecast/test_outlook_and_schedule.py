@@ -281,7 +281,8 @@ def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
         for z, value in ((-schedule.Z90, forecast.q10), (0.0, forecast.q50)):
             assert value == pytest.approx(used.rate(z)[at], rel=1e-9)
         assert forecast.q90 == pytest.approx(used.rate(schedule.Z90)[at], rel=1e-9)
-        if surge < schedule.FALLEN:  # the rate has just fallen: nobody is to be judged by that
+        # Where the rate has just fallen, nobody is to be judged by that.
+        if surge < math.log(schedule.FALLEN_SHARE):
             assert waiting == ()
         else:
             assert waiting == ((due_s, pytest.approx(math.log(used.rate(0.0)[at]))),)

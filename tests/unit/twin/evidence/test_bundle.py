@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from engine.config.strict import ConfigError
 from reports.evidence import content
 from twin.evidence import bundle, canonical, command, measuring, statement, verify
+from twin.evidence.arguments import PLAN
 from twin.evidence.claims import Claim, parse
 
 Make = Callable[..., Path]
@@ -72,7 +73,7 @@ def test_a_control_that_does_not_fail_turns_its_claim_to_not_shown(
     [
         (["python", "-c", "import sys; sys.exit('no load generator here')"], "no load generator"),
         (["/nowhere/probe"], "/nowhere/probe"),
-        (["python", "-c", "print('fast')"], "line 1 of its output is no JSON object"),
+        (["python", "-c", "print('fast')"], "line 1 is no JSON object"),
         (["python", "-c", "print('{\"seconds\": 1}')"], "has no ms"),
         (["python", "-c", ""], "nothing to measure"),
     ],
@@ -132,7 +133,7 @@ def test_the_limits_are_on_the_disk_before_anything_is_measured(
     seen = []
 
     def look(folder: Path, *_: object, **__: object) -> None:
-        plan = bundle.read_json(folder, bundle.PLAN)
+        plan = bundle.read_json(folder, PLAN)
         seen.append(plan["claims"]["6.1"]["limits_sha256"])
         raise KeyboardInterrupt
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import pytest
 
 from twin.evidence.claims import Claim
-from twin.evidence.judgement import MeasuredRows, Outcome, judge, on, verdict
+from twin.evidence.judgement import MeasuredRows, judge
 
 GOOD = [100, 101, 102, 103, 104, 105]
 BAD = [1100, 1101, 1102, 1103, 1104, 1105]
@@ -52,26 +50,3 @@ def test_the_margin_is_what_is_left_to_the_limit(own: Claim) -> None:
     figure = judge(own, rows(GOOD), rows(BAD))["figures"][0]
     assert figure["margin"] == pytest.approx(200.0 - figure["high"])
     assert (figure["value"], figure["n"], figure["kept"]) == (102.5, 6, True)
-
-
-def test_a_result_expires() -> None:
-    until = dt.date(2027, 6, 1)
-    assert on(until, "shown", until) == "shown"
-    assert on(until + dt.timedelta(days=1), "shown", until) == "expired"
-    assert on(until + dt.timedelta(days=1), "not shown", until) == "not shown"
-
-
-@pytest.mark.parametrize(
-    ("outcomes", "expected"),
-    [
-        ([("shown", True)], "ready"),
-        ([("shown", True), ("shown in simulation only", True)], "ready, but"),
-        ([("shown", True), ("not shown", False)], "ready, but"),
-        ([("shown", True), ("not shown", True)], "not ready"),
-        ([("shown", True), ("expired", True), ("not shown", False)], "not ready"),
-    ],
-)
-def test_the_verdict_is_that_of_the_weakest(
-    outcomes: list[tuple[Outcome, bool]], expected: str
-) -> None:
-    assert verdict(outcomes) == expected
