@@ -24,8 +24,10 @@ class LimitSettings(Strict):
     """Largest rise in one step, as a share of the current count."""
     step_in: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
     """Largest fall in one step, as a share of the current count."""
-    cooldown_s: Seconds = 300.0
-    """Rest between two steps of one service in the same direction."""
+    cooldown_out_s: Seconds = 300.0
+    """Rest between two steps out of one service."""
+    cooldown_in_s: Seconds = 300.0
+    """Rest between two steps in of one service."""
     stabilisation_s: Seconds = 300.0
     """A scale-in goes no lower than the highest target of this long."""
     flip_hold_s: Seconds = 300.0

@@ -103,7 +103,7 @@ def _ahead(
         curve = _worth_waking(curve, max(limits.idle_s, traits.lead_s))
     need = needed(curve, traits.sizing, seen.slowdown, traits.risk_z)
     discount = step_discount(
-        len(curve.ahead_s), outlook.bin_s, traits.lead_s, limits.cooldown_s, limits.step_out
+        len(curve.ahead_s), outlook.bin_s, traits.lead_s, limits.cooldown_out_s, limits.step_out
     )
     weddings = wedding.assess_weddings(
         curve, traits.sizing, seen.slowdown, traits.lead_s, settings.weddings

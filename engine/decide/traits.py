@@ -61,7 +61,7 @@ def traits(specs: Sequence[ServiceSpec], settings: EngineSettings) -> Platform:
                 sizing=sizing(spec, settings.capacity, critical=waited_for),
                 risk_z=risk_score(forecast, critical=waited_for),
                 lead_s=lead_s,
-                reach_s=max(reach_s + lead_s, lead_s + STEPS_AHEAD * limits.cooldown_s),
+                reach_s=max(reach_s + lead_s, lead_s + STEPS_AHEAD * limits.cooldown_out_s),
             )
         )
     return Platform(tuple(specs), tuple(order))

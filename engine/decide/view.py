@@ -12,6 +12,7 @@ are read as shares of what is ready now: samples are late, and the count may hav
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -132,15 +133,15 @@ def _spacing_s(times_s: list[float]) -> float:
 
 def _median_now(rows: list[Row], column: int, then: list[int], ready: int) -> float:
     """The median of a share of what was ready `then`, as a share of what is `ready` now."""
-    if any(count != ready for count in then[: len(rows)]):
-        rows = [
-            (*row[:column], row[column] * count / max(ready, 1), *row[column + 1 :])  # type: ignore[misc]
-            for row, count in zip(rows, then, strict=False)
-        ]
-    return _median(rows, column)
+    if all(count == ready for count in then[: len(rows)]):
+        return _median(rows, column)
+    shares = [
+        (row[column] * count / max(ready, 1),) for row, count in zip(rows, then, strict=False)
+    ]
+    return _median(shares, 0)
 
 
-def _median(rows: list[Row], column: int) -> float:
+def _median(rows: Sequence[tuple[float, ...]], column: int) -> float:
     """Median of the plausible (finite, not negative) values of a column; NaN without any."""
     if len(rows) == NEWEST:
         a, b, c = rows[0][column], rows[1][column], rows[2][column]

@@ -99,13 +99,14 @@ def _of_service(
     before = int(BEFORE_S / STEP_S)
     along = np.concatenate((np.full(before, needed[0]), np.repeat(needed, per_hour)))
     bins = len(along)
-    discount = step_discount(bins, STEP_S, lead_s, limits.cooldown_s, limits.step_out)
+    discount = step_discount(bins, STEP_S, lead_s, limits.cooldown_out_s, limits.step_out)
     padded = np.concatenate((along, np.zeros(bins)))
     ahead = (np.lib.stride_tricks.sliding_window_view(padded, bins)[:bins] / discount).max(axis=1)
     target = np.ceil(ahead - 1e-9).astype(np.int64)
     # Down only to what the time that more would take to come back leaves room for.
     reach = max(math.ceil((lead_s + limits.stabilisation_s) / STEP_S), 1)
-    every = max(math.ceil(limits.cooldown_s / STEP_S), 1)
+    every_out = max(math.ceil(limits.cooldown_out_s / STEP_S), 1)
+    every_in = max(math.ceil(limits.cooldown_in_s / STEP_S), 1)
     first_s = start_s - BEFORE_S
     current = max(int(target[0]), spec.min_instances)
     steps = []
@@ -118,12 +119,12 @@ def _of_service(
             for_s = at_s + int((along[b:] > current).argmax()) * STEP_S
             if to > current:
                 steps.append(ScalingStep(at_s, spec.name, current, to, at_s + lead_s, for_s))
-            current, next_out = to, b + every
+            current, next_out = to, b + every_out
         elif b >= next_in:
             keep = int(target[b : b + reach].max())
             to = max(keep, math.ceil(current * (1.0 - limits.step_in)), spec.min_instances)
             if to < current * (1.0 - limits.tolerance_in):
                 at_s = first_s + b * STEP_S
                 steps.append(ScalingStep(at_s, spec.name, current, to, at_s, at_s))
-                current, next_in = to, b + every
+                current, next_in = to, b + every_in
     return steps

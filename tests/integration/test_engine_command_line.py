@@ -156,7 +156,8 @@ def test_the_engine_of_a_rehearsal_has_the_calendars_times_divided_by_its_speed(
         assert ratio == pytest.approx(60.0)
     assert rehearsal.cycle_s == real.cycle_s == 15.0
     assert rehearsal.sample_s == real.sample_s == 5.0
-    assert rehearsal.limits.cooldown_s == 2 * rehearsal.cycle_s
+    assert rehearsal.limits.cooldown_out_s == 2 * rehearsal.cycle_s
+    assert rehearsal.limits.cooldown_in_s == 2 * rehearsal.cycle_s
 
 
 def test_a_compressed_day_has_the_rates_of_the_day_at_other_times() -> None:

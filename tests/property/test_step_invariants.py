@@ -84,7 +84,9 @@ def test_bounds_steps_and_cooldown_hold_unless_it_is_an_emergency(moments: list[
                 assert target <= max(current + 1, math.floor(1.5 * current + 1e-9))
                 assert target >= min(current - 1, math.ceil(0.7 * current - 1e-9))
                 if action.reason is not Reason.ROLLBACK:
-                    assert observation.now_s - last[out] >= SETTINGS.limits.cooldown_s
+                    limits = SETTINGS.limits
+                    rest_s = limits.cooldown_out_s if out else limits.cooldown_in_s
+                    assert observation.now_s - last[out] >= rest_s
             last[out] = observation.now_s
 
 

@@ -313,7 +313,7 @@ def _day_content(
         "Quantiles are requests/s arriving at each service, calls between services included.",
         f"Steps are worked back from the boot time's {config.engine.forecast.boot_quantile:.0%} "
         f"quantile and the engine's limits (at most +{config.engine.limits.step_out:.0%} a step, "
-        f"{config.engine.limits.cooldown_s:g} s apart).",
+        f"{config.engine.limits.cooldown_out_s:g} s apart).",
     ]
     if len(steps) > MOST_STEPS:
         notes.append(f"The table has the first {MOST_STEPS} of {len(steps)} steps; all are in "

@@ -168,9 +168,12 @@ class Invariants:
         now_s, name, limits = self._decided_s, action.service, self._settings.limits
         out = action.to_instances > action.from_instances
         if action.reason not in (Reason.EMERGENCY, Reason.ROLLBACK, Reason.BOUNDS):
-            rests = [(self._rise_s[name] if out else self._fall_s[name], limits.cooldown_s)]
+            rests = [(self._rise_s[name], limits.cooldown_out_s)]
             if not out:
-                rests.append((self._rise_s[name], limits.flip_hold_s))
+                rests = [
+                    (self._fall_s[name], limits.cooldown_in_s),
+                    (self._rise_s[name], limits.flip_hold_s),
+                ]
             for since_s, rest_s in rests:
                 early_s = since_s + rest_s - now_s
                 if early_s > 1e-6 and not self._forgot(since_s, now_s, out=out):
@@ -419,7 +422,7 @@ class Invariants:
         settings, fleet = config.engine, world.fleets[name]
         legal_but_unwise = (
             settings.mode != "act"
-            or settings.limits.cooldown_s > 300.0
+            or settings.limits.cooldown_out_s > 300.0
             or settings.limits.step_out < 0.2
             or settings.emergency.most_at_once < 1.5
             or settings.emergency.target_utilisation > 0.9

@@ -304,11 +304,12 @@ def _engine(draw: _Draw, services: list[str]) -> dict[str, Any]:
         "limits": lambda: {
             "step_out": draw.log(0.05, 10),
             "step_in": draw.real(0.05, 0.95),
-            "cooldown_s": draw.one_of([0.0, 30.0, 120.0, 300.0, 1200.0]),
+            "cooldown_out_s": draw.one_of([0.0, 30.0, 120.0, 300.0, 1200.0]),
             "stabilisation_s": draw.one_of([0.0, 60.0, 300.0, 1200.0]),
             "flip_hold_s": draw.one_of([0.0, 60.0, 300.0]),
             "tolerance_out": draw.real(0, 0.3),
             "tolerance_in": draw.real(0, 0.3),
+            "cooldown_in_s": draw.one_of([0.0, 30.0, 120.0, 300.0, 1200.0]),
         },
         "capacity": lambda: {
             "max_utilisation": draw.real(0.3, 0.99),

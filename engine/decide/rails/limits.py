@@ -77,7 +77,7 @@ def _rest_s(memory: ServiceMemory, out: bool, now_s: float, settings: LimitSetti
     same = memory.last_out_s if out else memory.last_in_s
     other = memory.last_in_s if out else memory.last_out_s
     held = memory.hold_out_until_s if out else memory.hold_in_until_s
-    until = max(same + settings.cooldown_s, held)
+    until = max(same + (settings.cooldown_out_s if out else settings.cooldown_in_s), held)
     if not out:
         until = max(until, other + settings.flip_hold_s)
     return until - now_s

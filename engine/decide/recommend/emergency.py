@@ -29,17 +29,18 @@ def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySetting
     """Whether this one sample shows a service that was out of capacity with `ready` instances."""
     cpu, rate, p95_s, error_rate, queue = row[1], row[3], row[5], row[7], row[8]
     slots = max(ready, 1) * spec.slots
-    busy = settings.cpu <= cpu < math.inf
-    if not 0.0 <= cpu < math.inf:
-        offered = rate / (max(ready, 1) * spec.rate_per_instance)
-        busy = settings.cpu <= offered < math.inf
-        if not (0.0 <= queue < math.inf or 0.0 <= p95_s < math.inf) and 1.0 <= offered < math.inf:
-            return True
     queueing = settings.queue_per_slot * slots <= queue < math.inf
     failing = error_rate >= settings.error_rate
     slow = p95_s >= settings.response_time * spec.slo_p95_s
+    if 0.0 <= cpu < math.inf:
+        busy, full = cpu >= settings.cpu, cpu >= 0.99
+    else:
+        offered = rate / (max(ready, 1) * spec.rate_per_instance)
+        busy = settings.cpu <= offered < math.inf
+        alone = not (0.0 <= queue < math.inf or 0.0 <= p95_s < math.inf)
+        full = alone and offered >= 1.0
     # Failures or slowness without busy slots are somebody else's: more of this would not help.
-    return (busy and (queueing or failing or slow)) or queueing or (busy and cpu >= 0.99)
+    return queueing or (busy and (failing or slow or full))
 
 
 def emergency(
@@ -68,7 +69,7 @@ def emergency(
     # Full slots hide how much is missing: ask for at least as much more as comfort takes.
     if view.cpu >= settings.cpu:
         target = max(target, math.ceil(service.ready * view.cpu / settings.target_utilisation))
-    if not (view.cpu >= 0.0 or view.queue_depth >= 0.0 or view.p95_s >= 0.0):
+    if all(map(math.isnan, (view.cpu, view.queue_depth, view.p95_s))):
         target = min(target, math.ceil(max(service.ready, 1) / settings.target_utilisation))
     target = min(target, _most(service, settings))
     if target <= service.ready:

@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.load]
 COOLDOWN_S = 5.0
 SCRAPE_S = 5.0
 FAST = (
-    "engine.sample_s=1", "engine.cycle_s=3", f"engine.limits.cooldown_s={COOLDOWN_S:g}",
+    "engine.sample_s=1", "engine.cycle_s=3",
+    f"engine.limits.cooldown_out_s={COOLDOWN_S:g}", f"engine.limits.cooldown_in_s={COOLDOWN_S:g}",
     "population.simultaneous=100", "demand.background.users=1", "schedule.from=0",
     "schedule.scale=0.001", "schedule.speed=1",
 )  # fmt: skip

@@ -71,7 +71,12 @@ def test_every_scenario_is_valid_and_named_like_its_file(scenario: str) -> None:
         (
             "engine.limits.cooldown",
             3,
-            "engine.limits.cooldown: unknown key; did you mean cooldown_s",
+            "engine.limits.cooldown: unknown key; did you mean cooldown_in_s or cooldown_out_s",
+        ),
+        (
+            "engine.limits.cooldown_s",
+            120,
+            "engine.limits.cooldown_s: unknown key; did you mean cooldown_in_s or cooldown_out_s",
         ),
         ("engine.sample_s", 7, "engine.sample_s: 7 has to equal telemetry.interval_s 5"),
         (

@@ -242,7 +242,9 @@ def test_what_was_answered_is_looked_at(full: bool) -> None:
 )
 def test_how_far_ahead_a_service_looks(weddings, cost, limits, reach_s) -> None:  # type: ignore[no-untyped-def]
     settings = EngineSettings(
-        weddings=weddings, cost=CostSettings(window_s=cost), limits=LimitSettings(cooldown_s=limits)
+        weddings=weddings,
+        cost=CostSettings(window_s=cost),
+        limits=LimitSettings(cooldown_out_s=limits, cooldown_in_s=9.0),
     )
     (one,) = traits([make_spec()], settings).order
     assert one.lead_s == pytest.approx(130.0)

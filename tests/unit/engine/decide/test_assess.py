@@ -95,6 +95,7 @@ def test_without_a_ready_instance_load_is_measured_by_one() -> None:
         ({"cpu": NAN, "rate": 499.0}, True, False),
         ({"cpu": NAN, "rate": 500.0}, False, False),
         ({"rate": 500.0}, True, False),
+        ({"cpu": 0.0, "rate": 500.0}, True, False),  # it is there, and says nothing is busy
     ],
 )
 def test_cold_and_breach(figures: dict[str, float], cold: bool, breach: bool) -> None:
@@ -141,6 +142,7 @@ TELLS = make_spec(calls=(Call("mail", 1.0, asynchronous=True),))
         (1.7, {"cpu": NAN, "rate": 300.0}, 10, make_spec(), 1.7),
         (1.7, {"cpu": 0.9, "rate": NAN}, 10, make_spec(), 1.7),
         (1.7, {"cpu": 0.9, "rate": 300.0, "error_rate": 1.0}, 10, make_spec(), 1.7),
+        (1.0, {"cpu": 0.9, "rate": 1.5}, 10, make_spec(), 2.2),
         (1.7, {"cpu": math.inf, "rate": 300.0}, 10, make_spec(), 1.7),
         (1.7, {"cpu": 0.9, "rate": math.inf}, 10, make_spec(), 1.7),
         # Errors that nobody measures, or that cannot be, are none: 0.3 s held.
@@ -198,6 +200,19 @@ def test_of_the_newest_three_samples_the_middle_counts(held: list[float], after:
     window["cpu"][-3:] = 0.3
     window["request_rate"][-3:] = [300.0 / times for times in held]
     assert learned_slowdown(1.0, make_spec(), viewed(window)) == pytest.approx(after)
+
+
+def test_a_sample_of_which_nothing_can_be_said_hides_no_older_one() -> None:
+    window = make_window(cpu=0.9, rate=300.0)
+    window["error_rate"][-1] = 0.5
+    assert learned_slowdown(1.0, WAITS, viewed(window)) == pytest.approx(1.6)
+
+
+def test_a_queue_tells_that_what_was_ready_then_was_full() -> None:
+    window = make_window(cpu=NAN, rate=NAN, queue=5.0)
+    counts = ((NOW_S - 99.0, 4), (NOW_S - 6.0, 8), (NOW_S - 1.0, 10))
+    seen = view(make_service(window=window), NOW_S, 45.0, counts)
+    assert arrival_rate(seen, make_spec(), 10, 1.0) == pytest.approx(800.0)
 
 
 @pytest.mark.parametrize(("before", "after"), [(12, 60), (60, 12), (15, 30), (30, 20)])

@@ -68,6 +68,11 @@ def sample(  # type: ignore[no-untyped-def]
         (sample(NAN, rate=math.inf, p95_s=NAN, queue=NAN), False),
         (sample(NAN, rate=1000.0, p95_s=math.inf, queue=math.inf, error_rate=NAN), True),
         (sample(0.5, rate=1000.0, p95_s=NAN, queue=NAN), False),
+        (sample(0.0, rate=2000.0, p95_s=5.0), False),
+        (sample(math.inf, rate=960.0, p95_s=0.1, queue=0.0), False),
+        (sample(NAN, rate=1000.0, p95_s=NAN, queue=math.inf), True),
+        (sample(NAN, rate=1000.0, p95_s=math.inf, queue=NAN, error_rate=NAN), True),
+        (sample(NAN, rate=1000.0, p95_s=0.0, queue=NAN), False),
         # What cannot be measured is no figure.
         (sample(math.inf, p95_s=5.0), False),
         (sample(0.1, queue=math.inf), False),
@@ -75,6 +80,15 @@ def sample(  # type: ignore[no-untyped-def]
 )
 def test_what_one_sample_shows(row, is_drowning: bool) -> None:  # type: ignore[no-untyped-def]
     assert drowning(row, make_spec(), 10, SETTINGS) is is_drowning
+
+
+@pytest.mark.parametrize(("ready", "rate"), [(0, 95.0), (1, 95.0), (2, 190.0)])
+def test_arrivals_are_measured_by_what_is_ready_and_by_one_where_none_is(
+    ready: int, rate: float
+) -> None:
+    for times, is_drowning in ((1.0, True), (0.99, False)):
+        row = sample(NAN, rate=times * rate, p95_s=5.0)
+        assert drowning(row, make_spec(), ready, SETTINGS) is is_drowning
 
 
 @pytest.mark.parametrize(
@@ -116,6 +130,10 @@ def test_a_queue_is_measured_by_the_slots_that_are_ready(
         (10, {"cpu": NAN, "rate": NAN, "queue": 600.0}, 15),
         # Rate, errors and duration: 1400 / 70 = 20.
         (10, {"cpu": NAN, "queue": NAN, "rate": 1400.0, "p95_s": 2.0}, 20),
+        # Any other figure confirms it.
+        (10, {"cpu": 0.96, "queue": NAN, "p95_s": NAN, "error_rate": 0.1, "rate": 5e4}, 80),
+        (10, {"cpu": NAN, "queue": 500.0, "p95_s": NAN, "rate": 5e4}, 80),
+        (10, {"cpu": NAN, "queue": NAN, "p95_s": 0.6, "rate": 5e4}, 80),
         # A rate that nothing confirms asks for 10 / 0.7 = 14.3 at most, one for 1 / 0.7.
         (10, {"cpu": NAN, "queue": NAN, "p95_s": NAN, "rate": 50_000.0}, 15),
         (10, {"cpu": NAN, "queue": NAN, "p95_s": NAN, "rate": 1001.0}, 15),

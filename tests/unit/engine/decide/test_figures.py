@@ -65,6 +65,8 @@ def test_an_engine_that_is_started_in_a_failure_looks_back() -> None:
     assert of(window, {"memory": NOW_S - 5.0}).absent == ("cpu",)  # it has looked before
     window["cpu"][:-4] = [math.inf, -1.0, math.inf, -1.0, 0.0, math.inf, -1.0, NAN]
     assert of(window).measured_s["cpu"] == NOW_S - 38.0
+    window["time_s"][4] = NOW_S
+    assert of(window).measured_s["cpu"] == NOW_S
     window["time_s"][4] = NOW_S + 5.0
     assert of(window).absent == ("cpu",)
 
@@ -79,6 +81,7 @@ def test_at_no_requests_nothing_is_missing(rate: float, lost: tuple[str, ...]) -
     assert (seen.lost, seen.absent) == (lost, ())
     assert seen.measured_s["p95_s"] == NOW_S - 100.0
     assert of(without("cpu", rate=0.0), EARLIER).lost == ("cpu",)
+    assert seen.measured_s["queue_depth"] == NOW_S - 3.0
 
 
 @pytest.mark.parametrize(

@@ -117,10 +117,25 @@ def test_below_its_minimum_a_service_goes_there_even_while_it_rests() -> None:
 
 
 def test_the_rest_before_turning_round_is_a_setting_of_its_own() -> None:
-    settings = LimitSettings(cooldown_s=100.0, flip_hold_s=600.0)
+    settings = LimitSettings(cooldown_out_s=100.0, cooldown_in_s=100.0, flip_hold_s=600.0)
     memory = ServiceMemory(last_out_s=NOW_S - 500.0, last_in_s=NOW_S - 500.0)
     assert limit(make_spec(), 10, 8, Reason.COST, memory, NOW_S, settings).target == 10
     assert limit(make_spec(), 10, 12, Reason.CPU, memory, NOW_S, settings).target == 12
+
+
+@pytest.mark.parametrize(
+    ("out_s", "in_s", "moved_out", "moved_in"),
+    [(60.0, 900.0, True, False), (900.0, 60.0, False, True), (60.0, 61.0, True, True)],
+)
+def test_each_direction_rests_for_a_time_of_its_own(
+    out_s: float, in_s: float, moved_out: bool, moved_in: bool
+) -> None:
+    settings = LimitSettings(cooldown_out_s=out_s, cooldown_in_s=in_s, flip_hold_s=0.0)
+    memory = ServiceMemory(last_out_s=NOW_S - 500.0, last_in_s=NOW_S - 500.0)
+    out = limit(make_spec(), 10, 12, Reason.CPU, memory, NOW_S, settings)
+    down = limit(make_spec(), 10, 8, Reason.COST, memory, NOW_S, settings)
+    assert (out.target, out.why) == ((12, "") if moved_out else (10, rested(400.0)))
+    assert (down.target, down.why) == ((8, "") if moved_in else (10, rested(400.0)))
 
 
 @pytest.mark.parametrize(

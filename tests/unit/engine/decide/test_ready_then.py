@@ -40,6 +40,7 @@ def test_a_sample_has_the_count_of_its_own_time(counts: Counts, time_s: float, r
         (COUNTS, 20, 250.0, ((100.0, 10), (200.0, 20))),
         (COUNTS, 5, 250.0, ((100.0, 10), (200.0, 20), (250.0, 5))),
         (COUNTS, 8, 50.0, ((50.0, 8),)),
+        (((100.0, 10), (140.0, 20), (300.0, 5)), 20, 250.0, ((140.0, 20),)),
     ],
 )
 def test_only_changes_are_noted_and_old_ones_forgotten(
@@ -51,3 +52,4 @@ def test_only_changes_are_noted_and_old_ones_forgotten(
 
 def test_what_has_not_changed_is_not_made_anew() -> None:
     assert noted(COUNTS, 5, 301.0, 1000.0) is COUNTS
+    assert noted(COUNTS, 5, 300.0, 1000.0) is COUNTS

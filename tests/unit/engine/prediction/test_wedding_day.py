@@ -285,7 +285,7 @@ def test_the_timeline_has_everything_ready_in_time_and_keeps_to_the_limits() -> 
         own = [step for step in steps if step.service == service.name]
         for before, after in pairwise(own):
             assert after.from_instances == before.to_instances
-            assert after.at_s - before.at_s >= settings.limits.cooldown_s
+            assert after.at_s - before.at_s >= settings.limits.cooldown_out_s
         for step in own:
             if step.to_instances > step.from_instances:
                 most = math.ceil(step.from_instances * (1.0 + settings.limits.step_out))
