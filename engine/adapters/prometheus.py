@@ -8,36 +8,53 @@ samples, so what came late, or while the source was down, is caught up with.
 A range query happily repeats a value for five minutes after the last scrape.  So that the engine
 does not take an old sample for a new one, the expression `sampled` says when the scrape really
 was (`timestamp(…)`): that is the time of the sample, and of the answers from one scrape one counts.
-Values that are NaN or infinite are holes.
+Values that are NaN, infinite or negative are holes.  So are sums while the expression `scraped`
+says that a part of the targets is lost, and whatever came with a warning that something may be
+missing: half of a rate is not the rate.  What else is amiss with an answer is in
+`engine.adapters.prometheus_answers`; all of it is told as trouble.
 """
 
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import json
+import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import httpx
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
+from engine.adapters.prometheus_answers import (
+    ENOUGH,
+    SAMPLED,
+    SCRAPED,
+    SUMS,
+    Answer,
+    AnsweredQuery,
+    Points,
+    RoundCheck,
+    possible,
+)
 from engine.config.secrets import masked, revealed
 from engine.config.strict import Strict, validated
 from engine.model import SAMPLE_FIELDS, ServiceSpec
 from engine.ports.metrics import WINDOW, Reading, SampleWindow
 
-SAMPLED = "sampled"
 FIGURES = SAMPLE_FIELDS[1:]
 TOTALS = ("p50_s", "p95_s", "p99_s", "requests", "served", "failed", "shed", "timed_out", "slow")
 SERVICE, SLO, SPAN = "{service}", "{slo_p95_s}", "{span}"
+UNNOTICED = {
+    SAMPLED: "values that Prometheus repeats after a last scrape are taken for new ones",
+    SCRAPED: "when some targets are lost, the sum over the others is taken for all of it",
+}
+"""What nobody notices without an expression that says it."""
 REPEATED = 3
 """A round asks again for so many samples that it has, for figures that came late."""
-
-Points = Mapping[float, float]
-"""Values by time of evaluation (epoch seconds)."""
 
 
 def _of_http(url: SecretStr) -> SecretStr:
@@ -84,7 +101,7 @@ class PrometheusConfig(Strict):
     @field_validator("queries", "totals")
     @classmethod
     def _allowed_names(cls, queries: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        allowed = (SAMPLED, *FIGURES) if info.field_name == "queries" else TOTALS
+        allowed = (SAMPLED, SCRAPED, *FIGURES) if info.field_name == "queries" else TOTALS
         for name, query in queries.items():
             if name not in allowed:
                 raise ValueError(f'"{name}" is not allowed ({", ".join(allowed)})')
@@ -135,6 +152,7 @@ class PrometheusSource:
         ]
         self._whole_s = -math.inf
         """The newest time of evaluation up to which all has been answered."""
+        self._watch = RoundCheck(sample_s)
         self._client = httpx.AsyncClient(
             base_url=config.url.get_secret_value().rstrip("/") + "/",
             headers=revealed(config.headers),
@@ -152,15 +170,28 @@ class PrometheusSource:
         during = {
             "start": f"{begin_s:.3f}", "end": f"{end_s:.3f}", "step": f"{self._sample_s:g}"
         }  # fmt: skip
-        answers, troubles = await self._round(
-            self._queries, "api/v1/query_range", during, self.config.timeout_s
+        asked, failed = await self._round(
+            self._queries, "api/v1/query_range", during, self.config.timeout_s, now_s
         )
+        answers = _by_figure(asked)
         for service in self._services:
             self._take(service, answers, now_s)
-        if not troubles:
+        if not failed and not any(one.answer.partial for one in asked):
             self._whole_s = end_s
         windows = {name: window.array for name, window in self._windows.items()}
-        return Reading(windows, troubles)
+        amiss = self._watch.look(now_s, end_s, asked, self._scrapes(answers))
+        return Reading(windows, (*failed, *amiss.troubles), amiss.silent)
+
+    def _scrapes(self, answers: Mapping[str, Mapping[str, Points]]) -> dict[str, list[float]]:
+        """Times of the samples by service, also of those that are still ahead of our clock."""
+        scrapes: dict[str, list[float]] = {}
+        for service, window in self._windows.items():
+            times = {*window.array["time_s"].tolist()}
+            sampled = answers.get(SAMPLED, {}).get(service, {}).values()
+            times.update(time_s for time_s in sampled if math.isfinite(time_s))
+            if times:
+                scrapes[service] = sorted(times)
+        return scrapes
 
     async def totals(self, begin_s: float, end_s: float) -> Mapping[str, Mapping[str, float]]:
         """Figures of the time between, by service and name; what is not known is not there."""
@@ -170,9 +201,9 @@ class PrometheusSource:
             for figure, expression in self.config.totals.items()
             for query in self._expanded(figure, expression.replace(SPAN, span))
         ]
-        answers, _ = await self._round(queries, *self._at(end_s))
+        asked, _ = await self._round(queries, *self._at(end_s))
         totals: dict[str, dict[str, float]] = {name: {} for name in self._services}
-        for figure, by_service in answers.items():
+        for figure, by_service in _by_figure(asked).items():
             for service, points in by_service.items():
                 for value in points.values():
                     if math.isfinite(value):
@@ -185,14 +216,15 @@ class PrometheusSource:
             return {}
         span = f"{max(round(end_s - begin_s), 1)}s"
         query = _Query("first_served", self.config.first_served.replace(SPAN, span), several=True)
-        answers, _ = await self._round([query], *self._at(end_s))
+        asked, _ = await self._round([query], *self._at(end_s))
         return {
             service: sorted(value for value in points.values() if value >= begin_s)
-            for service, points in answers.get("first_served", {}).items()
+            for service, points in _by_figure(asked).get("first_served", {}).items()
         }
 
-    def _at(self, time_s: float) -> tuple[str, dict[str, str], float]:
-        return "api/v1/query", {"time": f"{time_s:.3f}"}, self.config.totals_timeout_s
+    def _at(self, time_s: float) -> tuple[str, dict[str, str], float, float]:
+        at = {"time": f"{time_s:.3f}"}
+        return "api/v1/query", at, self.config.totals_timeout_s, time_s
 
     async def close(self) -> None:
         """Close the connections."""
@@ -213,10 +245,21 @@ class PrometheusSource:
         ]
 
     async def _round(
-        self, queries: Sequence[_Query], path: str, when: Mapping[str, str], timeout_s: float
-    ) -> tuple[dict[str, dict[str, Points]], tuple[str, ...]]:
-        """All queries at once: answers by figure and service, and why others are missing."""
-        tasks = [asyncio.create_task(self._ask(q, path, when, timeout_s)) for q in queries]
+        self,
+        queries: Sequence[_Query],
+        path: str,
+        when: Mapping[str, str],
+        timeout_s: float,
+        now_s: float,
+    ) -> tuple[list[AnsweredQuery], tuple[str, ...]]:
+        """All queries at once: what those were answered that were, and why others were not."""
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+
+        def clock() -> float:
+            return now_s + loop.time() - began_s
+
+        tasks = [asyncio.create_task(self._ask(q, path, when, timeout_s, clock)) for q in queries]
         try:
             _, late = await asyncio.wait(tasks, timeout=timeout_s) if tasks else ((), ())
         except asyncio.CancelledError:
@@ -226,21 +269,27 @@ class PrometheusSource:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        answers: dict[str, dict[str, Points]] = {}
+        asked: list[AnsweredQuery] = []
         troubles: list[str] = []
         for query, task in zip(queries, tasks, strict=True):
+            services = (query.service,) if query.service else tuple(self._services)
             try:
-                answers.setdefault(query.figure, {}).update(task.result())
+                asked.append(AnsweredQuery(query.figure, query.expression, services, task.result()))
             except asyncio.CancelledError:
                 troubles.append(f"{query.figure}: no answer within {timeout_s:g} s")
             except TroubleError as error:
                 troubles.append(f"{query.figure}: {error}")
-        return answers, tuple(dict.fromkeys(troubles))
+        return asked, tuple(dict.fromkeys(troubles))
 
     async def _ask(
-        self, query: _Query, path: str, when: Mapping[str, str], timeout_s: float
-    ) -> dict[str, Points]:
-        """One query, its values by service; raises TroubleError."""
+        self,
+        query: _Query,
+        path: str,
+        when: Mapping[str, str],
+        timeout_s: float,
+        clock: Callable[[], float],
+    ) -> Answer:
+        """One query's answer; raises TroubleError.  `clock` says our time (epoch s)."""
         parameters = {
             **revealed(self.config.parameters),
             **when,
@@ -257,18 +306,29 @@ class PrometheusSource:
                     body += piece
                     if len(body) > limit:
                         raise TroubleError(f"the answer is larger than {self.config.max_mib:g} MiB")
-                status = answer.status_code
+                status, date = answer.status_code, answer.headers.get("date", "")
         except httpx.TimeoutException:
             raise TroubleError(f"no answer within {timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             address = masked(self.config.url.get_secret_value())
             raise TroubleError(f"{address} cannot be asked: {reason}") from None
-        return self._by_service(query, _result(bytes(body), status))
+        document, result = _result(bytes(body), status)
+        by_service, others = self._by_service(query, result)
+        return Answer(
+            by_service,
+            others,
+            _warnings(document),
+            _texts(document.get("infos")),
+            _epoch_s(date) - clock(),
+        )
 
-    def _by_service(self, query: _Query, result: list[Any]) -> dict[str, Points]:
-        """The series of a result; one service may have one only."""
+    def _by_service(
+        self, query: _Query, result: list[Any]
+    ) -> tuple[dict[str, Points], tuple[str, ...]]:
+        """The series of a result, one for a service, and the names of those that are not ours."""
         by_service: dict[str, Points] = {}
+        others: list[str] = []
         labelled = bool(query.service) or not result
         for item in result:
             try:
@@ -281,7 +341,8 @@ class PrometheusSource:
                 raise TroubleError("the answer holds no series of numbers") from None
             service = query.service or named
             if service is None:
-                continue  # not one of ours
+                others.append(str(labels.get(self.config.label, "")))
+                continue
             if query.several:
                 joined = dict(by_service.get(service, {}))
                 joined |= {float(len(joined) + k): value for k, value in enumerate(points.values())}
@@ -295,7 +356,7 @@ class PrometheusSource:
             by_service[service] = points
         if not labelled:
             raise TroubleError(f'no series has the label "{self.config.label}"')
-        return by_service
+        return by_service, tuple(dict.fromkeys(others))
 
     def _take(
         self,
@@ -305,13 +366,19 @@ class PrometheusSource:
     ) -> None:
         """Make samples of one service's values, each at the time of its scrape."""
         values = {figure: by_service.get(service, {}) for figure, by_service in answers.items()}
-        scraped = values.pop(SAMPLED, None)
+        sampled = values.pop(SAMPLED, None)
+        share = values.pop(SCRAPED, {})
         dated = SAMPLED in self.config.queries
-        if dated and scraped is None:
+        if dated and sampled is None:
             return  # when it was cannot be told
         for at_s in sorted({time_s for points in values.values() for time_s in points}):
-            time_s = scraped.get(at_s, math.nan) if dated and scraped is not None else at_s
-            row = [_finite(values.get(figure, {}).get(at_s, math.nan)) for figure in FIGURES]
+            time_s = sampled.get(at_s, math.nan) if dated and sampled is not None else at_s
+            lost = share.get(at_s, 1.0) < ENOUGH
+            row = [
+                math.nan if lost and figure in SUMS else _possible(points_of.get(at_s, math.nan))
+                for figure in FIGURES
+                for points_of in (values.get(figure, {}),)
+            ]
             # What is ahead of our clock is asked for again later.
             if time_s <= now_s and any(math.isfinite(value) for value in row):
                 self._windows[service].add([time_s, *row])
@@ -323,11 +390,24 @@ def connect(specs: Sequence[ServiceSpec], sample_s: float, **options: Any) -> Pr
     unknown = sorted(set(config.names) - {spec.name for spec in specs})
     if unknown:
         raise ValueError(f"metrics.names: {unknown[0]} is not a service of the platform")
+    for name, otherwise in UNNOTICED.items():
+        if name not in config.queries:
+            logging.getLogger(__name__).warning(f"metrics.queries has no {name}: {otherwise}")
     return PrometheusSource(specs, sample_s, config)
 
 
-def _result(body: bytes, status: int) -> list[Any]:
-    """The series of an answer; raises TroubleError for everything that is none."""
+def _by_figure(asked: Sequence[AnsweredQuery]) -> dict[str, dict[str, Points]]:
+    """What can be used, by figure and service; a figure that was answered is there."""
+    answers: dict[str, dict[str, Points]] = {}
+    for one in asked:
+        by_service = answers.setdefault(one.figure, {})
+        if not one.answer.partial:
+            by_service.update(one.answer.by_service)
+    return answers
+
+
+def _result(body: bytes, status: int) -> tuple[dict[str, Any], list[Any]]:
+    """An answer and its series; raises TroubleError for everything that has none."""
     try:
         document = json.loads(body)
     except ValueError:
@@ -341,8 +421,27 @@ def _result(body: bytes, status: int) -> list[Any]:
     result = answer.get("result") if isinstance(answer, dict) else None
     if kind not in ("matrix", "vector") or not isinstance(result, list):
         raise TroubleError("the answer holds no series; give expressions that are vectors")
-    return result
+    return document, result
 
 
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else math.nan
+def _warnings(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """What says that an answer may be a part only; a cluster of VictoriaMetrics has a flag."""
+    partial = ("isPartial: some storage nodes did not answer",)
+    return (*_texts(document.get("warnings")), *(partial if document.get("isPartial") else ()))
+
+
+def _texts(given: object) -> tuple[str, ...]:
+    """Annotations of an answer."""
+    return tuple(map(str, given)) if isinstance(given, list) else ()
+
+
+def _epoch_s(date: str) -> float:
+    """The time of an answer's `Date`, NaN if it has none."""
+    try:
+        return email.utils.parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return math.nan
+
+
+def _possible(value: float) -> float:
+    return value if possible(value) else math.nan

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,10 +32,13 @@ class Reading:
     """What is known of each service's samples now, and what went wrong in asking.
 
     `windows` has for each service a structured array of `SAMPLE_DTYPE`, newest last, perhaps empty.
+    `silent` has those among the troubles that say that nothing at all comes of a service, by its
+    name: of one that has no instance nothing should.
     """
 
     windows: Mapping[str, NDArray[np.void]]
     troubles: tuple[str, ...] = ()
+    silent: Mapping[str, str] = field(default_factory=dict)
 
 
 class MetricsSource(Protocol):

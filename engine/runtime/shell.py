@@ -55,6 +55,9 @@ CLOCK, ENGINE = "clock", "engine"
 MEMORY_TRIES = 3
 """Steps for which a memory that cannot be read is waited for, before the engine does without."""
 
+SILENT_S = 15.0
+"""An instance may be ready for so long before there are samples of it."""
+
 ALERTS_KEPT = 100
 """Alerts that wait for a notifier that is in trouble; the oldest go first."""
 
@@ -148,6 +151,8 @@ class LiveShell:
         self._showing = Patience[None](look_s)
         self._notifying = Patience[None](look_s)
         self._last_reading = Reading({})
+        self._ready_since: dict[str, float] = {}
+        """Since when each service has had an instance that is ready."""
         self._begun = False
         """Whether the cycle has what the engine before this one remembered."""
         self._tries = 0
@@ -308,6 +313,12 @@ class LiveShell:
         )
         if self._unseen and sighting is not None:
             await self._above(sighting.fence, now_s)
+        if sighting is not None:
+            self._ready_since = {
+                name: min(self._ready_since.get(name, now_s), now_s)
+                for name in self._names
+                if sighting.services[name].ready > 0
+            }
         gathered = Gathered(sighting, outlook, reading.windows, requests)
         observation = self.cycle.observe(now_s, gathered)
         if observation is None:
@@ -345,7 +356,7 @@ class LiveShell:
         try:
             reading = await self._reading.call(lambda: self._metrics.read(now_s), _nothing)
             windows, complaints = checked(reading.windows, self._names)
-            troubles = (*map(str, reading.troubles), *complaints)
+            troubles = (*self._of_some_instance(reading, now_s), *complaints)
             # What it says nothing of now it said something of before.
             self._last_reading = Reading({**self._last_reading.windows, **windows}, troubles)
         except PortError as error:
@@ -355,6 +366,16 @@ class LiveShell:
         self.cycle.troubles.are(now_s, METRICS, troubles)
         empty = dict.fromkeys(self._names, NO_SAMPLES)
         return Reading({**empty, **self._last_reading.windows}, troubles)
+
+    def _of_some_instance(self, reading: Reading, now_s: float) -> list[str]:
+        """The troubles, without the silence of services that have had nothing to speak for long."""
+        since_s = now_s - SILENT_S
+        excused = {
+            str(words)
+            for service, words in reading.silent.items()
+            if not self._ready_since.get(service, math.inf) <= since_s
+        }
+        return [text for text in map(str, reading.troubles) if text not in excused]
 
     async def _observe(self, now_s: float) -> Sighting | None:
         """What there is; None, with the trouble noted, if that cannot be found out."""

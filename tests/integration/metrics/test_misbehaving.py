@@ -192,6 +192,21 @@ def test_a_wrong_key_is_named(options: dict[str, Any], said: str) -> None:
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("queries", "named"),
+    [
+        ({"cpu": "c"}, ["sampled", "scraped"]),
+        ({"cpu": "c", "sampled": "t"}, ["scraped"]),
+        ({"cpu": "c", "sampled": "t", "scraped": "u"}, []),
+    ],
+)
+def test_what_nobody_will_notice_is_said_at_the_start(
+    queries: dict[str, str], named: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(SPECS, 5.0, url="http://127.0.0.1:9090", queries=queries)
+    assert [message.split()[3].rstrip(":") for message in caplog.messages] == named
+
+
 def test_figures_and_flags_are_taken_as_the_texts_that_a_query_needs() -> None:
     parameters = {"nocache": 1, "partial_response": False, "extra": "x"}
     config = PrometheusConfig(
