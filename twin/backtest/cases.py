@@ -76,13 +76,19 @@ def forecasters(case: Case) -> list[Forecaster]:
     return [ShortHorizon(leads), *others]
 
 
-def judge(case: Case) -> JudgedCase:
-    """Roll everybody along the case's course and score them."""
+def rolled(case: Case) -> list[RolledForecasts]:
+    """What everybody forecasts along the case's course, the one under test first."""
     outcomes = []
     for forecaster in forecasters(case):
         aware = forecaster.name in ("event-aware", "schedule only")
         calendar = case.calendar if aware else NO_EVENTS
         outcomes.append(roll(forecaster, case.series, calendar, case.course))
+    return outcomes
+
+
+def judge(case: Case) -> JudgedCase:
+    """Roll everybody along the case's course and score them."""
+    outcomes = rolled(case)
     parts = _parts(case)
     day = round(DAY_S / case.series.step_s)
     naive = seasonal_error(case.series.values[: case.course.first], day)

@@ -49,24 +49,37 @@ def cases(
     seasons = multiplied(seasons_of(config), config.multiple)
     seasonal = []
     for number, (month, day) in enumerate(STARTS):
-        date = dt.datetime(seasons.years[-1], month, day, tzinfo=dt.UTC)
-        first_s = date.timestamp() - HISTORY_DAYS * DAY_S
-        days = HISTORY_DAYS + test_days
-        booked = _booked(seasons, first_s, days, leads)
-        load = seasons.until(first_s + days * DAY_S)
-        begin = round((first_s - seasons.start_s) / STEP_S)
-        for row, service in enumerate(seasons.services):
-            values = load[row, begin : begin + DAY * days]
-            if not values.any():
-                continue
-            series = Series(f"{date:%B}", first_s, STEP_S, values)
-            test = DAY * HISTORY_DAYS
-            course = RollingWindow(test - DAY * WARM_DAYS, test, DAY * days, DAY * REFIT_DAYS)
-            seasonal.append(
-                Case(series.name, service, series, NO_EVENTS, course, tuple(leads), seed,
-                     booked[:, row])
-            )  # fmt: skip
+        first = dt.date(seasons.years[-1], month, day)
+        seasonal += from_date(seasons, first, leads, seed, test_days)
         advance((number + 1) / len(STARTS))
+    return seasonal
+
+
+def from_date(
+    seasons: Seasons, first: dt.date, leads: Sequence[int], seed: int, test_days: int
+) -> list[Case]:
+    """A case for each service that users call: `test_days` from `first` on, with the history.
+
+    `first` has to be `HISTORY_DAYS` or more after the beginning of the seasons.
+    """
+    midnight = dt.datetime.combine(first, dt.time(), tzinfo=dt.UTC)
+    first_s = midnight.timestamp() - HISTORY_DAYS * DAY_S
+    days = HISTORY_DAYS + test_days
+    booked = _booked(seasons, first_s, days, leads)
+    load = seasons.until(first_s + days * DAY_S)
+    begin = round((first_s - seasons.start_s) / STEP_S)
+    test = DAY * HISTORY_DAYS
+    course = RollingWindow(test - DAY * WARM_DAYS, test, DAY * days, DAY * REFIT_DAYS)
+    seasonal = []
+    for row, service in enumerate(seasons.services):
+        values = load[row, begin : begin + DAY * days]
+        if not values.any():
+            continue
+        series = Series(f"{first:%B}", first_s, STEP_S, values)
+        seasonal.append(
+            Case(series.name, service, series, NO_EVENTS, course, tuple(leads), seed,
+                 booked[:, row])
+        )  # fmt: skip
     return seasonal
 
 

@@ -12,7 +12,7 @@ from engine.config import assignments
 from engine.config.strict import ConfigError
 from twin.evidence.claims import LEVELS, Level
 
-KEYS = ("level", "seed", "day", "load", "signer", "key", "claims", "output")
+KEYS = ("level", "seed", "day", "load", "signer", "key", "claims", "data", "output")
 PLAN = "plan.json"
 """The file by which a bundle is known."""
 
@@ -30,6 +30,8 @@ class EvidenceArguments:
     signer: str
     key: Path | None
     claims: Path | None
+    data: Path | None
+    """Recorded traces of one's own platform: a file, or a folder of them."""
     output: Path
 
 
@@ -49,6 +51,7 @@ def read(arguments: Sequence[str]) -> EvidenceArguments:
         signer=given.get("signer", ""),
         key=Path(given["key"]) if "key" in given else None,
         claims=Path(given["claims"]) if "claims" in given else None,
+        data=_there("data", given["data"]) if "data" in given else None,
         output=Path(given.get("output", "outputs/evidence")),
     )
 
@@ -78,6 +81,13 @@ def _bundle(
     if not (folder / PLAN).is_file():
         raise ConfigError(f"{folder}: is no bundle of evidence ({PLAN} is not there)")
     return folder, given
+
+
+def _there(key: str, value: str) -> Path:
+    path = Path(value)
+    if not path.exists():
+        raise ConfigError(f"{key}: {value} is not there")
+    return path
 
 
 def _seed(value: str) -> int:

@@ -1,7 +1,7 @@
 """The bundle: a folder from which everybody can make every figure again.
 
-    plan.json            level, seed, day, load, version, and the digest of each claim and of its
-                         limits; written and synced before anything is measured
+    plan.json            level, seed, day, load, version, the digest of recorded data, and of each
+                         claim and of its limits; written and synced before anything is measured
     claims/ID.yaml       the claim as it was when the plan was made
     raw/ID/*.jsonl       the rows, of the measurement and of its negative control; why.json where
                          there are none
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +66,7 @@ def plan(
     day: dt.date,
     load: str,
     signer: str,
+    data: Path | None,
     started: dt.datetime,
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def plan(
         "day": day.isoformat(),
         "load": load,
         "signer": signer,
+        "data": None if data is None else {"path": str(data), "sha256": canonical.digest_of(data)},
         "fixed_at": started.isoformat(timespec="seconds"),
         "versions": dict(versions),
         "wanted": wanted,
@@ -160,6 +163,7 @@ def results(folder: Path) -> dict[str, Any]:
         level, wanted = planned["level"], planned["wanted"]
         assert level in LEVELS
         fixed = planned["claims"]
+        data = None if planned["data"] is None else Path(planned["data"]["path"])
     except (KeyError, TypeError, ValueError, AssertionError):
         raise BundleError(f"{PLAN}: is not a plan of evidence") from None
     entries: dict[str, Any] = {}
@@ -170,11 +174,12 @@ def results(folder: Path) -> dict[str, Any]:
         elif name not in wanted:
             judged = unmeasured("was not asked for in this run")
         else:
-            judged = judge(claim, *(measured(folder, name, role) for role in ROLES))
+            rows = (measured(folder, name, role) for role in ROLES)
+            judged = judge(claim.measured_on(data), *rows)
         until = valid_until(claim, day)
         wider = _wider(claim, level)
         entries[name] = {
-            **_texts(claim),
+            **_texts(claim.measured_on(data)),
             **judged,
             "fixed_at": planned["fixed_at"],
             "limits_sha256": limits_digest(claim),
@@ -254,8 +259,9 @@ def _wider(claim: Claim, level: str) -> float | None:
 
 
 def _command(claim: Claim, planned: Mapping[str, Any]) -> str:
-    return (
-        f"python -m twin evidence {claim.id} level={planned['level']} seed={planned['seed']}"
-        if claim.measure is not None
-        else ""
-    )
+    if claim.measure is None:
+        return ""
+    line = f"python -m twin evidence {claim.id} level={planned['level']} seed={planned['seed']}"
+    if planned["data"] is not None and claim.measure.of_data is not None:
+        line += f" data={shlex.quote(planned['data']['path'])}"
+    return line

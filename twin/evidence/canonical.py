@@ -19,6 +19,11 @@ def digest(value: bytes | Any) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, or of the digests of all files in a folder."""
+    return digest(digests(path)) if path.is_dir() else digest(path.read_bytes())
+
+
 def digests(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, str]:
     """SHA-256 of each file below `folder` by its path, but those in `skip`."""
     return {

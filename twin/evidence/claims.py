@@ -20,8 +20,8 @@ from engine.config.strict import ConfigError, Strict, validated
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-LEVELS = ("quick", "full")
 Level = Literal["quick", "full"]
+LEVELS: tuple[Level, Level] = ("quick", "full")
 Source = Literal["twin", "staging", "production record"]
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -73,6 +73,8 @@ class MeasurementConfig(Strict):
     each: Reference | None = None
     all: Reference | None = None
     command: tuple[str, ...] | None = None
+    of_data: Reference | None = None
+    """What makes the rows, as `all`, of recorded traces (option `data`) where there are some."""
     options: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -133,6 +135,19 @@ class Claim(Strict):
         group, _, item = self.id.partition(".")
         return int(group), int(item)
 
+    def measured_on(self, data: Path | None) -> Claim:
+        """The claim as it is measured where recorded `data` were given, if it takes them."""
+        if data is None or self.measure is None or self.measure.of_data is None:
+            return self
+        options = {**self.measure.options, "data": str(data)}
+        update: dict[str, Any] = {
+            "source": "production record",
+            "measure": MeasurementConfig(all=self.measure.of_data, options=options),
+        }
+        for key in LEVELS:  # their options are those of the twin
+            update[key] = self.level(key).model_copy(update={"options": {}})
+        return self.model_copy(update=update)
+
     def level(self, level: Level) -> LevelConfig:
         """What is measured at that level, of a claim that can be measured."""
         chosen = self.quick if level == "quick" else self.full
@@ -162,7 +177,7 @@ class Claim(Strict):
             raise ValueError("control.options: is missing; what is broken on purpose?")
         for figure in self.figures:
             for key in LEVELS:
-                rows = self.level(key).rows  # type: ignore[arg-type]
+                rows = self.level(key).rows
                 if self.measure.each is not None and rows < figure.smallest_n:
                     raise ValueError(
                         f"{key}.rows: {rows} is not allowed: "

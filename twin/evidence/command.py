@@ -43,7 +43,8 @@ def run(
         folder = _begin(options, every, wanted)
         measured = [name for name in wanted if every[name][0].measure is not None]
         with terminal.progress("evidence", _minutes(every, measured, options.level)) as advance:
-            _measure(folder, [every[name][0] for name in measured], options, advance)
+            claims = [every[name][0].measured_on(options.data) for name in measured]
+            _measure(folder, claims, options, advance)
         results = bundle.results(folder)
         write_atomically(folder / bundle.RESULTS, canonical.text(results))
         for name, text in statement.statements(results, bundle.bundle_digest(folder)).items():
@@ -84,6 +85,7 @@ def _begin(
         day=options.day or started.date(),
         load=options.load,
         signer=options.signer,
+        data=options.data,
         started=started,
         versions={**versions(), "code_sha256": _code_digest()},
     )

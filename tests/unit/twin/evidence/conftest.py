@@ -52,12 +52,12 @@ def own(own_text: str) -> Claim:
 def make(tmp_path: Path) -> Make:
     """Measure the claims of these texts and give the folder of the bundle."""
 
-    def made(*texts: str, key: Path | None = None) -> Path:
+    def made(*texts: str, key: Path | None = None, data: Path | None = None) -> Path:
         parsed = [(parse(text.encode(), "own.yaml"), text.encode()) for text in texts or (OWN,)]
         every = {claim.id: (claim, text) for claim, text in parsed}
         options = EvidenceArguments(
             wanted=(), level="quick", seed=1, day=dt.date(2027, 6, 19), load="1,000 orders",
-            signer="", key=key, claims=None, output=tmp_path / "out",
+            signer="", key=key, claims=None, data=data, output=tmp_path / "out",
         )  # fmt: skip
         return command.run(options, every, list(every), reports.write_evidence)[0]
 
