@@ -45,7 +45,10 @@ REAL_PARTS = (
         "tests/integration/staging/test_live.py", "tests/integration/staging/test_pool.py",
         "tests/integration/test_load.py",
     ),
-    ("tests/integration/staging/", "tests/integration/metrics/"),
+    (
+        "tests/integration/staging/", "tests/integration/metrics/",
+        "tests/integration/test_haproxy_by_hand.py",
+    ),
 )  # fmt: skip
 """Tests of real servers: they wait more than they work, and must not wait longer.
 

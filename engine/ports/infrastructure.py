@@ -27,7 +27,10 @@ class Unreachable(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Instances of one service: asked for, serving, on their way, and on their way out."""
+    """Instances of one service: asked for, serving, on their way, and on their way out.
+
+    What people keep requests from by hand is none of those that are asked for, and on its way out.
+    """
 
     desired: int
     ready: int
@@ -39,12 +42,14 @@ class Counts:
 class Sighting:
     """What there is now, by service, and what became of actions since the last look.
 
-    `fence` is the newest one that a command came under.
+    `fence` is the newest one that a command came under.  `notices` are words for what somebody has
+    to know, such as what people changed by hand; each is a trouble for as long as it is there.
     """
 
     services: Mapping[str, Counts]
     results: tuple[ActionResult, ...] = ()
     fence: Fence = NO_FENCE
+    notices: tuple[str, ...] = ()
 
 
 class Infrastructure(Protocol):
@@ -81,6 +86,8 @@ def seen_there(sighting: object, services: Sequence[str]) -> Sighting:
     if not isinstance(sighting, Sighting) or not isinstance(sighting.services, Mapping):
         raise TypeError(f"it answered with a {type(sighting).__name__} that is no sighting")
     results_of(sighting.results)
+    if notices_of(sighting) != sighting.notices:
+        raise TypeError(f"{sighting.notices!r:.80} are no notices")
     missing = [name for name in services if name not in sighting.services]
     if missing:
         raise ValueError(f"it says nothing of {', '.join(missing)}")
@@ -92,6 +99,14 @@ def seen_there(sighting: object, services: Sequence[str]) -> Sighting:
         ):
             raise ValueError(f"{name}: {counts!r:.80} are no counts")
     return sighting
+
+
+def notices_of(answer: object) -> tuple[str, ...]:
+    """The notices in an adapter's answer, whatever it is, that are words."""
+    notices: object = answer.notices if isinstance(answer, Sighting) else ()
+    if not isinstance(notices, tuple):
+        return ()
+    return tuple(words for words in notices if isinstance(words, str) and words)
 
 
 def results_of(answer: object) -> tuple[ActionResult, ...]:

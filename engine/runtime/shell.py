@@ -39,7 +39,7 @@ from engine.config.strict import Strict
 from engine.model import ActionResult, Observation, Outlook, Plan, ServiceSpec
 from engine.ports.bookings import Bookings, booked
 from engine.ports.clock import Clock
-from engine.ports.infrastructure import Infrastructure, Sighting, results_of, seen_there
+from engine.ports.infrastructure import Infrastructure, Sighting, notices_of, results_of, seen_there
 from engine.ports.lease import NO_FENCE, Fence, Lease, NotLeadingError
 from engine.ports.metrics import NO_SAMPLES, MetricsSource, Reading, checked
 from engine.ports.notifier import Alert, Notifier
@@ -384,6 +384,7 @@ class LiveShell:
             INFRASTRUCTURE, now_s, self._looking, self._infrastructure.observe,
             lambda sighting: seen.append(self._seen(sighting)),
             late=lambda answer: self._late(getattr(answer, "results", ())),
+            complaints=notices_of,
         )  # fmt: skip
         return seen[0] if seen else None
 

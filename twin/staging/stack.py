@@ -26,7 +26,7 @@ from engine.adapters.pool import processes
 from engine.adapters.pool.book import PoolFile, WorkerPhase
 from engine.adapters.pool.haproxy import HaproxyPool, counts
 from engine.adapters.pool.processes import Process
-from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError
+from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError, ServerState
 from engine.ports.infrastructure import Counts, Unreachable
 from twin.staging import layout, parts
 from twin.staging.keeper import Keeper
@@ -183,8 +183,7 @@ def look(place: Layout) -> Standing:
         services = counts(book)
         servers = RuntimeApi(place.admin_socket).servers()
         trouble += [
-            f"HAProxy has {instance.server} as "
-            f"{servers[instance.server].status if instance.server in servers else 'unknown'}"
+            f"HAProxy has {instance.server} as {_in_words(servers.get(instance.server))}"
             for instance in book.instances
             if instance.phase is WorkerPhase.READY
             and not (instance.server in servers and servers[instance.server].up)
@@ -192,6 +191,12 @@ def look(place: Layout) -> Standing:
     except (OSError, ValueError, RuntimeApiError) as error:
         trouble.append(str(error))
     return Standing(members, services, tuple(trouble))
+
+
+def _in_words(state: ServerState | None) -> str:
+    if state is None:
+        return "unknown"
+    return ", ".join(state.sidelined) or state.status
 
 
 def _start(programs: parts.Programs, place: Layout, stack: Stack, say: Say) -> Stack:

@@ -20,7 +20,9 @@ from pathlib import Path
 from engine.adapters.pool.processes import Process
 from engine.record.files import write_atomically
 
-VERSION = 2
+VERSION = 3
+READABLE = (2, VERSION)
+"""A file of version 2 lacks what people did by hand, which is then as if nobody had."""
 REMEMBERED = 200
 """Decisions of a service that are remembered: hours of them at one a cycle."""
 
@@ -38,7 +40,9 @@ class WorkerPhase(StrEnum):
 class Instance:
     """One worker: `since_s` is when its phase began, `process` None before it was started.
 
-    `down_s` is since when HAProxy has found it ill, 0 while it is well.
+    `down_s` is since when HAProxy has found it ill, 0 while it is well; `sidelined_s` since when
+    somebody has kept requests from it by hand, 0 while nobody does; `by_hand` is what they did, in
+    HAProxy's words.  While it is `adding`, what HAProxy has of it may be half of what we wanted.
     """
 
     id: str
@@ -50,6 +54,9 @@ class Instance:
     since_s: float
     down_s: float = 0.0
     process: Process | None = None
+    sidelined_s: float = 0.0
+    by_hand: str = ""
+    adding: bool = False
 
     @property
     def server(self) -> str:
@@ -90,8 +97,12 @@ class Book:
     instances: list[Instance] = field(default_factory=list)
 
     def serving(self, service: str) -> int:
-        """Ready instances of a service that are well."""
-        return sum(not i.down_s for i in self.of(service, WorkerPhase.READY))
+        """Ready instances of a service that are well and get requests."""
+        return sum(not i.down_s for i in self.in_service(service, WorkerPhase.READY))
+
+    def in_service(self, service: str, *phases: WorkerPhase) -> list[Instance]:
+        """Instances in one of these phases that nobody has sidelined, oldest first."""
+        return [i for i in self.of(service, *phases) if not i.sidelined_s]
 
     def of(self, service: str, *phases: WorkerPhase) -> list[Instance]:
         """Instances of a service in one of these phases, oldest first."""
@@ -150,7 +161,7 @@ def _text(book: Book) -> str:
 
 def _read(text: str) -> Book:
     raw = json.loads(text)
-    if raw.get("version") != VERSION:
+    if raw.get("version") not in READABLE:
         raise ValueError(f"the pool's file has version {raw.get('version')}, this is {VERSION}")
     instances = []
     for entry in raw["instances"]:

@@ -9,6 +9,13 @@ under way, or patience ends, the server is removed and only then the worker is t
 A thread does this five times a second and looks at what *is*: a worker that died is taken out and
 replaced, a server that HAProxy forgot (it was restarted) is added again, an instance whose launch
 was interrupted is found by its environment.  So nothing depends on an engine having been there.
+
+What people do in HAProxy by hand stands: an instance in maintenance, on drain or with a weight of 0
+is *sidelined*.  It is left as it is, told of, and none of those that are asked for: it is not
+ready, is not taken for ill, is not scraped (its idle slots would make the others look less busy),
+and a scale-in takes others.  If it stays sidelined, another one takes its place; when it gets
+requests again, there may be one too many, and the youngest goes.  What the pool itself leaves half
+done when it is killed it has written down before, so that it is not taken for somebody's wish.
 """
 
 from __future__ import annotations
@@ -31,7 +38,7 @@ from engine.adapters.blocking import BlockingInfrastructure
 from engine.adapters.pool import processes
 from engine.adapters.pool.book import Book, Instance, PoolFile, WorkerPhase
 from engine.adapters.pool.place import Place, PlaceError, Worker, load
-from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError, ServerState
+from engine.adapters.pool.runtime_api import BACK, RuntimeApi, RuntimeApiError, ServerState
 from engine.model import Action, ActionResult, ServiceSpec, Status
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from engine.ports.lease import Fence
@@ -43,6 +50,7 @@ SERVER_OPTIONS = (
     "pool-purge-delay 1s pool-max-conn 1000"
 )
 PROBE_TIMEOUT_S = 1.0
+SEPARATOR = ", "
 BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
 """First and longest wait after a boot that failed."""
 
@@ -55,6 +63,7 @@ def connect(
     drain_s: float = 20.0,
     boot_timeout_s: float = 60.0,
     ill_s: float = 15.0,
+    sidelined_s: float = 60.0,
 ) -> PoolInfrastructure:
     """The pool of the stack in `folder`; raises ValueError when there is none that fits `specs`.
 
@@ -62,7 +71,8 @@ def connect(
     braces as `engine.adapters.pool.place.Worker` has them.
     A request may go on for `drain_s` when its instance leaves; an instance that is not ready
     `boot_timeout_s` after its boot should have been over, or whose health check fails for `ill_s`,
-    is replaced.
+    is replaced.  Another one takes the place of an instance that somebody has sidelined by hand for
+    `sidelined_s`.
     """
     place = Place(Path(folder))
     try:
@@ -84,6 +94,7 @@ def connect(
             drain_s=drain_s,
             boot_timeout_s=boot_timeout_s,
             ill_s=ill_s,
+            sidelined_s=sidelined_s,
             say=log.warning,
         )
     )
@@ -117,6 +128,7 @@ class HaproxyPool:
         drain_s: float = 20.0,
         boot_timeout_s: float = 60.0,
         ill_s: float = 15.0,
+        sidelined_s: float = 60.0,
         poll_s: float = 0.2,
         boot_at_once: bool = False,
         say: Callable[[str], None] = lambda _: None,
@@ -129,6 +141,7 @@ class HaproxyPool:
         self._drain_s = drain_s
         self._boot_timeout_s = boot_timeout_s
         self._ill_s = ill_s
+        self._sidelined_s = sidelined_s
         self._poll_s = poll_s
         self._boot_at_once = boot_at_once
         self._say = say
@@ -136,6 +149,8 @@ class HaproxyPool:
         self._pending: dict[str, PendingChange] = {}
         self._quiet_since: dict[str, float] = {}
         self._trouble = ""
+        self._unanswered = ""
+        """Why HAProxy says nothing, "" while it does."""
         self._stopped = threading.Event()
         with self._file.change() as book:
             book.keeper += 1
@@ -153,7 +168,10 @@ class HaproxyPool:
     # --- the port
 
     def observe(self) -> Sighting:
-        """The counts as the book has them; raises Unreachable when the stack is gone."""
+        """The counts as the book has them, with what people did by hand as notices.
+
+        Raises Unreachable when the stack is gone.
+        """
         try:
             book = self._file.read()
         except (OSError, ValueError) as error:
@@ -163,7 +181,9 @@ class HaproxyPool:
         results = []
         while self._results:
             results.append(self._results.popleft())
-        return Sighting(counts(book), tuple(results), Fence(book.fence))
+        unanswered = (self._unanswered,) if self._unanswered else ()
+        notices = (*unanswered, *_by_hand(book))
+        return Sighting(counts(book), tuple(results), Fence(book.fence), notices)
 
     def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:
         """Ask for other counts; each result says at once whether that is accepted."""
@@ -276,9 +296,10 @@ class HaproxyPool:
         """HAProxy's servers, or None when it does not answer: its part has to wait then."""
         try:
             servers = self._api.servers()
-            self._trouble = ""
+            self._trouble = self._unanswered = ""
             return servers
         except RuntimeApiError as error:
+            self._unanswered = str(error)
             self._complain(str(error))
             return None
 
@@ -330,10 +351,15 @@ class HaproxyPool:
                     book.instances.remove(instance)
             case WorkerPhase.READY:
                 if servers is not None:
-                    self._keep_serving(instance, servers.get(instance.server), now_s)
+                    self._keep_serving(book, instance, servers.get(instance.server), now_s)
             case WorkerPhase.DRAINING:
                 state = servers.get(instance.server) if servers is not None else None
                 if servers is None:
+                    return
+                if state is not None and state.up and now_s - instance.since_s <= self._drain_s:
+                    # It was interrupted, or somebody let it have requests again.
+                    self._drain(instance)
+                    _enter(instance, WorkerPhase.DRAINING)
                     return
                 if state is not None and not self._idle(instance, state, now_s):
                     return
@@ -344,19 +370,46 @@ class HaproxyPool:
                 if now_s - instance.since_s > self._drain_s:
                     self._kill(instance)  # its end is noted, as any, at the next look
 
-    def _keep_serving(self, instance: Instance, state: ServerState | None, now_s: float) -> None:
-        """HAProxy has to have a ready instance; one that stays ill is ended, and so replaced."""
-        if state is None:
-            self._api.add(instance.server, f"127.0.0.1:{instance.port}", SERVER_OPTIONS)
-        elif state.down:
-            instance.down_s = instance.down_s or now_s
-            if now_s - instance.down_s > self._ill_s:
-                self._say(f"{instance.id} has been ill for {self._ill_s:.0f} s")
-                self._kill(instance)
-        elif state.up:
+    def _keep_serving(
+        self, book: Book, instance: Instance, state: ServerState | None, now_s: float
+    ) -> None:
+        """HAProxy has to have a ready instance; one that stays ill is ended, and so replaced.
+
+        One that is sidelined is nobody's business but theirs who sidelined it.
+        """
+        if state is None or instance.adding:
+            self._add_again(book, instance)
+            return
+        instance.by_hand = SEPARATOR.join(state.by_hand)
+        if state.sidelined:
+            instance.sidelined_s = instance.sidelined_s or now_s
             instance.down_s = 0.0
-        else:
-            self._api.enable(instance.server)  # left in maintenance, by whoever was interrupted
+            return
+        instance.sidelined_s = 0.0
+        if not state.down:
+            instance.down_s = 0.0
+            return
+        instance.down_s = instance.down_s or now_s
+        if now_s - instance.down_s > self._ill_s:
+            self._say(f"{instance.id} has been ill for {self._ill_s:.0f} s")
+            self._kill(instance)
+
+    def _add_again(self, book: Book, instance: Instance) -> None:
+        """Give HAProxy a server that it lost; one that was sidelined stays so."""
+        instance.adding = True
+        self._file.keep(book)  # or half of it would look like somebody's wish
+        self._api.add(
+            instance.server,
+            f"127.0.0.1:{instance.port}",
+            SERVER_OPTIONS,
+            serving=not instance.sidelined_s,
+        )
+        instance.adding = False
+
+    def _drain(self, instance: Instance) -> None:
+        """No new requests for an instance that leaves, and its WebSockets go elsewhere."""
+        self._api.drain(instance.server)
+        _tell_to_drain(instance.port)
 
     def _idle(self, instance: Instance, state: ServerState, now_s: float) -> bool:
         """Nothing under way for two looks, or no more patience."""
@@ -371,11 +424,14 @@ class HaproxyPool:
         """Launch what is missing, or let go what is too many."""
         wanted = book.services[service]
         there = book.of(service, WorkerPhase.BOOTING, WorkerPhase.READY)
-        missing = wanted.desired - len(there)
-        if missing > 0 and time.time() >= wanted.retry_s:
-            for _ in range(missing):
+        now_s = time.time()
+        # Who was sidelined a moment ago is waited for, and not missing yet; but never one too many.
+        counted = [i for i in there if now_s - (i.sidelined_s or now_s) <= self._sidelined_s]
+        in_service = book.in_service(service, WorkerPhase.BOOTING, WorkerPhase.READY)
+        if now_s >= wanted.retry_s:
+            for _ in range(wanted.desired - len(counted)):
                 self._launch(book, service)
-        for _ in range(-missing):
+        for _ in range(len(in_service) - wanted.desired):
             self._let_go(book, service)
 
     def _launch(self, book: Book, service: str) -> None:
@@ -383,7 +439,9 @@ class HaproxyPool:
         wanted = book.services[service]
         wanted.numbered += 1
         held = Counter(dict.fromkeys(self._stack.zones, 0))
-        held.update(i.zone for i in book.of(service, WorkerPhase.BOOTING, WorkerPhase.READY))
+        held.update(
+            i.zone for i in book.in_service(service, WorkerPhase.BOOTING, WorkerPhase.READY)
+        )
         zone = min(self._stack.zones, key=lambda z: held[z])
         now_s = time.time()
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as reserved:
@@ -429,12 +487,12 @@ class HaproxyPool:
             self._kill(booting[-1])
             book.instances.remove(booting[-1])
             return
-        ready = book.of(service, WorkerPhase.READY)
+        ready = book.in_service(service, WorkerPhase.READY)
         held = Counter(i.zone for i in ready)
         leaving = max(ready, key=lambda i: (held[i.zone], i.launched_s))
-        self._api.drain(leaving.server)
         _enter(leaving, WorkerPhase.DRAINING)
-        _tell_to_drain(leaving.port)
+        self._file.keep(book)  # or a drain that was interrupted would look like somebody's wish
+        self._drain(leaving)
 
     def _failed(self, book: Book, instance: Instance, why: str) -> None:
         """A boot came to nothing: wait longer each time, and say so to whoever asked for it."""
@@ -470,17 +528,40 @@ def counts(book: Book) -> dict[str, Counts]:
     """What there is of each service.
 
     What is ill counts as booting: it does not serve and either comes back or is replaced.  What
-    stops has no requests any more but is still paid for.
+    stops, or was sidelined by hand, has no requests any more but is still paid for.
     """
+    present = (WorkerPhase.BOOTING, WorkerPhase.READY)
+    leaving = (WorkerPhase.DRAINING, WorkerPhase.STOPPING)
     return {
         name: Counts(
             desired=wanted.desired,
             ready=book.serving(name),
-            booting=len(book.of(name, WorkerPhase.BOOTING, WorkerPhase.READY)) - book.serving(name),
-            draining=len(book.of(name, WorkerPhase.DRAINING, WorkerPhase.STOPPING)),
+            booting=len(book.in_service(name, *present)) - book.serving(name),
+            draining=len(book.of(name, *present, *leaving)) - len(book.in_service(name, *present)),
         )
         for name, wanted in book.services.items()
     }
+
+
+def _by_hand(book: Book) -> Iterator[str]:
+    """What people did in HAProxy, what the pool makes of it, and how it is taken back."""
+    for instance in book.instances:
+        if instance.phase is WorkerPhase.READY and instance.by_hand:
+            means = (
+                "it is left so, counts as not ready and is not scraped"
+                if instance.sidelined_s
+                else "it counts as ready, and nobody notices when it hangs"
+            )
+            back = "; ".join(
+                dict.fromkeys(
+                    BACK[way].format(server=instance.server)
+                    for way in instance.by_hand.split(SEPARATOR)
+                )
+            )
+            yield (
+                f"{instance.server} was changed by hand in HAProxy ({instance.by_hand}): {means}; "
+                f"to take it back: {back}"
+            )
 
 
 def write_targets(place: Place, book: Book) -> None:
@@ -502,7 +583,7 @@ def _targets(book: Book) -> list[tuple[str, str, str, int]]:
     return [
         (i.service, i.id, i.zone, i.port)
         for i in book.instances
-        if i.phase in (WorkerPhase.READY, WorkerPhase.DRAINING)
+        if i.phase in (WorkerPhase.READY, WorkerPhase.DRAINING) and not i.sidelined_s
     ]
 
 

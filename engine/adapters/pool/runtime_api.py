@@ -8,6 +8,7 @@ command (HAProxy 2.6 management guide, section 9.3).
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,22 +19,70 @@ class RuntimeApiError(RuntimeError):
     """HAProxy did not answer, or refused a command; the message says which and why."""
 
 
+MAINT, DRAIN = 0x01 | 0x02 | 0x04 | 0x20 | 0x40, 0x08 | 0x10
+"""Bits of `srv_admin_state`: by command, by another server, by configuration, by resolution."""
+STATES = "show stat -1 4 -1;show servers state"
+"""Of all servers: the first says what is under way, the second what was ordered of a sick one."""
+
+
+UNCHECKED = "health check disabled"
+BACK = {
+    "MAINT": "set server {server} state ready",
+    "DRAIN": "set server {server} state ready",
+    "weight 0": "set weight {server} 100%",
+    "health stopping": "set server {server} health up",
+    "health down": "set server {server} health up",
+    "agent down": "set server {server} agent up",
+    UNCHECKED: "enable health {server}",
+}
+"""What people can do to a server by hand, and the command that takes it back."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """A server as HAProxy has it: what is under way on it, and its status in HAProxy's words."""
+    """A server as HAProxy has it: what is under way on it, and its status in HAProxy's words.
+
+    `weight` is its share of the requests, `admin` the bits of what was ordered, `checked` whether
+    its health is looked at (never while it is in maintenance).
+    """
 
     used: int
     status: str
+    weight: int = 1
+    admin: int = 0
+    checked: bool = True
+
+    @property
+    def sidelined(self) -> tuple[str, ...]:
+        """What somebody did to keep requests from it, keys of `BACK`; nothing if nobody did."""
+        if self.status.startswith("MAINT") or self.admin & MAINT:
+            return ("MAINT",)
+        ways = ("DRAIN",) if self.status.startswith("DRAIN") or self.admin & DRAIN else ()
+        if self.weight == 0:
+            ways = (*ways, "weight 0")
+        if self.status.startswith("NOLB"):
+            ways = (*ways, "health stopping")
+        if self.status.startswith("DOWN") and "(agent)" in self.status:
+            ways = (*ways, "agent down")
+        elif self.status.startswith("DOWN") and not self.checked:
+            ways = (*ways, "health down")
+        return ways
+
+    @property
+    def by_hand(self) -> tuple[str, ...]:
+        """What somebody did to it, also what leaves it its requests; keys of `BACK`."""
+        unchecked = not self.checked and "MAINT" not in self.sidelined
+        return (*self.sidelined, *((UNCHECKED,) if unchecked else ()))
 
     @property
     def up(self) -> bool:
         """Whether it gets requests."""
-        return self.status.startswith("UP")
+        return self.status.startswith(("UP", "no check")) and not self.sidelined
 
     @property
     def down(self) -> bool:
-        """Whether its health check fails."""
-        return self.status.startswith("DOWN")
+        """Whether its health check fails, and nobody wants it to be without requests."""
+        return self.status.startswith("DOWN") and not self.sidelined
 
 
 class RuntimeApi:
@@ -60,31 +109,39 @@ class RuntimeApi:
 
     def servers(self) -> dict[str, ServerState]:
         """Every server by `backend/name`."""
-        lines = self.ask("show stat -1 4 -1").splitlines()
+        said, _, ordered = self.ask(STATES).partition("\n\n")
+        lines = said.splitlines()
         if not lines or not lines[0].startswith("# "):
             raise RuntimeApiError(f"HAProxy answered nonsense to show stat: {lines[:1]}")
         header = lines[0][2:].split(",")
         name, backend = header.index("svname"), header.index("pxname")
         used, status = header.index("scur"), header.index("status")
+        weight, checks = header.index("weight"), header.index("check_status")
+        admin = _admin_states(ordered.splitlines())
         servers = {}
         for line in lines[1:]:
             values = line.split(",")
-            servers[f"{values[backend]}/{values[name]}"] = ServerState(
-                used=int(values[used] or 0), status=values[status]
+            server = f"{values[backend]}/{values[name]}"
+            servers[server] = ServerState(
+                used=int(values[used] or 0),
+                status=values[status],
+                weight=int(values[weight] or 0),
+                admin=admin.get(server, 0),
+                checked=bool(values[checks]),
             )
         return servers
 
-    def add(self, server: str, address: str, options: str) -> None:
-        """Add a server and let it have requests at once; adding it twice is no error."""
+    def add(self, server: str, address: str, options: str, *, serving: bool = True) -> None:
+        """Add a server; adding it twice is no error.
+
+        It has requests at once if it is `serving`, and is otherwise left in maintenance, so that
+        a `state ready` is all that it takes.
+        """
         said = self.ask(f"add server {server} {address} {options}")
         if "New server registered" not in said and "Already exists" not in said:
             raise RuntimeApiError(f"HAProxy refused to add {server}: {said}")
-        self.enable(server)
-
-    def enable(self, server: str) -> None:
-        """Let a server have requests, whatever it was told before."""
         self._quiet(f"enable health {server}")
-        self._quiet(f"set server {server} state ready")
+        self._quiet(f"set server {server} state {'ready' if serving else 'maint'}")
 
     def drain(self, server: str) -> None:
         """Send it no further requests; those under way go on."""
@@ -112,6 +169,20 @@ class RuntimeApi:
         said = self.ask(command)
         if said and not _unknown(said):
             raise RuntimeApiError(f"HAProxy refused {command}: {said}")
+
+
+def _admin_states(lines: Sequence[str]) -> dict[str, int]:
+    """What was ordered of each server, from an answer to `show servers state`."""
+    header: list[str] = []
+    states = {}
+    for line in lines:
+        values = line.removeprefix("# ").split()
+        if line.startswith("# "):
+            header = values
+        elif header and len(values) >= len(header):
+            row = dict(zip(header, values, strict=False))
+            states[f"{row['be_name']}/{row['srv_name']}"] = int(row["srv_admin_state"])
+    return states
 
 
 def _unknown(said: str) -> bool:

@@ -22,6 +22,7 @@ import pytest
 
 from engine.adapters import request_files
 from engine.adapters.pool.book import PoolFile, WorkerPhase
+from engine.adapters.pool.runtime_api import RuntimeApi
 from engine.model import ManualFloor
 from reports.run.reading import load
 from tests.integration.staging.conftest import Staging
@@ -277,6 +278,48 @@ def test_what_breaks_around_it_is_noted_and_lived_through(
     assert ("trouble_started", "metrics") in kinds
     assert ("trouble_ended", "metrics") in kinds
     request_files.withdraw(engine_of.state, "floor", "real-time")
+
+
+def test_what_is_not_as_it_should_be_is_in_log_events_status_and_report(
+    engine_of: Engine, staging: Staging
+) -> None:
+    """A label that was renamed, and a server that somebody took out by hand."""
+
+    def troubles(source: str) -> str:
+        return "; ".join(engine_of.status().get("troubles", {}).get(source, ()))
+
+    engine_of.start("+metrics.names.real-time=real-time-v1")
+    engine_of.until_steps()
+    server = PoolFile(staging.place.pool).read().of("api", WorkerPhase.READY)[0].server
+    api = RuntimeApi(staging.place.admin_socket)
+    assert api.ask(f"set server {server} state maint") == ""
+    try:
+        wait_until(lambda: server in troubles("infrastructure"), engine_of.journal)
+        counts = engine_of.status()["services"]["api"]
+        assert (counts["desired"] - counts["ready"], counts["draining"]) == (1, 1)
+        wait_until(lambda: "real-time" in troubles("metrics"), engine_of.journal)
+        said = subprocess.run(
+            [sys.executable, "-m", "engine", "status", "--state", str(engine_of.state)],
+            capture_output=True, text=True, check=False,
+        ).stdout  # fmt: skip
+        assert f"trouble: infrastructure: {server} was changed by hand in HAProxy (MAINT)" in said
+        assert "trouble: metrics: real-time: no series for any figure" in said
+        assert api.servers()[server].status == "MAINT"
+    finally:
+        api.ask(f"set server {server} state ready")
+    wait_until(lambda: not troubles("infrastructure"), engine_of.journal)
+    code, folder = engine_of.end()
+    assert code == 0
+    events = load(folder).events
+    kinds = [(event.kind, event.name) for event in events]
+    assert ("trouble_started", "infrastructure") in kinds
+    assert ("trouble_ended", "infrastructure") in kinds
+    assert ("trouble_started", "metrics") in kinds
+    report = (folder / "report.html").read_text()
+    for words in (server, "real-time: no series for any figure"):
+        assert any(words in event.detail for event in events)
+        assert any(words in line for line in engine_of.said)
+        assert words in report
 
 
 def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(

@@ -31,6 +31,13 @@ def failing(error: Exception) -> Callable[..., Any]:
     return fail
 
 
+def answering(answer: object) -> Callable[..., Any]:
+    async def answered(*_: Any) -> Any:
+        return answer
+
+    return answered
+
+
 def status_of(world: LiveWorld) -> dict[str, Any]:
     return dict(json.loads((world.state / STATUS).read_text()))
 
@@ -194,6 +201,40 @@ def test_an_alert_is_noted_with_its_time_its_source_and_its_words(
     world.source.troubles = ("late",)
     steps(world, scripted(), START_S + 5.0)
     assert world.notes.events == [(START_S + 5.0, "trouble_started", "metrics", "late")]
+
+
+def test_what_the_infrastructure_notices_is_a_trouble_for_as_long_as_it_does(
+    world: LiveWorld, scripted: Any
+) -> None:
+    noticed: list[tuple[str, ...]] = [(), ("api-1: MAINT",), ("api-1: MAINT", "api-2: DRAIN"), ()]
+    shell = world.shell(scripted(), duration_s=None, **world.in_memory())
+
+    async def run() -> None:
+        for k, notices in enumerate(noticed):
+            sighting = Sighting({"api": Counts(4, 3, 0, 1)}, notices=notices)
+            world.pool.observe = answering(sighting)  # type: ignore[method-assign]
+            await shell.step(START_S + 5.0 * k)
+
+    simulated(run())
+    assert shell.cycle.steps == 4  # it goes on all the same
+    assert [(time_s - START_S, kind, text) for time_s, kind, _, text in world.notes.events] == [
+        (5.0, "trouble_started", "api-1: MAINT"),
+        (10.0, "trouble_changed", "api-1: MAINT; api-2: DRAIN"),
+        (15.0, "trouble_ended", "api-1: MAINT; api-2: DRAIN"),
+    ]
+
+
+@pytest.mark.parametrize("notices", [None, 3, "MAINT", ["MAINT"], ("MAINT", None), ("",)])
+def test_what_is_no_notice_is_a_trouble_and_loses_no_result(
+    world: LiveWorld, scripted: Any, notices: Any
+) -> None:
+    result = ActionResult("a", Status.COMPLETED, START_S + 1.0)
+    sighting = Sighting({"api": Counts(4, 3, 0, 1)}, (result,), notices=notices)
+    world.pool.observe = answering(sighting)  # type: ignore[method-assign]
+    shell = steps(world, scripted(), START_S + 5.0)
+    ((said,),) = shell.cycle.troubles.all.values()
+    assert said == f"TypeError: {notices!r} are no notices"
+    assert world.notes.results == [result]
 
 
 # --- notes

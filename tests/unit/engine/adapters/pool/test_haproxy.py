@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -39,11 +40,9 @@ class Played:
         self.ask("")
         return self.states
 
-    def add(self, server: str, address: str, options: str) -> None:
-        self.commands.append(f"add {server}")
-
-    def enable(self, server: str) -> None:
-        self.commands.append(f"enable {server}")
+    def add(self, server: str, address: str, options: str, *, serving: bool = True) -> None:
+        self.ask("")
+        self.commands.append(f"add {server}{'' if serving else ' without requests'}")
 
     def drain(self, server: str) -> None:
         self.commands.append(f"drain {server}")
@@ -120,18 +119,128 @@ def test_without_haproxy_nobody_is_taken_for_drained(pool: HaproxyPool) -> None:
         haproxy.processes.stop([alive], first=haproxy.signal.SIGKILL, patience_s=1.0)
 
 
-@pytest.mark.parametrize("status", ["MAINT", "DRAIN"])
-def test_a_ready_server_that_was_left_without_requests_gets_them_again(
-    pool: HaproxyPool, status: str
+@pytest.fixture
+def alive(pool: HaproxyPool) -> Iterator[Process]:
+    """A process that does nothing, as that of a worker."""
+    process = haproxy.processes.launch(["sleep", "600"], pool._place.folder / "log", token="token")
+    yield process
+    haproxy.processes.stop([process], first=haproxy.signal.SIGKILL, patience_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("states", "ready", "ways"),
+    [
+        ([ServerState(0, "MAINT")], 0, "MAINT"),
+        ([ServerState(3, "DRAIN"), ServerState(0, "MAINT")], 0, "MAINT"),
+        ([ServerState(0, "UP", weight=0), ServerState(0, "DOWN", weight=0)], 0, "weight 0"),
+        ([ServerState(0, "DOWN (agent)")], 0, "agent down"),
+        ([ServerState(0, "MAINT"), ServerState(0, "UP 1/2")], 1, ""),
+        ([ServerState(0, "DOWN"), ServerState(0, "DRAIN"), ServerState(0, "UP")], 1, ""),
+        ([ServerState(0, "no check", checked=False)], 1, "health check disabled"),
+    ],
+)
+def test_what_somebody_did_by_hand_is_left_so_and_counted_as_it_is(
+    pool: HaproxyPool, alive: Process, states: list[ServerState], ready: int, ways: str
 ) -> None:
-    alive = haproxy.processes.launch(["sleep", "60"], pool._place.folder / "log", token="token")
-    try:
-        put(pool, WorkerPhase.READY, alive)
-        played(pool).states = {"api/api-1": ServerState(0, status)}
+    put(pool, WorkerPhase.READY, alive)
+    for state in states:
+        played(pool).states = {"api/api-1": state}
         look(pool)
-        assert played(pool).commands == ["enable api/api-1"]
-    finally:
-        haproxy.processes.stop([alive], first=haproxy.signal.SIGKILL, patience_s=1.0)
+    assert played(pool).commands == []
+    assert alive.alive
+    sighting = pool.observe()
+    assert sighting.services["api"] == Counts(1, ready, 0, 1 - ready)
+    assert [f"({ways})" in notice for notice in sighting.notices] == ([True] if ways else [])
+    scraped = (pool._place.targets / "workers.json").read_text()
+    assert ("api-1" in scraped) is (ready == 1)
+
+
+def test_one_that_is_ill_is_replaced_and_one_that_somebody_took_out_is_not(
+    pool: HaproxyPool, alive: Process
+) -> None:
+    pool._ill_s = -1.0
+    put(pool, WorkerPhase.READY, alive)
+    played(pool).states = {"api/api-1": ServerState(0, "DOWN", admin=8)}
+    look(pool)
+    assert alive.alive
+    played(pool).states = {"api/api-1": ServerState(0, "DOWN")}
+    look(pool)
+    assert not alive.alive
+
+
+def test_a_server_that_haproxy_forgot_is_added_as_it_was(pool: HaproxyPool, alive: Process) -> None:
+    put(pool, WorkerPhase.READY, alive)
+    look(pool)
+    played(pool).states = {"api/api-1": ServerState(0, "MAINT")}
+    look(pool)
+    played(pool).states = {}
+    look(pool)
+    assert played(pool).commands == ["add api/api-1", "add api/api-1 without requests"]
+
+
+def test_an_addition_that_was_interrupted_is_made_good_and_is_nobodys_wish(
+    pool: HaproxyPool, alive: Process
+) -> None:
+    put(pool, WorkerPhase.READY, alive)
+    api = played(pool)
+    refuse = api.add
+
+    def interrupted(*_: object, **__: object) -> None:
+        assert pool._file.read().instances[0].adding  # written down before HAProxy is asked
+        raise RuntimeApiError("gone")
+
+    api.add = interrupted  # type: ignore[method-assign]
+    look(pool)
+    api.add = refuse  # type: ignore[method-assign]
+    api.states = {"api/api-1": ServerState(0, "MAINT")}
+    (instance,) = look(pool).instances
+    assert api.commands == ["add api/api-1"]
+    assert (instance.adding, instance.sidelined_s, instance.by_hand) == (False, 0.0, "")
+
+
+def test_one_that_leaves_is_drained_again_while_there_is_patience(
+    pool: HaproxyPool, alive: Process
+) -> None:
+    put(pool, WorkerPhase.DRAINING, alive)
+    with pool._file.change() as book:
+        book.services["api"].desired = 0
+        book.instances[0].since_s = time.time()
+    played(pool).states = {"api/api-1": ServerState(3, "UP")}
+    (instance,) = look(pool).instances
+    assert instance.phase is WorkerPhase.DRAINING
+    assert played(pool).commands == ["drain api/api-1"]
+    with pool._file.change() as book:
+        book.instances[0].since_s = time.time() - 1000.0
+    (instance,) = look(pool).instances
+    assert instance.phase is WorkerPhase.STOPPING
+    assert played(pool).commands == ["drain api/api-1", "remove api/api-1"]
+
+
+def test_a_haproxy_that_does_not_answer_is_told_while_it_does_not(pool: HaproxyPool) -> None:
+    assert pool.observe().notices == ()
+    played(pool).answers = False
+    pool._look()
+    assert pool.observe().notices == ("no answer",)
+    played(pool).answers = True
+    pool._look()
+    assert pool.observe().notices == ()
+
+
+def test_a_book_of_before_is_read_as_if_nobody_had_done_anything_by_hand(
+    pool: HaproxyPool, alive: Process
+) -> None:
+    put(pool, WorkerPhase.READY, alive)
+    path = pool._place.pool
+    kept = json.loads(path.read_text())
+    kept["version"] = 2
+    for instance in kept["instances"]:
+        for name in ("sidelined_s", "by_hand", "adding"):
+            del instance[name]
+    path.write_text(json.dumps(kept))
+    assert pool.observe().services["api"] == Counts(1, 1, 0, 0)
+    path.write_text(json.dumps({**kept, "version": 1}))
+    with pytest.raises(Unreachable, match="version 1"):
+        pool.observe()
 
 
 def test_a_launch_that_was_never_made_is_forgotten(pool: HaproxyPool) -> None:
