@@ -86,7 +86,8 @@ def _sent(own: ServiceMemory, action: Action, undoes: Watch | None, now_s: float
     before = own.sent
     if before is not None and not before.accepted:
         highest = max(highest, before.highest)
-        if (before.to_instances > before.from_instances) == out:
+        # Where somebody's step was noticed since, the rest after that one stands.
+        if (before.to_instances > before.from_instances) == out and rest_s == before.sent_s:
             rest_s = before.rest_s
     return Sent(
         action.decision_id, action.from_instances, action.to_instances, highest, now_s, rest_s,

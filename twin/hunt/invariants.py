@@ -65,6 +65,8 @@ class Invariants:
         self.violations: list[Violation] = []
         self._settings = world.config.engine
         self._budget = world.config.budget.budget()
+        self._known_s = 0.0
+        """As of when the bookings were known at the step before."""
         self._sent_s: dict[str, float] = {}
         self._last_sent: dict[str, tuple[int, float]] = {}
         self._approved: set[str] = set()
@@ -267,7 +269,9 @@ class Invariants:
             if telemetry.delivered_s[k] > now_s or sampled_s > now_s:
                 self._broken("nothing from the future", f"{service.spec.name}: sample {k}")
         known_s = observation.outlook.issued_s - world.start_s
-        if known_s > now_s - world.feed.delay_s + 1e-6 and known_s > 0.0:
+        # What was known before the feed fell behind stays known.
+        fresh, self._known_s = known_s != self._known_s, known_s
+        if fresh and known_s > now_s - world.feed.delay_s + 1e-6:
             self._broken("nothing from the future", f"bookings as of {known_s:.0f} s")
 
     # --- the queues and the fleets

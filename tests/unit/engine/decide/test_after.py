@@ -102,7 +102,7 @@ def test_a_step_rests_and_is_sent_and_watched(target, last_out_s, last_in_s, res
     ("before", "target", "highest", "rest_s"),
     [
         # A command that was not answered may yet be carried out: the highest count of both, and the
-        # rest from before it where it went the same way.
+        # rest from before it where it went the same way and is the last step in memory.
         (Sent("a", 10, 20, 20, NOW_S - 5.0, 100.0), 15, 20, 100.0),
         (Sent("a", 10, 12, 18, NOW_S - 5.0, 100.0), 15, 18, 100.0),
         (Sent("a", 10, 12, 12, NOW_S - 5.0, 100.0), 15, 15, 100.0),
@@ -115,9 +115,23 @@ def test_a_step_rests_and_is_sent_and_watched(target, last_out_s, last_in_s, res
     ],
 )
 def test_a_command_keeps_what_the_one_before_it_left_open(before, target, highest, rest_s) -> None:  # type: ignore[no-untyped-def]
-    own = ServiceMemory(last_out_s=LAST_OUT_S, last_in_s=LAST_IN_S, sent=before)
+    rests = {"last_out_s": LAST_OUT_S, "last_in_s": LAST_IN_S}
+    if not before.accepted:
+        rests["last_out_s" if before.to_instances > 10 else "last_in_s"] = before.sent_s
+    own = ServiceMemory(**rests, sent=before)
     sent = remembered(course(own, action_of(10, target))).services["api"].sent
     assert sent == Sent("api-1", 10, target, highest, NOW_S, rest_s)
+
+
+@pytest.mark.parametrize(("target", "since_s"), [(15, NOW_S - 3.0), (15, NOW_S - 9.0)])
+def test_a_step_noticed_beside_an_unanswered_command_keeps_its_rest(
+    target: int, since_s: float
+) -> None:
+    unanswered = Sent("a", 10, 20, 20, NOW_S - 5.0, 100.0)
+    own = ServiceMemory(last_out_s=since_s, sent=unanswered)
+    sent = remembered(course(own, action_of(10, target))).services["api"].sent
+    assert sent is not None
+    assert sent.rest_s == since_s
 
 
 def test_a_rollback_is_not_watched_and_remembers_what_it_undoes() -> None:
