@@ -171,16 +171,16 @@ class EngineSettings(Strict):
     """Time between the emergency path's looks at the newest sample."""
     stale_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 45.0
     """Metrics older than this do not count, unless three samples take longer to come."""
-    limits: LimitSettings = LimitSettings()
-    capacity: CapacitySettings = CapacitySettings()
-    forecast: ForecastSettings = ForecastSettings()
-    weddings: WeddingSettings = WeddingSettings()
-    emergency: EmergencySettings = EmergencySettings()
-    fallback: FallbackSettings = FallbackSettings()
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    capacity: CapacitySettings = Field(default_factory=CapacitySettings)
+    forecast: ForecastSettings = Field(default_factory=ForecastSettings)
+    weddings: WeddingSettings = Field(default_factory=WeddingSettings)
+    emergency: EmergencySettings = Field(default_factory=EmergencySettings)
+    fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     fallback_by_service: dict[str, FallbackSettings] = Field(default_factory=dict)
-    approval: ApprovalSettings = ApprovalSettings()
-    cost: CostSettings = CostSettings()
-    verify: VerifySettings = VerifySettings()
+    approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
+    cost: CostSettings = Field(default_factory=CostSettings)
+    verify: VerifySettings = Field(default_factory=VerifySettings)
 
     def fallback_of(self, service: str) -> FallbackSettings:
         """What carries `service` when its metrics are lost."""

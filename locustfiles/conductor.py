@@ -23,12 +23,12 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from engine.config.secrets import masked
 from engine.record.schema.load import LoadSummary
-from locustfiles import options, record
+from locustfiles import options, results
+from locustfiles.arrivals import ArrivalSchedule
 from locustfiles.client import PlatformUnderTest, TargetError, is_loopback
 from locustfiles.desk import Desk, Requester
 from locustfiles.options import Wishes
 from locustfiles.plan import LoadPlan, PlanError, from_bytes
-from locustfiles.schedule import ArrivalSchedule
 from locustfiles.tally import Tally, unpacked
 from locustfiles.verdict import Generator, LimitError, check, judge, summarise
 
@@ -168,7 +168,7 @@ class Conductor:
         PlatformUnderTest(host, wanted.photo_bytes)
         check(wanted.limits, wanted.plan.services)
         if wanted.record is not None:
-            record.check_writable(wanted.record)
+            results.check_writable(wanted.record)
         self._wishes = wanted
         self.environment.user_classes[:] = self._with_something_to_do(wanted.plan)
         for kind in self.environment.user_classes:
@@ -208,7 +208,7 @@ class Conductor:
         if self._wishes is None:
             try:
                 self.announce(self.prepare())
-            except (PlanError, LimitError, TargetError, record.ResultsError) as error:
+            except (PlanError, LimitError, TargetError, results.ResultsError) as error:
                 self._refuse(str(error))
                 return None
         assert self._wishes is not None
@@ -426,9 +426,11 @@ class Conductor:
             code = INTERRUPTED
         if wanted.record is not None:
             try:
-                record.write(wanted.record, plan, report.tally, intended, summary, self._began_at_s)
+                results.write(
+                    wanted.record, plan, report.tally, intended, summary, self._began_at_s
+                )
                 self._folder = str(wanted.record)
-            except record.ResultsError as error:
+            except results.ResultsError as error:
                 _say(f"error: {error}")
                 code = BAD_INPUT
         self.environment.process_exit_code = code
@@ -447,7 +449,7 @@ def _show(summary: LoadSummary) -> None:
         f"again), {requests.ok:,} ok; generator: {generator.late_ratio:.2%} late, "
         f"{generator.held_ratio:.2%} held, {generator.unsent:,} not sent"
     )
-    _say(f"{summary.verdict}: {record.sentence(summary)}")
+    _say(f"{summary.verdict}: {results.sentence(summary)}")
 
 
 def _say(text: str) -> None:

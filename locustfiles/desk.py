@@ -22,9 +22,9 @@ from typing import Protocol
 import gevent
 from gevent.pool import Group
 
+from locustfiles.arrivals import Arrival, ArrivalSchedule
 from locustfiles.client import RequestOutcome
 from locustfiles.plan import LoadPlan
-from locustfiles.schedule import Arrival, ArrivalSchedule
 from locustfiles.tally import LATE_S, Tally, note
 from scenarios.streams import Streams
 

@@ -5,7 +5,7 @@ r"""A scenario's day as real load on a real address: couples, guests, vendors an
 
 plays the five hours around the peak of the day that `twin run scenario=june_peak` simulates, with
 its weddings and its rates, in five minutes and at a two-thousandth of its size.  What is due when
-is drawn beforehand (`locustfiles.schedule`) and sent whatever became of the requests before
+is drawn beforehand (`locustfiles.arrivals`) and sent whatever became of the requests before
 (`locustfiles.desk`); the users seen in Locust are the people at weddings.  docs/load.md has more.
 """
 
@@ -26,11 +26,11 @@ from locust.exception import StopTest, StopUser
 from locust.runners import WorkerRunner
 
 from locustfiles import options
+from locustfiles.arrivals import Arrival
 from locustfiles.client import PlatformUnderTest, RequestOutcome, TargetError
 from locustfiles.conductor import BAD_INPUT, Conductor
 from locustfiles.plan import PlanError
-from locustfiles.record import ResultsError
-from locustfiles.schedule import Arrival
+from locustfiles.results import ResultsError
 from locustfiles.verdict import LimitError
 
 # A worker on a machine with other work is heard of late.  Locust would give it up after three

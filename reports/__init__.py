@@ -33,6 +33,10 @@ def write(folder: Path) -> None:
 
     Raises RecordError when the record is incomplete or malformed, OSError when writing fails.
     """
+    if not folder.is_dir():
+        raise RecordError(f"{folder}: is not a folder; give the folder of a run record")
+    if not (folder / "summary.json").is_file():
+        raise RecordError(f"{folder}/summary.json: is missing; give the folder of a run record")
     # Matplotlib and Jinja take most of a second to import: only who writes a report pays for them.
     from reports import html
     from reports.load import plot as load_plot

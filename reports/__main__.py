@@ -14,7 +14,7 @@ import reports
 def main(arguments: list[str] | None = None) -> int:
     """Write the reports of the one folder given; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    if len(given) != 1 or given[0] in ("-h", "--help"):
+    if len(given) != 1 or given[0].startswith("-"):
         sys.stderr.write("usage: python -m reports FOLDER   (of a run record, plan or backtest)\n")
         return 0 if given in (["-h"], ["--help"]) else 2
     folder = Path(given[0])

@@ -6,20 +6,23 @@ key, what is wrong with it and what is allowed.  Inside the twin there are no un
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from engine import EngineSettings
 from engine.config.complaints import close
 from engine.config.platform import PlatformConfig
 from engine.config.recurrence import Recurrence
 from engine.config.run import Approver, BudgetConfig, Count, ScenarioConfig, Seed
-from engine.config.strict import Strict, validated
+from engine.config.strict import ConfigError, Strict, validated
 from engine.controllers.registry import ControllerConfig
 from engine.model import Direction
 from engine.record.schema.thresholds import ThresholdConfig
+from engine.settings import EngineSettings
 from scenarios.faults.kinds import At, CapacityShortage, Fault, FlashCrowd
 from scenarios.traces.config import TraceConfig
 from scenarios.weddings.config import DemandConfig, PopulationConfig
@@ -106,10 +109,10 @@ class RunConfig(Strict):
 
     seed: Seed
     resolution: Literal["fluid", "request", "hybrid"]
-    request: RequestConfig = RequestConfig()
+    request: RequestConfig = Field(default_factory=RequestConfig)
     replications: Annotated[int, Field(ge=1, le=10_000)] = 1
     output: str = Field(min_length=1)
-    sweep: SweepConfig = SweepConfig()
+    sweep: SweepConfig = Field(default_factory=SweepConfig)
     scenario: ScenarioConfig
     population: PopulationConfig
     demand: DemandConfig
@@ -123,8 +126,8 @@ class RunConfig(Strict):
     faults: dict[str, Fault] = Field(default_factory=dict)
     thresholds: dict[str, ThresholdConfig] = Field(default_factory=dict)
     approval: Approver = "automatic"
-    operator: OperatorConfig = OperatorConfig()
-    budget: BudgetConfig = BudgetConfig()
+    operator: OperatorConfig = Field(default_factory=OperatorConfig)
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
 
     @property
     def duration_s(self) -> int:
@@ -203,6 +206,19 @@ class RunConfig(Strict):
 
 
 Kind = TypeVar("Kind", bound=RunConfig)
+
+
+def check_files(config: RunConfig) -> None:
+    """Raise ConfigError for a file of the trace that is not there, before it is waited for."""
+    trace = config.trace
+    if trace is None:
+        return
+    named = {"trace.path": trace.file}
+    if trace.calendar is not None:
+        named["trace.calendar"] = Path(trace.calendar)
+    for key, file in named.items():
+        if not file.exists():
+            raise ConfigError(f"{key}: {file}: {os.strerror(errno.ENOENT)}")
 
 
 def parse(raw: Mapping[str, Any]) -> RunConfig:

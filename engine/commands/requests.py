@@ -77,20 +77,23 @@ def floor(arguments: Sequence[str]) -> int:
 
 def approve(arguments: Sequence[str]) -> int:
     """Let an action pass that waits for approval."""
-    return _answer("approve", "Let an action pass that waits for approval.", arguments, True)
+    purpose = "Let an action pass that waits for approval."
+    return _answer("approve", purpose, arguments, approved=True)
 
 
 def reject(arguments: Sequence[str]) -> int:
     """Refuse an action that waits for approval."""
-    return _answer("reject", "Refuse an action that waits for approval.", arguments, False)
+    purpose = "Refuse an action that waits for approval."
+    return _answer("reject", purpose, arguments, approved=False)
 
 
-def _answer(name: str, purpose: str, arguments: Sequence[str], approved: bool) -> int:
+def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool) -> int:
     parser = _parser(name, purpose)
     parser.add_argument("decision", metavar="DECISION", help="its id, as the engine's log says it")
     given = parser.parse_args(arguments)
+    done = "approved" if approved else "rejected"
     approval = Approval(given.decision, approved, time.time(), getpass.getuser())
-    return _done(lambda: request_files.answer(given.state, approval), f"{given.decision}: {name}d")
+    return _done(lambda: request_files.answer(given.state, approval), f"{given.decision}: {done}")
 
 
 def _refusal(state: Path, service: str) -> str:

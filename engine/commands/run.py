@@ -8,66 +8,43 @@ the record written; its folder is the last line on stdout.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import signal
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, NoReturn
 
-import structlog
-
-from engine.adapters.alert_log import AlertLog
-from engine.adapters.lease_file import FileLead, FileLease, take_lead
-from engine.adapters.store_files import FileStore
-from engine.adapters.wall_clock import WallClock
-from engine.commands.recording import Recording
-from engine.config import secrets
-from engine.config.load import build, load
-from engine.ports import infrastructure as infrastructure_port
-from engine.ports import metrics as metrics_port
-from engine.ports.bookings import Bookings
+from engine.config import assignments, hydra_errors, secrets
+from engine.config.composition import composed, needs_hydra
+from engine.config.strict import ConfigError
 from engine.ports.lease import NotLeadingError
-from engine.ports.metrics import MetricsSource
-from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError, check_writable
-from engine.record.journal import JournalHeading, in_progress
-from engine.record.live.notes import LiveRun
-from engine.record.live.writing import check_thresholds
-from engine.record.schema.summary import Summary, read
-from engine.runtime import log as run_log
-from engine.runtime.cycle import Cycle
-from engine.runtime.shell import LiveShell
 
-log = structlog.stdlib.get_logger(__name__)
-
-WAIT_S = 0.5
-"""Between two tries to take the lead."""
-
-
-@runtime_checkable
-class DescribedBookings(Protocol):
-    """Bookings that can say, for the record, what they hold; others need not."""
-
-    weddings: int
-    """So many are booked."""
-    awaited_s: tuple[float, ...]
-    """When the major ones begin (epoch seconds)."""
+OURS = (ConfigError, OutputError, NotLeadingError)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run until the end; returns the exit code."""
-    import hydra
-
-    from engine.config import hydra_errors
-    from engine.config.strict import ConfigError
-
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     secrets.learn_arguments(arguments)
     command = secrets.command_line(["python", "-m", "engine", "run"], arguments)
+    try:
+        if needs_hydra(arguments):
+            return _in_hydra(arguments, command)
+        return _run(composed(assignments.read(arguments).overrides, root="live"), command)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except OURS as error:
+        _fail(str(error))
+    except hydra_errors.CAUGHT as error:
+        _fail(hydra_errors.explain(error, arguments, root="live"))
+
+
+def _in_hydra(arguments: Sequence[str], command: str) -> int:
+    """The same as a Hydra application, for what only that can do."""
+    import hydra
+
     code = 0
 
     @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="live")
@@ -76,213 +53,28 @@ def run(arguments: Sequence[str]) -> int:
         # Errors end the process here: Hydra would add its own words to whatever passes through it.
         try:
             code = _run(_plain(config), command)
-        except (ConfigError, OutputError, NotLeadingError) as error:
+        except OURS as error:
             _fail(str(error))
         except hydra_errors.CAUGHT as error:
             _fail(hydra_errors.explain(error, arguments, root="live"))
 
-    try:
-        hydra_errors.check(arguments)
-        job()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except ConfigError as error:
-        _fail(str(error))
-    except hydra_errors.CAUGHT as error:
-        _fail(hydra_errors.explain(error, arguments, root="live"))
+    hydra_errors.check(arguments)
+    job()
     return code
 
 
 def _run(settings: dict[str, Any], command: str) -> int:
-    from engine.config.live import handed, parse
-    from engine.config.strict import ConfigError
-    from engine.controllers import registry as controllers
-
-    run_log.set_up()
     secrets.learn(secrets.sealed(settings))
-    secrets.guard()
+
+    from engine.config.live import parse  # it waits until each key is there
+
     config = parse(settings)
-    specs = config.platform.specs()
-    state, output = Path(config.live.state), Path(config.output)
-    check_writable(output)
-    check_writable(state)
-    lead = _lead(state, wait=config.live.wait_for_lead)
-    with contextlib.ExitStack() as held:
-        held.callback(lead.release)
-        try:
-            controller = controllers.make(config.controller, config.engine, _not_here, _not_here)
-            now_s = time.time()
-            meta = LiveRun(
-                scenario=config.scenario.name,
-                description=config.scenario.description,
-                seed=config.seed,
-                controller=config.controller.name,
-                foresight=False,
-                command=command,
-                config=secrets.recordable(settings),
-                specs=specs,
-                sample_s=config.engine.sample_s,
-                started_s=now_s,
-                ended_s=now_s,
-                partial=False,
-                thresholds=config.live.thresholds,
-                engine=config.engine,
-                forecaster=forecaster_figures(controller, config.engine),
-                horizons=horizons(controller),
-            )
-            check_thresholds(meta)
-            names = tuple(spec.name for spec in specs)
-            heading = JournalHeading(now_s, names, config.engine.sample_s, config.controller.name)
-            report = _nobody if config.reporter is None else load(config.reporter, "reporter")
-            booked: Bookings = build(
-                config.bookings.factory,
-                specs,
-                (in_progress(state, heading) or heading).started_s,
-                key="bookings.factory",
-                options=handed(config, settings),
-                options_key="bookings",
-                methods=("outlook", "close"),
-            )
-            infrastructure = infrastructure_port.connect(
-                config.infrastructure.factory, specs, config.infrastructure.options
-            )
-            metrics = metrics_port.connect(
-                config.metrics.factory,
-                specs,
-                config.engine.sample_s,
-                _with_url(config.metrics.options, infrastructure),
-            )
-            recording = Recording(
-                state,
-                heading,
-                meta,
-                output,
-                every_s=config.live.record_every_s,
-                report=report,
-            )
-            if isinstance(booked, DescribedBookings):
-                recording.about(booked.weddings, booked.awaited_s)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        except OSError as error:
-            raise OutputError(f"{error.filename or state}: {error.strerror or error}") from error
-        cycle = Cycle(
-            controller,
-            specs,
-            acts=config.engine.mode == "act",
-            approver=config.approval,
-            question_s=config.engine.approval.expires_s,
-            budget=config.budget.budget(),
-            standing=config.live.standing,
-        )
-        shell = LiveShell(
-            cycle,
-            specs,
-            metrics=metrics,
-            infrastructure=infrastructure,
-            bookings=booked,
-            store=FileStore(state),
-            lease=FileLease(state, lead),
-            notifier=AlertLog(),
-            notes=recording,
-            clock=WallClock(),
-            settings=config.live.shell,
-            sample_s=config.engine.sample_s,
-        )
-        log.info(_beginning(config, lead, recording, now_s), lead=lead.fence)
-        refused = meta.forecaster.refused
-        if refused:
-            recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
-        limited = config.live.duration_s is not None
-        folder, asked = asyncio.run(_drive(shell, metrics, recording, limited=limited))
-    _show(read(folder), folder)
-    print(folder, flush=True)
-    if asked is signal.SIGINT:
-        log.info("interrupted: the record so far is kept")
-        return 130
-    return 0
+    check_writable(Path(config.output))
+    check_writable(Path(config.live.state), "live.state")
 
+    from engine.commands import assembly
 
-async def _drive(
-    shell: LiveShell, metrics: MetricsSource, recording: Recording, *, limited: bool
-) -> tuple[Path, signal.Signals | None]:
-    """Run the shell until its end or a signal; returns the record's folder and the signal."""
-    asked: list[signal.Signals] = []
-    loop = asyncio.get_running_loop()
-
-    def stop(number: signal.Signals) -> None:
-        asked.append(number)
-        shell.stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    over = asyncio.Event()
-    rolling = asyncio.create_task(recording.roll_over(metrics, over))
-    try:
-        await shell.run()
-        over.set()
-        await rolling
-        folder = await recording.finish(metrics, partial=bool(asked) and limited)
-    finally:
-        rolling.cancel()
-        await shell.close()
-    return folder, (asked[0] if asked else None)
-
-
-def _lead(state: Path, *, wait: bool) -> FileLead:
-    """The lead; waits for it if that is wanted, else raises NotLeadingError."""
-    said = False
-    while True:
-        try:
-            return take_lead(state, time.time())
-        except OSError as error:
-            raise OutputError(f"live.state: {state}: {error.strerror}") from error
-        except NotLeadingError as error:
-            if not wait:
-                raise
-            if not said:
-                log.info(f"waiting: {error}")
-                said = True
-        time.sleep(WAIT_S)
-
-
-def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]:
-    """Without an address of its own, a source is asked at the one that the infrastructure has."""
-    if options.get("url", "") is not None:
-        return options
-    url = getattr(infrastructure, "metrics_url", None)
-    if url is None:
-        raise ValueError("metrics.url: is missing, and the infrastructure has none of its own")
-    return {**options, "url": url}
-
-
-def _beginning(config: Any, lead: FileLead, recording: Recording, now_s: float) -> str:
-    mode = "acts" if config.engine.mode == "act" else "only recommends"
-    since = now_s - recording.started_s
-    text = f"lead {lead.fence}: {config.controller.name} {mode}, {config.scenario.name}"
-    return f"{text}; goes on with a run begun {since:.0f} s ago" if since > 0.0 else text
-
-
-def _show(summary: Summary, folder: Path) -> None:
-    decision, cost = summary.decision, summary.cost
-    log.info(
-        f"{summary.scenario}: {decision.cycles} cycles, {decision.actions} actions, "
-        f"{decision.emergency_s.count} emergencies, {cost.total_usd:.2f} USD"
-    )
-    for threshold in summary.thresholds:
-        value = "not known" if threshold.value is None else f"{threshold.value:.6g}"
-        mark, level = ("passed", log.info) if threshold.passed else ("FAILED", log.warning)
-        level(f"{mark}  {threshold.metric} = {value} ({threshold.operator} {threshold.limit:g})")
-    log.info(f"report: {folder / 'report.html'}")
-
-
-def _nobody(_: Path) -> None:
-    """Makes no report."""
-
-
-def _not_here() -> NoReturn:
-    raise ValueError("controller: it needs what only the twin has")
+    return assembly.run(config, settings, command)
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -47,3 +47,13 @@ def composed(
         raise ConfigError(hydra_errors.explain(error, arguments, root, own)) from error
     assert isinstance(raw, dict)
     return {str(key): value for key, value in raw.items()}
+
+
+def needs_hydra(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for what only a Hydra application can do.
+
+    That are its options (`--multirun`, `--cfg`), what is set of Hydra itself, and the user's own
+    folders, whose files may do so.  All else needs the tree alone, and composing that once: the
+    application composes it twice, which is most of the time that a wrong word waits for its answer.
+    """
+    return any(word.startswith("-") or word.lstrip("+~").startswith("hydra") for word in arguments)

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from engine import EngineSettings
 from engine.config import secrets
 from engine.config.complaints import close
 from engine.config.load import Reference
@@ -22,7 +21,8 @@ from engine.config.standing import StandingFloor, StandingPause, StandingRequest
 from engine.config.strict import ConfigError, Strict, validated
 from engine.controllers.registry import ControllerConfig
 from engine.record.schema.thresholds import ThresholdConfig
-from engine.runtime.shell import LiveSettings
+from engine.runtime.settings import LiveSettings
+from engine.settings import EngineSettings
 
 
 class AdapterConfig(Strict):
@@ -103,7 +103,7 @@ class LiveConfig(Strict):
     bookings: BookingsConfig
     live: LiveRunSettings
     approval: Approver = "automatic"
-    budget: BudgetConfig = BudgetConfig()
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
 
     @model_validator(mode="after")
     def _fits(self) -> LiveConfig:

@@ -85,8 +85,8 @@ class ServiceConfig(Strict):
     stateful: bool = False
     user_facing: bool = True
     calls: dict[str, CallConfig] = Field(default_factory=dict)
-    thresholds: ThresholdsConfig = ThresholdsConfig()
-    client: ClientConfig = ClientConfig()
+    thresholds: ThresholdsConfig = Field(default_factory=ThresholdsConfig)
+    client: ClientConfig = Field(default_factory=ClientConfig)
 
     @model_validator(mode="after")
     def _ordered(self) -> ServiceConfig:

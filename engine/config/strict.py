@@ -22,7 +22,7 @@ class ConfigError(ValueError):
 class Strict(BaseModel):
     """Frozen, closed to unknown keys, without NaN or infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 Kind = TypeVar("Kind", bound=BaseModel)

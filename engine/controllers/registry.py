@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import Field
 
-from engine import Autoscaler, EngineSettings
 from engine.config.load import Reference, build
 from engine.config.strict import Strict
 from engine.model import Controller
-from engine.runtime.ask import ControllerError
+from engine.runtime.errors import ControllerError
+from engine.settings import EngineSettings
 
 
 class ControllerConfig(Strict):
@@ -38,6 +38,8 @@ def engine(settings: EngineSettings) -> Controller:
     A file that cannot be used is no error: the engine goes by the schedule alone, and says so in
     `refused`.
     """
+    from engine.autoscaler import Autoscaler  # a configuration is read without it
+
     path = settings.forecast.artefact
     if path is None:
         return Autoscaler(settings)

@@ -18,6 +18,9 @@ from engine.model import Calendar, FloatArray, Series
 
 IntArray = NDArray[np.int64]
 
+MOST_GUESTS = 100_000
+"""At one wedding, and as many vendors: more is a mistake."""
+
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 """Quantiles that are forecast: the median and the ends of the 50, 80 and 95 % intervals."""
 

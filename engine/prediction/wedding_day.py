@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from engine.decide.callgraph import load_of_services
 from engine.model import FloatArray, Response, ServiceSpec, Wedding, WeddingType
 from engine.prediction.calibration import conformal_shift
-from engine.prediction.forecaster import LEVELS
+from engine.prediction.forecaster import LEVELS, MOST_GUESTS
 from engine.prediction.similarity import (
     CURVE_BEFORE_S,
     CURVE_BIN_S,
@@ -47,7 +47,6 @@ OWN_SIGMA = 0.4
 FEWEST_ON_A_DAY = 20
 FEWEST_DAYS = 15
 MEDIAN = LEVELS.index(0.5)
-MOST_GUESTS = 100_000
 _AIMS = np.array(LEVELS)
 _SCORES = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
 _KINDS = tuple(WeddingType)

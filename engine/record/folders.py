@@ -32,9 +32,12 @@ class OutputError(OSError):
     """The results cannot be written; the message says where and why."""
 
 
-def check_writable(folder: Path) -> None:
-    """Find out before the work whether its results can be written; raises OutputError if not."""
-    with explained(folder):
+def check_writable(folder: Path, key: str = "output") -> None:
+    """Find out before the work whether its results can be written; raises OutputError if not.
+
+    `key` is what the folder is given by.
+    """
+    with explained(folder, key):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -74,8 +77,8 @@ def sync_whole(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Say of an OSError what to do about it."""
+def explained(folder: Path, key: str = "output") -> Iterator[None]:
+    """Say of an OSError what to do about it; `key` is what the folder is given by."""
     try:
         yield
     except OutputError:
@@ -83,7 +86,7 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(
-            f"output: {folder} cannot be written ({reason}); give a folder that can, output=…"
+            f"{key}: {folder} cannot be written ({reason}); give a folder that can, {key}=…"
         ) from error
 
 

@@ -9,10 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from engine.model import Action, Controller, Observation, Plan, ServiceSpec
-
-
-class ControllerError(RuntimeError):
-    """The controller raised, or asked for something that makes no sense."""
+from engine.runtime.errors import ControllerError
 
 
 def decide(

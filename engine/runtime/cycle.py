@@ -53,7 +53,8 @@ from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.metrics import NO_SAMPLES
 from engine.ports.notifier import Alert, AlertState
 from engine.ports.store import Requests
-from engine.runtime.ask import ControllerError, blaming, decide
+from engine.runtime.ask import blaming, decide
+from engine.runtime.errors import ControllerError
 
 CONTROLLER, CALENDAR = "controller", "calendar"
 """Sources of troubles that the cycle finds out about itself."""

@@ -30,12 +30,10 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
-from pydantic import Field
 
-from engine.config.strict import Strict
 from engine.model import ActionResult, Observation, Outlook, Plan, ServiceSpec
 from engine.ports.bookings import Bookings, booked
 from engine.ports.clock import Clock
@@ -46,6 +44,7 @@ from engine.ports.notifier import Alert, Notifier
 from engine.ports.store import Requests, Store
 from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, SavedMemory
 from engine.runtime.patience import Patience, PortError, words
+from engine.runtime.settings import LiveSettings
 
 BOOKINGS, LEASE, NOTIFIER, RECORD = "schedule", "lease", "notifier", "record"
 REQUESTS, ANSWERS, MEMORY, STATUS = "requests", "answers", "memory", "status"
@@ -64,21 +63,6 @@ ALERTS_KEPT = 100
 _Result = TypeVar("_Result")
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-class LiveSettings(Strict):
-    """How the shell runs."""
-
-    state: str = Field(default="state/engine", min_length=1)
-    """Folder of everything that survives a restart."""
-    duration_s: Annotated[float, Field(gt=0.0, le=1e9)] | None = None
-    """When to end by itself; null: never."""
-    wait_for_lead: bool = False
-    """Wait, if another engine leads, instead of giving up."""
-    observe_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)] = 4.0
-    """For whatever is looked at before a step."""
-    apply_timeout_s: Annotated[float, Field(gt=0.0, le=600.0)] = 10.0
-    """For whatever is written after it: commands, memory, status."""
 
 
 class Notes(Protocol):

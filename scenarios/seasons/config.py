@@ -8,26 +8,14 @@ from __future__ import annotations
 import math
 from typing import Annotated, Self
 
-import holidays
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
-from scipy.special import ndtr
+from pydantic import Field, model_validator
 
-from engine.config.strict import Strict
+from engine.config.complaints import close
+from engine.config.strict import ConfigError, Strict
 from engine.model import WeddingType
 from scenarios.weddings.config import SHARE_TOLERANCE, Share
-
-
-def _known_country(code: str) -> str:
-    supported = holidays.list_supported_countries()
-    if code not in supported:
-        raise ValueError(
-            f'"{code}" is not allowed (an ISO 3166 country code that the holidays library knows, '
-            "such as US)"
-        )
-    return code
-
 
 Factor = Annotated[float, Field(ge=0.0, le=20.0)]
 
@@ -43,7 +31,8 @@ class LongWeekend(Strict):
 class HolidayConfig(Strict):
     """How holidays move weddings."""
 
-    country: Annotated[str, AfterValidator(_known_country)]
+    country: str = Field(min_length=1)
+    """Checked by `check_country`."""
     long_weekend: LongWeekend
     beside_long_weekend: Factor = Field(description="on the weekends before and after one")
     family_day: Factor = Field(description="on days that belong to the family")
@@ -99,6 +88,8 @@ def expected_severity(
     threshold: float, mean: NDArray[np.float64], sd: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Mean of max(0, x - threshold) for normal x of these means and positive deviations."""
+    from scipy.special import ndtr  # only here: a configuration is read without it
+
     z = (mean - threshold) / sd
     density = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
     result: NDArray[np.float64] = (mean - threshold) * ndtr(z) + sd * density
@@ -148,3 +139,19 @@ class SeasonsConfig(Strict):
     ]
     season_peak_day: int = Field(ge=1, le=366)
     wedding_sigma: float = Field(ge=0.0, le=2.0)
+
+
+def check_country(config: SeasonsConfig) -> None:
+    """Raise ConfigError for a country whose holidays nobody knows.
+
+    Not a part of validation: whatever else is wrong is said without the library of all holidays.
+    """
+    import holidays
+
+    code = config.holidays.country
+    supported = holidays.list_supported_countries()
+    if code not in supported:
+        raise ConfigError(
+            f'seasons.holidays.country: "{code}" is not allowed (an ISO 3166 country code that the '
+            f"holidays library knows, such as US){close(code, list(supported))}"
+        )

@@ -142,7 +142,7 @@ class TraceConfig(TraceFileConfig):
     history_days: int = Field(
         default=28, ge=1, le=366, description="so much before the window is learned from"
     )
-    event: EventConfig = EventConfig()
+    event: EventConfig = Field(default_factory=EventConfig)
 
     @model_validator(mode="after")
     def _all_that_is_needed(self) -> Self:

@@ -28,8 +28,8 @@ import pandas as pd
 import pytest
 import uvicorn
 
+from locustfiles.arrivals import ArrivalSchedule
 from locustfiles.plan import LoadPlan, WantedExcerpt, make
-from locustfiles.schedule import ArrivalSchedule
 
 pytestmark = pytest.mark.load
 

@@ -17,6 +17,7 @@ from engine.model import FloatArray, Series
 from engine.prediction.forecaster import NO_EVENTS
 from scenarios.seasons.years import Seasons, multiplied
 from twin.backtest.cases import Case
+from twin.backtest.command import TEST_DAYS
 from twin.backtest.rolling import RollingWindow
 from twin.forecast.settings import ForecastConfig, composed, seasons_of
 
@@ -24,7 +25,6 @@ STEP_S = 3600.0
 BIN_S = 300.0
 DAY_S = 86_400.0
 DAY = 24
-TEST_DAYS = 14
 HISTORY_DAYS = 112
 WARM_DAYS = 21
 REFIT_DAYS = 7

@@ -13,7 +13,7 @@ from typing import NoReturn
 from engine.config import secrets
 from engine.config.strict import ConfigError
 from engine.record.folders import OutputError
-from engine.runtime.ask import ControllerError
+from engine.runtime.errors import ControllerError
 from twin.commands.reporters import reporter
 
 
@@ -46,11 +46,17 @@ def forecast(arguments: list[str]) -> int:
     """A day, a wedding, a season."""
     import json
 
-    from twin.commands import terminal
-    from twin.forecast import command
-
     def answer(line: str) -> Path:
-        folder = command.run(arguments, line, reporter("forecast"))
+        from twin.forecast import arguments as words
+
+        options = words.read(arguments)
+
+        from twin.forecast import command
+
+        folder = command.run(options, line, reporter("forecast"))
+
+        from twin.commands import terminal
+
         terminal.show_forecast(json.loads((folder / "forecast.json").read_text()), folder)
         return folder
 
@@ -125,18 +131,19 @@ def validate(arguments: list[str]) -> int:
 
 def _measure(name: str, arguments: list[str]) -> int:
     """Bring a stack up, measure it, take it down."""
-    try:
-        from twin.calibrate import command as calibration
-        from twin.measure import settings
-        from twin.measure.bench import BenchError
-        from twin.staging.layout import StackError
-        from twin.validate import command as validation
-    except ImportError as error:
-        _fail(f"{error.name} is not installed; type: pip install 'wedtwin[staging]'")
 
     def measured(line: str) -> Path:
+        from twin.measure import settings
+
+        config = settings.read(arguments)
         try:
-            config = settings.read(arguments)
+            from twin.calibrate import command as calibration
+            from twin.measure.bench import BenchError
+            from twin.staging.layout import StackError
+            from twin.validate import command as validation
+        except ImportError as error:
+            _fail(f"{error.name} is not installed; type: pip install 'wedtwin[staging]'")
+        try:
             if name == "calibrate":
                 return calibration.run(config)
             return validation.run(config, line, reporter("validation"))

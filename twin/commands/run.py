@@ -13,20 +13,18 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
-import hydra
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
-from engine.config import hydra_errors, secrets
+from engine.config import assignments, hydra_errors, secrets
+from engine.config.composition import composed, needs_hydra
 from engine.config.strict import ConfigError
+from engine.record import folders
 from engine.record.folders import OutputError
-from engine.runtime.ask import ControllerError
-from hydra_plugins.wedtwin_ray import RayLauncher
+from engine.runtime.errors import ControllerError
 from twin.commands.reporters import reporter
-from twin.config import parse
 from twin.runs import lifetimes
 
 OURS = (ConfigError, ControllerError, OutputError)
@@ -34,32 +32,13 @@ OURS = (ConfigError, ControllerError, OutputError)
 
 def run(arguments: list[str]) -> int:
     """Simulate; returns the exit code."""
-    # Hydra looks for plugins in the folders of its namespace; an editable install has none there.
-    Plugins.instance().register(RayLauncher)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     secrets.learn_arguments(arguments)
     command = secrets.command_line(["python", "-m", "twin", "run"], arguments)
-
-    @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="twin")
-    def job(config: Any) -> float | None:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return _one_of_many(config, command)
-        # Errors end the process here: Hydra would add its own words to whatever passes through it.
-        try:
-            folder, partial = _simulate(_plain(config), command)
-        except OURS as error:
-            _fail(str(error))
-        except hydra_errors.CAUGHT as error:
-            _fail(hydra_errors.explain(error, arguments))
-        print(folder, flush=True)
-        if partial:
-            print("interrupted: the record so far is kept and marked partial", file=sys.stderr)
-            sys.exit(130)
-        return None
-
     try:
-        hydra_errors.check(arguments)
-        job()
+        if not needs_hydra(arguments):
+            return _show(*_simulate(composed(assignments.read(arguments).overrides), command))
+        _in_hydra(arguments, command)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         if {"-m", "--multirun"} & set(arguments):
@@ -72,6 +51,44 @@ def run(arguments: list[str]) -> int:
         _fail(str(error))
     except hydra_errors.CAUGHT as error:
         _fail(hydra_errors.explain(error, arguments))
+    return 0
+
+
+def _in_hydra(arguments: list[str], command: str) -> None:
+    """The same as a Hydra application, for what only that can do."""
+    import hydra
+    from hydra.core.plugins import Plugins
+
+    from hydra_plugins.wedtwin_ray import RayLauncher
+
+    # Hydra looks for plugins in the folders of its namespace; an editable install has none there.
+    Plugins.instance().register(RayLauncher)
+    hydra_errors.check(arguments)
+
+    @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="twin")
+    def job(config: Any) -> float | None:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _one_of_many(config, command)
+        # Errors end the process here: Hydra would add its own words to whatever passes through it.
+        try:
+            code = _show(*_simulate(_plain(config), command))
+        except OURS as error:
+            _fail(str(error))
+        except hydra_errors.CAUGHT as error:
+            _fail(hydra_errors.explain(error, arguments))
+        if code:
+            sys.exit(code)
+        return None
+
+    job()
+
+
+def _show(folder: Path, partial: bool) -> int:
+    """Say where the record is; returns the exit code."""
+    print(folder, flush=True)
+    if partial:
+        print("interrupted: the record so far is kept and marked partial", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -94,6 +111,7 @@ class Gather(Callback):
 
 def _one_of_many(config: Any, command: str) -> float:
     """One job of a sweep, in a process of its own; returns the figure that tuning goes by."""
+    from twin.config import parse
     from twin.runs import sweep
     from twin.world.world import World, load_kernels
 
@@ -142,15 +160,17 @@ def _plain(config: Any) -> dict[str, Any]:
 
 def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
     """One run: simulate, write the record, show the summary; True when it was interrupted."""
-    run = parse(settings)
+    from twin.config import check_files, parse
 
-    from engine.record import folders
+    run = parse(settings)
+    check_files(run)
+    folders.check_writable(Path(run.output))
+
     from engine.record.schema import summary
     from twin.commands import terminal
     from twin.runs import replications, writing
     from twin.world.world import World, load_kernels
 
-    folders.check_writable(Path(run.output))
     started = dt.datetime.now(dt.UTC)
     partial = False
     try:

@@ -1,32 +1,18 @@
-"""`python -m twin compare`: who does best in a scenario, and by how much."""
+"""`python -m twin compare`: what it takes, judged before anything is imported that simulates."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
-import yaml
 
 from engine.config import assignments
 from engine.config.complaints import close
 from engine.config.composition import composed
 from engine.config.hydra_errors import choices
-from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.record import folders
-from engine.record.machine import versions
-from twin.commands import terminal
-from twin.compare import verdict
-from twin.compare.contest import Contestant, Run, run_all
-from twin.config import RunConfig, parse
-from twin.world.script import noun
-from twin.world.world import World, load_kernels
 
 EVERYBODY = (
     "engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static",
@@ -35,7 +21,6 @@ EVERYBODY = (
 OWN = ("controllers", "hpa_targets", "kpa_delays")
 HPA_TARGETS = (40, 50, 60, 70, 80, 90)
 KPA_DELAYS_S = (300, 900)
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,110 +70,41 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     Raises ConfigError, ControllerError or OutputError.
     """
     options = read(arguments)
-    configs = compose_all(options)
-    contestants = [Contestant(name, settings) for name, settings in configs.items()]
-    runs_config = parse(contestants[0].settings)
-    folders.check_writable(Path(runs_config.output))
-    started = dt.datetime.now(dt.UTC)
-    try:
-        with terminal.compiling():
-            load_kernels(runs_config)
-        for contestant in contestants[1:]:
-            World(parse(contestant.settings).small())
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    seed, replications = runs_config.seed, runs_config.replications
-    total = len(contestants) * replications
-    with terminal.progress(f"{len(contestants)} controllers × {replications}", total) as advance:
-        runs = run_all(contestants, seed, replications, advance)
-    content = comparison(contestants, runs, runs_config, command, started)
+    rest = contestants(options)
+    name, settings = next(rest)  # most of what is wrong is so for everybody
 
-    def fill(folder: Path) -> None:
-        _write(folder, content, contestants[0], runs)
+    from twin.config import check_files, parse
 
-    base = Path(runs_config.output) / runs_config.scenario.name
-    name = f"{started:%Y%m%dT%H%M%SZ}-compare-{seed}"
-    folder = folders.write_whole(base, name, fill, render)
-    terminal.show_comparison(content, folder)
-    return folder
+    config = parse(settings)
+    check_files(config)
+    folders.check_writable(Path(config.output))
+
+    from twin.compare import comparing
+
+    return comparing.run({name: settings, **dict(rest)}, config, command, render)
 
 
-def compose_all(options: CompareArguments) -> dict[str, dict[str, Any]]:
-    """The configuration of each contestant by name; with `hpa` and `kpa` come further settings.
+def contestants(options: CompareArguments) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and configuration of each contestant; with `hpa` and `kpa` come further settings.
 
-    What a rival is judged by is the best that its users could choose.
+    What a rival is judged by is the best that its users could choose.  Raises ConfigError at the
+    first that cannot be composed.
     """
-    configs: dict[str, dict[str, Any]] = {}
+    owns: dict[str, Any] = {}
     for name in options.controllers:
-        configs[name] = _compose(options, f"controller={name}")
-    if "hpa" in configs:
-        own = configs["hpa"]["controller"]["options"]["target_cpu"]
+        settings = _compose(options, f"controller={name}")
+        owns[name] = settings["controller"]["options"]
+        yield name, settings
+    if "hpa" in owns:
         for target in options.hpa_targets:
-            if target != own:
+            if target != owns["hpa"]["target_cpu"]:
                 more = f"controller.options.target_cpu={target}"
-                configs[f"hpa@{target}"] = _compose(options, "controller=hpa", more)
-    if "kpa" in configs:
-        own = configs["kpa"]["controller"]["options"]["scale_down_delay_s"]
+                yield f"hpa@{target}", _compose(options, "controller=hpa", more)
+    if "kpa" in owns:
         for delay_s in options.kpa_delays_s:
-            if delay_s != own:
+            if delay_s != owns["kpa"]["scale_down_delay_s"]:
                 more = f"controller.options.scale_down_delay_s={delay_s}"
-                configs[f"kpa@{delay_s}s"] = _compose(options, "controller=kpa", more)
-    return configs
-
-
-def comparison(
-    contestants: Sequence[Contestant],
-    runs: Sequence[Run],
-    config: RunConfig,
-    command: str,
-    started: dt.datetime,
-) -> dict[str, Any]:
-    """Everything that `comparison.json` says."""
-    bounds = [c.name for c in contestants if c.settings["controller"].get("foresight")]
-    figures = verdict.figures(runs)
-    return {
-        "schema": SCHEMA,
-        "kind": "comparison",
-        "scenario": config.scenario.name,
-        "description": config.scenario.description,
-        "noun": dataclasses.asdict(noun(config)),
-        "replay": config.trace is not None,
-        "seed": config.seed,
-        "replications": config.replications,
-        "resolution": config.resolution,
-        "started_at": started.isoformat(timespec="seconds"),
-        "versions": versions(),
-        "command": command,
-        "controllers": {
-            c.name: {
-                "factory": c.settings["controller"]["factory"],
-                "options": c.settings["controller"]["options"],
-                "foresight": c.name in bounds,
-            }
-            for c in contestants
-        },
-        "faults": [{"name": fault.name, "kind": fault.kind} for fault in config.faults.values()],
-        "figures": figures,
-        "paired": verdict.paired(runs),
-        "pareto": verdict.pareto(figures, bounds),
-        "losses": {
-            run.name: verdict.losses(run.minutes) for run in runs if run.minutes is not None
-        },
-    }
-
-
-def _write(folder: Path, content: dict[str, Any], first: Contestant, runs: Sequence[Run]) -> None:
-    (folder / "comparison.json").write_text(json.dumps(content, indent=2) + "\n")
-    shared = {key: value for key, value in first.settings.items() if key != "controller"}
-    text = yaml.safe_dump(recordable(shared), sort_keys=False, allow_unicode=True, width=100)
-    (folder / "config.yaml").write_text(text)
-    rows = [
-        {"controller": run.name, "replication": run.number, "seed": run.seed, **run.figures}
-        for run in runs
-    ]
-    pd.DataFrame(rows).to_parquet(folder / "runs.parquet", index=False)
-    minutes = [run.minutes.assign(controller=run.name) for run in runs if run.minutes is not None]
-    pd.concat(minutes, ignore_index=True).to_parquet(folder / "minutes.parquet", index=False)
+                yield f"kpa@{delay_s}s", _compose(options, "controller=kpa", more)
 
 
 def _compose(options: CompareArguments, *more: str) -> dict[str, Any]:

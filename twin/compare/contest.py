@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from engine.record.schema.summary import Elasticity
-from engine.runtime.ask import ControllerError
+from engine.runtime.errors import ControllerError
 from twin.config import parse
 from twin.runs.replications import as_floats, headline_figures, seed_of
 from twin.runs.summary import BAD, T, done_requests, summarise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ def read(arguments: Sequence[str]) -> EvidenceArguments:
     level = given.get("level", "quick")
     if level not in LEVELS:
         raise ConfigError(f'level: "{level}" is not allowed ({", ".join(LEVELS)})')
+    _check_key(given)
     return EvidenceArguments(
         wanted=tuple(word for word in arguments if word not in words),
         level="full" if level == "full" else "quick",
@@ -59,6 +62,7 @@ def read(arguments: Sequence[str]) -> EvidenceArguments:
 def verified(arguments: Sequence[str]) -> tuple[Path, Path | None]:
     """The bundle to verify, and the file of a key; raises ConfigError."""
     folder, given = _bundle("verify", arguments, ("key",))
+    _check_key(given)
     return folder, Path(given["key"]) if "key" in given else None
 
 
@@ -67,6 +71,12 @@ def drawn(arguments: Sequence[str]) -> tuple[Path, dt.date, Path]:
     folder, given = _bundle("page", arguments, ("date", "out"))
     day = _day("date", given["date"]) if "date" in given else dt.datetime.now(dt.UTC).date()
     return folder, day, Path(given.get("out", f"{folder}.html"))
+
+
+def _check_key(given: Mapping[str, str]) -> None:
+    """Raise ConfigError for the file of a key that is not there."""
+    if "key" in given and not Path(given["key"]).exists():
+        raise ConfigError(f"key: {given['key']} cannot be read ({os.strerror(errno.ENOENT)})")
 
 
 def _bundle(

@@ -67,7 +67,7 @@ def check(folder: Path, key: Path | None) -> list[str]:
 
 def page(folder: Path, day: dt.date, out: Path, render: Callable[..., None]) -> Path:
     """Draw the page of a bundle as of a day; raises OutputError."""
-    check_writable(out.parent)
+    check_writable(out.parent, "out")
     render(folder, day=day.isoformat(), out=out)
     return out
 

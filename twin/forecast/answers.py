@@ -26,8 +26,8 @@ from scenarios.seasons.years import DAY_S, Seasons, multiplied
 from scenarios.streams import Streams
 from twin.backtest.scores import difference
 from twin.forecast.settings import ForecastConfig
+from twin.forecast.times import ISSUE_HOUR, moment
 from twin.forecast.training import (
-    ISSUE_HOUR,
     coming_dates,
     issues_of,
     past_weddings,
@@ -40,11 +40,6 @@ PAST_WEDDINGS = 40_000
 Q10, MEDIAN, Q90 = (LEVELS.index(level) for level in (0.1, 0.5, 0.9))
 MOST_STEPS = 60
 WEEK_DAYS = 7
-
-
-def moment(time_s: float) -> str:
-    """ISO 8601, UTC, to the second."""
-    return dt.datetime.fromtimestamp(time_s, dt.UTC).isoformat(timespec="seconds")
 
 
 def of_day(

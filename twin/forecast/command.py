@@ -9,68 +9,45 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import yaml
 
-from engine.config import assignments
+from engine.config.assignments import whole
 from engine.config.complaints import close
 from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.model import Wedding, WeddingType
-from engine.prediction import season as seasonal
+from engine.prediction.forecaster import MOST_GUESTS
+from engine.prediction.season import SEASONS
 from engine.record import folders
 from engine.record.files import write_atomically
-from scenarios.seasons.years import DAY_S, Seasons
 from scenarios.traces.moments import parse_time
-from twin.commands import terminal
-from twin.forecast import answers
+from twin.forecast.arguments import ForecastArguments
 from twin.forecast.bookings import BookingsError, read_bookings
-from twin.forecast.settings import ForecastConfig, composed, seasons_of
-from twin.forecast.training import ISSUE_HOUR
+from twin.forecast.settings import ForecastConfig, parse, seasons_of
+from twin.forecast.times import DAY_S, HOUR_S, ISSUE_HOUR, moment
 
-KEYS = {
-    "day": ("date", "now", "weddings", "model"),
-    "wedding": ("date", "time", "zone", "type", "guests", "vendors", "now"),
-    "season": ("year", "season", "now"),
-    "train": ("model",),
-}
-HOUR_S = 3600.0
+if TYPE_CHECKING:
+    from scenarios.seasons.years import Seasons
 
 
-@dataclass(frozen=True, slots=True)
-class ForecastArguments:
-    """What the command line asks: the kind of forecast, its own keys, and all other overrides."""
-
-    kind: str
-    given: Mapping[str, str]
-    overrides: tuple[str, ...]
-
-
-def read(arguments: Sequence[str]) -> ForecastArguments:
-    """Take apart the command line; raises ConfigError for what cannot be read."""
-    if not arguments or arguments[0] not in KEYS:
-        named = arguments[0] if arguments else ""
-        raise ConfigError(f'"{named}" is not allowed ({", ".join(KEYS)}){close(named, list(KEYS))}')
-    kind, own = arguments[0], KEYS[arguments[0]]
-    words = assignments.read(arguments[1:], own)
-    return ForecastArguments(kind, words.own, words.overrides)
-
-
-def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) -> Path:
+def run(options: ForecastArguments, command: str, render: Callable[[Path], None]) -> Path:
     """Answer and write the record; returns its folder.  Raises ConfigError or OutputError."""
-    options = read(arguments)
-    config = composed(options.overrides, own=KEYS[options.kind])
+    config = parse(options.tree)
     folders.check_writable(Path(config.output))
-    asked = {"day": _day, "wedding": _wedding, "season": _season, "train": _train}[options.kind]
+    judged = {"day": _day, "wedding": _wedding, "season": _season, "train": _train}[options.kind]
+    ask = judged(options.given, config)
+
+    from twin.commands import terminal
+
     seasons = seasons_of(config)
     try:
         with terminal.progress(f"forecast {options.kind}", 1.0) as advance:
-            answer, files = asked(options.given, config, seasons)
+            answer, files = ask(seasons)
             advance(1.0)
     except ConfigError:
         raise
@@ -101,35 +78,48 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     folder = folders.write_whole(Path(config.output) / "forecast", name, fill, render)
     if options.kind == "train" and "model" in options.given:
         target = Path(options.given["model"])
-        with folders.explained(target.parent):
+        with folders.explained(target.parent, "model"):
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, files["day_ahead.wedmodel"])
     return folder
 
 
 Answer = tuple[dict[str, Any], dict[str, bytes]]
+Ask = Callable[["Seasons"], Answer]
+"""What is asked of the seasons, all that was given being right."""
 
 
-def _day(given: Mapping[str, str], config: ForecastConfig, seasons: Seasons) -> Answer:
-    date = _date(given, "date", dt.date(seasons.years[-1], 6, 19))
+def _day(given: Mapping[str, str], config: ForecastConfig) -> Ask:
+    first, last = _years(config)
+    date = _date(given, "date", dt.date(last, 6, 19))
     start_s = _utc(date) + ISSUE_HOUR * HOUR_S
     now_s = _now(given, start_s - DAY_S)
     if start_s + DAY_S <= now_s:
-        raise ConfigError(f"date: {date} is over at {answers.moment(now_s)}; give an earlier now=")
+        raise ConfigError(f"date: {date} is over at {moment(now_s)}; give an earlier now=")
     listed = None
     if "weddings" in given:
         try:
             listed = read_bookings(Path(given["weddings"]), config.population)
         except BookingsError as error:
             raise ConfigError(f"weddings: {error}") from None
-    else:
-        _within(date, seasons, "date")
+    elif not dt.date(first, 1, 1) <= date <= dt.date(last, 12, 30):
+        raise ConfigError(
+            f"date: {date} is not allowed ({first}-01-01 … {last}-12-30, the seasons there are)"
+        )
     model = Path(given["model"]) if "model" in given else None
-    return answers.of_day(config, seasons, date, start_s, now_s, listed, model), {}
+    if model is not None and not model.is_file():
+        raise ConfigError(f"model: {model}: there is no such file; train makes one")
+
+    def ask(seasons: Seasons) -> Answer:
+        from twin.forecast import answers
+
+        return answers.of_day(config, seasons, date, start_s, now_s, listed, model), {}
+
+    return ask
 
 
-def _wedding(given: Mapping[str, str], config: ForecastConfig, seasons: Seasons) -> Answer:
-    date = _date(given, "date", dt.date(seasons.years[-1], 6, 19))
+def _wedding(given: Mapping[str, str], config: ForecastConfig) -> Ask:
+    date = _date(given, "date", dt.date(_years(config)[1], 6, 19))
     kinds = [kind.value for kind in WeddingType]
     kind = given.get("type", "medium")
     if kind not in kinds:
@@ -147,45 +137,63 @@ def _wedding(given: Mapping[str, str], config: ForecastConfig, seasons: Seasons)
         begins = dt.datetime.combine(date, dt.time.fromisoformat(at), tzinfo=where)
     except ValueError:
         raise ConfigError(f'time: "{at}" is not a time of day, write it as HH:MM') from None
+    guests = whole("guests", given.get("guests", "100"), 0, MOST_GUESTS)
+    vendors = whole("vendors", given.get("vendors", "13"), 0, MOST_GUESTS)
     ceremony_s = begins.timestamp()
-    wedding = Wedding(
-        id="asked",
-        time_zone=zone,
-        type=WeddingType(kind),
-        guests=_whole(given, "guests", 100),
-        vendors=_whole(given, "vendors", 13),
-        phase_start_s=tuple(ceremony_s + float(offset) for offset in seasons.offsets_s),
-    )
     now_s = _now(given, ceremony_s - DAY_S)
-    return answers.of_wedding(config, seasons, wedding, date, now_s), {}
+
+    def ask(seasons: Seasons) -> Answer:
+        from twin.forecast import answers
+
+        wedding = Wedding(
+            id="asked",
+            time_zone=zone,
+            type=WeddingType(kind),
+            guests=guests,
+            vendors=vendors,
+            phase_start_s=tuple(ceremony_s + float(offset) for offset in seasons.offsets_s),
+        )
+        return answers.of_wedding(config, seasons, wedding, date, now_s), {}
+
+    return ask
 
 
-def _season(given: Mapping[str, str], config: ForecastConfig, seasons: Seasons) -> Answer:
-    year = _whole(given, "year", seasons.years[-1])
+def _season(given: Mapping[str, str], config: ForecastConfig) -> Ask:
+    first, last = _years(config)
+    text = given.get("year", str(last))
+    if text not in [str(year) for year in range(first, last + 1)]:
+        raise ConfigError(f"year: {text} is not allowed ({first} … {last}, the seasons there are)")
+    year = int(text)
     season = given.get("season", "all")
-    if season not in seasonal.SEASONS:
-        allowed = list(seasonal.SEASONS)
+    if season not in SEASONS:
+        allowed = list(SEASONS)
         raise ConfigError(
             f'season: "{season}" is not allowed ({", ".join(allowed)}){close(season, allowed)}'
         )
-    if year not in seasons.years:
-        raise ConfigError(
-            f"year: {year} is not allowed ({seasons.years[0]} … {seasons.years[-1]}, see "
-            "seasons.first_year and seasons.years)"
-        )
     now_s = _now(given, _utc(dt.date(year, 1, 1)))
-    return answers.of_season(config, seasons, year, season, now_s), {}
+
+    def ask(seasons: Seasons) -> Answer:
+        from twin.forecast import answers
+
+        return answers.of_season(config, seasons, year, season, now_s), {}
+
+    return ask
 
 
-def _train(given: Mapping[str, str], config: ForecastConfig, seasons: Seasons) -> Answer:
+def _train(given: Mapping[str, str], config: ForecastConfig) -> Ask:
     del given
-    return answers.of_training(config, seasons)
+
+    def ask(seasons: Seasons) -> Answer:
+        from twin.forecast import answers
+
+        return answers.of_training(config, seasons)
+
+    return ask
 
 
-def _within(date: dt.date, seasons: Seasons, key: str) -> None:
-    first, last = seasons.days.dates[0], seasons.days.dates[-2]
-    if not first <= date <= last:
-        raise ConfigError(f"{key}: {date} is not allowed ({first} … {last}, the seasons there are)")
+def _years(config: ForecastConfig) -> tuple[int, int]:
+    """The first and the last of the seasons' years."""
+    return config.seasons.first_year, config.seasons.first_year + config.seasons.years - 1
 
 
 def _date(given: Mapping[str, str], key: str, usual: dt.date) -> dt.date:
@@ -202,14 +210,6 @@ def _now(given: Mapping[str, str], usual_s: float) -> float:
         return usual_s if text is None else parse_time(text)
     except ValueError:
         raise ConfigError(f'now: "{text}" is not an ISO 8601 time') from None
-
-
-def _whole(given: Mapping[str, str], key: str, usual: int) -> int:
-    text = given.get(key)
-    try:
-        return usual if text is None else int(text)
-    except ValueError:
-        raise ConfigError(f'{key}: "{text}" is not a whole number') from None
 
 
 def _utc(date: dt.date) -> float:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from engine import EngineSettings
 from engine.config import composition
 from engine.config.platform import PlatformConfig
 from engine.config.strict import ConfigError, Strict, validated
-from scenarios.seasons.config import SeasonsConfig
-from scenarios.seasons.years import Seasons, generate
-from scenarios.streams import Streams
+from engine.settings import EngineSettings
+from scenarios.seasons.config import SeasonsConfig, check_country
 from scenarios.weddings.config import DemandConfig, PopulationConfig
+
+if TYPE_CHECKING:
+    from scenarios.seasons.years import Seasons
 
 
 class ForecastConfig(Strict):
@@ -66,6 +67,10 @@ def composed(
 
 def seasons_of(config: ForecastConfig) -> Seasons:
     """The seasons of `config`, as they are drawn; the same seed gives the same ones."""
+    from scenarios.seasons.years import generate
+    from scenarios.streams import Streams
+
+    check_country(config.seasons)
     try:
         return generate(config.drawn, config.population, config.demand, Streams(config.seed))
     except ValueError as error:

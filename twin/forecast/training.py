@@ -32,9 +32,7 @@ from engine.prediction.similarity import (
 )
 from scenarios.seasons.years import DAY_S, Seasons
 from scenarios.weddings import kernels
-
-ISSUE_HOUR = 8
-"""UTC hour of the daily issue: the quiet time between two days of weddings in the Americas."""
+from twin.forecast.times import ISSUE_HOUR
 
 
 def issues_of(

@@ -111,6 +111,9 @@ def _seconds(text: str) -> float:
 
 
 def _replay(path: Path) -> int:
+    if not path.is_file():
+        print(f"error: --replay: {path}: there is no such file", file=sys.stderr)
+        return 2
     from twin.hunt import worlds
     from twin.hunt.examine import examine
 

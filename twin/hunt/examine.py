@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.runtime.ask import ControllerError
+from engine.runtime.errors import ControllerError
 from twin.hunt.invariants import Invariants, LiveInvariants, Violation
 from twin.hunt.live import HuntedShell
 from twin.hunt.ports import parse

@@ -37,6 +37,7 @@ from engine.ports.notifier import Alert
 from engine.ports.store import Requests
 from engine.runtime import shell as live
 from engine.runtime.patience import GIVE_UP
+from engine.runtime.settings import LiveSettings
 from scenarios.faults.kinds import EngineKill
 from twin.hunt.ports import RAISED, PortFault
 from twin.hunt.virtual import VirtualLoop
@@ -251,7 +252,7 @@ class Engine:
             notifier=SpoiledPager(self),
             notes=SpoiledNotes(self),
             clock=SpoiledClock(self),
-            settings=live.LiveSettings(
+            settings=LiveSettings(
                 observe_timeout_s=LOOK_S, apply_timeout_s=WRITE_S, duration_s=None
             ),
             sample_s=float(world._interval_s),

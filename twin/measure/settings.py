@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from engine.config import assignments
 from engine.config.composition import composed
 from engine.config.platform import PlatformConfig
-from engine.config.strict import Strict, validated
-from twin.staging.layout import StagedService
-from twin.staging.stack import StackOptions
+from engine.config.strict import ConfigError, Strict, validated
+
+if TYPE_CHECKING:
+    from twin.staging.layout import StagedService
+    from twin.staging.stack import StackOptions
 
 Share = Annotated[float, Field(gt=0.0, le=2.0)]
 Seconds = Annotated[int, Field(ge=2, le=3600)]
@@ -104,6 +106,8 @@ class MeasureConfig(Strict):
 
     def services(self) -> dict[str, StagedService]:
         """The services as the stack takes them."""
+        from twin.staging.layout import StagedService
+
         return {
             name: StagedService(
                 service.spec(name), service.client.queue_limit_per_slot, service.client.timeout_s
@@ -113,6 +117,8 @@ class MeasureConfig(Strict):
 
     def wish(self) -> StackOptions:
         """The stack to measure."""
+        from twin.staging.stack import StackOptions
+
         return StackOptions(
             folder=Path(self.folder).expanduser().absolute(),
             services=self.services(),
@@ -123,6 +129,9 @@ class MeasureConfig(Strict):
 
 def read(arguments: Sequence[str]) -> MeasureConfig:
     """The configuration of a command line; raises ConfigError naming what is wrong."""
-    return validated(
-        MeasureConfig, composed(assignments.read(arguments).overrides, root="calibration")
-    )
+    raw = composed(assignments.read(arguments).overrides, root="calibration")
+    config = validated(MeasureConfig, raw)
+    given = config.validation.calibration
+    if given and not (Path(given) / "calibration.json").is_file():
+        raise ConfigError(f"validation.calibration: {given}: there is no calibration.json in it")
+    return config

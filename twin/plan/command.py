@@ -14,13 +14,6 @@ from engine.config import assignments, composition
 from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.record import folders
-from twin.commands import terminal
-from twin.config import parse as parse_run
-from twin.plan import checks as twin_checks
-from twin.plan.config import parse, run_settings
-from twin.plan.content import content
-from twin.plan.planning import STAGES, make
-from twin.world.world import load_kernels
 
 OWN = ("date", "months", "risk", "simultaneous", "check", "margin", "paths", "drawn", "growth_sd")
 """Keys of `plan` that may be given without their group."""
@@ -32,10 +25,21 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
     Raises ConfigError or OutputError.
     """
     raw = composed(arguments)
+
+    from scenarios.seasons.config import check_country
+    from twin.plan.config import parse, run_settings
+
     config = parse(raw)
     settings = run_settings(raw)
     base = Path(config.output) / "plans"
     folders.check_writable(base)
+    check_country(config.seasons)
+
+    from twin.commands import terminal
+    from twin.plan import checks as twin_checks
+    from twin.plan.content import content
+    from twin.plan.planning import STAGES, make
+
     started = dt.datetime.now(dt.UTC)
     with terminal.progress("plan", STAGES) as advance:
         planned = make(config, advance)
@@ -70,6 +74,9 @@ def composed(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _load(settings: Mapping[str, Any]) -> None:
+    from twin.config import parse as parse_run
+    from twin.world.world import load_kernels
+
     try:
         load_kernels(parse_run(settings))
     except ValueError as error:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
 from engine.config.strict import Strict
-from engine.planning.purchase import Offer
 from scenarios.seasons.config import SeasonsConfig
 from scenarios.weddings.config import Ranged
 from twin.config import RunConfig, parse_as
+
+if TYPE_CHECKING:
+    from engine.planning.purchase import Offer
 
 HISTORY_YEARS = 3
 FIRST_DAY, LAST_DAY = dt.date(1975, 1, 1), dt.date(2088, 1, 1)
@@ -53,6 +55,8 @@ class PricingConfig(Strict):
 
     def offer(self, service: str, price_per_hour: float) -> Offer:
         """What an instance of `service` with this on-demand price costs."""
+        from engine.planning.purchase import Offer
+
         discount = self.discount_by_service.get(service, self.discount)
         low, high = discount.range
         return Offer(

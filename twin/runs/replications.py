@@ -20,7 +20,7 @@ from scipy import stats
 from engine.record.schema.paths import figures_of, headlines
 from engine.record.schema.summary import Figures, Interval, Replications
 from engine.record.schema.tables import REPLICATIONS
-from engine.runtime.ask import ControllerError
+from engine.runtime.errors import ControllerError
 from twin.config import parse
 from twin.runs.summary import summarise
 from twin.runs.workers import spread

@@ -5,78 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import Field, field_validator
 
 from engine.config import assignments
 from engine.config.complaints import close
 from engine.config.composition import composed
-from engine.config.platform import PlatformConfig
-from engine.config.strict import ConfigError, Strict, validated
-from engine.record.schema.thresholds import ThresholdConfig
+from engine.config.hydra_errors import choices
+from engine.config.strict import ConfigError, validated
+from engine.record.folders import OutputError, check_writable
 from engine.runtime import log as run_log
 from twin.commands.usage import STAGING
 from twin.runs.lifetimes import interrupt_on_sigterm
-from twin.staging import stack
-from twin.staging.layout import Layout, StackError, StagedService
+
+if TYPE_CHECKING:
+    from twin.staging.settings import StagingConfig
+    from twin.staging.stack import Say
 
 log = structlog.stdlib.get_logger(__name__)
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class DemoConfig(Strict):
-    """What `demo` plays."""
-
-    scenario: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "june_peak"
-    scale: Annotated[float, Field(gt=0.0, le=1.0)] = 0.001
-    speed: Annotated[float, Field(ge=1.0, le=3600.0)] = 60.0
-    start: Annotated[str, Field(pattern=r"^[\w:+.-]+$")] = "peak-16200"
-    duration_s: Annotated[float, Field(ge=60.0, le=86_400.0)] = 18_000.0
-    lead_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 45.0
-    thresholds: tuple[str, ...] = ()
-    engine_thresholds: dict[Annotated[str, Field(pattern=r"^\w+$")], ThresholdConfig] = Field(
-        default_factory=dict
-    )
-    output: Annotated[str, Field(min_length=1)] = "outputs"
-
-
-class StagingConfig(Strict):
-    """What `staging` can be told."""
-
-    folder: Annotated[str, Field(min_length=1)]
-    platform: PlatformConfig
-    port: Port = 0
-    prometheus_port: Port = 0
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
-    weddings: Annotated[int, Field(ge=1, le=100_000)] = 1000
-    keep_logs: bool = False
-    demo: DemoConfig = DemoConfig()
-
-    @field_validator("folder")
-    @classmethod
-    def _absolute(cls, folder: str) -> str:
-        return str(Path(folder).expanduser().absolute())
-
-    def wish(self) -> stack.StackOptions:
-        """The stack that this asks for."""
-        services = {
-            name: StagedService(
-                service.spec(name), service.client.queue_limit_per_slot, service.client.timeout_s
-            )
-            for name, service in self.platform.services.items()
-        }
-        return stack.StackOptions(
-            folder=Path(self.folder),
-            services=services,
-            zones=tuple(self.platform.zones),
-            seed=self.seed,
-            weddings=self.weddings,
-            port=self.port,
-            prometheus_port=self.prometheus_port,
-        )
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -91,7 +38,14 @@ def run(arguments: Sequence[str]) -> int:
     run_log.set_up()
     interrupt_on_sigterm()
     try:
-        return commands[command](_read(rest), rest)
+        config = _read(rest)
+    except ConfigError as error:
+        return _fail(str(error))
+
+    from twin.staging.layout import StackError
+
+    try:
+        return commands[command](config, rest)
     except (ConfigError, StackError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -100,6 +54,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _up(config: StagingConfig, _: Sequence[str]) -> int:
+    from twin.staging import stack
+
     made = stack.up(config.wish(), _progress())
     ports = made.ports
     log.info(
@@ -113,6 +69,9 @@ def _up(config: StagingConfig, _: Sequence[str]) -> int:
 
 
 def _down(config: StagingConfig, _: Sequence[str]) -> int:
+    from twin.staging import stack
+    from twin.staging.layout import Layout
+
     killed = stack.take_down(Layout(Path(config.folder)), keep_logs=config.keep_logs)
     log.info("down" + (f"; these had to be killed: {', '.join(killed)}" if killed else ""))
     print(config.folder)
@@ -120,6 +79,9 @@ def _down(config: StagingConfig, _: Sequence[str]) -> int:
 
 
 def _status(config: StagingConfig, _: Sequence[str]) -> int:
+    from twin.staging import stack
+    from twin.staging.layout import Layout
+
     standing = stack.look(Layout(Path(config.folder)))
     for part in standing.parts:
         state = "runs" if part.running else "has ended"
@@ -141,14 +103,20 @@ def _status(config: StagingConfig, _: Sequence[str]) -> int:
 
 
 def _demo(config: StagingConfig, arguments: Sequence[str]) -> int:
-    from engine.record.folders import OutputError, check_writable
+    wanted = config.demo
+    scenarios = choices("scenario", ())
+    if wanted.scenario not in scenarios:
+        raise ConfigError(
+            f'demo.scenario: "{wanted.scenario}" is not allowed '
+            f"({', '.join(scenarios)}){close(wanted.scenario, scenarios)}"
+        )
+    try:
+        check_writable(Path(wanted.output), "demo.output")
+    except OutputError as error:
+        raise ConfigError(str(error)) from None
+
     from twin.staging.demo import Play, play
 
-    wanted = config.demo
-    try:
-        check_writable(Path(wanted.output))
-    except OutputError as error:
-        raise ConfigError(f"demo.output: {error}") from None
     played = play(
         config.wish(),
         Play(
@@ -176,10 +144,14 @@ def _demo(config: StagingConfig, arguments: Sequence[str]) -> int:
 
 def _read(arguments: Sequence[str]) -> StagingConfig:
     """The configuration; raises ConfigError naming what is wrong."""
-    return validated(StagingConfig, composed(assignments.read(arguments).overrides, root="staging"))
+    tree = composed(assignments.read(arguments).overrides, root="staging")
+
+    from twin.staging.settings import StagingConfig  # it waits until each key is there
+
+    return validated(StagingConfig, tree)
 
 
-def _progress() -> stack.Say:
+def _progress() -> Say:
     """Show each new word on a terminal; a pipe is spared the counting."""
     last = ""
 

@@ -20,8 +20,8 @@ from engine.adapters.blocking import Booked
 from engine.config.recurrence import Recurrence
 from engine.model import Controller, ManualFloor, Observation, Pause, Plan, ServiceSpec
 from engine.ports.store import Requests
-from engine.runtime.ask import ControllerError
 from engine.runtime.cycle import CONTROLLER, Cycle, Gathered
+from engine.runtime.errors import ControllerError
 from scenarios.faults.kinds import EngineKill
 from twin.config import OperatorConfig
 from twin.world.cloud import Seat, SimulatedCloud

@@ -38,7 +38,7 @@ class About:
 class Part(BaseModel):
     """Frozen; keys of a later version are ignored, those that are missing are an error."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:

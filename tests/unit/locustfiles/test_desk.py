@@ -6,10 +6,10 @@ from dataclasses import replace
 import gevent
 import pytest
 
+from locustfiles.arrivals import Arrival, ArrivalSchedule
 from locustfiles.client import RequestOutcome
 from locustfiles.desk import Desk
 from locustfiles.plan import LoadPlan
-from locustfiles.schedule import Arrival, ArrivalSchedule
 from locustfiles.tally import ServiceSecond
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engine.config.composition import composed
+from locustfiles.arrivals import ArrivalSchedule
 from locustfiles.plan import LoadPlan, PlanError, WantedExcerpt, from_bytes, make
-from locustfiles.schedule import ArrivalSchedule
 from twin.config import parse
 from twin.world.world import World
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.record.schema.load import LoadFigures
 from locustfiles.plan import LoadPlan
-from locustfiles.record import sentence
+from locustfiles.results import sentence
 from locustfiles.tally import Tally, note
 from locustfiles.verdict import Generator, LimitError, check, judge, limit, summarise
 

@@ -19,8 +19,8 @@ from engine.ports.infrastructure import Counts
 from engine.ports.lease import Fence
 from scenarios.streams import Streams
 from twin.staging import stack
-from twin.staging.command import StagingConfig
 from twin.staging.layout import Layout
+from twin.staging.settings import StagingConfig
 from twin.staging.worker_environment import WORKER
 
 OLD, LEADING = Fence(1), Fence(2)

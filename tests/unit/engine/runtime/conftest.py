@@ -43,7 +43,8 @@ from engine.ports.notifier import Alert
 from engine.ports.store import Requests
 from engine.runtime import log
 from engine.runtime.cycle import Cycle
-from engine.runtime.shell import LiveSettings, LiveShell
+from engine.runtime.settings import LiveSettings
+from engine.runtime.shell import LiveShell
 from twin.hunt.virtual import VirtualLoop
 
 START_S = 1_000_000.0

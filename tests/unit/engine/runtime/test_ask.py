@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from engine.model import Plan
-from engine.runtime.ask import ControllerError, blaming, decide
+from engine.runtime.ask import blaming, decide
+from engine.runtime.errors import ControllerError
 
 
 class Answers:

@@ -128,26 +128,26 @@ def test_unknown_controllers_and_keys_are_named() -> None:
         (["sceario=x"], "sceario"),
     ):
         with pytest.raises(ConfigError) as caught:
-            command.compose_all(command.read(arguments))
+            list(command.contestants(command.read(arguments)))
         assert said in str(caught.value)
 
 
 def test_hpa_comes_with_its_front() -> None:
-    configs = command.compose_all(command.read(["controllers=[hpa]", "hpa_targets=[60,70]"]))
+    configs = dict(command.contestants(command.read(["controllers=[hpa]", "hpa_targets=[60,70]"])))
     assert list(configs) == ["hpa", "hpa@70"]  # 60 is its own
     assert configs["hpa@70"]["controller"]["options"]["target_cpu"] == 70
 
 
 def test_kpa_comes_with_longer_delays_before_it_scales_down() -> None:
-    configs = command.compose_all(command.read(["controllers=[kpa]", "kpa_delays=[0,600]"]))
+    configs = dict(command.contestants(command.read(["controllers=[kpa]", "kpa_delays=[0,600]"])))
     assert list(configs) == ["kpa", "kpa@600s"]  # 0 is its own
     assert configs["kpa@600s"]["controller"]["options"]["scale_down_delay_s"] == 600
-    assert list(command.compose_all(command.read(["controllers=[kpa]"]))) == [
+    assert list(dict(command.contestants(command.read(["controllers=[kpa]"])))) == [
         "kpa", "kpa@300s", "kpa@900s",
     ]  # fmt: skip
-    assert list(command.compose_all(command.read(["controllers=[kpa]", "kpa_delays=[]"]))) == [
-        "kpa"
-    ]
+    assert list(
+        dict(command.contestants(command.read(["controllers=[kpa]", "kpa_delays=[]"])))
+    ) == ["kpa"]
 
 
 def test_work_is_spread_and_its_errors_come_back() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from locustfiles.arrivals import ArrivalSchedule
 from locustfiles.plan import LoadPlan
-from locustfiles.schedule import ArrivalSchedule
 
 
 def test_the_same_seed_gives_the_same_requests(plan: LoadPlan) -> None:
