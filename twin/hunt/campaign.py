@@ -16,9 +16,10 @@ from itertools import count
 from pathlib import Path
 
 from twin.hunt import worlds
+from twin.hunt.apart import Apart
 from twin.hunt.examine import WorldOutcome, examine
 from twin.hunt.invariants import Violation
-from twin.hunt.shells import LIVE, SIMULATED
+from twin.hunt.shells import LIVE, METRICS, PLATFORM, SIMULATED
 from twin.hunt.shrink import shrink
 from twin.runs.lifetimes import worker_pool
 
@@ -52,12 +53,16 @@ class HuntTally:
 
     seed: int
     shell: str = SIMULATED
+    adversary: str = PLATFORM
     examined: int = 0
     repeated: int = 0
     failing: int = 0
     failures: list[FailingWorld] = field(default_factory=list)
     worlds: Counter[str] = field(default_factory=Counter)
     times: Counter[str] = field(default_factory=Counter)
+    apart: dict[str, Apart] = field(default_factory=dict)
+    """The furthest that the runs with and without each kind of fault of the metrics came apart, of
+    worlds with one such fault."""
     wall_s: float = 0.0
     interrupted: bool = False
 
@@ -71,6 +76,8 @@ class HuntTally:
         self.examined += 1
         self.worlds.update(outcome.covered.keys())
         self.times.update(outcome.covered)
+        for kind, apart in outcome.apart.items():
+            self.apart[kind] = self.apart.get(kind, apart).or_further(apart)
         if outcome.violations:
             self.failing += 1
             self.failures.append(FailingWorld(index, outcome.violations[0]))
@@ -80,6 +87,7 @@ def hunt(
     seed: int,
     *,
     shell: str = SIMULATED,
+    adversary: str = PLATFORM,
     most_worlds: int,
     most_s: float,
     workers: int,
@@ -90,7 +98,7 @@ def hunt(
     `advance` is told after each batch.  After an interrupt the tally so far is returned, marked as
     `interrupted`.
     """
-    tally = HuntTally(seed, shell)
+    tally = HuntTally(seed, shell, adversary)
     try:
         with worker_pool(workers, _warm_up) as pool:
             for ready in [pool.submit(os.getpid) for _ in range(workers)]:
@@ -111,6 +119,7 @@ def _examine_all(
     advance: Callable[[HuntTally], None],
 ) -> None:
     began = time.perf_counter()
+    swarm = (tally.shell, tally.adversary)
     batches = _batches(most_worlds)
     digests: dict[int, str] = {}
     running: set[Task] = set()
@@ -121,9 +130,9 @@ def _examine_all(
             if again:
                 # Often another process than the first one, with other hash values.
                 repeated = [again.pop()]
-                running.add(pool.submit(_examine_batch, tally.seed, tally.shell, repeated, True))
+                running.add(pool.submit(_examine_batch, tally.seed, swarm, repeated, True))
             elif not over and (batch := next(batches, None)) is not None:
-                running.add(pool.submit(_examine_batch, tally.seed, tally.shell, batch, False))
+                running.add(pool.submit(_examine_batch, tally.seed, swarm, batch, False))
             else:
                 break
         if not running:
@@ -157,7 +166,7 @@ def keep(tally: HuntTally, folder: Path, tell: Callable[[str], None]) -> None:
         if invariant in kept or len(kept) == MOST_KEPT:
             continue
         tell(f"world {failure.index}: making it smaller ({invariant})")
-        world = _world(tally.seed, tally.shell, failure.index)
+        world = _world(tally.seed, (tally.shell, tally.adversary), failure.index)
         if invariant != NOT_REPEATABLE:
             world = shrink(world, invariant)
         path = worlds.write(world, folder, f"violates: {invariant} ({failure.violation.detail})")
@@ -166,12 +175,16 @@ def keep(tally: HuntTally, folder: Path, tell: Callable[[str], None]) -> None:
 
 
 def _examine_batch(
-    seed: int, shell: str, batch: Sequence[int], second: bool
+    seed: int, swarm: tuple[str, str], batch: Sequence[int], second: bool
 ) -> list[tuple[int, WorldOutcome, bool]]:
-    return [(index, examine(_world(seed, shell, index)), second) for index in batch]
+    return [(index, examine(_world(seed, swarm, index)), second) for index in batch]
 
 
-def _world(seed: int, shell: str, index: int) -> worlds.World:
+def _world(seed: int, swarm: tuple[str, str], index: int) -> worlds.World:
+    """World number `index` for this shell and adversary."""
+    shell, adversary = swarm
+    if adversary == METRICS:
+        return worlds.generate_metrics(seed, index)
     make = worlds.generate_live if shell == LIVE else worlds.generate
     return make(seed, index)
 

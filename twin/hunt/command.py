@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.config.strict import ConfigError
-from twin.hunt.shells import LIVE, SHELLS, SIMULATED
+from twin.hunt.shells import ADVERSARIES, LIVE, METRICS, PLATFORM, SHELLS, SIMULATED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,12 @@ MOST_SHOWN = 12
 
 def run(arguments: Sequence[str]) -> int:
     """Hunt, or replay one world; returns the exit code: 0 clean, 1 something was found."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.adversary == METRICS and options.shell == LIVE:
+        parser.error(
+            f"--adversary {METRICS} needs --shell {SIMULATED}: two runs are compared there"
+        )
     if options.replay is not None:
         return _replay(options.replay)
     # Only now: a world takes seconds to import, and a wrong option should not wait for it.
@@ -39,6 +44,7 @@ def run(arguments: Sequence[str]) -> int:
         tally = campaign.hunt(
             options.seed,
             shell=options.shell,
+            adversary=options.adversary,
             most_worlds=options.worlds,
             most_s=options.seconds,
             workers=options.workers,
@@ -75,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         "--shell", choices=SHELLS, default=SIMULATED,
         help="what drives the engine: the SimPy process, or the asyncio loop of production on a "
         f"virtual clock, with faults of its ports (default {SIMULATED})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--adversary", choices=ADVERSARIES, default=PLATFORM,
+        help="what goes wrong: anything around the engine, or the metrics alone; those worlds are "
+        f"compared with themselves without it (default {PLATFORM})",
     )  # fmt: skip
     parser.add_argument(
         "--keep", type=Path, default=KEEP, metavar="DIR",
@@ -184,6 +195,8 @@ def _show(tally: HuntTally) -> None:
                 f"{violation.detail}\n    kept as {failure.path}",
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
+    if tally.adversary == METRICS:
+        console.print(_apart(tally))
     console.print(_table("fault", "fault: ", tally, [*KINDS], counted="met"))
     console.print(_table("resolution", "resolution: ", tally))
     console.print(_table("action: reason, category, outcome", "action: ", tally))
@@ -193,6 +206,25 @@ def _show(tally: HuntTally) -> None:
     console.print(_table("the cloud", "cloud: ", tally))
     if tally.shell == LIVE:
         console.print(_table("port and how it failed", "port: ", tally))
+
+
+def _apart(tally: HuntTally) -> Table:
+    """How far each kind of fault of the metrics took the counts from those without it, at worst."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("fault of the metrics", no_wrap=True, min_width=44)
+    for title in ("worlds", "highest order", "lowest count", "apart for"):
+        table.add_column(title, justify="right")
+    for kind, apart in sorted(tally.apart.items()):
+        table.add_row(
+            kind,
+            f"{tally.worlds[f'metrics: {kind}']:,}",
+            f"× {apart.over:.2f}",
+            f"× {apart.under:.2f}",
+            f"{apart.recovery_s:.0f} s",
+        )
+    return table
 
 
 def _table(
@@ -216,6 +248,7 @@ def _write_json(tally: HuntTally, path: Path) -> None:
     document = {
         "seed": tally.seed,
         "shell": tally.shell,
+        "adversary": tally.adversary,
         "worlds": tally.examined,
         "run_twice": tally.repeated,
         "failing": tally.failing,
@@ -230,6 +263,10 @@ def _write_json(tally: HuntTally, path: Path) -> None:
             }
             for failure in tally.failures
         ],
+        "apart": {
+            kind: {"over": far.over, "under": far.under, "recovery_s": far.recovery_s}
+            for kind, far in sorted(tally.apart.items())
+        },
         "covered": {
             name: {"worlds": tally.worlds[name], "times": tally.times[name]}
             for name in sorted(tally.worlds)

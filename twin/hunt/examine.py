@@ -7,13 +7,20 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.runtime.errors import ControllerError
+from twin.hunt.apart import Apart, compare
 from twin.hunt.invariants import Invariants, LiveInvariants, Violation
 from twin.hunt.live import HuntedShell
+from twin.hunt.metrics import MetricsFault, leave_out, spoil
+from twin.hunt.metrics import parse as parse_metrics
 from twin.hunt.ports import parse
 from twin.hunt.shells import LIVE, SIMULATED
 from twin.hunt.virtual import NothingLeftError
@@ -28,12 +35,14 @@ class WorldOutcome:
     """What became of one world.
 
     `covered` counts what happened, as "fault: …", "engine: …" and the like; `digest` is the same
-    for two runs exactly if they decided, emitted and recorded the same.
+    for two runs exactly if they decided, emitted and recorded the same.  `apart` says how far a
+    world's only fault of the metrics, by its kind, took it from the same world without.
     """
 
     violations: tuple[Violation, ...]
     covered: Mapping[str, int] = field(default_factory=dict)
     digest: str = ""
+    apart: Mapping[str, Apart] = field(default_factory=dict)
 
 
 def shell_of(raw: Mapping[str, Any]) -> str:
@@ -49,6 +58,8 @@ def examine(raw: Mapping[str, Any]) -> WorldOutcome:
     """
     if shell_of(raw) == LIVE:
         return _examine_live(raw)
+    if "metrics" in raw:
+        return _examine_metrics(raw)
     world = World(configuration(raw))
     invariants = Invariants(world)
     try:
@@ -60,6 +71,42 @@ def examine(raw: Mapping[str, Any]) -> WorldOutcome:
     else:
         invariants.finish()
     return WorldOutcome(tuple(invariants.violations), _covered(world), _digest(world))
+
+
+def _examine_metrics(raw: Mapping[str, Any]) -> WorldOutcome:
+    """Run a world with and without the faults of its metrics."""
+    faults = parse_metrics(raw["metrics"])
+    plain = {k: v for k, v in raw.items() if k not in ("metrics", "scenario")}
+    plain["scenario"] = {"name": "metrics", "description": "without the faults of its metrics"}
+    without = _counts_without(json.dumps(plain))
+    try:
+        world = _run(plain, faults)
+    except (ControllerError, ConservationError) as error:
+        return WorldOutcome((Violation("the engine answers", 0.0, str(error)),))
+    counts = world.recorder.counts[:, :, 0]
+    violations, apart = compare(
+        world.specs, counts, without, faults, world.config.telemetry.interval_s
+    )
+    covered = _covered(world)
+    covered |= Counter(f"metrics: {fault.kind}" for fault in faults)
+    alone = {faults[0].kind: apart} if len(faults) == 1 else {}
+    return WorldOutcome(tuple(violations), covered, _digest(world), alone)
+
+
+@lru_cache(maxsize=2)
+def _counts_without(plain: str) -> NDArray[np.int32]:
+    """How many instances (services, samples) are desired in the world `plain` as it is."""
+    return _run(json.loads(plain), ()).recorder.counts[:, :, 0].copy()
+
+
+def _run(plain: Mapping[str, Any], faults: Sequence[MetricsFault]) -> World:
+    raw = {key: value for key, value in plain.items() if key != "unmeasured"}
+    world = World(configuration(raw))
+    for spec, telemetry in zip(world.specs, world.telemetry, strict=True):
+        leave_out(telemetry, plain.get("unmeasured", {}).get(spec.name, ()))
+        spoil(telemetry, faults, spec.name, world.streams)
+    world.run()
+    return world
 
 
 def _examine_live(raw: Mapping[str, Any]) -> WorldOutcome:

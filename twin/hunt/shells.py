@@ -1,4 +1,4 @@
-"""What drives the engine in a hunt: names alone, so that the command answers `--help` at once."""
+"""What drives the engine in a hunt, and what goes wrong: names alone, so that `--help` is quick."""
 
 from __future__ import annotations
 
@@ -9,3 +9,11 @@ LIVE = "live"
 """The asyncio loop of production, on a virtual clock."""
 
 SHELLS = (SIMULATED, LIVE)
+
+PLATFORM = "platform"
+"""Whatever goes wrong with the platform, its messages and the engine."""
+
+METRICS = "metrics"
+"""What the engine is shown is wrong, and nothing else."""
+
+ADVERSARIES = (PLATFORM, METRICS)

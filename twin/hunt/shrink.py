@@ -54,9 +54,11 @@ def _smaller(world: World) -> Iterator[World]:
         yield _without(world, ("faults", name))
     for name in world["platform"]["services"]:
         yield from _without_service(world, name)
-    for k in range(len(world.get("ports", ()))):
-        yield {**world, "ports": [fault for i, fault in enumerate(world["ports"]) if i != k]}
-    for key in ("operator", "budget", "approval", "telemetry", "infrastructure"):
+    for kind in ("ports", "metrics"):
+        several = world.get(kind, ())
+        for k in range(len(several) if kind == "ports" or len(several) > 1 else 0):
+            yield {**world, kind: [fault for i, fault in enumerate(several) if i != k]}
+    for key in ("operator", "budget", "approval", "unmeasured", "telemetry", "infrastructure"):
         if key in world:
             if key == "telemetry":
                 interval = {"interval_s": world["telemetry"]["interval_s"]}
@@ -89,6 +91,12 @@ def _smaller(world: World) -> Iterator[World]:
             yield _with(world, ("population", "duration_s"), shorter)
     if world["population"]["simultaneous"] > 20:
         yield _with(world, ("population", "simultaneous"), 20)
+    for k, fault in enumerate(world.get("metrics", ())):
+        for key in ("services", "share"):
+            if key in fault:
+                smaller = [*world["metrics"]]
+                smaller[k] = {name: value for name, value in fault.items() if name != key}
+                yield {**world, "metrics": smaller}
     for name, fault in world["faults"].items():
         for key in ("services", "zones"):
             if key in fault:

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 from scenarios.faults.kinds import KINDS
 from twin.config import RunConfig, parse
+from twin.hunt import metrics
 from twin.hunt.ports import drawn
 
 World = dict[str, Any]
@@ -32,6 +33,15 @@ SCALING = frozenset({
     "api_timeout", "commands_lost", "commands_duplicated", "two_leaders",
 })  # fmt: skip
 """Faults that meet nothing unless the engine scales while they go on."""
+BESIDES = ("flash_crowd", "slow_service", "cache_flush", "slow_boot")
+"""Faults of the platform that go together with those of the metrics."""
+METRICS_SETTLE_S = 1020
+"""So long a world goes on after the last fault of its metrics: ten minutes, two to look, and a rest
+between two steps, so that a step that the other run makes a little later is seen."""
+EASY = 10.0
+"""A p95 of so many mean service times is kept by a platform with little to do."""
+METRICS_SHARED = 4
+"""Worlds in a row that are the same but for the faults of their metrics."""
 GUESTS = 109.0
 """Mean number of guests who come to a wedding."""
 MOST_REQUESTS = 2e5
@@ -41,7 +51,7 @@ HEADER = """# @package _global_
 # Replay: {replay}
 """
 REPLAY = "python -m twin run --config-dir {folder} scenario={name}"
-REPLAY_LIVE = "python -m twin hunt --replay {folder}/scenario/{name}.yaml"
+REPLAY_HUNTED = "python -m twin hunt --replay {folder}/scenario/{name}.yaml"
 OVERRIDES = ["override /platform: blank", "override /demand: blank", "override /faults: none"]
 
 
@@ -107,6 +117,61 @@ def generate_live(seed: int, index: int) -> World:
     return world
 
 
+def generate_metrics(seed: int, index: int) -> World:
+    """World number `index` of those with faults of the metrics alone.
+
+    `METRICS_SHARED` of them in a row are one world but for these faults, so that it is run without
+    them once.  The engine has its defaults, as what it promises of bad metrics it promises with
+    those; what else happens to the platform does not depend on how many instances there are, or the
+    two runs would part by it.
+    """
+    rng = np.random.Generator(
+        np.random.Philox(np.random.SeedSequence([seed, index // METRICS_SHARED, 2]))
+    )
+    draw = _Draw(rng)
+    faulty_s = draw.whole(420, 1200)
+    duration_s = -(-(faulty_s + METRICS_SETTLE_S) // 60) * 60
+    zones = draw.whole(1, 3)
+    services = _services(draw)
+    for service in reversed(services.values()):
+        # A service that nobody can please never scales in, and one that costs nothing need not.
+        service["price_per_hour"] = draw.one_of([0.1, 0.4, 1.0])
+        waits_s = sum(
+            call["per_request"] * services[callee]["slo_p95_s"]
+            for callee, call in service["calls"].items()
+            if not call["asynchronous"]
+        )
+        own_s = service["service_s"] * EASY * draw.log(1, 3)
+        service["slo_p95_s"] = float(f"{own_s + waits_s:.3g}")
+    population = _population(draw, duration_s)
+    busy = draw.log(1, 60)
+    rate = busy * services["web"]["slots"] / services["web"]["service_s"]
+    names = list(services)
+    world: World = {
+        "scenario": {"name": f"metrics-{seed}-{index}", "description": "found by the hunt"},
+        "seed": draw.whole(0, 2**31),
+        "resolution": "fluid",
+        "population": population,
+        "platform": {"name": "small", "zones": list("abc"[:zones]), "services": services},
+        "demand": _demand(draw, services, rate / (GUESTS * population["simultaneous"])),
+        "telemetry": {"interval_s": 5},
+        "engine": {"sample_s": 5, "capacity": {"zones": zones}},
+        "faults": {},
+    }
+    for kind in draw.some_of(list(BESIDES), 0, 1):
+        at_s = draw.whole(60, faulty_s - 120)
+        longest_s = faulty_s - at_s
+        fault = {"kind": kind, "at": at_s} | _figures(draw, kind, names, zones, longest_s)
+        if "duration_s" in KINDS[kind].model_fields:
+            fault["duration_s"] = draw.whole(60, longest_s)
+        world["faults"][kind] = fault
+    if draw.chance(0.3):
+        unmeasured = draw.some_of(list(metrics.FIGURES), 1, 3)
+        world["unmeasured"] = {draw.one_of(names): unmeasured}
+    own = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, index, 3])))
+    return world | {"metrics": metrics.drawn(own, names, faulty_s)}
+
+
 def configuration(world: Mapping[str, Any]) -> RunConfig:
     """The run that `world` stands for; raises ConfigError where it is not legal."""
     return parse(_merged(_base(), world))
@@ -117,7 +182,7 @@ def write(world: Mapping[str, Any], folder: Path, why: str) -> Path:
     name = str(world["scenario"]["name"])
     path = folder / "scenario" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    replay = REPLAY_LIVE if "ports" in world else REPLAY
+    replay = REPLAY_HUNTED if {"ports", "metrics"} & set(world) else REPLAY
     header = HEADER.format(why=why, replay=replay.format(folder=folder, name=name))
     body = yaml.safe_dump(
         {"defaults": OVERRIDES, **world}, sort_keys=False, width=100, allow_unicode=True

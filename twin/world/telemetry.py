@@ -7,6 +7,8 @@ controller cannot change what the next one will see by looking more often.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,9 @@ from twin.config import TelemetryConfig
 
 WINDOW = 60
 """Samples in the window that a controller is shown: five minutes."""
+
+Lens = Callable[[FloatArray], bool]
+"""Changes a sample (fields,) in place, as the controller will see it; False: it never will."""
 
 
 class Telemetry:
@@ -39,7 +44,7 @@ class Telemetry:
         self.delivered_s: FloatArray = np.where(lost, np.inf, self.sampled_s + lag_s)
         self._again: list[int] = twice.tolist()
         self._dark: list[tuple[float, float]] = []
-        self._misread: dict[int, list[tuple[int, float]]] = {}
+        self._lenses: dict[int, list[Lens]] = {}
         self._metrics = metrics
         self._visible = np.empty((0, len(SAMPLE_FIELDS)))
         self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
@@ -83,8 +88,17 @@ class Telemetry:
     def misread(self, chosen: NDArray[np.bool_], figure: str, factor: float) -> int:
         """Show `figure` of the `chosen` (samples,) `factor` times too large; returns how many."""
         column = SAMPLE_FIELDS.index(figure)
+
+        def magnify(sample: FloatArray) -> bool:
+            sample[column] *= factor
+            return True
+
+        return self.see_through(chosen, magnify)
+
+    def see_through(self, chosen: NDArray[np.bool_], lens: Lens) -> int:
+        """Show the `chosen` (samples,) through `lens`; returns how many."""
         for k in np.nonzero(chosen)[0].tolist():
-            self._misread.setdefault(k, []).append((column, factor))
+            self._lenses.setdefault(k, []).append(lens)
         return self._arriving(chosen)
 
     def _arriving(self, chosen: NDArray[np.bool_]) -> int:
@@ -114,6 +128,10 @@ class Telemetry:
     def _deliver(self, k: int) -> None:
         visible, at = self._visible, self._count
         row = self._metrics[k]
+        if k in self._lenses:
+            row = row.copy()
+            if not all(lens(row) for lens in self._lenses[k]):
+                return
         # Late samples are put in their place: the window is ordered by the time of the sample.
         while at > 0 and visible[at - 1, 0] > row[0]:
             at -= 1
@@ -123,8 +141,6 @@ class Telemetry:
             self._window = visible.view(SAMPLE_DTYPE)[:, 0]
             visible[at + 1 : self._count + 1] = visible[at : self._count].copy()
         visible[at] = row
-        for column, factor in self._misread.get(k, ()):
-            visible[at, column] *= factor
         if self._holed[k]:
             visible[at, self._hole[k]] = np.nan
         self._count += 1

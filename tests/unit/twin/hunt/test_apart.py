@@ -1,0 +1,85 @@
+"""How far a fault of the metrics may take the counts from those of the run without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from tests.unit.engine.conftest import make_spec
+from twin.hunt.apart import NO_DOUBLE, NO_FALL, RECOVERED, Apart, compare
+from twin.hunt.metrics import MetricsFault
+
+SAMPLES = 400
+FAULT = MetricsFault(way="dark", at=400.0, duration_s=100.0)
+"""Over at 500 s: all has to be as without it from 1100 s on, and is looked at up to 1700 s."""
+
+
+def course(begin: int, changes: Mapping[float, int]) -> np.ndarray:
+    """Counts each 5 s, `begin` and then what they are changed to at a time (s)."""
+    counts = np.full((1, SAMPLES), begin, np.int32)
+    for at_s, count in changes.items():
+        counts[0, int(at_s / 5.0) - 1 :] = count
+    return counts
+
+
+def judged(
+    with_fault: Mapping[float, int], without: Mapping[float, int], begin: int = 10
+) -> tuple[set[str], Apart]:
+    counts, other = course(begin, with_fault), course(begin, without)
+    violations, apart = compare((make_spec(),), counts, other, (FAULT,), 5.0)
+    return {violation.invariant for violation in violations}, apart
+
+
+def test_two_runs_that_are_the_same_are_not_apart() -> None:
+    assert judged({700.0: 20}, {700.0: 20}) == (set(), Apart(1.0, 1.0, 0.0))
+
+
+def test_an_order_of_twice_as_many_and_two_is_allowed_and_one_more_is_not() -> None:
+    assert judged({410.0: 22, 700.0: 10}, {})[0] == set()
+    broken, apart = judged({410.0: 23, 700.0: 10}, {})
+    assert broken == {NO_DOUBLE}
+    assert apart == Apart(2.3, 1.0, 195.0)
+
+
+def test_what_was_ordered_before_and_is_kept_is_no_order() -> None:
+    assert judged({}, {420.0: 4, 900.0: 10})[0] == set()
+
+
+def test_a_fall_below_what_is_there_without_the_fault_is_found() -> None:
+    broken, apart = judged({410.0: 7, 700.0: 10}, {})
+    assert broken == {NO_FALL}
+    assert apart == Apart(1.0, 0.7, 195.0)
+    assert judged({410.0: 8, 700.0: 10}, {})[0] == set()
+
+
+def test_a_count_that_only_stays_low_has_not_fallen() -> None:
+    assert judged({900.0: 30}, {420.0: 30})[0] == set()
+
+
+@pytest.mark.parametrize("early_s", [-295.0, 295.0])
+def test_a_step_that_is_made_a_rest_earlier_or_later_is_the_same_step(early_s: float) -> None:
+    assert judged({1300.0 - early_s: 40}, {1300.0: 40})[0] == set()
+    assert judged({1300.0 - early_s: 4}, {1300.0: 4})[0] == set()
+
+
+def test_a_step_that_is_made_much_earlier_or_later_is_another() -> None:
+    assert NO_DOUBLE in judged({900.0: 40}, {1300.0: 40})[0]
+    assert NO_FALL in judged({900.0: 4}, {1300.0: 4})[0]
+
+
+@pytest.mark.parametrize(("count", "broken"), [(11, set()), (12, {RECOVERED})])
+def test_ten_minutes_later_one_more_of_ten_may_be_left(count: int, broken: set[str]) -> None:
+    assert judged({410.0: 15, 1095.0: count}, {})[0] == broken
+
+
+def test_of_many_a_tenth_may_be_left_either_way() -> None:
+    for count in (90, 110):
+        assert judged({410.0: 100, 1095.0: count}, {}, begin=100)[0] == set()
+    for count in (89, 111):
+        assert RECOVERED in judged({410.0: 100, 1095.0: count}, {}, begin=100)[0]
+
+
+def test_the_worse_of_two_is_the_worse_of_each_figure() -> None:
+    assert Apart(2.0, 0.9, 5.0).or_further(Apart(1.5, 0.5, 10.0)) == Apart(2.0, 0.5, 10.0)

@@ -1,0 +1,122 @@
+"""The same world with and without the faults of its metrics: how far the two runs come apart.
+
+All else is the same in both, by common random numbers: bookings, demand, the faults of the
+platform, boots, and the lag of each sample.  So where the counts differ, the metrics have done it.
+
+Steps of one service are a rest apart, and what makes one run step a little earlier or later than
+the other is no harm.  So a count is compared with the counts of the other run within that rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from engine.model import FloatArray, ServiceSpec
+from twin.hunt.invariants import Violation
+from twin.hunt.metrics import MetricsFault
+
+NO_DOUBLE = "a fault of the metrics orders at most twice as many"
+NO_FALL = "a fault of the metrics takes nothing away"
+RECOVERED = "ten minutes after a fault of the metrics nothing is left of it"
+
+TWICE = 2.0
+RECOVERY_S = 600.0
+WITHIN = 0.1
+LEAST = 1.0
+"""Instances by which two runs may always differ."""
+STEP = 2.0
+"""Instances by which an order may always differ: the least step of a service of two to four, one
+instance (+50 %), made at either end."""
+SAME_STEP_S = 300.0
+"""The rest between two steps (`limits.cooldown_out_s` and `cooldown_in_s`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """How far two runs came apart.
+
+    `over` is the highest order, `under` the lowest count gone down to, both as a multiple of the
+    run without faults (1: never another); `recovery_s` how long after the last fault the counts
+    still differed by more than a tenth.
+    """
+
+    over: float = 1.0
+    under: float = 1.0
+    recovery_s: float = 0.0
+
+    def or_further(self, other: Apart) -> Apart:
+        """The worse of the two, figure by figure."""
+        return Apart(
+            max(self.over, other.over),
+            min(self.under, other.under),
+            max(self.recovery_s, other.recovery_s),
+        )
+
+
+def compare(
+    specs: Sequence[ServiceSpec],
+    counts: NDArray[np.int32],
+    without: NDArray[np.int32],
+    faults: Sequence[MetricsFault],
+    step_s: float,
+) -> tuple[list[Violation], Apart]:
+    """What the faults did to the counts, and what of it they may not do.
+
+    `counts` and `without` (services, samples) are the instances desired with and without the
+    faults, each `step_s`.
+    """
+    violations: list[Violation] = []
+    apart = Apart()
+    reach = int(SAME_STEP_S / step_s)
+    end_s = max(fault.end_s for fault in faults)
+    times_s = step_s * np.arange(1, counts.shape[1] + 1)
+    for row, spec in enumerate(specs):
+        count = counts[row].astype(float)
+        other = without[row].astype(float)
+        lowest, highest = _around(other, reach, np.min), _around(other, reach, np.max)
+        change = np.diff(count, prepend=count[0])
+        watched = times_s <= times_s[-1] - SAME_STEP_S
+        rises, falls = watched & (change > 0.0), watched & (change < 0.0)
+        above = rises & (count > TWICE * highest + STEP)
+        slack_low, slack_high = (np.maximum(WITHIN * c, LEAST) for c in (lowest, highest))
+        below = falls & (count < lowest - np.maximum(slack_low, STEP))
+        late = times_s >= end_s + RECOVERY_S
+        outside = watched & ((count < lowest - slack_low) | (count > highest + slack_high))
+        for invariant, broken in (
+            (NO_DOUBLE, above),
+            (NO_FALL, below),
+            (RECOVERED, outside & late),
+        ):
+            if broken.any():
+                k = int(np.argmax(broken))
+                detail = f"{spec.name} {count[k]:.0f}, without the fault {other[k]:.0f}"
+                violations.append(Violation(invariant, float(times_s[k]), detail))
+        after = outside & (times_s > end_s)
+        last_s = float(times_s[after].max()) if after.any() else end_s
+        apart = apart.or_further(
+            Apart(
+                over=_most(count[rises], highest[rises]),
+                under=1.0 / _most(lowest[falls], count[falls]),
+                recovery_s=last_s - end_s,
+            )
+        )
+    return violations, apart
+
+
+def _around(values: FloatArray, reach: int, extreme: Any) -> FloatArray:
+    """The extreme of each value (samples,) and of the `reach` before and after it."""
+    padded = np.pad(values, reach, mode="edge")
+    around: FloatArray = extreme(sliding_window_view(padded, 2 * reach + 1), axis=1)
+    return around
+
+
+def _most(one: FloatArray, of: FloatArray) -> float:
+    """The highest of `one` as a multiple of `of`, at least 1; two instances do not count."""
+    beyond = one > of + STEP
+    return float((one[beyond] / np.maximum(of[beyond], 1.0)).max(initial=1.0))
