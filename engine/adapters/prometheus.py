@@ -427,12 +427,18 @@ def _result(body: bytes, status: int) -> tuple[dict[str, Any], list[Any]]:
 def _warnings(document: Mapping[str, Any]) -> tuple[str, ...]:
     """What says that an answer may be a part only; a cluster of VictoriaMetrics has a flag."""
     partial = ("isPartial: some storage nodes did not answer",)
-    return (*_texts(document.get("warnings")), *(partial if document.get("isPartial") else ()))
+    return (
+        *_texts(document.get("warnings")),
+        *_texts(document.get("error")),
+        *(partial if document.get("isPartial") else ()),
+    )
 
 
 def _texts(given: object) -> tuple[str, ...]:
-    """Annotations of an answer."""
-    return tuple(map(str, given)) if isinstance(given, list) else ()
+    """Annotations of an answer: a list, or whatever else somebody made of it."""
+    if isinstance(given, list):
+        return tuple(map(str, given))
+    return (str(given),) if given else ()
 
 
 def _epoch_s(date: str) -> float:

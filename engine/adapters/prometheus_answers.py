@@ -26,6 +26,8 @@ ENOUGH = 0.9
 """Of the targets: with fewer scraped, a sum is no figure of the service."""
 OF_REQUESTS = ("p50_s", "p95_s", "p99_s", "error_rate")
 """Figures that there are none of while there are no requests."""
+FRACTIONS = ("error_rate", SCRAPED)
+"""Figures that are not above 1; one that is may be in percent, or a count."""
 QUOTIENTS = (*OF_REQUESTS, "cpu", "memory")
 """Figures that may be 0/0 then."""
 
@@ -114,7 +116,7 @@ class RoundCheck:
         # After the clock was set back the patience begins anew.
         self._since = {key: min(self._since.get(key, now_s), now_s) for key in missing}
         due = {key: what for key, what in missing.items() if now_s - self._since[key] >= PATIENCE_S}
-        troubles = [*self._annotations(asked), *_in_words(due)]
+        troubles = [*self._annotations(asked), *_unnamed(asked), *_in_words(due)]
         clock = _clock(asked)
         if not clock:
             gone = {service for figure, service in missing if figure in ("", SAMPLED)}
@@ -194,6 +196,11 @@ def _missing(
                     (SCRAPED, service),
                     f"some targets are not scraped by {shortened(one.expression)}{unused}",
                 )
+            elif one.figure in FRACTIONS and math.isfinite(value) and value > 1.0 + 1e-6:
+                yield (
+                    (one.figure, service),
+                    f"more than 1 came of {shortened(one.expression)}, where a fraction is meant",
+                )
             elif not possible(value):
                 if math.isnan(value) and one.figure in QUOTIENTS and not rate > 0.0:
                     continue  # 0/0, at rest
@@ -215,6 +222,19 @@ def _missing(
             if figure in OF_REQUESTS and rates.get(service) == 0.0:
                 continue  # at rest
             yield (figure, service), f"no series: {what}"
+
+
+def _unnamed(asked: Sequence[AnsweredQuery]) -> Iterator[str]:
+    """Series that no service can be told of, beside those that are of one.
+
+    Where a label was renamed on some of the targets, what is left looks like all of it.
+    """
+    for one in asked:
+        if "" in one.answer.others:
+            yield (
+                f"{one.figure}: some series of {shortened(one.expression)} do not say of which "
+                "service they are, and are in no figure"
+            )
 
 
 def _instead(one: AnsweredQuery, points: Points) -> str:

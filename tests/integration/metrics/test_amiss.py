@@ -41,6 +41,8 @@ class Served:
     """None: no such series."""
     name: str = "api"
     label: str = "service"
+    unnamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By figure: the labels of a series more."""
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What is added to the document of a figure."""
     lag_s: float = 2.0
@@ -56,6 +58,9 @@ class Served:
             labels = {self.label: self.name if name == "api" else name}
             result.append({"metric": labels, "values": [[t, self.text(figure, t, value)]
                                                         for t in times]})  # fmt: skip
+        if figure in self.unnamed:
+            labels = dict(self.unnamed[figure])
+            result.append({"metric": labels, "values": [[t, "500.0"] for t in times]})
         answer = {"resultType": "matrix", "result": result}
         return {"status": "success", "data": answer, **self.beside.get(figure, {})}
 
@@ -124,6 +129,20 @@ AMISS: dict[str, tuple[Served, tuple[str, ...]]] = {
     "a label that was renamed": (
         Served(label="svc"), ('sampled: no series has the label "service"',),
     ),
+    "a label that was renamed on half of the targets": (
+        Served(HALF, unnamed={"request_rate": {"svc": "api"}}),
+        ("request_rate: some series of arrivals do not say of which service they are",),
+    ),
+    "a label that is empty on half of the targets": (
+        Served(HALF, unnamed={"request_rate": {"service": ""}}),
+        ("request_rate: some series of arrivals do not say of which service they are",),
+    ),
+    "a share in percent": (
+        Served(api={"error_rate": 3.0}), ("error_rate of api: more than 1 came of errors",),
+    ),
+    "a count of targets in place of their share": (
+        Served(api={"scraped": 2.0}), ("scraped of api: more than 1 came of share",),
+    ),
     "NaN while there are requests": (
         Served(api={"p95_s": math.nan}), ("p95_s of api: NaN came of slowness",),
     ),
@@ -140,6 +159,14 @@ AMISS: dict[str, tuple[Served, tuple[str, ...]]] = {
     "a warning": (
         Served(HALF, beside={"request_rate": STORE}),
         ("request_rate: came with a warning; not used", "connection refused", "arrivals"),
+    ),
+    "a warning that is no list": (
+        Served(HALF, beside={"request_rate": {"warnings": "store gone"}}),
+        ("request_rate: came with a warning; not used", "store gone"),
+    ),
+    "an error beside values": (
+        Served(HALF, beside={"request_rate": {"error": "2 of 4 shards failed"}}),
+        ("request_rate: came with a warning; not used", "2 of 4 shards failed"),
     ),
     "an answer of a cluster that calls itself partial": (
         Served(HALF, beside={"request_rate": {"isPartial": True}}),
