@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +75,7 @@ def comparison(
         "kind": "comparison",
         "scenario": config.scenario.name,
         "description": config.scenario.description,
-        "noun": dataclasses.asdict(noun(config)),
+        "noun": noun(config).model_dump(),
         "replay": config.trace is not None,
         "seed": config.seed,
         "replications": config.replications,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from engine.record.folders import Render, write_whole
 from engine.record.machine import peak_rss_mib, versions
 from engine.record.schema import events, thresholds
 from engine.record.schema.paths import possible
-from engine.record.schema.summary import FILE, VERSION, Figures, Noun, Simulation, Summary
+from engine.record.schema.summary import FILE, VERSION, Figures, Simulation, Summary
 from engine.record.schema.tables import DECISIONS, PRESCALING, REPLICATIONS, TIMELINE, WEDDINGS
 from twin.config import RunConfig
 from twin.queues.port import TRUTH_FIELDS
@@ -142,7 +141,7 @@ def _summary(
         schema=VERSION,
         scenario=config.scenario.name,
         description=config.scenario.description,
-        noun=Noun(**dataclasses.asdict(world.script.noun)),
+        noun=world.script.noun,
         controller=config.controller.name,
         foresight=config.controller.foresight,
         seed=config.seed,

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from engine.forecast.outlook import BIN_S, EventLoad, Grid, event_load, outlook
 from engine.model import FloatArray, Outlook, Response, Schedule, ServiceSpec
+from engine.record.schema.summary import Noun
 from scenarios.weddings.population import HORIZON_S, Population, cancellations, schedule
 
 REFRESH_S = 1800.0
@@ -40,17 +41,6 @@ class BookedEvents(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class EventNoun:
-    """What reports call one event, and several."""
-
-    one: str
-    many: str
-
-
-WEDDING = EventNoun("wedding", "weddings")
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Foreknowledge:
     """All that may be known beforehand of `duration_s` seconds from `start_s` (epoch seconds).
@@ -61,7 +51,7 @@ class Foreknowledge:
 
     start_s: float
     duration_s: int
-    noun: EventNoun
+    noun: Noun
     bookings: BookedEvents
     response: Response
     base: Callable[[Grid], FloatArray] | None = None
@@ -70,7 +60,7 @@ class Foreknowledge:
 def foreknown_weddings(population: Population, response: Response) -> Foreknowledge:
     """What is booked of a population, and how weddings usually turn into load."""
     return Foreknowledge(
-        population.start_s, population.duration_s, WEDDING, WeddingBookings(population), response
+        population.start_s, population.duration_s, Noun(), WeddingBookings(population), response
     )
 
 

@@ -18,7 +18,7 @@ from engine.controllers.target_tracking import History
 from engine.forecast.outlook import Grid
 from engine.model import Calendar, FloatArray, Response, Schedule, ServiceSpec
 from engine.prediction.expectation import LAG_S, Expectation, Span, learn
-from engine.record.schema.summary import ReplayedTrace
+from engine.record.schema.summary import Noun, ReplayedTrace
 from scenarios.streams import Streams
 from scenarios.traces import replay as replays
 from scenarios.traces.config import TraceConfig
@@ -28,7 +28,7 @@ from scenarios.weddings.config import PopulationConfig
 from scenarios.weddings.demand import Demand
 from scenarios.weddings.population import Population, generate
 from twin.config import RunConfig
-from twin.world.feed import WEDDING, Changes, EventNoun, Foreknowledge, foreknown_weddings
+from twin.world.feed import Changes, Foreknowledge, foreknown_weddings
 from twin.world.history import recall, recall_trace
 
 
@@ -43,7 +43,7 @@ class Script:
 
     start_s: float
     duration_s: int
-    noun: EventNoun
+    noun: Noun
     phases: tuple[str, ...]
     demand: Demand
     events: int
@@ -61,11 +61,11 @@ def script(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams) 
     return weddings(config, specs, streams)
 
 
-def noun(config: RunConfig) -> EventNoun:
+def noun(config: RunConfig) -> Noun:
     """What the events of `config` are called."""
     if config.trace is None:
-        return WEDDING
-    return EventNoun(config.trace.event.one, config.trace.event.many)
+        return Noun()
+    return Noun(one=config.trace.event.one, many=config.trace.event.many)
 
 
 def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams) -> Script:
