@@ -23,6 +23,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from engine.config.secrets import masked
 from engine.record.schema.load import LoadSummary
+from engine.record.schema.summary import MARKS
 from locustfiles import options, results
 from locustfiles.arrivals import ArrivalSchedule
 from locustfiles.client import PlatformUnderTest, TargetError, is_loopback
@@ -420,7 +421,7 @@ class Conductor:
         )  # fmt: skip
         summary = judge(figures, wanted.limits)
         _show(summary)
-        code = 0 if summary.verdict == "passed" else FAILED
+        code = 0 if summary.verdict == "passed" or summary.nothing_to_judge else FAILED
         if partial:
             _say("interrupted: the figures are those of the part that was sent")
             code = INTERRUPTED
@@ -440,9 +441,8 @@ class Conductor:
 
 def _show(summary: LoadSummary) -> None:
     for one in summary.thresholds:
-        mark = "passed" if one.passed else "FAILED"
         value = "none" if one.value is None else f"{one.value:.4g}"
-        _say(f"{mark}  {one.metric} = {value} ({one.operator} {one.limit:g})")
+        _say(f"{MARKS[one.outcome]}  {one.metric} = {value} ({one.operator} {one.limit:g})")
     generator, requests = summary.generator, summary.requests
     _say(
         f"{requests.intended:,} due, {requests.sent:,} sent ({requests.retried:,} of them "

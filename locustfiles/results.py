@@ -7,7 +7,7 @@ the limits were kept, `load.md` the same for people.  A reader never sees half o
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engine.record.files import replacing, write_atomically
 from engine.record.schema.load import FILE, LoadSummary
+from engine.record.schema.summary import Outcome
 from engine.record.schema.tables import LOAD
 from locustfiles.plan import LoadPlan
 from locustfiles.tally import ServiceSecond, Tally, quantiles
@@ -25,6 +26,7 @@ COLUMNS = ("sent", "retried", "ok", "failed", "shed", "timed_out", "slow", "late
 
 
 MUCH_HELD = 0.01
+KEPT: Mapping[Outcome, str] = {"passed": "yes", "failed": "NO", "not judged": "not judged"}
 
 
 class ResultsError(OSError):
@@ -106,7 +108,7 @@ def _lines(summary: LoadSummary) -> Iterator[str]:
         ("limit", "value", "kept"),
         [
             (f"{one.metric} {one.operator} {one.limit:g}", _figure(one.value),
-             "yes" if one.passed else "NO")
+             KEPT[one.outcome])
             for one in summary.thresholds
         ],
     )  # fmt: skip
@@ -156,6 +158,8 @@ def sentence(summary: LoadSummary) -> str:
             f"User classes raised exceptions ({first}, {often:,} times): the test itself is "
             "broken, whatever its figures are."
         )
+    if summary.nothing_to_judge:
+        return "Nothing was sent that a limit speaks of, so no limit was judged."
     if summary.verdict == "not judged":
         return (
             "The generator could not send the load as planned, so this says nothing about the "

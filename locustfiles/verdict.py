@@ -138,13 +138,13 @@ def summarise(
 def judge(figures: LoadFigures, limits: Sequence[Limit]) -> LoadSummary:
     """The summary: the figures, each limit with its value, and the verdict."""
     judged = thresholds.judge(limits, figures, _possible(tuple(figures.services)))
-    generator = figures.generator
+    generator, outcomes = figures.generator, {one.outcome for one in judged}
     verdict: Verdict
     if figures.exceptions:
         verdict = "failed"  # the test itself is broken, whatever its figures are
-    elif generator.unsent_ratio > MOST_UNSENT:
+    elif generator.unsent_ratio > MOST_UNSENT or outcomes == {"not judged"}:
         verdict = "not judged"
-    elif all(one.passed for one in judged):
+    elif "failed" not in outcomes:
         verdict = "passed"  # being late can only have made the figures worse
     else:
         verdict = "not judged" if generator.saturated else "failed"

@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Mapping
+
+from engine.record.schema.summary import Outcome
 
 NOTHING = "–"
 GAP = "\N{NO-BREAK SPACE}"  # between a figure and its unit
 ROUNDING = 1e-12  # shares that differ by less are the same, floating point apart
+
+
+OUTCOMES: Mapping[Outcome, str] = {
+    "passed": "✓ passed",
+    "failed": "✗ FAILED",
+    "not judged": "○ not judged",
+}
+"""How a limit came out, with a sign for who sees no colours."""
 
 
 def count(value: float | None) -> str:

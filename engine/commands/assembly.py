@@ -32,7 +32,7 @@ from engine.record.folders import OutputError
 from engine.record.journal import JournalHeading, in_progress
 from engine.record.live.notes import LiveRun
 from engine.record.live.writing import check_thresholds
-from engine.record.schema.summary import Summary, read
+from engine.record.schema.summary import MARKS, Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell
@@ -227,8 +227,9 @@ def _show(summary: Summary, folder: Path) -> None:
     )
     for threshold in summary.thresholds:
         value = "not known" if threshold.value is None else f"{threshold.value:.6g}"
-        mark, level = ("passed", log.info) if threshold.passed else ("FAILED", log.warning)
-        level(f"{mark}  {threshold.metric} = {value} ({threshold.operator} {threshold.limit:g})")
+        level = log.warning if threshold.outcome == "failed" else log.info
+        limit = threshold.reason or f"{threshold.operator} {threshold.limit:g}"
+        level(f"{MARKS[threshold.outcome]}  {threshold.metric} = {value} ({limit})")
     log.info(f"report: {folder / 'report.html'}")
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from engine.record.schema import load
 from engine.record.schema.load import LoadSummary
 from engine.record.schema.tables import LOAD
+from reports import wording
 from reports.wording import NOTHING, count, percent, plural, seconds
 
 REASONS_SHOWN = 8
@@ -74,7 +75,7 @@ def tell(test: LoadTest) -> LoadTestTexts:
                 (
                     f"{one.metric} {one.operator} {one.limit:g}",
                     NOTHING if one.value is None else f"{one.value:.4g}",
-                    "✓ passed" if one.passed else "✗ FAILED",
+                    wording.OUTCOMES[one.outcome],
                 )
                 for one in summary.thresholds
             ),
@@ -106,6 +107,8 @@ def _sentence(summary: LoadSummary) -> str:
             "the generator could not send it as planned, so nothing is said about the system"
         ),
     }[summary.verdict]
+    if summary.nothing_to_judge:
+        verdict = "none of its limits speaks of anything that was sent, so none was judged"
     if summary.exceptions:
         verdict = "its user classes raised exceptions, so it failed whatever its figures are"
     cut = ", stopped before its end" if summary.partial else ""

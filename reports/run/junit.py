@@ -1,7 +1,7 @@
 """`junit.xml`: one test case for each threshold, for build servers that know no other language.
 
 A threshold that an interrupted run happens to keep is not passed but skipped: the rest of the day
-might have broken it.
+might have broken it.  So is one that could not be judged, with the reason.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]
 
 def render(summary: Summary) -> str:
     """The test suite of `summary` as XML text."""
-    failures = [t for t in summary.thresholds if not t.passed]
-    skipped = [t for t in summary.thresholds if t.passed and summary.partial]
+    failures = [t for t in summary.thresholds if t.outcome == "failed"]
+    skipped = [
+        t for t in summary.thresholds
+        if t.outcome == "not judged" or (t.outcome == "passed" and summary.partial)
+    ]  # fmt: skip
     attributes = {
         "name": _clean(f"wedtwin.{summary.scenario}"),
         "tests": str(len(summary.thresholds)),
@@ -53,9 +56,12 @@ def render(summary: Summary) -> str:
             },
         )
         text = _clean(_judgement(threshold))
-        if not threshold.passed:
+        if threshold.outcome == "failed":
             failure = ET.SubElement(case, "failure", {"message": text, "type": "threshold"})
             failure.text = text
+        elif threshold.outcome == "not judged":
+            message = _clean(threshold.reason or "there was nothing to judge")
+            ET.SubElement(case, "skipped", {"message": message})
         elif summary.partial:
             message = _clean(f"the run was interrupted; so far {_judgement(threshold)}")
             ET.SubElement(case, "skipped", {"message": message})

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from reports.run.story import DecisionStory, Story, TextTable
+from reports.wording import OUTCOMES
 
 
 def render(story: Story) -> str:
@@ -29,8 +30,9 @@ def _lines(story: Story) -> Iterator[str]:
     yield "## Limits\n"
     if story.limits:
         rows = tuple(
-            ("✓ passed" if limit.passed else "✗ **FAILED**", text(limit.name), code(limit.metric),
-             text(limit.value), text(limit.limit))
+            ("✗ **FAILED**" if limit.outcome == "failed" else OUTCOMES[limit.outcome],
+             text(f"{limit.name} ({limit.reason})" if limit.reason else limit.name),
+             code(limit.metric), text(limit.value), text(limit.limit))
             for limit in story.limits
         )  # fmt: skip
         flags = (False, False, False, True, True)

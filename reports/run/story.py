@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.record.schema.summary import (
     Interval,
+    Outcome,
     Percentiles,
     Prediction,
     Service,
@@ -65,7 +66,8 @@ class ThresholdLine:
     metric: str
     limit: str
     value: str
-    passed: bool
+    outcome: Outcome
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +198,15 @@ def tell(record: Record) -> Story:
 
 
 def _verdict(summary: Summary) -> VerdictBadge:
-    if any(not threshold.passed for threshold in summary.thresholds):
+    outcomes = [threshold.outcome for threshold in summary.thresholds]
+    if "failed" in outcomes:
         return VerdictBadge("failed", "✗", "bad")
     if summary.partial:
         return VerdictBadge("partial", "◐", "neutral")
     if not summary.thresholds:
         return VerdictBadge("no limits set", "○", "neutral")
+    if set(outcomes) == {"not judged"}:
+        return VerdictBadge("not judged", "○", "neutral")
     return VerdictBadge("passed", "✓", "good")
 
 
@@ -232,10 +237,11 @@ def _headline(record: Record) -> str:
         sentence = (
             f"{who} carried {carried}; {missed} of the requests missed their SLO; it cost {cost}"
         )
-    failed = [threshold for threshold in summary.thresholds if not threshold.passed]
-    if failed:
-        kept = f"{len(failed)} of {plural(len(summary.thresholds), 'limit')} not kept"
-        return f"{sentence}. {kept}: {', '.join(words(threshold.name) for threshold in failed)}."
+    for outcome, said in (("failed", "not kept"), ("not judged", "not judged")):
+        names = [words(one.name) for one in summary.thresholds if one.outcome == outcome]
+        if names:
+            of_all = f"{len(names)} of {plural(len(summary.thresholds), 'limit')} {said}"
+            sentence += f". {of_all}: {', '.join(names)}"
     return f"{sentence}."
 
 
@@ -256,7 +262,8 @@ def _limit(threshold: Threshold) -> ThresholdLine:
         metric=threshold.metric,
         limit=f"{_OPERATORS.get(threshold.operator, threshold.operator)} {unit}",
         value=wording.figure_of(threshold.metric, threshold.value),
-        passed=threshold.passed,
+        outcome=threshold.outcome,
+        reason=threshold.reason or "",
     )
 
 

@@ -12,7 +12,10 @@ from twin.check.errors import BaselineError
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Check; returns the exit code: 0 good, 1 a limit failed or a figure got worse, 2 bad input."""
+    """Check; returns the exit code: 0 good, 1 a limit failed or a figure got worse, 2 bad input.
+
+    It is 1, too, where no limit could be judged, and where a figure of the baseline is gone.
+    """
     options = _parser().parse_args(arguments)
     if options.update and options.against is None:
         print("error: --update needs --against BASELINE", file=sys.stderr)
@@ -49,13 +52,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _limits(record: Path) -> bool:
-    """Print each threshold; whether all passed."""
+    """Print each threshold; whether none failed and, if there are any, at least one passed.
+
+    A limit that could not be judged fails no check by itself, or no quiet day would pass; but
+    limits of which none was judged say nothing of the run, and that is not good.
+    """
     thresholds = summary.read(record).thresholds
     for threshold in thresholds:
-        mark = "passed" if threshold.passed else "FAILED"
+        mark = summary.MARKS[threshold.outcome]
         limit = f"{threshold.operator} {threshold.limit:g}"
-        print(f"{mark}  {threshold.name}: {threshold.metric} = {threshold.value} ({limit})")
-    return all(threshold.passed for threshold in thresholds)
+        why = f"; {threshold.reason}" if threshold.reason else ""
+        print(f"{mark}  {threshold.name}: {threshold.metric} = {threshold.value} ({limit}){why}")
+    outcomes = [threshold.outcome for threshold in thresholds]
+    unjudged = outcomes.count("not judged")
+    if unjudged:
+        print(f"{unjudged} of {len(outcomes)} limits not judged", file=sys.stderr)
+    return "failed" not in outcomes and (not outcomes or unjudged < len(outcomes))
 
 
 def _against(options: argparse.Namespace) -> bool:
@@ -77,4 +89,4 @@ def _against(options: argparse.Namespace) -> bool:
         regression.write(after, options.against)
         print(f"{options.against}: updated, {len(after.by_seed)} seeds")
         return True
-    return not any(change.worse for change in changes)
+    return not any(change.worse for change in changes) and not regression.gone(before, after)

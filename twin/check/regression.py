@@ -139,6 +139,23 @@ def compare(before: Runs, after: Runs) -> list[Change]:
     return changes
 
 
+def gone(before: Runs, after: Runs) -> list[str]:
+    """Guarded figures that the baseline has and `after` has in no seed, of the same controller.
+
+    What nobody measures any more has not got better.
+    """
+    seeds = [seed for seed in before.by_seed if seed in after.by_seed]
+    if before.controller != after.controller:
+        return []
+    return [
+        figure
+        for figure in sorted({key for seed in seeds for key in before.by_seed[seed]})
+        if guard_of(figure) is not None
+        and any(before.by_seed[seed].get(figure) is not None for seed in seeds)
+        and all(after.by_seed[seed].get(figure) is None for seed in seeds)
+    ]
+
+
 def guard_of(figure: str) -> Guard | None:
     """How a figure is guarded; None if it is not."""
     if figure.startswith("services.") and figure.endswith(".p95_s"):
@@ -158,6 +175,9 @@ def markdown(changes: Sequence[Change], before: Runs, after: Runs) -> str:
         verdict = f"**{len(worse)} of {len(changes)} figures got worse.**"
     else:
         verdict = f"No figure got worse ({len(changes)} compared)."
+    lost = gone(before, after)
+    if lost:
+        verdict += f" **{len(lost)} of the baseline are not there any more.**"
     lines = [f"### Scaling behaviour: {name}", "", f"{verdict} {len(better)} got better.", ""]
     lines += [
         "| figure | before | after | difference | 99 % bound | margin | |",
@@ -171,6 +191,7 @@ def markdown(changes: Sequence[Change], before: Runs, after: Runs) -> str:
             f"| `{change.figure}` | {change.before:.6g} | {change.after:.6g} "
             f"| {change.difference:+.4g} | {bound} | {change.margin:.3g} | {mark} |"
         )
+    lines += [f"| `{figure}` | | – | | | | ✗ not judged |" for figure in lost]
     lines += ["", f"Paired over {seeds} seeds. A figure is worse if its mean difference is beyond "
               "the margin with 99 % confidence."]  # fmt: skip
     if seeds == 1:

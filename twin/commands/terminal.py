@@ -15,7 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engine.record.schema.summary import Interval, Replications, Service, Summary, Threshold
+from engine.record.schema.summary import (
+    Interval,
+    Outcome,
+    Replications,
+    Service,
+    Summary,
+    Threshold,
+)
 
 MOST_SKIPPED = 6
 
@@ -271,14 +278,25 @@ def _replications(over: Replications) -> Table:
     return table
 
 
+OUTCOMES: Mapping[Outcome, str] = {
+    "passed": "[green]✓ passed[/green]",
+    "failed": "[red]✗ FAILED[/red]",
+    "not judged": "[yellow]○ not judged[/yellow]",
+}
+
+
 def _thresholds(thresholds: Sequence[Threshold]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("", "threshold", "value", "limit"):
         table.add_column(heading)
     for threshold in thresholds:
-        mark = "[green]✓ passed[/green]" if threshold.passed else "[red]✗ FAILED[/red]"
         value = "none" if threshold.value is None else f"{threshold.value:.6g}"
-        table.add_row(mark, threshold.metric, value, f"{threshold.operator} {threshold.limit:g}")
+        table.add_row(
+            OUTCOMES[threshold.outcome],
+            threshold.metric,
+            value,
+            f"{threshold.operator} {threshold.limit:g}",
+        )
     return table
 
 

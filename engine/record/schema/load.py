@@ -135,6 +135,15 @@ class LoadSummary(LoadFigures):
     verdict: Annotated[Verdict, About("passed, failed or not judged")]
     thresholds: Annotated[tuple[Threshold, ...], About("the limits, and whether they were kept")]
 
+    @property
+    def nothing_to_judge(self) -> bool:
+        """Whether it is not judged for want of what its limits speak of, not of a generator."""
+        return (
+            self.verdict == "not judged"
+            and not self.generator.saturated
+            and all(one.outcome == "not judged" for one in self.thresholds)
+        )
+
     def text(self) -> str:
         """The file's text."""
         written = self.model_dump(mode="json", by_alias=True)

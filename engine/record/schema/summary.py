@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, computed_field, model_validator
 
 from engine.record.schema.parts import About, Figure, Part, WorldName
 
@@ -224,6 +225,14 @@ class Fired(Part):
     fired: Annotated[int, About("how often it did something")]
 
 
+Outcome = Literal["passed", "failed", "not judged"]
+"""What becomes of a limit: where there was nothing to judge, it is neither kept nor broken."""
+MARKS: Mapping[Outcome, str] = {
+    "passed": "passed", "failed": "FAILED", "not judged": "not judged",
+}  # fmt: skip
+"""How an outcome is said in a line of text."""
+
+
 class Threshold(Part):
     """One limit of the run, and whether it was kept."""
 
@@ -232,7 +241,33 @@ class Threshold(Part):
     operator: Annotated[str, About("<=, <, >=, > or ==")]
     limit: Annotated[float, About("what it is compared with")]
     value: Annotated[int | float | None, About("the figure; null where there is none")]
-    passed: Annotated[bool, About("whether it was kept")]
+    outcome: Annotated[
+        Outcome,
+        About("passed, failed, or not judged; `passed` beside it is true, false or null"),
+    ]
+    reason: Annotated[str | None, About("why it was not judged", optional=True)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_older_record(cls, given: object) -> object:
+        """Before there were three outcomes, a limit with nothing to judge counted as kept.
+
+        Where a file was changed by hand and says both, what was not kept is not kept.
+        """
+        if not isinstance(given, Mapping) or given.get("passed", "") == "":
+            return given
+        if given["passed"] is False:
+            return {**given, "outcome": "failed"}
+        if "outcome" in given:
+            return given
+        kept = given["passed"] is True and given.get("value") is not None
+        return {**given, "outcome": "passed" if kept else "not judged"}
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def passed(self) -> bool | None:
+        """The outcome for readers of records that knew two; None is neither."""
+        return None if self.outcome == "not judged" else self.outcome == "passed"
 
 
 class Simulation(Part):

@@ -2,9 +2,10 @@
 
 A limit is `figure operator number`, such as `slo.availability >= 0.9999`.  The figure is a path in
 the summary; `slo.`, `services.` and `requests.` may be left out.  One that the summary cannot have
-is refused before the run.  One that it can have but has not is judged by one rule: *where there was
-nothing to judge* (no emergency, no request, no major event) *the limit is kept; where there was
-something that nobody measured, it is not.*
+is refused before the run.  One that it can have but has not is judged by one rule: *where there
+was nothing to judge* (no emergency, no request, no major event) *the limit is not judged; where
+there was something that nobody measured, it failed.*  Not judged is neither: it fails no run, and
+nothing says that it was kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pydantic import ConfigDict, model_validator
 
 from engine.record.schema.parts import Part
 from engine.record.schema.paths import Possible, RunScope, elsewhere, figures_of, possible
-from engine.record.schema.summary import Threshold
+from engine.record.schema.summary import Outcome, Threshold
 
 Operator = Literal["<=", ">=", "==", "<", ">"]
 
@@ -106,10 +107,14 @@ def judge(
     for name, limit in limits:
         path = next((s + limit.metric for s in SHORT_FOR if s + limit.metric in figures), "")
         value = values.get(path, 0 if path and figures[path] == path else None)
+        counted = figures.get(path, "")
+        outcome: Outcome = "failed"
+        reason = None
         if value is not None:
-            passed = COMPARISONS[limit.operator](value, limit.limit)
-        else:
-            passed = by_path.get(figures.get(path, "")) == 0
+            if COMPARISONS[limit.operator](value, limit.limit):
+                outcome = "passed"
+        elif by_path.get(counted) == 0:
+            outcome, reason = "not judged", f"there was nothing to judge: {counted} is 0"
         judged.append(
             Threshold(
                 name=name,
@@ -117,7 +122,8 @@ def judge(
                 operator=limit.operator,
                 limit=limit.limit,
                 value=value,
-                passed=passed,
+                outcome=outcome,
+                reason=reason,
             )
         )
     return tuple(judged)

@@ -54,7 +54,7 @@ def summary(
         ({"failed": 1}, "violation_ratio <= 0.001", "failed"),
         ({"failed": 1}, "availability >= 0.99", "passed"),
         ({"failed": DUE}, "api.p95_s <= 0.5", "failed"),  # nothing was answered: not a pass
-        ({}, "real-time.p95_s <= 0.5", "passed"),  # nothing was asked
+        ({}, "real-time.p95_s <= 0.5", "not judged"),  # nothing was asked
         # a system so slow that requests were held until nobody waited any more
         ({"sent": 150, "dropped": 50}, "violation_ratio <= 0.001", "failed"),
         # the generator's own doing is no verdict on the system
@@ -100,3 +100,14 @@ def test_an_exception_in_a_user_class_fails_the_test_whatever_its_figures_are(
     judged = judge(figures, kept)
     assert judged.verdict == "failed"
     assert "KeyError: 'couple', 3 times" in sentence(judged)
+
+
+def test_what_was_not_judged_for_want_of_requests_is_not_laid_on_the_generator(
+    plan: LoadPlan,
+) -> None:
+    judged = judge(summary(plan), [limit("real-time.p95_s <= 0.5")])
+    assert (judged.verdict, judged.nothing_to_judge) == ("not judged", True)
+    assert sentence(judged) == "Nothing was sent that a limit speaks of, so no limit was judged."
+    both = judge(summary(plan), [limit("real-time.p95_s <= 0.5"), limit("availability >= 0.9")])
+    assert (both.verdict, both.nothing_to_judge) == ("passed", False)
+    assert [one.outcome for one in both.thresholds] == ["not judged", "passed"]

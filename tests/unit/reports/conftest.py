@@ -347,7 +347,8 @@ def _summary(
         "conservation": {"checked": True, "worst_relative_error": 3.1e-13},
         "thresholds": [
             {"name": name, "metric": metric, "operator": operator, "limit": limit, "value": value,
-             "passed": value <= limit if operator == "<=" else value >= limit}
+             "outcome": "passed" if (value <= limit if operator == "<=" else value >= limit)
+             else "failed"}
             for name, metric, operator, limit, value in thresholds
         ],
         "simulation": {

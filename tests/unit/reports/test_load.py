@@ -39,7 +39,7 @@ def summary(**changes: Any) -> dict[str, Any]:
                       "max_in_flight": 60, "cpu_mean": 0.5, "cpu_max": None, "saturated": False},
         "verdict": "failed",
         "thresholds": [{"name": "p95", "metric": "api.p95_s", "operator": "<=", "limit": 0.5,
-                        "value": 4.25, "passed": False}],
+                        "value": 4.25, "outcome": "failed"}],
     } | changes  # fmt: skip
 
 

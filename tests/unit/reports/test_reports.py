@@ -127,7 +127,7 @@ def test_all_plots_are_in_the_page_and_their_texts_are_texts(copied: Path) -> No
 def test_the_verdict_is_said_in_words(made: Make, tmp_path: Path, missing: str) -> None:
     whole = made(actions=missing == "nothing")
     for threshold in whole.summary["thresholds"]:
-        threshold["passed"] = missing == "nothing"
+        threshold["outcome"] = "passed" if missing == "nothing" else "failed"
     page, text, xml = written(whole.write(tmp_path / "r"))
     said = " ".join("".join(page.text).split())
     if missing == "nothing":
@@ -165,7 +165,7 @@ def test_hostile_names_are_shown_and_do_nothing(made: Make, tmp_path: Path) -> N
         "description": HOSTILE,
         "command": HOSTILE + "\x00\ud800",
     }
-    whole.summary["thresholds"][0] |= {"name": HOSTILE + "\x1b", "passed": False}
+    whole.summary["thresholds"][0] |= {"name": HOSTILE + "\x1b", "outcome": "failed"}
     whole.events[0]["name"] = whole.events[1]["name"] = HOSTILE
     whole.weddings = whole.weddings.rename(columns={"dinner": HOSTILE})
     whole.decisions["why"] = whole.decisions["why"].mask(whole.decisions["why"] != "", HOSTILE)
@@ -215,21 +215,43 @@ def test_every_threshold_is_a_case_and_a_failure_states_value_and_limit(
     whole = made(60)
     whole.summary["thresholds"] = [
         {"name": "kept", "metric": "slo.availability", "operator": ">=", "limit": 0.999,
-         "value": 0.9995, "passed": True},
+         "value": 0.9995, "outcome": "passed"},
         {"name": "broken", "metric": "slo.violation_ratio", "operator": "<=", "limit": 0.0005,
-         "value": 0.0125, "passed": False},
+         "value": 0.0125, "outcome": "failed"},
         {"name": "unknown", "metric": "decision.emergency_s.max", "operator": "<=", "limit": 30,
-         "value": None, "passed": False},
+         "value": None, "outcome": "failed"},
+        {"name": "idle", "metric": "decision.emergency_s.p95", "operator": "<=", "limit": 30,
+         "value": None, "outcome": "not judged",
+         "reason": "there was nothing to judge: decision.emergency_s.count is 0"},
     ]  # fmt: skip
-    _, _, xml = written(whole.write(tmp_path / "r"))
+    page, text, xml = written(whole.write(tmp_path / "r"))
     suite = xml.find("testsuite")
     assert suite is not None
-    assert (suite.get("tests"), suite.get("failures")) == ("3", "2")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("4", "2", "1")
     cases = {case.get("name"): case for case in suite.findall("testcase")}
     assert cases["kept"].find("failure") is None
     messages = {name: f.get("message") for name, c in cases.items() for f in c.findall("failure")}
     assert messages["broken"] == "slo.violation_ratio is 0.0125, the limit is <= 0.0005"
     assert messages["unknown"] == "decision.emergency_s.max is not measured, the limit is <= 30"
+    (skipped,) = cases["idle"].findall("skipped")
+    reason = "there was nothing to judge: decision.emergency_s.count is 0"
+    assert skipped.get("message") == reason
+    said = " ".join("".join(page.text).split())
+    for place in (said, " ".join(re.sub(r"\\(.)", r"\1", text).split())):
+        assert "2 of 4 limits not kept: broken, unknown. 1 of 4 limits not judged: idle" in place
+        assert "○ not judged" in place
+        assert reason in place
+
+
+def test_a_run_of_which_no_limit_was_judged_has_not_passed(made: Make, tmp_path: Path) -> None:
+    whole = made(60)
+    for threshold in whole.summary["thresholds"]:
+        threshold |= {"outcome": "not judged", "value": None}
+    page, text, xml = written(whole.write(tmp_path / "r"))
+    said = " ".join("".join(page.text).split())
+    assert "passed" not in said + text
+    assert "4 of 4 limits not judged" in said
+    assert len(xml.findall(".//skipped")) == 4
 
 
 @pytest.mark.parametrize("samples", [0, 1, 2, 40])
@@ -237,7 +259,7 @@ def test_an_interrupted_run_is_called_partial(made: Make, tmp_path: Path, sample
     whole = made(samples, interval_s=5.0)
     whole.summary["partial"] = True
     for threshold in whole.summary["thresholds"]:
-        threshold["passed"] = True
+        threshold["outcome"] = "passed"
     page, text, xml = written(whole.write(tmp_path / "r"))
     said = " ".join("".join(page.text).split())
     assert "◐ partial" in said

@@ -22,6 +22,7 @@ from engine.record.schema.summary import (
     Prediction,
     Service,
     Slo,
+    Threshold,
     UserRequests,
     Weddings,
 )
@@ -171,47 +172,47 @@ def test_the_same_may_be_left_out_everywhere(metric: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value", "passed"),
+    ("text", "value", "outcome"),
     [
-        ("api.p95_s <= 0.2", 0.2, True),
-        ("api.p95_s < 0.2", 0.2, False),
-        ("api.p95_s >= 0.3", 0.2, False),
-        ("api.p95_s > 0.1", 0.2, True),
-        ("slo.violation_minutes == 0", 0, True),
-        ("decision.by_reason.cpu <= 1", 2, False),
-        ("decision.by_reason.emergency == 0", 0, True),  # none: that is a count, not a hole
+        ("api.p95_s <= 0.2", 0.2, "passed"),
+        ("api.p95_s < 0.2", 0.2, "failed"),
+        ("api.p95_s >= 0.3", 0.2, "failed"),
+        ("api.p95_s > 0.1", 0.2, "passed"),
+        ("slo.violation_minutes == 0", 0, "passed"),
+        ("decision.by_reason.cpu <= 1", 2, "failed"),
+        ("decision.by_reason.emergency == 0", 0, "passed"),  # none: that is a count, not a hole
     ],
 )
-def test_a_limit_is_judged(text: str, value: float, passed: bool) -> None:
+def test_a_limit_is_judged(text: str, value: float, outcome: str) -> None:
     (judged,) = judge([("mine", limit(text))], figures(), possible(TWIN))
     assert (judged.name, judged.metric, judged.value) == ("mine", text.split()[0], value)
-    assert judged.passed is passed
+    assert (judged.outcome, judged.reason) == (outcome, None)
 
 
 @pytest.mark.parametrize("sign", ["<=", "<", ">=", ">", "=="])
 @pytest.mark.parametrize("scope", [TWIN, LIVE])
 @pytest.mark.parametrize(
-    ("metric", "summary", "counts", "passed"),
+    ("metric", "summary", "counts", "outcome"),
     [
         # there was nothing to judge: no emergency, no action, no wedding, no request
-        ("decision.emergency_s.p95", figures(), {}, True),
-        ("decision.trigger_to_execution_s.max", figures(), {}, True),
-        ("cost.per_wedding_usd", figures(), {}, True),
-        ("api.p95_s", figures(p95_s=None), {"services.api.requests": 0.0}, True),
+        ("decision.emergency_s.p95", figures(), {}, "not judged"),
+        ("decision.trigger_to_execution_s.max", figures(), {}, "not judged"),
+        ("cost.per_wedding_usd", figures(), {}, "not judged"),
+        ("api.p95_s", figures(p95_s=None), {"services.api.requests": 0.0}, "not judged"),
         # there was, and nobody measured it
-        ("decision.emergency_s.p95", figures(emergencies=3), {}, False),
-        ("decision.compute_s.p95", figures(), {}, False),
-        ("api.p95_s", figures(p95_s=None), {"services.api.requests": 5.0}, False),
-        ("api.p95_s", figures(p95_s=None), {}, False),
-        ("prediction.300.wape", figures(wape=None), {}, False),
-        ("prediction.7200.wape", figures(), {}, False),
+        ("decision.emergency_s.p95", figures(emergencies=3), {}, "failed"),
+        ("decision.compute_s.p95", figures(), {}, "failed"),
+        ("api.p95_s", figures(p95_s=None), {"services.api.requests": 5.0}, "failed"),
+        ("api.p95_s", figures(p95_s=None), {}, "failed"),
+        ("prediction.300.wape", figures(wape=None), {}, "failed"),
+        ("prediction.7200.wape", figures(), {}, "failed"),
     ],
 )
-def test_an_empty_figure_keeps_a_limit_only_if_there_was_nothing_to_judge(
+def test_an_empty_figure_is_not_judged_if_there_was_nothing_to_judge_else_failed(
     metric: str,
     summary: Figures,
     counts: dict[str, float],
-    passed: bool,
+    outcome: str,
     scope: RunScope,
     sign: str,
 ) -> None:
@@ -219,7 +220,9 @@ def test_an_empty_figure_keeps_a_limit_only_if_there_was_nothing_to_judge(
     limits = [("mine", limit(f"{metric} {sign} 1"))]
     (judged,) = judge(limits, summary, possible(scope), counts)
     assert judged.value is None
-    assert judged.passed is passed
+    assert judged.outcome == outcome
+    assert judged.passed is (None if outcome == "not judged" else False)
+    assert (judged.reason is not None) is (outcome == "not judged")
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
@@ -227,4 +230,21 @@ def test_a_figure_that_is_no_number_is_a_hole_and_costs_no_record(broken: float)
     summary = figures(p95_s=broken)
     assert summary.services["api"].p95_s is None
     (judged,) = judge([("a", limit("api.p95_s >= 0"))], summary, possible(TWIN))
-    assert judged.passed is False
+    assert judged.outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("value", "passed", "outcome"),
+    [(0.1, True, "passed"), (0.1, False, "failed"), (None, False, "failed"),
+     (None, True, "not judged"), (None, None, "not judged")],
+)  # fmt: skip
+def test_a_record_that_knew_two_outcomes_is_read(
+    value: float | None, passed: bool | None, outcome: str
+) -> None:
+    old = {"name": "a", "metric": "m", "operator": "<", "limit": 1.0, "value": value}
+    read = Threshold.model_validate({**old, "passed": passed})
+    assert read.outcome == outcome
+    written = read.model_dump(mode="json")
+    kept = {"passed": True, "failed": False}.get(outcome)
+    assert (written["outcome"], written["passed"]) == (outcome, kept)
+    assert Threshold.model_validate(written) == read

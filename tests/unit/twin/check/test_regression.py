@@ -137,3 +137,39 @@ def test_check_against_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert check.run([str(new), "--update"]) == 2
     nowhere = tmp_path / "nowhere" / "what.md"
     assert check.run([str(new), "--against", str(base), "--markdown", str(nowhere)]) == 2
+
+
+def test_a_figure_of_the_baseline_that_nobody_measures_any_more_is_not_green() -> None:
+    before = runs(BASE)
+    after = Runs("engine", WORLD, {seed: {"cost.total_usd": None} for seed in before.by_seed})
+    assert regression.compare(before, after) == []
+    assert regression.gone(before, after) == ["cost.total_usd"]
+    assert "1 of the baseline are not there any more" in regression.markdown([], before, after)
+    assert regression.gone(before, before) == []
+    assert regression.gone(after, before) == []  # it has come
+    assert regression.gone(before, Runs("hpa", WORLD, after.by_seed)) == []  # it has no forecasts
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ([], 0),
+        (["passed"], 0),
+        (["passed", "not judged"], 0),
+        (["not judged"], 1),
+        (["not judged", "not judged"], 1),
+        (["failed", "not judged"], 1),
+    ],
+)
+def test_a_check_is_not_green_where_no_limit_was_judged(
+    outcomes: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = record(tmp_path / "r", BASE)
+    content = json.loads((folder / "summary.json").read_text())
+    first = content["thresholds"][0]
+    content["thresholds"] = [{**first, "outcome": outcome} for outcome in outcomes]
+    (folder / "summary.json").write_text(json.dumps(content))
+    assert check.run([str(folder)]) == code
+    said = capsys.readouterr()
+    assert said.out.count("not judged  cost:") == outcomes.count("not judged")
+    assert ("not judged" in said.err) is ("not judged" in outcomes)
