@@ -38,7 +38,7 @@ class Play:
     The first request comes `lead_s` after the start of engine and Locust: Locust works out the day
     meanwhile, and the engine brings the platform to what is booked.  `limits` are what the load has
     to keep, such as "slo.availability >= 0.999", `engine_limits`, by name, what the engine has;
-    `platform` are overrides, for both to know.
+    `platform` are overrides, for both to know, `engine` those of the engine alone.
     """
 
     scenario: str
@@ -52,6 +52,7 @@ class Play:
     seed: int
     output: Path
     platform: Sequence[str]
+    engine: Sequence[str] = ()
 
     @property
     def wall_s(self) -> float:
@@ -121,7 +122,8 @@ def _engine(place: Layout, wanted: Play, begins_s: float) -> list[str]:
         f"infrastructure.options.folder={place.folder}",
         f"schedule.from={wanted.start}", f"schedule.starts_at={begins_s:.3f}",
         f"schedule.speed={wanted.speed:g}", f"schedule.scale={wanted.scale:g}",
-        f"live.state={place.folder / 'engine'}", f"output={wanted.output}", *wanted.platform,
+        f"live.state={place.folder / 'engine'}", f"output={wanted.output}",
+        *wanted.platform, *wanted.engine,
         *(f"+live.thresholds.{n}='{limit}'" for n, limit in wanted.engine_limits.items()),
     ]  # fmt: skip
 
