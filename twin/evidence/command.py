@@ -108,7 +108,7 @@ def _measure(
     advance: Callable[[float], None],
 ) -> None:
     done = 0.0
-    for claim in measured:
+    for at, claim in enumerate(measured):
         minutes = claim.level(options.level).minutes / len(bundle.ROLES)
         for role in bundle.ROLES:
 
@@ -116,8 +116,9 @@ def _measure(
                 advance(done + share * minutes)
 
             measuring.measure(
-                folder, claim, role, level=options.level, seed=options.seed, advance=part
-            )
+                folder, claim, role, level=options.level, seed=options.seed, advance=part,
+                earlier=measured[:at],
+            )  # fmt: skip
             done += minutes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -125,6 +125,38 @@ def test_an_interrupted_measurement_goes_on_with_the_rows_that_it_has(
     measured = bundle.measured(tmp_path, "6.1", "measured")
     assert len(measured.rows) == 6
     assert not list(tmp_path.rglob("*.part"))
+
+
+def asking(own_text: str, number: int, options: str) -> str:
+    measure = f'measure: {{each: "{__name__}:row", options: {options}}}'
+    return (
+        own_text.replace('"6.1"', f'"6.{number}"').split("measure:")[0]
+        + measure
+        + (
+            "\nquick: {rows: 6, minutes: 0.1}\nfull: {rows: 24, minutes: 0.1}"
+            "\ncontrol: {says: Slow., options: {ms: 900}}\n"
+        )
+    )
+
+
+def test_rows_that_two_claims_ask_for_in_the_same_words_are_made_once(
+    make: Make, own_text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def here(work: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        made.append(len(tasks))
+        return ((at, {"ms": task[3]["ms"] + task[1]}) for at, task in enumerate(tasks))
+
+    monkeypatch.setattr(measuring, "spread", here)
+    texts = [asking(own_text, 1, "{ms: 100}"), asking(own_text, 2, "{ms: 100}")]
+    folder = make(*texts, asking(own_text, 3, "{ms: 101}"))
+    rows = {name: (folder / f"raw/6.{name}/measured.jsonl").read_text() for name in (1, 2, 3)}
+    assert rows[1] == rows[2] != rows[3]
+    # Once 6 rows for two claims and once for the third; all three have one negative control.
+    assert made == [6, 6, 6]
+    outcomes = json.loads((folder / "results.json").read_text())["claims"]
+    assert [outcomes[f"6.{name}"]["outcome"] for name in (1, 2, 3)] == ["shown"] * 3
 
 
 def test_the_limits_are_on_the_disk_before_anything_is_measured(
