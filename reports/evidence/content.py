@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from xml.etree import ElementTree as xml
 
@@ -45,6 +47,8 @@ SHARE = "share"
 """The unit of fractions, which people read in per cent."""
 
 MOST_RISKS = 5
+MOST_REASON = 90
+"""Characters of a reason on the first page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class EvidenceTexts:
     groups: list[tuple[str, list[ClaimText]]]
     risks: list[tuple[str, str, str]]
     untested: list[tuple[str, str, str]]
+    reasons: list[tuple[str, str]]
+    """Why claims are not shown, in short, each with the ids of those for which it is why."""
     signer: str
     bundle: str
     plan: dict[str, Any]
@@ -145,12 +151,22 @@ def tell(results: dict[str, Any], digest: str, day: str) -> EvidenceTexts:
         groups=[(GROUPS.get(number, f"Group {number}"), each) for number, each in groups.items()],
         risks=[(c.content["id"], c.content["title"], c.content["why"]) for c in risks],
         untested=[(c.content["id"], c.content["title"], c.content["reason"]) for c in lacking],
+        reasons=_reasons(lacking),
         signer=plan["signer"],
         bundle=digest,
         plan=plan,
         as_of=day,
         command=f"python -m twin evidence level={plan['level']} seed={plan['seed']}",
     )
+
+
+def _reasons(lacking: Sequence[ClaimText]) -> list[tuple[str, str]]:
+    """Each reason once, cut to what a page has room for, with its claims' ids."""
+    ids: dict[str, list[str]] = {}
+    for claim in lacking:
+        reason = shorten(claim.content["reason"] or claim.outcome, MOST_REASON, placeholder=" …")
+        ids.setdefault(reason, []).append(claim.content["id"])
+    return [(", ".join(names), reason) for reason, names in ids.items()]
 
 
 def _claim(claim: dict[str, Any], day: str) -> ClaimText:

@@ -175,6 +175,23 @@ def test_the_limits_are_on_the_disk_before_anything_is_measured(
     assert seen == [bundle.limits_digest(own)]
 
 
+def test_the_first_page_has_each_reason_once_and_no_longer_than_there_is_room() -> None:
+    def lacking(number: int, reason: str) -> content.ClaimText:
+        return content.ClaimText(
+            content={"id": f"6.{number}", "reason": reason}, outcome="not shown", mark="bad",
+            sign="", figures=[], control=[], plot=None, wider="",
+        )  # fmt: skip
+
+    long = "because " * 40
+    claims = [lacking(1, "no monitor"), lacking(2, long), lacking(3, "no monitor"), lacking(4, "")]
+    (same, cut, empty) = content._reasons(claims)
+    assert same == ("6.1, 6.3", "no monitor")
+    assert cut[0] == "6.2"
+    assert cut[1].endswith("because …")
+    assert len(cut[1]) <= content.MOST_REASON
+    assert empty == ("6.4", "not shown")
+
+
 def test_the_page_says_what_has_expired_on_its_day(make: Make) -> None:
     folder = make()
     until = results(folder)["valid_until"]
