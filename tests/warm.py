@@ -3,8 +3,9 @@
 `python -m twin …` spends seconds on imports and compiled kernels before it does anything.  Tests
 ask for many commands, so one process has all of that and forks for each: the command runs as
 `__main__` in a process of its own, with its own folder, environment, streams and exit code, and
-leaves nothing behind in anybody else's.  Whether a command comes to life by itself, and how soon,
-is for the tests that start it as a user does.
+leaves nothing behind in anybody else's.  The processes that a command spreads its work over are
+forks too, of a process that nothing but forks.  Whether a command comes to life by itself, and how
+soon, is for the tests that start it as a user does.
 
 As a script this file is that process.
 """
@@ -16,6 +17,7 @@ import contextlib
 import gc
 import importlib
 import json
+import multiprocessing.connection
 import os
 import pkgutil
 import runpy
@@ -28,6 +30,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Mapping
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import NoReturn
 
@@ -171,6 +174,29 @@ def _warm_up() -> None:
     gc.freeze()  # a child that looks for garbage would copy all of this
 
 
+def _lend_workers() -> None:
+    """Fork a process that forks for the pools of all commands, until the last of them has ended.
+
+    It is multiprocessing's own, which would begin it from nothing for each command.
+    """
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    address = multiprocessing.connection.arbitrary_address("AF_UNIX")
+    alive, held = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        if os.fork() == 0:
+            os.close(held)
+            with contextlib.suppress(SystemExit):  # its way to end
+                forkserver.main(os.dup(listener.fileno()), alive, [])
+            os._exit(0)
+    os.close(alive)
+    server._forkserver_address, server._forkserver_alive_fd = address, held
+    server.ensure_running = resource_tracker.ensure_running
+    lifetimes = importlib.import_module("twin.runs.lifetimes")
+    lifetimes.START_METHOD = "forkserver"
+
+
 def _run(module: str, arguments: list[str]) -> NoReturn:
     """Run the command and end as an interpreter does, but for taking apart all that was warm."""
     sys.argv = [module, *arguments]
@@ -195,6 +221,7 @@ def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this is asked, and ends it
     sys.path[0] = str(ROOT)
     _warm_up()
+    _lend_workers()
     command = _serve(socket.socket(fileno=int(sys.argv[1])))
     if command is not None:
         _run(*command)

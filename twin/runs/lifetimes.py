@@ -21,6 +21,9 @@ LOOK_S = 0.25
 
 KILLED = 128 + signal.SIGKILL
 
+START_METHOD = "spawn"
+"""How the processes of a pool begin: each from nothing, on every platform."""
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
@@ -29,14 +32,14 @@ _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 def worker_pool(
     workers: int, warm_up: Callable[[], object] | None = None
 ) -> Iterator[ProcessPoolExecutor]:
-    """A pool of `workers` fresh processes ("spawn"), each of which does `warm_up` first.
+    """A pool of `workers` fresh processes, each of which does `warm_up` first.
 
     Each holds one end of a pipe whose other end only this process has.  It closes when the block
     ends, or with this process, be it by SIGKILL; then the workers end, whatever they are doing.
     Nobody else's processes are touched.  A worker leaves Ctrl-C to this process.
     """
     leash, held = multiprocessing.Pipe(duplex=False)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(START_METHOD)
     pool = ProcessPoolExecutor(
         workers, mp_context=context, initializer=_begin, initargs=(leash, warm_up)
     )
