@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +66,8 @@ def group_of(nodeid: str) -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """More than there are processors, as some of them mostly wait for the real parts."""
-    return (os.cpu_count() or 1) + len(REAL_PARTS)
+    """More than there are processors, as those with the real parts mostly wait for them."""
+    return (os.cpu_count() or 1) + len(REAL_PARTS) - 1
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -96,22 +98,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile the kernels once, ahead of the processes that would all do it at the same time."""
+    """Compile the kernels once, while the processes that need them gather their tests."""
     if session.config.getoption("numprocesses", None) and not hasattr(
         session.config, "workerinput"
     ):
-        session.config.stash[COMPILING] = subprocess.Popen(
-            [sys.executable, "-c", COMPILE], cwd=session.config.rootpath
-        )
+        # The lock is the compiler's alone, and ends with it, whatever becomes of it.
+        with tempfile.NamedTemporaryFile(prefix="wedtwin-tests-", delete=False) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            session.config.stash[COMPILING] = subprocess.Popen(
+                [sys.executable, "-c", COMPILE], cwd=session.config.rootpath,
+                pass_fds=[lock.fileno()],
+            )  # fmt: skip
+        os.environ[LOCK] = lock.name
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Wait for the kernels: each process would compile them for itself."""
+    if hasattr(session.config, "workerinput") and LOCK in os.environ:
+        with Path(os.environ[LOCK]).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Leave no process behind."""
+    """Leave no process behind, and no file."""
     compiling = session.config.stash.get(COMPILING, None)
     if compiling is not None:
         compiling.wait()
+        Path(os.environ.pop(LOCK)).unlink()
 
 
+LOCK = "WEDTWIN_TESTS_COMPILING"
 COMPILING = pytest.StashKey[subprocess.Popen[bytes]]()
 COMPILE = """
 from engine.config.composition import composed

@@ -15,7 +15,7 @@ import pytest
 def test_no_figure_is_worse_than_its_baseline(scenario: str, repository: Path) -> None:
     result = subprocess.run(
         [repository / ".ci" / "guard", scenario],
-        cwd=repository, capture_output=True, text=True, timeout=280,
+        cwd=repository, capture_output=True, text=True, timeout=800,
         env={**os.environ, "PYTHON": sys.executable},
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
