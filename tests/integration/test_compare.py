@@ -15,8 +15,8 @@ from twin.world.world import World
 
 SMALL = (
     "population.simultaneous=3000",
-    "population.duration_s=10800",
-    'population.start_utc="17:00"',
+    "population.duration_s=5400",
+    'population.start_utc="18:00"',
 )
 
 

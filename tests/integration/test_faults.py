@@ -13,7 +13,7 @@ from tests import composition
 from twin.config import RunConfig
 from twin.world.world import World
 
-ALL_DAY = {"at": 600, "duration_s": 5400}
+LONG = {"at": 600, "duration_s": 2400}
 FAULTS: dict[str, dict[str, Any]] = {
     "flash_crowd": {
         "service": "api", "factor": 5, "at": 1800, "ramp_s": 60, "hold_s": 300, "decay_s": 60,
@@ -24,33 +24,33 @@ FAULTS: dict[str, dict[str, Any]] = {
     "slow_zone": {"zone": 1, "factor": 4, "at": 1800, "duration_s": 600},
     "spot_reclaim": {"share": 0.5, "at": 1800, "notice_s": 60},
     "slow_boot": {"factor": 4},
-    "heavy_boots": {"share": 0.5, **ALL_DAY},
-    "never_ready": {"share": 0.5, **ALL_DAY},
-    "crash_loop": {"share": 0.5, **ALL_DAY},
-    "capacity_shortage": {"granted": 0.5, **ALL_DAY},
-    "api_errors": {"status": 429, "share": 0.5, **ALL_DAY},
-    "api_timeout": {"share": 0.5, **ALL_DAY},
-    "commands_lost": {"share": 0.5, **ALL_DAY},
-    "commands_duplicated": {**ALL_DAY},
+    "heavy_boots": {"share": 0.5, **LONG},
+    "never_ready": {"share": 0.5, **LONG},
+    "crash_loop": {"share": 0.5, **LONG},
+    "capacity_shortage": {"granted": 0.5, **LONG},
+    "api_errors": {"status": 429, "share": 0.5, **LONG},
+    "api_timeout": {"share": 0.5, **LONG},
+    "commands_lost": {"share": 0.5, **LONG},
+    "commands_duplicated": {**LONG},
     "metrics_blackout": {"at": 1800, "duration_s": 300},
     "scrape_lag": {"lag_s": 60, "at": 1800, "duration_s": 600},
     "sample_loss": {"share": 0.5, "at": 1800, "duration_s": 600},
     "sample_nan": {"share": 0.5, "at": 1800, "duration_s": 600},
-    "sample_duplicates": {"share": 0.5, "at": 600, "duration_s": 6600},
+    "sample_duplicates": {"share": 0.5, "at": 600, "duration_s": 3000},
     "sample_reorder": {"share": 0.5, "at": 1800, "duration_s": 600},
     "unit_spike": {"share": 0.1, "at": 1800, "duration_s": 600},
     "engine_kill": {"at": 1800, "duration_s": 3600, "down_s": 60, "snapshot_age_s": 120},
     "two_leaders": {"at": 1800, "duration_s": 900, "behind_s": 60},
     "clock_step": {"step_s": -600, "at": 1800, "duration_s": 900},
-    "schedule_stale": {**ALL_DAY},
-    "schedule_late": {"delay_s": 3600, **ALL_DAY},
-    "schedule_wrong": {"shift_s": 3600, "missing": 0.2, "scale": 1.5, **ALL_DAY},
+    "schedule_stale": {**LONG},
+    "schedule_late": {"delay_s": 3600, **LONG},
+    "schedule_wrong": {"shift_s": 3600, "missing": 0.2, "scale": 1.5, **LONG},
 }  # fmt: skip
 
 
 def configuration(faults: dict[str, dict[str, Any]], *overrides: str) -> RunConfig:
-    """Two hours of a June afternoon, with a ramp that the engine has to follow."""
-    small = ["population.simultaneous=2500", "population.duration_s=7200"]
+    """An hour of a June afternoon, with a ramp that the engine has to follow."""
+    small = ["population.simultaneous=2500", "population.duration_s=3600"]
     given = [*small, 'population.start_utc="17:00"', *overrides]
     return composition.configuration(*given, faults=faults)
 
@@ -69,7 +69,7 @@ def sampled(world: World) -> list[float]:
 
 @pytest.fixture(scope="module")
 def calm() -> World:
-    """The same two hours without any fault."""
+    """The same hour without any fault."""
     return ran({})
 
 
@@ -108,8 +108,7 @@ def test_the_faults_of_a_service_hit_both_resolutions(resolution: str) -> None:
         kind: {"kind": kind, **FAULTS[kind]}
         for kind in ("slow_service", "cache_flush", "zone_loss")
     }
-    shorter = ("population.simultaneous=100", "population.duration_s=3600")
-    small = (*shorter, f"resolution={resolution}")
+    small = ("population.simultaneous=100", f"resolution={resolution}")
     world, calm = ran(faults, *small), ran({}, *small)
     database = world.config.platform.services
     row = list(database).index("database")

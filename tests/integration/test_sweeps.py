@@ -22,6 +22,8 @@ TINY = (
     'population.start_utc="18:00"',
     "output=out",
 )
+HERE = "hydra.launcher.n_jobs=1"
+"""One job after the other, in the command's own process: fresh ones take longer than the jobs."""
 
 
 def twin(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -35,12 +37,12 @@ def done(folder: Path) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_a_sweep_goes_on_without_doing_anything_twice(tmp_path: Path) -> None:
-    first = twin("seed=1", "controller=engine,hpa", "sweep.name=s", folder=tmp_path)
+    first = twin("seed=1", "controller=engine,hpa", "sweep.name=s", HERE, folder=tmp_path)
     assert first.returncode == 0, first.stderr
     sweep = tmp_path / "out" / "sweeps" / "s"
     before = done(sweep)
     assert len(before) == 2
-    again = twin("seed=1,2", "controller=engine,hpa", "sweep.name=s", folder=tmp_path)
+    again = twin("seed=1,2", "controller=engine,hpa", "sweep.name=s", HERE, folder=tmp_path)
     assert again.returncode == 0, again.stderr
     after = done(sweep)
     assert len(after) == 4
@@ -93,7 +95,7 @@ def test_tuning_sees_the_training_scenarios_alone(tmp_path: Path) -> None:
     if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
         pytest.skip("Optuna is not installed: pip install 'wedtwin[tune]'")
     result = twin(
-        "experiment=tune_engine", "hydra.sweeper.n_trials=2",
+        "experiment=tune_engine", "hydra.sweeper.n_trials=2", HERE,
         "sweep.scenarios=[june_peak,slow_boot]", folder=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
