@@ -32,7 +32,7 @@ from engine.record.folders import OutputError
 from engine.record.journal import JournalHeading, in_progress
 from engine.record.live.notes import LiveRun
 from engine.record.live.writing import check_thresholds
-from engine.record.schema.summary import MARKS, Summary, read
+from engine.record.schema.summary import MARKS, PlayedDay, Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell
@@ -47,10 +47,11 @@ WAIT_S = 0.5
 class DescribedBookings(Protocol):
     """Bookings that can say, for the record, what they hold; others need not."""
 
-    weddings: int
-    """So many are booked."""
     awaited_s: tuple[float, ...]
     """When the major ones begin (epoch seconds)."""
+
+    def played(self, from_s: float, to_s: float) -> PlayedDay:
+        """What is booked between two times (epoch seconds)."""
 
 
 def run(config: LiveConfig, settings: Mapping[str, Any], command: str) -> int:
@@ -117,7 +118,7 @@ def run(config: LiveConfig, settings: Mapping[str, Any], command: str) -> int:
                 report=report,
             )
             if isinstance(booked, DescribedBookings):
-                recording.about(booked.weddings, booked.awaited_s)
+                recording.about(booked.played, booked.awaited_s)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         except OSError as error:
@@ -225,6 +226,7 @@ def _show(summary: Summary, folder: Path) -> None:
         f"{summary.scenario}: {decision.cycles} cycles, {decision.actions} actions, "
         f"{decision.emergency_s.count} emergencies, {cost.total_usd:.2f} USD"
     )
+    log.info(summary.description)
     for threshold in summary.thresholds:
         value = "not known" if threshold.value is None else f"{threshold.value:.6g}"
         level = log.warning if threshold.outcome == "failed" else log.info

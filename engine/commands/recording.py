@@ -24,6 +24,7 @@ from engine.record.files import remove
 from engine.record.journal import Journal, JournalHeading
 from engine.record.live.notes import LiveRun
 from engine.record.live.writing import write
+from engine.record.schema.summary import PlayedDay
 from engine.runtime.patience import Patience, PortError
 
 LOOK_S = 1.0
@@ -58,15 +59,22 @@ class Recording:
         self._every_s = every_s
         self._report = report
         self._journal = Journal(state, heading)
+        self._played: Callable[[float, float], PlayedDay] | None = None
 
     @property
     def started_s(self) -> float:
         """When the present record begins: also of an engine that was killed since."""
         return self._journal.heading.started_s
 
-    def about(self, weddings: int, awaited_s: tuple[float, ...]) -> None:
-        """So many weddings are booked; major ones begin at `awaited_s` (epoch seconds)."""
-        self._run = dataclasses.replace(self._run, weddings=weddings, awaited_s=awaited_s)
+    def about(
+        self, played: Callable[[float, float], PlayedDay], awaited_s: tuple[float, ...]
+    ) -> None:
+        """`played` says what is booked between two times; major ones begin at `awaited_s`.
+
+        All are epoch seconds.
+        """
+        self._played = played
+        self._run = dataclasses.replace(self._run, awaited_s=awaited_s)
 
     def step(
         self,
@@ -144,6 +152,7 @@ class Recording:
             started_s=begun_s,
             ended_s=ended_s,
             partial=partial,
+            played=None if self._played is None else self._played(begun_s, ended_s),
             totals=await _if_known(functools.partial(metrics.totals, begun_s, ended_s)),
             first_served=await _if_known(functools.partial(metrics.first_served, begun_s, ended_s)),
         )

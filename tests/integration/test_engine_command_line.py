@@ -178,6 +178,23 @@ def test_a_compressed_day_has_the_rates_of_the_day_at_other_times() -> None:
     assert shown is part.source.outlook(now_s + 1.0)
 
 
+def test_bookings_say_what_was_played_between_two_times_in_truth() -> None:
+    small = ("population.simultaneous=200",)
+    start_s = PopulationConfig(**composed(small, root="live")["population"]).start_s
+    whole, now_s = booked(*small), 1_800_000_000.0
+    part = booked(
+        "schedule.from=7200", "schedule.speed=60", "schedule.scale=0.5", *small, begins_s=now_s
+    )
+    day = whole.played(start_s + 7200.0, start_s + 7200.0 + 3600.0)
+    hour = part.played(now_s, now_s + 60.0)
+    assert 0 < day.events < day.booked == hour.booked
+    assert hour.events == round(0.5 * day.events)
+    assert (hour.from_at, hour.to_at) == (day.from_at, day.to_at)
+    assert (day.speed, day.scale, hour.speed, hour.scale) == (1.0, 1.0, 60.0, 0.5)
+    assert hour.events <= part.played(now_s, now_s + 120.0).events
+    assert whole.played(now_s - 1e9, now_s - 1e9 + 60.0).events == 0  # of another year
+
+
 def test_the_status_says_who_leads_and_what_people_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

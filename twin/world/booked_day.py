@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from engine.adapters.blocking import BlockingBookings, Booked
@@ -13,11 +16,12 @@ from engine.adapters.bookings_compressed import Compressed
 from engine.config.run import Seed
 from engine.config.strict import ConfigError, Strict, validated
 from engine.model import ServiceSpec
+from engine.record.schema.summary import PlayedDay
 from scenarios.faults.kinds import resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
 from scenarios.weddings.config import DemandConfig, PopulationConfig
-from scenarios.weddings.population import generate, schedule
+from scenarios.weddings.population import Population, generate, schedule
 from twin.world.feed import ScheduleFeed, foreknown_weddings
 from twin.world.script import major_ceremonies
 
@@ -52,17 +56,57 @@ class RehearsalConfig(Strict):
     schedule: ScheduleConfig = ScheduleConfig()
 
 
+@dataclass(frozen=True, slots=True)
+class DayClock:
+    """The time of the day that is played, beside wall time (both epoch seconds)."""
+
+    anchor_s: float = 0.0
+    origin_s: float = 0.0
+    speed: float = 1.0
+
+    def of_day(self, wall_s: float) -> float:
+        """What time of the day it is."""
+        return self.origin_s + (wall_s - self.anchor_s) * self.speed
+
+    def wall(self, day_s: float) -> float:
+        """When that time of the day is."""
+        return self.anchor_s + (day_s - self.origin_s) / self.speed
+
+
 class BookedDay(BlockingBookings):
-    """The schedule, and how many weddings of it there are to carry (scaled).
+    """The schedule, and what of it there is to carry between two times (scaled).
 
     `awaited_s`: when the major ones among these are booked to begin (epoch seconds, wall time).
     """
 
-    def __init__(self, source: Booked, weddings: int, awaited_s: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        source: Booked,
+        population: Population,
+        clock: DayClock,
+        scale: float,
+        awaited_s: tuple[float, ...],
+    ) -> None:
         super().__init__(source)
         self.source = source
-        self.weddings = weddings
         self.awaited_s = awaited_s
+        self._population = population
+        self._clock = clock
+        self._scale = scale
+
+    def played(self, from_s: float, to_s: float) -> PlayedDay:
+        """What was booked, as known at the end, to be in progress at some time between the two."""
+        begin_s, end_s = self._clock.of_day(from_s), self._clock.of_day(to_s)
+        booked = schedule(self._population, end_s).phase_start_s
+        there = np.count_nonzero((booked[:, 0] < end_s) & (booked[:, -1] > begin_s))
+        return PlayedDay(
+            events=round(there * self._scale),
+            booked=len(booked),
+            from_at=_iso(begin_s),
+            to_at=_iso(end_s),
+            speed=self._clock.speed,
+            scale=self._scale,
+        )
 
 
 def connect(
@@ -96,12 +140,10 @@ def booked_day(config: RehearsalConfig, specs: tuple[ServiceSpec, ...], now_s: f
     response = demands.response(config.demand, config.population, names)
     feed = ScheduleFeed(foreknown_weddings(population, response), specs)
     wanted = config.schedule
-    booked = len(schedule(population, population.start_s).major)
-    weddings = max(round(booked * wanted.scale), 1)
     every = max(round(1.0 / wanted.scale), 1) if wanted.scale < 1.0 else 1
     awaited_s = major_ceremonies(population, config.population, population.in_schedule)[::every]
     if wanted.from_ is None and wanted.scale == 1.0:
-        return BookedDay(feed, weddings, tuple(awaited_s.tolist()))
+        return BookedDay(feed, population, DayClock(), wanted.scale, tuple(awaited_s.tolist()))
     origin_s = anchor_s = population.start_s
     if wanted.from_ is not None:
         # The realised day tells when its peak is, so that the load can begin at the same moment;
@@ -113,13 +155,20 @@ def booked_day(config: RehearsalConfig, specs: tuple[ServiceSpec, ...], now_s: f
         except ValueError as error:
             raise ValueError(f"schedule.from: {error}") from None
         anchor_s = now_s if wanted.starts_at is None else wanted.starts_at
+    clock = DayClock(anchor_s, origin_s, wanted.speed)
     return BookedDay(
         Compressed(
             feed, anchor_s=anchor_s, origin_s=origin_s, speed=wanted.speed, scale=wanted.scale
         ),
-        weddings,
-        tuple((anchor_s + (awaited_s - origin_s) / wanted.speed).tolist()),
+        population,
+        clock,
+        wanted.scale,
+        tuple(clock.wall(at_s) for at_s in awaited_s.tolist()),
     )
+
+
+def _iso(time_s: float) -> str:
+    return dt.datetime.fromtimestamp(time_s, dt.UTC).isoformat(timespec="seconds")
 
 
 def _seconds(at: float | str, start_s: float) -> float | str:

@@ -47,6 +47,7 @@ GAP_STEPS = 12
 def summarise(run: LiveRun, notes: JournalContent) -> Figures:
     """All figures of the run."""
     seconds = _instance_seconds(run, notes)
+    events = None if run.played is None else run.played.events
     total_usd = math.fsum(seconds[s.name] / 3600.0 * s.price_per_hour for s in run.specs)
     return Figures(
         weddings=_weddings(run, notes),
@@ -55,7 +56,7 @@ def summarise(run: LiveRun, notes: JournalContent) -> Figures:
         services={s.name: _service(run, notes, s, seconds[s.name]) for s in run.specs},
         cost=Cost(
             total_usd=total_usd,
-            per_wedding_usd=total_usd / run.weddings if run.weddings else None,
+            per_wedding_usd=total_usd / events if events else None,
         ),
         decision=_decision(run, notes),
         prediction=_predictions(run, notes),
@@ -65,7 +66,7 @@ def summarise(run: LiveRun, notes: JournalContent) -> Figures:
     )
 
 
-def shell(notes: JournalContent) -> Live:
+def shell(run: LiveRun, notes: JournalContent) -> Live:
     """How the shell itself fared."""
     ages = [
         step["time_s"] - max(times)
@@ -81,6 +82,7 @@ def shell(notes: JournalContent) -> Live:
         restarts=kinds.count("engine_restarted"),
         sample_age_s=percentiles(ages),
         troubles=dict(sorted(troubles.items())),
+        played=run.played,
     )
 
 
@@ -199,11 +201,11 @@ def _sum(totals: Sequence[Mapping[str, float]], name: str) -> float | None:
 
 
 def _weddings(run: LiveRun, notes: JournalContent) -> Weddings:
-    """What was booked: how many really took place is not known here."""
+    """What was booked for the time of the run: how many really took place is not known here."""
     booked = [(s["weddings"], s["time_s"]) for s in notes.steps if s["weddings"] is not None]
     most, at_s = max(booked, default=(0.0, run.started_s), key=lambda pair: pair[0])
     return Weddings(
-        total=run.weddings,
+        total=None if run.played is None else run.played.events,
         peak_simultaneous=round(most),
         peak_at=dt.datetime.fromtimestamp(at_s, dt.UTC).isoformat(timespec="seconds"),
     )

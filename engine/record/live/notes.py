@@ -12,7 +12,7 @@ from engine.model import SAMPLE_FIELDS, ActionResult, ServiceSpec, Status
 from engine.record.decisions import Decisions
 from engine.record.journal import read
 from engine.record.schema.events import Event
-from engine.record.schema.summary import UsedForecaster
+from engine.record.schema.summary import PlayedDay, UsedForecaster
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.settings import EngineSettings
 
@@ -28,7 +28,7 @@ FirstServed = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """What the journal does not say of a run; `weddings` is how many are booked, if that is known.
+    """What the journal does not say of a run; `played` is None where the bookings cannot say it.
 
     `config` is the resolved configuration as written into the record.
     """
@@ -46,7 +46,7 @@ class LiveRun:
     ended_s: float
     partial: bool
     thresholds: Mapping[str, ThresholdConfig]
-    weddings: int | None = None
+    played: PlayedDay | None = None
     awaited_s: tuple[float, ...] = ()
     """When major events were booked to begin (epoch seconds)."""
     engine: EngineSettings = field(default_factory=EngineSettings)

@@ -56,6 +56,29 @@ def write(run: LiveRun, journal: Path, output: Path, render: Render) -> Path:
     return write_whole(output / run.scenario, name, fill, render)
 
 
+def described(run: LiveRun) -> str:
+    """What was played in truth; what the scenario says of itself is for all of its day.
+
+    Only a part that is neither smaller nor faster than the day has those words beside it.
+    """
+    played = run.played
+    if played is None:
+        return "No schedule was given that says what was booked: the figures are of what came."
+    begin, end = (f"{at[:10]} {at[11:16]}" for at in (played.from_at, played.to_at))
+    if not played.events:
+        return (
+            f"Nothing of {run.scenario} was booked for the time that was played, {begin} to {end} "
+            "UTC; schedule.from says which part of its day begins when the run does."
+        )
+    plain = played.speed == played.scale == 1.0
+    how = "" if plain else f", {played.speed:g} times as fast, at {played.scale:g} of its load"
+    text = (
+        f"Played live: {played.events:,} weddings of the {played.booked:,} that {run.scenario} has "
+        f"booked, its time from {begin} to {end} UTC{how}."
+    )
+    return f"{text} Of its whole day: {run.description}" if plain and run.description else text
+
+
 def _scope(run: LiveRun) -> RunScope:
     return RunScope(
         world="live",
@@ -72,7 +95,7 @@ def _summary(run: LiveRun, notes: JournalContent) -> Summary:
     unjudged = Summary(
         schema=VERSION,
         scenario=run.scenario,
-        description=run.description,
+        description=described(run),
         controller=run.controller,
         foresight=run.foresight,
         seed=run.seed,
@@ -83,7 +106,7 @@ def _summary(run: LiveRun, notes: JournalContent) -> Summary:
         versions=versions(),
         command=run.command,
         **dict(figures.summarise(run, notes)),
-        live=figures.shell(notes),
+        live=figures.shell(run, notes),
         thresholds=(),
         simulation=Simulation(
             wall_s=lasted_s,

@@ -51,7 +51,7 @@ class Noun(Part):
 class Weddings(Part):
     """The events of the calendar (`noun`), as they took place or, live, as they were booked."""
 
-    total: Annotated[int | None, About("events in all")]
+    total: Annotated[int | None, About("events in all; live, those booked for its time")]
     peak_simultaneous: Annotated[int, About("most in progress at once")]
     peak_at: Annotated[str, About("when that was, ISO time (UTC)")]
 
@@ -280,12 +280,27 @@ class Simulation(Part):
     peak_rss_mib: Annotated[Figure, About("largest resident memory, MiB")]
 
 
+class PlayedDay(Part):
+    """What of the calendar a live run went through."""
+
+    events: Annotated[int, About("booked to be in progress during the run, times the scale")]
+    booked: Annotated[int, About("booked in all, in full size")]
+    from_at: Annotated[str, About("time of the calendar at the beginning, ISO (UTC)")]
+    to_at: Annotated[str, About("time of the calendar at the end, ISO (UTC)")]
+    speed: Annotated[float, About("seconds of the calendar that passed in one")]
+    scale: Annotated[float, About("share of the calendar's load")]
+
+
 class Live(Part):
     """How the engine itself fared in a live run."""
 
     restarts: Annotated[int, About("how often another engine went on with the run")]
     sample_age_s: Annotated[Percentiles, About("age of the newest sample at a step")]
     troubles: Annotated[dict[str, int], About("troubles that began, by port")]
+    played: Annotated[
+        PlayedDay | None,
+        About("what of the calendar was gone through, if it can say", optional=True),
+    ] = None
 
 
 class Interval(Part):

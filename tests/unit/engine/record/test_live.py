@@ -20,6 +20,7 @@ from engine.record.folders import OutputError
 from engine.record.journal import Journal, JournalHeading, read
 from engine.record.live.notes import LiveRun
 from engine.record.live.writing import check_thresholds, write
+from engine.record.schema.summary import PlayedDay
 from engine.record.schema.summary import read as read_summary
 from engine.record.schema.thresholds import ThresholdConfig
 from reports.run.reading import load
@@ -268,3 +269,56 @@ def test_samples_that_never_came_are_holes_in_the_timeline(busy: Any, tmp_path: 
     arrival = load(folder).timeline["arrival_rate"].to_numpy()
     assert np.isfinite(arrival).tolist() == [True] * 6 + [False] * 6
     assert math.isnan(arrival[-1])
+
+
+PLAYED = PlayedDay(
+    events=97, booked=100_122, from_at="2027-06-19T18:30:00+00:00",
+    to_at="2027-06-19T23:30:00+00:00", speed=60.0, scale=0.001,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("played", "said", "total"),
+    [
+        (
+            PLAYED,
+            "Played live: 97 weddings of the 100,122 that june_peak has booked, its time from "
+            "2027-06-19 18:30 to 2027-06-19 23:30 UTC, 60 times as fast, at 0.001 of its load.",
+            97,
+        ),
+        (
+            PLAYED.model_copy(update={"speed": 1.0, "scale": 1.0, "events": 100_000}),
+            "Played live: 100,000 weddings of the 100,122 that june_peak has booked, its time from "
+            "2027-06-19 18:30 to 2027-06-19 23:30 UTC. Of its whole day: a day of 100,000",
+            100_000,
+        ),
+        (
+            PLAYED.model_copy(update={"events": 0}),
+            "Nothing of june_peak was booked for the time that was played, 2027-06-19 18:30 to "
+            "2027-06-19 23:30 UTC; schedule.from says which part of its day begins when the run "
+            "does.",
+            0,
+        ),
+        (
+            None,
+            "No schedule was given that says what was booked: the figures are of what came.",
+            None,
+        ),
+    ],
+)
+def test_a_record_says_what_was_played(
+    busy: Any, tmp_path: Path, played: PlayedDay | None, said: str, total: int | None
+) -> None:
+    journal = Journal(busy.state, heading())
+    drive(busy, journal, 10.0)
+    journal.close()
+    run = a_run(
+        specs_of(busy), START_S + 10.0,
+        scenario="june_peak", description="a day of 100,000", played=played,
+    )  # fmt: skip
+    summary = read_summary(write(run, journal.path, tmp_path / "out", lambda _: None))
+    assert summary.description == said
+    assert summary.weddings.total == total
+    assert summary.cost.per_wedding_usd == (summary.cost.total_usd / total if total else None)
+    assert summary.live is not None
+    assert summary.live.played == played
