@@ -16,7 +16,7 @@ from twin.staging.settings import StagingConfig
 
 STRETCH_S = 10.0
 """A row is so long, wall time: as long as a step of the engine needs to show."""
-LEAD_S = 45.0
+LEAD_S = 35.0
 SPEED = 60.0
 SENT = ["sent", "dropped"]
 MISSED = ["failed", "shed", "timed_out", "dropped", "slow"]

@@ -29,7 +29,7 @@ MOST_MORE = 2
 PATIENCE_S = 120.0
 """An order that has not been carried out by then never will be."""
 LOOK_S = 0.1
-STILL_S = 1.0
+STILL_S = 0.6
 """The pool looks at its book several times in it; what an order does has begun by then."""
 
 
