@@ -160,14 +160,19 @@ def observe(
                     response, outlook, row, looked.request_rate, looked.newest_s,
                     settings.forecast, blends.get(name),
                 )  # fmt: skip
+        measured = figures(own.measured_s, service.window, looked, now_s)
+        if not looked.stale:
             rows = looked.rows[:LOOKED_AT]
             if wakes(service, rows) or (service.desired == 0 and name in called):
                 more = called.get(name, _Called(0.0, looked.newest_s))
                 alarm = wake(service, looked, traits.sizing, slowdown, *more, settings.emergency)
             else:
-                alarm = emergency(service, looked, traits.sizing, slowdown, settings.emergency)
+                alarm = emergency(
+                    service, looked, traits.sizing, slowdown, settings.emergency,
+                    measures_cpu="cpu" not in measured.absent,
+                )  # fmt: skip
             if alarm is not None:
-                extra = unserved_rate(service, looked, slowdown)
+                extra = unserved_rate(service, looked, slowdown, alarm.target)
                 for call in spec.calls:
                     before = called.get(call.service, _Called(0.0, alarm.trigger_s))
                     called[call.service] = before._replace(
@@ -180,8 +185,7 @@ def observe(
         seen.append(
             Seen(
                 service, traits, own, row, looked, assess(service, looked),
-                figures(own.measured_s, service.window, looked, now_s), response, slowdown,
-                whole, alarm, asked_s,
+                measured, response, slowdown, whole, alarm, asked_s,
             )
         )  # fmt: skip
     return tuple(seen)

@@ -3,7 +3,7 @@
 Each figure is the median of the newest three samples that hold it, so one sample with a wrong
 unit moves nothing.  Samples older than `stale_after_s` do not count, unless they come so seldom
 that three of them take longer; a service without any that counts is `stale`: nobody may take
-silence for calm.  A sample from the future is no sample.
+silence for calm.  A sample from the future is no sample, and a figure that cannot be is no figure.
 
 The CPU and the memory are shares of the instances that were ready when the sample was taken.  They
 are read as shares of what is ready now: samples are late, and the count may have changed meanwhile.
@@ -28,6 +28,11 @@ MOST_SPACING_S = 120.0
 """Samples that are further apart than this are too rare to scale by."""
 NAN = math.nan
 
+MOST_SHARE = 2.0
+"""A cpu or memory of more than this is no share of what is provisioned, whatever bursts."""
+MOST_S = 3600.0
+"""No response takes longer: its caller is long gone."""
+
 Row = tuple[float, float, float, float, float, float, float, float, float]
 """One sample in the order of `SAMPLE_FIELDS`."""
 
@@ -36,8 +41,9 @@ class View(NamedTuple):
     """What the newest samples of one service say; NaN where none of them holds the figure.
 
     `cpu`, `memory`, `error_rate` are fractions, `request_rate` 1/s, `queue_depth` requests,
-    `p95_s` seconds.  `rows` are the fresh samples, newest first, as they were taken, `ready_then`
-    says how many instances were ready at the time of each, and `cpu_then` is the share of those.
+    `p95_s` seconds.  `rows` are the fresh samples, newest first, without what cannot be.
+    `ready_then` says how many instances were ready at the time of each, and `cpu_then` is the share
+    of those.
     `age_s` is the age of the newest sample of all (infinite without any), `spacing_s` what lies
     between two.
     """
@@ -66,15 +72,40 @@ class View(NamedTuple):
         return not self.rows
 
 
+def possible(row: Row) -> Row:
+    """The sample without the figures that are higher than any can be: they are none."""
+    time_s, cpu, memory, rate, p50_s, p95_s, p99_s, error_rate, queue = row
+    if not (
+        cpu > MOST_SHARE
+        or memory > MOST_SHARE
+        or p50_s > MOST_S
+        or p95_s > MOST_S
+        or p99_s > MOST_S
+        or error_rate > 1.0
+    ):
+        return row
+    return (
+        time_s,
+        NAN if cpu > MOST_SHARE else cpu,
+        NAN if memory > MOST_SHARE else memory,
+        rate,
+        NAN if p50_s > MOST_S else p50_s,
+        NAN if p95_s > MOST_S else p95_s,
+        NAN if p99_s > MOST_S else p99_s,
+        NAN if error_rate > 1.0 else error_rate,
+        queue,
+    )
+
+
 def newest(window: NDArray[np.void], now_s: float) -> Row | None:
-    """The newest sample of `window`, as it lies there, that was taken by `now_s`; None if none."""
+    """The newest sample of `window` that was taken by `now_s`, in its order; None if none."""
     if len(window) == 0:
         return None
     row: Row = window[-1].item()
     if row[0] <= now_s:
-        return row
+        return possible(row)
     past = window[window["time_s"] <= now_s]
-    return past[-1].item() if len(past) else None
+    return possible(past[-1].item()) if len(past) else None
 
 
 def view(
@@ -92,7 +123,7 @@ def view(
     newest_s = read[0][0] if read else -math.inf
     age_s, spacing_s = now_s - newest_s, _spacing_s([row[0] for row in read])
     oldest_s = now_s - fresh_for_s(spacing_s, stale_after_s)
-    rows: list[Row] = [row for row in read if row[0] >= oldest_s]
+    rows: list[Row] = [possible(row) for row in read if row[0] >= oldest_s]
     if not rows:
         return View(age_s, newest_s, spacing_s, (), (), NAN, NAN, NAN, NAN, NAN, NAN, NAN)
     ready = service.ready

@@ -14,6 +14,7 @@ from engine.decide.assess_weddings import Ahead
 from engine.decide.figures import listed
 from engine.decide.observe import Seen
 from engine.decide.recommend import manual, wedding
+from engine.decide.recommend.emergency import UNCONFIRMED
 from engine.decide.recommend.forecast import forecast
 from engine.decide.recommend.reactive import reactive
 from engine.decide.verify import Verdict
@@ -119,6 +120,11 @@ def _urgent(
     seen: Seen, alarm: Recommendation, wish: Wish, now_s: float, settings: EngineSettings
 ) -> Wish:
     again = seen.memory.calm_from_s > now_s
+    if UNCONFIRMED in alarm.evidence:
+        rested = now_s >= seen.memory.last_out_s + settings.limits.cooldown_out_s
+        return (
+            wish._replace(chosen=alarm) if rested and alarm.target > seen.service.desired else wish
+        )
     if seen.service.desired > 0:  # who is woken is kept awake for as long as it is asked for
         wish = wish._replace(calm_from_s=now_s + settings.emergency.calm_s)
     enough = _asked_for(seen.service.desired, seen.memory, now_s, settings.cycle_s)

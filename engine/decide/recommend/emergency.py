@@ -6,7 +6,9 @@ calls are sized for that at once (`passed_on`): they often take longer to boot t
 It fires when at least two of the newest three samples show the service drowning, so one wild
 sample does not.  Where neither the CPU nor a queue is measured, arrivals as a share of what can be
 served stand in for them; where nothing but arrivals is, nothing confirms them, and no more is asked
-for than comfort takes.
+for than comfort takes.  Nor is it where the CPU has just been lost, and then with the rest of any
+other step and no calm afterwards: something is wrong with the samples.  One figure that all others
+speak against, each of them measured, is no emergency either.
 
 The target carries what arrives now at a comfortable utilisation and works the backlog off within a
 minute; it knows what is already booting, and asks again only for more.
@@ -23,6 +25,14 @@ from engine.model import Reason, Recommendation, ServiceObservation, ServiceSpec
 from engine.settings import EmergencySettings
 
 LOOKED_AT = 3
+UNCONFIRMED = "unconfirmed"
+"""The figure among the evidence by which an emergency is told that has just lost its cpu."""
+BORNE_OUT = 0.05
+"""Waiting requests a slot that bear out full slots."""
+BEARABLE = 0.75
+"""Arrivals below this share of what can be served bear out neither a queue nor full slots."""
+BEHIND = 2.0
+"""More may wait than the response time says, as it is that of those who came earlier."""
 
 
 def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySettings) -> bool:
@@ -39,6 +49,17 @@ def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySetting
         busy = settings.cpu <= offered < math.inf
         alone = not (0.0 <= queue < math.inf or 0.0 <= p95_s < math.inf)
         full = alone and offered >= 1.0
+    # A queue fills the slots, or makes its callers wait or fail, and comes of more than can be
+    # served; so do full slots.  Where all of that is measured and none of it is so, the one figure
+    # is wrong.
+    calm = (
+        p95_s >= 0.0
+        and not (slow or failing)
+        and 0.0 <= rate < max(ready, 1) * BEARABLE * spec.rate_per_instance
+    )
+    if calm:
+        queueing = queueing and cpu >= settings.cpu
+        full = full and not 0.0 <= queue < BORNE_OUT * slots
     # Failures or slowness without busy slots are somebody else's: more of this would not help.
     return queueing or (busy and (failing or slow or full))
 
@@ -49,8 +70,13 @@ def emergency(
     sizing: Sizing,
     slowdown: float,
     settings: EmergencySettings,
+    *,
+    measures_cpu: bool = False,
 ) -> Recommendation | None:
-    """What has to be there at once, or None when the service is not drowning."""
+    """What has to be there at once, or None when the service is not drowning.
+
+    `measures_cpu`: the cpu is measured, or was until lately, so samples without it lack something.
+    """
     spec = service.spec
     hot = [
         row
@@ -62,14 +88,16 @@ def emergency(
     rate = arrival_rate(view, spec, service.ready, slowdown)
     if not rate >= 0.0:
         rate = service.ready * spec.rate_per_instance / max(slowdown, 1.0)
-    backlog = view.queue_depth if view.queue_depth >= 0.0 else 0.0
+    backlog = waiting(view, spec, rate)
     target = sizing.instances(
         (rate + backlog / settings.drain_s) * slowdown, settings.target_utilisation
     )
     # Full slots hide how much is missing: ask for at least as much more as comfort takes.
     if view.cpu >= settings.cpu:
         target = max(target, math.ceil(service.ready * view.cpu / settings.target_utilisation))
-    if all(map(math.isnan, (view.cpu, view.queue_depth, view.p95_s))):
+    with_cpu = sum([0.0 <= row[1] < math.inf for row in hot])
+    unconfirmed = measures_cpu and with_cpu < settings.confirm
+    if unconfirmed or all(map(math.isnan, (view.cpu, view.queue_depth, view.p95_s))):
         target = min(target, math.ceil(max(service.ready, 1) / settings.target_utilisation))
     target = min(target, _most(service, settings))
     if target <= service.ready:
@@ -85,17 +113,35 @@ def emergency(
             "error_rate": view.error_rate,
             "queue_depth": view.queue_depth,
             "ready": float(service.ready),
-        },
+        }
+        | ({UNCONFIRMED: 1.0} if unconfirmed else {}),
         confidence=min(1.0, 0.4 + 0.2 * len(hot)),
         trigger_s=min(row[0] for row in hot),
     )
 
 
-def unserved_rate(service: ServiceObservation, view: View, slowdown: float) -> float:
-    """Arrivals (1/s) beyond what the ready instances can serve."""
-    capacity = service.ready * service.spec.rate_per_instance / max(slowdown, 1.0)
-    rate = arrival_rate(view, service.spec, service.ready, slowdown)
-    return max(rate - capacity, 0.0) if rate >= 0.0 else 0.0
+def waiting(view: View, spec: ServiceSpec, rate: float) -> float:
+    """Requests in the queue, as far as the response time bears it out; 0 where none are measured.
+
+    Who is answered now left behind what arrived while it waited (Little's law), at `rate` (1/s).
+    """
+    backlog = view.queue_depth if view.queue_depth >= 0.0 else 0.0
+    if view.p95_s >= 0.0:
+        backlog = min(backlog, BEHIND * max(view.p95_s, spec.slo_p95_s) * rate)
+    return backlog
+
+
+def unserved_rate(service: ServiceObservation, view: View, slowdown: float, target: int) -> float:
+    """Arrivals (1/s) beyond what the ready instances can serve, as far as `target` of them could.
+
+    There are no more of them than the maximum allows, whatever arrives.
+    """
+    spec = service.spec
+    per_instance = spec.rate_per_instance / max(slowdown, 1.0)
+    rate = arrival_rate(view, spec, service.ready, slowdown)
+    more = min(target, spec.max_instances) - service.ready
+    unserved = min(rate - service.ready * per_instance, more * per_instance)
+    return max(unserved, 0.0) if rate >= 0.0 else 0.0
 
 
 def passed_on(

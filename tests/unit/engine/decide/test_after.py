@@ -217,7 +217,7 @@ def test_between_cycles_it_looks_where_a_new_sample_shows_a_service_drowning() -
 
 def test_a_queue_is_judged_by_the_slots_that_there_were_when_it_was_measured() -> None:
     # 60 waiting for 10 x 10 slots then are too many, for 20 x 10 now they would not be
-    service = make_service(desired=20, window=make_window(queue=60.0))
+    service = make_service(desired=20, window=make_window(queue=60.0, p95_s=3.0))
     for since_s, alarming in ((NOW_S - 1.0, {"api"}), (NOW_S - 3.0, set())):
         own = ServiceMemory(counts=((NOW_S - 99.0, 10), (since_s, 20)))
         scope = looked_at(LATER._replace(services={"api": own}), service)

@@ -11,7 +11,13 @@ import math
 import numpy as np
 import pytest
 
-from engine.decide.recommend.emergency import drowning, emergency, passed_on, unserved_rate
+from engine.decide.recommend.emergency import (
+    UNCONFIRMED,
+    drowning,
+    emergency,
+    passed_on,
+    unserved_rate,
+)
 from engine.model import Reason
 from engine.settings import EmergencySettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
@@ -38,7 +44,16 @@ def sample(  # type: ignore[no-untyped-def]
         # Busy alone is no emergency, busy to the last slot is.
         (sample(0.95), False),
         (sample(0.98999), False),
-        (sample(0.99), True),
+        (sample(0.99, rate=750.0), True),
+        # … but not where arrivals (below 750 of the 1000/s that ten serve), queue (below 5 for
+        # 100 slots) and response time all say that there is room.
+        (sample(0.99, rate=749.9), False),
+        (sample(0.99, queue=5.0), True),
+        (sample(0.99, queue=4.99), False),
+        (sample(0.99, queue=NAN), True),
+        (sample(0.99, p95_s=NAN), True),
+        (sample(0.99, rate=NAN), True),
+        (sample(0.98999, rate=900.0), False),
         # Busy, and somebody suffers: each limit itself counts.
         (sample(0.95, p95_s=0.5), True),
         (sample(0.95, p95_s=0.49999), False),
@@ -48,10 +63,20 @@ def sample(  # type: ignore[no-untyped-def]
         (sample(0.94999, error_rate=0.02), False),
         # Slow or failing without busy slots is somebody else's.
         (sample(0.3, p95_s=5.0, error_rate=0.5), False),
-        # A queue of half the 10 x 10 slots is one whatever the CPU says, or does not.
-        (sample(0.1, queue=50.0), True),
-        (sample(0.1, queue=49.999), False),
-        (sample(NAN, queue=50.0), True),
+        # A queue of half the 10 x 10 slots is one if anything else bears it out …
+        (sample(0.1, queue=50.0, rate=750.0), True),
+        (sample(0.1, queue=50.0, p95_s=0.5), True),
+        (sample(0.1, queue=50.0, error_rate=0.02), True),
+        (sample(0.95, queue=50.0), True),
+        (sample(0.1, queue=49.999, rate=750.0, p95_s=0.5), False),
+        # … or nobody could say that it is none …
+        (sample(0.1, queue=50.0, p95_s=NAN), True),
+        (sample(0.1, queue=50.0, rate=NAN), True),
+        # … but not where all others speak against it.
+        (sample(0.1, queue=50.0), False),
+        (sample(0.94999, queue=1e9, rate=749.9, p95_s=0.0), False),
+        (sample(NAN, queue=50.0), False),
+        (sample(NAN, queue=50.0, rate=0.0), False),
         (sample(NAN, p95_s=5.0), False),
         (sample(0.95, p95_s=NAN, error_rate=NAN, queue=NAN), False),
         # Without the CPU: 950 of the 1000 requests/s that ten serve, and somebody suffers.
@@ -98,7 +123,8 @@ def test_arrivals_are_measured_by_what_is_ready_and_by_one_where_none_is(
 def test_a_queue_is_measured_by_the_slots_that_are_ready(
     ready: int, queue: float, is_drowning: bool
 ) -> None:
-    assert drowning(sample(0.5, queue=queue), make_spec(), ready, SETTINGS) is is_drowning
+    row = sample(0.5, p95_s=3.0, queue=queue)
+    assert drowning(row, make_spec(), ready, SETTINGS) is is_drowning
 
 
 @pytest.mark.parametrize(
@@ -109,7 +135,7 @@ def test_a_queue_is_measured_by_the_slots_that_are_ready(
         # 600 waiting in 60 s are 10/s more: 1410 / 70 = 20.1.
         (10, {"cpu": 0.95, "rate": 1400.0, "p95_s": 2.0, "queue": 600.0}, 21),
         # Full slots hide the load: 500 / 70 = 7.1, but 10 x 1.0 / 0.7 = 14.3.
-        (10, {"cpu": 1.0, "rate": 500.0}, 15),
+        (10, {"cpu": 1.0, "rate": 500.0, "queue": 5.0}, 15),
         # Not quite full: the load counts alone, 940 / 70 = 13.4.
         (10, {"cpu": 0.94, "rate": 940.0, "queue": 50.0}, 14),
         # At the limit the CPU counts: 20 x 0.95 / 0.7 = 27.1 (the rate: 100 / 70).
@@ -122,8 +148,8 @@ def test_a_queue_is_measured_by_the_slots_that_are_ready(
         # A queue without load that what is ready works off by itself: 60 / 60 = 1/s. None.
         (10, {"cpu": 0.2, "rate": 100.0, "queue": 60.0}, None),
         # Exactly what is ready is no more: 700 / 70 = 10.
-        (10, {"cpu": 0.2, "rate": 690.0, "queue": 600.0}, None),
-        (10, {"cpu": 0.2, "rate": 691.0, "queue": 600.0}, 11),
+        (10, {"cpu": 0.2, "rate": 690.0, "queue": 600.0, "p95_s": 2.0}, None),
+        (10, {"cpu": 0.2, "rate": 691.0, "queue": 600.0, "p95_s": 2.0}, 11),
         # No rate: full slots serve 10 x 100 = 1000/s, 1000 / 70 = 14.3.
         (10, {"cpu": 1.0, "rate": NAN}, 15),
         # Neither rate nor CPU, but a queue: all slots must be busy; 1000 + 600 / 60 → 14.4.
@@ -219,7 +245,75 @@ def test_an_alarm_shows_the_figures_that_it_goes_by() -> None:
 )
 def test_what_a_drowning_caller_holds_back(rate: float, slowdown: float, unserved: float) -> None:
     seen = viewed(make_window(cpu=0.5, rate=rate))
-    assert unserved_rate(make_service(), seen, slowdown) == pytest.approx(unserved)
+    assert unserved_rate(make_service(), seen, slowdown, 40) == pytest.approx(unserved)
+
+
+@pytest.mark.parametrize(
+    ("target", "most", "slowdown", "unserved"),
+    [
+        (13, 1000, 1.0, 300.0),  # three more than the ten that are ready serve 300
+        (40, 12, 1.0, 200.0),  # there are never more than two more
+        (13, 1000, 2.0, 150.0),
+        (10, 1000, 1.0, 0.0),
+        (9, 1000, 1.0, 0.0),
+        (40, 8, 1.0, 0.0),
+    ],
+)
+def test_a_caller_passes_on_no_more_than_what_it_asks_for_can_serve(
+    target: int, most: int, slowdown: float, unserved: float
+) -> None:
+    service = make_service(make_spec(max_instances=most))
+    seen = viewed(make_window(cpu=1.0, rate=1e9))
+    assert unserved_rate(service, seen, slowdown, target) == pytest.approx(unserved)
+
+
+@pytest.mark.parametrize(
+    ("queue", "p95_s", "target"),
+    [
+        # Answered after 3 s: twice as long at 1000/s are 6000, in 60 s 100/s; 1100 / 70 = 15.7.
+        (5999.0, 3.0, 16),
+        (1e12, 3.0, 16),
+        (1e12, 0.5, 15),  # 1000/s for the SLO's 0.5 s, twice: 1000, in 60 s 16.7/s; 14.5
+        (1e12, 0.0, 15),  # a response time below the SLO counts as the SLO
+        (12_000.0, 6.0, 18),  # 1200 / 70 = 17.1
+        (6000.0, NAN, 16),
+        (12_000.0, NAN, 18),  # without a response time all of it counts
+    ],
+)
+def test_a_queue_counts_as_far_as_the_response_time_bears_it_out(
+    queue: float, p95_s: float, target: int
+) -> None:
+    window = make_window(cpu=0.99, rate=1000.0, queue=queue, p95_s=p95_s)
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, SETTINGS)
+    assert alarm is not None
+    assert alarm.target == target
+
+
+@pytest.mark.parametrize(("ready", "target"), [(10, 15), (1, 2), (0, 2)])
+def test_after_the_loss_of_the_cpu_an_emergency_asks_for_no_more_than_comfort_takes(
+    ready: int, target: int
+) -> None:
+    service = make_service(ready=ready)
+    looked = viewed(make_window(cpu=NAN, rate=50_000.0, p95_s=3.0, queue=900.0))
+    alarm = emergency(service, looked, SIMPLE, 1.0, SETTINGS, measures_cpu=True)
+    assert alarm is not None
+    assert (alarm.target, alarm.evidence[UNCONFIRMED]) == (target, 1.0)
+    trusted = emergency(service, looked, SIMPLE, 1.0, SETTINGS)
+    assert trusted is not None
+    assert trusted.target > target
+    assert UNCONFIRMED not in trusted.evidence
+
+
+@pytest.mark.parametrize(("without", "target"), [(0, 80), (1, 80), (2, 15), (3, 15)])
+def test_as_many_samples_with_the_cpu_have_to_agree_as_confirm_an_emergency(
+    without: int, target: int
+) -> None:
+    window = make_window(cpu=1.0, rate=50_000.0, p95_s=3.0, queue=900.0)
+    if without:
+        window["cpu"][-without:] = NAN
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, SETTINGS, measures_cpu=True)
+    assert alarm is not None
+    assert alarm.target == target
 
 
 @pytest.mark.parametrize(

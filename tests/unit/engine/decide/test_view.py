@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.decide.view import newest, view
+from engine.decide.view import newest, possible, view
 from engine.model import SAMPLE_DTYPE
 from tests.unit.engine.conftest import NOW_S, make_service, make_window
 
@@ -183,3 +183,43 @@ def test_shares_of_what_was_ready_then_are_read_as_shares_of_what_is_ready_now(
     assert seen.ready_then == then
     assert (seen.cpu, seen.memory) == (pytest.approx(cpu), pytest.approx(memory))
     assert (seen.request_rate, seen.rows[0][1], seen.rows[0][2]) == (700.0, 0.8, 0.4)
+
+
+MOST = (1e9, 2.0, 2.0, INF, 3600.0, 3600.0, 3600.0, 1.0, INF)
+
+
+def test_the_most_that_a_figure_can_be_is_one() -> None:
+    assert possible(MOST) == MOST
+    calm = (NOW_S, 0.4, 0.5, 100.0, 0.1, 0.2, 0.3, 0.0, 0.0)
+    assert possible(calm) == calm
+
+
+@pytest.mark.parametrize("column", [1, 2, 4, 5, 6, 7])
+def test_a_figure_that_cannot_be_is_none_and_the_others_count(column: int) -> None:
+    row = list(MOST)
+    row[column] = MOST[column] * 1.001
+    read = possible(tuple(row))
+    assert math.isnan(read[column])
+    assert [value for k, value in enumerate(read) if k != column] == [
+        value for k, value in enumerate(MOST) if k != column
+    ]
+
+
+def test_what_is_not_there_stays_so_beside_what_cannot_be() -> None:
+    read = possible((NOW_S, 1e9, NAN, 5.0, NAN, 7200.0, NAN, 50.0, 3.0))
+    assert (read[0], read[3], read[8]) == (NOW_S, 5.0, 3.0)
+    assert all(math.isnan(read[k]) for k in (1, 2, 4, 5, 6, 7))
+
+
+def test_a_service_is_seen_without_figures_that_cannot_be() -> None:
+    window = make_window(cpu=50.0, memory=1e9, p95_s=1e6, error_rate=5.0, rate=7.0)
+    looked = view(make_service(window=window), NOW_S, 45.0)
+    gone = (looked.cpu, looked.cpu_then, looked.memory, looked.p95_s, looked.error_rate)
+    assert all(map(math.isnan, gone))
+    assert looked.request_rate == 7.0
+    row = newest(window, NOW_S)
+    assert row is not None
+    assert math.isnan(row[1])
+    later = newest(window, NOW_S - 5.0)  # the newest of all is ahead of the clock then
+    assert later is not None
+    assert math.isnan(later[1])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from engine.decide.assess import assess
+from engine.decide.recommend.emergency import UNCONFIRMED
 from engine.decide.recommend.manual import (
     is_paused,
     manual,
@@ -171,6 +173,23 @@ def test_an_emergency_asks_for_more_than_is_there_or_on_its_way(desired, target,
     (one,) = emergencies([seen], [before], NOW_S, SETTINGS)
     assert one.chosen is (alarm if heard else before.chosen)
     assert one.calm_from_s == CALM
+
+
+@pytest.mark.parametrize(
+    ("desired", "since_s", "heard"),
+    [(10, 300.0, True), (10, 299.9, False), (19, 300.0, True), (20, 300.0, False)],
+)
+def test_an_emergency_that_has_lost_its_cpu_rests_as_any_step_and_needs_no_calm(
+    desired: int, since_s: float, heard: bool
+) -> None:
+    alarm = wish_of(20, Reason.EMERGENCY)
+    alarm = replace(alarm, evidence={**alarm.evidence, UNCONFIRMED: 1.0})
+    memory = ServiceMemory(last_out_s=NOW_S - since_s)
+    seen = seen_of(make_service(desired=desired), memory=memory, alarm=alarm)
+    before = Wish(wish_of(4), (), "", 77.0)
+    (one,) = emergencies([seen], [before], NOW_S, SETTINGS)
+    assert one.chosen is (alarm if heard else before.chosen)
+    assert one.calm_from_s == 77.0
 
 
 def test_who_does_not_drown_is_left_alone() -> None:
