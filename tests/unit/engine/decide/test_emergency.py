@@ -101,6 +101,7 @@ def sample(  # type: ignore[no-untyped-def]
         # What cannot be measured is no figure.
         (sample(math.inf, p95_s=5.0), False),
         (sample(0.1, queue=math.inf), False),
+        (sample(0.1, queue=math.inf, p95_s=0.5), False),
     ],
 )
 def test_what_one_sample_shows(row, is_drowning: bool) -> None:  # type: ignore[no-untyped-def]
@@ -134,6 +135,9 @@ def test_a_queue_is_measured_by_the_slots_that_are_ready(
         (10, {"cpu": 0.95, "rate": 1400.0, "p95_s": 2.0}, 20),
         # 600 waiting in 60 s are 10/s more: 1410 / 70 = 20.1.
         (10, {"cpu": 0.95, "rate": 1400.0, "p95_s": 2.0, "queue": 600.0}, 21),
+        # 1050 / 70 = 15, and one more for any that wait.
+        (10, {"cpu": 0.95, "rate": 1050.0, "p95_s": 2.0, "queue": 0.5}, 16),
+        (10, {"cpu": 0.95, "rate": 1050.0, "p95_s": 2.0, "queue": 0.0}, 15),
         # Full slots hide the load: 500 / 70 = 7.1, but 10 x 1.0 / 0.7 = 14.3.
         (10, {"cpu": 1.0, "rate": 500.0, "queue": 5.0}, 15),
         # Not quite full: the load counts alone, 940 / 70 = 13.4.
@@ -248,6 +252,19 @@ def test_what_a_drowning_caller_holds_back(rate: float, slowdown: float, unserve
     assert unserved_rate(make_service(), seen, slowdown, 40) == pytest.approx(unserved)
 
 
+@pytest.mark.parametrize("ready", [0, 1])
+@pytest.mark.parametrize(("rate", "is_drowning"), [(74.9, False), (75.0, True)])
+def test_what_could_be_served_is_at_least_what_one_instance_can(
+    ready: int, rate: float, is_drowning: bool
+) -> None:
+    assert drowning(sample(0.99, rate=rate), make_spec(), ready, SETTINGS) is is_drowning
+
+
+def test_of_a_caller_of_which_nothing_is_known_nothing_is_held_back() -> None:
+    seen = viewed(make_window(cpu=NAN, rate=NAN, queue=NAN))
+    assert unserved_rate(make_service(), seen, 1.0, 40) == 0.0
+
+
 @pytest.mark.parametrize(
     ("target", "most", "slowdown", "unserved"),
     [
@@ -302,6 +319,14 @@ def test_after_the_loss_of_the_cpu_an_emergency_asks_for_no_more_than_comfort_ta
     assert trusted is not None
     assert trusted.target > target
     assert UNCONFIRMED not in trusted.evidence
+
+
+@pytest.mark.parametrize(("cpu", "target"), [(0.0, 80), (0.96, 80), (math.inf, 15)])
+def test_any_share_is_a_cpu_and_infinity_is_none(cpu: float, target: int) -> None:
+    looked = viewed(make_window(cpu=cpu, rate=50_000.0, p95_s=3.0, queue=900.0))
+    alarm = emergency(make_service(), looked, SIMPLE, 1.0, SETTINGS, measures_cpu=True)
+    assert alarm is not None
+    assert alarm.target == target
 
 
 @pytest.mark.parametrize(("without", "target"), [(0, 80), (1, 80), (2, 15), (3, 15)])
