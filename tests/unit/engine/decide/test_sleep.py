@@ -70,6 +70,10 @@ def test_when_it_was_last_asked_for() -> None:
     waits = silent.copy()
     waits["queue_depth"][-2] = 1.0
     assert last_asked_s(NOW_S - 500.0, viewed(waits), NOW_S) == waits["time_s"][-2]
+    waits["request_rate"][-3] = 0.2
+    assert last_asked_s(NOW_S - 500.0, viewed(waits), NOW_S) == waits["time_s"][-2]  # the later
+    failing = make_window(**(IDLE | {"error_rate": 0.5}))
+    assert last_asked_s(NOW_S - 500.0, viewed(failing), NOW_S) == NOW_S - 500.0
     holed = silent.copy()
     holed["request_rate"][-1] = NAN
     assert last_asked_s(NOW_S - 500.0, viewed(holed), NOW_S) == NOW_S - 500.0
@@ -103,6 +107,24 @@ def test_what_is_woken_gets_what_arrives_and_waits_takes(
     assert all(math.isfinite(figure) for figure in one.evidence.values())
     twice = wake(service, looked, SIMPLE, 2.0, passed_on, 7.0, EMERGENCY)
     assert twice.target == {1: 1, 4: 8, 8: 8}[target]
+
+
+@pytest.mark.parametrize(
+    ("rate", "queue", "shown"), [(0.5, 0.5, (0.5, 0.5)), (NAN, NAN, (0.0, 0.0)), (0.0, 3.0, (0, 3))]
+)
+def test_a_wake_up_says_what_it_goes_by(
+    rate: float, queue: float, shown: tuple[float, float]
+) -> None:
+    looked = viewed(make_window(**(GONE | {"rate": rate, "queue": queue})))
+    one = wake(make_service(SPEC, desired=0), looked, SIMPLE, 1.0, 0.0, 7.0, EMERGENCY)
+    assert (one.evidence["request_rate"], one.evidence["queue_depth"]) == shown
+    assert one.confidence == 0.8
+
+
+def test_a_wake_up_brings_no_more_whole_instances_than_an_emergency_may() -> None:
+    looked = viewed(make_window(**(GONE | {"rate": 1e6})))
+    few = EmergencySettings(most_at_once=2.5)
+    assert wake(make_service(SPEC, desired=0), looked, SIMPLE, 1.0, 0.0, 7.0, few).target == 2
 
 
 # --- step by step

@@ -26,6 +26,7 @@ def test_a_rate_that_neither_witness_bears_out_counts_as_half_as_much_more_than_
     spoilt = seen(cpu=0.5, rate=500.0 * factor)
     assert borne_out(spoilt, SPEC, READY, 400.0, 1.0) == pytest.approx(750.0)  # the slots say 500
     assert borne_out(spoilt, SPEC, READY, 600.0, 1.0) == pytest.approx(900.0)  # the calendar 600
+    assert borne_out(spoilt, SPEC, READY, 0.5, 1.0) == pytest.approx(750.0)  # hardly anything
 
 
 @pytest.mark.parametrize("factor", [0.0, 1e-9, 0.1])
