@@ -16,6 +16,7 @@ called `auth`) are not searched for names.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import re
@@ -170,9 +171,18 @@ def redacted(written: Any) -> Any:
 def guard() -> None:
     """Let nothing that is logged, and no traceback of this process, show a secret."""
     for handler in logging.getLogger().handlers:
+        handler.handleError = _not_written  # type: ignore[assignment]
         if not isinstance(handler.formatter, _Redacting):
             handler.setFormatter(_Redacting(handler.formatter or logging.Formatter()))
     sys.excepthook = _excepthook
+
+
+def _not_written(_: logging.LogRecord) -> None:
+    """What went wrong with a line of the log, if that can be said: its own words may be secret."""
+    kind, error, trace = sys.exc_info()
+    if kind is not None and error is not None:
+        with contextlib.suppress(OSError, ValueError):  # stderr itself may be gone
+            _excepthook(kind, error, trace)
 
 
 class _Redacting(logging.Formatter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -204,8 +205,8 @@ def test_plain_data_is_redacted_text_by_text() -> None:
 
 def test_a_log_line_and_a_traceback_show_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
     secrets.learn(SecretStr(S))
-    root, handler = logging.getLogger(), logging.StreamHandler()
-    root.addHandler(handler)
+    root = logging.getLogger()
+    others, root.handlers = root.handlers, [logging.StreamHandler()]
     hook = secrets.sys.excepthook  # type: ignore[attr-defined]
     try:
         secrets.guard()
@@ -215,11 +216,32 @@ def test_a_log_line_and_a_traceback_show_no_secret(capsys: pytest.CaptureFixture
             logging.getLogger("engine.adapter").exception("lost: %s", S)
             secrets.sys.excepthook(type(error), error, error.__traceback__)  # type: ignore[attr-defined]
     finally:
-        root.removeHandler(handler)
+        root.handlers = others
         secrets.sys.excepthook = hook  # type: ignore[attr-defined]
     written = capsys.readouterr().err
     assert S not in written
     assert written.count("cannot log in with (not recorded)") == 2
+
+
+def test_a_handler_that_fails_shows_no_secret_either(capsys: pytest.CaptureFixture[str]) -> None:
+    secrets.learn(SecretStr(S))
+    root = logging.getLogger()
+    closed = io.StringIO()
+    closed.close()
+    others, root.handlers = root.handlers, [logging.StreamHandler(closed)]
+    hook = secrets.sys.excepthook  # type: ignore[attr-defined]
+    try:
+        secrets.guard()
+        try:
+            raise RuntimeError(f"cannot log in with {S}")
+        except RuntimeError:
+            logging.getLogger("engine.adapter").exception("lost: %s", S)
+    finally:
+        root.handlers = others
+        secrets.sys.excepthook = hook  # type: ignore[attr-defined]
+    written = capsys.readouterr().err
+    assert "I/O operation on closed file" in written
+    assert S not in written
 
 
 def test_the_parsed_configuration_holds_secrets_sealed_and_hands_them_on_plain() -> None:
