@@ -385,3 +385,16 @@ def test_one_sample_of_a_queue_alone_takes_what_is_ready_to_be_full(slowdown, ra
     # The median of the queue is 0, so nothing tells what arrives: 10 full instances, 14.3.
     assert (alarm.target, alarm.evidence["request_rate"]) == (15, rate)
     assert alarm.evidence["queue_depth"] == 0.0
+
+
+@pytest.mark.parametrize(("ready", "times", "most"), [(3, 2.5, 7), (0, 8.0, 8), (1, 8.0, 8)])
+def test_no_more_whole_instances_than_so_many_times_what_is_ready(
+    ready: int, times: float, most: int
+) -> None:
+    spec = make_spec(min_instances=0)
+    window = make_window(cpu=1.0, rate=1e5, queue=1e5, p95_s=9.0)
+    service = make_service(spec, ready=ready, desired=max(ready, 1), window=window)
+    settings = EmergencySettings(most_at_once=times)
+    alarm = passed_on(service, viewed(window), SIMPLE, 1.0, 1e9, NOW_S, settings)
+    assert alarm is not None
+    assert alarm.target == most

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from engine.decide.explain import explain
+from engine.decide.sleep import ASLEEP
 from engine.model import Reason, WeddingContext
 
 NONE = WeddingContext(0.9, 0.9)
@@ -47,6 +48,8 @@ NONE = WeddingContext(0.9, 0.9)
          "it is drowning (2,400 requests/s, p95 3.00 s, 12.5% failing)"),
         (Reason.EMERGENCY, {"passed_on_rate": 900.0},
          "a drowning caller will pass on another 900 requests/s"),
+        (Reason.EMERGENCY, {ASLEEP: 1.0, "queue_depth": 0.5, "request_rate": 0.0},
+         "it sleeps and is wanted (0.5 waiting)"),
         (Reason.BOUNDS, {"min": 2.0, "max": 9.0}, "it is outside its bounds of 2 … 9"),
         (Reason.ROLLBACK, {"p95_s": 1.5, "error_rate": 0.1},
          "the last step made things worse (p95 1.50 s, 10.0% failing)"),

@@ -8,6 +8,7 @@ import pytest
 
 from engine.decide.figures import FiguresThere
 from engine.decide.rails.scale_in import scale_in
+from engine.decide.sleep import ASLEEP
 from engine.memory import ServiceMemory
 from engine.model import Reason
 from engine.settings import CostSettings
@@ -101,6 +102,24 @@ def test_it_goes_down_to_what_is_still_needed(changes, target: int) -> None:  # 
     saving = pytest.approx(0.1 * (10 - target))
     assert trimmed.evidence == {"rate": 300.0, "saving_usd_per_hour": saving}
     assert CHOSEN.evidence == {"rate": 300.0}
+
+
+@pytest.mark.parametrize(("asked_s", "target"), [(NOW_S - 299.0, 1), (NOW_S - 300.0, 0)])
+def test_who_was_asked_for_lately_keeps_one_and_who_was_not_may_sleep(
+    asked_s: float, target: int
+) -> None:
+    service = make_service(
+        make_spec(min_instances=0), desired=10, window=make_window(**(COLD | {"rate": 0.0}))
+    )
+    result = scale_in(
+        seen_of(service, asked_s=asked_s), ahead_of(0.0), replace(CHOSEN, target=0), highest=0,
+        now_s=NOW_S, settings=CostSettings(), idle_s=300.0,
+    )  # fmt: skip
+    assert result.target == target
+    evidence = result.recommendation.evidence
+    assert {name: evidence.get(name) for name in (ASLEEP, "unasked_s")} == (
+        {ASLEEP: 1.0, "unasked_s": 300.0} if target == 0 else {ASLEEP: None, "unasked_s": None}
+    )
 
 
 def test_a_wish_for_what_is_there_is_not_blamed_on_the_weddings() -> None:

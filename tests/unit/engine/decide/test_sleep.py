@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine import Autoscaler, EngineSettings
+from engine.decide.assess_weddings import _worth_waking
 from engine.decide.sleep import ASLEEP, asked_for, last_asked_s, wake, wakes
 from engine.memory import NEVER
 from engine.model import (
@@ -31,7 +32,7 @@ from tests.unit.engine.conftest import (
     make_window,
     observe,
 )
-from tests.unit.engine.decide.conftest import SIMPLE, viewed
+from tests.unit.engine.decide.conftest import SIMPLE, ahead_of, viewed
 
 NAN = math.nan
 SPEC = make_spec(min_instances=0)
@@ -125,6 +126,13 @@ def test_a_wake_up_brings_no_more_whole_instances_than_an_emergency_may() -> Non
     looked = viewed(make_window(**(GONE | {"rate": 1e6})))
     few = EmergencySettings(most_at_once=2.5)
     assert wake(make_service(SPEC, desired=0), looked, SIMPLE, 1.0, 0.0, 7.0, few).target == 2
+
+
+def test_load_of_fewer_than_one_request_in_its_idle_time_keeps_nobody_awake() -> None:
+    curve = ahead_of([1.0, 2.0, 3.0], sd=0.5).curve
+    rates = curve.rate(0.0)  # by the median, whatever could come as well
+    worth = _worth_waking(curve, 1.0 / float(rates[1]))
+    assert [kept > 0.0 for kept in worth.booked.tolist()] == [False, True, True]
 
 
 # --- step by step

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.decide.assess import assess
+from engine.decide.figures import FiguresThere
 from engine.decide.recommend.emergency import UNCONFIRMED
 from engine.decide.recommend.manual import (
     is_paused,
@@ -115,6 +116,7 @@ def test_samples_that_are_too_rare_to_scale_by_are_said_to_be(
     )
     assert one.notes.startswith("metrics are stale (400 s old), fallback outlook")
     assert one.notes.endswith(", samples are 300 s apart") is is_said
+    assert ("samples are" in one.notes) is is_said
 
 
 def test_confidence_follows_the_forecast_and_halves_without_samples() -> None:
@@ -130,6 +132,19 @@ def test_fresh_samples_need_no_note_and_an_unknown_calendar_does() -> None:
     assert wish().notes == ""
     assert wish(ahead=ahead_of(4.0, unbooked="no calendar")).notes == "no calendar"
     assert wish(memory=ServiceMemory(calm_from_s=77.0)).calm_from_s == 77.0
+
+
+def test_figures_that_nobody_measures_are_named_behind_what_else_there_is_to_say() -> None:
+    absent = FiguresThere((), ("memory",), False, {})
+    for unbooked, notes in (
+        ("", "nobody measures its memory"),
+        ("no calendar", "no calendar; nobody measures its memory"),
+    ):
+        (one,) = recommend(
+            [seen_of(measured=absent)], [ahead_of(4.0, unbooked=unbooked)], [NOTHING_TO_UNDO],
+            observation=observe(), settings=SETTINGS,
+        )  # fmt: skip
+        assert one.notes == notes
 
 
 def test_between_cycles_only_the_emergency_path_looks() -> None:
@@ -152,6 +167,7 @@ def sent(to: int, ago_s: float, *, accepted: bool = False) -> Sent:
     ("desired", "target", "memory", "heard"),
     [
         (10, 11, {}, True),
+        (1, 2, {}, True),
         (10, 10, {}, False),
         # Asked for again while it is not calm yet: only for more than a tenth more.
         (10, 11, {"calm_from_s": NOW_S + 1.0}, False),
