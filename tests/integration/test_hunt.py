@@ -312,7 +312,7 @@ def test_the_command_stops_after_the_time_it_was_given(tmp_path: Path) -> None:
         (["--seconds", "-3"], '--seconds: "-3" is not allowed'),
         (["--workers", "0"], '--workers: "0" is not allowed'),
         (["--seed", "-1"], '--seed: "-1" is not allowed'),
-        (["--replay", "no/such.yaml"], "no/such.yaml: cannot be read"),
+        (["--replay", "no/such.yaml"], "no/such.yaml: there is no such file"),
         (["--world", "3"], "unrecognized arguments: --world"),
     ],
 )

@@ -31,8 +31,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.load]
 
 COOLDOWN_S = 5.0
 SCRAPE_S = 5.0
+SAMPLE_S = 1.0
 FAST = (
-    "engine.sample_s=1", "engine.cycle_s=3",
+    f"engine.sample_s={SAMPLE_S:g}", "engine.cycle_s=3",
     f"engine.limits.cooldown_out_s={COOLDOWN_S:g}", f"engine.limits.cooldown_in_s={COOLDOWN_S:g}",
     "population.simultaneous=100", "demand.background.users=1", "schedule.from=0",
     "schedule.scale=0.001", "schedule.speed=1",
@@ -196,9 +197,10 @@ def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: St
     record = load(folder)
     asked = record.actions[record.actions["service"] == "file-storage"]
     outs = asked[asked["to_instances"] > asked["from_instances"]]
-    # Measured where it was decided: a busy machine may be late to act, and late to look.
+    # Measured where it was decided: a busy machine may be late to act, and late to look.  Each may
+    # also be decided up to a sample later than when its step was due, and what is due rests.
     rests = [b - a for a, b in pairwise(outs["time_s"].sort_values())]
-    assert min(rests) >= COOLDOWN_S, outs
+    assert min(rests) > COOLDOWN_S - SAMPLE_S, outs
     assert record.summary.live is not None
     assert record.summary.live.restarts == 4
     actions = record.actions
