@@ -27,8 +27,10 @@ def test_a_day_is_played_and_only_its_record_is_left(folder: Path, tmp_path: Pat
     assert load["verdict"] == "passed"
     summary = json.loads((record / "summary.json").read_text())
     assert summary["decision"]["actions"] >= 1
-    assert [limit["name"] for limit in summary["thresholds"]] == ["availability", "emergency"]
-    assert all(limit["outcome"] != "failed" for limit in summary["thresholds"])
+    outcomes = {limit["name"]: limit["outcome"] for limit in summary["thresholds"]}
+    assert outcomes.keys() == {"availability", "emergency"}
+    assert outcomes["availability"] == "passed"
+    assert outcomes["emergency"] in ("passed", "not judged")  # a calm stretch has no emergency
     assert (record / "report.html").exists()
     assert not folder.exists()
     left = [p.info["cmdline"] or [] for p in psutil.process_iter(["cmdline"])]
