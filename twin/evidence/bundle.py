@@ -5,6 +5,7 @@
     claims/ID.yaml       the claim as it was when the plan was made
     raw/ID/*.jsonl       the rows, of the measurement and of its negative control; why.json where
                          there are none
+    records/…            run records of which rows were made
     results.json         what follows from the above: outcomes, figures, intervals, verdict
     statement.json, claims.statement.json   the same for policy engines
     evidence.html, evidence.md, junit.xml   the same for people and build servers
@@ -105,6 +106,11 @@ def limits_digest(claim: Claim) -> str:
 def raw_file(claim: str, role: Role) -> str:
     """Where the rows of a claim are, from the bundle's folder."""
     return f"raw/{claim}/{role}.jsonl"
+
+
+def record_folder(digest: str) -> str:
+    """Where the run record is that was played in words of that digest."""
+    return f"records/{digest[:16]}"
 
 
 def why_file(claim: str, role: Role) -> str:

@@ -24,6 +24,9 @@ Level = Literal["quick", "full"]
 LEVELS: tuple[Level, Level] = ("quick", "full")
 Source = Literal["twin", "staging", "production record"]
 
+RECORD = "record"
+"""The option that holds the words for a record."""
+
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
@@ -68,10 +71,15 @@ class MeasurementConfig(Strict):
     several processes; `all` as `all(rows=…, seed=…, **options)` for all of them; `command` is a
     program that prints a row as JSON on each line of its standard output, `{rows}` and `{seed}`
     filled in.
+
+    With a `record`, something is played first: it is called as `record(folder=…, seed=…, **words)`,
+    the words being `options.record`, and leaves a run record in the folder; `all` then takes that
+    folder as `record`.  Claims that ask for a record in the same words get the same one.
     """
 
     each: Reference | None = None
     all: Reference | None = None
+    record: Reference | None = None
     command: tuple[str, ...] | None = None
     of_data: Reference | None = None
     """What makes the rows, as `all`, of recorded traces (option `data`) where there are some."""
@@ -81,6 +89,8 @@ class MeasurementConfig(Strict):
     def _one_way(self) -> MeasurementConfig:
         if sum(way is not None for way in (self.each, self.all, self.command)) != 1:
             raise ValueError("give one of each, all and command")
+        if self.record is not None and self.all is None:
+            raise ValueError("record: belongs to a measure with all, which takes it")
         return self
 
 
@@ -148,6 +158,24 @@ class Claim(Strict):
             update[key] = self.level(key).model_copy(update={"options": {}})
         return self.model_copy(update=update)
 
+    def options(self, level: Level, *, control: bool) -> dict[str, Any]:
+        """What the measurement, or its negative control, is called with at that level.
+
+        The level's options go before those of the measure, the control's before both; the words
+        for a record are laid over each other in the same way.
+        """
+        assert self.measure is not None and self.control is not None
+        layers = [self.measure.options, self.level(level).options]
+        if control:
+            layers.append(self.control.options)
+        options: dict[str, Any] = {}
+        words: dict[str, Any] = {}
+        for layer in layers:
+            options |= layer
+            if self.measure.record is not None:
+                words |= layer.get(RECORD, {})
+        return options if self.measure.record is None else options | {RECORD: words}
+
     def level(self, level: Level) -> LevelConfig:
         """What is measured at that level, of a claim that can be measured."""
         chosen = self.quick if level == "quick" else self.full
@@ -175,6 +203,12 @@ class Claim(Strict):
             raise ValueError("control.command: belongs to a claim whose measure is a command")
         if self.measure.command is None and not control.options:
             raise ValueError("control.options: is missing; what is broken on purpose?")
+        if self.measure.record is not None:
+            for key in ("measure", *LEVELS, "control"):
+                if not isinstance(getattr(self, key).options.get(RECORD, {}), Mapping):
+                    raise ValueError(
+                        f"{key}.options.{RECORD}: has to be a mapping, as {{seconds: 80}}"
+                    )
         for figure in self.figures:
             for key in LEVELS:
                 rows = self.level(key).rows

@@ -77,13 +77,16 @@ def proportion(values: NDArray[np.float64]) -> IntervalEstimate:
     if len(wrong):
         raise RowsError(f"a proportion is made of 0 and 1, not of {wrong[0]:g}")
     n, ones = len(values), int(values.sum())
-    low = float(stats.beta.ppf(_TAIL, ones, n - ones + 1)) if ones else 0.0
-    high = float(stats.beta.ppf(1.0 - _TAIL, ones + 1, n - ones)) if ones < n else 1.0
-    return IntervalEstimate(ones / n, low, high, n)
+    return IntervalEstimate(ones / n, *_exact(ones, n), n)
 
 
 def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> IntervalEstimate | None:
-    """The sum of `above` over the sum of `below`, rows as clusters (Cochran 1977, section 6.3)."""
+    """The sum of `above` over the sum of `below`, rows as clusters (Cochran 1977, section 6.3).
+
+    Where no row has more above than below the ratio is a share, and its interval ends at 0 and 1.
+    Of counts it is never narrower than the exact interval of as many independent trials, so rows
+    that are all alike still have one.
+    """
     counted = np.isfinite(above) & np.isfinite(below)
     above, below = above[counted], below[counted]
     n, total = len(above), math.fsum(below)
@@ -94,7 +97,25 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> IntervalEst
         return IntervalEstimate(value, -math.inf, math.inf, n)
     spread = math.fsum((above - value * below) ** 2) / (n - 1)
     half = float(stats.t.ppf(1.0 - _TAIL, n - 1)) * math.sqrt(n * spread) / total
-    return IntervalEstimate(value, value - half, value + half, n)
+    low, high = value - half, value + half
+    if (above >= 0.0).all() and (below >= above).all():
+        trials = (
+            _exact(math.fsum(above), total) if _counts(above) and _counts(below) else (1.0, 0.0)
+        )
+        low, high = max(min(low, trials[0]), 0.0), min(max(high, trials[1]), 1.0)
+    return IntervalEstimate(value, low, high, n)
+
+
+def _exact(ones: float, n: float) -> tuple[float, float]:
+    """The exact interval of a share, `ones` of `n` (Clopper and Pearson 1934)."""
+    low = float(stats.beta.ppf(_TAIL, ones, n - ones + 1)) if ones else 0.0
+    high = float(stats.beta.ppf(1.0 - _TAIL, ones + 1, n - ones)) if ones < n else 1.0
+    return low, high
+
+
+def _counts(values: NDArray[np.float64]) -> bool:
+    """Whether all are whole numbers, but for what rounding left of them."""
+    return bool(np.allclose(values, np.rint(values), rtol=0.0, atol=1e-6))
 
 
 def quantile(values: NDArray[np.float64], q: float) -> IntervalEstimate:

@@ -1,12 +1,14 @@
 """Measure the claims of a plan, row by row, so that what was interrupted goes on where it was.
 
 Each row that is there is on the disk before the next is asked for.  Rows that are made one by one
-(`measure.each`) are kept one by one; those that come together are kept together.
+(`measure.each`) are kept one by one; those that come together are kept together, and so is a record
+that they are made of.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +17,10 @@ from typing import Any
 
 from engine.config.load import load
 from engine.record.files import write_atomically
+from engine.record.folders import sync_whole
 from twin.evidence import canonical
-from twin.evidence.bundle import Role, raw_file, why_file
-from twin.evidence.claims import Claim, Level
+from twin.evidence.bundle import Role, raw_file, record_folder, why_file
+from twin.evidence.claims import RECORD, Claim, Level
 from twin.evidence.rows import NoRowError, parsed, written
 from twin.runs.lifetimes import kill_with_parent
 from twin.runs.replications import seed_of
@@ -58,7 +61,7 @@ def measure(
             advance(1.0)
             return
     try:
-        made = _rows(rows, claim, role, level, seed, advance)
+        made = _rows(folder, claim, role, level, seed, advance)
     except Exception as error:  # a measurement may raise anything; that it did is the result
         write_atomically(why, canonical.text({"why": _named(error)}))
         return
@@ -78,37 +81,36 @@ def _asked(claim: Claim, role: Role, level: Level) -> tuple[str, int, Mapping[st
     """What is asked for row by row, from which follow the rows: of one seed they are the same."""
     if claim.measure is None or claim.measure.each is None:
         return None
-    return claim.measure.each, rows_of(claim, role, level), _options(claim, role, level)
-
-
-def _options(claim: Claim, role: Role, level: Level) -> dict[str, Any]:
-    assert claim.measure is not None and claim.control is not None
-    options = {**claim.measure.options, **claim.level(level).options}
-    return options | claim.control.options if role == "control" else options
+    options = claim.options(level, control=role == "control")
+    return claim.measure.each, rows_of(claim, role, level), options
 
 
 def _rows(
-    path: Path, claim: Claim, role: Role, level: Level, seed: int, advance: Advance
+    folder: Path, claim: Claim, role: Role, level: Level, seed: int, advance: Advance
 ) -> list[dict[str, Any]]:
     """The rows; raises whatever the measurement raises."""
     assert claim.measure is not None and claim.control is not None
     count = rows_of(claim, role, level)
-    options = _options(claim, role, level)
+    options = claim.options(level, control=role == "control")
     if claim.measure.command is not None:
         command = claim.control.command if role == "control" else claim.measure.command
         assert command is not None
         return _of_command(command, count, seed)
     if claim.measure.all is not None:
+        if claim.measure.record is not None:
+            words = options.pop(RECORD)
+            options[RECORD] = _record(folder, claim.measure.record, words, seed)
         made = load(claim.measure.all, f"{claim.id}: measure.all")(rows=count, seed=seed, **options)
         return [dict(row) for row in made]
     assert claim.measure.each is not None
-    kept = _kept(path.with_suffix(".part"))
+    part_file = (folder / raw_file(claim.id, role)).with_suffix(".part")
+    kept = _kept(part_file)
     tasks = [
         (claim.measure.each, row, seed_of(seed, row), options)
         for row in range(count)
         if row not in kept
     ]
-    with path.with_suffix(".part").open("a", encoding="utf-8") as part:
+    with part_file.open("a", encoding="utf-8") as part:
         for at, row in spread(_one, tasks):
             number = tasks[at][1]
             kept[number] = row
@@ -116,6 +118,20 @@ def _rows(
             part.flush()
             advance(len(kept) / count)
     return [kept[row] for row in range(count)]
+
+
+def _record(folder: Path, reference: str, words: Mapping[str, Any], seed: int) -> Path:
+    """The record that was played in these words, now or for a claim before."""
+    digest = canonical.digest({"record": reference, "words": words, "seed": seed})
+    record = folder / record_folder(digest)
+    if not record.exists():
+        part = record.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.parent.mkdir(exist_ok=True)
+        load(reference, "measure.record")(folder=part, seed=seed, **words)
+        sync_whole(part)
+        part.rename(record)
+    return record
 
 
 def _one(task: tuple[str, int, int, Mapping[str, Any]]) -> dict[str, Any]:

@@ -159,6 +159,58 @@ def test_rows_that_two_claims_ask_for_in_the_same_words_are_made_once(
     assert [outcomes[f"6.{name}"]["outcome"] for name in (1, 2, 3)] == ["shown"] * 3
 
 
+played: list[str] = []
+
+
+def play(*, folder: Path, seed: int, of: str) -> None:
+    played.append(of)
+    folder.mkdir(parents=True)
+    (folder / "ms").write_text(str(len(of)))
+    if played[:1] == ["breaks"] and len(played) == 1:
+        raise OSError("the stack is gone")
+
+
+def of_record(*, rows: int, seed: int, record: Path, ms: int) -> list[dict[str, int]]:
+    return [{"ms": ms + int((record / "ms").read_text())} for _ in range(rows)]
+
+
+def recorded(own_text: str, number: int, of: str) -> str:
+    return (
+        own_text.replace('"6.1"', f'"6.{number}"').split("measure:")[0]
+        + f'measure: {{all: "{__name__}:of_record", record: "{__name__}:play",'
+        + f" options: {{ms: 100, record: {{of: {of}}}}}}}"
+        + "\nquick: {rows: 6, minutes: 0.1}\nfull: {rows: 24, minutes: 0.1}"
+        + "\ncontrol: {says: Slow., options: {ms: 900}}\n"
+    )
+
+
+def test_a_record_is_played_once_for_all_that_ask_for_it(make: Make, own_text: str) -> None:
+    played.clear()
+    folder = make(*(recorded(own_text, i, of) for i, of in enumerate(("june", "june", "may"), 1)))
+    assert played == ["june", "may"]
+    results = json.loads((folder / "results.json").read_text())["claims"]
+    assert [results[f"6.{i}"]["figures"][0]["value"] for i in (1, 2, 3)] == [104.0, 104.0, 103.0]
+    assert {entry["outcome"] for entry in results.values()} == {"shown"}
+    # The record is part of the bundle: who edits it is found out.
+    assert verify.problems(folder) == []
+    (record,) = [ms for ms in folder.rglob("ms") if ms.read_text() == "3"]
+    record.write_text("9")
+    assert any(
+        f"{record.relative_to(folder)}: was changed" in line for line in verify.problems(folder)
+    )
+
+
+def test_a_record_that_broke_off_is_played_anew(make: Make, own_text: str) -> None:
+    played.clear()
+    folder = make(recorded(own_text, 1, "breaks"))
+    results = json.loads((folder / "results.json").read_text())["claims"]["6.1"]
+    assert results["outcome"] == "not shown"
+    assert "the stack is gone" in results["reason"]
+    # The control asked again, and what was left of the first attempt is no record.
+    assert played == ["breaks", "breaks"]
+    assert not list(folder.rglob("*.part"))
+
+
 def test_the_limits_are_on_the_disk_before_anything_is_measured(
     make: Make, own: Claim, monkeypatch: pytest.MonkeyPatch
 ) -> None:

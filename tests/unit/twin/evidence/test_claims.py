@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from engine.config.strict import ConfigError
-from twin.evidence.claims import Claim, chosen, parse, read
+from twin.evidence.claims import LEVELS, Claim, chosen, parse, read
 
 
 def text(claim: Claim, **changed: Any) -> bytes:
@@ -57,6 +57,14 @@ def test_two_claims_cannot_have_one_id(own: Claim, tmp_path: Path) -> None:
         ({"measure": None}, "measure: is missing"),
         ({"measure": {}}, "measure: give one of each, all and command"),
         ({"measure": {"all": "no"}}, "measure.all:"),
+        ({"measure": {"each": "a:b", "record": "c:d"}}, "measure: record: belongs to a measure"),
+        (
+            {
+                "measure": {"all": "a:b", "record": "c:d", "options": {"record": 3}},
+                "control": {"says": "x", "options": {"x": 1}},
+            },
+            "measure.options.record: has to be a mapping",
+        ),
     ],
 )
 def test_a_wrong_key_is_named(own: Claim, changed: dict[str, Any], expected: str) -> None:
@@ -82,6 +90,40 @@ def test_a_wrong_figure_is_named(own: Claim, changed: dict[str, Any], expected: 
     with pytest.raises(ConfigError) as refusal:
         parse(text(own, figures=figure(own, **changed)), "own.yaml")
     assert expected in str(refusal.value)
+
+
+def test_the_words_for_a_record_are_laid_over_each_other(own: Claim) -> None:
+    measure = {
+        "all": "a:b",
+        "record": "c:d",
+        "options": {"x": 1, "record": {"s": 80, "of": "june"}},
+    }
+    claim = parse(
+        text(
+            own,
+            measure=measure,
+            full={"rows": 9, "minutes": 1, "options": {"record": {"s": 270}}},
+            control={"says": "slow", "options": {"x": 2, "record": {"engine": "off"}}},
+        ),
+        "own.yaml",
+    )
+    assert claim.options("quick", control=False) == {"x": 1, "record": {"s": 80, "of": "june"}}
+    assert claim.options("full", control=True) == {
+        "x": 2, "record": {"s": 270, "of": "june", "engine": "off"},
+    }  # fmt: skip
+
+
+def test_the_products_claims_about_one_load_share_its_record() -> None:
+    claims = read()
+    for level in LEVELS:
+        load, outcome = (claims[name][0].options(level, control=False) for name in ("1.2", "2.3"))
+        assert load["record"] == outcome["record"]
+    # The twin of the control is another one, the live part is the same.
+    outcome = claims["2.3"][0]
+    assert (
+        outcome.options("quick", control=True)["record"]
+        == outcome.options("quick", control=False)["record"]
+    )
 
 
 def test_rows_that_are_asked_for_have_to_be_enough(own: Claim) -> None:

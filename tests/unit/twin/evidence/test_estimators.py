@@ -46,6 +46,32 @@ def test_a_ratio_weighs_its_rows_by_what_they_count() -> None:
     assert made.low < 0.31 < made.high
 
 
+@pytest.mark.parametrize(
+    ("above", "below", "low", "high"),
+    [
+        # 0 of 40: as Clopper-Pearson, 1 - 0.025 ** (1 / 40) = 0.088097
+        ([0.0, 0.0], [20.0, 20.0], 0.0, 0.088097),
+        ([20.0, 20.0], [20.0, 20.0], 1.0 - 0.088097, 1.0),
+        # What rounding leaves of a count is a count.
+        ([19.999999999, 20.0], [20.0, 20.0], 1.0 - 0.088097, 1.0),
+        # Rows that differ much: the interval of the rows, cut at 0.  half = 12.7062 * 0.05
+        ([0.0, 2.0], [20.0, 20.0], 0.0, 0.05 + 12.706205 * 0.05),
+        # No counts: nothing to be independent trials of, but still a share.
+        ([0.5, 0.5], [1.0, 1.0], 0.5, 0.5),
+        # No share: above what it is divided by.
+        ([4.0, 4.0], [2.0, 2.0], 2.0, 2.0),
+        ([-1.0, -1.0], [2.0, 2.0], -0.5, -0.5),
+    ],
+)
+def test_a_share_is_no_surer_than_as_many_trials(
+    above: list[float], below: list[float], low: float, high: float
+) -> None:
+    made = ratio(np.array(above), np.array(below))
+    assert made is not None
+    assert made.low == pytest.approx(low, abs=1e-5)
+    assert made.high == pytest.approx(high, abs=1e-5)
+
+
 def test_a_ratio_of_nothing_is_none() -> None:
     assert ratio(np.array([0.0]), np.array([0.0])) is None
     assert ratio(np.array([1.0]), np.array([math.nan])) is None

@@ -36,7 +36,7 @@ def record(tmp_path: Path) -> Path:
 
 
 def test_attempts_and_actions_count_in_the_stretch_in_which_they_were_due(record: Path) -> None:
-    assert stretches(record, 2) == [
+    assert stretches(rows=2, seed=1, record=record) == [
         # The first also has what was decided before the load began.
         {"requests": 101, "missed": 11, "asked": 2, "done": 1},
         {"requests": 20, "missed": 5, "asked": 1, "done": 1},
@@ -44,4 +44,9 @@ def test_attempts_and_actions_count_in_the_stretch_in_which_they_were_due(record
 
 
 def test_a_load_that_ended_early_has_empty_stretches(record: Path) -> None:
-    assert stretches(record, 4)[3] == {"requests": 0, "missed": 0, "asked": 0, "done": 0}
+    assert stretches(rows=4, seed=1, record=record)[3] == {
+        "requests": 0,
+        "missed": 0,
+        "asked": 0,
+        "done": 0,
+    }
