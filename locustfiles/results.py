@@ -11,19 +11,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from engine.record.files import replacing, write_atomically
+from engine.record.files import write_atomically
 from engine.record.schema.load import FILE, LoadSummary
 from engine.record.schema.summary import Outcome
-from engine.record.schema.tables import LOAD
 from locustfiles.plan import LoadPlan
-from locustfiles.tally import ServiceSecond, Tally, quantiles
-
-COLUMNS = ("sent", "retried", "ok", "failed", "shed", "timed_out", "slow", "late", "held",
-           "dropped")  # fmt: skip
-
+from locustfiles.tally import Tally
 
 MUCH_HELD = 0.01
 KEPT: Mapping[Outcome, str] = {"passed": "yes", "failed": "NO", "not judged": "not judged"}
@@ -50,42 +44,15 @@ def write(
     """Write the three files; `began_s` is the start on the clock, epoch seconds."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        seconds = timeline(plan, tally, intended, began_s)
-        with replacing(folder / LOAD.file) as path:
-            seconds.to_parquet(path, index=False)
+        from locustfiles import timeline  # pandas: not before there is something to write
+
+        timeline.write(folder, plan, tally, intended, began_s)
         write_atomically(folder / FILE, summary.text())
         write_atomically(folder / "load.md", markdown(summary))
     except OSError as error:
         raise ResultsError(
             f"--record: {folder} cannot be written ({error.strerror or error})"
         ) from error
-
-
-def timeline(
-    plan: LoadPlan, tally: Tally, intended: NDArray[np.int64], began_s: float
-) -> pd.DataFrame:
-    """One row for each second and service: what was due, what became of it, how long it took."""
-    nothing = ServiceSecond()
-    rows = []
-    for second in range(intended.shape[1]):
-        for service, name in enumerate(plan.services):
-            cell = tally.cells.get((second, service), nothing)
-            p50_s, p95_s, p99_s = quantiles(cell.felt, (0.5, 0.95, 0.99))
-            rows.append(
-                {
-                    "time_s": began_s + second,
-                    "scenario_time_s": plan.start_s + second * plan.speed,
-                    "service": name,
-                    "intended": int(intended[service, second]),
-                    **{column: cell.counts[column] for column in COLUMNS},
-                    "p50_s": p50_s,
-                    "p95_s": p95_s,
-                    "p99_s": p99_s,
-                    "answered_p95_s": quantiles(cell.answered, (0.95,))[0],
-                    "lateness_max_s": quantiles(cell.lateness, (1.0,))[0],
-                }
-            )
-    return LOAD.rows(rows)
 
 
 def markdown(summary: LoadSummary) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,13 +82,24 @@ VALUES = {
     "engine run live.state=/proc/x": "live.state: /proc/x cannot be written",
     "engine floor api x": "usage: python -m engine floor",
 }  # fmt: skip
+USERS = Path(__file__).parents[2] / "locustfiles" / "wedsync.py"
+LOADS = {
+    f"locust --headless -f {USERS} --host http://127.0.0.1:1 {words}": answer
+    for words, answer in {
+        "--scenario june_peek": 'scenario: "june_peek" is not allowed',
+        "--override seeed=1": "seeed: unknown key",
+        "--seed -1": "argument --seed: '-1' is not allowed",
+        "--override seed": '--override: "seed" is not allowed, write KEY=VALUE',
+    }.items()
+}
+LOCUSTS_OWN = ("locust", "jinja2")
 Answers = dict[str, tuple[str, int, list[str]]]
 
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """For each command line what is said, the exit code, and what was loaded for it."""
-    lines = [*KEYS, *VALUES]
+    lines = [*KEYS, *VALUES, *LOADS]
     asked = [[line.split() for line in lines], [*WORKS, *CALCULATES]]
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT], input=json.dumps(asked), capture_output=True, text=True,
@@ -113,3 +125,12 @@ def test_a_value_that_is_not_allowed_is_named_before_anything_works(
     said, code, loaded = answers[line]
     assert words in said
     assert (code, sorted(set(loaded) - set(CALCULATES))) == (2, [])
+
+
+@pytest.mark.parametrize(("line", "words"), LOADS.items())
+def test_what_a_load_test_cannot_do_is_named_before_its_day_is_realised(
+    answers: Answers, line: str, words: str
+) -> None:
+    said, code, loaded = answers[line]
+    assert words in said
+    assert (code, sorted(set(loaded) - {*CALCULATES, *LOCUSTS_OWN})) == (2, [])

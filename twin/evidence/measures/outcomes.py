@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -78,25 +78,20 @@ def after_actions(
     )  # fmt: skip
     slower = [replace(spec, service_s=spec.service_s * service_time) for spec in specs]
     busy = _replayed(slower, clients_of(config.platform), sent, ready, seed)
-    done_s = decisions["served_s"].fillna(decisions["completed_s"])  # who leaves never serves
-    actions = decisions.assign(done_s=done_s)[(decisions["kind"] == "action") & done_s.notna()]
     made = []
-    for action in actions.sort_values("done_s", kind="stable").itertuples():
-        index = names.index(str(action.service))
-        later = actions[
-            (actions["service"] == action.service) & (actions["time_s"] > action.time_s)
-        ]["time_s"]
+    for action in _carried_out(decisions):
+        index = names.index(action.service)
         first = max(math.ceil(action.done_s + SETTLE_S - begun_s), 0)
-        last = seconds if later.empty else min(math.floor(later.min() - begun_s), seconds)
-        live = _live_busy(timeline, names[index], begun_s + first, begun_s + last)
+        last = math.floor(min(action.until_s - begun_s, seconds))
+        live = _live_busy(timeline, action.service, begun_s + first, begun_s + last)
         if last - first < LEAST_S or live is None:
             continue
         twin = float(np.nanmean(busy[index, first:last]))
         made.append(
             {
-                "service": names[index],
-                "reason": str(action.reason),
-                "ordered": int(action.to_instances),
+                "service": action.service,
+                "reason": action.reason,
+                "ordered": action.ordered,
                 "needed": int(need[index, first:last].max()),
                 "seconds": last - first,
                 "short": int((ready[index, first:last] < need[index, first:last]).sum()),
@@ -106,6 +101,31 @@ def after_actions(
             }
         )
     return made[:rows]
+
+
+class _Action(NamedTuple):
+    """An action, when it was done, and when the next one of its service was decided."""
+
+    service: str
+    reason: str
+    ordered: int
+    done_s: float
+    until_s: float
+
+
+def _carried_out(decisions: pd.DataFrame) -> list[_Action]:
+    """The actions that came to their end, in that order."""
+    actions = decisions[decisions["kind"] == "action"].sort_values("time_s", kind="stable")
+    done_s = actions["served_s"].fillna(actions["completed_s"])  # who leaves never serves
+    until_s = actions.groupby("service", observed=True)["time_s"].shift(-1).fillna(math.inf)
+    columns = (
+        actions["service"].astype(str), actions["reason"].astype(str), actions["to_instances"],
+        done_s, until_s,
+    )  # fmt: skip
+    every = [_Action(*values) for values in zip(*(c.tolist() for c in columns), strict=True)]
+    return sorted(
+        (action for action in every if math.isfinite(action.done_s)), key=lambda a: a.done_s
+    )
 
 
 def _sent(load: pd.DataFrame, names: Sequence[str], begun_s: float) -> FloatArray:
