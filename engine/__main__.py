@@ -18,6 +18,9 @@ COMMANDS = {
     "floor": Command(f"{REQUESTS}:floor", "SERVICE N [--for TIME]", "keep at least N instances"),
     "approve": Command(f"{REQUESTS}:approve", "DECISION", "let a waiting action pass"),
     "reject": Command(f"{REQUESTS}:reject", "DECISION", "refuse a waiting action"),
+    "audit": Command(
+        "engine.commands.audit:run", "verify|show|export", "who did what, and is the log whole"
+    ),
 }  # fmt: skip
 
 

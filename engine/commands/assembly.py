@@ -36,6 +36,7 @@ from engine.record.schema.summary import MARKS, PlayedDay, Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell
+from engine.security.audit import log as audit_log
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -116,6 +117,11 @@ def run(config: LiveConfig, settings: Mapping[str, Any], command: str) -> int:
                 output,
                 every_s=config.live.record_every_s,
                 report=report,
+                audit=audit_log.opened(
+                    state / audit_log.FOLDER,
+                    key=config.live.audit.key,
+                    copies=config.live.audit.copies,
+                ),
             )
             if isinstance(booked, DescribedBookings):
                 recording.about(booked.played, booked.awaited_s)

@@ -26,6 +26,11 @@ from engine.record.live.notes import LiveRun
 from engine.record.live.writing import write
 from engine.record.schema.summary import PlayedDay
 from engine.runtime.patience import Patience, PortError
+from engine.security.audit.log import AuditLog
+from engine.security.audit.rows import AuditEntry
+
+ENGINE = "engine"
+"""Who acts, where no person does."""
 
 LOOK_S = 1.0
 TOTALS_S = 600.0
@@ -40,7 +45,7 @@ class Recording:
     """Notes of the shell: into the journal, and what one wants to know at once to the log.
 
     `run` is what the records say of the run, apart from its times and figures; `report` makes the
-    reports of a record in its folder.
+    reports of a record in its folder.  What the engine does is in the audit log before it is done.
     """
 
     def __init__(
@@ -52,7 +57,9 @@ class Recording:
         *,
         every_s: float | None,
         report: Callable[[Path], None],
+        audit: AuditLog,
     ) -> None:
+        self._audit = audit
         self._state = state
         self._run = run
         self._output = output
@@ -91,10 +98,18 @@ class Recording:
                 _log_action(word, action, time_s)
         for action in plan.awaiting:
             _log_action("waits for approval: ", action, time_s)
+        if plan.actions:
+            self._audit.append(*(_decided(action, time_s) for action in plan.actions))
 
     def result(self, result: ActionResult) -> None:
         """Note what became of an action."""
         self._journal.result(result)
+        self._audit.append(
+            AuditEntry(
+                at_ms=round(1000.0 * result.time_s), actor=ENGINE, action="result",
+                target=result.decision_id, outcome=result.status.value, why=result.detail,
+            )
+        )  # fmt: skip
         detail = f": {result.detail}" if result.detail else ""
         level = log.warning if result.status is Status.FAILED else log.info
         level(
@@ -175,6 +190,17 @@ async def _if_known(ask: Callable[[], Awaitable[Mapping[str, _Figures]]]) -> Map
     except PortError as error:
         log.warning(f"figures of the whole run are missing: metrics: {error}")
         return {}
+
+
+def _decided(action: Action, time_s: float) -> AuditEntry:
+    """What the audit log says of an action, before it is sent."""
+    return AuditEntry(
+        at_ms=round(1000.0 * time_s), actor=ENGINE, action="scale", target=action.service,
+        outcome="decided", why=action.explanation,
+        before={"instances": action.from_instances},
+        after={"instances": action.to_instances, "decision": action.decision_id,
+               "category": action.category.value, "reason": action.reason.value},
+    )  # fmt: skip
 
 
 def _log_action(word: str, action: Action, time_s: float) -> None:

@@ -16,8 +16,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.adapters import request_files
+from engine.adapters.request_files import EVERYTHING
 from engine.adapters.store_files import STATUS
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
@@ -44,7 +46,9 @@ def pause(arguments: Sequence[str]) -> int:
         return _failed(ValueError(refusal))
     expires_s = math.inf if schedule else _until(given.duration)
     request = Pause(given.service, Direction(given.direction), expires_s, given.pin)
-    return _ask(given.state, request, f"{given.service or 'all services'}: paused", schedule)
+    what = f"{given.service or 'all services'}: paused"
+    after = {"direction": given.direction, "pinned": given.pin}
+    return _ask(given, request, what, schedule, after)
 
 
 def resume(arguments: Sequence[str]) -> int:
@@ -52,7 +56,7 @@ def resume(arguments: Sequence[str]) -> int:
     parser = _parser("resume", "Take back a pause of a service, or the one of all services.")
     _service(parser)
     given = parser.parse_args(arguments)
-    return _withdraw(given.state, "pause", given.service)
+    return _withdraw(given, "resume", "pause")
 
 
 def floor(arguments: Sequence[str]) -> int:
@@ -66,13 +70,13 @@ def floor(arguments: Sequence[str]) -> int:
     if given.instances == 0:
         if schedule is not None:
             parser.error("N = 0 takes all floors of the service back, it has no --cron")
-        return _withdraw(given.state, "floor", given.service)
+        return _withdraw(given, "floor", "floor")
     if refusal := _refusal(given.state, given.service):
         return _failed(ValueError(refusal))
     expires_s = math.inf if schedule else _until(given.duration)
     request = ManualFloor(given.service, given.instances, expires_s, requested_by=getpass.getuser())
     what = f"{given.service}: at least {given.instances} instances"
-    return _ask(given.state, request, what, schedule)
+    return _ask(given, request, what, schedule, {"instances": given.instances})
 
 
 def approve(arguments: Sequence[str]) -> int:
@@ -93,7 +97,10 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
     given = parser.parse_args(arguments)
     done = "approved" if approved else "rejected"
     approval = Approval(given.decision, approved, time.time(), getpass.getuser())
-    return _done(lambda: request_files.answer(given.state, approval), f"{given.decision}: {done}")
+    return _done(
+        given, name, given.decision, {},
+        lambda: request_files.answer(given.state, approval), f"{given.decision}: {done}",
+    )  # fmt: skip
 
 
 def _refusal(state: Path, service: str) -> str:
@@ -117,7 +124,13 @@ def _refusal(state: Path, service: str) -> str:
     return f'SERVICE: "{service}" is not allowed ({", ".join(services)}){close(service, services)}'
 
 
-def _ask(state: Path, request: ManualFloor | Pause, what: str, schedule: Recurrence | None) -> int:
+def _ask(
+    given: argparse.Namespace,
+    request: ManualFloor | Pause,
+    what: str,
+    schedule: Recurrence | None,
+    after: dict[str, Any],
+) -> int:
     if schedule is not None:
         next_s = schedule.after(time.time(), 1)[0]
         until = f"at {schedule}; next {schedule.local(next_s)}"
@@ -126,26 +139,56 @@ def _ask(state: Path, request: ManualFloor | Pause, what: str, schedule: Recurre
     else:
         expires = dt.datetime.fromtimestamp(request.expires_s, dt.UTC)
         until = f"until {expires:%Y-%m-%d %H:%M:%S} UTC"
-    return _done(lambda: request_files.ask(state, request, schedule), f"{what} {until}")
+    action = "floor" if isinstance(request, ManualFloor) else "pause"
+    return _done(
+        given, action, request.service, {**after, "until": until},
+        lambda: request_files.ask(given.state, request, schedule), f"{what} {until}",
+    )  # fmt: skip
 
 
-def _withdraw(state: Path, kind: str, service: str) -> int:
+def _withdraw(given: argparse.Namespace, action: str, kind: str) -> int:
+    name = given.service or "all services"
+
+    def withdraw() -> None:
+        there = request_files.withdraw(given.state, kind, given.service)
+        _say(f"{name}: the {kind} is taken back" if there else f"{name}: there is no {kind}")
+
+    return _done(given, action, given.service, {"withdrawn": True}, withdraw, "")
+
+
+def _done(
+    given: argparse.Namespace,
+    action: str,
+    target: str,
+    after: dict[str, Any],
+    write: Callable[[], Path | None],
+    what: str,
+) -> int:
+    """Note in the audit log what is asked for, then ask; what cannot be noted is not asked for."""
+    from engine.security.audit.log import FOLDER, opened
+    from engine.security.audit.rows import AuditEntry
+
+    def note(outcome: str, why: str) -> None:
+        entry = AuditEntry(
+            at_ms=round(time.time() * 1000.0), actor=getpass.getuser(), action=action,
+            target=target or EVERYTHING, outcome=outcome, why=why, after=after,
+        )  # fmt: skip
+        audit.append(entry)
+
     try:
-        there = request_files.withdraw(state, kind, service)
-    except (request_files.RequestError, OSError) as error:
+        audit = opened(given.state / FOLDER)
+        note("accepted", given.why)
+        try:
+            path = write()
+        except (request_files.RequestError, OSError) as error:
+            note("refused", str(error))
+            raise
+    except (ValueError, OSError) as error:
         return _failed(error)
-    name = service or "all services"
-    _say(f"{name}: the {kind} is taken back" if there else f"{name}: there is no {kind}")
-    return 0
-
-
-def _done(write: Callable[[], Path], what: str) -> int:
-    try:
-        path = write()
-    except (request_files.RequestError, OSError) as error:
-        return _failed(error)
-    _say(what)
-    print(path)
+    if what:
+        _say(what)
+    if path is not None:
+        print(path)
     return 0
 
 
@@ -165,6 +208,7 @@ def _parser(name: str, purpose: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--state", type=_folder, default=STATE, metavar="DIR",
                         help=f"the engine's state folder (default: {STATE})")  # fmt: skip
+    parser.add_argument("--why", default="", metavar="TEXT", help="a reason, for the audit log")
     return parser
 
 

@@ -8,6 +8,7 @@ bookings is handed; he validates them, under the same names.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
@@ -64,6 +65,15 @@ class MetricsConfig(Strict):
         return dict(secrets.revealed(self.model_extra or {}))
 
 
+class AuditConfig(Strict):
+    """The log of what people and the engine do."""
+
+    key: Path | None = None
+    """A PEM file with the Ed25519 key that signs it; null: one that is made beside the log."""
+    copies: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Files that each checkpoint is added to as well, best on another machine, or "syslog"."""
+
+
 class LiveRunSettings(LiveSettings):
     """How the shell runs, and the limits of its run."""
 
@@ -74,6 +84,7 @@ class LiveRunSettings(LiveSettings):
     """Counts below which services do not go, always or as scheduled."""
     pauses: tuple[StandingPause, ...] = ()
     """What is left as it is, always or as scheduled."""
+    audit: AuditConfig = AuditConfig()
 
     @property
     def shell(self) -> LiveSettings:

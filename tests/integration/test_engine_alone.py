@@ -111,7 +111,7 @@ def alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "sitecustomize.py").write_text(BLOCKER)
     (folder / "adapters_of_mine.py").write_text(ADAPTERS)
     for name, text in MINE.items():
-        (folder / "mine" / name).parent.mkdir(parents=True)
+        (folder / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "mine" / name).write_text(text)
     (folder / "booked.csv").write_text("api_per_s\n" + "25\n" * 240)
     return subprocess.run(
@@ -156,3 +156,13 @@ def test_a_live_run_begins_acts_and_leaves_a_record(tmp_path: Path) -> None:
     assert summary["decision"]["cycles"] >= 1
     assert summary["decision"]["actions"] >= 1
     assert (record / "report.html").is_file()
+    # What it did is in the audit log: each action as it was decided, and what became of it.
+    verified = alone(tmp_path, "audit", "verify")
+    assert verified.returncode == 0, verified.stderr
+    shown = alone(tmp_path, "audit", "show", "--json", "--last", "1000")
+    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    decided = [row for row in rows if row["action"] == "scale"]
+    assert len(decided) == summary["decision"]["actions"]
+    results = {row["target"] for row in rows if row["action"] == "result"}
+    assert {row["after"]["decision"] for row in decided} >= results
+    assert results

@@ -54,8 +54,8 @@ def opened(note: str, key: str) -> tuple[str, int, bytes]:
     raise TouchedError(f"a checkpoint is not signed by {name}")
 
 
-def verified(folder: Path, key: str, kept: tuple[tuple[str, str], ...] = ()) -> tuple[int, int]:
-    """How many rows there are, and how many of them a checkpoint covers; raises TouchedError."""
+def verified(folder: Path, key: str, kept: tuple[tuple[str, str], ...] = ()) -> int:
+    """How many rows there are, if all are under a checkpoint and whole; raises TouchedError."""
     texts = (folder / "checkpoints").read_text(encoding="utf-8").split("\n\n\n")
     own = [opened(note + "\n", key) for note in texts[:-1]] + [opened(texts[-1], key)]
     if own != sorted(own, key=lambda checkpoint: checkpoint[1]):
@@ -82,17 +82,17 @@ def verified(folder: Path, key: str, kept: tuple[tuple[str, str], ...] = ()) -> 
                 grown, bits = sha256(b"\x01" + roots.pop() + grown).digest(), bits >> 1
             roots.append(grown)
             size += 1
-    if line or due:
-        raise TouchedError(f"row {size} is cut off" if line else f"only {size} rows are left")
-    return size, own[-1][1]
+    if line or due or size != own[-1][1]:
+        more = f"{size} rows are left" if due else f"{size - own[-1][1]} rows have no checkpoint"
+        raise TouchedError(f"row {size} is cut off" if line else more)
+    return size
 
 
 if __name__ == "__main__":
     try:
         folder, key, *other = sys.argv[1:]
         kept = ((Path(other[0]).read_text(encoding="utf-8"), other[1]),) if other else ()
-        rows, covered = verified(Path(folder), key, kept)
-        sys.stdout.write(f"{rows} rows, the first {covered} under a checkpoint: whole\n")
+        sys.stdout.write(f"{verified(Path(folder), key, kept)} rows: whole\n")
     except (TouchedError, InvalidSignature) as error:
         sys.exit(f"touched: {error or 'a signature does not fit'}")
     except (OSError, ValueError, IndexError, struct.error) as error:

@@ -1,0 +1,292 @@
+"""The audit log in a folder: rows, signed checkpoints, and how far the tree has grown.
+
+    rows.jsonl    a row a line (`engine.security.audit.rows`)
+    checkpoints   signed notes one after another, a blank line more between them
+    head.json     the tree after the rows of the last checkpoint, so that nobody reads all to go on
+    key.pem       the signing key, if none was given; verifier.key is what others check with
+
+Several processes may append, one at a time.  A row counts once `append` has returned: it is on the
+disk, and under a checkpoint.  What a process that was killed had half written is cut off again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import json
+import logging.handlers
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from engine.record.files import sync, write_atomically
+from engine.security.audit import notes
+from engine.security.audit.merkle import Frontier
+from engine.security.audit.notes import Checkpoint, NoteError, Signer
+from engine.security.audit.rows import AuditEntry
+
+FOLDER = "audit"
+"""Of the log, in the state folder."""
+
+ROWS, CHECKPOINTS, HEAD = "rows.jsonl", "checkpoints", "head.json"
+KEY, VERIFIER, LOCK = "key.pem", "verifier.key", ".lock"
+ORIGIN = "wedtwin/audit"
+SYSLOG = "syslog"
+BETWEEN = "\n\n"
+
+WHOLE_NOTE = re.compile(rb"[^\n]+\n\d+\n[^\n]+\n\n[^\n]+\n")
+"""As far as its lines go; what has fewer was half written."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class AuditError(ValueError):
+    """A log that cannot be gone on with; the message names the file."""
+
+
+class AuditKeyError(AuditError):
+    """A signing key that cannot be used; the message names the file."""
+
+
+class AuditLog:
+    """Appends to one log; made anew by each process."""
+
+    def __init__(
+        self, folder: Path, *, key: Path | None = None, copies: Sequence[str] = ()
+    ) -> None:
+        """`key` is a PEM file with an Ed25519 key, `copies` where checkpoints are told as well.
+
+        A copy is a file, best on another machine's disk, or "syslog".  Raises AuditError, OSError.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._copies = tuple(copies)
+        self._bytes = 0
+        self._tree = Frontier()
+        with _locked(folder):
+            self._signer = Signer(ORIGIN, _key(folder, key))
+            verifier = self._signer.verifier.text + "\n"
+            if not (folder / VERIFIER).exists():
+                write_atomically(folder / VERIFIER, verifier)
+            elif (folder / VERIFIER).read_text(encoding="utf-8") != verifier:
+                raise AuditError(f"{folder / VERIFIER}: is not that of the key; a log has one key")
+            self._begin()
+
+    @property
+    def size(self) -> int:
+        """How many rows there were when it was last looked."""
+        return self._tree.size
+
+    def append(self, *entries: AuditEntry) -> None:
+        """Add rows, for good, and sign the tree; all of them or none.
+
+        Raises OSError, AuditError where rows that were signed are gone, and ValueError for a row
+        that has no text.
+        """
+        rows = [entry.text() for entry in entries]
+        with _locked(self._folder):
+            self._catch_up()
+            grown = Frontier(self._tree.size, self._tree.roots)
+            for row in rows:
+                grown.append(row)
+            note = self._signed(grown)
+            written = b"".join(row + b"\n" for row in rows)
+            with _undone(self._folder / ROWS), _undone(self._folder / CHECKPOINTS):
+                _add(self._folder / ROWS, written)
+                _add_note(self._folder / CHECKPOINTS, note)
+            self._tree, self._bytes = grown, self._bytes + len(written)
+            self._keep_head()
+            self._tell(note)
+
+    def _begin(self) -> None:
+        """Read the head, and the rows since."""
+        try:
+            head = json.loads((self._folder / HEAD).read_text(encoding="utf-8"))
+            roots = [bytes.fromhex(root) for root in head["roots"]]
+            self._tree, self._bytes = Frontier(head["size"], roots), int(head["bytes"])
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError) as error:
+            raise AuditError(f"{self._folder / HEAD}: cannot be read ({error})") from None
+        covered = self._covered(self._folder / CHECKPOINTS)
+        if covered < self._tree.size:
+            raise AuditError(f"{self._folder / CHECKPOINTS}: checkpoints that were signed are gone")
+        self._catch_up()
+        if covered < self._tree.size:  # who wrote the rows was killed before it could sign
+            _add_note(self._folder / CHECKPOINTS, self._signed(self._tree))
+
+    def _signed(self, tree: Frontier) -> str:
+        return notes.signed(Checkpoint(ORIGIN, tree.size, tree.root()), self._signer)
+
+    def _covered(self, path: Path) -> int:
+        """How many rows the last checkpoint covers; one that was half written is cut off."""
+        written = path.read_bytes() if path.exists() else b""
+        last = written.rfind((BETWEEN + "\n").encode())
+        tail = written[last + 3 if last >= 0 else 0 :]
+        if written and not WHOLE_NOTE.fullmatch(tail):
+            os.truncate(path, max(last + 1, 0))
+            return self._covered(path)
+        try:
+            return notes.opened(tail.decode(), self._signer.verifier).size if written else 0
+        except (NoteError, UnicodeDecodeError) as error:
+            raise AuditError(f"{path}: {error}") from None
+
+    def _catch_up(self) -> None:
+        """Take in what others have appended since; cut off what one of them wrote by half."""
+        path = self._folder / ROWS
+        size = path.stat().st_size if path.exists() else 0
+        if size < self._bytes:
+            raise AuditError(f"{path}: rows that were signed are gone")
+        if size == self._bytes:
+            return
+        with path.open("r+b") as rows:
+            rows.seek(self._bytes)
+            for line in rows:
+                if not line.endswith(b"\n"):
+                    rows.truncate(self._bytes)
+                    break
+                self._tree.append(line[:-1])
+                self._bytes += len(line)
+
+    def _keep_head(self) -> None:
+        """Keep how far it is; the rows since are read anew by who does not find the newest."""
+        head = {
+            "bytes": self._bytes,
+            "roots": [root.hex() for root in self._tree.roots],
+            "size": self._tree.size,
+        }
+        with contextlib.suppress(OSError):
+            write_atomically(self._folder / HEAD, json.dumps(head))
+
+    def _tell(self, note: str) -> None:
+        """Tell the copies; one that cannot be told has this checkpoint within the next."""
+        for copy in self._copies:
+            try:
+                if copy == SYSLOG:
+                    _say(note)
+                else:
+                    _add_note(Path(copy), note)
+            except OSError as error:
+                reason = error.strerror or error
+                log.warning(f"audit: {copy} was not told of {self._tree.size} rows ({reason})")
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of the files of a log at one moment, at which nobody was appending; raises OSError."""
+    with _locked(folder):
+        return {name: (folder / name).stat().st_size for name in (ROWS, CHECKPOINTS)}
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def opened(folder: Path, *, key: Path | None = None, copies: Sequence[str] = ()) -> AuditLog:
+    """The log to go on with; a new one where the old one cannot be gone on with.
+
+    An engine must not stand still for a damaged log, and nobody must lose it: it is put aside, and
+    the first row of the new one says where and why.  Raises AuditKeyError, OSError.
+    """
+    try:
+        return AuditLog(folder, key=key, copies=copies)
+    except AuditKeyError:
+        raise
+    except AuditError as error:
+        aside = next(
+            path
+            for number in itertools.count(1)
+            if not (path := folder.with_name(f"{folder.name}.damaged-{number}")).exists()
+        )
+        folder.rename(aside)
+        if key is None and (aside / KEY).exists():  # who holds the verifier key keeps on trusting
+            folder.mkdir()
+            shutil.copy2(aside / KEY, folder / KEY)
+        log.error(f"audit: {error}; it is kept as {aside.name}, and a new one begins")
+        fresh = AuditLog(folder, key=key, copies=copies)
+        fresh.append(
+            AuditEntry(
+                at_ms=round(1000.0 * time.time()), actor="engine", action="begin", target="audit",
+                outcome="accepted", why=f"{error}; the log before is {aside.name}",
+            )
+        )  # fmt: skip
+        return fresh
+
+
+def _key(folder: Path, given: Path | None) -> Ed25519PrivateKey:
+    """The signing key; one is made where none was given and none is there."""
+    path = given or folder / KEY
+    if given is None and not path.exists():
+        made = Ed25519PrivateKey.generate()
+        text = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        return made
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except OSError as error:
+        raise AuditKeyError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, TypeError) as error:
+        raise AuditKeyError(
+            f"{path}: is no private key in PEM without a password ({error})"
+        ) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise AuditKeyError(f"{path}: is no Ed25519 key")
+    return key
+
+
+@contextlib.contextmanager
+def _undone(path: Path) -> Iterator[None]:
+    """Leave a file as it was, if the block fails."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        yield
+    except OSError:
+        if path.exists():
+            with contextlib.suppress(OSError):
+                os.truncate(path, size)
+        raise
+
+
+def _add(path: Path, text: bytes) -> None:
+    """Text at the end of a file, on the disk when it returns."""
+    new = not path.exists()
+    with path.open("ab") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        sync(path.parent)
+
+
+def _add_note(path: Path, note: str) -> None:
+    there = path.exists() and path.stat().st_size > 0
+    _add(path, ((BETWEEN if there else "") + note).encode())
+
+
+def _say(note: str) -> None:
+    """To the system's log, on one line."""
+    handler = logging.handlers.SysLogHandler("/dev/log")
+    try:
+        line = note.replace("\n", "|")
+        handler.emit(logging.LogRecord(ORIGIN, logging.INFO, "", 0, f"{ORIGIN}: {line}", (), None))
+    finally:
+        handler.close()
