@@ -112,7 +112,9 @@ def _show(path: Path, last: int, *, as_json: bool) -> int:
 def _sentence(row: dict[str, Any]) -> str:
     at = dt.datetime.fromtimestamp(row["at_ms"] / 1000.0, dt.UTC)
     changed = ", ".join(
-        f"{name} {row['before'].get(name, '-')} → {value}" for name, value in row["after"].items()
+        f"{name} {row['before'][name]} → {value}" if name in row["before"] else f"{name} {value}"
+        for name, value in row["after"].items()
+        if value is not None
     )
     words = (
         f"{at:%Y-%m-%d %H:%M:%S}Z", row["actor"], row["action"], row["target"], row["outcome"],

@@ -41,6 +41,9 @@ BILL = 1e-9
 BOOT_Z = 5.0
 """Standard score of the longest boot that is allowed for: one in 3 million is longer."""
 
+LONGEST_RESPONSE_S = 3600.0
+"""A longer one was not measured: its caller is long gone."""
+
 LONGEST_STEP_S = 60.0
 """So long after it was due a step is decided at the latest, whatever its ports do."""
 
@@ -227,7 +230,8 @@ class Invariants:
         if len(fresh) == 0:
             self._broken("no scale-in in a data gap", what)
         elif action.reason is not Reason.ROLLBACK:
-            p95_s, failed = _median(fresh["p95_s"]), _median(fresh["error_rate"])
+            answered_s = fresh["p95_s"][~(fresh["p95_s"] > LONGEST_RESPONSE_S)]
+            p95_s, failed = _median(answered_s), _median(fresh["error_rate"])
             if p95_s > service.spec.slo_p95_s or failed > 0.01:
                 self._broken(
                     "no scale-in in a breach", f"{what}: p95 {p95_s:.3g} s, {failed:.1%} failed"
