@@ -102,7 +102,9 @@ class ServiceMemory(NamedTuple):
 
     `short_from_s`: since when fewer instances are ready than desired, counted anew when more are
     desired; never while all are ready.  `counts` says how many were ready when, `measured_s` when
-    each figure was last measured, `asked_s` when anybody last asked for the service.
+    each figure was last measured, `asked_s` when anybody last asked for the service.  `rise_s`
+    says when figures, and not bookings alone, last asked for what is there or more, and
+    `before_rise` how many there were before they did.
     """
 
     last_out_s: float = NEVER
@@ -112,6 +114,9 @@ class ServiceMemory(NamedTuple):
     calm_from_s: float = NEVER
     short_from_s: float = NEVER
     asked_s: float = NEVER
+    rise_s: float = NEVER
+    before_rise: int = -1
+    """-1: they never did."""
     counts: Counts = ()
     measured_s: Mapping[str, float] = {}
     targets: tuple[tuple[float, int], ...] = ()
@@ -160,12 +165,16 @@ class ServiceMemory(NamedTuple):
         memory, sent = self, self.sent
         if desired != self.desired:
             last_out_s, last_in_s = self.last_out_s, self.last_in_s
+            before_rise = self.before_rise
             if self.desired >= 0 and (sent is None or desired != sent.to_instances):
+                before_rise = -1
                 if desired > self.desired:
                     last_out_s = now_s
                 else:
                     last_in_s = now_s
-            memory = self._replace(last_out_s=last_out_s, last_in_s=last_in_s, desired=desired)
+            memory = self._replace(
+                last_out_s=last_out_s, last_in_s=last_in_s, before_rise=before_rise, desired=desired
+            )
         if (
             sent is not None
             and not sent.accepted
@@ -192,6 +201,8 @@ class ServiceMemory(NamedTuple):
             calm_from_s=self.calm_from_s - by_s,
             short_from_s=self.short_from_s - by_s,
             asked_s=self.asked_s - by_s,
+            rise_s=self.rise_s - by_s,
+            before_rise=self.before_rise,
             counts=tuple([(time_s - by_s, count) for time_s, count in self.counts]),
             measured_s={name: time_s - by_s for name, time_s in self.measured_s.items()},
             targets=tuple([(time_s - by_s, target) for time_s, target in self.targets]),
@@ -248,7 +259,7 @@ def remember(memory: Memory, observation: Observation, settings: EngineSettings)
         newest_s = {name: time_s - by_s for name, time_s in newest_s.items()}
         absent_s = {name: since_s - by_s for name, since_s in absent_s.items()}
     elif NEVER < last_s < now_s - max(ASLEEP_S, 3.0 * settings.cycle_s):
-        kept = {name: own._replace(last_in_s=now_s) for name, own in kept.items()}
+        kept = {name: own._replace(last_in_s=now_s, before_rise=-1) for name, own in kept.items()}
     changed: dict[str, ServiceMemory] = {}
     for service in services:
         own = kept.get(service.spec.name)
@@ -313,6 +324,7 @@ def to_json(memory: Memory) -> str:
                 "issued": [ages(line) for line in own.response.issued],
             },
             "slowdown": own.slowdown,
+            "before_rise": own.before_rise,
             "desired": own.desired,
             "sent": None
             if sent is None
@@ -369,6 +381,7 @@ _TIMES = (
     "calm_from_s",
     "short_from_s",
     "asked_s",
+    "rise_s",
 )
 
 
@@ -434,6 +447,7 @@ def _service(raw: Mapping[str, Any], time: Callable[[float | None], float]) -> S
         targets=tuple((time(age_s), int(target)) for age_s, target in raw.get("targets", ())),
         response=_response(raw.get("response", {}), time),
         slowdown=float(raw.get("slowdown", 1.0)),
+        before_rise=int(raw.get("before_rise", -1)),
         desired=int(raw.get("desired", -1)),
         sent=_sent(raw.get("sent"), time),
         watch=_watch(raw.get("watch"), time),

@@ -109,7 +109,7 @@ class EmergencySettings(Strict):
     wrong figure, must not order without bound."""
     again: Annotated[float, Field(ge=1.0, le=10.0)] = 1.1
     """A further emergency of the same service has to ask for this many times what is desired."""
-    calm_s: Seconds = 600.0
+    calm_s: Seconds = 300.0
     """No scale-in until the service has been calm for so long."""
 
 

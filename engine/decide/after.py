@@ -8,6 +8,8 @@ from typing import NamedTuple
 from engine.decide.approve import Decided
 from engine.decide.assess_weddings import Ahead
 from engine.decide.observe import Scope, Seen
+from engine.decide.rails.rise import before_rise, by_figures
+from engine.decide.rails.take_back import VANISHED
 from engine.decide.restraints import Allowed
 from engine.decide.verify import Verdict, watched
 from engine.decide.wishes import Wish
@@ -46,9 +48,10 @@ def after(
             sent = _sent(own, action, verdict.undoes, now_s)
             if action.to_instances > action.from_instances:
                 last_out_s = now_s
-            else:
+            elif VANISHED not in action.evidence:  # of a step taken back nothing is left, no rest
                 last_in_s = now_s
             watch = _watch(one, action, watch)
+        rise_s, before = _rise(one, wish, action, now_s)
         name = one.traits.spec.name
         newest_s[name] = max(newest_s.get(name, NEVER), one.view.newest_s)
         services[name] = ServiceMemory(
@@ -59,6 +62,8 @@ def after(
             calm_from_s=wish.calm_from_s,
             short_from_s=own.short_from_s,
             asked_s=one.asked_s,
+            rise_s=rise_s,
+            before_rise=before,
             counts=own.counts,
             measured_s=one.figures.measured_s,
             targets=may.targets,
@@ -77,6 +82,16 @@ def after(
         newest_s=newest_s,
         absent_s=memory.absent_s,
     )
+
+
+def _rise(one: Seen, wish: Wish, action: Action | None, now_s: float) -> tuple[float, int]:
+    """When figures last asked for what is there or more, and the count before they did."""
+    own, chosen = one.memory, wish.chosen
+    if chosen is None or chosen.target < one.service.desired or not by_figures(one, chosen):
+        return own.rise_s, own.before_rise
+    if action is None:
+        return now_s, own.before_rise
+    return now_s, before_rise(one, now_s)
 
 
 def _sent(own: ServiceMemory, action: Action, undoes: Watch | None, now_s: float) -> Sent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from engine.decide.rails.take_back import VANISHED
 from engine.decide.sleep import ASLEEP
 from engine.model import Reason, WeddingContext
 
@@ -70,6 +71,8 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
         case Reason.BOUNDS:
             return f"it is outside its bounds of {_get(e, 'min'):.0f} … {_get(e, 'max'):.0f}"
         case Reason.ROLLBACK:
+            if VANISHED in e:
+                return f"what asked for more than {_get(e, VANISHED):.0f} is gone and less will do"
             return (
                 f"the last step made things worse (p95 {_get(e, 'p95_s'):.2f} s, "
                 f"{_get(e, 'error_rate'):.1%} failing)"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from engine.decide.assess import Assessment, assess, learned_slowdown
+from engine.decide.assess import Assessment, arrival_rate, assess, learned_slowdown
 from engine.decide.figures import FiguresThere, figures
 from engine.decide.ready_then import ready_then
 from engine.decide.recommend.emergency import (
@@ -23,7 +23,7 @@ from engine.decide.recommend.emergency import (
 from engine.decide.sleep import last_asked_s, wake, wakes
 from engine.decide.traits import Platform, Traits
 from engine.decide.view import View, newest, view
-from engine.decide.witnesses import borne_out, fallen, has_room
+from engine.decide.witnesses import borne_out, fallen, has_room, likely
 from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
 from engine.memory import NEVER, Memory, ResponseMemory, ServiceMemory
@@ -103,7 +103,7 @@ def due(
     newest_s: dict[str, float] = {}
     alarming = []
     for service in observation.services:
-        row, name = newest(service.window, now_s), service.spec.name
+        row, name = newest(service, now_s), service.spec.name
         if row is None or row[0] <= memory.newest_s.get(name, NEVER):
             continue
         newest_s[name] = row[0]
@@ -147,17 +147,21 @@ def observe(
         if not looked.stale:
             expected = schedule.expected(response, outlook, row, looked.newest_s)
             slowdown = learned_slowdown(slowdown, spec, looked)
-            doubtful = False
+            rate, doubtful = looked.request_rate, False
             if has_room(looked, spec):
                 if fallen(looked, expected):
                     slowdown = min(slowdown, own.slowdown)
-                rate = borne_out(looked, spec, service.ready, expected, slowdown)
-                doubtful = rate != looked.request_rate
-                looked = looked._replace(request_rate=rate)
+                if rate >= 0.0:
+                    rate = borne_out(looked, spec, service.ready, expected, slowdown)
+                    doubtful = rate != looked.request_rate
+                    looked = looked._replace(request_rate=rate)
+                else:
+                    rate = arrival_rate(looked, spec, service.ready, slowdown)
+                    doubtful = not likely(rate, expected)
             # What is bounded is good enough to go by, not to learn from.
-            if looked.request_rate > 0.0 and row != UNBOOKED and not doubtful:
+            if rate > 0.0 and row != UNBOOKED and not doubtful:
                 response = schedule.observe(
-                    response, outlook, row, looked.request_rate, looked.newest_s,
+                    response, outlook, row, rate, looked.newest_s,
                     settings.forecast, blends.get(name),
                 )  # fmt: skip
         measured = figures(own.measured_s, service.window, looked, now_s)

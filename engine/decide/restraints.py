@@ -12,13 +12,16 @@ from engine.decide.approvals import category
 from engine.decide.assess_weddings import Ahead
 from engine.decide.observe import Seen
 from engine.decide.rails.limits import limit, stabilised
+from engine.decide.rails.rise import bounded, enough
 from engine.decide.rails.scale_in import scale_in
+from engine.decide.rails.take_back import take_back
 from engine.decide.recommend import manual
 from engine.decide.wishes import Wish
 from engine.model import Category, Declined, Pause, Reason, Recommendation
 from engine.settings import EngineSettings, LimitSettings
 
 PAUSED = "scaling in this direction is paused"
+UNBORNE = "nothing but cpu and response time says so: twice as many at most"
 URGENT = (Reason.EMERGENCY, Reason.ROLLBACK, Reason.MANUAL)
 
 
@@ -83,26 +86,29 @@ def _allowed(
         chosen = _back_inside(seen, now_s)
         target = chosen.target
     else:
-        target = chosen.target
+        target = bounded(seen, chosen, now_s)
+        if target < chosen.target:
+            declined = (*declined, Declined(chosen, UNBORNE))
         if ahead is not None:
-            targets = stabilised(targets, target, now_s, limits.stabilisation_s)
+            asked = max(target, enough(seen, now_s))
+            targets = stabilised(targets, asked, now_s, limits.stabilisation_s)
             if target < current and chosen.reason is Reason.ROLLBACK:
                 # A step that did harm is undone at once, but not below what is booked.
                 booked = max(ahead.weddings.protected, ahead.weddings.floor)
                 target = min(max(target, booked), current)
             elif target < current:
                 checked = scale_in(
-                    seen,
-                    ahead,
-                    chosen,
-                    highest=targets[0][1],
-                    now_s=now_s,
-                    settings=settings.cost,
-                    idle_s=limits.idle_s,
+                    seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings
                 )
-                target, chosen = checked.target, checked.recommendation
-                if checked.why:
-                    declined = (*declined, Declined(chosen, checked.why))
+                back = take_back(
+                    seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings
+                )
+                if back is not None:
+                    target, chosen = min(back.target, checked.target), back
+                else:
+                    target, chosen = checked.target, checked.recommendation
+                    if checked.why:
+                        declined = (*declined, Declined(chosen, checked.why))
     if pin is None and _is_paused(in_force, current, target):
         declined = (*declined, Declined(chosen, PAUSED))
         return Allowed(chosen, current, declined, "", targets, wish.notes, most)

@@ -16,11 +16,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from engine.decide.ready_then import Counts, ready_then
-from engine.model import ServiceObservation
+from engine.model import ServiceObservation, ServiceSpec
 
 NEWEST = 3
 READ = 5
@@ -32,6 +29,8 @@ MOST_SHARE = 2.0
 """A cpu or memory of more than this is no share of what is provisioned, whatever bursts."""
 MOST_S = 3600.0
 """No response takes longer: its caller is long gone."""
+MOST_LOAD = 100.0
+"""No more arrives than so many times what the service at its maximum could serve."""
 
 Row = tuple[float, float, float, float, float, float, float, float, float]
 """One sample in the order of `SAMPLE_FIELDS`."""
@@ -72,7 +71,12 @@ class View(NamedTuple):
         return not self.rows
 
 
-def possible(row: Row) -> Row:
+def most_rate(spec: ServiceSpec) -> float:
+    """The highest request rate (1/s) of `spec` that can be one."""
+    return MOST_LOAD * max(spec.max_instances, 1) * spec.rate_per_instance
+
+
+def possible(row: Row, highest_rate: float = math.inf) -> Row:
     """The sample without the figures that are higher than any can be: they are none."""
     time_s, cpu, memory, rate, p50_s, p95_s, p99_s, error_rate, queue = row
     if not (
@@ -82,13 +86,14 @@ def possible(row: Row) -> Row:
         or p95_s > MOST_S
         or p99_s > MOST_S
         or error_rate > 1.0
+        or rate > highest_rate
     ):
         return row
     return (
         time_s,
         NAN if cpu > MOST_SHARE else cpu,
         NAN if memory > MOST_SHARE else memory,
-        rate,
+        NAN if rate > highest_rate else rate,
         NAN if p50_s > MOST_S else p50_s,
         NAN if p95_s > MOST_S else p95_s,
         NAN if p99_s > MOST_S else p99_s,
@@ -97,15 +102,16 @@ def possible(row: Row) -> Row:
     )
 
 
-def newest(window: NDArray[np.void], now_s: float) -> Row | None:
-    """The newest sample of `window` that was taken by `now_s`, in its order; None if none."""
+def newest(service: ServiceObservation, now_s: float) -> Row | None:
+    """The newest sample of `service` that was taken by `now_s`, in its order; None if none."""
+    window, highest_rate = service.window, most_rate(service.spec)
     if len(window) == 0:
         return None
     row: Row = window[-1].item()
     if row[0] <= now_s:
-        return possible(row)
+        return possible(row, highest_rate)
     past = window[window["time_s"] <= now_s]
-    return possible(past[-1].item()) if len(past) else None
+    return possible(past[-1].item(), highest_rate) if len(past) else None
 
 
 def view(
@@ -123,7 +129,8 @@ def view(
     newest_s = read[0][0] if read else -math.inf
     age_s, spacing_s = now_s - newest_s, _spacing_s([row[0] for row in read])
     oldest_s = now_s - fresh_for_s(spacing_s, stale_after_s)
-    rows: list[Row] = [possible(row) for row in read if row[0] >= oldest_s]
+    highest_rate = most_rate(service.spec)
+    rows: list[Row] = [possible(row, highest_rate) for row in read if row[0] >= oldest_s]
     if not rows:
         return View(age_s, newest_s, spacing_s, (), (), NAN, NAN, NAN, NAN, NAN, NAN, NAN)
     ready = service.ready

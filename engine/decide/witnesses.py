@@ -45,3 +45,8 @@ def borne_out(view: View, spec: ServiceSpec, ready: int, expected: float, slowdo
 def fallen(view: View, expected: float) -> bool:
     """Whether less arrives than the calendar lets expect, which says nothing of how slow it is."""
     return view.request_rate < FALLEN_SHARE * expected
+
+
+def likely(rate: float, expected: float) -> bool:
+    """Whether `rate` (1/s), read off other figures, is about what the calendar lets expect."""
+    return expected / FURTHER <= rate <= expected * FURTHER

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import engine.decide.observe
+import engine.decide.restraints
 from twin.hunt import campaign
 from twin.hunt.apart import NO_DOUBLE, NO_FALL, RECOVERED
 from twin.hunt.examine import examine
@@ -53,8 +54,9 @@ def test_a_rate_that_is_wrong_by_any_factor_keeps_all_invariants(factor: float) 
 
 
 def trusting(patch: pytest.MonkeyPatch) -> None:
-    """An engine that takes each rate as it is measured."""
+    """An engine that takes each rate as it is measured, and nothing back."""
     patch.setattr(engine.decide.observe, "borne_out", lambda view, *_: view.request_rate)
+    patch.setattr(engine.decide.restraints, "take_back", lambda *_, **__: None)
 
 
 def test_an_engine_without_witnesses_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

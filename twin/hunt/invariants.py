@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.decide.rails.take_back import VANISHED
 from engine.model import (
     Action,
     Category,
@@ -351,7 +352,7 @@ class Invariants:
         if action.to_instances > write.before:
             self._rise_s[name] = asked_s
             self._within_budget(self.world.fleets[name].spec)
-        else:
+        elif VANISHED not in action.evidence:
             self._fall_s[name] = asked_s
 
     def _bill(self) -> None:

@@ -13,6 +13,11 @@ from engine.memory import ServiceMemory
 from engine.model import Reason, ServiceSpec
 from engine.settings import LimitSettings
 
+SOON = "soon more of it can go at once"
+SOON_S = 60.0
+"""A step in waits for so long ..."""
+WORTH_IT = 0.5
+"""... where it would be less than this share of what it can be then."""
 EXEMPT = {Reason.EMERGENCY, Reason.ROLLBACK}
 
 
@@ -94,3 +99,21 @@ def stabilised(
     oldest_s = now_s - window_s
     kept = [pair for pair in targets if pair[0] >= oldest_s and pair[1] > target]
     return (*kept, (now_s, target))
+
+
+def spent_on_little(
+    current: int,
+    target: int,
+    lowest: int,
+    targets: tuple[tuple[float, int], ...],
+    now_s: float,
+    settings: LimitSettings,
+) -> bool:
+    """Whether a step in to `target` should wait for what is about to leave the window `targets`.
+
+    A service rests after each step.  `lowest` is how far down it may go but for the window.
+    """
+    first_s = now_s + SOON_S - settings.stabilisation_s
+    kept = [count for time_s, count in targets if time_s >= first_s]
+    soon = max(lowest, max(kept, default=targets[-1][1]), step_bounds(current, settings)[0])
+    return current - target < WORTH_IT * (current - soon)

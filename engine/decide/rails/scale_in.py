@@ -5,6 +5,9 @@ while samples are missing or a figure is lost, after an emergency, in a breach, 
 still boot, or below what the booked outlook needs; and then only as far as the cost optimiser finds
 worth it.  An instance that has not booted in the time that nearly all take is waited for no longer:
 it hangs, costs money, and is the first that the infrastructure takes away.
+
+After a step in a service rests, so the step is not spent on little while much more will leave the
+stabilisation window within a minute.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from engine.decide.assess_weddings import Ahead
 from engine.decide.figures import OF_LOAD, listed
 from engine.decide.observe import Seen
 from engine.decide.rails.cost import cheapest
+from engine.decide.rails.limits import SOON, spent_on_little
 from engine.decide.sleep import ASLEEP
 from engine.model import Reason, Recommendation
-from engine.settings import CostSettings
+from engine.settings import EngineSettings
 
 
 class ScaleIn(NamedTuple):
@@ -36,34 +40,38 @@ def scale_in(
     ahead: Ahead,
     chosen: Recommendation,
     *,
-    highest: int,
+    targets: tuple[tuple[float, int], ...],
     now_s: float,
-    settings: CostSettings,
-    idle_s: float,
+    settings: EngineSettings,
 ) -> ScaleIn:
     """How far down `chosen`, which wants less than is desired, may take the service.
 
-    `highest` is the highest target of the stabilisation window; a service that may sleep keeps one
-    instance until nobody has asked for it for `idle_s`.
+    `targets` are those of the stabilisation window, the highest first.  A service that may sleep
+    keeps one instance until nobody has asked for it for `limits.idle_s`.
     """
-    spec, current = seen.traits.spec, seen.service.desired
+    spec, current, limits = seen.traits.spec, seen.service.desired, settings.limits
     stay = ScaleIn(current, chosen)
     why = _against(seen, now_s)
     if why:
         return stay._replace(why=why)
     protected = max(ahead.weddings.protected, ahead.weddings.floor)
-    floor = max(chosen.target, highest, protected, spec.min_instances)
+    lowest = max(chosen.target, protected, spec.min_instances)
+    floor = max(lowest, targets[0][1])
     unasked_s = now_s - seen.asked_s
-    if floor == 0 and unasked_s < idle_s:
+    if floor == 0 and unasked_s < limits.idle_s:
         floor = 1
         if current == 1:
-            return stay._replace(why=f"no sleep until nobody asked for it for {idle_s:.0f} s")
+            return stay._replace(
+                why=f"no sleep until nobody asked for it for {limits.idle_s:.0f} s"
+            )
     if floor >= current:
         if chosen.target < current and protected >= current:
             return stay._replace(why="wedding protection for the next 2 h")
         return stay
+    if spent_on_little(current, floor, lowest, targets, now_s, limits):
+        return stay._replace(why=SOON)
     target = cheapest(
-        spec, current, floor, ahead.curve.ahead_s, ahead.need, seen.traits.lead_s, settings
+        spec, current, floor, ahead.curve.ahead_s, ahead.need, seen.traits.lead_s, settings.cost
     )
     if target >= current:
         return stay._replace(why="holding is cheaper than trimming and booting")
@@ -77,9 +85,18 @@ def scale_in(
     )
 
 
+def waits_for_boots(seen: Seen, now_s: float) -> bool:
+    """Whether instances boot that may still come to serve."""
+    service = seen.service
+    return (
+        service.booting > 0
+        and service.ready < service.desired
+        and now_s < seen.memory.short_from_s + seen.traits.lead_s
+    )
+
+
 def _against(seen: Seen, now_s: float) -> str:
     """The first reason against any scale-in of the service now; empty if there is none."""
-    service = seen.service
     if seen.view.stale:
         return f"no scale-in on stale metrics ({seen.view.age})"
     if now_s < seen.memory.calm_from_s or seen.alarm is not None:
@@ -92,10 +109,6 @@ def _against(seen: Seen, now_s: float) -> str:
         return f"no scale-in after the loss of {listed(seen.figures.lost)}"
     if seen.figures.unmeasured:
         return f"no scale-in without any of {listed(OF_LOAD)}"
-    if (
-        service.booting > 0
-        and service.ready < service.desired
-        and now_s < seen.memory.short_from_s + seen.traits.lead_s
-    ):
+    if waits_for_boots(seen, now_s):
         return "no scale-in while instances are booting"
     return ""

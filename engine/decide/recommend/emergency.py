@@ -27,10 +27,14 @@ from engine.settings import EmergencySettings
 LOOKED_AT = 3
 UNCONFIRMED = "unconfirmed"
 """The figure among the evidence by which an emergency is told that has just lost its cpu."""
+PASSED_ON = "passed_on_rate"
+"""The figure among the evidence by which an emergency is told that a caller causes."""
 BORNE_OUT = 0.05
 """Waiting requests a slot that bear out full slots."""
 BEARABLE = 0.75
 """Arrivals below this share of what can be served bear out neither a queue nor full slots."""
+UNTIMED_S = 30.0
+"""Who nobody knows the wait of has waited for so long at most: twice as long are given up."""
 BEHIND = 2.0
 """More may wait than the response time says, as it is that of those who came earlier."""
 
@@ -123,12 +127,13 @@ def emergency(
 def waiting(view: View, spec: ServiceSpec, rate: float) -> float:
     """Requests in the queue, as far as the response time bears it out; 0 where none are measured.
 
+    Without a response time they are no more than what arrives in `UNTIMED_S`.
+
     Who is answered now left behind what arrived while it waited (Little's law), at `rate` (1/s).
     """
     backlog = view.queue_depth if view.queue_depth >= 0.0 else 0.0
-    if view.p95_s >= 0.0:
-        backlog = min(backlog, BEHIND * max(view.p95_s, spec.slo_p95_s) * rate)
-    return backlog
+    behind_s = BEHIND * max(view.p95_s, spec.slo_p95_s) if view.p95_s >= 0.0 else UNTIMED_S
+    return min(backlog, behind_s * rate)
 
 
 def unserved_rate(service: ServiceObservation, view: View, slowdown: float, target: int) -> float:
@@ -170,7 +175,7 @@ def passed_on(
         {
             "cpu": view.cpu,
             "request_rate": present,
-            "passed_on_rate": extra_rate,
+            PASSED_ON: extra_rate,
             "ready": float(service.ready),
         },
         confidence=0.5,

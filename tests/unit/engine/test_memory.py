@@ -303,3 +303,28 @@ def test_since_when_instances_are_waited_for(
     own = memory.services["api"]
     assert own.short_from_s == (since_s if since_s == NEVER else 1000.0 + since_s)
     assert own.desired == looks[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("memory", "desired", "before_rise"),
+    [
+        (ServiceMemory(desired=10, before_rise=6), 10, 6),
+        (ServiceMemory(desired=10, before_rise=6), 12, -1),
+        (ServiceMemory(desired=10, before_rise=6), 8, -1),
+        (ServiceMemory(before_rise=6), 8, 6),  # never looked at: nobody can say who it was
+        (memory_after(sent())._replace(before_rise=6), 15, 6),  # its own step
+        (memory_after(sent())._replace(before_rise=6), 16, -1),
+    ],
+)
+def test_who_else_changes_a_count_leaves_nothing_to_take_back(
+    memory: ServiceMemory, desired: int, before_rise: int
+) -> None:
+    assert memory.compared(desired, 1005.0, VERIFY).before_rise == before_rise
+
+
+@pytest.mark.parametrize(("slept_s", "before_rise"), [(ASLEEP_S, 6), (ASLEEP_S + 0.1, -1)])
+def test_after_a_sleep_nothing_is_taken_back(slept_s: float, before_rise: int) -> None:
+    before = Memory(last_step_s=1_000_000.0 - slept_s, services={"api": ServiceMemory(
+        desired=10, before_rise=6)})  # fmt: skip
+    after = remember(before, observe(make_service(desired=10)), SETTINGS)
+    assert after.services["api"].before_rise == before_rise

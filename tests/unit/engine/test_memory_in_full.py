@@ -58,6 +58,8 @@ FULL = ServiceMemory(
     short_from_s=930.0,
     counts=((500.0, 8), (920.0, 9)),
     measured_s={"cpu": 995.0, "p95_s": 700.0},
+    rise_s=940.0,
+    before_rise=6,
     targets=((610.0, 12), (620.0, 11)),
     response=ResponseMemory(
         level=0.1,
@@ -97,9 +99,9 @@ def test_times_are_kept_as_ages_at_the_last_step() -> None:
     assert (document["version"], document["decisions"]) == (3, 7)
     ages = (
         "last_out_s", "last_in_s", "hold_out_until_s", "hold_in_until_s", "calm_from_s",
-        "short_from_s",
+        "short_from_s", "rise_s",
     )  # fmt: skip
-    assert [api[name] for name in ages] == [900.0, 800.0, -300.0, -400.0, -500.0, 70.0]
+    assert [api[name] for name in ages] == [900.0, 800.0, -300.0, -400.0, -500.0, 70.0, 60.0]
     assert (api["counts"], api["measured_s"]) == (
         [[500.0, 8], [80.0, 9]],
         {"cpu": 5.0, "p95_s": 300.0},
@@ -122,6 +124,7 @@ def test_times_are_kept_as_ages_at_the_last_step() -> None:
          ServiceMemory(watch=Watch("w", 1, 4, NEVER, 0.0, 0.0, healthy=False))),
         ({"response": {}}, ServiceMemory()),
         ({"slowdown": 1.5, "desired": 3}, ServiceMemory(slowdown=1.5, desired=3)),
+        ({"before_rise": 4, "rise_s": 60.0}, ServiceMemory(before_rise=4, rise_s=940.0)),
         ({"pending": {"action": ACTION_DOCUMENT}},
          ServiceMemory(pending=Pending(ACTION, NEVER))),
     ],
@@ -153,6 +156,7 @@ def test_every_time_moves_with_a_clock_that_is_set_back() -> None:
     # The action itself says when it was decided, by the clock of then.
     assert back.pending == Pending(ACTION, 1610.0, refused=True)
     assert (back.slowdown, back.desired) == (1.5, 10)
+    assert (back.rise_s, back.before_rise) == (850.0, 6)
     assert ServiceMemory().turned_back(90.0) == ServiceMemory()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from engine.decide.after import EARLY_S, Course, after
@@ -9,6 +12,7 @@ from engine.decide.approve import Decided
 from engine.decide.figures import figures
 from engine.decide.observe import Scope, due
 from engine.decide.observe import observe as observe_services
+from engine.decide.rails.take_back import VANISHED
 from engine.decide.restraints import Allowed
 from engine.decide.traits import traits
 from engine.decide.verify import Verdict
@@ -24,7 +28,7 @@ from tests.unit.engine.conftest import (
     make_window,
     observe,
 )
-from tests.unit.engine.decide.conftest import ahead_of, seen_of, viewed
+from tests.unit.engine.decide.conftest import ahead_of, seen_of, viewed, wish_of
 from tests.unit.engine.decide.test_approvals import action_of
 from tests.unit.engine.decide.test_verify import watch_of
 
@@ -332,7 +336,7 @@ def test_between_cycles_others_are_not_looked_at() -> None:
 
 
 def test_what_fresh_samples_teach_is_learned_and_old_ones_teach_nothing() -> None:
-    slow = make_window(cpu=0.9, rate=300.0)
+    slow = make_window(cpu=0.9, rate=300.0, p95_s=1.0)
     (one,) = looked((make_service(make_spec(), window=slow),))
     assert one.slowdown == pytest.approx(1.6)  # three times as slow, 30 % of the way
     assert one.response.updated_s == NOW_S - 3.0
@@ -341,3 +345,61 @@ def test_what_fresh_samples_teach_is_learned_and_old_ones_teach_nothing() -> Non
     assert (one.slowdown, one.response, one.alarm) == (1.0, ResponseMemory(), None)
     (one,) = looked((make_service(make_spec(), window=make_window(rate=0.0)),))
     assert one.response == ResponseMemory()
+
+
+ROSE = ServiceMemory(desired=10, before_rise=6, rise_s=NOW_S - 60.0, last_in_s=LAST_IN_S)
+
+
+@pytest.mark.parametrize(
+    ("own", "wish", "action", "rise_s", "before"),
+    [
+        # Figures ask for more: what there was is kept, and what there was before that.
+        (ServiceMemory(desired=10), (15, Reason.CPU), 15, NOW_S, 10),
+        (ROSE, (15, Reason.CPU), 15, NOW_S, 6),
+        # They ask for what is there: that is still theirs, and nothing new.
+        (ROSE, (10, Reason.CPU), None, NOW_S, 6),
+        (ServiceMemory(desired=10), (15, Reason.CPU), None, NOW_S, -1),
+        # They ask for less, or bookings ask for more, or nobody asks.
+        (ROSE, (9, Reason.CPU), None, NOW_S - 60.0, 6),
+        (ROSE, (15, Reason.WEDDING_FLOOR), 15, NOW_S - 60.0, 6),
+        (ServiceMemory(desired=10), (15, Reason.MANUAL), 15, -math.inf, -1),
+        (ROSE, None, None, NOW_S - 60.0, 6),
+    ],
+)
+def test_what_there_was_before_figures_asked_for_more_is_kept(  # type: ignore[no-untyped-def]
+    own, wish, action, rise_s: float, before: int
+) -> None:
+    one = course(own, None if action is None else action_of(10, action))
+    one = one._replace(
+        seen=one.seen._replace(slowdown=1.0),
+        wish=one.wish._replace(chosen=None if wish is None else wish_of(*wish)),
+    )
+    kept = remembered(one).services["api"]
+    assert (kept.rise_s, kept.before_rise) == (rise_s, before)
+
+
+def test_a_step_that_is_taken_back_leaves_no_rest() -> None:
+    taken_back = replace(action_of(10, 7), reason=Reason.ROLLBACK, evidence={VANISHED: 6.0})
+    assert remembered(course(ROSE, taken_back)).services["api"].last_in_s == LAST_IN_S
+    undone = replace(taken_back, evidence={})
+    assert remembered(course(ROSE, undone)).services["api"].last_in_s == NOW_S
+
+
+@pytest.mark.parametrize(
+    ("figures", "learns"),
+    [
+        # 0.4 of the 1000 requests/s that ten can serve; 500 are booked.
+        ({"cpu": 0.4}, True),
+        ({"cpu": 0.3}, False),  # less than 500 / 1.5
+        ({"cpu": 0.76}, False),  # more than 500 x 1.5
+        ({"cpu": math.nan}, False),
+        ({"cpu": 0.4, "queue": 60.0}, False),  # full once, they say nothing of what waits outside
+    ],
+)
+def test_a_rate_that_nobody_measures_is_read_off_the_busy_slots(
+    figures: dict[str, float], learns: bool
+) -> None:
+    window = make_window(**({"rate": math.nan} | figures))
+    (one,) = looked((make_service(make_spec(), window=window),))
+    assert (one.response.updated_s == NOW_S - 3.0) is learns
+    assert math.isnan(one.view.request_rate)

@@ -111,6 +111,8 @@ def test_of_stale_figures_nothing_is_said() -> None:
     assert (assessment.breach, assessment.saturated) == (False, False)
 
 
+LONG = {"p95_s": 9.0}
+"""Responses that take so long that they speak against no slowness."""
 WAITS = make_spec(calls=(Call("database", 1.0),))
 TELLS = make_spec(calls=(Call("mail", 1.0, asynchronous=True),))
 
@@ -154,7 +156,9 @@ TELLS = make_spec(calls=(Call("mail", 1.0, asynchronous=True),))
 def test_how_slow_a_service_works_is_learned_from_busy_slots(
     before, figures, ready, spec, after  # type: ignore[no-untyped-def]
 ) -> None:  # fmt: skip
-    seen = view(make_service(desired=10, ready=ready, window=make_window(**figures)), NOW_S, 45.0)
+    seen = view(
+        make_service(desired=10, ready=ready, window=make_window(**(LONG | figures))), NOW_S, 45.0
+    )
     assert learned_slowdown(before, spec, seen) == pytest.approx(after)
 
 
@@ -177,7 +181,7 @@ def test_how_slow_a_service_works_is_learned_from_busy_slots(
 def test_what_joined_the_queue_was_not_served_and_what_left_it_was(
     queues: list[float], before: float, after: float
 ) -> None:
-    window = make_window(cpu=1.0, rate=1000.0)
+    window = make_window(cpu=1.0, rate=1000.0, **LONG)
     window["queue_depth"][-4:] = queues
     assert learned_slowdown(before, make_spec(), viewed(window)) == pytest.approx(after)
 
@@ -185,16 +189,20 @@ def test_what_joined_the_queue_was_not_served_and_what_left_it_was(
 @pytest.mark.parametrize(
     ("held", "after"),
     [
-        # Times as slow as specified, newest last; of two the lower counts, of three the middle.
-        ([1.0, 2.0, 3.0], 1.3),
-        ([3.0, 1.0, 2.0], 1.3),
+        # Times as slow as specified, newest last: slower only as far as each of them says so.
+        ([2.0, 2.5, 3.0], 1.3),
+        ([3.0, 2.5, 2.0], 1.3),
+        ([1.0, 2.0, 3.0], 1.0),
+        ([3.0, 1.0, 2.0], 1.0),
         ([NAN, 2.0, 3.0], 1.3),
         ([NAN, 3.0, NAN], 1.6),
         ([NAN, NAN, NAN], 1.0),
     ],
 )
-def test_of_the_newest_three_samples_the_middle_counts(held: list[float], after: float) -> None:
-    window = make_window(cpu=0.3, rate=1000.0)
+def test_a_service_is_slower_only_as_far_as_each_sample_says_so(
+    held: list[float], after: float
+) -> None:
+    window = make_window(cpu=0.3, rate=1000.0, **LONG)
     window["cpu"][:-3] = 1.0  # five times as slow, long ago
     window["request_rate"][:-3] = 200.0
     window["cpu"][-3:] = 0.3
@@ -202,8 +210,68 @@ def test_of_the_newest_three_samples_the_middle_counts(held: list[float], after:
     assert learned_slowdown(1.0, make_spec(), viewed(window)) == pytest.approx(after)
 
 
-def test_a_sample_of_which_nothing_can_be_said_hides_no_older_one() -> None:
+@pytest.mark.parametrize(
+    ("quantiles", "after"),
+    [
+        # 0.3 s held by the slots; 1.1 x the mean of the response times bounds it.
+        ((0.30, 0.30, 0.30), 1.6),  # all alike: 0.33 s, no bound
+        ((0.20, 0.20, 0.20), 1.36),  # 0.22 s: 2.2 times as slow
+        ((0.05, 0.20, 0.40), 1.0),  # 0.0848 s, less than specified
+        # Quarter of the median, and so on: 0.1 + 0.2925 + 0.06 + 0.02 = 0.4725 s
+        ((0.40, 0.90, 2.10), 1.6),
+        ((0.10, 0.40, 1.00), 1.279),  # 0.025 + 0.1125 + 0.028 + 0.01 = 0.1755, x 1.1 = 0.193
+        # What is not measured, or cannot be, bounds nothing.
+        ((NAN, 0.10, 0.10), 1.6),
+        ((0.10, NAN, 0.10), 1.6),
+        ((0.10, 0.10, NAN), 1.6),
+        ((0.0, 0.0, 0.0), 1.6),
+        ((0.10, 0.10, math.inf), 1.6),
+    ],
+)
+def test_no_slot_is_held_for_longer_than_the_response_takes(
+    quantiles: tuple[float, float, float], after: float
+) -> None:
     window = make_window(cpu=0.9, rate=300.0)
+    window["p50_s"], window["p95_s"], window["p99_s"] = quantiles
+    assert learned_slowdown(1.0, make_spec(), viewed(window)) == pytest.approx(after, abs=0.005)
+
+
+def test_what_is_faster_again_is_so_by_the_middle_sample() -> None:
+    window = make_window(cpu=0.3, rate=1000.0, **LONG)
+    window["request_rate"][-3:] = [300.0, 150.0, 60.0]  # 1, 2 and 5 times as slow
+    assert learned_slowdown(3.0, make_spec(), viewed(window)) == pytest.approx(2.7)
+    assert learned_slowdown(2.0, make_spec(), viewed(window)) == pytest.approx(2.0)
+    assert learned_slowdown(1.5, make_spec(), viewed(window)) == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("figures", "ready", "enough"),
+    [
+        # 0.72 is nine tenths of 0.8: 10 x 0.5 / 0.72 = 6.9.
+        ({"cpu": 0.5}, 10, 7),
+        ({"cpu": 0.72}, 10, 10),
+        ({"cpu": 0.721}, 10, 11),
+        ({"cpu": 0.0}, 10, 0),
+        ({"cpu": 0.5}, 0, 1),
+        # A memory below its lower threshold asks for none; 10 x 0.8 / 0.765 = 10.5.
+        ({"cpu": 0.2, "memory": 0.799}, 10, 3),
+        ({"cpu": 0.2, "memory": 0.8}, 10, 11),
+        ({"cpu": 1.0, "memory": 0.8}, 10, 14),
+        # Without the cpu, arrivals as a share of what can be served.
+        ({"cpu": NAN, "rate": 500.0}, 10, 7),
+        ({"cpu": NAN, "rate": NAN}, 10, 0),
+        ({"cpu": NAN, "rate": NAN, "memory": 0.9}, 10, 12),
+    ],
+)
+def test_how_many_would_keep_the_figures_below_their_thresholds(
+    figures: dict[str, float], ready: int, enough: int
+) -> None:
+    window = make_window(**(CALM | figures))
+    assert assess(make_service(ready=ready, window=window), viewed(window)).enough == enough
+
+
+def test_a_sample_of_which_nothing_can_be_said_hides_no_older_one() -> None:
+    window = make_window(cpu=0.9, rate=300.0, **LONG)
     window["error_rate"][-1] = 0.5
     assert learned_slowdown(1.0, WAITS, viewed(window)) == pytest.approx(1.6)
 

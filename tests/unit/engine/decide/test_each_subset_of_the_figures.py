@@ -29,7 +29,7 @@ SUBSETS = [
     for there in itertools.combinations(FIGURES, count)
 ]
 YES, NO = "yes", "–"
-CALM = {"cpu": 0.05, "memory": 0.3, "rate": 50.0, "p95_s": 0.1}
+CALM = {"cpu": 0.05, "memory": 0.3, "rate": 200.0, "p95_s": 0.1}
 CROWD = {"cpu": 1.0, "memory": 0.3, "rate": 2000.0, "p95_s": 3.0, "error_rate": 0.1, "queue": 5e3}
 HEAD = [*WORDS.values(), "scale-in", "emergency", "slowness learned", "forecast corrected"]
 
@@ -42,18 +42,18 @@ def looked_at(there: tuple[str, ...], desired: int, **figures: float) -> tuple[P
             window[name] = math.nan
     engine = Autoscaler(EngineSettings())
     service = make_service(make_spec(user_facing=True), desired=desired, window=window)
-    return engine.step(observe(service, outlook=make_outlook(50.0))), engine
+    return engine.step(observe(service, outlook=make_outlook(200.0))), engine
 
 
 def what_works(there: tuple[str, ...]) -> list[str]:
-    calm, _ = looked_at(there, 40, **CALM)
+    calm, settled = looked_at(there, 40, **CALM)
     crowd, _ = looked_at(there, 8, **CROWD)
     _, slow = looked_at(there, 10, cpu=0.9, rate=300.0)
     works = (
         any(action.to_instances < 40 for action in calm.actions),
         any(action.category is Category.EMERGENCY for action in crowd.actions),
         slow.memory.services["api"].slowdown > 1.0,
-        slow.memory.services["api"].response.updated_s > 0.0,
+        settled.memory.services["api"].response.updated_s > 0.0,
     )
     return [YES if name in there else NO for name in FIGURES] + [YES if w else NO for w in works]
 
@@ -95,7 +95,7 @@ def test_what_was_there_and_is_lost_holds_the_scale_in_until_it_is_back(lost: st
         if missing:
             seen[lost] = math.nan
         service = make_service(desired=40, window=seen)
-        return engine.step(observe(service, now_s=now_s, outlook=make_outlook(50.0)))
+        return engine.step(observe(service, now_s=now_s, outlook=make_outlook(200.0)))
 
     assert step(NOW_S, missing=False).actions == ()
     again = Autoscaler(EngineSettings())

@@ -280,7 +280,7 @@ def test_a_caller_passes_on_no_more_than_what_it_asks_for_can_serve(
     target: int, most: int, slowdown: float, unserved: float
 ) -> None:
     service = make_service(make_spec(max_instances=most))
-    seen = viewed(make_window(cpu=1.0, rate=1e9))
+    seen = viewed(make_window(cpu=1.0, rate=1e6))
     assert unserved_rate(service, seen, slowdown, target) == pytest.approx(unserved)
 
 
@@ -294,7 +294,10 @@ def test_a_caller_passes_on_no_more_than_what_it_asks_for_can_serve(
         (1e12, 0.0, 15),  # a response time below the SLO counts as the SLO
         (12_000.0, 6.0, 18),  # 1200 / 70 = 17.1
         (6000.0, NAN, 16),
-        (12_000.0, NAN, 18),  # without a response time all of it counts
+        # Without a response time what arrives in half a minute counts: 30,000; 1500 / 70 = 21.4.
+        (12_000.0, NAN, 18),
+        (29_999.0, NAN, 22),
+        (1e12, NAN, 22),
     ],
 )
 def test_a_queue_counts_as_far_as_the_response_time_bears_it_out(

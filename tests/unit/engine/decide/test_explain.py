@@ -53,6 +53,8 @@ NONE = WeddingContext(0.9, 0.9)
         (Reason.BOUNDS, {"min": 2.0, "max": 9.0}, "it is outside its bounds of 2 … 9"),
         (Reason.ROLLBACK, {"p95_s": 1.5, "error_rate": 0.1},
          "the last step made things worse (p95 1.50 s, 10.0% failing)"),
+        (Reason.ROLLBACK, {"vanished": 8.0, "p95_s": 1.5},
+         "what asked for more than 8 is gone and less will do"),
         (Reason.MANUAL, {"fallback": 3.0},
          "its metrics are stale and the fallback is a fixed count"),
         (Reason.MANUAL, {"pinned": 3.0}, "it is pinned at this count"),

@@ -97,12 +97,12 @@ def learn(window: np.ndarray, spec=None, cycles: int = 30) -> float:  # type: ig
 
 
 def test_a_service_three_times_as_slow_is_found_out() -> None:
-    assert learn(make_window(cpu=0.9, rate=300.0)) == pytest.approx(3.0, rel=0.01)
+    assert learn(make_window(cpu=0.9, rate=300.0, p95_s=1.0)) == pytest.approx(3.0, rel=0.01)
     assert learn(make_window(cpu=0.3, rate=300.0)) == 1.0
 
 
 def test_what_was_shed_held_no_slot() -> None:
-    window = make_window(cpu=1.0, rate=1000.0, error_rate=0.5)
+    window = make_window(cpu=1.0, rate=1000.0, error_rate=0.5, p95_s=1.0)
     assert learn(window) == pytest.approx(2.0, rel=0.01)
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from engine.decide.restraints import restrain
+from engine.decide.restraints import UNBORNE, restrain
 from engine.decide.wishes import Wish
 from engine.memory import ServiceMemory
 from engine.model import Direction, Pause, Reason
@@ -21,9 +21,9 @@ SPEC = make_spec(min_instances=2, max_instances=100)
 
 def allowed(  # type: ignore[no-untyped-def]
     chosen, *, desired: int = 40, pauses=(), memory=None, ahead="default", spec=SPEC,
-    settings=SETTINGS,
+    settings=SETTINGS, window=COLD,
 ):  # fmt: skip
-    seen = seen_of(make_service(spec, desired=desired, window=COLD), memory=memory)
+    seen = seen_of(make_service(spec, desired=desired, window=window), memory=memory)
     to_come = ahead_of(4.0) if ahead == "default" else ahead
     wish = Wish(chosen, (), "a note", -math.inf)
     (one,) = restrain([seen], [to_come], [wish], pauses=pauses, now_s=NOW_S, settings=settings)
@@ -196,3 +196,36 @@ def test_a_pause_is_told_also_where_the_maximum_lies_the_other_way() -> None:
     assert [(d.recommendation, d.why) for d in one.declined] == [
         (wish, "scaling in this direction is paused")
     ]
+
+
+ROSE = ServiceMemory(before_rise=20, rise_s=NOW_S - 400.0, last_out_s=NOW_S - 400.0)
+
+
+def test_what_figures_no_longer_ask_for_goes_back_against_what_stands_against_a_scale_in() -> None:
+    """It is warm, and thirty are booked within two hours."""
+    warm = make_window(cpu=0.5, memory=0.3, p95_s=0.1)
+    booked = ahead_of(18.0, protected=30)
+    one = allowed(wish_of(18, Reason.FORECAST), desired=30, memory=ROSE, ahead=booked, window=warm)
+    # 30 x 0.5 / 0.72 = 20.8: so many keep the cpu below its threshold
+    assert (one.target, one.chosen.reason, one.declined) == (21, Reason.ROLLBACK, ())
+    assert one.targets == ((NOW_S, 21),)
+    without = allowed(wish_of(18, Reason.FORECAST), desired=30, ahead=booked, window=warm)
+    assert (without.target, without.targets) == (30, ((NOW_S, 18),))
+
+
+def test_what_may_go_further_than_back_does_so_at_once() -> None:
+    cool = make_window(cpu=0.2, memory=0.3, p95_s=0.1)
+    one = allowed(
+        wish_of(18, Reason.FORECAST), desired=25, memory=ROSE._replace(last_in_s=NOW_S - 15.0),
+        window=cool, ahead=ahead_of(18.0),
+    )  # fmt: skip
+    assert (one.target, one.chosen.reason, one.declined) == (18, Reason.ROLLBACK, ())
+
+
+def test_figures_that_nothing_bears_out_double_at_most_and_that_is_told() -> None:
+    alone = make_window(cpu=0.99, rate=500.0, p95_s=3.0)
+    wish = wish_of(60, Reason.EMERGENCY)
+    one = allowed(wish, desired=20, window=alone)
+    assert (one.target, one.targets[0][1]) == (40, 40)
+    assert [(d.recommendation, d.why) for d in one.declined] == [(wish, UNBORNE)]
+    assert allowed(wish_of(40, Reason.EMERGENCY), desired=20, window=alone).declined == ()

@@ -30,7 +30,7 @@ def test_what_lies_before_them_is_read(ahead_s: float, count: int) -> None:
     service = make_service(window=poisoned(window, count, NOW_S + ahead_s))
     looked = view(service, NOW_S, 45.0)
     assert (looked.cpu, looked.request_rate, looked.newest_s) == (0.7, 300.0, NOW_S - 3.0)
-    row = newest(service.window, NOW_S)
+    row = newest(service, NOW_S)
     assert row is not None
     assert row[0] == NOW_S - 3.0
 
@@ -57,5 +57,5 @@ def test_the_emergency_path_sees_what_drowns_all_the_same(
 
 def test_nothing_but_the_future_is_no_sample_at_all() -> None:
     window = make_window(age_s=-60.0, samples=3)
-    assert newest(window, NOW_S) is None
+    assert newest(make_service(window=window), NOW_S) is None
     assert view(make_service(window=window), NOW_S, 45.0).stale

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from engine.decide.figures import FiguresThere
+from engine.decide.rails.limits import SOON
 from engine.decide.rails.scale_in import scale_in
 from engine.decide.sleep import ASLEEP
 from engine.memory import ServiceMemory
 from engine.model import Reason
-from engine.settings import CostSettings
+from engine.settings import EngineSettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
 
@@ -22,14 +23,14 @@ CHOSEN = wish_of(4, Reason.FORECAST, evidence={"rate": 300.0}, confidence=0.7)
 
 def down(  # type: ignore[no-untyped-def]
     *, window=None, memory=None, alarm=None, ahead=None, highest=4, chosen=CHOSEN, spec=None,
-    settings=None, measured=None, **counts: int
+    targets=None, measured=None, **counts: int
 ):  # fmt: skip
     window = make_window(**COLD) if window is None else window
     service = make_service(spec or make_spec(), **({"desired": 10} | counts), window=window)
     seen = seen_of(service, memory=memory, alarm=alarm, measured=measured)
     return scale_in(
-        seen, ahead or ahead_of(4.0), chosen, highest=highest, now_s=NOW_S,
-        settings=settings or CostSettings(), idle_s=300.0,
+        seen, ahead or ahead_of(4.0), chosen, now_s=NOW_S, settings=EngineSettings(),
+        targets=targets or ((NOW_S, highest),),
     )  # fmt: skip
 
 
@@ -112,8 +113,8 @@ def test_who_was_asked_for_lately_keeps_one_and_who_was_not_may_sleep(
         make_spec(min_instances=0), desired=10, window=make_window(**(COLD | {"rate": 0.0}))
     )
     result = scale_in(
-        seen_of(service, asked_s=asked_s), ahead_of(0.0), replace(CHOSEN, target=0), highest=0,
-        now_s=NOW_S, settings=CostSettings(), idle_s=300.0,
+        seen_of(service, asked_s=asked_s), ahead_of(0.0), replace(CHOSEN, target=0),
+        targets=((NOW_S, 0),), now_s=NOW_S, settings=EngineSettings(),
     )  # fmt: skip
     assert result.target == target
     evidence = result.recommendation.evidence
@@ -125,3 +126,25 @@ def test_who_was_asked_for_lately_keeps_one_and_who_was_not_may_sleep(
 def test_a_wish_for_what_is_there_is_not_blamed_on_the_weddings() -> None:
     chosen = replace(CHOSEN, target=10)
     assert down(chosen=chosen, ahead=ahead_of(4.0, protected=12)).why == ""
+
+
+@pytest.mark.parametrize(
+    ("targets", "target"),
+    [
+        # In a minute seven (-30 %) may stay of ten; one now is little, two are worth it.
+        (((NOW_S - 241.0, 9), (NOW_S, 4)), 10),
+        (((NOW_S - 241.0, 8), (NOW_S, 4)), 8),
+        (((NOW_S - 240.0, 9), (NOW_S, 4)), 9),  # it leaves in more than a minute
+        (((NOW_S - 299.0, 9), (NOW_S - 100.0, 8), (NOW_S, 4)), 9),  # 9 now, 8 then: half of it
+    ],
+)
+def test_it_waits_for_a_minute_where_much_more_can_go_then(
+    targets: tuple[tuple[float, int], ...], target: int
+) -> None:
+    result = down(targets=targets)
+    assert (result.target, result.why) == (target, SOON if target == 10 else "")
+
+
+def test_it_does_not_wait_where_no_more_can_go_then() -> None:
+    held = down(targets=((NOW_S - 241.0, 9), (NOW_S, 4)), ahead=ahead_of(4.0, protected=9))
+    assert (held.target, held.why) == (9, "")

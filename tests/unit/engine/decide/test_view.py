@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from engine.decide.view import newest, possible, view
+from engine.decide.view import most_rate, newest, possible, view
 from engine.model import SAMPLE_DTYPE
-from tests.unit.engine.conftest import NOW_S, make_service, make_window
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 
 NAN, INF = math.nan, math.inf
 
@@ -114,7 +114,8 @@ def test_a_service_without_fresh_samples_is_stale_and_knows_nothing(samples, age
     ],
 )
 def test_the_newest_sample_is_one_that_was_taken(ages_s: list[float], age_s: float | None) -> None:
-    row = newest(window_of(*((age, 0.5) for age in ages_s)), NOW_S)
+    window = window_of(*((age, 0.5) for age in ages_s))
+    row = newest(make_service(window=window), NOW_S)
     assert (None if row is None else row[0]) == (None if age_s is None else NOW_S - age_s)
 
 
@@ -194,6 +195,24 @@ def test_the_most_that_a_figure_can_be_is_one() -> None:
     assert possible(calm) == calm
 
 
+def test_no_more_arrives_than_a_hundred_times_what_the_maximum_could_serve() -> None:
+    spec = make_spec(max_instances=5)  # 100 requests/s each
+    most = (NOW_S, 0.5, 0.5, 50_000.0, 0.1, 0.2, 0.3, 0.0, 0.0)
+    assert most_rate(spec) == pytest.approx(50_000.0)
+    assert possible(most, 50_000.0) == most
+    read = possible((*most[:3], 50_001.0, *most[4:]), 50_000.0)
+    assert math.isnan(read[3])
+    assert (*read[:3], *read[4:]) == (*most[:3], *most[4:])
+    service = make_service(spec, window=make_window(rate=50_001.0))
+    assert math.isnan(view(service, NOW_S, 45.0).request_rate)
+    row, earlier = newest(service, NOW_S), newest(service, NOW_S - 5.0)
+    assert row is not None
+    assert earlier is not None
+    assert math.isnan(row[3])
+    assert math.isnan(earlier[3])
+    assert most_rate(make_spec(min_instances=0, max_instances=0)) == pytest.approx(10_000.0)
+
+
 @pytest.mark.parametrize("column", [1, 2, 4, 5, 6, 7])
 def test_a_figure_that_cannot_be_is_none_and_the_others_count(column: int) -> None:
     row = list(MOST)
@@ -217,9 +236,11 @@ def test_a_service_is_seen_without_figures_that_cannot_be() -> None:
     gone = (looked.cpu, looked.cpu_then, looked.memory, looked.p95_s, looked.error_rate)
     assert all(map(math.isnan, gone))
     assert looked.request_rate == 7.0
-    row = newest(window, NOW_S)
+    row = newest(make_service(window=window), NOW_S)
     assert row is not None
     assert math.isnan(row[1])
-    later = newest(window, NOW_S - 5.0)  # the newest of all is ahead of the clock then
+    later = newest(
+        make_service(window=window), NOW_S - 5.0
+    )  # the newest of all is ahead of the clock then
     assert later is not None
     assert math.isnan(later[1])

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from engine.decide.view import View, view
-from engine.decide.witnesses import borne_out, fallen, has_room
+from engine.decide.witnesses import borne_out, fallen, has_room, likely
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 
 SPEC = make_spec()  # ten slots, 0.1 s: an instance serves 100 requests a second
@@ -19,7 +19,7 @@ def seen(ready: int = READY, **figures: float) -> View:
     return view(service, NOW_S, 45.0)
 
 
-@pytest.mark.parametrize("factor", [1e3, 1e6, 1e12])
+@pytest.mark.parametrize("factor", [2.0, 10.0, 1e3])
 def test_a_rate_that_neither_witness_bears_out_counts_as_half_as_much_more_than_they_say(
     factor: float,
 ) -> None:
@@ -75,3 +75,19 @@ def test_a_fall_is_a_sixth_less_than_the_calendar_lets_expect() -> None:
     assert fallen(seen(rate=84.0), 100.0)
     assert not fallen(seen(rate=85.0), 100.0)
     assert not fallen(seen(rate=1.0), math.nan)
+
+
+@pytest.mark.parametrize(
+    ("rate", "is_so"),
+    [
+        (400.0, True),
+        (899.9, True),
+        (900.1, False),
+        (400.1, True),
+        (399.9, False),
+        (math.nan, False),
+    ],
+)
+def test_what_is_read_off_other_figures_counts_where_it_is_likely(rate: float, is_so: bool) -> None:
+    assert likely(rate, 600.0) is is_so
+    assert not likely(rate, math.nan)

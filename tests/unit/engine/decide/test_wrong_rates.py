@@ -58,7 +58,7 @@ def test_a_rate_that_the_busy_slots_contradict_changes_nothing(
     assert counts(factor, length_s) == counts()
 
 
-@pytest.mark.parametrize("factor", [2.0, 1e3, 1e12])
+@pytest.mark.parametrize("factor", [2.0, 1e3])
 def test_where_nothing_contradicts_it_a_rate_too_high_for_a_minute_costs_one_step(
     factor: float,
 ) -> None:

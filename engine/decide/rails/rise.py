@@ -1,0 +1,74 @@
+"""How far figures alone may raise a service: to twice what there was, unless its shortage shows.
+
+Who is short of instances lets requests wait, fails some of them, or gets more than it can serve.  A
+cpu and a response time that say otherwise may be right (the service works more slowly) or wrong, by
+whatever factor and for whatever time; nothing tells them apart.  So they may double what there was
+before they asked for more, and no further until one of the others bears them out.
+"""
+
+from __future__ import annotations
+
+from engine.decide.observe import Seen
+from engine.decide.recommend.emergency import BORNE_OUT, PASSED_ON
+from engine.model import Reason, Recommendation
+
+YOUNG_S = 1800.0
+"""What figures asked for is theirs for so long after they last did."""
+AT_MOST = 2
+"""So many times what there was before."""
+WELL_USED = 0.7
+"""Arrivals of this share of what can be served bear out that a service is short."""
+UNBOOKED_SURGE = 0.2
+"""A forecast goes by figures, too, where the load departs by more than this (log) from what is
+booked, or the service works more slowly than specified."""
+BY_FIGURES = frozenset({
+    Reason.CPU, Reason.MEMORY, Reason.REQUEST_RATE, Reason.RESPONSE_TIME, Reason.QUEUE_DEPTH,
+    Reason.EMERGENCY,
+})  # fmt: skip
+
+
+def by_figures(seen: Seen, chosen: Recommendation) -> bool:
+    """Whether `chosen` is for what was measured, and not for bookings and people alone."""
+    if chosen.reason is Reason.FORECAST:
+        return seen.slowdown > 1.0 or seen.response.surge > UNBOOKED_SURGE
+    return chosen.reason in BY_FIGURES
+
+
+def before_rise(seen: Seen, now_s: float) -> int:
+    """How many there were before figures asked for more; as many as now where they did not."""
+    own, desired = seen.memory, seen.service.desired
+    young = 0 <= own.before_rise < desired and now_s <= own.rise_s + YOUNG_S
+    return own.before_rise if young else desired
+
+
+def bounded(seen: Seen, chosen: Recommendation, now_s: float) -> int:
+    """The target of `chosen`, or the highest that figures which nothing bears out may ask for."""
+    desired = seen.service.desired
+    if (
+        chosen.target <= desired
+        or not by_figures(seen, chosen)
+        or PASSED_ON in chosen.evidence
+        or _is_short(seen)
+    ):
+        return chosen.target
+    most = AT_MOST * max(before_rise(seen, now_s), seen.traits.spec.min_instances, 1)
+    return max(min(chosen.target, most), desired)
+
+
+def enough(seen: Seen, now_s: float) -> int:
+    """What would keep the figures below their thresholds, where they have asked for what is there.
+
+    0 where they have not: bookings say by themselves what is enough for them.
+    """
+    return seen.assessment.enough if before_rise(seen, now_s) < seen.service.desired else 0
+
+
+def _is_short(seen: Seen) -> bool:
+    view, spec, ready = seen.view, seen.traits.spec, max(seen.service.ready, 1)
+    if not (view.queue_depth >= 0.0 or view.request_rate >= 0.0):
+        return True
+    return (
+        view.queue_depth >= BORNE_OUT * ready * spec.slots
+        or view.error_rate > 0.01
+        or view.request_rate >= WELL_USED * ready * spec.rate_per_instance
+    )

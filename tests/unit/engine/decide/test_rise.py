@@ -1,0 +1,111 @@
+"""What figures alone may ask for, and what counts as that."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from engine.decide.rails.rise import YOUNG_S, before_rise, bounded, by_figures, enough
+from engine.memory import ResponseMemory, ServiceMemory
+from engine.model import Reason
+from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
+from tests.unit.engine.decide.conftest import seen_of, wish_of
+
+NAN = math.nan
+QUIET = {"cpu": 0.99, "rate": 500.0, "p95_s": 3.0}
+"""Full and slow, and nothing else says so."""
+ROSE = ServiceMemory(before_rise=6, rise_s=NOW_S)
+
+
+def seen(*, memory: ServiceMemory | None = None, spec: Any = None, **figures: float) -> Any:
+    window = make_window(**(QUIET | figures))
+    return seen_of(make_service(spec, window=window), memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("reason", "slowdown", "surge", "is_so"),
+    [
+        (Reason.CPU, 1.0, 0.0, True),
+        (Reason.MEMORY, 1.0, 0.0, True),
+        (Reason.REQUEST_RATE, 1.0, 0.0, True),
+        (Reason.RESPONSE_TIME, 1.0, 0.0, True),
+        (Reason.QUEUE_DEPTH, 1.0, 0.0, True),
+        (Reason.EMERGENCY, 1.0, 0.0, True),
+        (Reason.FORECAST, 1.0, 0.2, False),
+        (Reason.FORECAST, 1.0, 0.201, True),
+        (Reason.FORECAST, 1.1, 0.0, True),
+        (Reason.WEDDING_FLOOR, 2.0, 1.0, False),
+        (Reason.MANUAL, 2.0, 1.0, False),
+        (Reason.ROLLBACK, 2.0, 1.0, False),
+    ],
+)
+def test_which_recommendations_go_by_figures(
+    reason: Reason, slowdown: float, surge: float, is_so: bool
+) -> None:
+    one = seen()._replace(slowdown=slowdown, response=ResponseMemory(surge=surge))
+    assert by_figures(one, wish_of(12, reason)) is is_so
+
+
+@pytest.mark.parametrize(
+    ("memory", "count"),
+    [
+        (ServiceMemory(), 10),
+        (ROSE, 6),
+        (ROSE._replace(before_rise=0), 0),
+        (ROSE._replace(before_rise=10), 10),
+        (ROSE._replace(before_rise=12), 10),
+        (ROSE._replace(rise_s=NOW_S - YOUNG_S), 6),
+        (ROSE._replace(rise_s=NOW_S - YOUNG_S - 1.0), 10),
+    ],
+)
+def test_what_there_was_before_figures_asked_for_more(memory: ServiceMemory, count: int) -> None:
+    one = seen(memory=memory, cpu=0.72)
+    assert before_rise(one, NOW_S) == count
+    assert enough(one, NOW_S) == (10 if count < 10 else 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        ({}, 20),
+        ({"memory": ROSE}, 12),
+        ({"memory": ROSE._replace(before_rise=4)}, 10),  # never fewer than there are
+        ({"memory": ROSE._replace(before_rise=1), "spec": make_spec(min_instances=8)}, 16),
+        ({"memory": ROSE._replace(before_rise=0), "spec": make_spec(min_instances=0)}, 10),
+        # Requests wait: one to twenty slots.
+        ({"queue": 5.0}, 40),
+        ({"queue": 4.99}, 20),
+        ({"error_rate": 0.011}, 40),
+        ({"error_rate": 0.01}, 20),
+        # Seven tenths of the 1000 requests/s that ten serve arrive.
+        ({"rate": 700.0}, 40),
+        ({"rate": 699.0}, 20),
+        # Neither is measured: nothing speaks against it.
+        ({"rate": NAN, "queue": NAN}, 40),
+        ({"rate": NAN}, 20),
+        ({"queue": NAN}, 20),
+    ],
+)
+def test_figures_that_nothing_bears_out_at_most_double(changes: Any, target: int) -> None:
+    assert bounded(seen(**changes), wish_of(40, Reason.EMERGENCY), NOW_S) == target
+
+
+def test_who_goes_by_more_than_figures_is_not_bounded() -> None:
+    one = seen()
+    assert bounded(one, wish_of(40, Reason.FORECAST), NOW_S) == 40
+    assert bounded(one, wish_of(40, Reason.MANUAL), NOW_S) == 40
+    assert bounded(one, wish_of(4, Reason.CPU), NOW_S) == 4
+    assert bounded(one, wish_of(19, Reason.CPU), NOW_S) == 19
+    passed_on = wish_of(40, Reason.EMERGENCY, evidence={"passed_on_rate": 2000.0})
+    assert bounded(one, passed_on, NOW_S) == 40
+
+
+def test_of_none_ready_one_is_the_measure_of_what_is_short() -> None:
+    service = make_service(desired=10, ready=0, window=make_window(**(QUIET | {"rate": 70.0})))
+    assert bounded(seen_of(service), wish_of(40), NOW_S) == 40
+    service = make_service(
+        desired=10, ready=0, window=make_window(**(QUIET | {"rate": 1.0, "queue": 0.5}))
+    )
+    assert bounded(seen_of(service), wish_of(40), NOW_S) == 40
