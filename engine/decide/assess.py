@@ -88,7 +88,11 @@ def assess(service: ServiceObservation, view: View) -> Assessment:
         or queue >= 0.5 * limits.queue_depth_up
         or breach
     )
-    most = in_use / limits.cpu_up if in_use >= 0.0 else 0.0
+    # Arrivals are a witness of their own: a cpu that is wrong makes nobody idle.
+    busiest = max(
+        [share for share in (in_use, view.request_rate / capacity) if share >= 0.0], default=0.0
+    )
+    most = busiest / limits.cpu_up
     if view.memory >= limits.memory_down:
         most = max(most, view.memory / limits.memory_up)
     enough = math.ceil(max(service.ready, 1) * most / HEADROOM - 1e-9)
@@ -104,28 +108,28 @@ def learned_slowdown(slowdown: float, spec: ServiceSpec, view: View) -> float:
     with what joined or left the queue up to then, and the median of what they say counts: where the
     count changes, or the queue turns, figures of two moments say nothing together.
 
-    What fails because a callee failed has held a slot all the same, what was shed has not: where
-    the two cannot be told apart (many errors, and calls to wait for), nothing is learned.  Errors
-    that are not measured are none: that can only make the service look faster.
+    What fails because a callee failed has held a slot all the same, what was shed has not.  Where
+    the two cannot be told apart (many errors, and calls to wait for), the service is not taken to
+    be slower; but no request held its slot for longer than if all of them were shed, so it is taken
+    to be faster again.  Errors that are not measured are none: that can only make the service look
+    faster.
     """
     waits = any(not call.asynchronous for call in spec.calls)
-    times_as_slow = []
+    least, most = [], []
     for place, row in enumerate(view.rows[:NEWEST]):
         cpu, rate, ready = row[1], row[3], view.ready_then[place]
         error_rate = row[7] if 0.0 <= row[7] < math.inf else 0.0
         if not (0.05 < cpu < math.inf and ready > 0 and 1.0 < rate < math.inf):
             continue
-        if waits and error_rate > UNCLEAR_ERRORS:
-            continue
         throughput = rate * (1.0 - error_rate) - _joined(view.rows[place : place + 2])
         if throughput > 0.0:
             held_s = min(cpu * ready * spec.slots / throughput, _held_at_most_s(row))
-            times_as_slow.append(held_s / spec.service_s)
-    if not times_as_slow:
+            most.append(held_s / spec.service_s)
+            least.append(1.0 if waits and error_rate > UNCLEAR_ERRORS else most[-1])
+    if not most:
         return slowdown
-    times_as_slow.sort()
     # Slower than it was taken to be only as far as every sample says so; faster, as most do.
-    seen = min(max(slowdown, times_as_slow[0]), times_as_slow[(len(times_as_slow) - 1) // 2])
+    seen = min(max(slowdown, min(least)), sorted(most)[(len(most) - 1) // 2])
     slowdown += SLOWDOWN_MEMORY * (min(max(seen, 1.0), MAX_SLOWDOWN) - slowdown)
     return 1.0 if abs(slowdown - 1.0) < 0.05 else slowdown
 

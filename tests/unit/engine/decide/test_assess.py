@@ -251,8 +251,11 @@ def test_what_is_faster_again_is_so_by_the_middle_sample() -> None:
         ({"cpu": 0.5}, 10, 7),
         ({"cpu": 0.72}, 10, 10),
         ({"cpu": 0.721}, 10, 11),
-        ({"cpu": 0.0}, 10, 0),
-        ({"cpu": 0.5}, 0, 1),
+        ({"cpu": 0.0, "rate": 0.0}, 10, 0),
+        ({"cpu": 0.5, "rate": NAN}, 0, 1),
+        # A cpu that says nothing is busy is none where half of what can be served arrives.
+        ({"cpu": 0.0, "rate": 500.0}, 10, 7),
+        ({"cpu": 0.6, "rate": 500.0}, 10, 9),
         # A memory below its lower threshold asks for none; 10 x 0.8 / 0.765 = 10.5.
         ({"cpu": 0.2, "memory": 0.799}, 10, 3),
         ({"cpu": 0.2, "memory": 0.8}, 10, 11),
@@ -270,10 +273,16 @@ def test_how_many_would_keep_the_figures_below_their_thresholds(
     assert assess(make_service(ready=ready, window=window), viewed(window)).enough == enough
 
 
-def test_a_sample_of_which_nothing_can_be_said_hides_no_older_one() -> None:
+def test_where_callees_may_have_failed_a_service_is_as_fast_again_but_no_slower() -> None:
+    failing = {"error_rate": 0.5} | LONG
+    shed = make_window(cpu=0.3, rate=300.0, **failing)  # 30 slots for 150 requests/s: 0.2 s at most
+    assert learned_slowdown(3.0, WAITS, viewed(shed)) == pytest.approx(2.7)
+    assert learned_slowdown(1.5, WAITS, viewed(shed)) == pytest.approx(1.5)
+    assert learned_slowdown(1.0, WAITS, viewed(shed)) == 1.0
+    # One sample of three in which they may have is enough to say no more than before.
     window = make_window(cpu=0.9, rate=300.0, **LONG)
     window["error_rate"][-1] = 0.5
-    assert learned_slowdown(1.0, WAITS, viewed(window)) == pytest.approx(1.6)
+    assert learned_slowdown(1.0, WAITS, viewed(window)) == 1.0
 
 
 def test_a_queue_tells_that_what_was_ready_then_was_full() -> None:
