@@ -11,7 +11,7 @@ import pytest
 from tests import warm
 
 WORLD = (
-    "simultaneous=20000", "months=2", "date=2027-06-01", "paths=100", "drawn=300",
+    "population.simultaneous=20000", "months=2", "date=2027-06-01", "paths=100", "drawn=300",
     "platform.services.database.max_instances=6", "seed=3",
 )  # fmt: skip
 

@@ -62,7 +62,7 @@ PLAN = """usage: python -m twin plan [key=value ...] [--config-dir DIR]
   date=2027-01-01       the day of planning: the first date that is planned for
   months=12             so many months (1 ... 12)
   risk=0.02             accepted probability that in a month a service needs more than its limit
-  simultaneous=100000   weddings at once at the busiest instant of the year before
+  population.simultaneous=N   the platform's weddings at once (100,000), in the year before
   check=false           do not run the twin at the limits that the plan predicts
   pricing=NAME          prices, of the group pricing
   key=value             everything else: seed=, output=, budget.instances=, platform.services.… =

@@ -441,12 +441,19 @@ class SpoiledStore(_Port):
     async def memory(self) -> str:
         """What was kept last."""
         world = self.world
+
+        def without() -> None:
+            if self.engine.leads:  # it may have to do without
+                world.restarts.append((world.env.now, -math.inf))
+
+        late = world.loop.call_later(LOOK_S, without)  # nobody waits for it any more
         try:
             await self.engine.call("memory")
         except BaseException:
-            if self.engine.leads:  # it may have to do without
-                world.restarts.append((world.env.now, -math.inf))
+            without()
             raise
+        finally:
+            late.cancel()
         kept_s, text = world.disk.memories[-1] if world.disk.memories else (-math.inf, "")
         if self.engine.leads and (len(world.engines) > 1 or self.engine.regained):
             world.restarts.append((world.env.now, kept_s))

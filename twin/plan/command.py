@@ -15,7 +15,7 @@ from engine.config.secrets import recordable
 from engine.config.strict import ConfigError
 from engine.record import folders
 
-OWN = ("date", "months", "risk", "simultaneous", "check", "margin", "paths", "drawn", "growth_sd")
+OWN = ("date", "months", "risk", "check", "margin", "paths", "drawn", "growth_sd")
 """Keys of `plan` that may be given without their group."""
 
 

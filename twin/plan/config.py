@@ -74,7 +74,6 @@ class PlanningConfig(Strict):
     date: Annotated[dt.date, Field(ge=FIRST_DAY, le=LAST_DAY)]
     months: Annotated[int, Field(ge=1, le=12)]
     risk: Annotated[float, Field(ge=0.001, le=0.5)]
-    simultaneous: int | None = Field(default=None, ge=1, le=10_000_000)
     check: bool = True
     margin: Annotated[float, Field(ge=0.01, le=0.5)] = 0.05
     paths: Annotated[int, Field(ge=50, le=5000)] = 400
@@ -115,11 +114,6 @@ class PlanConfig(RunConfig):
                 f'scenario: "{self.scenario.name}" replays a trace; a plan needs one with weddings'
             )
         return self
-
-    @property
-    def weddings_at_once(self) -> int:
-        """The platform's size."""
-        return self.plan.simultaneous or self.population.simultaneous
 
 
 def parse(raw: Mapping[str, Any]) -> PlanConfig:

@@ -84,10 +84,9 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
     advance(1)
     expected = expect(so_far.past, so_far.coming, plan.growth_sd)
     counts = update(expected.counts, so_far.booked, so_far.lead_days, so_far.curve)
-    scale = config.weddings_at_once / _busiest_last_year(so_far, expected.counts, earlier, profiles)
-    users = (config.weddings_at_once / config.population.simultaneous) * np.exp(
-        expected.counts.growth_per_year * (so_far.coming.year - so_far.coming.year[0])
-    )
+    busiest = _busiest_last_year(so_far, expected.counts, earlier, profiles)
+    scale = config.population.simultaneous / busiest
+    users = np.exp(expected.counts.growth_per_year * (so_far.coming.year - so_far.coming.year[0]))
     of_dates = [profiles[date] for date in dates]
     horizon = horizon_of(dates, of_dates, users, specs)
     drawn, others = (
@@ -192,7 +191,7 @@ def _seasons_config(config: PlanConfig, dates: Sequence[dt.date]) -> SeasonsConf
         update={
             "first_year": first,
             "years": dates[-1].year - first + 1,
-            "drawn": min(max(config.weddings_at_once, LEAST_DRAWN), config.plan.drawn),
+            "drawn": min(max(config.population.simultaneous, LEAST_DRAWN), config.plan.drawn),
         }
     )
 

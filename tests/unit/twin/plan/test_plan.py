@@ -21,7 +21,7 @@ from twin.plan.horizon import dates_from, profiles_of
 from twin.plan.planning import Planned, make, responding
 from twin.plan.probe import Probe, around
 
-SMALL = ("plan.simultaneous=2000", "paths=100", "drawn=300", "months=2", "date=2027-06-01")
+SMALL = ("population.simultaneous=2000", "paths=100", "drawn=300", "months=2", "date=2027-06-01")
 
 
 def configured(*overrides: str) -> PlanConfig:
@@ -43,7 +43,11 @@ def planned() -> Planned:
         ("date=2027-02-30", "plan.date:"),
         ("date=yesterday", "plan.date:"),
         ("date=1900-01-01", "plan.date:"),
-        ("simultaneous=-5", "plan.simultaneous: -5 is not allowed (1 … 10,000,000)"),
+        (
+            "population.simultaneous=-5",
+            "population.simultaneous: -5 is not allowed (1 … 10,000,000)",
+        ),
+        ("simultaneous=5", "simultaneous: unknown key"),
         ("check=maybe", 'plan.check: "maybe" is not allowed (true or false)'),
         ("pricing=gcp", 'pricing: "gcp" is not allowed (aws_us_east_1)'),
         ("pricing.sizes=[2]", "pricing.sizes: 1, the size of today, has to be among them"),
@@ -75,7 +79,7 @@ def test_a_plan_is_a_run_with_more_keys() -> None:
     raw = composed(["scenario=zone_outage", "budget.instances=50", "seed=7"])
     config = parse(raw)
     assert (config.scenario.name, config.budget.instances, config.seed) == ("zone_outage", 50, 7)
-    assert config.weddings_at_once == config.population.simultaneous
+    assert config.population.simultaneous == 100_000
     assert not {"plan", "pricing", "seasons"} & set(run_settings(raw))
 
 
@@ -136,9 +140,11 @@ def test_the_platform_has_the_size_that_is_asked_for(planned: Planned) -> None:
     assert at_once.shape[0] == 5
     # a year of growth later, and June and July are the busiest months
     expected = float(planned.counts.median.max() * planned.scale)
-    double = make(configured("plan.simultaneous=4000"), lambda _: None)
+    double = make(configured("population.simultaneous=4000"), lambda _: None)
     assert float(double.counts.median.max() * double.scale) == pytest.approx(2 * expected)
-    assert double.users == pytest.approx(2 * planned.users)
+    # Whoever plans a wedding of another day is as many as in a run of that size.
+    assert double.users == pytest.approx(planned.users)
+    assert double.users[0] == pytest.approx(1.0)
 
 
 def test_the_same_seed_gives_the_same_plan(planned: Planned) -> None:
