@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-random mutants evidence staging-demo guard baselines lint format clean
+.PHONY: help run test test-random mutants evidence staging-demo guard guard-power baselines lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -35,11 +35,14 @@ evidence: $(VENV)/.installed-test ## What has to be shown before a deployment, a
 staging-demo: $(VENV)/.installed-test ## The peak for real on this machine: real parts, Locust, the engine; 6 minutes
 	$(BIN)/python -m twin staging demo $(if $(findstring folder=,$(ARGS)),,folder=/tmp/wedtwin-demo) $(ARGS)
 
-guard: $(VENV)/.installed-test ## Compare scaling with the stored baselines (ARGS="june_peak" for one)
-	PYTHON=$(BIN)/python .ci/guard $(ARGS)
+guard: $(VENV)/.installed-test ## Did scaling get worse than the stored baseline? (ARGS="surge" for one world)
+	$(BIN)/python -m twin guard $(ARGS)
 
-baselines: $(VENV)/.installed-test ## Show what changed against the baselines, then renew them
-	PYTHON=$(BIN)/python .ci/guard --update $(ARGS)
+guard-power: $(VENV)/.installed-test ## Plant regressions: does the guard see them? (goes on where it was)
+	$(BIN)/python -m twin guard power $(ARGS)
+
+baselines: $(VENV)/.installed-test ## Show what changed against the baseline, then renew it
+	$(BIN)/python -m twin guard update $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style, formatting, types and import rules
 	$(BIN)/ruff check

@@ -26,6 +26,11 @@ COMMANDS = {
         "twin.check.command:run", "RECORD [--against BASELINE] [--update]",
         "exit with 1 if a threshold of a record failed, or a figure is worse than the baseline",
     ),
+    "guard": Command(
+        "twin.guard.command:run", "[WORLD ...] [seeds=N] | update | power [PLANT ...]",
+        "exit with 1 if scaling got worse than the baseline; plant regressions to see if it would",
+        f"{USAGE}:GUARD",
+    ),
     "calibrate": Command(
         f"{MAKING}:calibrate", "[key=value ...]", "measure a live stack, write its platform file",
         f"{USAGE}:CALIBRATE",

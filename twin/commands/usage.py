@@ -113,3 +113,21 @@ Exits with 1 if a claim that was measured is not shown, or if a bundle was touch
 
   date=DAY out=FILE  of page: as of that day, and where it goes (default: today, FOLDER.html)
 """
+
+GUARD = """usage: python -m twin guard [WORLD ...] [key=value ...]
+       python -m twin guard update [key=value ...]
+       python -m twin guard power [PLANT ...] [key=value ...]
+
+Runs short worlds at full size and compares them with the baseline; exits with 1 if a figure is worse
+by more than is allowed.  `update` shows what changed and makes the engine as it is the baseline.
+`power` plants regressions, in settings and in code, and says which are seen by which figure; exits
+with 1 if too few are, or if the engine as it is raises an alarm.  Interrupted, it goes on.
+
+  seeds=1            so many of the baseline's seeds of each world (up to 12)
+  other=K            other seeds instead, that follow from K: compared with the spread of the baseline's
+  baseline=FILE      default: tests/regression/baselines/guard.json
+  worlds=FILE        and plants=FILE: in place of conf/guard/worlds.yaml and plants.yaml
+  repeats=100        of power: clean repeats with other seeds and other rounding
+  harm=unseen        of power: whose harm is judged at full size: unseen, all or none
+  output=DIR         for what is said as Markdown, and what is kept (default: outputs/guard)
+"""

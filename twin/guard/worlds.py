@@ -1,0 +1,67 @@
+"""The worlds that the guard looks at, as overrides of the configuration tree (`conf/guard`)."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field
+
+from engine.config.complaints import close
+from engine.config.composition import composed
+from engine.config.strict import ConfigError, Strict, validated
+
+FOLDER = "guard"
+
+
+class GuardWorldConfig(Strict):
+    """One world: what happens in it, and by which overrides of the configuration."""
+
+    says: Annotated[str, Field(min_length=1, max_length=200)]
+    overrides: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class GuardWorldsConfig(Strict):
+    """The `short` ones that the guard looks at, and the `full` ones in which harm is judged."""
+
+    short: Annotated[dict[str, GuardWorldConfig], Field(min_length=1)]
+    full: dict[str, GuardWorldConfig] = Field(default_factory=dict)
+
+
+def read(path: Path | None = None) -> GuardWorldsConfig:
+    """The worlds of the file `path`, or the packaged ones; raises ConfigError."""
+    return validated(GuardWorldsConfig, read_yaml("worlds.yaml", path))
+
+
+def read_yaml(name: str, path: Path | None) -> dict[str, Any]:
+    """The mapping in `path`, or in the packaged file `name`; raises ConfigError."""
+    source = resources.files("conf").joinpath(FOLDER, name) if path is None else path
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{source}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: has to be a mapping")
+    return content
+
+
+def chosen(wanted: tuple[str, ...], there: dict[str, GuardWorldConfig]) -> list[str]:
+    """The names asked for in the order of the file, all without any; raises ConfigError."""
+    for name in wanted:
+        if name not in there:
+            raise ConfigError(
+                f'"{name}" is no world of the guard ({", ".join(there)}){close(name, list(there))}'
+            )
+    return [name for name in there if not wanted or name in wanted]
+
+
+def settings(world: GuardWorldConfig) -> dict[str, Any]:
+    """The composed configuration; raises ConfigError.
+
+    The scenarios' own limits are for their whole days; here only the difference counts.
+    """
+    return composed([*world.overrides, "~thresholds"])
