@@ -118,13 +118,14 @@ GUARD = """usage: python -m twin guard [WORLD ...] [key=value ...]
        python -m twin guard update [key=value ...]
        python -m twin guard power [PLANT ...] [key=value ...]
 
-Runs short worlds at full size and compares them with the baseline; exits with 1 if a figure is worse
-by more than is allowed.  `update` shows what changed and makes the engine as it is the baseline.
+Runs short worlds at full size and compares them with the baseline; exits with 1 if a figure is
+worse by more than is allowed.  `update` shows what changed and makes the engine as it is the
+baseline.
 `power` plants regressions, in settings and in code, and says which are seen by which figure; exits
 with 1 if too few are, or if the engine as it is raises an alarm.  Interrupted, it goes on.
 
   seeds=1            so many of the baseline's seeds of each world (up to 12)
-  other=K            other seeds instead, that follow from K: compared with the spread of the baseline's
+  other=K            other seeds instead, that follow from K, against the spread of the baseline's
   baseline=FILE      default: tests/regression/baselines/guard.json
   worlds=FILE        and plants=FILE: in place of conf/guard/worlds.yaml and plants.yaml
   repeats=100        of power: clean repeats with other seeds and other rounding

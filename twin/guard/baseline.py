@@ -16,7 +16,7 @@ from pathlib import Path
 from engine.record.files import write_atomically
 from twin.guard import runs, worlds
 from twin.guard.errors import GuardError
-from twin.guard.runs import NUDGE, Row, Task
+from twin.guard.runs import NUDGE, GuardRow, Task
 from twin.runs.replications import seed_of
 from twin.runs.workers import spread
 
@@ -35,10 +35,10 @@ class WorldBaseline:
     """One world: by which overrides it is made, its rows, and the noise of each figure."""
 
     overrides: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GuardRow, ...]
     noise: Mapping[str, float]
 
-    def row(self, seed: int) -> Row | None:
+    def row(self, seed: int) -> GuardRow | None:
         """The row of `seed`, if it has one."""
         return next((row for row in self.rows if row.seed == seed), None)
 
@@ -60,7 +60,7 @@ def make(
         for k in range(REFERENCE)
         for moved in ((0.0, NUDGE) if k < NUDGED else (0.0,))
     ]
-    rows: dict[int, Row] = {}
+    rows: dict[int, GuardRow] = {}
     for place, row in spread(runs.run, tasks):
         if row.error:
             raise GuardError(f"{tasks[place].world}, seed {row.seed}: {row.error}")
@@ -130,7 +130,7 @@ def check(baseline: Baseline, there: Mapping[str, worlds.GuardWorldConfig]) -> N
             )
 
 
-def check_world(name: str, before: Row, after: Row) -> None:
+def check_world(name: str, before: GuardRow, after: GuardRow) -> None:
     """Raise GuardError where the world of a seed is not what it was, whoever scales in it."""
     for control, value in before.controls.items():
         now = after.controls.get(control, math.nan)
@@ -142,7 +142,7 @@ def check_world(name: str, before: Row, after: Row) -> None:
             )
 
 
-def _noise(pairs: Sequence[tuple[Row, Row]]) -> dict[str, float]:
+def _noise(pairs: Sequence[tuple[GuardRow, GuardRow]]) -> dict[str, float]:
     noise = {}
     for figure in pairs[0][0].figures:
         squares = [

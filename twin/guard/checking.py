@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from twin.guard import baseline, judge, runs, worlds
 from twin.guard.baseline import Baseline
 from twin.guard.judge import Shift
-from twin.guard.runs import Row, Task
+from twin.guard.runs import GuardRow, Task
 from twin.runs.replications import seed_of
 from twin.runs.workers import spread
 
@@ -63,14 +63,14 @@ def check(
             else [seed_of(other, k) for k in range(seeds)]
         )
     ]
-    rows: dict[str, dict[int, Row]] = {name: {} for name in there}
+    rows: dict[str, dict[int, GuardRow]] = {name: {} for name in there}
     for done, (place, row) in enumerate(spread(runs.run, tasks), 1):
         rows[tasks[place].world][row.seed] = row
         advance(done)
     return compared(stored, {name: list(own.values()) for name, own in rows.items()})
 
 
-def compared(stored: Baseline, rows: Mapping[str, Sequence[Row]]) -> GuardVerdict:
+def compared(stored: Baseline, rows: Mapping[str, Sequence[GuardRow]]) -> GuardVerdict:
     """The verdict on `rows`, paired where the baseline has all their seeds."""
     shifts: list[Shift] = []
     failed: dict[str, str] = {}

@@ -22,8 +22,8 @@ import numpy as np
 from scipy import stats
 
 from twin.guard.baseline import Baseline, WorldBaseline
-from twin.guard.limits import LIMITS, Limit
-from twin.guard.runs import Row
+from twin.guard.limits import LIMITS, GuardLimit
+from twin.guard.runs import GuardRow
 
 NOISE = 4.0
 ALPHA = 1e-3
@@ -56,7 +56,7 @@ class Shift:
         return self.harm < -self.allowed
 
 
-def paired(world: str, baseline: WorldBaseline, rows: Sequence[Row]) -> list[Shift]:
+def paired(world: str, baseline: WorldBaseline, rows: Sequence[GuardRow]) -> list[Shift]:
     """Every figure of `world`; all `rows` have seeds of the baseline."""
     pairs = [(before, row) for row in rows if (before := baseline.row(row.seed)) is not None]
     shifts = []
@@ -77,7 +77,9 @@ def paired(world: str, baseline: WorldBaseline, rows: Sequence[Row]) -> list[Shi
     return shifts
 
 
-def unpaired(world: str, baseline: WorldBaseline, rows: Sequence[Row], tests: int) -> list[Shift]:
+def unpaired(
+    world: str, baseline: WorldBaseline, rows: Sequence[GuardRow], tests: int
+) -> list[Shift]:
     """The same for rows of other seeds; `tests` figures are judged in all."""
     shifts = []
     for figure, limit in LIMITS.items():
@@ -102,14 +104,14 @@ def tests_of(baseline: Baseline) -> int:
 
 
 def _shift(
-    world: str, figure: str, limit: Limit, before: float, after: float, chance: float
+    world: str, figure: str, limit: GuardLimit, before: float, after: float, chance: float
 ) -> Shift:
     sign = 1.0 if limit.higher_is_worse else -1.0
     harm = sign * (after - before)
     return Shift(world, figure, before, after, harm, limit.allowed(before) + chance)
 
 
-def _slopes(figure: str, rows: Sequence[Row]) -> tuple[Mapping[str, float], int]:
+def _slopes(figure: str, rows: Sequence[GuardRow]) -> tuple[Mapping[str, float], int]:
     """By how much the figure rises with each control, and the degrees of freedom left."""
     names = list(rows[0].controls)
     freedom = len(rows) - 1 - len(names)
@@ -124,7 +126,7 @@ def _slopes(figure: str, rows: Sequence[Row]) -> tuple[Mapping[str, float], int]
 
 
 def _left(
-    figure: str, rows: Sequence[Row], slopes: Mapping[str, float]
+    figure: str, rows: Sequence[GuardRow], slopes: Mapping[str, float]
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """What is left of the figure of each row when its controls have been taken off."""
     return np.array(

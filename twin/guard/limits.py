@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class GuardLimit:
     """By how much a figure may be worse: a share of what it was, and an amount on top of it."""
 
     higher_is_worse: bool
@@ -24,30 +24,30 @@ class Limit:
         return abs(before) * self.relative + self.absolute
 
 
-LIMITS: Mapping[str, Limit] = {
-    "cost.total_usd": Limit(True, 0.005, 0.0),
-    "cost.waited_for_usd": Limit(True, 0.01, 0.0),
-    "cost.deferred_usd": Limit(True, 0.01, 0.0),
-    "slo.violation_ratio": Limit(True, 0.02, 2e-6),
-    "slo.violation_minutes": Limit(True, 0.0, 0.5),
-    "slo.availability": Limit(False, 0.0, 1e-5),
-    "margin.mean": Limit(False, 0.0, 0.002),
-    "margin.low": Limit(False, 0.0, 0.01),
-    "margin.deferred": Limit(False, 0.0, 0.005),
-    "short.waited_for": Limit(True, 0.02, 1e-4),
-    "short.deferred": Limit(True, 0.05, 2e-4),
-    "spare.zone": Limit(False, 0.0, 0.01),
-    "reaction.order_s": Limit(True, 0.0, 4.0),
-    "reaction.short_s": Limit(True, 0.03, 4.0),
-    "ready.at_start": Limit(False, 0.0, 0.002),
-    "ready.lead": Limit(False, 0.005, 0.0),
-    "steps.actions": Limit(True, 0.15, 3.0),
-    "steps.flaps": Limit(True, 0.15, 2.0),
-    "steps.reversals": Limit(True, 0.15, 2.0),
-    "steps.failed": Limit(True, 0.15, 2.0),
-    "steps.largest_unasked_usd_per_hour": Limit(True, 0.10, 2.0),
-    "steps.asked": Limit(True, 0.15, 1.0),
-    "forecast.pinball": Limit(True, 0.02, 1e-4),
+LIMITS: Mapping[str, GuardLimit] = {
+    "cost.total_usd": GuardLimit(True, 0.005, 0.0),
+    "cost.waited_for_usd": GuardLimit(True, 0.01, 0.0),
+    "cost.deferred_usd": GuardLimit(True, 0.01, 0.0),
+    "slo.violation_ratio": GuardLimit(True, 0.02, 2e-6),
+    "slo.violation_minutes": GuardLimit(True, 0.0, 0.5),
+    "slo.availability": GuardLimit(False, 0.0, 1e-5),
+    "margin.mean": GuardLimit(False, 0.0, 0.002),
+    "margin.low": GuardLimit(False, 0.0, 0.01),
+    "margin.deferred": GuardLimit(False, 0.0, 0.005),
+    "short.waited_for": GuardLimit(True, 0.02, 1e-4),
+    "short.deferred": GuardLimit(True, 0.05, 2e-4),
+    "spare.zone": GuardLimit(False, 0.0, 0.01),
+    "reaction.order_s": GuardLimit(True, 0.0, 4.0),
+    "reaction.short_s": GuardLimit(True, 0.03, 4.0),
+    "ready.at_start": GuardLimit(False, 0.0, 0.002),
+    "ready.lead": GuardLimit(False, 0.005, 0.0),
+    "steps.actions": GuardLimit(True, 0.15, 3.0),
+    "steps.flaps": GuardLimit(True, 0.15, 2.0),
+    "steps.reversals": GuardLimit(True, 0.15, 2.0),
+    "steps.failed": GuardLimit(True, 0.15, 2.0),
+    "steps.largest_unasked_usd_per_hour": GuardLimit(True, 0.10, 2.0),
+    "steps.asked": GuardLimit(True, 0.15, 1.0),
+    "forecast.pinball": GuardLimit(True, 0.02, 1e-4),
 }
 
 HARM_COST = 0.02

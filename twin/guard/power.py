@@ -18,7 +18,7 @@ from twin.guard.baseline import Baseline
 from twin.guard.judge import Shift
 from twin.guard.limits import HARM_COST, HARMS, LIMITS
 from twin.guard.plants import Plant
-from twin.guard.runs import ROUNDING, Row, Task
+from twin.guard.runs import ROUNDING, GuardRow, Task
 from twin.runs.replications import seed_of
 from twin.runs.workers import spread
 
@@ -172,7 +172,7 @@ def _harm(task: _HarmTask) -> Harm:
     return Harm(task.plant.name, "", ())
 
 
-def harm_of(before: Row, after: Row) -> tuple[str, ...]:
+def harm_of(before: GuardRow, after: GuardRow) -> tuple[str, ...]:
     """What is lost from `before` to `after`, each with by how much; empty where nothing is."""
     if after.error:
         return ("the engine fails",)

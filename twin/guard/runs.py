@@ -37,7 +37,7 @@ NOT_DECIDING = ("api", "commands", "security", "planning", "adapters")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GuardRow:
     """What is kept of one run.
 
     `error` is what the engine raised, or which balance was broken; empty is as it should be, and
@@ -61,9 +61,9 @@ class Row:
         }
 
 
-def row_of(plain: Mapping[str, Any]) -> Row:
-    """The inverse of `Row.plain`; raises KeyError or TypeError where it is none."""
-    return Row(
+def row_of(plain: Mapping[str, Any]) -> GuardRow:
+    """The inverse of `GuardRow.plain`; raises KeyError or TypeError where it is none."""
+    return GuardRow(
         seed=int(plain["seed"]),
         figures={str(name): value for name, value in plain["figures"].items()},
         controls={str(name): float(value) for name, value in plain["controls"].items()},
@@ -88,7 +88,7 @@ class Task:
     folder: Path | None = None
 
 
-def run(task: Task) -> Row:
+def run(task: Task) -> GuardRow:
     """The row of `task`.  Raises ConfigError where the plant makes no legal configuration."""
     if task.folder is None:
         return _run(task)
@@ -101,7 +101,7 @@ def run(task: Task) -> Row:
     return row_of(json.loads(path.read_text()))
 
 
-def _run(task: Task) -> Row:
+def _run(task: Task) -> GuardRow:
     settings = copy.deepcopy(dict(task.settings)) | {"seed": task.seed, "replications": 1}
     if task.plant is not None:
         task.plant.change(settings)
@@ -118,8 +118,8 @@ def _run(task: Task) -> Row:
         try:
             world.run()
         except (ControllerError, ConservationError) as error:
-            return Row(task.seed, {}, {}, "", str(error))
-        return Row(task.seed, figures_of(world), controls_of(world), digest_of(world))
+            return GuardRow(task.seed, {}, {}, "", str(error))
+        return GuardRow(task.seed, figures_of(world), controls_of(world), digest_of(world))
 
 
 def _key(task: Task) -> str:

@@ -21,7 +21,7 @@ from twin.guard.errors import GuardError
 from twin.guard.judge import Shift
 from twin.guard.limits import LIMITS
 from twin.guard.plants import LineConfig, Plant
-from twin.guard.runs import Row, Task
+from twin.guard.runs import GuardRow, Task
 
 OVERRIDES = (
     "scenario=flash_crowd",
@@ -40,13 +40,14 @@ ONE_MORE = Plant(
         module="engine.decide.recommend.emergency",
         before="        spec.name,\n        target,\n        Reason.EMERGENCY,\n        {\n"
         '            "cpu": view.cpu,\n            "request_rate": rate,',
-        after="        spec.name,\n        service.ready + 1,\n        Reason.EMERGENCY,\n        {\n"
+        after="        spec.name,\n        service.ready + 1,\n"
+        "        Reason.EMERGENCY,\n        {\n"
         '            "cpu": view.cpu,\n            "request_rate": rate,',
     ),
 )
 
 
-def ran(plant: Plant | None = None, moved: float = 0.0) -> Row:
+def ran(plant: Plant | None = None, moved: float = 0.0) -> GuardRow:
     return runs.run(Task("small", composed(*OVERRIDES), 1, moved, plant))
 
 
@@ -56,7 +57,7 @@ def small() -> WorldBaseline:
     return WorldBaseline(OVERRIDES, (ran(),), {})
 
 
-def worse(stored: WorldBaseline, row: Row) -> set[str]:
+def worse(stored: WorldBaseline, row: GuardRow) -> set[str]:
     return {shift.figure for shift in judge.paired("small", stored, [row]) if shift.worse}
 
 
@@ -149,9 +150,9 @@ def test_every_figure_has_a_limit_and_every_limit_a_figure(small: WorldBaseline)
     assert set(small.rows[0].figures) == set(LIMITS)
 
 
-def rows(values: list[float], loads: list[float] | None = None, first: int = 0) -> list[Row]:
+def rows(values: list[float], loads: list[float] | None = None, first: int = 0) -> list[GuardRow]:
     return [
-        Row(first + k, {"cost.total_usd": value}, {"load": load}, "")
+        GuardRow(first + k, {"cost.total_usd": value}, {"load": load}, "")
         for k, (value, load) in enumerate(zip(values, loads or [1.0] * len(values), strict=True))
     ]
 
@@ -178,7 +179,7 @@ def test_chance_widens_the_limit_and_more_pairs_narrow_it() -> None:
 
 def test_a_figure_that_nobody_measures_any_more_is_worse() -> None:
     stored = WorldBaseline((), tuple(rows([100.0])), {})
-    (shift,) = judge.paired("w", stored, [Row(0, {"cost.total_usd": None}, {}, "")])
+    (shift,) = judge.paired("w", stored, [GuardRow(0, {"cost.total_usd": None}, {}, "")])
     assert shift.worse
 
 
@@ -204,13 +205,13 @@ def test_more_figures_widen_the_limit_of_each_for_other_seeds() -> None:
 def test_a_world_that_is_another_one_is_no_regression(small: WorldBaseline) -> None:
     row = small.rows[0]
     changed = {name: value * 1.01 for name, value in row.controls.items()}
-    other = Row(row.seed, row.figures, changed, row.digest)
+    other = GuardRow(row.seed, row.figures, changed, row.digest)
     with pytest.raises(GuardError, match="the world itself has changed"):
         checking.compared({"small": small}, {"small": [other]})
 
 
 def test_an_engine_that_fails_fails_the_guard(small: WorldBaseline) -> None:
-    verdict = checking.compared({"small": small}, {"small": [Row(1, {}, {}, "", "it raised")]})
+    verdict = checking.compared({"small": small}, {"small": [GuardRow(1, {}, {}, "", "it raised")]})
     assert not verdict.good
     assert "it raised" in checking.markdown(verdict)
 
@@ -236,11 +237,11 @@ def test_a_baseline_comes_back_as_it_was(small: WorldBaseline, tmp_path: Path) -
 
 def test_harm_is_dear_or_lost() -> None:
     plain: dict[str, Any] = {"cost.total_usd": 100.0, "slo.violation_minutes": 1.0}
-    before = Row(1, plain, {}, "")
-    assert power.harm_of(before, Row(1, plain | {"cost.total_usd": 101.9}, {}, "")) == ()
-    assert power.harm_of(before, Row(1, plain | {"cost.total_usd": 102.0}, {}, "")) != ()
-    assert power.harm_of(before, Row(1, plain | {"slo.violation_minutes": 2.0}, {}, "")) != ()
-    assert power.harm_of(before, Row(1, {}, {}, "", "raised")) != ()
+    before = GuardRow(1, plain, {}, "")
+    assert power.harm_of(before, GuardRow(1, plain | {"cost.total_usd": 101.9}, {}, "")) == ()
+    assert power.harm_of(before, GuardRow(1, plain | {"cost.total_usd": 102.0}, {}, "")) != ()
+    assert power.harm_of(before, GuardRow(1, plain | {"slo.violation_minutes": 2.0}, {}, "")) != ()
+    assert power.harm_of(before, GuardRow(1, {}, {}, "", "raised")) != ()
 
 
 def test_a_trial_fails_by_what_it_misses_and_by_a_false_alarm() -> None:
