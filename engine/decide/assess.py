@@ -119,7 +119,7 @@ def learned_slowdown(slowdown: float, spec: ServiceSpec, view: View) -> float:
     for place, row in enumerate(view.rows[:NEWEST]):
         cpu, rate, ready = row[1], row[3], view.ready_then[place]
         error_rate = row[7] if 0.0 <= row[7] < math.inf else 0.0
-        if not (0.05 < cpu < math.inf and ready > 0 and 1.0 < rate < math.inf):
+        if not (0.05 < cpu < math.inf and ready > 0 and rate > 1.0):
             continue
         throughput = rate * (1.0 - error_rate) - _joined(view.rows[place : place + 2])
         if throughput > 0.0:
@@ -144,7 +144,7 @@ def _held_at_most_s(row: Row) -> float:
     """
     p50_s, p95_s, p99_s = row[4:7]
     mean_s = 0.25 * p50_s + 0.225 * (p50_s + p95_s) + 0.02 * (p95_s + p99_s) + 0.01 * p99_s
-    return MARGIN * max(mean_s, p50_s) if 0.0 < mean_s < math.inf else math.inf
+    return MARGIN * max(mean_s, p50_s) if mean_s > 0.0 else math.inf
 
 
 def arrival_rate(view: View, spec: ServiceSpec, ready: int, slowdown: float) -> float:

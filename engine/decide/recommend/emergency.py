@@ -163,6 +163,8 @@ def passed_on(
     if not present >= 0.0:
         # Nothing tells what arrives: what is there is taken to be as busy as it should be.
         present = service.ready * service.spec.rate_per_instance * settings.target_utilisation
+    # Who does not drown by itself serves what arrives: more than that is a wrong figure.
+    present = min(present, service.ready * service.spec.rate_per_instance / max(slowdown, 1.0))
     rate = present + extra_rate
     target = sizing.instances(rate * slowdown, settings.target_utilisation)
     target = min(target, _most(service, settings))

@@ -107,7 +107,7 @@ def test_cold_and_breach(figures: dict[str, float], cold: bool, breach: bool) ->
 def test_of_stale_figures_nothing_is_said() -> None:
     window = make_window(cpu=1.0, error_rate=0.5, queue=900.0, age_s=99.0)
     assessment = assess(make_service(window=window), viewed(window))
-    assert (assessment.over, assessment.cold) == ((), False)
+    assert (assessment.over, assessment.cold, assessment.enough) == ((), False, 0)
     assert (assessment.breach, assessment.saturated) == (False, False)
 
 

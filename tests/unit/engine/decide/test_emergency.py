@@ -353,6 +353,9 @@ def test_as_many_samples_with_the_cpu_have_to_agree_as_confirm_an_emergency(
         (10, 500.0, 200.0, 2.0, 20),  # 700 x 2 / 70
         (10, 0.0, 50_000.0, 1.0, 80),  # at most 8 times what is ready
         (0, 500.0, 50_000.0, 1.0, 16),  # or the minimum of 2
+        # It does not drown, so it serves what arrives: 1000 at most; 1100 / 70, 600 x 2 / 70.
+        (10, 65_000.0, 100.0, 1.0, 16),
+        (10, 65_000.0, 100.0, 2.0, 18),
         (10, NAN, 700.0, 1.0, 18),  # half the slots of ten: 500; 1200 / 70 = 17.1
     ],
 )

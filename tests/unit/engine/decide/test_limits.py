@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.decide.rails.limits import limit, stabilised, step_bounds
+from engine.decide.rails.limits import limit, spent_on_little, stabilised, step_bounds
 from engine.memory import ServiceMemory
 from engine.model import Reason
 from engine.settings import LimitSettings
@@ -155,3 +155,12 @@ def test_each_direction_rests_for_a_time_of_its_own(
 )
 def test_the_targets_of_the_window(targets, target, kept) -> None:  # type: ignore[no-untyped-def]
     assert stabilised(targets, target, 1000.0, 300.0) == kept
+
+
+@pytest.mark.parametrize(("target", "waits"), [(9, True), (8, False)])
+def test_a_window_shorter_than_the_wait_holds_nothing_but_what_is_wanted_now(
+    target: int, waits: bool
+) -> None:
+    targets = ((NOW_S - 20.0, target), (NOW_S, 4))
+    short = LimitSettings(stabilisation_s=30.0)
+    assert spent_on_little(10, target, 0, targets, NOW_S, short) is waits

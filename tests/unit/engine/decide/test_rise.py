@@ -85,6 +85,7 @@ def test_what_there_was_before_figures_asked_for_more(memory: ServiceMemory, cou
         # Neither is measured: nothing speaks against it.
         ({"rate": NAN, "queue": NAN}, 40),
         ({"rate": NAN}, 20),
+        ({"rate": 0.0, "queue": NAN}, 20),
         ({"queue": NAN}, 20),
     ],
 )
@@ -100,6 +101,17 @@ def test_who_goes_by_more_than_figures_is_not_bounded() -> None:
     assert bounded(one, wish_of(19, Reason.CPU), NOW_S) == 19
     passed_on = wish_of(40, Reason.EMERGENCY, evidence={"passed_on_rate": 2000.0})
     assert bounded(one, passed_on, NOW_S) == 40
+
+
+def test_what_began_with_none_may_be_two() -> None:
+    service = make_service(
+        make_spec(min_instances=0),
+        desired=1,
+        ready=1,
+        window=make_window(**(QUIET | {"rate": 5.0})),
+    )
+    memory = ServiceMemory(before_rise=0, rise_s=NOW_S)
+    assert bounded(seen_of(service, memory=memory), wish_of(9), NOW_S) == 2
 
 
 def test_of_none_ready_one_is_the_measure_of_what_is_short() -> None:

@@ -80,6 +80,7 @@ def test_it_goes_back_to_what_there_was_whatever_is_booked_later_and_says_so() -
         ({"memory": ROSE._replace(before_rise=29)}, None),  # not worth a step
         ({"memory": ROSE._replace(before_rise=28)}, 28),
         ({"desired": 21}, None),
+        ({"desired": 20, "memory": ROSE._replace(before_rise=19)}, 19),  # one of twenty is 5 %
         ({"desired": 22}, 20),
         # Something is wrong, or short.
         ({"alarm": wish_of(40, Reason.EMERGENCY)}, None),
