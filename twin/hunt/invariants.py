@@ -80,6 +80,7 @@ class Invariants:
         """When the step that is looked at was due, by the world's clock."""
         self._rise_s = dict.fromkeys(world.fleets, -math.inf)
         self._fall_s = dict.fromkeys(world.fleets, -math.inf)
+        self._written_s = dict.fromkeys(world.fleets, -math.inf)
         self._none_ready: dict[int, tuple[float, float]] = {}
         self._edges_s = self._clock_edges()
         self._wanted = {name: fleet.desired for name, fleet in world.fleets.items()}
@@ -182,8 +183,17 @@ class Invariants:
                 ]
             for since_s, rest_s in rests:
                 early_s = since_s + rest_s - now_s
-                if early_s > 1e-6 and not self._forgot(since_s, now_s, out=out):
+                unheard = since_s <= now_s - self._settings.verify.answer_s and self._unseen(name)
+                if early_s > 1e-6 and not unheard and not self._forgot(since_s, now_s, out=out):
                     self._broken("cooldown", f"{what}: {early_s:.0f} s too early")
+
+    def _unseen(self, service: str) -> bool:
+        """Whether the last command for it was carried out after the engine had looked.
+
+        One that nothing had been heard of for so long counts as lost, and is sent again; the
+        count that it was decided on keeps it from counting twice.
+        """
+        return self._written_s[service] > self._decided_s
 
     def _forgot(self, since_s: float, until_s: float, *, out: bool) -> bool:
         """Whether the engine cannot know of a step at `since_s`: another clock, or no memory of it.
@@ -349,6 +359,7 @@ class Invariants:
             same, sent_s = self._last_sent[name]
             if same == action.to_instances:
                 asked_s = sent_s  # it had asked for the same again, and takes this for that
+        self._written_s[name] = self.world.env.now
         if action.to_instances > write.before:
             self._rise_s[name] = asked_s
             self._within_budget(self.world.fleets[name].spec)
