@@ -84,8 +84,7 @@ def answer(state: Path, approval: Approval) -> Path:
 
     Raises RequestError for what is no decision's id, and for what somebody has refused; OSError.
     """
-    if not re.fullmatch(r"[\w.-]+", approval.decision_id):
-        raise RequestError(f'"{approval.decision_id}" is no decision\'s id')
+    check_decision(approval.decision_id)
     path = state / ANSWERS / f"{approval.decision_id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     before: list[Approval] = []
@@ -149,9 +148,20 @@ def remove_answers(state: Path, answers: Sequence[Approval]) -> None:
         raise failures[0]
 
 
+def check_service(name: str) -> None:
+    """Raises RequestError for what cannot be a service's name; "" stands for all of them."""
+    if name and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise RequestError(f'"{name}" is not a name of a service')
+
+
+def check_decision(decision_id: str) -> None:
+    """Raises RequestError for what cannot be a decision's id."""
+    if not re.fullmatch(r"[\w.-]+", decision_id):
+        raise RequestError(f'"{decision_id}" is no decision\'s id')
+
+
 def _path(state: Path, kind: str, service: str, schedule: Recurrence | None = None) -> Path:
-    if service and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", service):
-        raise RequestError(f'"{service}" is not a name of a service')
+    check_service(service)
     at = ""
     if schedule is not None:
         when = f"{schedule.cron} {schedule.time_zone}".encode()

@@ -27,6 +27,7 @@ from engine.config.strict import ConfigError, validated
 from engine.model import Approval, Direction, ManualFloor, Pause
 
 STATE = Path("state/engine")
+ANSWERS = ("approve", "reject")
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -176,6 +177,9 @@ def _done(
         audit.append(entry)
 
     try:
+        # What cannot be meant is no request, and leaves nothing behind.
+        check = request_files.check_decision if action in ANSWERS else request_files.check_service
+        check(target)
         audit = opened(given.state / FOLDER)
         note("accepted", given.why)
         try:

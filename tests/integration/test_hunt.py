@@ -210,7 +210,7 @@ def raising_engine(patch: pytest.MonkeyPatch) -> None:
         (no_floor, "wedding floor", 60, ""),
         (no_approval_needed, "approval", 60, ""),
         (no_idempotency, "a replayed command changes nothing", 60, "commands_duplicated"),
-        (no_fencing, "one leader's writes", 150, "two_leaders"),
+        (no_fencing, "one leader's writes", 250, "two_leaders"),
         (forgotten_instances, "desired = actual", 40, ""),
         (generous_bill, "bill", 5, ""),
         (one_price, "bill", 5, ""),
