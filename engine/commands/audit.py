@@ -127,12 +127,16 @@ def _export(log: Path, folder: Path) -> int:
     if folder.exists():
         return _failed(f"{folder}: is there already")
     folder.mkdir(parents=True)
-    for name, size in sizes(log).items():
-        with (log / name).open("rb") as original, (folder / name).open("wb") as copy:
-            shutil.copyfileobj(original, copy)
-            copy.truncate(size)  # what came meanwhile is for the next time
-    shutil.copy2(log / VERIFIER, folder / VERIFIER)
-    shutil.copy2(Path(verifier.__file__), folder / "verifier.py")
+    try:
+        for name, size in sizes(log).items():
+            with (log / name).open("rb") as original, (folder / name).open("wb") as copy:
+                shutil.copyfileobj(original, copy)
+                copy.truncate(size)  # what came meanwhile is for the next time
+        shutil.copy2(log / VERIFIER, folder / VERIFIER)
+        shutil.copy2(Path(verifier.__file__), folder / "verifier.py")
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     key = (folder / VERIFIER).read_text(encoding="utf-8").strip()
     print(f"python {folder / 'verifier.py'} {folder} {key}")
     return 0

@@ -80,7 +80,6 @@ def assess(service: ServiceObservation, view: View) -> Assessment:
     # Without the CPU, arrivals as a share of what can be served stand in for it.
     in_use = view.cpu if view.cpu >= 0.0 else view.request_rate / capacity
     # A figure that is not there (NaN) is above no threshold.
-    # A figure that is not there (NaN) is above no threshold.
     cold = not (
         in_use >= limits.cpu_down
         or view.memory >= limits.memory_down

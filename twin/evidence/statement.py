@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
-    load_pem_private_key,
     load_pem_public_key,
 )
 
 from engine.config.strict import ConfigError
+from engine.security import keys
 from twin.evidence import canonical
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -95,16 +95,9 @@ def _claims(results: Mapping[str, Any]) -> dict[str, Any]:
 def private_key(path: Path) -> Ed25519PrivateKey:
     """The signing key in a PEM file; raises ConfigError."""
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise ConfigError(f"key: {path} cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"key: {path} is no private key in PEM without a password: {error}"
-        ) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"key: {path} is not an Ed25519 key")
-    return key
+        return keys.private_key(path)
+    except keys.KeyFileError as error:
+        raise ConfigError(f"key: {error}") from None
 
 
 def public_key(path: Path) -> Ed25519PublicKey:

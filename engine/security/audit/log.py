@@ -3,7 +3,8 @@
     rows.jsonl    a row a line (`engine.security.audit.rows`)
     checkpoints   signed notes one after another, a blank line more between them
     head.json     the tree after the rows of the last checkpoint, so that nobody reads all to go on
-    key.pem       the signing key, if none was given; verifier.key is what others check with
+    key.pem       the signing key, if none was given, else key.place says where it is
+    verifier.key  what others check with
 
 Several processes may append, one at a time.  A row counts once `append` has returned: it is on the
 disk, and under a checkpoint.  What a process that was killed had half written is cut off again.
@@ -25,24 +26,20 @@ from pathlib import Path
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from engine.record.files import sync, write_atomically
 from engine.security.audit import notes
 from engine.security.audit.merkle import Frontier
 from engine.security.audit.notes import Checkpoint, NoteError, Signer
 from engine.security.audit.rows import AuditEntry
+from engine.security.keys import KeyFileError, private_key
 
 FOLDER = "audit"
 """Of the log, in the state folder."""
 
 ROWS, CHECKPOINTS, HEAD = "rows.jsonl", "checkpoints", "head.json"
-KEY, VERIFIER, LOCK = "key.pem", "verifier.key", ".lock"
+KEY, PLACE, VERIFIER, LOCK = "key.pem", "key.place", "verifier.key", ".lock"
 ORIGIN = "wedtwin/audit"
 SYSLOG = "syslog"
 BETWEEN = "\n\n"
@@ -74,7 +71,7 @@ class AuditLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._copies = tuple(copies)
-        self._bytes = 0
+        self._bytes = self._inode = 0
         self._tree = Frontier()
         with _locked(folder):
             self._signer = Signer(ORIGIN, _key(folder, key))
@@ -82,7 +79,7 @@ class AuditLog:
             if not (folder / VERIFIER).exists():
                 write_atomically(folder / VERIFIER, verifier)
             elif (folder / VERIFIER).read_text(encoding="utf-8") != verifier:
-                raise AuditError(f"{folder / VERIFIER}: is not that of the key; a log has one key")
+                raise AuditKeyError(f"{folder / VERIFIER}: is of another key; a log has one key")
             self._begin()
 
     @property
@@ -113,6 +110,8 @@ class AuditLog:
 
     def _begin(self) -> None:
         """Read the head, and the rows since."""
+        self._bytes, self._tree = 0, Frontier()
+        self._inode = self._folder.stat().st_ino
         try:
             head = json.loads((self._folder / HEAD).read_text(encoding="utf-8"))
             roots = [bytes.fromhex(root) for root in head["roots"]]
@@ -146,6 +145,8 @@ class AuditLog:
 
     def _catch_up(self) -> None:
         """Take in what others have appended since; cut off what one of them wrote by half."""
+        if self._folder.stat().st_ino != self._inode:  # somebody has put the log aside
+            self._begin()
         path = self._folder / ROWS
         size = path.stat().st_size if path.exists() else 0
         if size < self._bytes:
@@ -214,9 +215,10 @@ def opened(folder: Path, *, key: Path | None = None, copies: Sequence[str] = ())
             if not (path := folder.with_name(f"{folder.name}.damaged-{number}")).exists()
         )
         folder.rename(aside)
-        if key is None and (aside / KEY).exists():  # who holds the verifier key keeps on trusting
-            folder.mkdir()
-            shutil.copy2(aside / KEY, folder / KEY)
+        folder.mkdir()
+        for name in (KEY, PLACE):  # who holds the verifier key keeps on trusting
+            if (aside / name).exists():
+                shutil.copy2(aside / name, folder / name)
         log.error(f"audit: {error}; it is kept as {aside.name}, and a new one begins")
         fresh = AuditLog(folder, key=key, copies=copies)
         fresh.append(
@@ -229,9 +231,20 @@ def opened(folder: Path, *, key: Path | None = None, copies: Sequence[str] = ())
 
 
 def _key(folder: Path, given: Path | None) -> Ed25519PrivateKey:
-    """The signing key; one is made where none was given and none is there."""
+    """The signing key: the one given, the one given before, or one of the log's own.
+
+    Whoever asks something of an engine signs with its key and does not know its configuration.
+    """
+    place = folder / PLACE
+    if given is not None:
+        if not place.exists() or place.read_text(encoding="utf-8") != str(given.absolute()):
+            write_atomically(place, str(given.absolute()))
+    elif place.exists():
+        given = Path(place.read_text(encoding="utf-8"))
     path = given or folder / KEY
     if given is None and not path.exists():
+        if (folder / VERIFIER).exists():
+            raise AuditError(f"{path}: is missing")
         made = Ed25519PrivateKey.generate()
         text = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -241,16 +254,9 @@ def _key(folder: Path, given: Path | None) -> Ed25519PrivateKey:
             os.fsync(file.fileno())
         return made
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise AuditKeyError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError) as error:
-        raise AuditKeyError(
-            f"{path}: is no private key in PEM without a password ({error})"
-        ) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise AuditKeyError(f"{path}: is no Ed25519 key")
-    return key
+        return private_key(path)
+    except KeyFileError as error:
+        raise AuditKeyError(str(error)) from None
 
 
 @contextlib.contextmanager

@@ -1,14 +1,13 @@
-"""Signed checkpoints: C2SP signed-note, tlog-checkpoint and tlog-cosignature, with Ed25519.
+"""Signed checkpoints: C2SP signed-note and tlog-checkpoint, with Ed25519.
 
-A checkpoint names the log, how many rows it has, and the root of their tree.  The log signs it; a
-witness signs that it saw it, and when.
+A checkpoint names the log, how many rows it has, and the root of their tree.  The log signs it;
+whoever else signs it adds a line.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,11 +15,11 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-LOG, WITNESS = 0x01, 0x04
-"""Kinds of signature: Ed25519 of the note, and of the note with a time (C2SP signed-note)."""
+ED25519 = b"\x01"
+"""The kind of signature (C2SP signed-note)."""
 
 MARK = "\N{EM DASH} "
-HASH_BYTES, ID_BYTES, SIGNATURE_BYTES, TIME_BYTES = 32, 4, 64, 8
+HASH_BYTES, ID_BYTES = 32, 4
 
 
 class NoteError(ValueError):
@@ -47,12 +46,11 @@ class Signer:
 
     name: str
     key: Ed25519PrivateKey
-    kind: int = LOG
 
     @property
     def verifier(self) -> Verifier:
         """Who can check it."""
-        return Verifier(self.name, self.key.public_key(), self.kind)
+        return Verifier(self.name, self.key.public_key())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,48 +59,24 @@ class Verifier:
 
     name: str
     key: Ed25519PublicKey
-    kind: int = LOG
 
     @property
     def key_id(self) -> bytes:
         """Which of several keys of that name it is."""
-        named = self.name.encode() + b"\n" + bytes([self.kind]) + self.key.public_bytes_raw()
+        named = self.name.encode() + b"\n" + ED25519 + self.key.public_bytes_raw()
         return sha256(named).digest()[:ID_BYTES]
 
     @property
     def text(self) -> str:
         """As it is handed out: NAME+ID+KEY."""
-        public = bytes([self.kind]) + self.key.public_bytes_raw()
+        public = ED25519 + self.key.public_bytes_raw()
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(public).decode()}"
-
-
-def verifier(text: str) -> Verifier:
-    """The verifier that `Verifier.text` wrote; raises NoteError."""
-    name, _, rest = text.strip().partition("+")
-    key_id, _, encoded = rest.partition("+")
-    try:
-        public = base64.b64decode(encoded, validate=True)
-        made = Verifier(name, Ed25519PublicKey.from_public_bytes(public[1:]), public[0])
-    except (binascii.Error, ValueError, IndexError):
-        raise NoteError(f'"{text.strip()[:80]}" is no verifier key (NAME+ID+KEY)') from None
-    if not name or made.kind not in (LOG, WITNESS) or made.key_id.hex() != key_id:
-        raise NoteError(f'"{text.strip()[:80]}" is no verifier key (NAME+ID+KEY)')
-    return made
 
 
 def signed(checkpoint: Checkpoint, signer: Signer) -> str:
     """The note, with the log's signature."""
     signature = signer.verifier.key_id + signer.key.sign(checkpoint.body.encode())
     return f"{checkpoint.body}\n{_line(signer.name, signature)}"
-
-
-def cosigned(note: str, witness: Signer, at_s: int) -> str:
-    """The note with one line more: the witness saw it at `at_s`, epoch seconds."""
-    body, _ = _parts(note)
-    signature = (
-        witness.verifier.key_id + struct.pack(">Q", at_s) + witness.key.sign(_seen(body, at_s))
-    )
-    return note + _line(witness.name, signature)
 
 
 def opened(note: str, trusted: Verifier) -> Checkpoint:
@@ -121,18 +95,10 @@ def opened(note: str, trusted: Verifier) -> Checkpoint:
 
 
 def _check(body: str, signature: bytes, trusted: Verifier) -> None:
-    message = body.encode()
-    if trusted.kind == WITNESS:
-        (at_s,) = struct.unpack(">Q", signature[:TIME_BYTES].rjust(TIME_BYTES, b"\0"))
-        message, signature = _seen(body, at_s), signature[TIME_BYTES:]
     try:
-        trusted.key.verify(signature, message)
+        trusted.key.verify(signature, body.encode())
     except InvalidSignature:
         raise NoteError(f"the signature of {trusted.name} is not one of this note") from None
-
-
-def _seen(body: str, at_s: int) -> bytes:
-    return f"cosignature/v1\ntime {at_s}\n{body}".encode()
 
 
 def _line(name: str, signature: bytes) -> str:

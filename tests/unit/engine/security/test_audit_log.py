@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.commands import audit, requests
-from engine.security.audit import notes, verifier
+from engine.security.audit import verifier
 from engine.security.audit.log import (
     CHECKPOINTS,
     FOLDER,
@@ -198,14 +198,55 @@ def test_a_key_of_ones_own_signs(tmp_path: Path) -> None:
     AuditLog(tmp_path / "second", key=key).append(entry(0))
     assert not (tmp_path / "second" / KEY).exists()
     assert whole(tmp_path / "second") == 1
-    with pytest.raises(AuditError, match="a log has one key"):
-        AuditLog(tmp_path / "second")
+    other = tmp_path / "other" / KEY
+    AuditLog(other.parent)
+    with pytest.raises(AuditKeyError, match="a log has one key"):
+        AuditLog(tmp_path / "second", key=other)
+    AuditLog(tmp_path / "second", key=key).append(entry(1))
     for name, text in (("none", None), ("text", b"no key")):
         path = tmp_path / name
         if text is not None:
             path.write_bytes(text)
         with pytest.raises(AuditKeyError, match=name):
             AuditLog(tmp_path / "third", key=path)
+
+
+def test_who_asks_something_signs_with_the_key_that_the_engine_was_given(tmp_path: Path) -> None:
+    key = tmp_path / "elsewhere" / KEY
+    AuditLog(key.parent)
+    state = tmp_path / "state"
+    engine = opened(state / FOLDER, key=key)
+    engine.append(entry(0))
+    assert requests.pause(["--state", str(state)]) == 0
+    engine.append(entry(1))
+    assert whole(state / FOLDER) == 3
+    assert sorted(path.name for path in state.iterdir()) == [FOLDER, "requests"]
+    key.unlink()
+    # Without the key nobody can sign, and nothing is asked for; the log stays as it is.
+    assert requests.resume(["--state", str(state)]) == 2
+    assert whole(state / FOLDER) == 3
+    assert list((state / "requests").iterdir())
+
+
+def test_an_engine_goes_on_in_the_log_that_somebody_has_begun_anew(tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    engine = opened(folder)
+    engine.append(entry(0), entry(1))
+    (folder / ROWS).write_bytes(b"")
+    assert requests.pause(["--state", str(tmp_path)]) == 0
+    engine.append(entry(2))
+    rows = [json.loads(line)["action"] for line in (folder / ROWS).read_bytes().splitlines()]
+    assert rows == ["begin", "pause", "scale"]
+    assert whole(folder) == 3
+
+
+def test_a_key_that_is_lost_ends_its_log_and_not_the_engine(tmp_path: Path) -> None:
+    folder = tmp_path / FOLDER
+    opened(folder).append(entry(0))
+    (folder / KEY).unlink()
+    opened(folder).append(entry(1))
+    assert whole(folder) == 2
+    assert (tmp_path / "audit.damaged-1" / ROWS).read_bytes().count(b"\n") == 1
 
 
 def test_a_copy_finds_what_was_rolled_back_with_its_checkpoints(tmp_path: Path) -> None:
@@ -326,7 +367,7 @@ def test_a_touched_log_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixtu
     other = AuditLog(tmp_path / "other")
     other.append(entry(0))
     foreign = (tmp_path / "other" / VERIFIER).read_text(encoding="utf-8").strip()
-    assert notes.verifier(foreign).name == notes.verifier(key).name
+    assert foreign.partition("+")[0] == key.partition("+")[0]
     assert audit.run(["verify", "--key", foreign, *state]) == 1
     assert audit.run(["verify", "--key", "nonsense", *state]) == 1
     rows = tmp_path / FOLDER / ROWS
