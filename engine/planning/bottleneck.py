@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from engine.decide.callgraph import critical_services
 from engine.model import Budget, FloatArray, ServiceSpec
@@ -143,7 +143,7 @@ def gust(load: FloatArray, bin_s: float, variation: Variation) -> float:
         return 1.0
     near = load >= load.max() * math.exp(-2.0 * variation.noise_sigma)
     draws = max(np.count_nonzero(near) * bin_s / variation.noise_time_s, 1.0)
-    largest = float(norm.ppf((draws - 0.375) / (draws + 0.25)))
+    largest = float(ndtri((draws - 0.375) / (draws + 0.25)))
     return math.exp(variation.noise_sigma * max(largest, 0.0))
 
 
@@ -157,7 +157,7 @@ def _of_service(
     lift = gust(day.load(1e9)[i], day.bin_s, variation)
     lost, at = _weddings(carried(spec, most, variation) / lift, slope, base)
     safe, _ = _weddings(staffing.carries(most) / lift, slope, base)
-    spread = math.exp(float(norm.ppf(0.9)) * variation.day_sigma)
+    spread = math.exp(float(ndtri(0.9)) * variation.day_sigma)
     low, high = (
         _weddings(carried(spec, most, variation) / lift / factor, slope, base)[0]
         for factor in (spread, 1.0 / spread)
@@ -218,7 +218,7 @@ def _shared(
 
         return busy
 
-    spread = math.exp(float(norm.ppf(0.9)) * variation.day_sigma)
+    spread = math.exp(float(ndtri(0.9)) * variation.day_sigma)
     lost, at = _reached(barely(1.0), allowed)
     return Rung(
         service="",

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import sklearn
 import skops
-import skops.io
 from numpy.typing import NDArray
 
 from engine.record.files import write_atomically
@@ -127,7 +126,9 @@ def fingerprint(parts: Mapping[str, NDArray[Any] | str | float]) -> str:
 
 def dump(artefact: Artefact) -> bytes:
     """The artefact as bytes: the same for the same model, in any process."""
-    model = _canonical(skops.io.dumps(dict(artefact.state)))
+    from skops import io as models  # only here: it looks through all that is imported
+
+    model = _canonical(models.dumps(dict(artefact.state)))
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -201,8 +202,10 @@ def _opened(content: bytes, kind: str, version: int, training_data: str) -> Arte
     if training_data and manifest["fingerprint"] != training_data:
         raise ArtefactError("was trained on other data; train anew")
     _check_types(parts[_PARTS[1]])
+    from skops import io as models  # only here: it looks through all that is imported
+
     try:
-        state = skops.io.loads(parts[_PARTS[1]], trusted=sorted(TRUSTED))
+        state = models.loads(parts[_PARTS[1]], trusted=sorted(TRUSTED))
     except Exception as error:  # whatever a foreign file makes skops or scikit-learn raise
         raise ArtefactError(f"cannot be rebuilt ({type(error).__name__}: {error})") from None
     if not isinstance(state, dict):

@@ -20,7 +20,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
 
 from engine.model import Calendar, FloatArray, Series
 from scenarios.streams import StreamOf
@@ -226,6 +225,8 @@ def _by_second(series: Series, start_s: float, duration_s: int) -> FloatArray:
     last = math.ceil((start_s + duration_s - series.start_s) / series.step_s - 1e-9)
     first -= first > 0 and bool(np.isfinite(series.values[first - 1]))
     last += last < len(series.values) and bool(np.isfinite(series.values[last]))
+    from scipy.interpolate import PchipInterpolator  # only here: most days are of no trace
+
     knots_s = series.start_s + series.step_s * np.arange(first, last + 1) - start_s
     total = np.concatenate(([0.0], np.cumsum(series.values[first:last]) * series.step_s))
     with np.errstate(over="ignore"):  # next to nothing after next to nothing

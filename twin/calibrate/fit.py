@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 Z95 = 1.6448536269514722
 
@@ -52,7 +52,7 @@ def service_time(blocks: Sequence[Moments]) -> tuple[Estimate, Estimate]:
     n = len(filled)
     values = _mean_and_scv(total)
     spread = np.sqrt((n - 1) / n * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
-    t = stats.t.ppf(0.975, n - 1)
+    t = stdtrit(n - 1, 0.975)
     return (
         Estimate(values[0], float(t * spread[0])),
         Estimate(values[1], float(t * spread[1])),
@@ -71,7 +71,7 @@ def log_normal(durations_s: Sequence[float]) -> tuple[Estimate, Estimate]:
     logs = np.log(np.asarray(durations_s))
     n = len(logs)
     mean, sd = float(logs.mean()), float(logs.std(ddof=1))
-    t = float(stats.t.ppf(0.975, n - 1))
+    t = float(stdtrit(n - 1, 0.975))
     median, high = math.exp(mean), math.exp(mean + Z95 * sd)
     of_high = sd * math.sqrt(1.0 / n + Z95**2 / (2.0 * (n - 1)))
     return Estimate(median, median * t * sd / math.sqrt(n)), Estimate(high, high * t * of_high)
@@ -82,7 +82,7 @@ def mean(values: Sequence[float]) -> Estimate:
     if len(values) < 2:
         raise ValueError("mean: at least two values are needed")
     array = np.asarray(values, dtype=np.float64)
-    t = float(stats.t.ppf(0.975, len(array) - 1))
+    t = float(stdtrit(len(array) - 1, 0.975))
     return Estimate(float(array.mean()), t * float(array.std(ddof=1)) / math.sqrt(len(array)))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from scipy import stats
+from scipy.special import stdtrit
 
 from engine.record.files import write_atomically
 from engine.record.schema import summary
@@ -210,7 +210,7 @@ def _judge(figure: str, guard: Guard, pairs: Sequence[tuple[float, float]]) -> C
     if count == 1:
         return Change(figure, before, after, mean, None, margin, False, False)
     sd = math.sqrt(math.fsum((d - mean) ** 2 for d in differences) / (count - 1))
-    half = float(stats.t.ppf(CONFIDENCE, count - 1)) * sd / math.sqrt(count)
+    half = float(stdtrit(count - 1, CONFIDENCE)) * sd / math.sqrt(count)
     harm = sign * mean
     bound = mean - half if mean > 0.0 else mean + half
     return Change(

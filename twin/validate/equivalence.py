@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 Outcome = Literal["equivalent", "not shown", "different"]
 
@@ -52,10 +52,10 @@ def judge(
         return None
     differences = (pairs[:, 1] - pairs[:, 0]) / scale
     n = len(differences)
-    half = float(stats.t.ppf(0.95, n - 1) * differences.std(ddof=1) / math.sqrt(n))
+    half = float(stdtrit(n - 1, 0.95) * differences.std(ddof=1) / math.sqrt(n))
     middle = float(differences.mean())
     spread = float(pairs[:, 0].std(ddof=1)) / scale
-    noise = float(stats.norm.ppf(0.95)) * math.sqrt(2.0) * spread
+    noise = float(ndtri(0.95)) * math.sqrt(2.0) * spread
     return EquivalenceVerdict(middle, middle - half, middle + half, noise, limit,
                    _outcome(middle - half, middle + half, limit))  # fmt: skip
 
