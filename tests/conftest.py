@@ -14,6 +14,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+# What is read again and again, by each process that tests start, is compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# The processors are shared out among processes; threads that wait for each other would turn in
+# circles on them, which takes four times as long for the small matrices here.
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+
 # Plots are drawn to files; a machine with a display must not open windows.
 os.environ["MPLBACKEND"] = "Agg"
 
