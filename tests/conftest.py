@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+
+from tests import warm
 
 # What is read again and again, by each process that tests start, is compiled once.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -106,45 +105,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile the kernels once, while the processes that need them gather their tests."""
-    if session.config.getoption("numprocesses", None) and not hasattr(
-        session.config, "workerinput"
-    ):
-        # The lock is the compiler's alone, and ends with it, whatever becomes of it.
-        with tempfile.NamedTemporaryFile(prefix="wedtwin-tests-", delete=False) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            session.config.stash[COMPILING] = subprocess.Popen(
-                [sys.executable, "-c", COMPILE], cwd=session.config.rootpath,
-                pass_fds=[lock.fileno()],
-            )  # fmt: skip
-        os.environ[LOCK] = lock.name
+    """Warm up and compile the kernels once, while the processes that test gather their tests."""
+    parallel = session.config.getoption("numprocesses", None)
+    if parallel and not hasattr(session.config, "workerinput"):
+        session.config.stash[WARM] = warm.share()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Wait for the kernels: each process would compile them for itself."""
-    if hasattr(session.config, "workerinput") and LOCK in os.environ:
-        with Path(os.environ[LOCK]).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+    if hasattr(session.config, "workerinput") and not session.config.option.collectonly:
+        warm.connect()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Leave no process behind, and no file."""
-    compiling = session.config.stash.get(COMPILING, None)
-    if compiling is not None:
-        compiling.wait()
-        Path(os.environ.pop(LOCK)).unlink()
+    """Leave no process behind."""
+    process = session.config.stash.get(WARM, None)
+    if process is not None:
+        process.close()
 
 
-LOCK = "WEDTWIN_TESTS_COMPILING"
-COMPILING = pytest.StashKey[subprocess.Popen[bytes]]()
-COMPILE = """
-from engine.config.composition import composed
-from twin.config import parse
-from twin.world.world import load_kernels
-
-for resolution in ("fluid", "request"):
-    load_kernels(parse(composed([f"resolution={resolution}"])))
-"""
+WARM = pytest.StashKey[warm.WarmProcess]()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -7,6 +7,8 @@ leaves nothing behind in anybody else's.  The processes that a command spreads i
 forks too, of a process that nothing but forks.  Whether a command comes to life by itself, and how
 soon, is for the tests that start it as a user does.
 
+It is one for all processes that run tests, and the one that compiles the kernels for them.
+
 As a script this file is that process.
 """
 
@@ -29,6 +31,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import uuid
 from collections.abc import Mapping
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
@@ -45,16 +48,37 @@ NOT_FOR_FORKS = ("twin.staging",)
 
 
 class WarmProcess:
-    """The client's end: one process that forks, as long as this one lives."""
+    """One process that forks for whoever knows its address, as long as this one lives."""
 
-    def __init__(self) -> None:
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, niceness: int = 0) -> None:
+        """Start it; the processes of its commands' pools get `niceness`."""
+        self.address = f"\0wedtwin-tests-{uuid.uuid4()}"
+        alive, self._held = os.pipe()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen(64)
+            descriptors = listener.fileno(), alive
+            command = [sys.executable, str(Path(__file__)), *map(str, descriptors), str(niceness)]
+            self._server = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=descriptors
+            )
+        os.close(alive)
+
+    def close(self) -> None:
+        """End it, when it has ended what was asked for."""
+        os.close(self._held)
+        self._server.wait()
+
+
+class Client:
+    """Asks a warm process for one command after the other."""
+
+    def __init__(self, address: str) -> None:
+        """Wait until it is warm; raises TimeoutError when it never is."""
+        self._channel = socket.socket(socket.AF_UNIX)
         self._channel.settimeout(LIMIT_S)
-        command = [sys.executable, str(Path(__file__)), str(theirs.fileno())]
-        self._server = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
-        )
-        theirs.close()
+        self._channel.connect(address)
+        self._answer()
 
     def run(
         self, module: str, arguments: tuple[str, ...], cwd: Path, environment: Mapping[str, str]
@@ -65,26 +89,53 @@ class WarmProcess:
             tempfile.TemporaryFile("w+") as out,
             tempfile.TemporaryFile("w+") as err,
         ):
-            json.dump([module, arguments, str(cwd), dict(environment)], asked)
+            niceness = os.getpriority(os.PRIO_PROCESS, 0)
+            json.dump([module, arguments, str(cwd), dict(environment), niceness], asked)
             asked.seek(0)
             socket.send_fds(self._channel, [b"?"], [file.fileno() for file in (asked, out, err)])
-            answer = self._channel.recv(16)
-            if not answer:
-                raise RuntimeError("the warm process has ended; what it said is above")
-            code = int(answer)
+            code = int(self._answer())
             out.seek(0)
             err.seek(0)
             return subprocess.CompletedProcess(
                 ["python", "-m", module, *arguments], code, out.read(), err.read()
             )
 
-    def close(self) -> None:
-        """End it, and what it runs."""
-        self._channel.close()
-        self._server.wait()
+    def _answer(self) -> bytes:
+        answer = self._channel.recv(16)
+        if not answer:
+            raise RuntimeError("the warm process has ended; what it said is above")
+        return answer
 
+    def close(self) -> None:
+        """End what it runs for this one."""
+        self._channel.close()
+
+
+SHARED = "WEDTWIN_TESTS_WARM"
+"""The variable with the address, less its first character, of the one that all processes share."""
 
 _process: WarmProcess | None = None
+_client: Client | None = None
+
+
+def share() -> WarmProcess:
+    """Start one for this process and those that it starts; pools step back behind all else."""
+    process = WarmProcess(niceness=10)
+    os.environ[SHARED] = process.address[1:]
+    return process
+
+
+def connect() -> Client:
+    """The client of this process; waits until there is a process that is warm."""
+    global _client, _process
+    if _client is None:
+        if SHARED in os.environ:
+            address = f"\0{os.environ[SHARED]}"
+        else:
+            _process = _process or WarmProcess()
+            address = _process.address
+        _client = Client(address)
+    return _client
 
 
 def run(
@@ -94,26 +145,48 @@ def run(
     environment: Mapping[str, str] = os.environ,
 ) -> subprocess.CompletedProcess[str]:
     """`python -m module arguments` in `cwd`; raises TimeoutError after ten minutes."""
-    global _process
-    if _process is None:
-        _process = WarmProcess()
     try:
-        return _process.run(module, arguments, cwd or Path.cwd(), environment)
+        return connect().run(module, arguments, cwd or Path.cwd(), environment)
     except BaseException:
         close()
         raise
 
 
 def close() -> None:
-    """End the warm process, if there is one; the next command starts another."""
-    global _process
-    if _process is not None:
-        _process.close()
-        _process = None
+    """End what runs; the next command finds a new way."""
+    global _client
+    if _client is not None:
+        _client.close()
+        _client = None
 
 
-def _serve(channel: socket.socket) -> tuple[str, list[str]] | None:
+def _serve(listener: socket.socket, alive: int) -> tuple[str, list[str]] | None:
+    """Fork for each client; returns what to run in the child, and None in the others at the end."""
+    clients: set[int] = set()
+    while True:
+        ready, _, _ = select.select([listener, alive], [], [])
+        for client in list(clients):
+            if os.waitpid(client, os.WNOHANG)[0]:
+                clients.remove(client)
+        if alive in ready:
+            break
+        channel, _ = listener.accept()
+        client = os.fork()
+        if client == 0:
+            listener.close()
+            os.close(alive)
+            return _attend(channel)
+        channel.close()
+        clients.add(client)
+    listener.close()
+    for client in clients:
+        os.waitpid(client, 0)
+    return None
+
+
+def _attend(channel: socket.socket) -> tuple[str, list[str]] | None:
     """Fork for each command; returns what to run in the child, and None when nobody asks more."""
+    channel.sendall(b"warm")
     while True:
         message, files, _, _ = socket.recv_fds(channel, 1, 3)
         if not message:
@@ -143,7 +216,8 @@ def _become(asked: int, out: int, err: int) -> tuple[str, list[str]]:
     """Make this process the command's; returns its module and arguments."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(asked) as file:
-        module, arguments, cwd, environment = json.load(file)
+        module, arguments, cwd, environment, niceness = json.load(file)
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
     for file, stream in ((out, 1), (err, 2)):
         os.dup2(file, stream)
         os.close(file)
@@ -169,12 +243,13 @@ def _warm_up() -> None:
     from twin.world.world import load_kernels
 
     Plugins.instance()
-    load_kernels(parse(composed([])))
+    for resolution in ("fluid", "request"):
+        load_kernels(parse(composed([f"resolution={resolution}"])))
     gc.collect()
     gc.freeze()  # a child that looks for garbage would copy all of this
 
 
-def _lend_workers() -> None:
+def _lend_workers(niceness: int) -> None:
     """Fork a process that forks for the pools of all commands, until the last of them has ended.
 
     It is multiprocessing's own, which would begin it from nothing for each command.
@@ -187,6 +262,7 @@ def _lend_workers() -> None:
         listener.listen()
         if os.fork() == 0:
             os.close(held)
+            os.nice(niceness)
             with contextlib.suppress(SystemExit):  # its way to end
                 forkserver.main(os.dup(listener.fileno()), alive, [])
             os._exit(0)
@@ -220,9 +296,10 @@ def _run(module: str, arguments: list[str]) -> NoReturn:
 def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this is asked, and ends it
     sys.path[0] = str(ROOT)
+    listener, alive, niceness = map(int, sys.argv[1:])
     _warm_up()
-    _lend_workers()
-    command = _serve(socket.socket(fileno=int(sys.argv[1])))
+    _lend_workers(niceness)
+    command = _serve(socket.socket(fileno=listener), alive)
     if command is not None:
         _run(*command)
 
