@@ -1,0 +1,65 @@
+"""Who asks: what a request shows, turned into a principal each time anew.
+
+A revoked token stops at the next request because nothing is remembered between two of them that a
+revocation would not reach.  Whoever keeps a stream open asks before each event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from engine.security.roles import Principal
+
+LONGEST = 8192
+"""Characters of a header that are looked at; what is longer is nobody's."""
+
+
+class NotAuthenticatedError(Exception):
+    """Nobody that the engine knows; the message holds nothing of what was shown."""
+
+
+class UnknownKeyError(NotAuthenticatedError):
+    """Signed by a key that the engine has not heard of yet; `Identity.renew` may bring it."""
+
+
+class Identity(Protocol):
+    """Knows people and machines by what they show."""
+
+    def who(self, authorization: str, now_s: float) -> Principal:
+        """Who shows this `Authorization` header at `now_s` (epoch seconds).
+
+        Waits for nothing but the local disk.  Raises NotAuthenticatedError.
+        """
+        ...
+
+    def renew(self) -> None:
+        """Ask for newer keys, if there is somebody to ask; takes as long as a network does."""
+        ...
+
+
+async def authenticated(identity: Identity, authorization: str, now_s: float) -> Principal:
+    """As `who`, after one more look for keys where the signer's was not there.
+
+    Raises NotAuthenticatedError.
+    """
+    try:
+        return identity.who(authorization, now_s)
+    except UnknownKeyError:
+        await asyncio.to_thread(identity.renew)
+        return identity.who(authorization, now_s)
+
+
+def bearer(authorization: str) -> str:
+    """The token in an `Authorization` header (RFC 6750); raises NotAuthenticatedError."""
+    if not authorization:
+        raise NotAuthenticatedError("give a token: Authorization: Bearer …")
+    if len(authorization) > LONGEST:
+        raise NotAuthenticatedError(f"Authorization is longer than {LONGEST} characters")
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotAuthenticatedError("Authorization has to be: Bearer …")
+    token = token.strip(" ")
+    if not token or not token.isascii() or any(not "!" <= letter <= "~" for letter in token):
+        raise NotAuthenticatedError("Authorization has to hold one token")
+    return token
