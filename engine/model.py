@@ -386,6 +386,22 @@ class ManualFloor:
 
 
 @dataclass(frozen=True, slots=True)
+class ManualScale:
+    """A person's count: until `expires_s` the service is taken to `instances` and kept there.
+
+    Limits, cooldowns, budget and protection hold for it as for any step, and an emergency or a
+    wedding floor passes it.  By its `id` whoever asked for it finds it again; `why` is their words.
+    """
+
+    id: str
+    service: str
+    instances: int
+    expires_s: float
+    requested_by: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A standing request: no scaling in `direction` until `expires_s`.
 
@@ -422,13 +438,15 @@ class Observation:
     floors: tuple[ManualFloor, ...] = ()
     pauses: tuple[Pause, ...] = ()
     budget: Budget = Budget()
+    scales: tuple[ManualScale, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
     """A target that one rule wants for one service, with the figures it was led by.
 
-    `trigger_s` is the time of the earliest evidence, `confidence` 0-1.
+    `trigger_s` is the time of the earliest evidence, `confidence` 0-1, `scale_id` the id of the
+    `ManualScale` that asks for it ("": none does).
     """
 
     service: str
@@ -437,6 +455,7 @@ class Recommendation:
     evidence: Mapping[str, float]
     confidence: float
     trigger_s: float
+    scale_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,7 +487,8 @@ class Action:
     """One change of one service's instance count.
 
     `decision_id` is deterministic and the idempotency key: the same action sent twice changes
-    nothing.  `cost_per_hour` is the estimated change of the bill in USD/h.
+    nothing.  `cost_per_hour` is the estimated change of the bill in USD/h, `scale_id` the id of the
+    `ManualScale` that it is a step of ("": of none).
     """
 
     decision_id: str
@@ -485,6 +505,7 @@ class Action:
     trigger_s: float
     decided_s: float
     explanation: str
+    scale_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,11 +79,21 @@ class PauseConfig(Strict):
     schedule: Recurrence | None = None
 
 
+class ScaleConfig(Strict):
+    """A count that a person asks for, in seconds from the start of the window."""
+
+    service: str
+    instances: Count
+    at_s: Annotated[float, Field(ge=0.0)] = 0.0
+    expires_s: Annotated[float, Field(ge=0.0)]
+
+
 class OperatorConfig(Strict):
-    """StandingRequests requests of people while the run lasts."""
+    """Requests of people while the run lasts."""
 
     floors: list[FloorConfig] = Field(default_factory=list)
     pauses: list[PauseConfig] = Field(default_factory=list)
+    scales: list[ScaleConfig] = Field(default_factory=list)
 
 
 class RequestConfig(Strict):
@@ -188,6 +198,8 @@ class RunConfig(Strict):
             _check_name(service, services, "engine.fallback_by_service")
         for floor in self.operator.floors:
             _check_name(floor.service, services, "operator.floors.service")
+        for scale in self.operator.scales:
+            _check_name(scale.service, services, "operator.scales.service")
         for pause in self.operator.pauses:
             if pause.service:
                 _check_name(pause.service, services, "operator.pauses.service")

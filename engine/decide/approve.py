@@ -150,6 +150,7 @@ def _action(
             spec.name, current, target, chosen.reason, chosen.evidence, behind, note,
             observation.outlook.noun,
         ),
+        scale_id=chosen.scale_id,
     )  # fmt: skip
 
 

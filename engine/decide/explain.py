@@ -82,6 +82,8 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
                 return "its metrics are stale and the fallback is a fixed count"
             if "pinned" in e:
                 return "it is pinned at this count"
+            if "asked" in e:
+                return f"somebody asked for {_get(e, 'asked'):.0f}"
             return "somebody asked for this floor"
 
 

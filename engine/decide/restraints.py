@@ -13,7 +13,7 @@ from engine.decide.assess_weddings import Ahead
 from engine.decide.observe import Seen
 from engine.decide.rails.limits import limit, stabilised
 from engine.decide.rails.rise import bounded, enough
-from engine.decide.rails.scale_in import scale_in
+from engine.decide.rails.scale_in import asked_in, scale_in
 from engine.decide.rails.take_back import take_back
 from engine.decide.recommend import manual
 from engine.decide.wishes import Wish
@@ -96,6 +96,11 @@ def _allowed(
                 # A step that did harm is undone at once, but not below what is booked.
                 booked = max(ahead.weddings.protected, ahead.weddings.floor)
                 target = min(max(target, booked), current)
+            elif target < current and chosen.scale_id:
+                checked = asked_in(seen, ahead, chosen, now_s)
+                target = checked.target
+                if checked.why:
+                    declined = (*declined, Declined(chosen, checked.why))
             elif target < current:
                 checked = scale_in(
                     seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings

@@ -1,7 +1,8 @@
 """What each service should have: every rule has its say, and the emergency path on top of them.
 
 The highest count wins, unless a step is undone: what did harm is taken back even though a rule
-still wants it.
+still wants it.  What a person wants for a service wins over the rules, too; only a wedding floor, a
+floor of people and a rollback may ask for more than that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from engine.decide.recommend.reactive import reactive
 from engine.decide.verify import Verdict
 from engine.decide.view import MOST_SPACING_S
 from engine.memory import ServiceMemory
-from engine.model import Declined, Observation, Recommendation
+from engine.model import Declined, Observation, Reason, Recommendation
 from engine.settings import EngineSettings
 
 _BY_TARGET = attrgetter("target")
@@ -103,12 +104,17 @@ def _wish(
             wanted.append(wedding.wedding_floor(spec, ahead.weddings, confidence, now_s))
     if observation.floors:
         wanted.extend(manual.manual(spec, observation.floors, now_s))
+    scaled = manual.scaled(spec, observation.scales, now_s) if observation.scales else None
+    rivals = wanted
+    if scaled is not None:
+        rivals = [scaled, *[one for one in wanted if _is_firm(one)]]
+        wanted.append(scaled)
     chosen = verdict.rollback
     if chosen is None or chosen.target >= desired:
-        chosen = max(wanted, key=_BY_TARGET, default=None)
+        chosen = max(rivals, key=_BY_TARGET, default=None)
     declined = tuple(
         [
-            Declined(other, f"{_name(chosen)} asks for as much or more")
+            Declined(other, _passed_over(other, chosen))
             for other in wanted
             if other is not chosen and other.target > desired
         ]
@@ -139,6 +145,19 @@ def _asked_for(desired: int, memory: ServiceMemory, now_s: float, cycle_s: float
     if sent is not None and not sent.accepted and now_s < sent.sent_s + cycle_s:
         return max(desired, sent.to_instances)
     return desired
+
+
+def _is_firm(wanted: Recommendation) -> bool:
+    """Whether it holds against what a person wants for the service."""
+    if wanted.reason is Reason.MANUAL:
+        return manual.FALLBACK not in wanted.evidence
+    return wanted.reason in (Reason.ROLLBACK, Reason.WEDDING_FLOOR)
+
+
+def _passed_over(other: Recommendation, chosen: Recommendation | None) -> str:
+    if chosen is not None and chosen.scale_id and chosen.target < other.target:
+        return f"somebody asked for {chosen.target} instances"
+    return f"{_name(chosen)} asks for as much or more"
 
 
 def _name(recommendation: Recommendation | None) -> str:

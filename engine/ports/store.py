@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.model import Approval, ManualFloor, Pause
+from engine.model import Approval, ManualFloor, ManualScale, Pause
 from engine.ports.lease import Fence
 
 
@@ -23,6 +23,7 @@ class Requests:
     pauses: tuple[Pause, ...] = ()
     answers: tuple[Approval, ...] = ()
     complaints: tuple[str, ...] = ()
+    scales: tuple[ManualScale, ...] = ()
 
 
 class Store(Protocol):

@@ -323,6 +323,7 @@ class Cycle:
                 *self.standing.pauses_at(now_s),
             ),
             budget=self._budget,
+            scales=tuple([s for s in self._requests.scales if now_s < s.expires_s]),
         )
 
     def decide(self, observation: Observation, when: str = "in its step") -> Plan | None:

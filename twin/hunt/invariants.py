@@ -452,7 +452,9 @@ class Invariants:
             or settings.cycle_s > 30.0
             or settings.stale_after_s < 30.0
         )
-        people = bool(config.operator.pauses) or config.approval != "automatic"
+        people = (
+            bool(config.operator.pauses or config.operator.scales) or config.approval != "automatic"
+        )
         bound = math.isfinite(self._budget.instances) or math.isfinite(self._budget.usd_per_hour)
         full = any(fleet.desired >= fleet.spec.max_instances for fleet in world.fleets.values())
         blind = (

@@ -434,6 +434,14 @@ def _engine(draw: _Draw, services: list[str]) -> dict[str, Any]:
 def _operator(draw: _Draw, services: list[str], duration_s: int) -> dict[str, Any]:
     at_s = draw.whole(0, duration_s // 2)
     expires_s = at_s + draw.whole(60, duration_s // 2)
+    if draw.chance(0.3):
+        scale = {
+            "service": draw.one_of(services),
+            "instances": draw.whole(0, 60),
+            "at_s": at_s,
+            "expires_s": expires_s,
+        }
+        return {"scales": [scale]}
     if draw.chance(0.5):
         floor = {
             "service": draw.one_of(services),

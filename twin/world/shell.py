@@ -18,7 +18,15 @@ import simpy
 
 from engine.adapters.blocking import Booked
 from engine.config.recurrence import Recurrence
-from engine.model import Controller, ManualFloor, Observation, Pause, Plan, ServiceSpec
+from engine.model import (
+    Controller,
+    ManualFloor,
+    ManualScale,
+    Observation,
+    Pause,
+    Plan,
+    ServiceSpec,
+)
 from engine.ports.store import Requests
 from engine.runtime.cycle import CONTROLLER, Cycle, Gathered
 from engine.runtime.errors import ControllerError
@@ -37,10 +45,10 @@ class _Standing:
     """A standing request with the time from which it holds (epoch seconds), and when it does."""
 
     from_s: float
-    request: ManualFloor | Pause
+    request: ManualFloor | Pause | ManualScale
     schedule: Recurrence | None
 
-    def at(self, now_s: float) -> ManualFloor | Pause | None:
+    def at(self, now_s: float) -> ManualFloor | Pause | ManualScale | None:
         """The request, if it holds at `now_s` (epoch seconds)."""
         if not self.from_s <= now_s < self.request.expires_s:
             return None
@@ -53,7 +61,7 @@ class _Standing:
 
 
 class Operator:
-    """The people around the engine: they ask for floors and pause."""
+    """The people around the engine: they ask for floors and counts, and pause."""
 
     def __init__(self, config: OperatorConfig, start_s: float) -> None:
         self._standing = [
@@ -70,7 +78,17 @@ class Operator:
                 pause.schedule,
             )
             for pause in config.pauses
-        ]
+        ] + [
+            _Standing(
+                start_s + scale.at_s,
+                ManualScale(
+                    f"scale-{number}", scale.service, scale.instances, start_s + scale.expires_s,
+                    "operator",
+                ),
+                None,
+            )
+            for number, scale in enumerate(config.scales, start=1)
+        ]  # fmt: skip
 
     def requests(self, now_s: float) -> Requests:
         """What they ask for at `now_s` (epoch seconds)."""
@@ -80,6 +98,7 @@ class Operator:
         return Requests(
             tuple(request for request in holding if isinstance(request, ManualFloor)),
             tuple(request for request in holding if isinstance(request, Pause)),
+            scales=tuple(request for request in holding if isinstance(request, ManualScale)),
         )
 
 

@@ -23,6 +23,8 @@ from engine.decide.sleep import ASLEEP
 from engine.model import Reason, Recommendation
 from engine.settings import EngineSettings
 
+PROTECTED = "wedding protection for the next 2 h"
+
 
 class ScaleIn(NamedTuple):
     """The count to go down to (the present one: stay) and the recommendation behind it.
@@ -66,7 +68,7 @@ def scale_in(
             )
     if floor >= current:
         if chosen.target < current and protected >= current:
-            return stay._replace(why="wedding protection for the next 2 h")
+            return stay._replace(why=PROTECTED)
         return stay
     if spent_on_little(current, floor, lowest, targets, now_s, limits):
         return stay._replace(why=SOON)
@@ -85,6 +87,20 @@ def scale_in(
     )
 
 
+def asked_in(seen: Seen, ahead: Ahead, chosen: Recommendation, now_s: float) -> ScaleIn:
+    """How far down a person's `chosen` count, which is less than is desired, may take the service.
+
+    People may know better than the figures, so neither cost nor figures that are late, lost or
+    above their lower thresholds stand against it: only an emergency, a breach, and what is booked.
+    """
+    current = seen.service.desired
+    if why := _urgent(seen, now_s) or _breach(seen):
+        return ScaleIn(current, chosen, why)
+    protected = max(ahead.weddings.protected, ahead.weddings.floor)
+    target = min(max(chosen.target, protected, seen.traits.spec.min_instances), current)
+    return ScaleIn(target, chosen, PROTECTED if chosen.target < target <= protected else "")
+
+
 def waits_for_boots(seen: Seen, now_s: float) -> bool:
     """Whether instances boot that may still come to serve."""
     service = seen.service
@@ -99,10 +115,8 @@ def _against(seen: Seen, now_s: float) -> str:
     """The first reason against any scale-in of the service now; empty if there is none."""
     if seen.view.stale:
         return f"no scale-in on stale metrics ({seen.view.age})"
-    if now_s < seen.memory.calm_from_s or seen.alarm is not None:
-        return "no scale-in until calm after an emergency"
-    if seen.assessment.breach:
-        return "no scale-in while the SLO is being missed"
+    if why := _urgent(seen, now_s) or _breach(seen):
+        return why
     if not seen.assessment.cold:
         return "no scale-in while a figure is above its lower threshold"
     if seen.figures.lost:
@@ -112,3 +126,13 @@ def _against(seen: Seen, now_s: float) -> str:
     if waits_for_boots(seen, now_s):
         return "no scale-in while instances are booting"
     return ""
+
+
+def _urgent(seen: Seen, now_s: float) -> str:
+    if now_s < seen.memory.calm_from_s or seen.alarm is not None:
+        return "no scale-in until calm after an emergency"
+    return ""
+
+
+def _breach(seen: Seen) -> str:
+    return "no scale-in while the SLO is being missed" if seen.assessment.breach else ""

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.model import Direction, ManualFloor, Pause, Reason, Recommendation, ServiceSpec
+from engine.model import (
+    Direction,
+    ManualFloor,
+    ManualScale,
+    Pause,
+    Reason,
+    Recommendation,
+    ServiceSpec,
+)
 from engine.settings import FallbackSettings
+
+FALLBACK = "fallback"
+"""The evidence by which a fallback's count is known from what people ask for."""
 
 
 def manual(spec: ServiceSpec, floors: Sequence[ManualFloor], now_s: float) -> list[Recommendation]:
@@ -24,13 +35,24 @@ def manual(spec: ServiceSpec, floors: Sequence[ManualFloor], now_s: float) -> li
     ]
 
 
+def scaled(spec: ServiceSpec, scales: Sequence[ManualScale], now_s: float) -> Recommendation | None:
+    """The count that a person wants for this service now, of several the one asked for last."""
+    for scale in reversed(scales):
+        if scale.service == spec.name and now_s < scale.expires_s:
+            evidence = {"asked": float(scale.instances), "expires_in_s": scale.expires_s - now_s}
+            return Recommendation(
+                spec.name, scale.instances, Reason.MANUAL, evidence, 1.0, now_s, scale.id
+            )
+    return None
+
+
 def static_fallback(
     spec: ServiceSpec, fallback: FallbackSettings, age_s: float, now_s: float
 ) -> list[Recommendation]:
     """The configured count for a service whose metrics are lost."""
     if fallback.mode != "static":
         return []
-    evidence = {"fallback": float(fallback.instances), "metrics_age_s": age_s}
+    evidence = {FALLBACK: float(fallback.instances), "metrics_age_s": age_s}
     return [Recommendation(spec.name, fallback.instances, Reason.MANUAL, evidence, 0.5, now_s)]
 
 

@@ -16,6 +16,7 @@ from engine.model import (
     Category,
     Direction,
     ManualFloor,
+    ManualScale,
     Pause,
     Plan,
     Reason,
@@ -339,6 +340,17 @@ def test_a_manual_floor_holds_until_it_expires() -> None:
     late = make_service(desired=10, window=make_window(NOW_S + 100.0))
     plan = Autoscaler(LEAN).step(observe(late, now_s=NOW_S + 100.0, floors=(floor,)))
     assert not any(action.to_instances > 10 for action in plan.actions)
+
+
+def test_a_persons_count_is_reached_step_by_step_and_known_by_its_id() -> None:
+    scale = ManualScale("scale-7", "api", 20, NOW_S + 900.0, "ada")
+    action = only(Autoscaler(LEAN).step(observe(make_service(desired=10), scales=(scale,))))
+    assert (action.to_instances, action.reason, action.scale_id) == (15, Reason.MANUAL, "scale-7")
+    assert "10 → 15 because somebody asked for 20; " in action.explanation
+    assert action.explanation.endswith("; one step is at most +50%.")
+    late = make_service(desired=10, window=make_window(NOW_S + 900.0))
+    plan = Autoscaler(LEAN).step(observe(late, now_s=NOW_S + 900.0, scales=(scale,)))
+    assert not any(action.scale_id for action in plan.actions)
 
 
 ASK = LEAN.model_copy(update={"approval": ApprovalSettings(max_instances=3)})

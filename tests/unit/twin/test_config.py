@@ -130,6 +130,12 @@ def test_every_scenario_is_valid_and_named_like_its_file(scenario: str) -> None:
             'operator.floors.service: "apj"',
         ),
         (
+            "operator.scales",
+            [{"service": "apj", "instances": 3, "expires_s": 9}],
+            'operator.scales.service: "apj"',
+        ),
+        ("operator.scales", [{"service": "api", "instances": 3}], "operator.scales.0.expires_s"),
+        (
             "operator.floors",
             [{"service": "api", "instances": 3}],
             "operator.floors.0: expires_s is missing (or give a schedule)",

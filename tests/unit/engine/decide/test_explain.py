@@ -58,6 +58,7 @@ NONE = WeddingContext(0.9, 0.9)
         (Reason.MANUAL, {"fallback": 3.0},
          "its metrics are stale and the fallback is a fixed count"),
         (Reason.MANUAL, {"pinned": 3.0}, "it is pinned at this count"),
+        (Reason.MANUAL, {"asked": 3.0, "expires_in_s": 9.0}, "somebody asked for 3"),
         (Reason.MANUAL, {"floor": 3.0}, "somebody asked for this floor"),
     ],
 )  # fmt: skip

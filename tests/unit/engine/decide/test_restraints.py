@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from engine.decide.restraints import UNBORNE, restrain
+from engine.decide.rails.scale_in import PROTECTED, asked_in
+from engine.decide.restraints import PAUSED, UNBORNE, restrain
 from engine.decide.wishes import Wish
 from engine.memory import ServiceMemory
 from engine.model import Direction, Pause, Reason
@@ -229,3 +230,52 @@ def test_figures_that_nothing_bears_out_double_at_most_and_that_is_told() -> Non
     assert (one.target, one.targets[0][1]) == (40, 40)
     assert [(d.recommendation, d.why) for d in one.declined] == [(wish, UNBORNE)]
     assert allowed(wish_of(40, Reason.EMERGENCY), desired=20, window=alone).declined == ()
+
+
+HOT = make_window(cpu=0.99, p95_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "went_to", "why"),
+    [
+        (30, {}, 30, ""),
+        # Neither figures above their thresholds, nor lost ones, nor cost stand against a person.
+        (30, {"window": HOT}, 30, ""),
+        (30, {"window": make_window(age_s=99.0)}, 30, ""),
+        (30, {"ahead": ahead_of([4.0] * 3 + [40.0] * 147)}, 30, ""),
+        (39, {}, 39, ""),  # worth a step of one
+        # What users and weddings need does, and how far one step goes.
+        (30, {"memory": ServiceMemory(calm_from_s=NOW_S + 1.0)}, 40,
+         "no scale-in until calm after an emergency"),
+        (30, {"window": make_window(cpu=0.2, p95_s=0.6)}, 40,
+         "no scale-in while the SLO is being missed"),
+        (30, {"ahead": ahead_of(4.0, protected=35, floor=33)}, 35, PROTECTED),
+        (30, {"ahead": ahead_of(4.0, protected=33, floor=35)}, 35, PROTECTED),
+        (35, {"ahead": ahead_of(4.0, protected=35)}, 35, ""),
+        (30, {"ahead": ahead_of(4.0, protected=45)}, 40, PROTECTED),
+        (10, {}, 28, ""),
+        (1, {"spec": make_spec(min_instances=32, max_instances=100)}, 32, ""),
+        (30, {"pauses": (Pause(direction=Direction.IN),)}, 40, PAUSED),
+        (30, {"memory": ServiceMemory(last_in_s=NOW_S - 1.0)}, 40, ""),
+    ],
+)  # fmt: skip
+def test_what_a_person_wants_less_is_held_back_by_emergencies_and_bookings(  # type: ignore[no-untyped-def]
+    target: int, changes, went_to: int, why: str
+) -> None:
+    asked = wish_of(target, Reason.MANUAL, scale_id="scale-7")
+    one = allowed(asked, **changes)
+    assert one.target == went_to
+    assert [d.why for d in one.declined] == ([why] if why else [])
+    assert one.chosen == asked
+    assert one.targets == ((NOW_S, target),)
+
+
+def test_a_floor_of_people_below_what_is_there_is_no_wish_for_less() -> None:
+    one = allowed(wish_of(30, Reason.MANUAL), window=HOT)
+    assert one.target == 40
+
+
+def test_an_alarm_stands_against_what_a_person_wants_less() -> None:
+    seen = seen_of(make_service(SPEC, desired=40, window=COLD), alarm=wish_of(9, Reason.EMERGENCY))
+    held = asked_in(seen, ahead_of(4.0), wish_of(30, scale_id="scale-7"), NOW_S)
+    assert (held.target, held.why) == (40, "no scale-in until calm after an emergency")

@@ -17,6 +17,7 @@ from engine.decide.recommend.manual import (
     pauses_in_force,
     pin,
     pinned,
+    scaled,
     static_fallback,
 )
 from engine.decide.recommend.reactive import reactive
@@ -24,7 +25,7 @@ from engine.decide.verify import Verdict
 from engine.decide.view import view
 from engine.decide.wishes import Wish, emergencies, recommend
 from engine.memory import Sent, ServiceMemory
-from engine.model import Direction, ManualFloor, Pause, Reason
+from engine.model import Direction, ManualFloor, ManualScale, Pause, Reason
 from engine.settings import EngineSettings, FallbackSettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window, observe
 from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
@@ -35,13 +36,13 @@ NOTHING_TO_UNDO = Verdict(None, -math.inf, -math.inf)
 
 def wish(  # type: ignore[no-untyped-def]
     ahead=None, verdict=NOTHING_TO_UNDO, floors=(), settings=SETTINGS, desired=10, memory=None,
-    **figures: float,
+    scales=(), **figures: float,
 ) -> Wish:  # fmt: skip
     window = make_window(**({"cpu": 0.4} | figures))
     seen = seen_of(make_service(desired=desired, window=window), memory=memory)
     (one,) = recommend(
         [seen], [ahead or ahead_of(4.0)], [verdict],
-        observation=observe(seen.service, floors=floors), settings=settings,
+        observation=observe(seen.service, floors=floors, scales=scales), settings=settings,
     )  # fmt: skip
     return one
 
@@ -84,6 +85,86 @@ def test_what_wanted_more_than_there_is_and_lost_is_named() -> None:
         (Reason.MANUAL, "forecast asks for as much or more"),
     ]
     assert wish(ahead=ahead_of(13.0, floor=10)).declined == ()  # ten are there
+
+
+def scale_to(instances: int) -> tuple[ManualScale, ...]:
+    return (ManualScale("scale-7", "api", instances, NOW_S + 60.0, "ada"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "target"),
+    [
+        ({"scales": scale_to(6)}, Reason.MANUAL, 6),
+        # It wins over forecast and figures, both ways …
+        ({"scales": scale_to(6), "ahead": ahead_of(13.0)}, Reason.MANUAL, 6),
+        ({"scales": scale_to(6), "cpu": 0.95}, Reason.MANUAL, 6),
+        ({"scales": scale_to(20), "ahead": ahead_of(13.0)}, Reason.MANUAL, 20),
+        # … not over wedding floors, floors of people and what is undone.
+        ({"scales": scale_to(6), "ahead": ahead_of(4.0, floor=7)}, Reason.WEDDING_FLOOR, 7),
+        ({"scales": scale_to(7), "ahead": ahead_of(4.0, floor=7)}, Reason.MANUAL, 7),
+        ({"scales": scale_to(6), "floors": (FLOOR_12,)}, Reason.MANUAL, 12),
+        ({"scales": scale_to(6),
+          "verdict": NOTHING_TO_UNDO._replace(rollback=wish_of(7, Reason.ROLLBACK))},
+         Reason.ROLLBACK, 7),
+        ({"scales": scale_to(6),
+          "verdict": NOTHING_TO_UNDO._replace(rollback=wish_of(12, Reason.ROLLBACK))},
+         Reason.ROLLBACK, 12),
+        ({"scales": scale_to(14),
+          "verdict": NOTHING_TO_UNDO._replace(rollback=wish_of(12, Reason.ROLLBACK))},
+         Reason.MANUAL, 14),
+    ],
+)  # fmt: skip
+def test_what_a_person_wants_wins_over_the_rules(changes, reason: Reason, target: int) -> None:  # type: ignore[no-untyped-def]
+    chosen = wish(**changes).chosen
+    assert chosen is not None
+    assert (chosen.reason, chosen.target) == (reason, target)
+    assert bool(chosen.scale_id) is (target == changes["scales"][0].instances)
+
+
+def test_what_a_person_wants_less_than_is_named_as_passed_over() -> None:
+    one = wish(scales=scale_to(6), ahead=ahead_of(13.0), cpu=0.88)
+    assert [(d.recommendation.reason, d.why) for d in one.declined] == [
+        (Reason.CPU, "somebody asked for 6 instances"),
+        (Reason.FORECAST, "somebody asked for 6 instances"),
+    ]
+    more = wish(scales=scale_to(13), ahead=ahead_of(13.0))
+    assert [d.why for d in more.declined] == ["manual asks for as much or more"]
+    floor = wish(scales=scale_to(11), floors=(FLOOR_12,))
+    assert [(d.recommendation.scale_id, d.why) for d in floor.declined] == [
+        ("scale-7", "manual asks for as much or more")
+    ]
+
+
+def test_what_a_person_wants_stands_against_the_fallback_when_metrics_are_lost() -> None:
+    settings = EngineSettings(fallback=FallbackSettings(mode="static", instances=9))
+    chosen = wish(scales=scale_to(6), settings=settings, age_s=99.0).chosen
+    assert chosen is not None
+    assert (chosen.target, chosen.scale_id) == (6, "scale-7")
+
+
+@pytest.mark.parametrize(
+    ("scales", "target"),
+    [
+        ((), None),
+        ((ManualScale("a", "photos", 5, NOW_S + 1.0),), None),
+        ((ManualScale("a", "api", 5, NOW_S),), None),  # over
+        ((ManualScale("a", "api", 5, NOW_S + 0.5),), 5),
+        ((ManualScale("a", "api", 5, NOW_S + 1.0), ManualScale("b", "api", 4, NOW_S + 1.0)), 4),
+        ((ManualScale("a", "api", 5, NOW_S + 1.0), ManualScale("b", "api", 4, NOW_S)), 5),
+        ((ManualScale("a", "api", 5, NOW_S + 1.0), ManualScale("b", "photos", 4, NOW_S + 1.0)), 5),
+    ],
+)
+def test_the_count_asked_for_last_holds_until_it_expires(scales, target) -> None:  # type: ignore[no-untyped-def]
+    one = scaled(make_spec(), scales, NOW_S)
+    assert (None if one is None else one.target) == target
+
+
+def test_a_persons_count_is_a_recommendation_with_its_figures() -> None:
+    one = scaled(make_spec(), scale_to(6), NOW_S)
+    assert one == wish_of(
+        6, Reason.MANUAL, evidence={"asked": 6.0, "expires_in_s": 60.0}, confidence=1.0,
+        trigger_s=NOW_S, scale_id="scale-7",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

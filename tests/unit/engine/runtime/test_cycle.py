@@ -20,6 +20,7 @@ from engine.model import (
     Controller,
     Direction,
     ManualFloor,
+    ManualScale,
     Observation,
     Outlook,
     Pause,
@@ -450,11 +451,12 @@ def test_an_automatic_answer_that_is_in_no_memory_is_given_again() -> None:
 def test_what_people_asked_for_is_over_in_the_moment_in_which_it_expires() -> None:
     floor = ManualFloor("api", 9, START_S + 10.0, "ada")
     pause = Pause("api", Direction.IN, START_S + 10.0)
-    asked = replace(gathered(), requests=Requests((floor,), (pause,)))
+    scale = ManualScale("scale-7", "api", 9, START_S + 10.0, "ada")
+    asked = replace(gathered(), requests=Requests((floor,), (pause,), scales=(scale,)))
     cycle = made(Scripted())
     first, second = turn(cycle, 1, asked)[0], turn(cycle, 2, asked)[0]
-    assert (first.floors, first.pauses) == ((floor,), (pause,))
-    assert (second.floors, second.pauses) == ((), ())
+    assert (first.floors, first.pauses, first.scales) == ((floor,), (pause,), (scale,))
+    assert (second.floors, second.pauses, second.scales) == ((), (), ())
 
 
 def test_an_automatic_answer_that_is_in_the_memory_is_not_given_again() -> None:
