@@ -27,10 +27,10 @@ from engine.record.schema.summary import MARKS
 from locustfiles import options, results
 from locustfiles.arrivals import ArrivalSchedule
 from locustfiles.client import PlatformUnderTest, TargetError, is_loopback
-from locustfiles.desk import Desk, Requester
 from locustfiles.options import Wishes
 from locustfiles.plan import LoadPlan, PlanError, from_bytes
 from locustfiles.tally import Tally, unpacked
+from locustfiles.turnstile import Requester, Turnstile
 from locustfiles.verdict import Generator, LimitError, check, judge, summarise
 
 LEAD_S = 0.5
@@ -79,7 +79,7 @@ class Sender:
     ) -> None:
         roles = {role for role, _ in schedule.plan.kinds}
         self.target = target
-        self.desk = Desk(
+        self.turnstile = Turnstile(
             schedule, {role: make_person(role, target) for role in roles}, max_in_flight
         )
         self._report = report
@@ -88,14 +88,14 @@ class Sender:
 
     def begin(self, in_s: float) -> None:
         """Start sending, and reporting."""
-        sending = gevent.spawn(self.desk.run, in_s)
+        sending = gevent.spawn(self.turnstile.run, in_s)
         gevent.spawn(self._keep_reporting, sending)
 
     def stop(self) -> None:
         """End it now, and tell the last."""
         if not self._stopped:
             self._stopped = True
-            self.desk.close()
+            self.turnstile.close()
             self._tell(None, done=True)
             self.target.close()
 
@@ -113,9 +113,9 @@ class Sender:
                 self._tell(cpu, done=False)
 
     def _tell(self, cpu: float | None, *, done: bool) -> None:
-        peak = self.desk.peak_in_flight
+        peak = self.turnstile.peak_in_flight
         message = {
-            "tally": self.desk.news().packed(),
+            "tally": self.turnstile.news().packed(),
             "cpu": cpu,
             "more_in_flight": peak - self._told_peak,
             "done": done,
@@ -300,7 +300,7 @@ class Conductor:
         if not isinstance(self.environment.runner, WorkerRunner):
             self._report.tally.note_exception(person, error)
         elif self.sender is not None:
-            self.sender.desk.note_exception(person, error)
+            self.sender.turnstile.note_exception(person, error)
         else:
             self._early.note_exception(person, error)
 
@@ -321,7 +321,7 @@ class Conductor:
             schedule, target, self._make_person, int(share["max_in_flight"]),
             lambda message: runner.send_message("load_news", message),
         )  # fmt: skip
-        self.sender.desk.note_early(self._early)
+        self.sender.turnstile.note_early(self._early)
         self._early = Tally()
         runner.send_message("load_ready")
 

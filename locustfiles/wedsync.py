@@ -6,7 +6,8 @@ r"""A scenario's day as real load on a real address: couples, guests, vendors an
 plays the five hours around the peak of the day that `twin run scenario=june_peak` simulates, with
 its weddings and its rates, in five minutes and at a two-thousandth of its size.  What is due when
 is drawn beforehand (`locustfiles.arrivals`) and sent whatever became of the requests before
-(`locustfiles.desk`); the users seen in Locust are the people at weddings.  docs/load.md has more.
+(`locustfiles.turnstile`); the users seen in Locust are the people at weddings.  docs/load.md has
+more.
 """
 
 from __future__ import annotations
@@ -50,15 +51,15 @@ class Person(User):
 
     @task
     def be_there(self) -> None:
-        """Come, and make requests as the desk hands them out, until Locust ends this user."""
+        """Come, and make requests as the turnstile hands them out, until Locust ends this user."""
         while (sender := CONDUCTORS[id(self.environment)].sender) is None:
             gevent.sleep(0.1)
         self.target = sender.target
-        sender.desk.come(self.role, self)
+        sender.turnstile.come(self.role, self)
         try:
             gevent.event.Event().wait()
         finally:
-            sender.desk.leave(self.role, self)
+            sender.turnstile.leave(self.role, self)
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)

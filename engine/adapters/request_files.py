@@ -8,43 +8,53 @@ about and left alone: a typing error must not stop the scaling.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.config.recurrence import Recurrence
-from engine.config.standing import ends_s
 from engine.config.strict import validated
 from engine.model import Approval, Direction, ManualFloor, Pause
+from engine.ports.desk import Asked, Kind, RequestError, check_decision, request_id
 from engine.ports.store import Requests
 from engine.record.files import remove, write_atomically
 
 REQUESTS, ANSWERS = "requests", "answers"
-EVERYTHING = "all-services"
+STATUS = "status.json"
 
 _Parsed = TypeVar("_Parsed")
 
 
-class RequestError(ValueError):
-    """A request that cannot be taken; the message says why."""
+class FileDesk:
+    """`engine.ports.desk.Desk`, in the folder `state`."""
 
+    def __init__(self, state: Path) -> None:
+        self._state = state
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as it was asked for; with a schedule it holds whenever that says so."""
+    def ask(self, request: ManualFloor | Pause, schedule: Recurrence | None = None) -> str:
+        """Write the request's file."""
+        return ask(self._state, request, schedule).stem
 
-    request: ManualFloor | Pause
-    schedule: Recurrence | None
+    def withdraw(self, kind: Kind, service: str) -> bool:
+        """Remove the files of such requests."""
+        return withdraw(self._state, kind, service)
 
-    def at(self, now_s: float) -> ManualFloor | Pause | None:
-        """The request until it next ends, if it holds at `now_s` (epoch seconds)."""
-        until_s = min(ends_s(self.schedule, now_s), self.request.expires_s)
-        return replace(self.request, expires_s=until_s) if now_s < until_s else None
+    def answer(self, approval: Approval) -> None:
+        """Write the answer's file."""
+        answer(self._state, approval)
+
+    def asked(self) -> tuple[list[Asked], list[str]]:
+        """What the requests' files say."""
+        return asked(self._state)
+
+    def status(self) -> str:
+        """The text of the status' file; raises OSError, ValueError if it cannot be read."""
+        try:
+            return (self._state / STATUS).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
 
 
 def ask(state: Path, request: ManualFloor | Pause, schedule: Recurrence | None = None) -> Path:
@@ -54,11 +64,10 @@ def ask(state: Path, request: ManualFloor | Pause, schedule: Recurrence | None =
     Returns the file.  Raises RequestError for a name that no service can have, OSError.
     """
     content: dict[str, Any] = {"service": request.service, "expires_s": request.expires_s}
+    path = _path(state, request, schedule)
     if isinstance(request, ManualFloor):
-        path = _path(state, "floor", request.service, schedule)
         content |= {"instances": request.instances, "requested_by": request.requested_by}
     else:
-        path = _path(state, "pause", request.service, schedule)
         content |= {"direction": request.direction.value, "pinned": request.pinned}
     if schedule is not None:
         content["schedule"] = schedule.model_dump()
@@ -69,9 +78,9 @@ def ask(state: Path, request: ManualFloor | Pause, schedule: Recurrence | None =
     return path
 
 
-def withdraw(state: Path, kind: str, service: str) -> bool:
+def withdraw(state: Path, kind: Kind, service: str) -> bool:
     """Take all requests `kind` ("floor", "pause") for `service` back; whether there was one."""
-    path = _path(state, kind, service)
+    path = _path(state, ManualFloor(service, 0, 0.0) if kind == "floor" else Pause(service))
     paths = [path, *path.parent.glob(f"{path.stem}@*.json")]
     there = [path for path in paths if path.exists()]
     for path in there:
@@ -148,25 +157,8 @@ def remove_answers(state: Path, answers: Sequence[Approval]) -> None:
         raise failures[0]
 
 
-def check_service(name: str) -> None:
-    """Raises RequestError for what cannot be a service's name; "" stands for all of them."""
-    if name and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise RequestError(f'"{name}" is not a name of a service')
-
-
-def check_decision(decision_id: str) -> None:
-    """Raises RequestError for what cannot be a decision's id."""
-    if not re.fullmatch(r"[\w.-]+", decision_id):
-        raise RequestError(f'"{decision_id}" is no decision\'s id')
-
-
-def _path(state: Path, kind: str, service: str, schedule: Recurrence | None = None) -> Path:
-    check_service(service)
-    at = ""
-    if schedule is not None:
-        when = f"{schedule.cron} {schedule.time_zone}".encode()
-        at = "@" + hashlib.sha256(when).hexdigest()[:8]
-    return state / REQUESTS / f"{kind}-{service or EVERYTHING}{at}.json"
+def _path(state: Path, request: ManualFloor | Pause, schedule: Recurrence | None = None) -> Path:
+    return state / REQUESTS / f"{request_id(request, schedule)}.json"
 
 
 def _parsed(

@@ -25,7 +25,7 @@ from engine.ports.lease import Fence, FencedOffError
 from engine.ports.store import Requests
 from engine.record.files import write_atomically
 
-MEMORY, STATUS = "memory.json", "status.json"
+MEMORY = "memory.json"
 UNREADABLE = "memory.unreadable.json"
 LOCK = "store.lock"
 
@@ -62,7 +62,8 @@ class FileStore:
         """Write the status' file; raises as `remove_answers`."""
         # Of a status that a loss of power takes nobody asks for.
         await self._write(
-            fence, lambda: write_atomically(self.state / STATUS, text + "\n", durable=False)
+            fence,
+            lambda: write_atomically(self.state / request_files.STATUS, text + "\n", durable=False),
         )
 
     async def close(self) -> None:

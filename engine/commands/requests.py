@@ -18,13 +18,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.adapters import request_files
-from engine.adapters.request_files import EVERYTHING
-from engine.adapters.store_files import STATUS
+from engine.adapters.request_files import FileDesk
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.config.strict import ConfigError, validated
 from engine.model import Approval, Direction, ManualFloor, Pause
+from engine.ports.desk import (
+    EVERYTHING,
+    Desk,
+    Kind,
+    RequestError,
+    check_decision,
+    check_service,
+)
 
 STATE = Path("state/engine")
 ANSWERS = ("approve", "reject")
@@ -100,7 +106,7 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
     approval = Approval(given.decision, approved, time.time(), getpass.getuser())
     return _done(
         given, name, given.decision, {},
-        lambda: request_files.answer(given.state, approval), f"{given.decision}: {done}",
+        lambda desk: desk.answer(approval), f"{given.decision}: {done}",
     )  # fmt: skip
 
 
@@ -113,12 +119,13 @@ def _refusal(state: Path, service: str) -> str:
     if not service:
         return ""
     try:
-        services = list(json.loads((state / STATUS).read_text("utf-8"))["services"])
-    except FileNotFoundError:
-        _say(f"no engine has stepped in {state} yet, so nobody knows whether there is a {service}")
-        return ""
+        status = _desk(state).status()
+        services = list(json.loads(status)["services"]) if status else None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _say(f"{state / STATUS} cannot be read ({error}), so {service} is not checked")
+        _say(f"the status of {state} cannot be read ({error}), so {service} is not checked")
+        return ""
+    if services is None:
+        _say(f"no engine has stepped in {state} yet, so nobody knows whether there is a {service}")
         return ""
     if service in services:
         return ""
@@ -143,15 +150,15 @@ def _ask(
     action = "floor" if isinstance(request, ManualFloor) else "pause"
     return _done(
         given, action, request.service, {**after, "until": until},
-        lambda: request_files.ask(given.state, request, schedule), f"{what} {until}",
+        lambda desk: desk.ask(request, schedule), f"{what} {until}",
     )  # fmt: skip
 
 
-def _withdraw(given: argparse.Namespace, action: str, kind: str) -> int:
+def _withdraw(given: argparse.Namespace, action: str, kind: Kind) -> int:
     name = given.service or "all services"
 
-    def withdraw() -> None:
-        there = request_files.withdraw(given.state, kind, given.service)
+    def withdraw(desk: Desk) -> None:
+        there = desk.withdraw(kind, given.service)
         _say(f"{name}: the {kind} is taken back" if there else f"{name}: there is no {kind}")
 
     return _done(given, action, given.service, {"withdrawn": True}, withdraw, "")
@@ -162,7 +169,7 @@ def _done(
     action: str,
     target: str,
     after: dict[str, Any],
-    write: Callable[[], Path | None],
+    write: Callable[[Desk], str | None],
     what: str,
 ) -> int:
     """Note in the audit log what is asked for, then ask; what cannot be noted is not asked for."""
@@ -178,22 +185,27 @@ def _done(
 
     try:
         # What cannot be meant is no request, and leaves nothing behind.
-        check = request_files.check_decision if action in ANSWERS else request_files.check_service
+        check = check_decision if action in ANSWERS else check_service
         check(target)
         audit = opened(given.state / FOLDER)
         note("accepted", given.why)
         try:
-            path = write()
-        except (request_files.RequestError, OSError) as error:
+            request_id = write(_desk(given.state))
+        except (RequestError, OSError) as error:
             note("refused", str(error))
             raise
     except (ValueError, OSError) as error:
         return _failed(error)
     if what:
         _say(what)
-    if path is not None:
-        print(path)
+    if request_id is not None:
+        print(request_id)
     return 0
+
+
+def _desk(state: Path) -> Desk:
+    """Where the engine of a state folder is asked."""
+    return FileDesk(state)
 
 
 def _say(text: str) -> None:

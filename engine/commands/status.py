@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.adapters import request_files
 from engine.adapters.lease_file import take_lead
-from engine.adapters.store_files import STATUS
+from engine.adapters.request_files import FileDesk
 from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
 from engine.model import ManualFloor, Pause
+from engine.ports.desk import Desk
 from engine.ports.lease import NotLeadingError
 
 NEXT = 3
@@ -45,7 +45,8 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     now_s = time.time()
     leader = _leader(state, now_s)
-    status = _status(state)
+    desk = FileDesk(state)
+    status = _status(desk)
     age_s = now_s - float(status.get("time_s", 0.0)) if status else float("inf")
     print(leader or "no engine leads")
     if status:
@@ -54,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
               f"{status['skipped']} that could not be made")  # fmt: skip
         _show(status)
         _show_standing(StandingRequests.model_validate(status.get("standing", {})), now_s)
-    _show_requests(state, now_s)
+    _show_requests(desk, now_s)
     return 0 if leader and age_s < SILENT_S else 1
 
 
@@ -69,9 +70,9 @@ def _leader(state: Path, now_s: float) -> str:
     return ""
 
 
-def _status(state: Path) -> Mapping[str, Any]:
+def _status(desk: Desk) -> Mapping[str, Any]:
     try:
-        status: Mapping[str, Any] = json.loads((state / STATUS).read_text(encoding="utf-8"))
+        status: Mapping[str, Any] = json.loads(desk.status() or "{}")
     except (OSError, ValueError):
         return {}
     return status
@@ -102,12 +103,12 @@ def _show_standing(standing: StandingRequests, now_s: float) -> None:
         print(f"  {_text(paused)}{_occurrences(pause.schedule, now_s)}")
 
 
-def _show_requests(state: Path, now_s: float) -> None:
-    asked, _ = request_files.asked(state)
+def _show_requests(desk: Desk, now_s: float) -> None:
+    asked, complaints = desk.asked()
     for one in asked:
         if now_s < one.request.expires_s:
             print(f"  {_text(one.request)}{_occurrences(one.schedule, now_s)}")
-    for complaint in request_files.read(state, now_s).complaints:
+    for complaint in complaints:
         print(f"  trouble: {complaint}")
 
 

@@ -105,7 +105,7 @@ def test_the_command_line_writes_what_the_engine_reads(
     assert requests.pause(["api", "--direction", "in", "--for", "30m", *at]) == 0
     assert requests.floor(["database", "9", *at]) == 0
     written = capsys.readouterr()
-    assert Path(written.out.splitlines()[-1]) == tmp_path / "requests" / "floor-database.json"
+    assert written.out.splitlines() == ["pause-api", "floor-database"]
     assert "at least 9 instances until it is taken back" in written.err
     standing = request_files.read(tmp_path, 0.0)
     assert [(p.service, p.direction) for p in standing.pauses] == [("api", Direction.IN)]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import math
 from pathlib import Path
 
 import pytest
 
+from engine.adapters.request_files import FileDesk
 from engine.commands import requests
+from engine.config.recurrence import Recurrence
+from engine.model import ManualFloor
+from engine.ports.desk import request_id
 
 
 def stepped(state: Path, *services: str) -> Path:
@@ -38,7 +44,10 @@ def test_a_service_that_there_is_gets_its_floor(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert requests.floor(["api", "5", "--state", str(stepped(tmp_path, "api"))]) == 0
-    assert Path(capsys.readouterr().out.strip()).is_file()
+    assert capsys.readouterr().out == "floor-api\n"
+    assert [one.request for one in FileDesk(tmp_path).asked()[0]] == [
+        ManualFloor("api", 5, math.inf, getpass.getuser())
+    ]
 
 
 def test_before_any_engine_stepped_the_request_is_kept_and_what_is_not_checked_is_said(
@@ -47,7 +56,8 @@ def test_before_any_engine_stepped_the_request_is_kept_and_what_is_not_checked_i
     assert requests.floor(["nosuch", "5", "--state", str(tmp_path / "new")]) == 0
     said = capsys.readouterr()
     assert "no engine has stepped in" in said.err
-    assert Path(said.out.strip()).is_file()
+    assert said.out == "floor-nosuch\n"
+    assert len(FileDesk(tmp_path / "new").asked()[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -62,11 +72,12 @@ def test_what_recurs_says_when_it_next_begins(
     assert ask([*arguments, *when, "--state", str(stepped(tmp_path, "api"))]) == 0
     said = capsys.readouterr()
     assert 'at "0 8 29 2 *" Europe/Rome, for 2 h; next Tue ' in said.err
-    written = json.loads(Path(said.out.strip()).read_text())
-    assert written["schedule"] == {
-        "cron": "0 8 29 2 *", "time_zone": "Europe/Rome", "duration_s": 7200.0,
-    }  # fmt: skip
-    assert written["expires_s"] is None
+    [asked] = FileDesk(tmp_path).asked()[0]
+    assert said.out.strip() == request_id(asked.request, asked.schedule)
+    assert asked.schedule == Recurrence(
+        cron="0 8 29 2 *", time_zone="Europe/Rome", duration_s=7200.0
+    )
+    assert asked.request.expires_s == math.inf
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
 from engine.adapters.store_files import FileStore
 from engine.model import Action, ActionResult, Approval, BootTime, ServiceSpec, Status
 from engine.ports import contract
+from engine.ports.desk import RequestError
 from engine.ports.infrastructure import Counts, Infrastructure, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence
 from engine.ports.store import Store
@@ -330,7 +331,7 @@ def test_the_kit_finds_out_a_store_that_does_not_fence(tmp_path: Path) -> None:
 def test_people_may_still_ask_when_nobody_leads(tmp_path: Path) -> None:
     given = Approval("api-1", False, 1.0, "ada")
     request_files.answer(tmp_path, given)
-    with pytest.raises(request_files.RequestError, match="ada has refused it"):
+    with pytest.raises(RequestError, match="ada has refused it"):
         request_files.answer(tmp_path, Approval("api-1", True, 2.0, "bob"))
     assert request_files.read(tmp_path, 3.0).answers == (given,)
     assert [path.name for path in tmp_path.iterdir()] == ["answers"]

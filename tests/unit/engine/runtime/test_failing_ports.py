@@ -12,7 +12,8 @@ import pytest
 
 from engine.adapters import request_files
 from engine.adapters.blocking import BlockingCalls
-from engine.adapters.store_files import MEMORY, STATUS, FileStore
+from engine.adapters.request_files import STATUS
+from engine.adapters.store_files import MEMORY, FileStore
 from engine.model import ActionResult, Approval, Plan, Status
 from engine.ports.infrastructure import Sighting
 from engine.ports.lease import NO_FENCE, Fence

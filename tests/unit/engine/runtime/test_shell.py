@@ -13,7 +13,8 @@ import pytest
 
 from engine import Autoscaler, EngineSettings
 from engine.adapters import request_files
-from engine.adapters.store_files import MEMORY, STATUS
+from engine.adapters.request_files import STATUS
+from engine.adapters.store_files import MEMORY
 from engine.model import ActionResult, Approval, Direction, ManualFloor, Pause, Plan, Reason, Status
 from tests.unit.engine.runtime.conftest import simulated
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from engine.adapters.store_files import MEMORY, STATUS
+from engine.adapters.request_files import STATUS
+from engine.adapters.store_files import MEMORY
 from engine.model import ActionResult, Approval, Plan, Status
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError

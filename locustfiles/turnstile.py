@@ -1,4 +1,4 @@
-"""The desk: hands out requests when they are due, whatever became of those before.
+"""The turnstile: hands out requests when they are due, whatever became of those before.
 
 An ordinary load test waits for an answer before it sends the next request, so a slow system slows
 its own test down.  Here the schedule was drawn beforehand and one greenlet goes through it.  A
@@ -44,7 +44,7 @@ class Requester(Protocol):
         ...
 
 
-class Desk:
+class Turnstile:
     """Hands the arrivals of `schedule` to people; `stand_ins` has one person for each role."""
 
     def __init__(
@@ -137,7 +137,7 @@ class Desk:
         self._fresh.note_exception(person, error)
 
     def note_early(self, tally: Tally) -> None:
-        """Count what there was before there was a desk."""
+        """Count what there was before there was a turnstile."""
         self._fresh.add(tally)
 
     def close(self) -> None:

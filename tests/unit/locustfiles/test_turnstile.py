@@ -8,9 +8,9 @@ import pytest
 
 from locustfiles.arrivals import Arrival, ArrivalSchedule
 from locustfiles.client import RequestOutcome
-from locustfiles.desk import Desk
 from locustfiles.plan import LoadPlan
 from locustfiles.tally import ServiceSecond
+from locustfiles.turnstile import Turnstile
 
 
 class Somebody:
@@ -37,11 +37,13 @@ def short(plan: LoadPlan) -> LoadPlan:
     return replace(plan, speed=600.0, rates=plan.rates[:, :600])
 
 
-def played(plan: LoadPlan, somebody: Somebody, max_in_flight: int) -> tuple[Desk, ServiceSecond]:
+def played(
+    plan: LoadPlan, somebody: Somebody, max_in_flight: int
+) -> tuple[Turnstile, ServiceSecond]:
     roles = {role for role, _ in plan.kinds}
-    desk = Desk(ArrivalSchedule(plan), dict.fromkeys(roles, somebody), max_in_flight)
-    desk.run(0.0)
-    return desk, desk.news().of(range(len(plan.services)))
+    turnstile = Turnstile(ArrivalSchedule(plan), dict.fromkeys(roles, somebody), max_in_flight)
+    turnstile.run(0.0)
+    return turnstile, turnstile.news().of(range(len(plan.services)))
 
 
 def test_a_slow_system_gets_the_same_load(short: LoadPlan) -> None:
@@ -55,8 +57,8 @@ def test_a_slow_system_gets_the_same_load(short: LoadPlan) -> None:
 
 
 def test_beyond_the_bound_requests_are_held_and_the_wait_is_felt(short: LoadPlan) -> None:
-    desk, cell = played(short, Somebody(0.05), max_in_flight=2)
-    assert desk.peak_in_flight == 2
+    turnstile, cell = played(short, Somebody(0.05), max_in_flight=2)
+    assert turnstile.peak_in_flight == 2
     assert cell.counts["held"] > 10
     assert cell.counts["sent"] == cell.counts["intended"] == len(list(ArrivalSchedule(short)))
     # From sending they took 50 ms each; what was felt counts from the moment they were due.
@@ -91,9 +93,9 @@ def test_a_journey_with_a_bug_is_a_failed_request_with_its_reason(short: LoadPla
 
     clients = tuple(replace(client, max_retries=0) for client in short.clients)
     plan = replace(short, clients=clients)
-    desk = Desk(ArrivalSchedule(plan), {r: Clumsy(0.0) for r, _ in plan.kinds}, 10)
-    desk.run(0.0)
-    tally = desk.news()
+    turnstile = Turnstile(ArrivalSchedule(plan), {r: Clumsy(0.0) for r, _ in plan.kinds}, 10)
+    turnstile.run(0.0)
+    tally = turnstile.news()
     cell = tally.of(range(3))
     assert cell.counts["failed"] == cell.counts["intended"] > 0
     assert "api: KeyError: 'bouquet'" in tally.reasons
@@ -105,9 +107,9 @@ def test_a_person_who_cannot_hear_of_it_holds_nobody_up(short: LoadPlan) -> None
         def tell(self, arrival: Arrival, felt_s: float, outcome: RequestOutcome) -> None:
             raise ValueError("what?")
 
-    desk = Desk(ArrivalSchedule(short), {r: Deaf(0.0) for r, _ in short.kinds}, 1)
-    desk.run(0.0)
-    tally = desk.news()
+    turnstile = Turnstile(ArrivalSchedule(short), {r: Deaf(0.0) for r, _ in short.kinds}, 1)
+    turnstile.run(0.0)
+    tally = turnstile.news()
     cell = tally.of(range(3))
     assert cell.counts["ok"] == cell.counts["intended"] > 0
     assert tally.exceptions == {"Deaf: ValueError: what?": cell.counts["ok"]}
@@ -115,19 +117,19 @@ def test_a_person_who_cannot_hear_of_it_holds_nobody_up(short: LoadPlan) -> None
 
 def test_a_role_that_the_plan_has_nothing_for_waits_and_goes(short: LoadPlan) -> None:
     quick, idle = Somebody(0.0), Somebody(0.0)
-    desk = Desk(ArrivalSchedule(short), {role: quick for role, _ in short.kinds}, 10)
-    desk.come("florist", idle)
-    desk.run(0.0)
-    desk.leave("florist", idle)
-    desk.leave("florist", idle)
+    turnstile = Turnstile(ArrivalSchedule(short), {role: quick for role, _ in short.kinds}, 10)
+    turnstile.come("florist", idle)
+    turnstile.run(0.0)
+    turnstile.leave("florist", idle)
+    turnstile.leave("florist", idle)
     assert not idle.asked
 
 
 def test_those_present_are_asked_before_anybody_stands_in(short: LoadPlan) -> None:
     stand_in, guest = Somebody(0.0), Somebody(0.0)
-    desk = Desk(ArrivalSchedule(short), {role: stand_in for role, _ in short.kinds}, 1000)
-    desk.come("guest", guest)
-    desk.run(0.0)
+    turnstile = Turnstile(ArrivalSchedule(short), {role: stand_in for role, _ in short.kinds}, 1000)
+    turnstile.come("guest", guest)
+    turnstile.run(0.0)
     assert {arrival.role for arrival in guest.asked} == {"guest"}
     assert "vendor" in {arrival.role for arrival in stand_in.asked}
     together = sorted(guest.asked + stand_in.asked, key=lambda arrival: arrival.due_s)
@@ -136,29 +138,33 @@ def test_those_present_are_asked_before_anybody_stands_in(short: LoadPlan) -> No
 
 def test_who_leaves_gets_no_more(short: LoadPlan) -> None:
     guest, stand_in = Somebody(0.0), Somebody(0.0)
-    desk = Desk(ArrivalSchedule(short), {role: stand_in for role, _ in short.kinds}, 1000)
-    desk.come("guest", guest)
-    desk.leave("guest", guest)
-    desk.run(0.0)
+    turnstile = Turnstile(ArrivalSchedule(short), {role: stand_in for role, _ in short.kinds}, 1000)
+    turnstile.come("guest", guest)
+    turnstile.leave("guest", guest)
+    turnstile.run(0.0)
     assert not guest.asked
 
 
 def test_what_is_in_flight_at_a_stop_is_unfinished(short: LoadPlan) -> None:
-    desk = Desk(ArrivalSchedule(short), {role: Somebody(60.0) for role, _ in short.kinds}, 1000)
-    running = gevent.spawn(desk.run, 0.0)
+    turnstile = Turnstile(
+        ArrivalSchedule(short), {role: Somebody(60.0) for role, _ in short.kinds}, 1000
+    )
+    running = gevent.spawn(turnstile.run, 0.0)
     gevent.sleep(0.3)
-    desk.close()
+    turnstile.close()
     running.kill()
-    counts = desk.news().of(range(3)).counts
+    counts = turnstile.news().of(range(3)).counts
     assert counts["unfinished"] == counts["intended"] > 0
     assert counts["sent"] == 0
 
 
 def test_what_is_due_while_the_load_is_being_stopped_does_not_count(short: LoadPlan) -> None:
-    desk = Desk(ArrivalSchedule(short), {role: Somebody(0.0) for role, _ in short.kinds}, 1000)
+    turnstile = Turnstile(
+        ArrivalSchedule(short), {role: Somebody(0.0) for role, _ in short.kinds}, 1000
+    )
     first, second, *_ = ArrivalSchedule(short)
-    desk.submit(first)
-    desk.close()
-    desk.submit(second)
-    counts = desk.news().of(range(len(short.services))).counts
+    turnstile.submit(first)
+    turnstile.close()
+    turnstile.submit(second)
+    counts = turnstile.news().of(range(len(short.services))).counts
     assert counts["unfinished"] == counts["intended"] == 1
