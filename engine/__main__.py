@@ -21,6 +21,9 @@ COMMANDS = {
     "audit": Command(
         "engine.commands.audit:run", "verify|show|export", "who did what, and is the log whole"
     ),
+    "token": Command(
+        "engine.commands.token:run", "create|list|revoke", "what is shown to the API"
+    ),
 }  # fmt: skip
 
 

@@ -222,7 +222,7 @@ def _parser(name: str, purpose: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m engine {name}", description=purpose, allow_abbrev=False
     )
-    parser.add_argument("--state", type=_folder, default=STATE, metavar="DIR",
+    parser.add_argument("--state", type=folder, default=STATE, metavar="DIR",
                         help=f"the engine's state folder (default: {STATE})")  # fmt: skip
     parser.add_argument("--why", default="", metavar="TEXT", help="a reason, for the audit log")
     return parser
@@ -234,7 +234,7 @@ def _service(parser: argparse.ArgumentParser) -> None:
 
 
 def _when(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--for", dest="duration", type=_duration, metavar="TIME",
+    parser.add_argument("--for", dest="duration", type=duration, metavar="TIME",
                         help="how long: 90s, 30m, 2h (default: until taken back)")  # fmt: skip
     parser.add_argument("--cron", metavar="EXPRESSION",
                         help='again and again from then on, such as "0 8 * * MON-FRI"; '
@@ -266,7 +266,8 @@ def _until(duration_s: float | None) -> float:
     return math.inf if duration_s is None else time.time() + duration_s
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
+    """Seconds of an argument such as 30m; raises ArgumentTypeError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text)
     if match is None or float(match[1]) <= 0.0:
         raise argparse.ArgumentTypeError(f'"{text}" is not allowed (such as 90s, 30m, 2h, 1d)')
@@ -279,7 +280,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _folder(text: str) -> Path:
+def folder(text: str) -> Path:
+    """A folder, perhaps one to be made; raises ArgumentTypeError."""
     path = Path(text)
     if path.exists() and not path.is_dir():
         raise argparse.ArgumentTypeError(f'"{text}" is not a folder')
