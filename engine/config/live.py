@@ -18,6 +18,7 @@ from engine.config.complaints import close
 from engine.config.load import Reference
 from engine.config.platform import PlatformConfig
 from engine.config.run import Approver, BudgetConfig, ScenarioConfig, Seed
+from engine.config.security import SecurityConfig
 from engine.config.standing import StandingFloor, StandingPause, StandingRequests
 from engine.config.strict import ConfigError, Strict, validated
 from engine.controllers.registry import ControllerConfig
@@ -113,6 +114,7 @@ class LiveConfig(Strict):
     metrics: MetricsConfig
     bookings: BookingsConfig
     live: LiveRunSettings
+    security: SecurityConfig = SecurityConfig()
     approval: Approver = "automatic"
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
 

@@ -15,7 +15,9 @@ def is_loopback(host: str) -> bool:
     try:
         resolved = socket.getaddrinfo(host or "0.0.0.0", None)  # "" is everywhere
     except (OSError, UnicodeError) as error:
-        raise ExposureError(f'host: "{host}" is no address of this machine ({error})') from None
+        raise ExposureError(
+            f'api.address: "{host}" is no address of this machine ({error})'
+        ) from None
     return all(_is_loopback(str(address[0])) for *_, address in resolved)
 
 
@@ -28,15 +30,15 @@ def check(host: str, *, tls: bool, identity: bool) -> None:
         return
     missing = []
     if not tls:
-        missing.append("TLS (security.tls.certificate and security.tls.key)")
+        missing.append("TLS (api.tls.certificate and api.tls.key)")
     if not identity:
         missing.append(
-            "identity (security.oidc, security.machines with security.tls.client_ca, or a token: "
+            "identity (security.oidc, security.machines with api.tls.clients, or a token: "
             "python -m engine token create)"
         )
     if missing:
         raise ExposureError(
-            f'host: "{host}" is not allowed without {" and ".join(missing)}; '
+            f'api.address: "{host}" is not allowed without {" and ".join(missing)}; '
             "127.0.0.1 is for this machine alone"
         )
 

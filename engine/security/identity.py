@@ -7,12 +7,17 @@ revocation would not reach.  Whoever keeps a stream open asks before each event.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from engine.security.roles import Principal
 
 LONGEST = 8192
 """Characters of a header that are looked at; what is longer is nobody's."""
+
+
+Peer = Mapping[str, Any]
+"""A certificate that was verified, as `ssl.SSLSocket.getpeercert` has it."""
 
 
 class NotAuthenticatedError(Exception):
@@ -26,8 +31,8 @@ class UnknownKeyError(NotAuthenticatedError):
 class Identity(Protocol):
     """Knows people and machines by what they show."""
 
-    def who(self, authorization: str, now_s: float) -> Principal:
-        """Who shows this `Authorization` header at `now_s` (epoch seconds).
+    def who(self, authorization: str, now_s: float, peer: Peer | None = None) -> Principal:
+        """Who shows this `Authorization` header, or else this certificate, at `now_s` (epoch s).
 
         Waits for nothing but the local disk.  Raises NotAuthenticatedError.
         """
@@ -38,16 +43,18 @@ class Identity(Protocol):
         ...
 
 
-async def authenticated(identity: Identity, authorization: str, now_s: float) -> Principal:
+async def authenticated(
+    identity: Identity, authorization: str, now_s: float, peer: Peer | None = None
+) -> Principal:
     """As `who`, after one more look for keys where the signer's was not there.
 
     Raises NotAuthenticatedError.
     """
     try:
-        return identity.who(authorization, now_s)
+        return identity.who(authorization, now_s, peer)
     except UnknownKeyError:
         await asyncio.to_thread(identity.renew)
-        return identity.who(authorization, now_s)
+        return identity.who(authorization, now_s, peer)
 
 
 def bearer(authorization: str) -> str:

@@ -19,7 +19,7 @@ from hashlib import sha256
 from typing import Any
 
 from engine.ports.cabinet import Cabinet, CabinetError
-from engine.security.identity import NotAuthenticatedError, bearer
+from engine.security.identity import NotAuthenticatedError
 from engine.security.roles import Method, Principal, Role, is_same
 
 FOLDER = "security"
@@ -38,7 +38,7 @@ BOOTSTRAP, BOOTSTRAP_S = "bootstrap", 30 * DAY_S
 RESERVED = ("engine", BOOTSTRAP)
 """Names that stand for something else in the audit log."""
 
-NAME = re.compile(r"[^\W_](?:[\w.@+ -]{0,98}[\w])?")
+NAME = re.compile(r"[^\W_](?:[\w.@+|:/# -]{0,98}[\w])?")
 
 
 class TokenError(ValueError):
@@ -96,9 +96,7 @@ class Tokens:
 
         Raises TokenError for a name, a time or limits that are not allowed; OSError.
         """
-        name = _name(name)
-        if name.casefold() in RESERVED:
-            raise TokenError(f'name: "{name}" is not allowed (it stands for something else)')
+        name = person(name)
         return self._made(name, roles, services, now_s=now_s, for_s=for_s, made_by=made_by)
 
     def bootstrap(self, now_s: float) -> str:
@@ -139,7 +137,7 @@ class Tokens:
 
         Raises TokenError, OSError, CabinetError.
         """
-        name = _name(name)
+        name = person(name)
 
         def edit(book: TokenBook) -> TokenBook:
             others = tuple(entry for entry in book.not_before if not is_same(entry[0], name))
@@ -163,9 +161,8 @@ class Tokens:
         """Whether somebody besides the bootstrap token could show one."""
         return any(t.ends_s > now_s and t.name != BOOTSTRAP for t in self.book().tokens)
 
-    def who(self, authorization: str, now_s: float) -> Principal:
-        """Who shows it; raises NotAuthenticatedError."""
-        shown = bearer(authorization)
+    def who(self, shown: str, now_s: float) -> Principal:
+        """Who shows this token; raises NotAuthenticatedError."""
         try:
             self.book()
         except (OSError, CabinetError):
@@ -184,9 +181,6 @@ class Tokens:
             None if token.services is None else frozenset(token.services),
             Method.TOKEN, token.id, token.expires_s,
         )  # fmt: skip
-
-    def renew(self) -> None:
-        """Nothing to ask for: the book is at hand."""
 
     def _made(
         self,
@@ -234,13 +228,16 @@ def token_id(shown: str) -> str:
     return parts[1] if len(parts) == 3 and f"{parts[0]}_" == PREFIX else ""
 
 
-def _name(name: str) -> str:
+def person(name: str) -> str:
+    """A name as it is written down; raises TokenError for what would mislead a reader."""
     spelled = unicodedata.normalize("NFKC", name).strip()
     if not NAME.fullmatch(spelled):
         raise TokenError(
-            f"name: {json.dumps(name)} is not allowed (1 to 100 letters, digits, . @ + - _ and "
-            "blanks, from a letter or digit to a letter or digit)"
+            f"name: {json.dumps(name)} is not allowed (1 to 100 letters, digits, . @ + | : / # - _ "
+            "and blanks, from a letter or digit to a letter or digit)"
         )
+    if spelled.casefold() in RESERVED:
+        raise TokenError(f'name: "{spelled}" is not allowed (it stands for something else)')
     return spelled
 
 

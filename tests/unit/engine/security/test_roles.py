@@ -181,7 +181,7 @@ class Renewable:
     def __init__(self, after: int) -> None:
         self.after, self.renewed = after, 0
 
-    def who(self, authorization: str, now_s: float) -> Principal:
+    def who(self, authorization: str, now_s: float, peer: object = None) -> Principal:
         if self.renewed < self.after:
             raise UnknownKeyError("not heard of")
         return someone(Role.VIEWER)
