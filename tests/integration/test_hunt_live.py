@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests import warm
 from twin.hunt.examine import examine
 from twin.hunt.worlds import generate
 from twin.world.cloud import CloudPort
+from twin.world.world import World
 
 SEED = 11
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -45,6 +48,23 @@ def test_the_live_shell_keeps_the_invariants_and_is_the_same_to_the_byte() -> No
         assert first.violations == ()
         assert first.digest == second.digest
         assert first.covered["port: lease lost"] > 0
+
+
+def test_a_world_that_was_examined_is_forgotten() -> None:
+    """Thousands of them come one after the other in the same process."""
+    worlds: list[weakref.ref[World]] = []
+    original = World.finish
+    raising = [always(port, "raises") for port in ("metrics", "observe", "memory", "notifier")]
+
+    def finish(self: World) -> None:
+        worlds.append(weakref.ref(self))
+        original(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(World, "finish", finish)
+        examine(world(0, *raising))
+    gc.collect()
+    assert [one() for one in worlds] == [None]
 
 
 def unguarded(patch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,8 @@ class HuntedShell(SimulatedShell):
 
     def raised(self) -> BaseException:
         """Something to raise."""
-        return RAISED[int(self.rng.integers(len(RAISED)))]
+        kind, words = RAISED[int(self.rng.integers(len(RAISED)))]
+        return kind(*words)
 
     def approve(self, plan: Plan, now_s: float) -> None:
         """Let a person answer what waits for it."""

@@ -50,22 +50,25 @@ class Panic(BaseException):
     """What a foreign library may raise that is no Exception."""
 
 
-RAISED: tuple[BaseException, ...] = (
-    RuntimeError("Cannot send a request, as the client has been closed."),
-    KeyError("load"),
-    OSError(28, "No space left on device", "state"),
-    ConnectionResetError(),
-    ValueError("Expecting value: line 1 column 1 (char 0)"),
-    AttributeError("'NoneType' object has no attribute 'status'"),
-    AssertionError(),
-    MemoryError(),
-    TimeoutError(),
-    StopAsyncIteration(),
-    asyncio.CancelledError(),
-    SystemExit(1),
-    Panic("called unwrap() on None"),
+RAISED: tuple[tuple[type[BaseException], tuple[Any, ...]], ...] = (
+    (RuntimeError, ("Cannot send a request, as the client has been closed.",)),
+    (KeyError, ("load",)),
+    (OSError, (28, "No space left on device", "state")),
+    (ConnectionResetError, ()),
+    (ValueError, ("Expecting value: line 1 column 1 (char 0)",)),
+    (AttributeError, ("'NoneType' object has no attribute 'status'",)),
+    (AssertionError, ()),
+    (MemoryError, ()),
+    (TimeoutError, ()),
+    (StopAsyncIteration, ()),
+    (asyncio.CancelledError, ()),
+    (SystemExit, (1,)),
+    (Panic, ("called unwrap() on None",)),
 )
-"""Of each type that an adapter may raise, with words and without."""
+"""Of each type that an adapter may raise, with words and without.
+
+Made anew each time: one that is raised again and again keeps the frames of all that it ended.
+"""
 
 
 def drawn(rng: np.random.Generator, until_s: float) -> list[dict[str, Any]]:
