@@ -24,6 +24,9 @@ COMMANDS = {
     "token": Command(
         "engine.commands.token:run", "create|list|revoke", "what is shown to the API"
     ),
+    "break-glass": Command(
+        "engine.commands.break_glass:run", "seal|use|review|drill", "access in an emergency"
+    ),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 import structlog
 
 from engine.adapters.alert_log import AlertLog
+from engine.adapters.cabinet_files import FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
 from engine.adapters.store_files import FileStore
 from engine.adapters.wall_clock import WallClock
@@ -36,7 +37,10 @@ from engine.record.schema.summary import MARKS, PlayedDay, Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell
+from engine.security import break_glass
 from engine.security.audit import log as audit_log
+from engine.security.break_glass import BreakGlass
+from engine.security.tokens import FOLDER
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -157,7 +161,8 @@ def run(config: LiveConfig, settings: Mapping[str, Any], command: str) -> int:
         if refused:
             recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
         limited = config.live.duration_s is not None
-        folder, asked = asyncio.run(_drive(shell, metrics, recording, limited=limited))
+        emergency = BreakGlass(FileCabinet(state / FOLDER))
+        folder, asked = asyncio.run(_drive(shell, metrics, recording, emergency, limited=limited))
     _show(read(folder), folder)
     print(folder, flush=True)
     if asked is signal.SIGINT:
@@ -167,7 +172,12 @@ def run(config: LiveConfig, settings: Mapping[str, Any], command: str) -> int:
 
 
 async def _drive(
-    shell: LiveShell, metrics: MetricsSource, recording: Recording, *, limited: bool
+    shell: LiveShell,
+    metrics: MetricsSource,
+    recording: Recording,
+    emergency: BreakGlass,
+    *,
+    limited: bool,
 ) -> tuple[Path, signal.Signals | None]:
     """Run the shell until its end or a signal; returns the record's folder and the signal."""
     asked: list[signal.Signals] = []
@@ -181,6 +191,7 @@ async def _drive(
         loop.add_signal_handler(number, stop, number)
     over = asyncio.Event()
     rolling = asyncio.create_task(recording.roll_over(metrics, over))
+    watching = asyncio.create_task(break_glass.watch(emergency, AlertLog(), WallClock()))
     try:
         await shell.run()
         over.set()
@@ -188,6 +199,7 @@ async def _drive(
         folder = await recording.finish(metrics, partial=bool(asked) and limited)
     finally:
         rolling.cancel()
+        watching.cancel()
         await shell.close()
     return folder, (asked[0] if asked else None)
 

@@ -23,7 +23,7 @@ PATH = re.compile(rf"(?<![\w/.:-])((?:{'|'.join(map(re.escape, TOPS))})/[\w./-]*
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 REFERENCE = re.compile(r"\b((?:engine|twin|scenarios|reports)(?:\.\w+)+):([A-Za-z_]\w*)")
 COMMAND = re.compile(
-    r"python3? -m ((?:engine|twin|reports|mutation)(?:\.\w+)*)(?: ([a-z]+)\b(?!=))?"
+    r"python3? -m ((?:engine|twin|reports|mutation)(?:\.\w+)*)(?: ([a-z]+(?:-[a-z]+)*)\b(?!=))?"
 )
 TARGET = re.compile(r"(?:^|`)make ([a-z][a-z-]*)(?=[\s`]|$)", re.M)
 

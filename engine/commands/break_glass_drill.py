@@ -1,0 +1,69 @@
+"""Emergency access as it would be used, timed, while whatever could be asked for help is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from pathlib import Path
+
+from engine.adapters.alert_log import AlertLog
+from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.request_files import FileDesk
+from engine.commands.break_glass import exchanged
+from engine.config.security import OidcConfig, SecurityConfig
+from engine.model import ManualFloor
+from engine.security import gate
+from engine.security.audit.log import FOLDER as AUDIT
+from engine.security.audit.log import opened
+from engine.security.audit.rows import AuditEntry
+from engine.security.break_glass import LONGEST_S, BreakGlass
+from engine.security.identity import authenticated
+from engine.security.roles import Permission, PlatformState, Situation, refusal
+from engine.security.tokens import FOLDER
+
+HOLDER, SERVICE, INSTANCES = "whoever is on call", "api", 12
+REASON = "a drill: nobody can log in, and guests wait"
+NOBODY = "http://127.0.0.1:9"
+"""An identity provider that does not answer: the discard port."""
+
+
+def drilled(state: Path) -> dict[str, float]:
+    """Seconds since the seal at which each step was done, in the order of the steps.
+
+    `state` is an empty folder.  The identity provider cannot be reached and no database is there.
+    Raises AssertionError where somebody is let in who must not, or refused who must not be.
+    """
+    begun_s = time.monotonic()
+    steps: dict[str, float] = {}
+
+    def done(step: str) -> None:
+        steps[step] = time.monotonic() - begun_s
+
+    provider = OidcConfig(issuer=NOBODY, audience="drill", jwks=NOBODY)
+    cabinet = FileCabinet(state / FOLDER)
+    access = BreakGlass(cabinet)
+    identity = gate.opened(SecurityConfig(oidc=provider), cabinet, loopback=False)
+    code = access.seal(HOLDER, now_s=time.time(), sealed_by="drill", for_s=LONGEST_S)
+    done("sealed")
+    token = exchanged(state, code, REASON, LONGEST_S)
+    done("opened, and in the audit log")
+    alerts = asyncio.run(access.tell(AlertLog(), time.time()))
+    if alerts != 1:
+        raise AssertionError(f"{alerts} alerts went out instead of one")
+    done("everybody told")
+    now_s = time.time()
+    who = asyncio.run(authenticated(identity, f"Bearer {token}", now_s))
+    situation = Situation(PlatformState.EMERGENCY)
+    reason = refusal(who, Permission.FLOOR, SERVICE, situation, now_s)
+    if reason:
+        raise AssertionError(reason)
+    opened(state / AUDIT).append(
+        AuditEntry(
+            at_ms=round(now_s * 1000.0), actor=who.name, action=Permission.FLOOR, target=SERVICE,
+            outcome="accepted", why=REASON, after={"instances": INSTANCES, "token": who.token_id},
+        )
+    )  # fmt: skip
+    FileDesk(state).ask(ManualFloor(SERVICE, INSTANCES, math.inf, who.name))
+    done("first action accepted")
+    return steps
