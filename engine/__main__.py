@@ -12,6 +12,10 @@ COMMANDS = {
         "engine.commands.run:run", "[key=value ...]", "scale a real platform",
         "engine.commands.usage:RUN",
     ),
+    "serve": Command(
+        "engine.commands.run:serve", "[key=value ...]", "scale it, and be asked over HTTP",
+        "engine.commands.usage:SERVE",
+    ),
     "status": Command("engine.commands.status:run", "", "what the running engine sees and does"),
     "pause": Command(f"{REQUESTS}:pause", "[SERVICE] [--for TIME]", "do not scale"),
     "resume": Command(f"{REQUESTS}:resume", "[SERVICE]", "take a pause back"),

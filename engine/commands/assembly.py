@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import structlog
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.cabinet_files import FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
+from engine.adapters.request_files import FileDesk
 from engine.adapters.store_files import FileStore
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
@@ -36,7 +38,7 @@ from engine.record.live.writing import check_thresholds
 from engine.record.schema.summary import MARKS, PlayedDay, Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
-from engine.runtime.shell import LiveShell
+from engine.runtime.shell import LiveShell, Notes
 from engine.security import break_glass
 from engine.security.audit import log as audit_log
 from engine.security.break_glass import BreakGlass
@@ -59,8 +61,10 @@ class DescribedBookings(Protocol):
         """What is booked between two times (epoch seconds)."""
 
 
-def run(config: LiveConfig, settings: Mapping[str, Any], command: str) -> int:
-    """Run until the end; returns the exit code.
+def run(
+    config: LiveConfig, settings: Mapping[str, Any], command: str, *, serves: bool = False
+) -> int:
+    """Run until the end, with the API if it `serves`; returns the exit code.
 
     `settings` are what `config` was parsed from.  Raises ConfigError, OutputError, NotLeadingError.
     """
@@ -133,6 +137,22 @@ def run(config: LiveConfig, settings: Mapping[str, Any], command: str) -> int:
             raise ConfigError(str(error)) from error
         except OSError as error:
             raise OutputError(f"{error.filename or state}: {error.strerror or error}") from error
+        notes: Notes = recording
+        if serves:
+            from engine.api import assembly as api
+
+            context = api.assembled(
+                recording, specs, config.engine, config.api, config.security, state,
+                FileDesk(state),
+                audit_log.opened(
+                    state / audit_log.FOLDER,
+                    key=config.live.audit.key,
+                    copies=config.live.audit.copies,
+                ),
+                acts=config.engine.mode == "act",
+            )  # fmt: skip
+            notes = context.board
+            held.enter_context(api.served(context, _announce))
         cycle = Cycle(
             controller,
             specs,
@@ -151,7 +171,7 @@ def run(config: LiveConfig, settings: Mapping[str, Any], command: str) -> int:
             store=FileStore(state),
             lease=FileLease(state, lead),
             notifier=AlertLog(),
-            notes=recording,
+            notes=notes,
             clock=WallClock(),
             settings=config.live.shell,
             sample_s=config.engine.sample_s,
@@ -202,6 +222,13 @@ async def _drive(
         watching.cancel()
         await shell.close()
     return folder, (asked[0] if asked else None)
+
+
+def _announce(url: str, token: str) -> None:
+    """Where the API is; a token that was made for this is shown here and nowhere else."""
+    log.info(f"the API is at {url}/api/scalability")
+    if token:
+        print(f"token: {token}", file=sys.stderr, flush=True)
 
 
 def _lead(state: Path, *, wait: bool) -> FileLead:

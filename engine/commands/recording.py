@@ -14,7 +14,7 @@ import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -123,6 +123,9 @@ class Recording:
         """Note something that is no decision."""
         self._journal.event(time_s, kind, name, what, detail)
         log.info(f"{kind.replace('_', ' ')}: {what}: {detail}", time_s=time_s, kind=kind, name=name)
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        """Nobody asks a record how the engine was: its steps and troubles are there already."""
 
     async def roll_over(self, metrics: MetricsSource, done: asyncio.Event) -> None:
         """Until `done`, close the record whenever it is time to, and begin the next."""

@@ -1,5 +1,7 @@
 """`python -m engine run`: the engine in wall time, over real instances and real metrics.
 
+`python -m engine serve` is the same with the API beside it.
+
 A Hydra app: overrides, `--cfg job`, `--config-dir` and tab completion work as in any.  It ends
 after `live.duration_s`, or when it is asked to: SIGTERM is the usual end of a service (exit code
 0), Ctrl-C an interruption (130).  Either way the step in progress is finished, the memory saved and
@@ -25,13 +27,24 @@ OURS = (ConfigError, OutputError, NotLeadingError)
 
 def run(arguments: Sequence[str]) -> int:
     """Run until the end; returns the exit code."""
+    return _begun("run", arguments)
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Run until the end, with the API; returns the exit code."""
+    return _begun("serve", arguments)
+
+
+def _begun(name: str, arguments: Sequence[str]) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     secrets.learn_arguments(arguments)
-    command = secrets.command_line(["python", "-m", "engine", "run"], arguments)
+    command = secrets.command_line(["python", "-m", "engine", name], arguments)
+    serves = name == "serve"
     try:
         if needs_hydra(arguments):
-            return _in_hydra(arguments, command)
-        return _run(composed(assignments.read(arguments).overrides, root="live"), command)
+            return _in_hydra(arguments, command, serves=serves)
+        settings = composed(assignments.read(arguments).overrides, root="live")
+        return _run(settings, command, serves=serves)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -41,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
         _fail(hydra_errors.explain(error, arguments, root="live"))
 
 
-def _in_hydra(arguments: Sequence[str], command: str) -> int:
+def _in_hydra(arguments: Sequence[str], command: str, *, serves: bool) -> int:
     """The same as a Hydra application, for what only that can do."""
     import hydra
 
@@ -52,7 +65,7 @@ def _in_hydra(arguments: Sequence[str], command: str) -> int:
         nonlocal code
         # Errors end the process here: Hydra would add its own words to whatever passes through it.
         try:
-            code = _run(_plain(config), command)
+            code = _run(_plain(config), command, serves=serves)
         except OURS as error:
             _fail(str(error))
         except hydra_errors.CAUGHT as error:
@@ -63,7 +76,7 @@ def _in_hydra(arguments: Sequence[str], command: str) -> int:
     return code
 
 
-def _run(settings: dict[str, Any], command: str) -> int:
+def _run(settings: dict[str, Any], command: str, *, serves: bool) -> int:
     secrets.learn(secrets.sealed(settings))
 
     from engine.config.live import parse  # it waits until each key is there
@@ -74,7 +87,7 @@ def _run(settings: dict[str, Any], command: str) -> int:
 
     from engine.commands import assembly
 
-    return assembly.run(config, settings, command)
+    return assembly.run(config, settings, command, serves=serves)
 
 
 def _plain(config: Any) -> dict[str, Any]:

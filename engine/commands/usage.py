@@ -1,4 +1,4 @@
-"""What `python -m engine run` says of itself, and the keys that its tree begins with."""
+"""What `python -m engine run` and `serve` say of themselves, and the keys of their tree."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from engine.config.tree import page
 RUN = page(
     "live",
     """usage: python -m engine run [key=value ...] [--config-dir DIR] [--cfg job]
+
+  key=value         any key below, and all keys of the groups; group=NAME chooses one of its files
+  --config-dir DIR  a folder of your own, searched besides the packaged tree
+  --cfg job         show the whole configuration instead of running
+  --hydra-help      what Hydra itself can do
+""",
+)
+
+SERVE = page(
+    "live",
+    """usage: python -m engine serve [key=value ...] [--config-dir DIR] [--cfg job]
+
+  As `python -m engine run`, with the API beside it, at api.address and api.port.
 
   key=value         any key below, and all keys of the groups; group=NAME chooses one of its files
   --config-dir DIR  a folder of your own, searched besides the packaged tree

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from engine.config import secrets
+from engine.config.api import ApiConfig
 from engine.config.complaints import close
 from engine.config.load import Reference
 from engine.config.platform import PlatformConfig
@@ -114,6 +115,7 @@ class LiveConfig(Strict):
     metrics: MetricsConfig
     bookings: BookingsConfig
     live: LiveRunSettings
+    api: ApiConfig = ApiConfig()
     security: SecurityConfig = SecurityConfig()
     approval: Approver = "automatic"
     budget: BudgetConfig = Field(default_factory=BudgetConfig)

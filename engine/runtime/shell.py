@@ -28,7 +28,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -85,6 +85,10 @@ class Notes(Protocol):
 
     def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
         """Note something that is no decision."""
+        ...
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        """Note how the engine is after a step, made or not, as it shows it to whoever asks."""
         ...
 
 
@@ -476,6 +480,7 @@ class LiveShell:
             "awaiting": self.cycle.awaiting(),
             "standing": self.cycle.standing.model_dump(mode="json"),
         }
+        self._note(partial(self._notes.status, status))
         fence = self.fence
         await self._ask(
             STATUS, now_s, self._showing,

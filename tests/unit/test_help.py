@@ -16,6 +16,7 @@ from twin.__main__ import COMMANDS as OF_THE_TWIN
 HEAVY = (
     "numpy", "scipy", "pandas", "numba", "simpy", "hydra", "omegaconf", "matplotlib", "pyarrow",
     "sklearn", "statsmodels", "jinja2", "locust", "httpx", "ray", "optuna",
+    "fastapi", "uvicorn",
 )  # fmt: skip
 SCRIPT = """
 import runpy, sys

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -550,6 +550,10 @@ class SpoiledNotes(_Port):
         """Note it."""
         if self.engine.alive:
             self.world._recorder.event(self.world.env.now, kind, name, what, detail)
+        self._perhaps_fail()
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        """Nobody looks."""
         self._perhaps_fail()
 
     def _perhaps_fail(self) -> None:

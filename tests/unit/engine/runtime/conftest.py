@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import math
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,7 @@ class Notebook:
     steps: list[tuple[float, Observation, Plan]] = field(default_factory=list)
     results: list[ActionResult] = field(default_factory=list)
     events: list[tuple[float, str, str, str]] = field(default_factory=list)
+    statuses: list[Mapping[str, Any]] = field(default_factory=list)
 
     def step(
         self, time_s: float, observation: Observation, plan: Plan, compute_s: float, reading: Any
@@ -197,6 +198,9 @@ class Notebook:
 
     def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
         self.events.append((time_s, kind, name, detail))
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        self.statuses.append(status)
 
     def kinds(self, name: str) -> list[str]:
         return [kind for _, kind, about, _ in self.events if about == name]

@@ -1,0 +1,115 @@
+"""Who asks, and whether he may: a dependency of every route.
+
+Nothing is remembered between two requests, so a token that was revoked stops at the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+
+from engine.api.context import ApiContext
+from engine.api.problems import Problem, ProblemError
+from engine.api.rates import Rates
+from engine.security.certificates import peer_of
+from engine.security.identity import NotAuthenticatedError, authenticated
+from engine.security.roles import Permission, Principal
+
+SCHEME = HTTPBearer(auto_error=False, description="A token: `Authorization: Bearer …`")
+"""For the OpenAPI document; what is shown is looked at in `principal_of`."""
+
+
+def context_of(request: Request) -> ApiContext:
+    """What the handlers share."""
+    context: ApiContext = request.app.state.context
+    return context
+
+
+Context = Annotated[ApiContext, Depends(context_of)]
+
+
+async def principal_of(request: Request, context: Context) -> Principal:
+    """Who asks; raises the problem that it is not shown, or was not too often."""
+    shown = request.headers.getlist("authorization")
+    try:
+        if len(shown) > 1:
+            raise NotAuthenticatedError("Authorization: it is there more than once")
+        return await authenticated(
+            context.identity, shown[0] if shown else "", context.wall_s(), peer_of(request.scope)
+        )
+    except NotAuthenticatedError as error:
+        # Only failures count: whoever shows who he is does not wait for somebody who guesses.
+        address = request.client.host if request.client else ""
+        if wait_s := context.failures.wait_s(address):
+            raise ProblemError(
+                Problem.TOO_MANY, "too many requests that did not show who asks",
+                headers={"retry-after": str(wait_s)},
+            ) from None  # fmt: skip
+        if shown or peer_of(request.scope):  # who shows nothing has only not begun yet
+            await context.note("", "login", request.url.path[:200], "refused", str(error),
+                               after={"address": address})  # fmt: skip
+        raise ProblemError(
+            Problem.NOT_AUTHENTICATED, str(error),
+            headers={"www-authenticate": 'Bearer realm="wedtwin"'},
+        ) from None  # fmt: skip
+
+
+def _take(rates: Rates, principal: Principal) -> None:
+    wait_s = rates.wait_s(principal.name)
+    if wait_s:
+        raise ProblemError(
+            Problem.TOO_MANY, f"too many requests of {principal.name}",
+            headers={"retry-after": str(wait_s)},
+        )  # fmt: skip
+
+
+async def may_look(context: ApiContext, principal: Principal) -> None:
+    """Raises the problem that `principal` may not see anything."""
+    await _check_somewhere(context, principal, Permission.LOOK)
+
+
+async def _check_somewhere(
+    context: ApiContext, principal: Principal, permission: Permission
+) -> None:
+    """Whether he may for the platform, or, limited to some services, for one of them."""
+    service = ""
+    if principal.services is not None:
+        service = next(iter(context.visible(principal)), "")
+    await context.check(principal, permission, service)
+
+
+def _reader(permission: Permission, of: Callable[[ApiContext], Rates]) -> Callable[
+    ..., Awaitable[Principal]
+]:  # fmt: skip
+    async def reader(
+        context: Context,
+        principal: Annotated[Principal, Depends(principal_of)],
+        _: Annotated[object, Depends(SCHEME)],
+    ) -> Principal:
+        _take(of(context), principal)
+        await _check_somewhere(context, principal, permission)
+        return principal
+
+    return reader
+
+
+async def _writer(
+    context: Context,
+    principal: Annotated[Principal, Depends(principal_of)],
+    _: Annotated[object, Depends(SCHEME)],
+) -> Principal:
+    _take(context.writes, principal)
+    return principal
+
+
+Reader = Annotated[Principal, Depends(_reader(Permission.LOOK, lambda context: context.reads))]
+"""Somebody who may look."""
+Asker = Annotated[
+    Principal, Depends(_reader(Permission.PREDICT, lambda context: context.predictions))
+]
+"""Somebody who may have things worked out."""
+Writer = Annotated[Principal, Depends(_writer)]
+"""Somebody who asks for a change; the handler checks whether he may, as it knows the service."""

@@ -1,0 +1,95 @@
+"""The API, put together: beside the shell of a live run, or of one in the twin's world."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from engine.adapters.cabinet_files import FileCabinet
+from engine.api.board import Board
+from engine.api.context import ApiContext
+from engine.api.events import EventRing
+from engine.api.predictions import Predictor
+from engine.api.serving import serving
+from engine.config.api import ApiConfig
+from engine.config.secrets import revealed
+from engine.config.security import SecurityConfig
+from engine.config.strict import ConfigError
+from engine.model import ServiceSpec
+from engine.ports.cabinet import CabinetError
+from engine.ports.desk import Desk
+from engine.record.folders import OutputError
+from engine.runtime.shell import Notes
+from engine.security import exposure, gate
+from engine.security.audit.log import AuditLog
+from engine.security.tokens import FOLDER, Tokens
+from engine.settings import EngineSettings
+
+
+def assembled(
+    notes: Notes,
+    specs: Sequence[ServiceSpec],
+    settings: EngineSettings,
+    config: ApiConfig,
+    security: SecurityConfig,
+    state: Path,
+    desk: Desk,
+    audit: AuditLog,
+    *,
+    acts: bool,
+    clock_s: Callable[[], float] = time.time,
+) -> ApiContext:
+    """The API of an engine; its `board` is to be the shell's notes, which passes them to `notes`.
+
+    `clock_s` is the shell's time (epoch seconds).  Raises ConfigError where it would be reached by
+    others without TLS or without knowing them.
+    """
+    try:
+        loopback = exposure.is_loopback(config.address)
+        cabinet = FileCabinet(state / FOLDER)
+        identity = gate.opened(security, cabinet, loopback=loopback)
+        others = loopback or identity.has_others(time.time())
+        exposure.check(config.address, tls=config.tls is not None, identity=others)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    except OSError as error:
+        raise OutputError(f"{error.filename or state}: {error.strerror}") from error
+    predictions = config.predictions
+    events = EventRing(config.limits.events, secrets.token_hex(4))
+    return ApiContext(
+        board=Board(notes, specs, settings, config.limits, events),
+        desk=desk,
+        audit=audit,
+        identity=identity,
+        predictor=Predictor(
+            "" if predictions is None else predictions.factory,
+            {} if predictions is None else dict(revealed(predictions.options)),
+            config.limits.prediction_s,
+        ),
+        config=config,
+        acts=acts,
+        clock_s=clock_s,
+        bootstrap=Tokens(cabinet, loopback=True).bootstrap if loopback else _no_token,
+    )
+
+
+@contextlib.contextmanager
+def served(context: ApiContext, tell: Callable[[str, str], None]) -> Iterator[None]:
+    """Serve it until the block ends; `tell` is told the URL and a token that was made, "" if none.
+
+    Raises ConfigError, OutputError.
+    """
+    try:
+        token = context.bootstrap(time.time())
+    except (OSError, CabinetError) as error:
+        raise OutputError(f"no token can be made: {error}") from error
+    with serving(context) as url:
+        tell(url, token)
+        yield
+
+
+def _no_token(_: float) -> str:
+    return ""

@@ -1,0 +1,194 @@
+"""What every handler needs, and the one way in which something is changed.
+
+A change is allowed or refused by the table of `engine.security.roles`, is in the audit log before
+it is made, and is made at the desk, as on the command line.  There is no other way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from engine.api.board import Board
+from engine.api.idempotency import Replies
+from engine.api.predictions import Predictor
+from engine.api.problems import Problem, ProblemError
+from engine.api.rates import Rates
+from engine.api.snapshot import ServiceLook, StepLook
+from engine.config.api import ApiConfig, RateLimit
+from engine.ports.desk import Desk, RequestError
+from engine.security.audit.log import AuditLog
+from engine.security.audit.rows import AuditEntry, Value
+from engine.security.identity import Identity
+from engine.security.roles import Permission, Principal, Situation, refusal, visible
+
+FAILURES = RateLimit(per_s=1.0, burst=30)
+"""Of an address to show who asks: each one that fails is written down."""
+
+_Result = TypeVar("_Result")
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class ApiContext:
+    """Everything that handlers use.
+
+    `clock_s` is the engine's time, `wall_s` that of tokens and the audit log (both epoch seconds).
+    """
+
+    board: Board
+    desk: Desk
+    audit: AuditLog
+    identity: Identity
+    predictor: Predictor
+    config: ApiConfig
+    acts: bool
+    bootstrap: Callable[[float], str]
+    """Makes a first token at a time (epoch seconds); "" if one is there or none may be made."""
+    clock_s: Callable[[], float] = time.time
+    wall_s: Callable[[], float] = time.time
+    draining: bool = False
+    """Whether it is about to stop: no connection is kept open any more."""
+    streams: int = 0
+    """Clients of the event stream now."""
+    replies: Replies = field(init=False)
+    reads: Rates = field(init=False)
+    writes: Rates = field(init=False)
+    predictions: Rates = field(init=False)
+    failures: Rates = field(init=False)
+    approved_by: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Who has approved each waiting decision so far, where two have to."""
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        limits = self.config.limits
+        self.replies = Replies(self.wall_s)
+        self.reads = Rates(limits.reads, time.monotonic)
+        self.writes = Rates(limits.writes, time.monotonic)
+        self.predictions = Rates(limits.predictions, time.monotonic)
+        self.failures = Rates(FAILURES, time.monotonic)
+
+    # --- looking
+
+    def look(self) -> StepLook:
+        """The newest step's; raises the problem that there was none yet."""
+        look = self.board.look
+        if look is None:
+            raise ProblemError(
+                Problem.NOT_READY, "the engine has made no step yet", headers={"retry-after": "5"}
+            )
+        return look
+
+    def visible(self, principal: Principal) -> tuple[str, ...]:
+        """The services that `principal` may be shown."""
+        return visible(principal, tuple(self.board.specs))
+
+    def service(self, principal: Principal, name: str) -> ServiceLook:
+        """A service that `principal` may see; for all others there is no such thing."""
+        look = self.look()
+        if name not in self.visible(principal) or name not in look.services:
+            raise ProblemError(Problem.NOT_THERE, f'there is no service "{name}"')
+        return look.services[name]
+
+    # --- who may
+
+    def situation(self, service: str) -> Situation:
+        """How it stands with `service` ("": the platform)."""
+        spec = self.board.specs.get(service)
+        return Situation(
+            state=self.board.state(service), stateful=spec is not None and spec.stateful
+        )
+
+    async def check(
+        self,
+        principal: Principal,
+        permission: Permission,
+        service: str,
+        situation: Situation | None = None,
+        why: str = "",
+    ) -> None:
+        """Raises the problem that `principal` may not, after it was written down."""
+        against = refusal(
+            principal, permission, service, situation or self.situation(service), self.wall_s()
+        )
+        if not against:
+            return
+        await self.note(principal.name, permission.value, service, "refused", against, after={
+            "token": principal.token_id, "asked": why,
+        })  # fmt: skip
+        raise ProblemError(Problem.FORBIDDEN, against)
+
+    # --- changing
+
+    async def note(
+        self,
+        actor: str,
+        action: str,
+        target: str,
+        outcome: str,
+        why: str = "",
+        before: Mapping[str, Value] | None = None,
+        after: Mapping[str, Value] | None = None,
+    ) -> None:
+        """Add a row to the audit log; raises the problem that it cannot be written."""
+        entry = AuditEntry(
+            at_ms=round(self.wall_s() * 1000.0), actor=actor, action=action,
+            target=target or "all-services", outcome=outcome, why=why,
+            before=before or {}, after=after or {},
+        )  # fmt: skip
+        try:
+            await self._in_thread(partial(self.audit.append, entry))
+        except (OSError, ValueError) as error:
+            log.error(f"the audit log cannot be written: {error}")
+            raise ProblemError(
+                Problem.STORE, "what is asked for cannot be written down, so it is not done"
+            ) from error
+
+    async def change(
+        self,
+        principal: Principal,
+        permission: Permission,
+        service: str,
+        write: Callable[[], _Result],
+        *,
+        why: str,
+        before: Mapping[str, Value] | None = None,
+        after: Mapping[str, Value] | None = None,
+    ) -> _Result:
+        """Write it down, then do it; what cannot be written down is not done."""
+        said = dict(after or {})
+        if principal.token_id:
+            said["token"] = principal.token_id
+        await self.note(principal.name, permission.value, service, "accepted", why, before, said)
+        try:
+            return await self._in_thread(write)
+        except RequestError as error:
+            await self.note(principal.name, permission.value, service, "refused", str(error))
+            raise ProblemError(Problem.CONFLICT, str(error)) from error
+        except OSError as error:
+            await self.note(principal.name, permission.value, service, "failed", str(error))
+            log.error(f"the store cannot be written: {error}")
+            raise ProblemError(
+                Problem.STORE, "the store cannot be written", headers={"retry-after": "5"}
+            ) from error
+
+    async def read(self, ask: Callable[[], _Result]) -> _Result:
+        """What the desk says; raises the problem that it cannot be reached."""
+        try:
+            return await asyncio.to_thread(ask)
+        except OSError as error:
+            log.error(f"the store cannot be read: {error}")
+            raise ProblemError(
+                Problem.STORE, "the store cannot be read", headers={"retry-after": "5"}
+            ) from error
+
+    async def _in_thread(self, write: Callable[[], _Result]) -> _Result:
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(write)
