@@ -28,6 +28,12 @@ COMMANDS = {
     "token": Command(
         "engine.commands.token:run", "create|list|revoke", "what is shown to the API"
     ),
+    "keys": Command(
+        "engine.commands.keys:run", "make|use|list|rotate|retire", "what is kept is sealed"
+    ),
+    "privacy": Command(
+        "engine.commands.privacy:run", "export|erase|retain|page", "what is held on one wedding"
+    ),
     "break-glass": Command(
         "engine.commands.break_glass:run", "seal|use|review|drill", "access in an emergency"
     ),

@@ -8,10 +8,17 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.ports.cabinet import CabinetError
+from engine.ports.cabinet import Cabinet, CabinetError
 from engine.record.files import replacing
+from engine.security import break_glass
+from engine.security.sealing import SealedCabinet, Sealer, place_in
 
-LOCK = ".lock"
+FOLDER = "security"
+"""Of the cabinet, in the state folder."""
+
+LOCK, PLACE = ".lock", "keys.place"
+PLAIN = (PLACE, break_glass.DOCUMENT)
+"""What is needed to find the keys, and what has to work when they cannot be had: hashes alone."""
 
 Signature = tuple[int, int, int]
 
@@ -24,6 +31,11 @@ class FileCabinet:
         self._folder = folder
         self._read: dict[str, tuple[Signature, str]] = {}
         self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """All documents, in the order of their names; raises OSError."""
+        there = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted(path.name for path in there if not path.name.startswith("."))
 
     def read(self, name: str) -> str:
         """The document as it is now, "" if there is none; raises OSError, CabinetError."""
@@ -54,3 +66,19 @@ class FileCabinet:
                 handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
                     file.write(text)
+
+
+def opened(state: Path) -> Cabinet:
+    """The cabinet of an engine's state folder, sealed if its owner has said where his keys are.
+
+    Raises OSError, SealError.
+    """
+    plain = FileCabinet(state / FOLDER)
+    sealer = sealer_of(state)
+    return plain if sealer is None else SealedCabinet(plain, sealer, PLAIN)
+
+
+def sealer_of(state: Path) -> Sealer | None:
+    """What seals in an engine's state folder, if anything does; raises OSError, SealError."""
+    place = FileCabinet(state / FOLDER).read(PLACE)
+    return Sealer(place_in(place).read) if place else None

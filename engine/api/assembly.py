@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters import cabinet_files
 from engine.api.board import Board
 from engine.api.context import ApiContext
 from engine.api.events import EventRing
@@ -25,7 +25,7 @@ from engine.record.folders import OutputError
 from engine.runtime.shell import Notes
 from engine.security import exposure, gate
 from engine.security.audit.log import AuditLog
-from engine.security.tokens import FOLDER, Tokens
+from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
 
 
@@ -49,7 +49,7 @@ def assembled(
     """
     try:
         loopback = exposure.is_loopback(config.address)
-        cabinet = FileCabinet(state / FOLDER)
+        cabinet = cabinet_files.opened(state)
         identity = gate.opened(security, cabinet, loopback=loopback)
         others = loopback or identity.has_others(time.time())
         exposure.check(config.address, tls=config.tls is not None, identity=others)

@@ -7,14 +7,15 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import structlog
 
+from engine.adapters import cabinet_files
 from engine.adapters.alert_log import AlertLog
-from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
 from engine.adapters.request_files import FileDesk
 from engine.adapters.store_files import FileStore
@@ -42,7 +43,7 @@ from engine.runtime.shell import LiveShell, Notes
 from engine.security import break_glass
 from engine.security.audit import log as audit_log
 from engine.security.break_glass import BreakGlass
-from engine.security.tokens import FOLDER
+from engine.security.weddings import WeddingRegister, keep_to_it
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -97,6 +98,7 @@ def run(
                 horizons=horizons(controller),
             )
             check_thresholds(meta)
+            weddings = WeddingRegister(cabinet_files.opened(state))
             names = tuple(spec.name for spec in specs)
             heading = JournalHeading(now_s, names, config.engine.sample_s, config.controller.name)
             report = _nobody if config.reporter is None else load(config.reporter, "reporter")
@@ -182,7 +184,11 @@ def run(
             recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
         limited = config.live.duration_s is not None
         emergency = BreakGlass(FileCabinet(state / FOLDER))
-        folder, asked = asyncio.run(_drive(shell, metrics, recording, emergency, limited=limited))
+        beside = (
+            break_glass.watch(emergency, AlertLog(), WallClock()),
+            keep_to_it(weddings, WallClock()),
+        )
+        folder, asked = asyncio.run(_drive(shell, metrics, recording, beside, limited=limited))
     _show(read(folder), folder)
     print(folder, flush=True)
     if asked is signal.SIGINT:
@@ -195,11 +201,14 @@ async def _drive(
     shell: LiveShell,
     metrics: MetricsSource,
     recording: Recording,
-    emergency: BreakGlass,
+    beside: Sequence[Coroutine[Any, Any, None]],
     *,
     limited: bool,
 ) -> tuple[Path, signal.Signals | None]:
-    """Run the shell until its end or a signal; returns the record's folder and the signal."""
+    """Run the shell until its end or a signal; returns the record's folder and the signal.
+
+    What is `beside` it runs as long.
+    """
     asked: list[signal.Signals] = []
     loop = asyncio.get_running_loop()
 
@@ -211,7 +220,7 @@ async def _drive(
         loop.add_signal_handler(number, stop, number)
     over = asyncio.Event()
     rolling = asyncio.create_task(recording.roll_over(metrics, over))
-    watching = asyncio.create_task(break_glass.watch(emergency, AlertLog(), WallClock()))
+    tasks = [asyncio.create_task(task) for task in beside]
     try:
         await shell.run()
         over.set()
@@ -219,7 +228,8 @@ async def _drive(
         folder = await recording.finish(metrics, partial=bool(asked) and limited)
     finally:
         rolling.cancel()
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
         await shell.close()
     return folder, (asked[0] if asked else None)
 

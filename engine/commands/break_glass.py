@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, duration, folder
 from engine.ports.cabinet import CabinetError
@@ -21,7 +21,7 @@ from engine.security.audit.log import opened
 from engine.security.audit.rows import AuditEntry
 from engine.security.break_glass import LONGEST_S, BreakGlass, BreakGlassError, SealedAccess
 from engine.security.roles import Permission
-from engine.security.tokens import DAY_S, FOLDER, TokenError
+from engine.security.tokens import DAY_S, TokenError
 
 USUAL_S = 180 * DAY_S
 DRILL_S = 60.0

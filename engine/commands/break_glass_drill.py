@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from engine.adapters.alert_log import AlertLog
-from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.request_files import FileDesk
 from engine.commands.break_glass import exchanged
 from engine.config.security import OidcConfig, SecurityConfig
@@ -20,7 +20,6 @@ from engine.security.audit.rows import AuditEntry
 from engine.security.break_glass import LONGEST_S, BreakGlass
 from engine.security.identity import authenticated
 from engine.security.roles import Permission, PlatformState, Situation, refusal
-from engine.security.tokens import FOLDER
 
 HOLDER, SERVICE, INSTANCES = "whoever is on call", "api", 12
 REASON = "a drill: nobody can log in, and guests wait"

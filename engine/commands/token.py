@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Sequence
 
-from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters import cabinet_files
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, duration, folder
 from engine.ports.cabinet import CabinetError
 from engine.security.roles import Permission, Role
-from engine.security.tokens import DAY_S, FOLDER, Token, TokenError, Tokens
+from engine.security.sealing import SealError
+from engine.security.tokens import DAY_S, Token, TokenError, Tokens
 
 USUAL_S = 90 * DAY_S
 
@@ -23,8 +24,8 @@ USUAL_S = 90 * DAY_S
 def run(arguments: Sequence[str]) -> int:
     """Make, list or revoke tokens; returns the exit code."""
     given = _parser().parse_args(arguments)
-    tokens = Tokens(FileCabinet(given.state / FOLDER))
     try:
+        tokens = Tokens(cabinet_files.opened(given.state))
         match given.command:
             case "create":
                 return _create(tokens, given)
@@ -32,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
                 return _list(tokens, as_json=given.json)
             case _:
                 return _revoke(tokens, given)
-    except (NotAllowedError, TokenError, CabinetError) as error:
+    except (NotAllowedError, TokenError, CabinetError, SealError) as error:
         return _failed(str(error))
     except OSError as error:
         return _failed(f"{error.filename}: {error.strerror}")

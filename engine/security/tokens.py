@@ -22,9 +22,6 @@ from engine.ports.cabinet import Cabinet, CabinetError
 from engine.security.identity import NotAuthenticatedError
 from engine.security.roles import Method, Principal, Role, is_same
 
-FOLDER = "security"
-"""Of the cabinet, in the state folder."""
-
 DOCUMENT = "tokens.json"
 VERSION = 1
 PREFIX = "wt_"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.commands import break_glass as command
 from engine.commands.break_glass_drill import drilled
 from engine.ports.notifier import Alert, AlertState
@@ -30,7 +30,7 @@ from engine.security.break_glass import (
 from engine.security.gate import Gate
 from engine.security.identity import NotAuthenticatedError
 from engine.security.roles import Method, Permission, PlatformState, Role, Situation, refusal
-from engine.security.tokens import DAY_S, FOLDER, TokenError, Tokens
+from engine.security.tokens import DAY_S, TokenError, Tokens
 
 NOW_S = 1_813_437_000.0
 REASON = "nobody can log in and the queue grows"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.commands import token as command
 from engine.ports.cabinet import CabinetError
 from engine.security import exposure, local
@@ -22,7 +22,6 @@ from engine.security.tokens import (
     BOOTSTRAP_S,
     DAY_S,
     DOCUMENT,
-    FOLDER,
     KEPT_S,
     LONGEST_S,
     TokenError,
