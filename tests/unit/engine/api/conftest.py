@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.request_files import FileDesk
 from engine.api.application import application
 from engine.api.assembly import assembled
@@ -46,7 +46,7 @@ from engine.model import (
 from engine.ports.metrics import Reading
 from engine.security.audit.log import AuditLog, opened
 from engine.security.roles import Role
-from engine.security.tokens import FOLDER, Tokens
+from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
 
 NOW_S = 1_781_870_400.0
