@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-random mutants evidence staging-demo guard guard-power baselines lint format clean
+.PHONY: help run serve test test-random mutants evidence staging-demo guard guard-power baselines lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -19,6 +19,9 @@ help: ## Show this list
 
 run: $(VENV)/.installed-test ## Simulate a scenario and write its report (default: scenario=june_peak)
 	$(BIN)/python -m twin run $(if $(findstring scenario=,$(ARGS)),,scenario=june_peak) $(ARGS)
+
+serve: $(VENV)/.installed-test ## The live engine and its API over the twin: june_peak, a minute in each second
+	$(BIN)/python -m twin serve $(ARGS)
 
 test: $(VENV)/.installed-test ## Run all tests
 	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)

@@ -39,6 +39,10 @@ COMMANDS = {
         f"{MAKING}:validate", "[key=value ...]", "compare the twin with a live stack",
         f"{USAGE}:VALIDATE",
     ),
+    "serve": Command(
+        f"{MAKING}:serve", "[scenario=NAME] [speed=60] [begin=peak-3600] [key=value ...]",
+        "play a scenario in wall time with the live engine and its API on it", f"{USAGE}:SERVE",
+    ),
     "hunt": Command(
         "twin.hunt.command:run", "[--worlds N] [--seconds S] [--workers W] [--seed K]",
         "look for scaling failures in random worlds; exit with 1 if there is one",

@@ -27,10 +27,7 @@ from engine.record.live.writing import write
 from engine.record.schema.summary import PlayedDay
 from engine.runtime.patience import Patience, PortError
 from engine.security.audit.log import AuditLog
-from engine.security.audit.rows import AuditEntry
-
-ENGINE = "engine"
-"""Who acts, where no person does."""
+from engine.security.audit.noting import became, decided
 
 LOOK_S = 1.0
 TOTALS_S = 600.0
@@ -99,17 +96,12 @@ class Recording:
         for action in plan.awaiting:
             _log_action("waits for approval: ", action, time_s)
         if plan.actions:
-            self._audit.append(*(_decided(action, time_s) for action in plan.actions))
+            self._audit.append(*(decided(action, time_s) for action in plan.actions))
 
     def result(self, result: ActionResult) -> None:
         """Note what became of an action."""
         self._journal.result(result)
-        self._audit.append(
-            AuditEntry(
-                at_ms=round(1000.0 * result.time_s), actor=ENGINE, action="result",
-                target=result.decision_id, outcome=result.status.value, why=result.detail,
-            )
-        )  # fmt: skip
+        self._audit.append(became(result))
         detail = f": {result.detail}" if result.detail else ""
         level = log.warning if result.status is Status.FAILED else log.info
         level(
@@ -193,17 +185,6 @@ async def _if_known(ask: Callable[[], Awaitable[Mapping[str, _Figures]]]) -> Map
     except PortError as error:
         log.warning(f"figures of the whole run are missing: metrics: {error}")
         return {}
-
-
-def _decided(action: Action, time_s: float) -> AuditEntry:
-    """What the audit log says of an action, before it is sent."""
-    return AuditEntry(
-        at_ms=round(1000.0 * time_s), actor=ENGINE, action="scale", target=action.service,
-        outcome="decided", why=action.explanation,
-        before={"instances": action.from_instances},
-        after={"instances": action.to_instances, "decision": action.decision_id,
-               "category": action.category.value, "reason": action.reason.value},
-    )  # fmt: skip
 
 
 def _log_action(word: str, action: Action, time_s: float) -> None:

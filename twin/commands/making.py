@@ -119,6 +119,28 @@ def _page(arguments: list[str]) -> int:
     return 0
 
 
+def serve(arguments: list[str]) -> int:
+    """A scenario in wall time, with the live engine and its API."""
+    from engine.ports.lease import NotLeadingError
+    from twin.serve import settings
+
+    try:
+        secrets.learn_arguments(arguments)
+        line = secrets.command_line(["python", "-m", "twin", "serve"], arguments)
+        config, plain = settings.read(arguments)
+
+        from twin.serve import command
+
+        folder, interrupted = command.run(config, plain, line)
+    except (ConfigError, ControllerError, NotLeadingError, OutputError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is written", file=sys.stderr)
+        return 130
+    print(folder, flush=True)
+    return 130 if interrupted else 0
+
+
 def calibrate(arguments: list[str]) -> int:
     """Measure a live stack and write its platform file."""
     return _measure("calibrate", arguments)

@@ -15,6 +15,7 @@ RUN = page(
   --hydra-help      what Hydra itself can do
 """,
 )
+SERVE = page("serve", "usage: python -m twin serve [key=value ...]\n")
 CALIBRATE = page("calibration", "usage: python -m twin calibrate [key=value ...]\n")
 VALIDATE = page("calibration", "usage: python -m twin validate [key=value ...]\n")
 

@@ -1,0 +1,107 @@
+"""`python -m twin serve`: the product without a platform, from the command line to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.record.schema.summary import read
+
+PATIENCE_S = 120.0
+
+
+def asked(url: str, token: str, body: dict[str, Any] | None = None) -> Any:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    content = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(
+        urllib.request.Request(url, content, headers), timeout=PATIENCE_S
+    ) as answer:
+        return json.load(answer)
+
+
+def ready(url: str, token: str) -> bool | None:
+    try:
+        return asked(url, token)["ready"] or None
+    except urllib.error.HTTPError as error:
+        if error.code != 503:
+            raise
+        return None
+
+
+def waited(condition: Any) -> Any:
+    until_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until_s:
+        if (value := condition()) is not None:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+def test_a_scenario_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
+    said = tmp_path / "stderr"
+    with said.open("wb") as to:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "twin", "serve", "population.simultaneous=3000", "api.port=0",
+                "speed=120", "begin=600", f"output={tmp_path / 'out'}",
+            ],
+            stdout=subprocess.PIPE, stderr=to, text=True, cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+    try:
+        shown = waited(lambda: re.search(r"^token: (\S+)$", said.read_text(), re.MULTILINE))
+        url = waited(lambda: re.search(r"http://[\d.:]+/api/scalability", said.read_text()))[0]
+        token = shown[1]
+        waited(lambda: ready(f"{url}/readiness", token))
+        asked(f"{url}/floors", token, {"service": "api", "instances": 44, "for_s": 36_000.0,
+                                       "why": "to see it"})  # fmt: skip
+        waited(lambda: asked(f"{url}/services/api", token)["desired"] >= 44 or None)
+        actions = asked(f"{url}/decisions?kind=action&service=api", token)["items"]
+        assert actions[0]["reason"] == "manual"
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    summary = read(Path(printed.strip().splitlines()[-1]))
+    assert (summary.world, summary.partial) == ("twin", True)
+    assert summary.decision.actions >= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["speed=0"], "speed: 0 is not allowed"),
+        (["begin=noon"], 'begin: "noon"'),
+        (["replications=2"], "replications: 2 is not allowed (1)"),
+        (["api.address=0.0.0.0"], 'api.address: "0.0.0.0" is not allowed without TLS'),
+        (
+            ["+faults.it={kind:engine_kill,at:0,duration_s:60}"],
+            "faults.it: the live engine is not killed",
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_refused_by_its_key(
+    words: list[str], complaint: str, tmp_path: Path
+) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "twin", "serve", *words],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert run.returncode == 2
+    assert complaint in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not list(tmp_path.iterdir())
