@@ -21,6 +21,7 @@ from engine.config.run import Approver, BudgetConfig, Count, ScenarioConfig, See
 from engine.config.strict import ConfigError, Strict, validated
 from engine.controllers.registry import ControllerConfig
 from engine.model import Direction
+from engine.monitoring.settings import MonitorSettings
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.settings import EngineSettings
 from scenarios.faults.kinds import At, CapacityShortage, Fault, FlashCrowd
@@ -130,6 +131,7 @@ class RunConfig(Strict):
     """A recorded trace that takes the place of the population's demand."""
     platform: PlatformConfig
     engine: EngineSettings
+    monitor: MonitorSettings = MonitorSettings()
     controller: ControllerConfig
     telemetry: TelemetryConfig
     infrastructure: InfrastructureConfig
@@ -196,6 +198,7 @@ class RunConfig(Strict):
             _check_name(service, services, "demand.rates" if self.trace is None else "trace.mix")
         for service in self.engine.fallback_by_service:
             _check_name(service, services, "engine.fallback_by_service")
+        self.monitor.check(services)
         for floor in self.operator.floors:
             _check_name(floor.service, services, "operator.floors.service")
         for scale in self.operator.scales:

@@ -23,6 +23,7 @@ from engine.config.security import SecurityConfig
 from engine.config.standing import StandingFloor, StandingPause, StandingRequests
 from engine.config.strict import ConfigError, Strict, validated
 from engine.controllers.registry import ControllerConfig
+from engine.monitoring.settings import MonitorSettings
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.runtime.settings import LiveSettings
 from engine.settings import EngineSettings
@@ -110,6 +111,7 @@ class LiveConfig(Strict):
     scenario_keys: tuple[str, ...] = ()
     platform: PlatformConfig
     engine: EngineSettings
+    monitor: MonitorSettings = MonitorSettings()
     controller: ControllerConfig
     infrastructure: AdapterConfig
     metrics: MetricsConfig
@@ -128,6 +130,7 @@ class LiveConfig(Strict):
                     f'controller: "{self.controller.name}" needs {needed}, which only the twin has'
                 )
         self.live.standing.check(list(self.platform.services), "live")
+        self.monitor.check(list(self.platform.services))
         return self
 
 

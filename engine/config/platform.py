@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from engine.config.strict import Strict
 from engine.decide.callgraph import call_order
 from engine.model import BootTime, Call, ServiceSpec, Thresholds
+from engine.monitoring.settings import MonitorSettings, ServiceMonitorSettings
 
 THRESHOLDS = Thresholds()
 """The defaults are those of the vocabulary, so that a file and a test mean the same by silence."""
@@ -87,6 +88,8 @@ class ServiceConfig(Strict):
     calls: dict[str, CallConfig] = Field(default_factory=dict)
     thresholds: ThresholdsConfig = Field(default_factory=ThresholdsConfig)
     client: ClientConfig = Field(default_factory=ClientConfig)
+    monitor: ServiceMonitorSettings = ServiceMonitorSettings()
+    """Levels of its figures that are usual for it and would be alarms elsewhere."""
 
     @model_validator(mode="after")
     def _ordered(self) -> ServiceConfig:
@@ -134,3 +137,7 @@ class PlatformConfig(Strict):
     def specs(self) -> tuple[ServiceSpec, ...]:
         """The services as the engine knows them, in the order of the file."""
         return tuple(service.spec(name) for name, service in self.services.items())
+
+    def monitored(self, settings: MonitorSettings) -> MonitorSettings:
+        """`settings` with the levels that the platform's services have of their own."""
+        return settings.beside({name: own.monitor for name, own in self.services.items()})

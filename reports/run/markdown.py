@@ -97,6 +97,11 @@ def _lines(story: Story) -> Iterator[str]:
         yield from _table(story.prescaling.groups)
         yield f"{text(story.prescaling.note)}\n"
 
+    if story.findings_note:
+        yield "## Findings\n"
+        yield f"{text(story.findings_note)}\n"
+        if story.findings is not None:
+            yield from _table(story.findings)
     yield "## Faults and events\n"
     for table in (story.faults, story.events):
         if table is not None:

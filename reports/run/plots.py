@@ -162,6 +162,8 @@ def _service(record: Record, name: str, part: pd.DataFrame, marked: Sequence[Fau
     keys += _draw_capacity(capacity, t, columns)
     actions = record.actions
     keys += _draw_actions(capacity, actions[actions["service"] == name], record.span_s)
+    findings = record.findings
+    keys += _draw_findings(demand, findings[findings["service"] == name], record.span_s)
     keys += _draw_response(response, t, columns["p95_s"], slo_s)
     _mark_faults((demand, capacity, response), marked, record.span_s)
     needed = ", ready and needed" if np.isfinite(columns["needed"]).any() else " and ready"
@@ -256,6 +258,28 @@ def _draw_actions(axes: Axes, actions: pd.DataFrame, span_s: tuple[float, float]
             fill = f'fill="white" stroke="{colour}"' if empty else f'fill="{colour}"'
             suffix = ", not carried out" if empty else ""
             keys.append(Key(meaning + suffix, _swatch(f'<path d="{path}" {fill}/>')))
+    return keys
+
+
+_SEVERITIES = (("info", GREY, 0.985), ("warning", ORANGE, 0.945), ("critical", VERMILLION, 0.905))
+"""Severities of findings with their colours and heights above the arrivals."""
+
+
+def _draw_findings(axes: Axes, findings: pd.DataFrame, span_s: tuple[float, float]) -> list[Key]:
+    """A bar for each finding from the first sample that shows it to its end, a row a severity."""
+    keys = []
+    least_s = (span_s[1] - span_s[0]) / 300.0  # a short one is still a dot
+    for severity, colour, height in _SEVERITIES:
+        own = findings[findings["severity"] == severity]
+        if own.empty:
+            continue
+        begin_s = np.maximum(own["since_s"].to_numpy(), span_s[0])
+        end_s = np.where(np.isnan(own["ended_s"]), span_s[1], own["ended_s"])
+        axes.hlines(
+            np.full(len(own), height), begin_s, np.maximum(end_s, begin_s + least_s),
+            colors=colour, linewidth=3.0, transform=axes.get_xaxis_transform(), zorder=5,
+        )  # fmt: skip
+        keys.append(Key(f"finding, {severity}", line_key(colour, "", 3.0)))
     return keys
 
 

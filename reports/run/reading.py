@@ -20,7 +20,14 @@ import yaml
 from engine.record.schema import events
 from engine.record.schema.events import Event
 from engine.record.schema.summary import SchemaError, Summary, read
-from engine.record.schema.tables import DECISIONS, PRESCALING, REPLICATIONS, TIMELINE, WEDDINGS
+from engine.record.schema.tables import (
+    DECISIONS,
+    FINDINGS,
+    PRESCALING,
+    REPLICATIONS,
+    TIMELINE,
+    WEDDINGS,
+)
 from reports.errors import RecordError
 from reports.load.content import LoadTest
 from reports.load.content import read as read_load
@@ -32,9 +39,10 @@ class Record:
 
     `timeline` has one row for each sample and service, sorted by time within a service;
     `decisions` one for each recommendation and action, `weddings` one a minute, `replications` one
-    for each replication, `prescaling` one for each group of major events and service (both none
-    without any).  `config_text` is `config.yaml` as written, `config`
-    the same as a mapping.  `load` is the load test whose results lie in the folder, if any.
+    for each replication, `findings` one for each finding of the monitor, `prescaling` one for each
+    group of major events and service (all three none without any).  `config_text` is `config.yaml`
+    as written, `config` the same as a mapping.  `load` is the load test whose results lie in the
+    folder, if any.
     """
 
     folder: Path
@@ -43,6 +51,7 @@ class Record:
     decisions: pd.DataFrame
     weddings: pd.DataFrame
     prescaling: pd.DataFrame
+    findings: pd.DataFrame
     replications: pd.DataFrame
     events: tuple[Event, ...]
     config: dict[str, Any]
@@ -101,6 +110,9 @@ def _read(folder: Path) -> Record:
         decisions=DECISIONS.read(folder),
         weddings=WEDDINGS.read(folder),
         prescaling=PRESCALING.read(folder) if judged else PRESCALING.empty(),
+        findings=(
+            FINDINGS.read(folder) if (folder / FINDINGS.file).is_file() else FINDINGS.empty()
+        ),
         replications=(
             REPLICATIONS.empty() if summary.replications is None else REPLICATIONS.read(folder)
         ),

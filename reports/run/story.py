@@ -6,7 +6,8 @@ a pull request cannot differ in what they say, and each of the two only cares fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +141,8 @@ class Story:
     forecaster: str
     prescaling: PrescalingSection | None
     sent: LoadTestSection | None
+    findings: TextTable | None
+    findings_note: str
     faults: TextTable | None
     events: TextTable | None
     events_note: str
@@ -184,6 +187,8 @@ def tell(record: Record) -> Story:
         forecaster=_forecaster(summary),
         prescaling=_prescaled(record),
         sent=_sent(record),
+        findings=_findings_table(record),
+        findings_note=_findings_note(record),
         faults=_faults_table(record),
         events=_events_table(record),
         events_note=_events_note(record),
@@ -657,6 +662,57 @@ def _faults_table(record: Record) -> TextTable | None:
         for fault in plots.faults(record)[:EVENTS_SHOWN]
     ]
     return _table(("", "fault", "from (UTC)", "to (UTC)", "what"), "     ", rows) if rows else None
+
+
+def _findings_table(record: Record) -> TextTable | None:
+    """The worst findings, in the order in which they were noticed."""
+    table = record.findings
+    worst = table.assign(rank=table["severity"].map({"critical": 0, "warning": 1}).fillna(2))
+    chosen = worst.sort_values(["rank", "time_s"], kind="stable").head(EVENTS_SHOWN)
+    rows = [
+        (
+            wording.clock(row["time_s"]),
+            "lasts" if math.isnan(row["ended_s"]) else wording.clock(row["ended_s"]),
+            row["service"],
+            words(row["kind"]),
+            row["severity"],
+            f"{words(row['cause'])} at {row['cause_service']}",
+            _shown_figure(row),
+            row["recommendation"],
+        )
+        for row in chosen.sort_values("time_s", kind="stable").to_dict("records")
+    ]
+    headings = (
+        "noticed (UTC)", "ended", "service", "finding", "severity", "likely cause", "figure",
+        "what to do",
+    )  # fmt: skip
+    return _table(headings, " " * len(headings), rows) if rows else None
+
+
+def _shown_figure(row: Mapping[Hashable, Any]) -> str:
+    """The figure against its threshold, or against the band that it left."""
+    value = f"{words(row['figure'])} {row['value']:.3g}"
+    if not math.isnan(row["limit"]):
+        return f"{value}, threshold {row['limit']:.3g}"
+    edges = ["…" if math.isnan(row[edge]) else f"{row[edge]:.3g}" for edge in ("low", "high")]
+    return f"{value}, band {' – '.join(edges)}"
+
+
+def _findings_note(record: Record) -> str:
+    """How the monitor fared, where it ran."""
+    own = record.summary.detection
+    if own is None:
+        return ""
+    faults = sum(fault.noticed for fault in own.faults.values())
+    after = [fault.after_s for fault in own.faults.values() if fault.after_s is not None]
+    times = f", the first alarm after {seconds(min(after))}" if after else ""
+    hidden = max(len(record.findings) - EVENTS_SHOWN, 0)
+    rest = f" {count(hidden)} more are in findings.parquet." if hidden else ""
+    return (
+        f"{plural(own.findings, 'finding')} of the monitor, {count(own.alarms)} of them a warning "
+        f"or worse; {faults} of {plural(own.faults_seen, 'fault')} noticed{times}; "
+        f"{plural(own.false_alarms, 'false alarm')}.{rest}"
+    )
 
 
 def _other_events(record: Record) -> list[Any]:

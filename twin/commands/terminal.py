@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from engine.record.schema.summary import (
+    Detection,
     Interval,
     Outcome,
     Replications,
@@ -80,9 +81,24 @@ def show(summary: Summary, folder: Path) -> None:
     console.print(_services(summary.services))
     if summary.replications is not None:
         console.print(_replications(summary.replications))
+    if summary.detection is not None:
+        for line in _detection(summary.detection):
+            console.print(line, highlight=False)
     if summary.thresholds:
         console.print(_thresholds(summary.thresholds))
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _detection(detection: Detection) -> Iterator[str]:
+    """What the monitor said, and of which faults."""
+    yield (
+        f"monitor: {detection.findings} findings, {detection.alarms} of them alarms, "
+        f"{detection.false_alarms} false"
+    )
+    for name, fault in detection.faults.items():
+        blamed = "blamed right" if fault.blamed_right else "not blamed right"
+        how = f"noticed after {fault.after_s:.0f} s, {blamed}" if fault.noticed else "not noticed"
+        yield f"  {name}: {how}"
 
 
 def show_comparison(comparison: dict[str, Any], folder: Path) -> None:

@@ -36,6 +36,7 @@ from engine.record.schema.summary import (
 from twin.compare.elasticity import NAMES, elasticity, longest_run
 from twin.queues.port import TRUTH_FIELDS
 from twin.queues.validity import outside_share
+from twin.runs.detection import detection
 from twin.world.world import World
 
 VIOLATION_MINUTE = 0.01
@@ -69,6 +70,7 @@ def summarise(world: World) -> Figures:
             fault.name: Fired(kind=fault.kind, fired=world.recorder.fired.get(fault.name, 0))
             for fault in world.config.faults.values()
         },
+        detection=detection(world),
         conservation=Conservation(
             checked=True, worst_relative_error=float(world.platform.conservation_error())
         ),

@@ -18,7 +18,14 @@ from engine.record.machine import peak_rss_mib, versions
 from engine.record.schema import events, thresholds
 from engine.record.schema.paths import possible
 from engine.record.schema.summary import FILE, VERSION, Figures, Simulation, Summary
-from engine.record.schema.tables import DECISIONS, PRESCALING, REPLICATIONS, TIMELINE, WEDDINGS
+from engine.record.schema.tables import (
+    DECISIONS,
+    FINDINGS,
+    PRESCALING,
+    REPLICATIONS,
+    TIMELINE,
+    WEDDINGS,
+)
 from twin.config import RunConfig
 from twin.queues.port import TRUTH_FIELDS
 from twin.runs.replications import Replication, headline_figures, section, table
@@ -121,6 +128,8 @@ def _write_files(
     TIMELINE.write(folder, timeline(world))
     DECISIONS.write(folder, world.recorder.decision_table())
     WEDDINGS.write(folder, weddings(world))
+    if world.watch is not None:
+        FINDINGS.write(folder, world.watch.notes.table())
     PRESCALING.write(folder, readiness.table(prescaling(world)))
     events.write(folder, [events.Event(**event) for event in world.recorder.events])
     (folder / FILE).write_text(summary.text(), encoding="utf-8")

@@ -22,6 +22,7 @@ from engine.controllers.clairvoyant import Foresight
 from engine.decide.callgraph import critical_services
 from engine.decide.sizing import sizing
 from engine.model import Controller, FloatArray, Outlook, ServiceSpec
+from engine.monitoring.monitor import Monitor
 from engine.runtime.cycle import Cycle
 from scenarios.faults.kinds import apply_to_demand, resolve_at
 from scenarios.streams import Streams
@@ -41,6 +42,7 @@ from twin.world.recorder import Recorder
 from twin.world.script import Script, script
 from twin.world.shell import Operator, SimulatedShell
 from twin.world.telemetry import Telemetry
+from twin.world.watch import MonitorWatch
 
 HOUR_S = 3600.0
 PIECES = 200
@@ -154,6 +156,11 @@ class World:
             config.telemetry.interval_s,
             catch_up=self._catch_up,
         )
+        self.watch: MonitorWatch | None = None
+        if config.monitor.enabled:
+            monitored = config.platform.monitored(config.monitor)
+            self.watch = MonitorWatch(Monitor(self.specs, monitored))
+            self.shell.watchers.append(self.watch)
         self.slowness = faults.Slowness(self.platform, list(self.fleets.values()))
         refused = getattr(self.controller, "refused", "")
         if refused:

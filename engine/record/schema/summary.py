@@ -178,6 +178,32 @@ class Prediction(Part):
     pinball: Annotated[Figure, About("mean pinball loss of three quantiles, relative to the mean")]
 
 
+class NoticedFault(Part):
+    """How the monitor fared with one fault."""
+
+    kind: Annotated[str, About("the kind of fault")]
+    noticed: Annotated[bool, About("whether an alarm began while it went on, or just after")]
+    after_s: Annotated[Figure, About("from its beginning to that alarm, s")]
+    blamed_right: Annotated[
+        bool | None, About("whether the likeliest cause is the fault; null: no alarm")
+    ]
+
+
+class Detection(Part):
+    """What the monitor said, beside the faults that there were; an alarm is a warning or worse."""
+
+    findings: Annotated[int, About("findings of the monitor")]
+    alarms: Annotated[int, About("of them, warnings and worse")]
+    false_alarms: Annotated[int, About("alarms that began while no fault went on or wore off")]
+    false_alarms_per_service_week: Annotated[Figure, About("the same for each service and week")]
+    precision: Annotated[Figure, About("share of the alarms that are no false ones", of="alarms")]
+    recall: Annotated[
+        Figure, About("share of the faults that did something that were noticed", of="faults_seen")
+    ]
+    faults_seen: Annotated[int, About("faults that did something")]
+    faults: Annotated[dict[str, NoticedFault], About("each of those faults", keys="faults")]
+
+
 class PrescaledService(Part):
     """How ready one service was when major events began; shares of the events, 0-1."""
 
@@ -386,6 +412,10 @@ class Figures(Part):
     faults: Annotated[
         dict[str, Fired], About("what each fault did", only="twin", keys="faults")
     ] = Field(default_factory=dict)
+    detection: Annotated[
+        Detection | None,
+        About("what the monitor said of the faults", only="twin", optional=True),
+    ] = None
     conservation: Annotated[Conservation, About("the balance of requests")]
 
 

@@ -187,6 +187,34 @@ WEDDINGS = Table(
     others_type="int32",
 )
 
+FINDINGS = Table(
+    "findings.parquet",
+    "One row for each finding of the monitor, where one ran.",
+    (
+        Column("time_s", "float64", "when it was noticed, epoch seconds"),
+        Column("finding_id", "text", "its id, the same from its first step to its last"),
+        Column("service", "text", "the service"),
+        Column("kind", "text", "what is wrong: one word of a closed list"),
+        Column("severity", "text", "info, warning or critical: the worst of it"),
+        Column("watcher", "text", "the rule or the detector that says so"),
+        Column("figure", "text", "what was looked at"),
+        Column("value", "float64", "what it was when it was noticed"),
+        Column("limit", "float64", "the threshold that it passed, if there is one"),
+        Column("low", "float64", "the lower edge of the band that it left, if there is one"),
+        Column("high", "float64", "the upper edge of it"),
+        Column("since_s", "float64", "time of the earliest sample that shows it"),
+        Column("ended_s", "float64", "when it ended; none: it lasts"),
+        Column("confidence", "float64", "how sure, 0-1"),
+        Column("weddings", "float64", "events in progress meanwhile, the most"),
+        Column("guests", "float64", "about how many people those have"),
+        Column("cause", "text", "what is likeliest behind it"),
+        Column("cause_service", "text", "where that is"),
+        Column("causes", "text", "all likely causes with their weights, as JSON"),
+        Column("words", "text", "what the figures alone do not say"),
+        Column("recommendation", "text", "what to do"),
+    ),
+)
+
 PRESCALING = Table(
     "prescaling.parquet",
     "One row for each group of major events and service.",
@@ -241,7 +269,7 @@ LOAD = Table(
     ),
 )
 
-RUN_TABLES = (TIMELINE, DECISIONS, WEDDINGS, PRESCALING, REPLICATIONS)
+RUN_TABLES = (TIMELINE, DECISIONS, FINDINGS, WEDDINGS, PRESCALING, REPLICATIONS)
 
 
 def _cast(values: Any, type_: Type, categories: Sequence[str]) -> Any:

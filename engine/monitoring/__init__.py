@@ -1,0 +1,1 @@
+"""The monitor: what is wrong now, since when and why; see `engine.monitoring.monitor`."""

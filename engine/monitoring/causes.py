@@ -1,0 +1,161 @@
+"""What is likely behind the symptoms: evidence weighed along the call graph.
+
+Each service is weighed for what can go wrong with it itself: it works more slowly than it did, it
+calls others more often, more comes than is booked, its instances are gone or do not come.  What a
+service passes on is not its own doing: its slowness counts only as far as none of the services that
+it waits for is slow itself, its calls are the caller's doing, and a surge belongs to where users
+enter.  Signs at callees and callers of a finding's service count less the farther they are away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.model import FloatArray, ServiceSpec
+from engine.monitoring.findings import Cause, CauseKind, FindingKind, Symptom
+from engine.monitoring.picture import CALLS, FAILURES, LOAD, RESPONSE, WORK, Picture, or_zero
+
+FAR = 3.0
+"""Fewer spreads from what is usual are no evidence."""
+MOST = 20.0
+"""More spreads than this say no more."""
+PASSED_ON = 0.7
+"""What a sign weighs at a service one call away."""
+MOST_CAUSES = 3
+
+_WORDS = {
+    CauseKind.LOAD: "more arrives at {} than is booked",
+    CauseKind.SLOWNESS: "requests to {} take longer than they did",
+    CauseKind.CALLS: "{} calls others more often than it did",
+    CauseKind.INSTANCES: "{} has lost instances",
+    CauseKind.STARTS: "instances of {} that were asked for do not come",
+    CauseKind.METRICS: "no samples of {} come",
+}
+
+
+class CallGraph:
+    """Who waits for whom, and how near: weights fall by `PASSED_ON` a call."""
+
+    def __init__(self, specs: Sequence[ServiceSpec]) -> None:
+        self.names = tuple(spec.name for spec in specs)
+        row = {name: i for i, name in enumerate(self.names)}
+        size = len(specs)
+        self.waits = np.zeros((size, size), dtype=np.bool_)
+        """[caller, callee], calls in time alone."""
+        self.calls = np.zeros((size, size), dtype=np.bool_)
+        """The same with those that nobody waits for."""
+        for i, spec in enumerate(specs):
+            for call in spec.calls:
+                self.calls[i, row[call.service]] = True
+                self.waits[i, row[call.service]] = not call.asynchronous
+        self.near = _nearness(self.calls | self.calls.T)
+        self.below = _nearness(self.waits) > 0.0
+        """[caller, callee] over any number of calls in time; each is below itself."""
+
+    def callers_of(self, name: str) -> frozenset[str]:
+        """Whoever waits for `name`, over any number of calls; nobody for an unknown name."""
+        if name not in self.names:
+            return frozenset()
+        column = self.below[:, self.names.index(name)]
+        return frozenset(n for n, above in zip(self.names, column, strict=True) if above) - {name}
+
+
+def causes(
+    graph: CallGraph, picture: Picture, symptoms: Sequence[Symptom]
+) -> dict[str, tuple[Cause, ...]]:
+    """The likely causes of what is wrong with each service that has a symptom, best first."""
+    evidence = _evidence(graph, picture, symptoms)
+    of_services: dict[str, tuple[Cause, ...]] = {}
+    for name in {symptom.service for symptom in symptoms}:
+        i = graph.names.index(name)
+        weighed = [
+            (weight * float(graph.near[i, j]), graph.names[j], kind)
+            for (j, kind), weight in evidence.items()
+            if graph.near[i, j] > 0.0
+        ]
+        total = sum(weight for weight, _, _ in weighed)
+        if total <= 0.0:
+            of_services[name] = (
+                Cause(name, CauseKind.UNKNOWN, 1.0, "nothing in the figures says why"),
+            )
+            continue
+        weighed.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
+        of_services[name] = tuple(
+            Cause(service, kind, weight / total, _said(kind, service, picture))
+            for weight, service, kind in weighed[:MOST_CAUSES]
+        )
+    return of_services
+
+
+def _said(kind: CauseKind, service: str, picture: Picture) -> str:
+    row = picture.traits.names.index(service)
+    if kind is CauseKind.LOAD and not picture.z[row, LOAD] > 0.0:
+        return f"less arrives at {service} than is booked"
+    return _WORDS[kind].format(service)
+
+
+def _evidence(
+    graph: CallGraph, picture: Picture, symptoms: Sequence[Symptom]
+) -> dict[tuple[int, CauseKind], float]:
+    """What speaks for each service and kind of cause; a weight that is missing is 0."""
+    far = np.clip(or_zero(picture.z), -MOST, MOST)
+    evidence: dict[tuple[int, CauseKind], float] = {}
+
+    def add(row: int, kind: CauseKind, weight: float) -> None:
+        if weight > 0.0:
+            evidence[row, kind] = evidence.get((row, kind), 0.0) + weight
+
+    slow = _beyond(far[:, WORK])
+    for i in range(len(graph.names)):
+        below = graph.below[i].copy()
+        below[i] = False
+        # A service that waits for a slow one is slow as well.
+        own = slow[i] - 1.5 * float(slow[below].max(initial=0.0))
+        add(i, CauseKind.SLOWNESS, own)
+        if slow[i] > 0.0:
+            add(i, CauseKind.SLOWNESS, 0.25 * _beyond(far[i : i + 1, RESPONSE])[0])
+        add(i, CauseKind.SLOWNESS, 0.5 * _beyond(far[i : i + 1, FAILURES])[0] * (slow[i] > 0.0))
+    many = _beyond(far[:, CALLS])
+    for callee in np.flatnonzero(many > 0.0).tolist():
+        callers = np.flatnonzero(graph.calls[:, callee]).tolist()
+        share = picture.traits.calls[callee] * or_zero(picture.figures[:, 3])
+        whole = float(share.sum())
+        for caller in callers:
+            part = float(share[caller]) / whole if whole > 0.0 else 1.0 / len(callers)
+            add(caller, CauseKind.CALLS, 2.0 * float(many[callee]) * part)
+    surge = _beyond(np.abs(far[:, LOAD]))
+    for i in range(len(graph.names)):
+        above = graph.calls[:, i]
+        # What comes from callers, who have a surge themselves or call more often, is theirs.
+        theirs = max(float(surge[above].max(initial=0.0)), float(many[i]))
+        add(i, CauseKind.LOAD, float(surge[i]) - 1.5 * theirs)
+    for symptom in symptoms:
+        row = graph.names.index(symptom.service)
+        match symptom.kind:
+            case FindingKind.INSTANCES_LOST:
+                add(row, CauseKind.INSTANCES, 2.0 * MOST)
+            case FindingKind.CAPACITY_MISSING:
+                add(row, CauseKind.STARTS, MOST)
+            case FindingKind.NO_SAMPLES:
+                add(row, CauseKind.METRICS, 2.0 * MOST)
+            case FindingKind.SILENCE:
+                add(row, CauseKind.LOAD, MOST)
+    return evidence
+
+
+def _beyond(z: FloatArray) -> FloatArray:
+    beyond: FloatArray = np.maximum(z - FAR, 0.0)
+    return beyond
+
+
+def _nearness(adjacent: np.ndarray) -> FloatArray:
+    """`PASSED_ON` to the number of calls between each pair, 0 where there is no way."""
+    size = len(adjacent)
+    near = np.eye(size)
+    reached = np.eye(size, dtype=np.bool_)
+    for distance in range(1, size):
+        reached = (reached.astype(np.intp) @ adjacent.astype(np.intp)) > 0
+        near = np.maximum(near, PASSED_ON**distance * reached)
+    return near

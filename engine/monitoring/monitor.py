@@ -1,0 +1,362 @@
+"""The monitor: a pure stage beside the engine's, that says what is wrong, since when and why.
+
+`step` takes what the engine sees (services with their windows, the booked outlook, the time) and
+returns findings.  It reads no clock, does no I/O, draws nothing at random that is not seeded, and
+its memory is a frozen value that is replaced once, at the end: a step that raises has changed
+nothing, and a monitor that was restored from a snapshot says the same as the one that wrote it.
+The same code runs beside the engine in production and in the twin, where faults are the truth that
+it is scored against.
+
+A look has three parts.  *Picture*: the newest figures, and how far each is from what is usual once
+the booked load is taken out of it.  *Symptoms*: what the rules and the detectors see wrong in it.
+*Findings*: symptoms followed over time.  One begins with its first symptom and ends when none was
+seen for a while in samples that did come: no data never ends anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config.load import build
+from engine.config.strict import ConfigError
+from engine.model import Outlook, ServiceObservation, ServiceSpec
+from engine.monitoring import memory as memories
+from engine.monitoring.causes import CallGraph, causes
+from engine.monitoring.findings import (
+    CATALOGUE,
+    Cause,
+    CauseKind,
+    Finding,
+    FindingKind,
+    Findings,
+    Symptom,
+)
+from engine.monitoring.memory import Lasting, MonitorMemory
+from engine.monitoring.picture import (
+    EARLY_OR_LATE_S,
+    RESIDUALS,
+    Detector,
+    Picture,
+    Watched,
+    booked,
+    by_name,
+    medians,
+    newest_rows,
+    or_zero,
+    residuals_of,
+)
+from engine.monitoring.rules import rules
+from engine.monitoring.settings import MonitorSettings, WatcherConfig
+
+MOST_ELAPSED_S = 60.0
+"""A look stands for no longer than this, whatever went by since the last."""
+JUMP = 0.1
+"""Where so large a share of the instances came or went within the newest samples, these do not say
+of how many they speak."""
+ALWAYS = frozenset({
+    FindingKind.CPU, FindingKind.MEMORY, FindingKind.RESPONSE_TIME, FindingKind.ERRORS,
+    FindingKind.QUEUE_GROWTH, FindingKind.SILENCE, FindingKind.NO_SAMPLES, FindingKind.BURN_RATE,
+    FindingKind.INSTANCES_LOST, FindingKind.CAPACITY_MISSING, FindingKind.PROMISE_BROKEN,
+    FindingKind.LIVE_UPDATES_STALLED, FindingKind.UPLOADS_FAILING, FindingKind.SATURATION_AHEAD,
+    FindingKind.OWN,
+})  # fmt: skip
+"""What is said also before the monitor has learned what is usual."""
+BLIND = frozenset(
+    {FindingKind.NO_SAMPLES, FindingKind.INSTANCES_LOST, FindingKind.CAPACITY_MISSING}
+)
+"""What is seen without samples, and so also ends without them."""
+
+
+class Monitor:
+    """Watches `specs`; raises ValueError, or ConfigError naming the key, for wrong settings.
+
+    Detectors are those of `settings.detectors`, each made by its factory of the specs and its
+    options.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ServiceSpec],
+        settings: MonitorSettings,
+        key: str = "monitor",
+    ) -> None:
+        settings.check([spec.name for spec in specs], key)
+        self.settings = settings
+        self.specs = tuple(specs)
+        self._watched = Watched.of(self.specs)
+        self._graph = CallGraph(self.specs)
+        self._detectors: dict[str, Detector] = dict(rules(self.specs, settings))
+        for name, config in settings.detectors.items():
+            at = f"{key}.detectors.{name}"
+            if name in self._detectors:
+                raise ValueError(f"{at}: is the name of a rule")
+            self._detectors[name] = _made(config, self.specs, at)
+        self._rows: tuple[Mapping[str, int], NDArray[np.intp]] | None = None
+        self._empty = MonitorMemory.begin(
+            len(self.specs), {name: own.begin() for name, own in self._detectors.items()}
+        )
+        self.memory = self._empty
+
+    @property
+    def graph(self) -> CallGraph:
+        """Who calls whom."""
+        return self._graph
+
+    def step(
+        self, windows: Sequence[ServiceObservation], outlook: Outlook, now_s: float
+    ) -> Findings:
+        """What is wrong at `now_s` (epoch seconds).
+
+        `windows` are the services with the newest samples of each and their counts of instances;
+        one that is missing was not seen.  Raises ValueError for a service that is not watched.
+        """
+        memory = self.memory
+        if now_s < memory.last_s:
+            memory = memory.turned_back(memory.last_s + self.settings.every_s - now_s)
+        picture, memory = self._look(memory, windows, outlook, now_s)
+        symptoms: list[Symptom] = []
+        detectors = {}
+        for name, detector in self._detectors.items():
+            detectors[name], seen = detector.look(memory.detectors[name], picture)
+            symptoms += seen
+        settled = memory.learned_s >= self.settings.settle_s
+        symptoms = [s for s in symptoms if settled or s.kind in ALWAYS]
+        findings, memory = self._followed(memory._replace(detectors=detectors), picture, symptoms)
+        self.memory = memory
+        return findings
+
+    def snapshot(self) -> str:
+        """Everything it remembers, as JSON: restored from it, the next findings are the same."""
+        return memories.to_json(self.memory, self._watched.names)
+
+    def restore(self, snapshot: str) -> None:
+        """Take over a memory that `snapshot` wrote; raises ValueError for any other text."""
+        self.memory = memories.from_json(snapshot, self._watched.names, self._empty)
+
+    def usual(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """The baseline: centre and spread of each residual of each service, as of the last look."""
+        centre, scale, _ = self.memory.usual
+        return {
+            name: {
+                residual: (float(centre[i, k]), float(scale[i, k]))
+                for k, residual in enumerate(RESIDUALS)
+                if not math.isnan(centre[i, k])
+            }
+            for i, name in enumerate(self._watched.names)
+        }
+
+    def _look(
+        self,
+        memory: MonitorMemory,
+        windows: Sequence[ServiceObservation],
+        outlook: Outlook,
+        now_s: float,
+    ) -> tuple[Picture, MonitorMemory]:
+        """What is there to be seen, and the memory with what of it is to be learned."""
+        watched, every_s = self._watched, self.settings.every_s
+        services = by_name(watched, windows)
+        rows = newest_rows([None if s is None else s.window for s in services], now_s)
+        figures = medians(rows, watched.most)
+        times = rows[:, :, 0]
+        newest_s = np.where(np.isnan(times[:, -1]), -np.inf, times[:, -1])
+        evidence_s = np.where(np.isnan(times[:, 1]), newest_s, times[:, 1])
+        sampled_s = np.maximum(memory.sampled_s, newest_s)
+        renewed = newest_s > memory.sampled_s
+        fresh = newest_s >= now_s - self.settings.stale_after_s
+        figures[~fresh] = np.nan
+        present = np.array([service is not None for service in services])
+        ready = np.array([math.nan if s is None else float(s.ready) for s in services])
+        desired = np.array([math.nan if s is None else float(s.desired) for s in services])
+
+        counts = np.concatenate(
+            (memory.counts[:, 1:], np.stack((ready, desired), axis=1)[:, None]), axis=1
+        )
+        looked_s = np.append(memory.looked_s[1:], now_s)
+        # The samples lie before the counts of now; how many were ready then, they speak of.
+        then = [int(k) for k in np.searchsorted(looked_s, or_zero(times[:, 1]))]
+        at = np.minimum(then, len(looked_s) - 1)
+        ready_then = counts[np.arange(len(at)), at, 0]
+        ready_then = np.where(np.isnan(ready_then), ready, ready_then)
+        recent = counts[:, -6:, 0]
+        moved = np.fmax.reduce(recent, axis=1) - np.fmin.reduce(recent, axis=1)
+        ready_then = np.where(moved > JUMP * np.maximum(ready, 1.0), np.nan, ready_then)
+        gone = np.fmax.reduce(counts[:, :, 0], axis=1) - ready
+        asked = np.maximum(np.fmax.reduce(counts[:, :, 1], axis=1) - desired, 0.0)
+        lost = or_zero(np.maximum(gone - asked, 0.0))
+
+        # The median of three samples is that of the one in the middle.
+        middle_s = float(evidence_s.max()) if fresh.any() else now_s
+        expected, rise = booked(outlook, self._outlook_rows(outlook), middle_s)
+        against = expected
+        if not self.settings.calendar:
+            rise = np.zeros_like(rise)
+            against = np.ones_like(expected)
+        spacing_s = np.clip(or_zero(times[:, 2] - times[:, 1]), 1.0, 2.0 * MOST_ELAPSED_S)
+        residuals, chance = residuals_of(watched, figures, ready_then, against, rise, spacing_s)
+        elapsed_s = every_s if memory.last_s == memories.NEVER else now_s - memory.last_s
+        elapsed_s = min(max(elapsed_s, 0.0), MOST_ELAPSED_S)
+        usual = memory.usual
+        spread = usual.spread(chance)
+        z = (residuals - usual.centre) / spread
+        learnable = np.where(renewed[:, None], residuals, np.nan)
+        picture = Picture(
+            now_s=now_s,
+            elapsed_s=elapsed_s,
+            traits=watched,
+            figures=figures,
+            sampled_s=sampled_s,
+            evidence_s=evidence_s,
+            fresh=fresh,
+            renewed=renewed,
+            present=present,
+            ready=ready,
+            desired=desired,
+            lost=lost,
+            expected=expected,
+            rise=rise,
+            least=np.minimum(expected, expected * np.exp(-2.0 * EARLY_OR_LATE_S * rise)),
+            events=_at(outlook, now_s),
+            residuals=residuals,
+            centre=usual.centre,
+            scale=spread,
+            z=z,
+        )
+        after = usual.after(learnable, elapsed_s) if elapsed_s > 0.0 else usual
+        return picture, memory._replace(
+            last_s=now_s,
+            learned_s=memory.learned_s + (elapsed_s if renewed.any() else 0.0),
+            usual=after,
+            counts=counts,
+            looked_s=looked_s,
+            sampled_s=sampled_s,
+        )
+
+    def _followed(
+        self, memory: MonitorMemory, picture: Picture, symptoms: Sequence[Symptom]
+    ) -> tuple[Findings, MonitorMemory]:
+        """The findings after this look's symptoms, and the memory with them."""
+        silent = frozenset(
+            name
+            for name, fresh in zip(self._watched.names, picture.fresh, strict=True)
+            if not fresh
+        )
+        if not symptoms and not memory.lasting:
+            return Findings(picture.now_s, silent=silent), memory
+        worst: dict[str, Symptom] = {}
+        for symptom in symptoms:
+            key = f"{symptom.service}/{symptom.watcher}/{symptom.kind}/{_of_what(symptom)}"
+            if key not in worst or symptom.severity.rank > worst[key].severity.rank:
+                worst[key] = symptom
+        likely = causes(self._graph, picture, symptoms) if symptoms else {}
+        lasting, began, ended = dict(memory.lasting), [], []
+        number = memory.findings
+        for key, symptom in worst.items():
+            before = lasting.get(key)
+            if before is None:
+                number += 1
+                finding = self._finding(symptom, picture, likely[symptom.service], number)
+                began.append(finding)
+            else:
+                finding = self._gone_on(before.finding, symptom, picture, likely[symptom.service])
+            lasting[key] = Lasting(finding, picture.now_s)
+        for key, own in memory.lasting.items():
+            if key in worst:
+                continue
+            if own.finding.service in silent and own.finding.kind not in BLIND:
+                lasting[key] = own._replace(seen_s=picture.now_s)  # no data is no recovery
+            elif picture.now_s - own.seen_s >= self.settings.clear_s:
+                ended.append(lasting.pop(key).finding)
+        return Findings(
+            picture.now_s,
+            lasting=tuple(own.finding for own in lasting.values()),
+            began=tuple(began),
+            ended=tuple(ended),
+            silent=silent,
+        ), memory._replace(lasting=lasting, findings=number)
+
+    def _finding(
+        self, symptom: Symptom, picture: Picture, likely: tuple[Cause, ...], number: int
+    ) -> Finding:
+        return Finding(
+            id=f"{symptom.service}-{symptom.kind}-{number}",
+            service=symptom.service,
+            kind=symptom.kind,
+            severity=symptom.severity,
+            symptom=symptom,
+            since_s=min(symptom.since_s, picture.now_s),
+            noticed_s=picture.now_s,
+            weddings=picture.events,
+            guests=picture.events * self.settings.events.mean_guests,
+            causes=likely,
+            recommendation=_advice(symptom, likely),
+        )
+
+    def _gone_on(
+        self, finding: Finding, symptom: Symptom, picture: Picture, likely: tuple[Cause, ...]
+    ) -> Finding:
+        """The finding with its newest symptom; causes stay the best that were ever named."""
+        better = finding.causes[0].kind is CauseKind.UNKNOWN or (
+            likely[0].kind is not CauseKind.UNKNOWN and likely[0].weight >= finding.causes[0].weight
+        )
+        chosen = likely if better else finding.causes
+        worse = symptom.severity.rank > finding.severity.rank
+        return replace(
+            finding,
+            severity=symptom.severity if worse else finding.severity,
+            symptom=symptom,
+            weddings=max(finding.weddings, picture.events),
+            guests=max(finding.guests, picture.events * self.settings.events.mean_guests),
+            causes=chosen,
+            recommendation=_advice(symptom, chosen) if better else finding.recommendation,
+        )
+
+    def _outlook_rows(self, outlook: Outlook) -> NDArray[np.intp]:
+        """The row of each watched service in the outlook, -1 where there is none."""
+        if self._rows is None or self._rows[0] != outlook.services:
+            rows = [outlook.services.get(name, -1) for name in self._watched.names]
+            self._rows = (outlook.services, np.array(rows, dtype=np.intp))
+        return self._rows[1]
+
+
+def _made(config: WatcherConfig, specs: Sequence[ServiceSpec], key: str) -> Detector:
+    """The detector of `config`; raises ConfigError naming the key, whatever its factory raises."""
+    try:
+        detector: Detector = build(
+            config.factory,
+            specs,
+            key=f"{key}.factory",
+            options=config.options,
+            options_key=f"{key}.options",
+            methods=("begin", "look"),
+        )
+    except ConfigError:
+        raise
+    except Exception as error:  # somebody's own code may raise anything
+        raise ConfigError(f"{key}: {config.factory} raised {error!r} when made") from error
+    return detector
+
+
+def _at(outlook: Outlook, now_s: float) -> float:
+    """Booked events in progress at `now_s`; NaN where the calendar does not cover it."""
+    if not outlook.covers(now_s):
+        return math.nan
+    return float(outlook.events[int((now_s - outlook.start_s) / outlook.bin_s)])
+
+
+def _of_what(symptom: Symptom) -> str:
+    """What tells apart symptoms of one kind: the figure, for rules that look at several."""
+    return symptom.figure if symptom.kind in (FindingKind.SATURATION_AHEAD, FindingKind.OWN) else ""
+
+
+def _advice(symptom: Symptom, likely: Sequence[Cause]) -> str:
+    """What to do: the kind's own advice, and where to look first."""
+    advice = symptom.words if symptom.kind is FindingKind.OWN else CATALOGUE[symptom.kind].advice
+    first = likely[0]
+    if first.kind is CauseKind.UNKNOWN or first.service == symptom.service:
+        return advice
+    return f"{advice} Look at {first.service} first: {first.words}."

@@ -1,0 +1,71 @@
+"""Figures above their thresholds: cpu, memory, response time, failed share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.monitoring.findings import FindingKind, Severity, Symptom
+from engine.monitoring.picture import (
+    CPU,
+    ERRORS,
+    FAILURES,
+    MEMORY,
+    P95,
+    Arrays,
+    Picture,
+    Watched,
+)
+from engine.monitoring.settings import Levels, MonitorSettings
+
+FIGURES = (
+    ("cpu", CPU, FindingKind.CPU),
+    ("memory", MEMORY, FindingKind.MEMORY),
+    ("p95_s", P95, FindingKind.RESPONSE_TIME),
+    ("error_rate", ERRORS, FindingKind.ERRORS),
+)
+
+
+class FigureLimits:
+    """Each figure against its two levels."""
+
+    def __init__(self, traits: Watched, settings: MonitorSettings) -> None:
+        levels: list[list[Levels]] = [
+            [settings.levels(name, figure) for figure, _, _ in FIGURES] for name in traits.names
+        ]
+        self._warning = np.array([[one.warning for one in row] for row in levels])
+        self._critical = np.array([[one.critical for one in row] for row in levels])
+        self._columns = [column for _, column, _ in FIGURES]
+
+    def begin(self) -> Arrays:
+        """It remembers nothing."""
+        return {}
+
+    def look(self, memory: Arrays, picture: Picture) -> tuple[Arrays, Sequence[Symptom]]:
+        """Which figures are above their levels."""
+        values = picture.figures[:, self._columns]
+        above = values > self._warning
+        if not above.any():
+            return memory, ()
+        symptoms = []
+        for i, k in np.argwhere(above).tolist():
+            figure, _, kind = FIGURES[k]
+            value = float(values[i, k])
+            if kind is FindingKind.ERRORS and not picture.residuals[i, FAILURES] > 0.0:
+                continue  # so few requests that one failure is a large share
+            critical = value > self._critical[i, k]
+            symptoms.append(
+                Symptom(
+                    service=picture.traits.names[i],
+                    kind=kind,
+                    severity=Severity.CRITICAL if critical else Severity.WARNING,
+                    watcher="limits",
+                    figure=figure,
+                    value=value,
+                    since_s=float(picture.evidence_s[i]),
+                    confidence=0.95,
+                    limit=float((self._critical if critical else self._warning)[i, k]),
+                )
+            )
+        return memory, symptoms

@@ -1,0 +1,279 @@
+"""The monitor from end to end: what it says of figures that are written down."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from engine.model import Outlook
+from engine.monitoring.findings import CauseKind, Finding, FindingKind, Findings, Severity
+from tests.unit.engine.conftest import NOW_S
+from tests.unit.engine.monitoring.conftest import API, DATABASE, Platform, booked, make_monitor
+
+
+def began(looks: list[Findings]) -> list[Finding]:
+    return [finding for findings in looks for finding in findings.began]
+
+
+def first(looks: list[Findings], kind: FindingKind, service: str = "api") -> Finding:
+    return next(f for f in began(looks) if (f.kind, f.service) == (kind, service))
+
+
+@pytest.mark.parametrize(
+    ("figures", "kind", "severity"),
+    [
+        ({"cpu": 0.88}, FindingKind.CPU, Severity.WARNING),
+        ({"cpu": 0.97}, FindingKind.CPU, Severity.CRITICAL),
+        ({"memory": 0.92}, FindingKind.MEMORY, Severity.WARNING),
+        ({"memory": 0.96}, FindingKind.MEMORY, Severity.CRITICAL),
+        ({"p95_s": 1.2}, FindingKind.RESPONSE_TIME, Severity.WARNING),
+        ({"p95_s": 2.4}, FindingKind.RESPONSE_TIME, Severity.CRITICAL),
+        ({"error_rate": 0.02}, FindingKind.ERRORS, Severity.WARNING),
+        ({"error_rate": 0.07}, FindingKind.ERRORS, Severity.CRITICAL),
+        ({"queue": 90.0}, FindingKind.QUEUE_GROWTH, Severity.WARNING),
+        ({"queue": 900.0}, FindingKind.QUEUE_GROWTH, Severity.CRITICAL),
+    ],
+)
+def test_a_figure_above_its_threshold_is_said_with_the_second_sample(
+    settled: Platform, figures: dict[str, float], kind: FindingKind, severity: Severity
+) -> None:
+    settled.change("api", **figures)
+    finding = first(settled.steps(2), kind)
+    assert finding.severity is severity
+    assert finding.noticed_s == settled.now_s
+    assert finding.since_s == settled.now_s - 7.0  # the first of the two samples that show it
+
+
+def test_one_wild_sample_says_nothing(settled: Platform) -> None:
+    settled.change("api", cpu=1.0, p95_s=30.0, error_rate=1.0, queue=1e5, rate=5000.0)
+    looks = settled.steps(1)
+    settled.change("api", cpu=0.5, p95_s=0.2, error_rate=0.0, queue=0.0, rate=500.0)
+    assert began(looks + settled.steps(20)) == []
+
+
+def test_thresholds_of_a_service_hold_for_it_alone() -> None:
+    own = {"api": {"cpu": {"warning": 0.4, "critical": 0.99}}}
+    platform = Platform(make_monitor(by_service=own))
+    kinds = {(f.service, f.kind) for f in began(platform.steps(5))}
+    assert kinds == {("api", FindingKind.CPU)}
+
+
+def test_a_surge_that_nobody_booked_is_said_and_one_that_is_booked_is_not() -> None:
+    def ramp(ahead_s: np.ndarray) -> np.ndarray:
+        return np.interp(ahead_s, [900.0, 1800.0], [500.0, 2000.0])
+
+    knowing, blind = Platform(make_monitor()), Platform(make_monitor(calendar=False))
+    outlooks = {id(knowing): booked(ramp), id(blind): booked(ramp)}
+    said = {}
+    for platform in (knowing, blind):
+        platform.outlook = outlooks[id(platform)]
+        looks = []
+        for _ in range(360):
+            load = float(ramp(np.array([platform.now_s - NOW_S]))[0])
+            # Capacity follows, so that nothing but the arrivals changes.
+            for name, rate in (("api", load), ("database", 2.0 * load)):
+                platform.change(name, rate=rate)
+                platform.ready[name] = platform.desired[name] = round(10 * load / 500.0)
+            looks.append(platform.step())
+        said[id(platform)] = [f for f in began(looks) if f.severity is not Severity.INFO]
+    assert said[id(knowing)] == []
+    assert {f.kind for f in said[id(blind)]} & {FindingKind.OUTLIER, FindingKind.CHANGE}
+
+
+def test_a_dead_service_on_a_quiet_day_is_said_as_silence(settled: Platform) -> None:
+    settled.change("api", rate=3.0, cpu=0.003)
+    finding = first(settled.steps(3), FindingKind.SILENCE)
+    assert finding.severity is Severity.CRITICAL
+    assert finding.symptom.value < finding.symptom.low
+
+
+def test_no_load_where_none_is_booked_is_no_silence() -> None:
+    platform = Platform(make_monitor(), booked(0.0))
+    for name in ("api", "database"):
+        platform.change(name, rate=0.0, cpu=0.0)
+    assert began(platform.steps(60)) == []
+
+
+def test_no_samples_are_said_and_end_nothing(settled: Platform) -> None:
+    settled.change("api", cpu=0.97)
+    settled.steps(5)
+    settled.dark = {"api"}
+    looks = settled.steps(120)
+    assert first(looks, FindingKind.NO_SAMPLES).symptom.value > 45.0
+    assert not any(findings.ended for findings in looks)
+    assert FindingKind.CPU in {f.kind for f in looks[-1].lasting}
+    assert "api" in looks[-1].silent
+    settled.dark = set()
+    settled.change("api", cpu=0.5)
+    ended = {f.kind for findings in settled.steps(40) for f in findings.ended}
+    assert {FindingKind.CPU, FindingKind.NO_SAMPLES} <= ended
+
+
+def test_a_slow_database_is_blamed_also_for_what_it_does_to_its_caller(settled: Platform) -> None:
+    settled.change("database", cpu=0.9, p95_s=0.6)
+    settled.change("api", cpu=0.8, p95_s=1.5)
+    looks = settled.steps(3)
+    finding = first(looks, FindingKind.RESPONSE_TIME)
+    assert (finding.causes[0].service, finding.causes[0].kind) == ("database", CauseKind.SLOWNESS)
+    assert "database" in finding.recommendation
+
+
+def test_a_caller_that_calls_more_often_is_blamed_for_the_load_of_its_callee(
+    settled: Platform,
+) -> None:
+    settled.change("database", rate=3000.0, cpu=0.99, p95_s=1.4)
+    looks = settled.steps(3)
+    finding = first(looks, FindingKind.RESPONSE_TIME, "database")
+    assert (finding.causes[0].service, finding.causes[0].kind) == ("api", CauseKind.CALLS)
+
+
+def test_a_surge_is_blamed_where_users_enter(settled: Platform) -> None:
+    settled.change("api", rate=950.0, cpu=0.95)
+    settled.change("database", rate=1900.0, cpu=0.95)
+    looks = settled.steps(3)
+    for service in ("api", "database"):
+        cause = first(looks, FindingKind.CPU, service).causes[0]
+        assert (cause.service, cause.kind) == ("api", CauseKind.LOAD)
+
+
+def test_instances_that_go_without_being_asked_to_are_said_at_once(settled: Platform) -> None:
+    settled.ready["api"] = 6
+    finding = settled.step().began[0]
+    assert finding.kind is FindingKind.INSTANCES_LOST
+    assert finding.causes[0].kind is CauseKind.INSTANCES
+    assert finding.severity is Severity.CRITICAL
+
+
+def test_a_scale_in_is_no_loss(settled: Platform) -> None:
+    settled.desired["api"] = settled.ready["api"] = 6
+    settled.change("api", cpu=0.5 * 10 / 6)
+    kinds = {f.kind for f in began(settled.steps(30))}
+    assert FindingKind.INSTANCES_LOST not in kinds
+
+
+def test_instances_that_never_come_are_said_when_their_time_has_passed(settled: Platform) -> None:
+    settled.desired["api"] = 20
+    looks = settled.steps(60)
+    at_s = first(looks, FindingKind.CAPACITY_MISSING).noticed_s
+    # 95 % boot in 120 s and warm up in 10 s; half as much again is too long.
+    assert 195.0 <= at_s - (settled.now_s - 300.0) <= 230.0
+
+
+def test_capacity_that_cannot_carry_what_is_booked_breaks_a_promise() -> None:
+    platform = Platform(make_monitor(), booked(1500.0))
+    finding = first(platform.steps(2), FindingKind.PROMISE_BROKEN)
+    assert finding.weddings == 1200.0
+    assert finding.guests == 1200.0 * 109.0
+
+
+def test_a_budget_that_burns_pages_and_one_error_at_night_does_not(settled: Platform) -> None:
+    settled.change("api", error_rate=0.03)
+    finding = first(settled.steps(80), FindingKind.BURN_RATE)
+    assert finding.symptom.value > finding.symptom.limit
+    night = Platform(make_monitor(), booked(0.2))
+    night.change("api", rate=0.2, cpu=0.0002, error_rate=1.0)
+    night.change("database", rate=0.4, cpu=0.0002)
+    said = {f.kind for f in began(night.steps(1))}
+    night.change("api", error_rate=0.0)
+    said |= {f.kind for f in began(night.steps(60))}
+    assert said & {FindingKind.BURN_RATE, FindingKind.ERRORS} == set()
+
+
+def test_a_rise_that_fills_the_slots_is_said_ahead(settled: Platform) -> None:
+    looks = []
+    for k in range(60):
+        settled.change("api", memory=0.5 + 0.006 * k)
+        looks.append(settled.step())
+    finding = first(looks, FindingKind.SATURATION_AHEAD)
+    assert finding.symptom.value < 0.9
+    assert "full in" in finding.symptom.words
+
+
+def test_a_finding_ends_when_its_samples_are_good_again_and_is_one_all_the_time(
+    settled: Platform,
+) -> None:
+    settled.change("api", memory=0.92)
+    looks = settled.steps(10)
+    settled.change("api", memory=0.97)
+    looks += settled.steps(10)
+    settled.change("api", memory=0.5)
+    looks += settled.steps(40)
+    ids = {f.id for findings in looks for f in findings.lasting if f.kind is FindingKind.MEMORY}
+    ended = [f for findings in looks for f in findings.ended if f.kind is FindingKind.MEMORY]
+    assert len(ids) == len(ended) == 1
+    assert ended[0].severity is Severity.CRITICAL  # the worst that it was
+
+
+def test_a_monitor_that_is_restored_says_the_same(settled: Platform) -> None:
+    settled.change("database", cpu=0.9, p95_s=0.6)
+    settled.steps(3)
+    text = settled.monitor.snapshot()
+    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    copy = make_monitor()
+    copy.restore(text)
+    assert copy.snapshot() == text
+    for _ in range(30):
+        findings = settled.step()
+        assert repr(copy.step(settled.services, settled.outlook, settled.now_s)) == repr(findings)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": 99}', '{"version": 1, "services": 3}']
+)
+def test_what_is_no_snapshot_is_refused_and_changes_nothing(platform: Platform, text: str) -> None:
+    before = platform.monitor.snapshot()
+    with pytest.raises(ValueError, match=r"monitor memory|Expecting value"):
+        platform.monitor.restore(text)
+    assert platform.monitor.snapshot() == before
+
+
+def test_a_snapshot_of_other_services_is_taken_over_as_far_as_it_fits(settled: Platform) -> None:
+    one = make_monitor((DATABASE,))
+    one.restore(settled.monitor.snapshot())
+    assert one.usual()["database"] == settled.monitor.usual()["database"]
+    more = make_monitor((DATABASE, API))
+    more.restore(one.snapshot())
+    assert more.usual()["database"] == one.usual()["database"]
+    assert more.usual()["api"] == {}
+
+
+def test_memory_stays_as_large_as_it_is(platform: Platform) -> None:
+    platform.steps(200)
+    size = len(platform.monitor.snapshot())
+    platform.steps(400)
+    assert len(platform.monitor.snapshot()) < 1.3 * size
+
+
+def test_a_step_that_raises_has_changed_nothing(settled: Platform) -> None:
+    before = settled.monitor.memory
+    stranger = API.__class__(**{**{f: getattr(API, f) for f in API.__slots__}, "name": "other"})
+    settled.monitor.specs = (stranger,)
+    settled._rows["other"] = []
+    settled.figures["other"], settled.ready["other"] = settled.figures["api"], 1
+    settled.desired["other"] = 1
+    with pytest.raises(ValueError, match="other is not among the watched services"):
+        settled.step()
+    assert settled.monitor.memory is before
+
+
+def test_a_clock_that_is_set_back_neither_raises_nor_ends_a_finding(settled: Platform) -> None:
+    settled.change("api", cpu=0.97)
+    settled.steps(3)
+    settled.now_s -= 3600.0
+    findings = settled.step()
+    assert FindingKind.CPU in {f.kind for f in findings.lasting}
+    assert all(f.since_s <= settled.now_s for f in findings.lasting)
+
+
+def test_beyond_the_calendar_nothing_is_said_of_weddings_and_nothing_raises() -> None:
+    outlook = booked()
+    short = Outlook(
+        **{f: getattr(outlook, f) for f in outlook.__slots__} | {"start_s": 0.0}  # type: ignore[arg-type]
+    )
+    platform = Platform(make_monitor(), short)
+    platform.change("api", cpu=0.97)
+    finding = first(platform.steps(3), FindingKind.CPU)
+    assert math.isnan(finding.weddings)
