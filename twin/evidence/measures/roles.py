@@ -23,6 +23,7 @@ from engine.security.roles import (
     refusal,
 )
 from scenarios.streams import Streams
+from twin.evidence.measures.requests import over_http
 
 NOW_S = 1_813_437_000.0
 SERVICES = {Extent.STATELESS: ("api", "guest"), Extent.STATEFUL: ("database", "storage"),
@@ -33,18 +34,23 @@ LIMITED, EXPIRED = 0.4, 0.1
 """Shares of the principals that are limited to services, or expired."""
 
 
-def tries(*, rows: int, seed: int, matrix: str, also: str = "") -> list[dict[str, Any]]:
-    """`rows` tries, first of each cell by its role alone; columns `opened` and `closed`, 1 or 0.
+def tries(
+    *, rows: int, seed: int, matrix: str, also: str = "", http: bool = True
+) -> list[dict[str, Any]]:
+    """`rows` tries; columns `opened` and `closed`, 1 or 0.
 
-    `also` is a cell (permission, role, extent, state) that the engine's table has besides.
+    With `http` first requests to the engine's API (`over_http`), then each cell by its role alone,
+    then whatever is drawn.  `also` is a cell (permission, role, extent, state) that the engine's
+    table has besides.
     """
     cells = agreed(matrix)
     stream = Streams(seed)("evidence.roles")
     table = TABLE | {_cell(also)} if also else TABLE
     with mock.patch.object(engine_roles, "TABLE", table):
-        made = [
+        made = over_http(cells) if http else []
+        made += [
             _row(Principal("pat", frozenset({cell[0]})), SERVICES[cell[2]][0], cell[1:], may)
-            for cell, may in islice(cells.items(), rows)
+            for cell, may in islice(cells.items(), max(rows - len(made), 0))
         ]
         made += [_drawn(cells, stream) for _ in range(rows - len(made))]
     return made

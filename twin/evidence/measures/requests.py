@@ -1,0 +1,258 @@
+"""Rows that are requests over HTTP: each role, each operation, and those who are nobody.
+
+The server is the engine's own, with its tokens, its audit log and its desk; what a step would show
+is made up, and in which state the platform is, is set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import httpx
+import numpy as np
+
+from engine.adapters import cabinet_files
+from engine.adapters.request_files import FileDesk
+from engine.api import application, assembly
+from engine.api.context import ApiContext
+from engine.api.serving import serving
+from engine.config.api import ApiConfig
+from engine.config.security import SecurityConfig
+from engine.config.strict import validated
+from engine.model import (
+    SAMPLE_DTYPE,
+    Action,
+    ActionResult,
+    BootTime,
+    Category,
+    Observation,
+    Outlook,
+    Plan,
+    Reason,
+    Rollback,
+    ServiceObservation,
+    ServiceSpec,
+    WeddingContext,
+)
+from engine.ports.metrics import Reading
+from engine.security.audit.log import FOLDER as AUDIT
+from engine.security.audit.log import opened
+from engine.security.roles import Cell, Extent, Permission, PlatformState, Role
+from engine.security.tokens import Tokens
+from engine.settings import EngineSettings
+
+NAMES = {Extent.STATELESS: "api", Extent.STATEFUL: "database", Extent.PLATFORM: "all-services"}
+ONE = (Extent.STATELESS, Extent.STATEFUL)
+WHOLE = (Extent.PLATFORM,)
+AT_ONCE = {"per_s": 1e6, "burst": 1_000_000}
+"""Limits that do not get in the way: rates are not what is tried."""
+
+LET_IN = (401, 429)
+"""What is answered to somebody who is nobody: neither of them lets him in."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedOperation:
+    """What an operation of the API needs, as it was agreed: `body` is sent with it.
+
+    `besides` is needed for every service as well.
+    """
+
+    permission: Permission
+    extents: tuple[Extent, ...] = WHOLE
+    body: Mapping[str, Any] | None = None
+    besides: Permission | None = None
+
+
+P = Permission
+OPERATIONS: Mapping[str, TriedOperation] = {
+    **dict.fromkeys(
+        ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
+         "events", "floors", "pauses", "approvals", "metrics"),
+        TriedOperation(P.LOOK),
+    ),
+    **dict.fromkeys(
+        ("capacity", "bottlenecks", "weddingSeason", "weddingDay", "plan", "seasonOptimisation",
+         "recommendations"),
+        TriedOperation(P.PREDICT),
+    ),
+    "prepareWeddingDay": TriedOperation(P.PREDICT, WHOLE, {"dry_run": True}, P.FLOOR),
+    "floor": TriedOperation(P.FLOOR, ONE, {"instances": 3, "for_s": 60.0}),
+    "dropFloor": TriedOperation(P.DROP_FLOOR, ONE),
+    "pause": TriedOperation(P.PAUSE, (*ONE, *WHOLE), {"for_s": 60.0}),
+    "resume": TriedOperation(P.RESUME, (*ONE, *WHOLE)),
+    "approve": TriedOperation(P.APPROVE, ONE, {}),
+    "reject": TriedOperation(P.REJECT, ONE, {"why": "a try"}),
+}  # fmt: skip
+OPEN = ("health", "readiness")
+"""Operations that anybody may ask for."""
+
+
+class _Silent:
+    """Notes that nobody keeps."""
+
+    def step(self, *_: object) -> None:
+        """Nothing."""
+
+    def result(self, result: ActionResult) -> None:
+        """Nothing."""
+
+    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+        """Nothing."""
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
+def over_http(
+    cells: Mapping[Cell, bool], states: Sequence[PlatformState] = tuple(PlatformState)
+) -> list[dict[str, Any]]:
+    """Each role with each operation, extent and state; then nobody with each operation.
+
+    Columns as of `twin.evidence.measures.roles.tries`.  Raises ValueError for an operation of the
+    API of which nobody has said what it needs.
+    """
+    if unknown := set(_places()) - {*OPERATIONS, *OPEN}:
+        raise ValueError(f"nobody has said who may ask for {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(prefix="wt-roles-") as name, _served(Path(name)) as served:
+        context, url, tokens = served
+        rows = []
+        with httpx.Client(base_url=url, trust_env=False, timeout=60.0) as client:
+            for role in Role:
+                headers = {"authorization": f"Bearer {_token(tokens, role)}"}
+                for state in states:
+                    with mock.patch.object(context.board, "state", lambda _, now=state: now):
+                        rows += [
+                            _row(client, headers, operation, extent, cells, role, state)
+                            for operation, tried in OPERATIONS.items()
+                            for extent in tried.extents
+                        ]
+            for shown in _worthless(tokens):
+                rows += [_nobody(client, shown, operation) for operation in OPERATIONS]
+    return rows
+
+
+def _row(
+    client: httpx.Client,
+    headers: Mapping[str, str],
+    operation: str,
+    extent: Extent,
+    cells: Mapping[Cell, bool],
+    role: Role,
+    state: PlatformState,
+) -> dict[str, Any]:
+    tried = OPERATIONS[operation]
+    may = cells[role, tried.permission, extent, state] and (
+        tried.besides is None or all(cells[role, tried.besides, one, state] for one in ONE)
+    )
+    status = _asked(client, operation, extent, headers)
+    if status in LET_IN:
+        raise ValueError(f"{operation} by {role}: answered {status}, but the token is good")
+    return {
+        "roles": role.value, "permission": tried.permission.value, "extent": extent.value,
+        "state": state.value, "operation": operation, "status": status,
+        "opened": int(status != 403 and not may), "closed": int(status == 403 and may),
+    }  # fmt: skip
+
+
+def _nobody(client: httpx.Client, shown: str, operation: str) -> dict[str, Any]:
+    tried = OPERATIONS[operation]
+    headers = {"authorization": shown} if shown else {}
+    status = _asked(client, operation, tried.extents[0], headers)
+    return {
+        "roles": "", "permission": tried.permission.value, "extent": tried.extents[0].value,
+        "state": PlatformState.CALM.value, "operation": operation, "status": status,
+        "opened": int(status not in LET_IN), "closed": 0,
+    }  # fmt: skip
+
+
+def _asked(client: httpx.Client, operation: str, extent: Extent, headers: Mapping[str, str]) -> int:
+    """The status that the request is answered with."""
+    method, path = _places()[operation]
+    name = NAMES[extent]
+    body = OPERATIONS[operation].body
+    if body is not None and operation in ("floor", "pause"):
+        body = {**body, "service": "" if extent is Extent.PLATFORM else name}
+    address = path.format(service=name, name="api", decision_id=f"d-{name}", date="2026-06-20")
+    with client.stream(method, address, headers=dict(headers), json=body) as answer:
+        return answer.status_code
+
+
+@functools.cache
+def _places() -> dict[str, tuple[str, str]]:
+    """Method and path of each operation that the API has."""
+    return {
+        of_method["operationId"]: (method.upper(), path)
+        for path, methods in application.openapi()["paths"].items()
+        for method, of_method in methods.items()
+    }
+
+
+def _token(tokens: Tokens, *roles: Role) -> str:
+    made = {"now_s": time.time(), "for_s": 3600.0, "made_by": "evidence"}
+    return tokens.create(f"a {roles[0].value}", roles, None, **made)[0]  # type: ignore[arg-type]
+
+
+def _worthless(tokens: Tokens) -> list[str]:
+    """What people show who must not get in."""
+    revoked = _token(tokens, *Role)
+    tokens.revoke(revoked.split("_")[1], time.time())
+    good = _token(tokens, *Role)
+    return ["", f"Bearer {revoked}", f"Bearer {good[:-1]}", f"Basic {good}", "Bearer a.b.c"]
+
+
+@contextlib.contextmanager
+def _served(folder: Path) -> Iterator[tuple[ApiContext, str, Tokens]]:
+    limits = dict.fromkeys(("reads", "writes", "predictions"), AT_ONCE)
+    config = validated(ApiConfig, {"port": 0, "limits": limits})
+    specs = tuple(_spec(NAMES[extent], extent is Extent.STATEFUL) for extent in ONE)
+    context = assembly.assembled(
+        _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, FileDesk(folder),
+        opened(folder / AUDIT), acts=True,
+    )  # fmt: skip
+    _step(context, specs)
+    with serving(context) as url:
+        yield context, url, Tokens(cabinet_files.opened(folder), loopback=True)
+
+
+def _spec(name: str, stateful: bool) -> ServiceSpec:
+    return ServiceSpec(
+        name=name, min_instances=2, max_instances=100, slots=10, service_s=0.1, service_scv=1.0,
+        boot=BootTime(10.0, 20.0), warmup_s=2.0, slo_p95_s=0.5, price_per_hour=1.0,
+        stateful=stateful,
+    )  # fmt: skip
+
+
+def _step(context: ApiContext, specs: tuple[ServiceSpec, ...]) -> None:
+    """One step, in which an action of each service waits for approval."""
+    now_s = time.time()
+    windows = {spec.name: np.zeros(0, SAMPLE_DTYPE) for spec in specs}
+    flat = np.zeros((len(specs), 2))
+    outlook = Outlook(
+        now_s, now_s - 60.0, 60.0, {spec.name: row for row, spec in enumerate(specs)}, flat,
+        0.0 * flat, np.zeros(2), np.zeros(2), 0.1,
+    )  # fmt: skip
+    seen = tuple(ServiceObservation(spec, 4, 4, 0, 0, windows[spec.name]) for spec in specs)
+    waiting = tuple(
+        Action(
+            decision_id=f"d-{spec.name}", service=spec.name, from_instances=4, to_instances=6,
+            reason=Reason.CPU, category=Category.NEEDS_APPROVAL, confidence=0.9,
+            cost_per_hour=2.0, rollback=Rollback(4), weddings=WeddingContext(), evidence={},
+            trigger_s=now_s, decided_s=now_s, explanation="a try",
+        )
+        for spec in specs
+    )  # fmt: skip
+    plan = Plan(awaiting=waiting)
+    context.board.step(now_s, Observation(now_s, seen, outlook), plan, 0.001, Reading(windows))
+    context.board.status({
+        "time_s": now_s, "acts": True, "steps": 1, "skipped": 0, "troubles": {},
+        "awaiting": [action.decision_id for action in waiting],
+    })  # fmt: skip
