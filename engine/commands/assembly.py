@@ -17,8 +17,7 @@ from engine.adapters import cabinet_files
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
-from engine.adapters.request_files import FileDesk
-from engine.adapters.store_files import FileStore
+from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
 from engine.config import secrets
@@ -74,6 +73,7 @@ def run(
     specs = config.platform.specs()
     state, output = Path(config.live.state), Path(config.output)
     lead = _lead(state, wait=config.live.wait_for_lead)
+    file = SqliteFile(state)
     with contextlib.ExitStack() as held:
         held.callback(lead.release)
         try:
@@ -145,7 +145,7 @@ def run(
 
             context = api.assembled(
                 recording, specs, config.engine, config.api, config.security, state,
-                FileDesk(state),
+                SqliteDesk(file),
                 audit_log.opened(
                     state / audit_log.FOLDER,
                     key=config.live.audit.key,
@@ -170,7 +170,7 @@ def run(
             metrics=metrics,
             infrastructure=infrastructure,
             bookings=booked,
-            store=FileStore(state),
+            store=SqliteStore(file),
             lease=FileLease(state, lead),
             notifier=AlertLog(),
             notes=notes,

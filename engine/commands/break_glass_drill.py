@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from contextlib import closing
 from pathlib import Path
 
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
-from engine.adapters.request_files import FileDesk
+from engine.adapters.store.sqlite import local_desk
 from engine.commands.break_glass import exchanged
 from engine.config.security import OidcConfig, SecurityConfig
 from engine.model import ManualFloor
@@ -63,6 +64,7 @@ def drilled(state: Path) -> dict[str, float]:
             outcome="accepted", why=REASON, after={"instances": INSTANCES, "token": who.token_id},
         )
     )  # fmt: skip
-    FileDesk(state).ask(ManualFloor(SERVICE, INSTANCES, math.inf, who.name))
+    with closing(local_desk(state)) as desk:
+        desk.ask(ManualFloor(SERVICE, INSTANCES, math.inf, who.name))
     done("first action accepted")
     return steps

@@ -1,7 +1,7 @@
 """`pause`, `resume`, `floor`, `approve`, `reject`: what people ask of a running engine.
 
-They write into the engine's state folder and return at once; the engine reads it before its next
-step, five seconds later at the most, and also when it is started only then.
+They write into the store of the engine's state folder and return at once; the engine reads it
+before its next step, five seconds later at the most, and also when it is started only then.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from engine.adapters.request_files import FileDesk
+from engine.adapters.store.sqlite import local_desk
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.config.strict import ConfigError, validated
@@ -119,7 +120,8 @@ def _refusal(state: Path, service: str) -> str:
     if not service:
         return ""
     try:
-        status = _desk(state).status()
+        with closing(_desk(state)) as desk:
+            status = desk.status()
         services = list(json.loads(status)["services"]) if status else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         _say(f"the status of {state} cannot be read ({error}), so {service} is not checked")
@@ -190,7 +192,8 @@ def _done(
         audit = opened(given.state / FOLDER)
         note("accepted", given.why)
         try:
-            request_id = write(_desk(given.state))
+            with closing(_desk(given.state)) as desk:
+                request_id = write(desk)
         except (RequestError, OSError) as error:
             note("refused", str(error))
             raise
@@ -205,7 +208,7 @@ def _done(
 
 def _desk(state: Path) -> Desk:
     """Where the engine of a state folder is asked."""
-    return FileDesk(state)
+    return local_desk(state)
 
 
 def _say(text: str) -> None:

@@ -1,7 +1,7 @@
 """`python -m engine status`: who leads, what is there, what is in trouble, what waits for people.
 
-Read from the state folder, so it works whatever the engine is busy with.  Exit codes: 0 an engine
-leads and steps, 1 none does.
+Read from the store and the lease in the state folder, so it works whatever the engine is busy with.
+Exit codes: 0 an engine leads and steps, 1 none does, 2 the store cannot be read.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from engine.adapters.lease_file import take_lead
-from engine.adapters.request_files import FileDesk
+from engine.adapters.store.sqlite import local_desk
 from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
-from engine.model import ManualFloor, Pause
-from engine.ports.desk import Desk
+from engine.model import ManualFloor, ManualScale, Pause
+from engine.ports.desk import Asked, Desk, Request
 from engine.ports.lease import NotLeadingError
 
 NEXT = 3
@@ -45,8 +46,12 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     now_s = time.time()
     leader = _leader(state, now_s)
-    desk = FileDesk(state)
-    status = _status(desk)
+    try:
+        with closing(local_desk(state)) as desk:
+            status, (asked, complaints) = _status(desk), desk.asked()
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     age_s = now_s - float(status.get("time_s", 0.0)) if status else float("inf")
     print(leader or "no engine leads")
     if status:
@@ -55,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
               f"{status['skipped']} that could not be made")  # fmt: skip
         _show(status)
         _show_standing(StandingRequests.model_validate(status.get("standing", {})), now_s)
-    _show_requests(desk, now_s)
+    _show_requests(asked, complaints, now_s)
     return 0 if leader and age_s < SILENT_S else 1
 
 
@@ -73,7 +78,7 @@ def _leader(state: Path, now_s: float) -> str:
 def _status(desk: Desk) -> Mapping[str, Any]:
     try:
         status: Mapping[str, Any] = json.loads(desk.status() or "{}")
-    except (OSError, ValueError):
+    except ValueError:
         return {}
     return status
 
@@ -103,8 +108,7 @@ def _show_standing(standing: StandingRequests, now_s: float) -> None:
         print(f"  {_text(paused)}{_occurrences(pause.schedule, now_s)}")
 
 
-def _show_requests(desk: Desk, now_s: float) -> None:
-    asked, complaints = desk.asked()
+def _show_requests(asked: Sequence[Asked], complaints: Sequence[str], now_s: float) -> None:
     for one in asked:
         if now_s < one.request.expires_s:
             print(f"  {_text(one.request)}{_occurrences(one.schedule, now_s)}")
@@ -112,9 +116,14 @@ def _show_requests(desk: Desk, now_s: float) -> None:
         print(f"  trouble: {complaint}")
 
 
-def _text(request: ManualFloor | Pause) -> str:
-    if isinstance(request, ManualFloor):
-        return f"floor: {request.service} at least {request.instances}, by {request.requested_by}"
+def _text(request: Request) -> str:
+    match request:
+        case ManualFloor():
+            return (
+                f"floor: {request.service} at least {request.instances}, by {request.requested_by}"
+            )
+        case ManualScale():
+            return f"scale: {request.service} to {request.instances}, by {request.requested_by}"
     pinned = "" if request.pinned is None else f" at {request.pinned}"
     return f"paused: {request.service or 'all services'} ({request.direction.value}){pinned}"
 

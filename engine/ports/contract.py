@@ -24,22 +24,28 @@ from typing import TypeVar
 
 import numpy as np
 
+from engine.config.recurrence import Recurrence
 from engine.model import (
     SAMPLE_DTYPE,
     Action,
     ActionResult,
     Approval,
     Category,
+    Direction,
+    ManualFloor,
+    ManualScale,
+    Pause,
     Reason,
     Rollback,
     Status,
     WeddingContext,
 )
 from engine.ports.bookings import Bookings, booked
+from engine.ports.desk import Asked, Desk, RequestError, request_id
 from engine.ports.infrastructure import Infrastructure, Sighting, Unreachable, seen_there
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource, checked
-from engine.ports.store import Store
+from engine.ports.store import HistoryRow, Kept, RowKind, Store
 
 PATIENCE_S = 10.0
 """Longest that an adapter may take for one call of a test, wherever its world is."""
@@ -79,8 +85,8 @@ class StoreBench:
         """Another adapter on the same store."""
         raise NotImplementedError
 
-    async def answer(self, approval: Approval) -> None:
-        """Let a person answer, as people do with this store."""
+    def desk(self) -> Desk:
+        """Where people ask the engine of this store."""
         raise NotImplementedError
 
     async def break_off(self) -> bool:
@@ -181,24 +187,42 @@ async def infrastructure(bench: InfrastructureBench) -> None:
 
 
 async def store(bench: StoreBench) -> None:
-    """What `engine.ports.store` promises."""
+    """What `engine.ports.store` and `engine.ports.desk` promise."""
+    await _store_lasts(bench)
+    await asyncio.to_thread(_desk_serves, bench)
+    await _answers_are_taken(bench)
+    await _store_breaks(bench)
+
+
+async def _store_lasts(bench: StoreBench) -> None:
     first = await bench.connect()
     _holds(await _soon("memory", first.memory()) == "", "a new store has a memory")
+    _holds(await _soon("newest", first.newest()) == NO_FENCE, "a new store has seen a fence")
     fence = Fence(1)
-    await _soon("keep_memory", first.keep_memory('{"a": 1}', fence))
+    row = HistoryRow(RowKind.INTENT, "contract-1", 5.0, '{"to_instances": 2}')
+    await _soon("keep", first.keep(Kept('{"a": 1}', (), (row,)), fence))
     second = await bench.connect()
     _holds(await second.memory() == '{"a": 1}', "what was kept is not there")
+    _holds(await second.newest() == fence, "the newest fence is not told")
+
+    # What is kept again is there once, as it was; what is kept without a memory leaves that.
+    again = HistoryRow(RowKind.INTENT, "contract-1", 6.0, "{}")
+    more = HistoryRow(RowKind.RESULT, "contract-1", 7.0, "{}")
+    await _soon("keep", second.keep(Kept(rows=(again, more, more)), fence))
+    _holds(await second.memory() == '{"a": 1}', "a memory is gone that was not replaced")
+    _holds(_rows(bench) == [(fence, row), (fence, more)], f"the history is {_rows(bench)}")
 
     # A fence that is over is refused, and nothing is changed by it.
     newer = Fence(2)
-    await second.keep_memory('{"b": 2}', newer)
+    await second.keep(Kept('{"b": 2}'), newer)
+    late = Kept('{"old": 1}', (), (HistoryRow(RowKind.GAP, "contract-2", 8.0, "{}"),))
     writes: dict[str, Callable[[Store], Awaitable[object]]] = {
-        "keep_memory": lambda s: s.keep_memory('{"old": 1}', fence),
-        "remove_answers": lambda s: s.remove_answers((), fence),
+        "keep": lambda s: s.keep(late, fence),
         "show_status": lambda s: s.show_status("{}", fence),
         "put_memory_aside": lambda s: s.put_memory_aside(fence),
     }
-    for adapter in (first, await bench.connect()):
+    third = await bench.connect()
+    for adapter in (first, third):
         for name, write in writes.items():
             try:
                 await _soon(name, write(adapter))
@@ -207,46 +231,150 @@ async def store(bench: StoreBench) -> None:
             else:
                 raise AssertionError(f"{name} wrote under a fence that is over")
     _holds(await second.memory() == '{"b": 2}', "a refused write changed the memory")
+    _holds(len(_rows(bench)) == 2, "a refused write is in the history")
+
+    # Many at once, from several adapters: each is there, once, under a position of its own.
+    many = [HistoryRow(RowKind.DECISION, f"contract-{k}", float(k), "{}") for k in range(40)]
+    await asyncio.gather(
+        *(_soon("keep", (second, third)[k % 2].keep(Kept(rows=(row,)), newer))
+          for k, row in enumerate(many))
+    )  # fmt: skip
+    kept = [row for _, row in _rows(bench)[2:]]
+    _holds(sorted(row.id for row in kept) == sorted(row.id for row in many), "rows are missing")
 
     # Killed in the middle of a write: the old or the new text, never a mixture.
     long = '{"c": "' + "x" * 200_000 + '"}'
-    call = asyncio.ensure_future(second.keep_memory(long, newer))
+    call = asyncio.ensure_future(second.keep(Kept(long), newer))
     await asyncio.sleep(0)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    third = await bench.connect()
-    _holds(await third.memory() in ('{"b": 2}', long), "half of a memory was kept")
+    fourth = await bench.connect()
+    _holds(await fourth.memory() in ('{"b": 2}', long), "half of a memory was kept")
+    for adapter in (first, second, third, fourth):
+        await _soon("close", adapter.close())
 
-    # An answer stands until it is removed; removing it twice is no trouble.
-    given = Approval("contract-1", True, 10.0, "ada")
-    await bench.answer(given)
+
+def _rows(bench: StoreBench) -> list[tuple[Fence, HistoryRow]]:
+    """The history, which has to rise."""
+    desk = bench.desk()
+    rows = desk.history(limit=1000)
+    positions = [row.position for row in rows]
+    _holds(positions == sorted(set(positions)), "positions do not rise")
+    for row in rows:
+        _holds(desk.row(row.row.kind, row.row.id) == row, f"{row.row.id} cannot be had by its key")
+    desk.close()
+    return [(row.fence, row.row) for row in rows]
+
+
+def _desk_serves(bench: StoreBench) -> None:
+    desk, other = bench.desk(), bench.desk()
+    six = Recurrence(cron="0 6 * * *", time_zone="UTC", duration_s=60.0)
+    floor, pause = ManualFloor("api", 3, math.inf, "ada"), Pause("", Direction.IN, 500.0, 4)
+    scale = ManualScale("contract-scale-1", "api", 7, 900.0, "ada", "a fair")
+    _holds(desk.asked() == ([], []), "people have asked for something already")
+    names = [desk.ask(floor), desk.ask(floor, six), desk.ask(pause), desk.ask(scale)]
+    _holds(names == [request_id(floor), request_id(floor, six), request_id(pause),
+                     request_id(scale)], f"its ids are {names}")  # fmt: skip
+    wanted = [Asked(floor, None), Asked(floor, six), Asked(pause, None), Asked(scale, None)]
+    standing, complaints = other.asked()
+    _holds(all(one in standing for one in wanted) and len(standing) == 4, f"it has {standing}")
+    _holds(complaints == [], f"it complains: {complaints}")
+
+    # A later one takes the place of the one before it; what is taken back is gone.
+    desk.ask(replace(floor, instances=9))
+    _holds(Asked(replace(floor, instances=9), None) in other.asked()[0], "it was not replaced")
+    _holds(len(other.asked()[0]) == 4, "there are two of one kind")
+    _holds(other.withdraw("floor", "api"), "a floor that stands is not there")
+    _holds(not other.withdraw("floor", "api"), "a floor that was taken back is there")
+    _holds(len(desk.asked()[0]) == 2, "what was taken back stands, or more is gone")
+
+    # A count that a person asked for is found by its id, and no id is used twice.
+    noted = other.row(RowKind.SCALE, scale.id)
+    _holds(noted is not None and noted.fence == NO_FENCE, "a person's count is not in the history")
+    for refused in (lambda: desk.ask(scale), lambda: desk.ask(Pause("no such")),
+                    lambda: desk.answer(Approval("a/b", True, 1.0, "ada"))):  # fmt: skip
+        try:
+            refused()
+        except RequestError as error:
+            _holds(bool(str(error)), "it is not said why a request is refused")
+        else:
+            raise AssertionError("what cannot be meant was taken")
+
+    # A no stays a no.
+    desk.answer(Approval("contract-9", False, 1.0, "ada"))
+    try:
+        other.answer(Approval("contract-9", True, 2.0, "bob"))
+    except RequestError as error:
+        _holds("ada" in str(error), "it is not said who has refused")
+    else:
+        raise AssertionError("a refusal was overruled")
+    _holds(desk.status() == "", "there is a status before any was shown")
+    desk.close()
+    other.close()
+
+
+async def _answers_are_taken(bench: StoreBench) -> None:
+    store, fence = await bench.connect(), Fence(2)
+    await store.show_status('{"steps": 1}', fence)
+    _holds(await asyncio.to_thread(_status, bench) == '{"steps": 1}', "the status is not shown")
+    asked = await store.requests(499.0)
+    _holds([pause.pinned for pause in asked.pauses] == [4], "a pause that stands does not hold")
+    _holds([scale.instances for scale in asked.scales] == [7], "a count that stands does not hold")
+    _holds((await store.requests(900.0)).pauses == (), "a pause that is over holds")
+
+    # An answer stands until it is taken in; taking it in twice is no trouble.
+    given = Approval("contract-9", False, 1.0, "ada")
     for _ in range(2):
-        _holds((await third.requests(20.0)).answers == (given,), "an answer does not stand")
-    await third.remove_answers((given,), newer)
-    await third.remove_answers((given,), newer)
-    _holds((await third.requests(20.0)).answers == (), "an answer that was removed stands")
+        _holds((await store.requests(20.0)).answers == (given,), "an answer does not stand")
+    await store.keep(Kept(None, (given,)), fence)
+    await store.keep(Kept(None, (given,)), fence)
+    _holds((await store.requests(20.0)).answers == (), "an answer that was taken in stands")
 
     # One that was given anew since is another one.
-    await bench.answer(given)
-    await third.remove_answers((replace(given, time_s=9.0),), newer)
-    _holds((await third.requests(20.0)).answers == (given,), "another answer was removed")
-    await third.remove_answers((given,), newer)
+    await asyncio.to_thread(_answer, bench, given)
+    await store.keep(Kept("{}", (replace(given, time_s=9.0),)), fence)
+    _holds((await store.requests(20.0)).answers == (given,), "another answer was taken in")
+    await store.keep(Kept(None, (given,)), fence)
+    aside = await store.put_memory_aside(fence)
+    _holds(bool(aside), "it is not said where the memory is now")
+    _holds(await store.memory() == "", "a memory that was put aside is there")
+    await _soon("close", store.close())
 
-    await third.put_memory_aside(newer)
-    _holds(await third.memory() == "", "a memory that was put aside is there")
+
+async def _store_breaks(bench: StoreBench) -> None:
+    store, fence = await bench.connect(), Fence(3)
+    await store.keep(Kept("{}"), fence)
     if await bench.break_off():
-        for name in ("keep_memory", "show_status"):
+        row = HistoryRow(RowKind.RESULT, "contract-broken", 1.0, "{}")
+        writes: dict[str, Callable[[], Awaitable[object]]] = {
+            "keep": lambda: store.keep(Kept('{"d": 4}', (), (row,)), fence),
+            "show_status": lambda: store.show_status("{}", fence),
+        }
+        for name, write in writes.items():
             try:
-                await _soon(name, getattr(third, name)("{}", newer))
+                await _soon(name, write())
             except Exception as error:
                 _holds(bool(str(error)), f"{name} does not say why it failed")
             else:
                 raise AssertionError(f"{name} says it wrote what it cannot have written")
         await bench.mend()
-        await third.keep_memory("{}", newer)
-        _holds(await third.memory() == "{}", "it does not work again")
-    for adapter in (first, second, third):
-        await _soon("close", adapter.close())
+        await store.keep(Kept('{"e": 5}', (), (row,)), fence)
+        _holds(await store.memory() == '{"e": 5}', "it does not work again")
+        _holds((fence, row) in await asyncio.to_thread(_rows, bench), "a row is not there")
+    await _soon("close", store.close())
+
+
+def _status(bench: StoreBench) -> str:
+    desk = bench.desk()
+    status = desk.status()
+    desk.close()
+    return status
+
+
+def _answer(bench: StoreBench, approval: Approval) -> None:
+    desk = bench.desk()
+    desk.answer(approval)
+    desk.close()
 
 
 async def lease(connect: Callable[[], Awaitable[Lease]]) -> None:

@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from engine.config.recurrence import Recurrence
 from engine.config.standing import ends_s
-from engine.model import Approval, ManualFloor, Pause
+from engine.model import Approval, ManualFloor, ManualScale, Pause
+from engine.ports.lease import Fence
+from engine.ports.store import HistoryRow, RowKind
 
-Kind = Literal["floor", "pause"]
+Kind = Literal["floor", "pause", "scale"]
 """Of a standing request."""
+
+Request = ManualFloor | Pause | ManualScale
+"""What may stand; a schedule is for floors and pauses."""
 
 EVERYTHING = "all-services"
 """What a request is about that names no service."""
@@ -32,23 +38,39 @@ class RequestError(ValueError):
 class Asked:
     """A request as it was asked for; with a schedule it holds whenever that says so."""
 
-    request: ManualFloor | Pause
+    request: Request
     schedule: Recurrence | None
 
-    def at(self, now_s: float) -> ManualFloor | Pause | None:
+    def at(self, now_s: float) -> Request | None:
         """The request until it next ends, if it holds at `now_s` (epoch seconds)."""
         until_s = min(ends_s(self.schedule, now_s), self.request.expires_s)
         return replace(self.request, expires_s=until_s) if now_s < until_s else None
 
 
-class Desk(Protocol):
-    """Takes what people ask for.  Each method raises OSError if it cannot be reached or written."""
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A row of the history; `position` only grows, and `fence` is the lead's that wrote it.
 
-    def ask(self, request: ManualFloor | Pause, schedule: Recurrence | None = None) -> str:
+    What people wrote has the fence 0.
+    """
+
+    position: int
+    fence: Fence
+    row: HistoryRow
+
+
+class Desk(Protocol):
+    """Takes what people ask for, and shows what became of it.
+
+    Each method raises OSError if the store cannot be reached, read or written.
+    """
+
+    def ask(self, request: Request, schedule: Recurrence | None = None) -> str:
         """Let `request` stand, for good, in place of the earlier one of the same id.
 
-        Returns its id, which is `request_id`'s.  Raises RequestError for a name that no service
-        can have.
+        Returns its id, which is `request_id`'s.  A ManualScale is in the history as well, under its
+        own id.  Raises RequestError for a name that no service can have, and for a ManualScale
+        whose id was used before.
         """
         ...
 
@@ -64,26 +86,51 @@ class Desk(Protocol):
         ...
 
     def asked(self) -> tuple[list[Asked], list[str]]:
-        """All floors and pauses, whether they hold now or not, and what cannot be read of them."""
+        """All that stands, whether it holds now or not, and what cannot be read of it."""
         ...
 
     def status(self) -> str:
         """What the engine that stepped last showed of itself (JSON), "" before any has."""
         ...
 
+    def history(
+        self, after: int = 0, limit: int = 100, kinds: Collection[RowKind] = ()
+    ) -> list[KeptRow]:
+        """The first `limit` rows beyond the position `after`, rising; of some `kinds` or all."""
+        ...
 
-def request_id(request: ManualFloor | Pause, schedule: Recurrence | None = None) -> str:
+    def row(self, kind: RowKind, id: str) -> KeptRow | None:  # noqa: A002 (a row's word)
+        """The row with this key, if there is one."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+def request_id(request: Request, schedule: Recurrence | None = None) -> str:
     """What `request` is stored under: one of a kind and service, and one more for each schedule.
 
     Raises RequestError for a name that no service can have.
     """
     check_service(request.service)
-    kind: Kind = "floor" if isinstance(request, ManualFloor) else "pause"
+    kind = kind_of(request)
     at = ""
     if schedule is not None:
         when = f"{schedule.cron} {schedule.time_zone}".encode()
         at = "@" + hashlib.sha256(when).hexdigest()[:8]
     return f"{kind}-{request.service or EVERYTHING}{at}"
+
+
+def kind_of(request: Request) -> Kind:
+    """What sort of request it is."""
+    match request:
+        case ManualFloor():
+            return "floor"
+        case ManualScale():
+            return "scale"
+        case Pause():
+            return "pause"
 
 
 def check_service(name: str) -> None:

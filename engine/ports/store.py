@@ -1,14 +1,15 @@
-"""The port to what outlives the engine: requests of people, their answers, memory and status.
+"""The port to what outlives the engine, the half of whoever leads; `engine.ports.desk` is people's.
 
-Each write carries the fence of the lead under which it is made; a write under an older fence than
-the newest that the store has seen raises FencedOffError and changes nothing.  People's requests
-come from outside, through the command line or whatever else writes into the store.
+Whatever a step wants to last is one `Kept`, and one transaction: the memory, the answers that it
+has taken in, and rows of what is about to be done and what became of it.  Each write carries the
+fence of the lead under which it is made; a write under an older fence than the newest that the
+store has seen raises FencedOffError and changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from engine.model import Approval, ManualFloor, ManualScale, Pause
@@ -26,23 +27,71 @@ class Requests:
     scales: tuple[ManualScale, ...] = ()
 
 
+class RowKind(StrEnum):
+    """What a row of the history is about."""
+
+    DECISION = "decision"
+    """An action with its evidence, whether it may be sent or not."""
+    INTENT = "intent"
+    """A command that is about to be given."""
+    RESULT = "result"
+    """What became of one."""
+    ALERT = "alert"
+    """A trouble that began, changed or ended."""
+    GAP = "gap"
+    """A time for which the store took nothing, and what was done meanwhile."""
+    SCALE = "scale"
+    """A count that a person asked for."""
+    MEMORY = "memory"
+    """A memory that could not be read and was put aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """Something that happened at `time_s` (epoch seconds); `content` is JSON.
+
+    `kind` and `id` are its key: a row that is kept again, as its acknowledgement was lost, is there
+    once.
+    """
+
+    kind: RowKind
+    id: str
+    time_s: float
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is to last, all of it or nothing: `memory` in place of the one before (None: leave it).
+
+    `taken` are the answers that this memory holds; one that was given anew since stays.
+    """
+
+    memory: str | None = None
+    taken: tuple[Approval, ...] = ()
+    rows: tuple[HistoryRow, ...] = ()
+
+
 class Store(Protocol):
     """Keeps it."""
 
-    async def requests(self, now_s: float) -> Requests:
-        """All that holds at `now_s` (epoch seconds); answers stay until they are removed."""
+    async def newest(self) -> Fence:
+        """The newest fence that it has seen."""
         ...
 
-    async def remove_answers(self, answers: Sequence[Approval], fence: Fence) -> None:
-        """Remove answers that the engine has taken into its memory; those gone already too."""
+    async def requests(self, now_s: float) -> Requests:
+        """All that holds at `now_s` (epoch seconds); answers stay until they are taken in."""
         ...
 
     async def memory(self) -> str:
         """What was last kept, "" if nothing was."""
         ...
 
-    async def keep_memory(self, text: str, fence: Fence) -> None:
-        """Keep `text` in place of what was kept before: all of it or nothing, for good."""
+    async def keep(self, kept: Kept, fence: Fence) -> None:
+        """Keep it for good: on the disk, all of it, when this returns; nothing of it if it raises.
+
+        A call that was cancelled, or whose failure is not the store's own word, may have done it.
+        """
         ...
 
     async def put_memory_aside(self, fence: Fence) -> str:

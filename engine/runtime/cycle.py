@@ -6,8 +6,10 @@ twin and the asyncio loop of production differ in nothing but who brings the fig
 
     observation = cycle.observe(now_s, gathered)       None: there is nothing to decide on
     plan = cycle.decide(observation)                   None: the controller failed
-    … send plan.actions …     cycle.take(results), or cycle.fail(actions, now_s, why)
-    memory = cycle.memory(now_s)      … keep memory.text, then remove memory.answers …
+    cycle.intend(plan, now_s)         kept = cycle.to_keep(now_s)       … keep it …
+    actions = cycle.sendable(plan, now_s, safety)       what may be sent, kept or not
+    … send actions …     cycle.take(results), or cycle.fail(actions, now_s, why)
+    kept = cycle.to_keep(now_s)       … keep it …
     cycle.events(), cycle.alerts()    what to note, and whom to alert
 
 Rules kept here, whichever the shell:
@@ -17,6 +19,9 @@ Rules kept here, whichever the shell:
   whatever that does not hold), and also when the file of the answer cannot be removed.
 - A *question* that nobody is to answer automatically goes when it has expired, when another one
   about the same service takes its place, or when something was done for that service.
+- A *command* is given when it is on the disk that it will be.  While nothing can be kept, only what
+  protects is given: automatic steps out.  To leave out a step in, or a person's, costs money or
+  patience; to leave out the others costs requests.
 - A *trouble* is told of when it begins, when it changes and when it ends.
 - A *sample* from the future is not a sample.
 """
@@ -28,6 +33,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -36,6 +42,7 @@ from numpy.typing import NDArray
 from engine.config.run import Approver
 from engine.config.secrets import redacted
 from engine.config.standing import NOTHING_STANDS, StandingRequests
+from engine.decide.recommend.manual import FALLBACK
 from engine.model import (
     Action,
     ActionResult,
@@ -45,6 +52,7 @@ from engine.model import (
     Observation,
     Outlook,
     Plan,
+    Reason,
     ServiceObservation,
     ServiceSpec,
     Status,
@@ -52,9 +60,10 @@ from engine.model import (
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.metrics import NO_SAMPLES
 from engine.ports.notifier import Alert, AlertState
-from engine.ports.store import Requests
+from engine.ports.store import Kept, Requests
 from engine.runtime.ask import blaming, decide
 from engine.runtime.errors import ControllerError
+from engine.runtime.outbox import Outbox
 
 CONTROLLER, CALENDAR = "controller", "calendar"
 """Sources of troubles that the cycle finds out about itself."""
@@ -85,6 +94,15 @@ class NotedEvent:
     name: str
     what: str
     detail: str
+
+
+class Safety(StrEnum):
+    """Whether it is on the disk what is about to be done."""
+
+    KEPT = "kept"
+    NOT_KEPT = "not kept"
+    OVERTAKEN = "overtaken"
+    """The store has seen a newer lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +221,8 @@ class Cycle:
         self.skipped = 0
         """Steps that could not be made."""
         self.troubles = Troubles()
+        self.outbox = Outbox()
+        """Rows that are to be kept."""
         self.acts = acts
         self.standing = standing
         self._name = name or type(controller).__name__
@@ -355,18 +375,47 @@ class Cycle:
         if not self.acts:
             plan = _only_recommended(plan)
         self._ask(plan, now_s)
+        self.outbox.decided(plan.actions, "acts")
+        self.outbox.decided(plan.awaiting, "asks")
+        self.outbox.decided(plan.dry, "would")
         return plan
 
     def take(self, results: Sequence[ActionResult]) -> None:
         """Results for the controller's next step."""
         for result in results:
             self._results.add(result)
+            self.outbox.result(result)
 
     def fail(self, actions: Sequence[Action], now_s: float, why: str) -> tuple[ActionResult, ...]:
         """Commands that could not be given have failed; returns that as results."""
         failed = tuple(ActionResult(a.decision_id, Status.FAILED, now_s, why) for a in actions)
         self.take(failed)
         return failed
+
+    # --- doing it
+
+    def intend(self, plan: Plan, now_s: float) -> None:
+        """The plan's actions are about to be sent: the next `to_keep` says so."""
+        self.outbox.intend(plan.actions, now_s)
+
+    def sendable(
+        self, plan: Plan, now_s: float, safety: Safety
+    ) -> tuple[tuple[Action, ...], tuple[ActionResult, ...]]:
+        """Which actions may be sent; the others have failed, and the next step decides anew.
+
+        Returns those, and the results of the others.
+        """
+        match safety:
+            case Safety.KEPT:
+                return plan.actions, ()
+            case Safety.NOT_KEPT:
+                sent = tuple([action for action in plan.actions if _protects(action)])
+                why = "not sent: it cannot be kept that it would be"
+            case Safety.OVERTAKEN:
+                sent, why = (), "not sent: another engine leads"
+        left_out = [action for action in plan.actions if action not in sent]
+        self.outbox.without_intent(sent, left_out)
+        return sent, self.fail(left_out, now_s, why)
 
     # --- remembering
 
@@ -398,6 +447,11 @@ class Cycle:
         }
         return SavedMemory(json.dumps(document, allow_nan=False), self._answered)
 
+    def to_keep(self, now_s: float, fence: int = 0) -> Kept:
+        """All that is to last now, in one piece; `outbox` is told what became of it."""
+        memory, rows = self.memory(now_s, fence), self.outbox.rows(now_s)
+        return Kept(None, (), rows) if memory is None else Kept(memory.text, memory.answers, rows)
+
     def _settle(self) -> None:
         """What the controller has need not be given to it again."""
         self._results.settle()
@@ -416,6 +470,8 @@ class Cycle:
     def alerts(self) -> tuple[Alert, ...]:
         """The beginnings, changes and ends of troubles since this was last asked for."""
         alerts, self.troubles.alerts = tuple(self.troubles.alerts), []
+        for alert in alerts:
+            self.outbox.alert(alert)
         return alerts
 
     # --- inside
@@ -497,6 +553,12 @@ class Cycle:
 
     def _event(self, now_s: float, kind: str, name: str, what: str, detail: str) -> None:
         self._events.append(NotedEvent(now_s, kind, name, what, detail))
+
+
+def _protects(action: Action) -> bool:
+    """Whether it adds what the engine finds missing, and no person asked for it."""
+    asked = action.reason is Reason.MANUAL and FALLBACK not in action.evidence
+    return action.to_instances > action.from_instances and not asked
 
 
 def _up_to(window: NDArray[np.void], now_s: float) -> NDArray[np.void]:

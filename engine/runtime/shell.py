@@ -8,13 +8,14 @@ around the engine can:
   to do about it; nothing here makes up for them.
 - The *infrastructure* may not be seen.  Counts cannot be guessed, so there is no step then.
 - The *bookings* and the *requests* of people may be out of reach: those last known stay in force.
-- The *store* may take nothing.  The scaling goes on, and is kept when it takes it again.
+- The *store* may take nothing.  A command is given when it is kept that it will be; while that
+  cannot be, what protects is given all the same, and steps in and those of people wait.
 - The *lease* may be lost.  Then nothing is done until it is had again, and the memory is read anew,
   as another engine may have led meanwhile.  A lease that cannot be asked is no lost one: what is
   written carries the fence, so an engine that leads no longer is refused.
-- The *engine* may be killed at any moment.  What it remembers is kept after each cycle and after
-  each action; a command counts once however often it is sent, and only on top of the count that it
-  was decided on.  So whatever was lost, the next step finds out from what is there.
+- The *engine* may be killed at any moment.  What it remembers is kept after each cycle, and before
+  and after each action; a command counts once however often it is sent, and only on top of the
+  count that it was decided on.  So whatever was lost, the next step finds out from what is there.
 - The *clock* may be set.  The next sample is never further away than one interval.
 
 Each of these is a trouble that begins and ends, whatever was raised; none ends the engine.
@@ -34,20 +35,20 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from engine.model import ActionResult, Observation, Outlook, Plan, ServiceSpec
+from engine.model import Action, ActionResult, Observation, Outlook, Plan, ServiceSpec
 from engine.ports.bookings import Bookings, booked
 from engine.ports.clock import Clock
 from engine.ports.infrastructure import Infrastructure, Sighting, notices_of, results_of, seen_there
-from engine.ports.lease import NO_FENCE, Fence, Lease, NotLeadingError
+from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadingError
 from engine.ports.metrics import NO_SAMPLES, MetricsSource, Reading, checked
 from engine.ports.notifier import Alert, Notifier
-from engine.ports.store import Requests, Store
-from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, SavedMemory
+from engine.ports.store import Kept, Requests, Store
+from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, Safety
 from engine.runtime.patience import Patience, PortError, words
 from engine.runtime.settings import LiveSettings
 
 BOOKINGS, LEASE, NOTIFIER, RECORD = "schedule", "lease", "notifier", "record"
-REQUESTS, ANSWERS, MEMORY, STATUS = "requests", "answers", "memory", "status"
+REQUESTS, MEMORY, STORE, STATUS = "requests", "memory", "store", "status"
 CLOCK, ENGINE = "clock", "engine"
 """Sources of troubles, beside those of the cycle."""
 
@@ -134,8 +135,10 @@ class LiveShell:
         self._holding = Patience[Fence](look_s)
         self._remembering = Patience[str](look_s)
         self._applying = Patience[tuple[ActionResult, ...]](write_s)
-        self._keeping = Patience[object](write_s)
-        self._removing = Patience[None](look_s)
+        self._newest = Patience[Fence](look_s)
+        self._setting_aside = Patience[str](look_s)
+        # Commands wait for it.
+        self._keeping = Patience[None](look_s)
         self._showing = Patience[None](look_s)
         self._notifying = Patience[None](look_s)
         self._last_reading = Reading({})
@@ -150,6 +153,8 @@ class LiveShell:
         """The last time that the clock said, and the loop's then."""
         self._notes_failed = ""
         self._alerts: list[Alert] = []
+        self._tried_to_keep = False
+        """Whether the store was asked to keep something in this step."""
 
     def stop(self) -> None:
         """Finish the step in progress, keep the memory and end; at any time, also twice."""
@@ -188,6 +193,7 @@ class LiveShell:
         `now_s` is when the step is due: the controller's time, so that its cycles keep their
         beat however long looking takes.
         """
+        self._tried_to_keep = False
         try:
             if await self._lead(now_s):
                 await self._turn(now_s)
@@ -205,8 +211,8 @@ class LiveShell:
         """Let go of every port; one that fails or hangs does not keep the others."""
         calls = (
             self._reading, self._looking, self._booking, self._asking, self._holding,
-            self._remembering, self._applying, self._keeping, self._removing, self._showing,
-            self._notifying,
+            self._newest, self._remembering, self._setting_aside, self._applying, self._keeping,
+            self._showing, self._notifying,
         )  # fmt: skip
         for call in calls:
             call.abandon()
@@ -289,7 +295,9 @@ class LiveShell:
         self._begun = True
         if not self.cycle.begin(now_s, text):
             try:
-                await self._keeping.call(lambda: self._store.put_memory_aside(self.fence), _nothing)
+                await self._setting_aside.call(
+                    lambda: self._store.put_memory_aside(self.fence), _nothing
+                )
             except PortError as error:
                 self.cycle.troubles.are(now_s, MEMORY, [f"it cannot be put aside: {error}"])
 
@@ -300,7 +308,9 @@ class LiveShell:
             self._read(now_s), self._observe(now_s), self._look_ahead(now_s), self._asked(now_s)
         )
         if self._unseen and sighting is not None:
-            await self._above(sighting.fence, now_s)
+            # One that the store has seen is this lead's own, or a newer one.
+            kept = Fence(await self._newest_kept(now_s) - 1)
+            await self._above(max(sighting.fence, kept), now_s)
         if sighting is not None:
             self._ready_since = {
                 name: min(self._ready_since.get(name, now_s), now_s)
@@ -318,17 +328,38 @@ class LiveShell:
         if plan is None:
             await self._show(now_s, observation, None)
             return
-        self._note(partial(self._notes.step, self._now_s(), observation, plan, compute_s, reading))
+        noted = self._note(
+            partial(self._notes.step, self._now_s(), observation, plan, compute_s, reading)
+        )
         if plan.actions:
-            await self._apply(plan)
-        if self.cycle.is_worth_keeping(plan):
+            await self._act(plan, noted)
+        elif self.cycle.is_worth_keeping(plan):
             await self._keep(now_s)
         await self._show(now_s, observation, plan)
 
-    async def _above(self, fence: Fence, now_s: float) -> None:
-        """Lead under a newer fence than any that the infrastructure has seen; once a lead.
+    async def _act(self, plan: Plan, noted: bool) -> None:
+        """Keep what is going to be done, do it, and keep what became of it."""
+        self.cycle.intend(plan, self._now_s())
+        safety = await self._keep(self._now_s())
+        if safety is Safety.KEPT and not noted:
+            safety = Safety.NOT_KEPT  # who did it, and why, is not on record
+        actions, left_out = self.cycle.sendable(plan, self._now_s(), safety)
+        self._note_results(left_out)
+        if actions:
+            await self._apply(actions)
+        await self._keep(self._now_s())
 
-        It may have been led from another store.  Only once: who is overtaken later leads no more.
+    async def _newest_kept(self, now_s: float) -> Fence:
+        """The newest fence that the store has seen."""
+        seen = [NO_FENCE]
+        await self._ask(STORE, now_s, self._newest, self._store.newest, seen.append)
+        return seen[-1]
+
+    async def _above(self, fence: Fence, now_s: float) -> None:
+        """Lead under a newer fence than any that infrastructure and store have seen; once a lead.
+
+        They may have been led from another folder.  Only once: who is overtaken later leads no
+        more.
         """
         self._unseen = False
         if fence >= self.fence:
@@ -393,15 +424,15 @@ class LiveShell:
         )  # fmt: skip
         return seen[0] if seen else None
 
-    async def _apply(self, plan: Plan) -> None:
+    async def _apply(self, actions: Sequence[Action]) -> None:
         fence = self.fence
         try:
             results = await self._applying.call(
-                lambda: self._infrastructure.apply(plan.actions, fence), self._late
+                lambda: self._infrastructure.apply(actions, fence), self._late
             )
         except PortError as error:
             # It may be carried out yet; the engine can live with either.
-            failed = self.cycle.fail(plan.actions, self._now_s(), str(error))
+            failed = self.cycle.fail(actions, self._now_s(), str(error))
             self._note_results(failed)
         else:
             self._late(results)
@@ -428,32 +459,27 @@ class LiveShell:
 
     # --- keeping
 
-    async def _keep(self, now_s: float) -> None:
-        memory = self.cycle.memory(now_s, self.fence)
-        if memory is None:
-            return
-        fence = self.fence
-        kept: list[bool] = []
-        await self._ask(
-            MEMORY, now_s, self._keeping, lambda: self._store.keep_memory(memory.text, fence),
-            lambda _: kept.append(True),
-        )  # fmt: skip
-        if kept:
-            await self._remove(memory, now_s)
+    async def _keep(self, now_s: float) -> Safety:
+        """Keep all that is to last, in one piece."""
+        return await self._put(self.cycle.to_keep(now_s, self.fence), now_s)
 
-    async def _remove(self, memory: SavedMemory, now_s: float) -> None:
-        """Remove the answers that are in the memory which is kept now.
-
-        Only now: had the engine been killed before, it would have to be answered again.
-        """
-        if not memory.answers:
-            self.cycle.troubles.are(now_s, ANSWERS, ())
-            return
-        fence = self.fence
-        await self._ask(
-            ANSWERS, now_s, self._removing,
-            lambda: self._store.remove_answers(memory.answers, fence), _nothing,
-        )  # fmt: skip
+    async def _put(self, kept: Kept, now_s: float) -> Safety:
+        """Whether the store has taken it; what it has not taken goes with the next one."""
+        self._tried_to_keep = True
+        fence, safety, trouble = self.fence, Safety.KEPT, ""
+        try:
+            await self._keeping.call(lambda: self._store.keep(kept, fence), _nothing)
+        except PortError as error:
+            trouble, safety = str(error), Safety.NOT_KEPT
+            if isinstance(error.cause, FencedOffError):
+                safety = Safety.OVERTAKEN
+            self.cycle.outbox.not_kept(now_s, trouble)
+        else:
+            self.cycle.outbox.kept(kept.rows)
+            if kept.memory is not None:
+                self.cycle.troubles.are(now_s, MEMORY, ())  # there is one that can be read
+        self.cycle.troubles.are(now_s, STORE, [trouble] if trouble else ())
+        return safety
 
     async def _show(self, now_s: float, observation: Observation | None, plan: Plan | None) -> None:
         """What people and `python -m engine status` read."""
@@ -492,6 +518,7 @@ class LiveShell:
         await self._applying.finished()
         if self.fence != NO_FENCE and self._begun:
             await self._keep(now_s)
+        self._tried_to_keep = False
         await self._tell(now_s)
 
     # --- calling and noting
@@ -522,12 +549,14 @@ class LiveShell:
         for result in results:
             self._note(partial(self._notes.result, result))
 
-    def _note(self, note: Callable[[], None]) -> None:
-        """What cannot be noted is a trouble; the scaling goes on."""
+    def _note(self, note: Callable[[], None]) -> bool:
+        """Whether it is noted; what cannot be is a trouble."""
         try:
             note()
         except Exception as error:
             self._note_failed(words(error))
+            return False
+        return True
 
     def _note_failed(self, why: str) -> None:
         self._notes_failed = self._notes_failed or why
@@ -552,6 +581,8 @@ class LiveShell:
                     alert.detail,
                 )
             )  # fmt: skip
+        if len(self.cycle.outbox) and self._begun and not self._tried_to_keep:
+            await self._put(Kept(rows=self.cycle.outbox.rows(now_s)), now_s)
         # Of its own troubles the notifier cannot alert anybody.
         new = [alert for alert in alerts if alert.source != NOTIFIER]
         self._alerts = [*self._alerts, *new][-ALERTS_KEPT:]

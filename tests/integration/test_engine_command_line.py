@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.adapters import request_files as standing
 from engine.adapters.lease_file import take_lead
+from engine.adapters.store import statements
+from engine.adapters.store.sqlite import FILE, local_desk
 from engine.commands import status
 from engine.config.composition import composed
 from engine.config.hydra_errors import choices
@@ -21,7 +22,7 @@ from engine.config.load import build
 from engine.config.recurrence import Recurrence
 from engine.config.standing import StandingFloor, StandingRequests
 from engine.config.strict import ConfigError
-from engine.model import Direction, ManualFloor, Pause
+from engine.model import Direction, ManualFloor, ManualScale, Pause
 from scenarios.weddings.config import PopulationConfig
 from tests import warm
 from twin.world.booked_day import BookedDay
@@ -198,11 +199,13 @@ def test_bookings_say_what_was_played_between_two_times_in_truth() -> None:
 def test_the_status_says_who_leads_and_what_people_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    standing.ask(tmp_path, ManualFloor("api", 9, time.time() + 60.0, "ada"))
-    standing.ask(tmp_path, Pause("database", Direction.IN))
+    desk = local_desk(tmp_path)
+    desk.ask(ManualFloor("api", 9, time.time() + 60.0, "ada"))
+    desk.ask(ManualScale("one", "api", 12, time.time() + 60.0, "eve"))
+    desk.ask(Pause("database", Direction.IN))
     always = Recurrence(cron="* * * * *", time_zone="UTC", duration_s=3600.0)
     never_now = Recurrence(cron="0 8 29 2 *", time_zone="Europe/Rome", duration_s=60.0)
-    standing.ask(tmp_path, ManualFloor("api", 20, math.inf, "bob"), never_now)
+    desk.ask(ManualFloor("api", 20, math.inf, "bob"), never_now)
     lead = take_lead(tmp_path, time.time())
     counts = {"desired": 2, "ready": 1, "booting": 1, "draining": 0, "newest_sample_s": None}
     seen = {
@@ -212,7 +215,7 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
             floors=(StandingFloor(service="api", instances=7, schedule=always),)
         ).model_dump(mode="json"),
     }  # fmt: skip
-    (tmp_path / "status.json").write_text(json.dumps(seen))
+    desk.file.write(lambda to: statements.show(to, json.dumps(seen), lead.fence)).result()
     assert status.run(["--state", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"acts; last step \d+ s ago, 3 steps, 1 that could not be made", said)
@@ -220,7 +223,7 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
         "leads",
         "api: 2 desired, 1 ready, 1 booting, 0 draining; no sample, wedding floor 4",
         "trouble: metrics: cpu: no answer", "waits for approval: api-12",
-        "floor: api at least 9, by ada\n", "paused: database (in)\n",
+        "floor: api at least 9, by ada\n", "paused: database (in)\n", "scale: api to 12, by eve\n",
         'floor: api at least 20, by bob, at "0 8 29 2 *" Europe/Rome, for 0.0166667 h: not now; '
         "next Tue 2028-02-29 08:00 CET, Sun 2032-02-29 08:00 CET",
         'floor: api at least 7, by the configuration, at "* * * * *" UTC, for 1 h: now, until ',
@@ -230,6 +233,10 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
     assert status.run(["--state", str(tmp_path)]) == 1
     assert "no engine leads" in capsys.readouterr().out
     assert status.run(["--state", str(tmp_path / "nowhere")]) == 2
+    desk.close()
+    (tmp_path / FILE).write_text("no store")
+    assert status.run(["--state", str(tmp_path)]) == 2
+    assert f"{FILE}: file is not a database; put the file aside" in capsys.readouterr().err
 
 
 INFRASTRUCTURE = """

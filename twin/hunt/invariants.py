@@ -496,6 +496,8 @@ class LiveInvariants(Invariants):
         super().finish()
         self._went_on()
         self._troubles_ended()
+        for decision in self.shell.unkept:
+            self._broken("a command is kept before it is given", decision)
 
     def _answered_once(self, observation: Observation, _: Plan) -> None:
         """An answer is given again only to an engine that was put back to an older memory."""
@@ -524,7 +526,6 @@ class LiveInvariants(Invariants):
         # What is only written now and then shows only then that it works again.
         if self._over_for() > 4.0 * (interval_s + self.world.config.engine.cycle_s) + 60.0:
             troubles = self.shell.engines[-1].cycle.troubles.all
-            troubles.pop("answers", None)
             if troubles:
                 self._broken("troubles end", f"{troubles}")
 

@@ -34,7 +34,7 @@ from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError, NotLeadingError
 from engine.ports.metrics import Reading
 from engine.ports.notifier import Alert
-from engine.ports.store import Requests
+from engine.ports.store import HistoryRow, Kept, Requests, RowKind
 from engine.runtime import shell as live
 from engine.runtime.patience import GIVE_UP
 from engine.runtime.settings import LiveSettings
@@ -68,9 +68,10 @@ class _Dying:
 
 @dataclass(slots=True)
 class Disk:
-    """What outlives the engine: each memory with the time at which it was kept, and the answers."""
+    """What outlives the engine: each memory with the time when it was kept, answers and rows."""
 
     memories: list[tuple[float, str]] = field(default_factory=list)
+    rows: dict[tuple[RowKind, str], HistoryRow] = field(default_factory=dict)
     answers: list[Approval] = field(default_factory=list)
     status: str = ""
     aside: list[str] = field(default_factory=list)
@@ -96,6 +97,8 @@ class HuntedShell(SimulatedShell):
         """How often each fault of a port did something."""
         self.ended: list[str] = []
         """What an engine ended with that nobody had asked to end."""
+        self.unkept: list[str] = []
+        """Commands that were given although it was not on the disk that they would be."""
         self.last_step_s = 0.0
         self.duration_s = math.inf
         self._dying: list[_Dying] = []  # type: ignore[assignment]
@@ -212,6 +215,13 @@ class HuntedShell(SimulatedShell):
             if math.isfinite(self.person_s):
                 answer = Approval(action.decision_id, True, now_s + self.person_s, "approver")
                 self.loop.call_later(self.person_s, self.disk.answers.append, answer)
+
+    def sent(self, actions: Sequence[Action]) -> None:
+        """Commands are given: what is not known to protect has to be on the disk by now."""
+        for action in actions:
+            kept = (RowKind.INTENT, action.decision_id) in self.disk.rows
+            if not kept and (action.to_instances < action.from_instances or action.scale_id):
+                self.unkept.append(action.decision_id)
 
     def seen(self, observation: Observation, plan: Plan, spent_s: float) -> None:
         """The leading engine has decided."""
@@ -402,10 +412,12 @@ class SpoiledCloud(_Port):
         fault = await engine.call("apply")
         dying = world.dying(engine)
         if dying is not None:
+            world.sent(actions[: dying.fault.acted])
             await engine.cloud.apply(actions[: dying.fault.acted], fence)
             world.die(engine, dying)
             await asyncio.sleep(0.0)
             raise DeadError
+        world.sent(actions)
         await engine.cloud.apply(actions, fence)
         if fault is None:
             return ()
@@ -434,10 +446,10 @@ class SpoiledStore(_Port):
         asked = world._operator.requests(world._start_s + world.env.now)
         return replace(asked, answers=tuple(world.disk.answers))
 
-    async def remove_answers(self, answers: Sequence[Approval], fence: Fence) -> None:
-        """Remove them, if they can be."""
-        await self._write("answers", fence)
-        self.world.disk.answers = [a for a in self.world.disk.answers if a not in answers]
+    async def newest(self) -> Fence:
+        """The newest fence."""
+        await self.engine.call("memory")
+        return self.world.disk.fence
 
     async def memory(self) -> str:
         """What was kept last."""
@@ -460,10 +472,15 @@ class SpoiledStore(_Port):
             world.restarts.append((world.env.now, kept_s))
         return text
 
-    async def keep_memory(self, text: str, fence: Fence) -> None:
+    async def keep(self, kept: Kept, fence: Fence) -> None:
         """All of it or nothing; perhaps without saying so."""
-        fault = await self._write("memory", fence)
-        self.world.disk.memories.append((self.world.env.now, text))
+        fault = await self._write("store", fence)
+        disk = self.world.disk
+        if kept.memory is not None:
+            disk.memories.append((self.world.env.now, kept.memory))
+        disk.answers = [answer for answer in disk.answers if answer not in kept.taken]
+        for row in kept.rows:
+            disk.rows.setdefault((row.kind, row.id), row)
         if fault is not None and fault.way == "raises_after":
             raise self.world.raised()
 

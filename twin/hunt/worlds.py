@@ -107,10 +107,10 @@ def generate_live(seed: int, index: int) -> World:
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, index, 1])))
     until_s = max(world["population"]["duration_s"] - 780, 300)
     world["ports"] = drawn(rng, until_s)
-    if any(fault["port"] == "answers" for fault in world["ports"]):
+    if any(fault["port"] == "store" for fault in world["ports"]) and rng.random() < 0.5:
         # Somebody has to be asked, and to answer through the store.
         for fault in world["ports"]:
-            if fault["port"] == "answers":
+            if fault["port"] == "store":
                 fault |= {"at": 0, "duration_s": until_s}
         world["approval"] = int(rng.integers(1, 120))
         world["engine"] |= {"mode": "act", "approval": {"max_instances": 1}}

@@ -17,12 +17,12 @@ import structlog
 
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.lease_file import FileLease, take_lead
-from engine.adapters.request_files import FileDesk
-from engine.adapters.store_files import FileStore
+from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
 from engine.api import assembly as api
 from engine.api.context import ApiContext
 from engine.config import secrets
 from engine.config.strict import ConfigError
+from engine.ports.store import Kept
 from engine.record import folders
 from engine.record.schema import summary
 from engine.runtime import log as run_log
@@ -59,7 +59,8 @@ def run(config: ServeConfig, settings: Mapping[str, Any], command: str) -> tuple
         raise ConfigError(str(error)) from error
     with _state(config) as state:
         clock = FastClock(world.start_s, config.speed)
-        context = _api(world, config, state, clock)
+        file = SqliteFile(state)
+        context = _api(world, config, state, file, clock)
         folders.check_writable(Path(config.output))
         with terminal.compiling():
             load_kernels(config)
@@ -67,7 +68,7 @@ def run(config: ServeConfig, settings: Mapping[str, Any], command: str) -> tuple
         began = time.perf_counter()
         live_from_s = _fast_forward(world, config)
         clock.start(world.start_s + live_from_s)
-        partial = asyncio.run(_live(world, config, state, context, clock))
+        partial = asyncio.run(_live(world, config, state, file, context, clock))
     world.finish()
     folder = writing.write(
         world,
@@ -99,26 +100,33 @@ def _fast_forward(world: World, config: ServeConfig) -> float:
     return live_from_s
 
 
-def _api(world: World, config: ServeConfig, state: Path, clock: FastClock) -> ApiContext:
+def _api(
+    world: World, config: ServeConfig, state: Path, file: SqliteFile, clock: FastClock
+) -> ApiContext:
     """The API, before it is served; raises ConfigError for what it may not be."""
     audit = audit_log.opened(state / audit_log.FOLDER, key=None, copies=())
     return api.assembled(
         WorldNotes(world, audit), world.specs, config.engine, config.api, config.security, state,
-        FileDesk(state), audit, acts=config.engine.mode == "act", clock_s=clock.now_s,
+        SqliteDesk(file), audit, acts=config.engine.mode == "act", clock_s=clock.now_s,
     )  # fmt: skip
 
 
 async def _live(
-    world: World, config: ServeConfig, state: Path, context: ApiContext, clock: FastClock
+    world: World,
+    config: ServeConfig,
+    state: Path,
+    file: SqliteFile,
+    context: ApiContext,
+    clock: FastClock,
 ) -> bool:
     """The live engine until the world's end; whether it was interrupted before."""
     served = world.shell
     assert isinstance(served, ServedShell)
     lead = take_lead(state, time.time())
     ports = served.ports(clock, float(world.duration_s))
-    lease, store = FileLease(state, lead), FileStore(state)
+    lease, store = FileLease(state, lead), SqliteStore(file)
     now_s = clock.now_s()
-    await store.keep_memory(served.memory(), await lease.hold(now_s))
+    await store.keep(Kept(served.memory()), await lease.hold(now_s))
     cycle: Cycle = served.made()
     shell = LiveShell(
         cycle,

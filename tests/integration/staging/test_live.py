@@ -20,9 +20,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine.adapters import request_files
 from engine.adapters.pool.book import PoolFile, WorkerPhase
 from engine.adapters.pool.runtime_api import RuntimeApi
+from engine.adapters.store.sqlite import local_desk
 from engine.model import ManualFloor
 from reports.run.reading import load
 from tests.integration.staging.conftest import Staging
@@ -78,7 +78,7 @@ class Engine:
 
     def status(self) -> dict[str, Any]:
         try:
-            status: dict[str, Any] = json.loads((self.state / "status.json").read_text())
+            status: dict[str, Any] = json.loads(local_desk(self.state).status())
         except FileNotFoundError:
             return {"steps": 0, "lead": 0}
         return status
@@ -173,7 +173,7 @@ def whole(records: Path) -> list[Path]:
 
 
 def floor(engine: Engine, service: str, count: int) -> None:
-    request_files.ask(engine.state, ManualFloor(service, count, time.time() + 600.0, "test"))
+    local_desk(engine.state).ask(ManualFloor(service, count, time.time() + 600.0, "test"))
 
 
 def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: Staging) -> None:
@@ -205,7 +205,7 @@ def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: St
     assert record.summary.live.restarts == 4
     actions = record.actions
     assert actions["decision_id"].is_unique
-    request_files.withdraw(engine_of.state, "floor", "file-storage")
+    local_desk(engine_of.state).withdraw("floor", "file-storage")
 
 
 def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
@@ -279,7 +279,7 @@ def test_what_breaks_around_it_is_noted_and_lived_through(
     kinds = [(event.kind, event.name) for event in load(folder).events]
     assert ("trouble_started", "metrics") in kinds
     assert ("trouble_ended", "metrics") in kinds
-    request_files.withdraw(engine_of.state, "floor", "real-time")
+    local_desk(engine_of.state).withdraw("floor", "real-time")
 
 
 def test_what_is_not_as_it_should_be_is_in_log_events_status_and_report(

@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
-from engine.adapters.request_files import FileDesk
+from engine.adapters.store.sqlite import local_desk
 from engine.api.application import application
 from engine.api.assembly import assembled
 from engine.api.context import ApiContext
@@ -195,7 +195,7 @@ def engine_in(folder: Path, config: ApiConfig) -> Engine:
     notes = Notebook()
     engine: list[Engine] = []
     context = assembled(
-        notes, SPECS, EngineSettings(), config, SecurityConfig(), state, FileDesk(state), audit,
+        notes, SPECS, EngineSettings(), config, SecurityConfig(), state, local_desk(state), audit,
         acts=True, clock_s=lambda: engine[0].now_s,
     )  # fmt: skip
     made = Engine(context, Tokens(FileCabinet(state / FOLDER), loopback=True), notes, state, audit)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,44 +13,46 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.adapters import request_files
 from engine.adapters.lease_file import FENCE, FileLease
 from engine.adapters.pool import haproxy
 from engine.adapters.pool.book import PoolFile
 from engine.adapters.pool.haproxy import HaproxyPool, PoolInfrastructure
 from engine.adapters.pool.place import Place, Worker
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
-from engine.adapters.store_files import FileStore
+from engine.adapters.store import sqlite, statements, written
+from engine.adapters.store.schema import Transaction
+from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
 from engine.model import Action, ActionResult, Approval, BootTime, ServiceSpec, Status
 from engine.ports import contract
-from engine.ports.desk import RequestError
+from engine.ports.desk import Desk
 from engine.ports.infrastructure import Counts, Infrastructure, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence
-from engine.ports.store import Store
+from engine.ports.store import Kept, Store
 from tests.unit.engine.adapters.pool.test_haproxy import Played, write_stack
 
 SPEC = ServiceSpec("api", 1, 4, 2, 0.1, 1.0, BootTime(5.0, 8.0), 1.0, 0.5, 0.1)
 
 
-class FileBench(contract.StoreBench):
-    """A state folder; it is made read-only for a user who is not root, or taken away."""
+class SqliteBench(contract.StoreBench):
+    """A state folder; another process holds the file when it is to be broken."""
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self.aside = state.with_name("aside")
 
     async def connect(self) -> Store:
-        return FileStore(self.state)
+        return SqliteStore(SqliteFile(self.state, busy_s=0.2))
 
-    async def answer(self, approval: Approval) -> None:
-        request_files.answer(self.state, approval)
+    def desk(self) -> Desk:
+        return SqliteDesk(SqliteFile(self.state, busy_s=0.2))
 
     async def break_off(self) -> bool:
-        self.state.rename(self.aside)
+        self.other = sqlite3.connect(self.state / sqlite.FILE, isolation_level=None)
+        self.other.execute("BEGIN IMMEDIATE")
         return True
 
     async def mend(self) -> None:
-        self.aside.rename(self.state)
+        self.other.execute("ROLLBACK")
+        self.other.close()
 
 
 class PoolBench(contract.InfrastructureBench):
@@ -82,10 +86,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return made
 
 
-def test_the_file_store_keeps_its_contract(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
-    asyncio.run(contract.store(FileBench(state)))
+def test_the_sqlite_store_keeps_its_contract(tmp_path: Path) -> None:
+    asyncio.run(contract.store(SqliteBench(tmp_path)))
 
 
 def test_the_file_lease_keeps_its_contract(tmp_path: Path) -> None:
@@ -312,26 +314,66 @@ def test_the_kit_finds_out_what_is_wrong(kind: type[Cloud]) -> None:
         asyncio.run(contract.infrastructure(CloudBench(kind)))
 
 
-class Forgetful(FileStore):
-    """Writes whatever comes, under whatever fence."""
-
-    async def _write(self, fence: Fence, write: Callable[[], None]) -> None:
-        await super()._write(Fence(1_000_000), write)
+def unfenced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements, "check_fence", lambda *_: None)
 
 
-def test_the_kit_finds_out_a_store_that_does_not_fence(tmp_path: Path) -> None:
-    class Bench(FileBench):
-        async def connect(self) -> Store:
-            return Forgetful(self.state)
+def replacing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is kept again takes the place of the first."""
+    plain = sqlite._Statements.execute
 
-    with pytest.raises(AssertionError, match="fence that is over"):
-        asyncio.run(contract.store(Bench(tmp_path)))
+    def execute(self: Any, statement: str, *values: Any) -> Any:
+        statement = statement.replace("INSERT INTO history", "INSERT OR REPLACE INTO history")
+        return plain(self, statement.replace("ON CONFLICT DO NOTHING", ""), *values)
+
+    monkeypatch.setattr(sqlite._Statements, "execute", execute)
 
 
-def test_people_may_still_ask_when_nobody_leads(tmp_path: Path) -> None:
-    given = Approval("api-1", False, 1.0, "ada")
-    request_files.answer(tmp_path, given)
-    with pytest.raises(RequestError, match="ada has refused it"):
-        request_files.answer(tmp_path, Approval("api-1", True, 2.0, "bob"))
-    assert request_files.read(tmp_path, 3.0).answers == (given,)
-    assert [path.name for path in tmp_path.iterdir()] == ["answers"]
+def heedless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are removed by their decision, whatever was answered."""
+    plain = statements.keep
+
+    def keep(transaction: Transaction, kept: Kept, fence: Fence) -> None:
+        for given in kept.taken:
+            transaction.execute("DELETE FROM answers WHERE decision_id = ?", given.decision_id)
+        plain(transaction, kept, fence)
+
+    monkeypatch.setattr(statements, "keep", keep)
+
+
+def overruled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(transaction: Transaction, approval: Approval) -> None:
+        statements.put_answer(transaction, approval.decision_id, written.of_answer(approval))
+
+    monkeypatch.setattr(statements, "answer", answer)
+
+
+def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be written is written, it says."""
+
+    async def keep(self: Any, kept: Kept, fence: Fence) -> None:
+        with contextlib.suppress(OSError):
+            await self._change(lambda transaction: statements.keep(transaction, kept, fence))
+
+    monkeypatch.setattr(SqliteStore, "keep", keep)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (unfenced, "the newest fence is not told|fence that is over"),
+        (replacing, "the history is"),
+        (heedless, "another answer was taken in"),
+        (overruled, "cannot be meant was taken|refusal was overruled"),
+        (unsaid, "says it wrote"),
+    ],
+)
+def test_the_kit_finds_out_what_is_wrong_with_a_store(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[pytest.MonkeyPatch], None],
+    said: str,
+) -> None:
+    spoil(monkeypatch)
+    with pytest.raises(AssertionError, match=said):
+        asyncio.run(contract.store(SqliteBench(tmp_path)))

@@ -17,12 +17,12 @@ import pytest
 import structlog
 
 from engine.adapters.lease_file import FileLease
-from engine.adapters.store_files import FileStore
+from engine.adapters.store import statements
+from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
 from engine.model import (
     SAMPLE_DTYPE,
     Action,
     ActionResult,
-    Approval,
     BootTime,
     Budget,
     Category,
@@ -40,7 +40,7 @@ from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
 from engine.ports.metrics import Reading
 from engine.ports.notifier import Alert
-from engine.ports.store import Requests
+from engine.ports.store import HistoryRow, Kept, Requests, RowKind
 from engine.runtime import log
 from engine.runtime.cycle import Cycle
 from engine.runtime.settings import LiveSettings
@@ -274,18 +274,20 @@ class StoreInMemory:
     def __init__(self) -> None:
         self.text = ""
         self.status = ""
+        self.rows: tuple[HistoryRow, ...] = ()
 
     async def requests(self, now_s: float) -> Requests:
         return Requests()
 
-    async def remove_answers(self, answers: Sequence[Approval], fence: Fence) -> None:
-        return
+    async def newest(self) -> Fence:
+        return NO_FENCE
 
     async def memory(self) -> str:
         return self.text
 
-    async def keep_memory(self, text: str, fence: Fence) -> None:
-        self.text = text
+    async def keep(self, kept: Kept, fence: Fence) -> None:
+        self.text = self.text if kept.memory is None else kept.memory
+        self.rows += kept.rows
 
     async def put_memory_aside(self, fence: Fence) -> str:
         return "aside"
@@ -337,9 +339,31 @@ class LiveWorld:
         self.calendar = Calendar()
         self.notes = Notebook()
         self.pager = Pager()
-        self.store = FileStore(state)
+        self.file = SqliteFile(state)
+        self.store = SqliteStore(self.file)
+        self.desk = SqliteDesk(self.file)
         self.lease = FileLease(state)  # one for all lives, which follow each other in one process
         self.specs = (SPEC,)
+
+    def status(self) -> dict[str, Any]:
+        """What was shown last."""
+        status: dict[str, Any] = json.loads(self.desk.status())
+        return status
+
+    def memory(self) -> str:
+        """The text that was kept last."""
+        return self.file.read(statements.memory)
+
+    def put_memory(self, text: str) -> None:
+        """Change what was kept; "": there is none."""
+        self.file.write(lambda to: to.execute("DELETE FROM memory")).result()
+        if text:
+            kept = Kept(text)
+            self.file.write(lambda to: statements.keep(to, kept, statements.newest(to))).result()
+
+    def rows(self, *kinds: RowKind) -> list[HistoryRow]:
+        """What was kept of these kinds."""
+        return [kept.row for kept in self.desk.history(0, 10_000, kinds)]
 
     def in_memory(self) -> dict[str, Any]:
         """Ports without files, for simulated time."""

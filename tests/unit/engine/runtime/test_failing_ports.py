@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from engine.adapters import request_files
 from engine.adapters.blocking import BlockingCalls
-from engine.adapters.request_files import STATUS
-from engine.adapters.store_files import MEMORY, FileStore
+from engine.adapters.store import statements
+from engine.adapters.store.sqlite import SqliteFile, SqliteStore
 from engine.model import ActionResult, Approval, Plan, Status
 from engine.ports.infrastructure import Sighting
 from engine.ports.lease import NO_FENCE, Fence
 from engine.ports.metrics import Reading
 from engine.ports.notifier import AlertState
+from engine.ports.store import Kept
 from tests.unit.engine.runtime.conftest import LiveWorld, LosableLease, simulated
 
 Act = Callable[..., Any]
@@ -55,7 +55,7 @@ PORTS: dict[str, tuple[str, str]] = {
     "infrastructure": ("pool", "observe"),
     "schedule": ("calendar", "outlook"),
     "requests": ("store", "requests"),
-    "memory": ("store", "keep_memory"),
+    "store": ("store", "keep"),
     "status": ("store", "show_status"),
     "notifier": ("pager", "notify"),
     "record": ("notes", "step"),
@@ -124,27 +124,29 @@ def test_a_port_that_answers_with_nonsense_is_in_trouble(
     assert shell.cycle.skipped == 4
 
 
-def test_an_answer_that_cannot_be_removed_is_a_trouble_and_counts_once_in_two_lives(
-    world: LiveWorld, scripted: Any, monkeypatch: pytest.MonkeyPatch
+def test_an_answer_that_cannot_be_taken_in_is_a_trouble_and_counts_once_in_a_life(
+    world: LiveWorld, scripted: Any
 ) -> None:
-    def stuck(path: Any) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(request_files, "remove", stuck)
-    request_files.answer(world.state, Approval("api-1", True, 1_000_001.0, "root"))
+    world.desk.answer(Approval("api-1", True, 1_000_001.0, "root"))
     shown = []
+    keep = world.store.keep
+    world.store.keep = raising(OSError(13, "Permission denied"))  # type: ignore[method-assign]
     for _ in range(2):
         controller = scripted()
         shell = world.shell(controller, duration_s=30.0)
         asyncio.run(shell.run())
         shown.append([len(seen.approvals) for seen in controller.seen])
-        assert "Permission denied" in shell.cycle.troubles.all["answers"][0]
-    assert shown == [[1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]
-    monkeypatch.undo()
-    shell = world.shell(scripted(), duration_s=30.0)
-    asyncio.run(shell.run())
-    assert shell.cycle.troubles.all == {}
-    assert request_files.read(world.state, 0.0).answers == ()
+        assert shell.cycle.troubles.all["store"] == ("Permission denied",)
+    # Nothing was kept of the first life: the second has to be told again.
+    assert shown == [[1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]]
+    world.store.keep = keep  # type: ignore[method-assign]
+    for given in (1, 0):
+        controller = scripted()
+        shell = world.shell(controller, duration_s=30.0)
+        asyncio.run(shell.run())
+        assert sum(len(seen.approvals) for seen in controller.seen) == given
+        assert shell.cycle.troubles.all == {}
+    assert world.file.read(lambda at: statements.requests(at, 0.0)).answers == ()
 
 
 def test_an_engine_that_lost_the_lead_does_nothing_and_then_goes_on_with_what_was_kept(
@@ -158,8 +160,8 @@ def test_an_engine_that_lost_the_lead_does_nothing_and_then_goes_on_with_what_wa
 
     def regain() -> None:
         # Another engine led meanwhile, and knows more.
-        kept = json.loads((world.state / MEMORY).read_text())
-        (world.state / MEMORY).write_text(json.dumps({**kept, "snapshot": '{"count": 50}'}))
+        kept = json.loads(world.memory())
+        world.put_memory(json.dumps({**kept, "snapshot": '{"count": 50}'}))
         lease.taken, lease.fence = False, 5
 
     world.clock.at = {1_000_011.0: lose, 1_000_026.0: regain}
@@ -220,15 +222,31 @@ def test_who_is_overtaken_later_does_not_bid_higher(
     assert shell.fence == 1
 
 
-def test_each_write_carries_the_fence_and_one_that_is_over_is_refused(
-    world: LiveWorld, scripted: Any
+def test_it_leads_above_every_fence_that_the_store_has_seen(
+    world: LiveWorld, scripted: Any, act: Act
 ) -> None:
-    shell = world.shell(scripted(), duration_s=20.0, lease=LosableLease())
-    (world.state / "fence").write_text("7\n")  # another engine has led since
+    # The file that counts the leads was lost, and with it how many there were.
+    world.file.write(lambda to: statements.check_fence(to, Fence(7))).result()
+    shell = world.shell(scripted(Plan(actions=(act("a", 4, 5),))), duration_s=10.0)
     asyncio.run(shell.run())
-    assert not (world.state / MEMORY).exists()
-    assert not (world.state / STATUS).exists()
-    assert shell.cycle.troubles.all["memory"] == ("fence 1 is over, 7 leads",)
+    assert (world.pool.fences, shell.fence) == ([7], 7)
+    assert shell.cycle.troubles.all == {}
+
+
+def test_each_write_carries_the_fence_and_who_is_overtaken_sends_nothing(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    def overtake() -> None:
+        world.file.write(lambda to: statements.check_fence(to, Fence(7))).result()
+
+    world.clock.at = {1_000_008.0: overtake}
+    controller = scripted(Plan(cycle=False), Plan(actions=(act("a", 4, 9),)))
+    shell = world.shell(controller, duration_s=20.0, lease=LosableLease())
+    asyncio.run(shell.run())
+    assert shell.cycle.troubles.all["store"] == ("fence 1 is over, 7 leads",)
+    assert shell.cycle.troubles.all["status"] == ("fence 1 is over, 7 leads",)
+    assert (world.pool.asked, world.memory()) == ([], "")
+    assert [r.detail for r in controller.seen[2].results] == ["not sent: another engine leads"]
 
 
 def test_people_are_alerted_once_when_a_trouble_begins_and_once_when_it_ends(
@@ -365,9 +383,9 @@ def test_blocking_calls_are_made_one_at_a_time_also_when_nobody_waits_for_one() 
     assert made == ["slow", "third"]
 
 
-def test_the_file_store_names_the_file_that_cannot_be_written(tmp_path: Any) -> None:
+def test_the_store_names_the_file_that_cannot_be_written(tmp_path: Any) -> None:
     async def run() -> None:
-        await FileStore(tmp_path / "gone").keep_memory("{}", Fence(1))
+        await SqliteStore(SqliteFile(tmp_path / "gone")).keep(Kept("{}"), Fence(1))
 
     with pytest.raises(OSError, match="gone"):
         asyncio.run(run())

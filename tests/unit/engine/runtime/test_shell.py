@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 
 from engine import Autoscaler, EngineSettings
-from engine.adapters import request_files
-from engine.adapters.request_files import STATUS
-from engine.adapters.store_files import MEMORY
 from engine.model import ActionResult, Approval, Direction, ManualFloor, Pause, Plan, Reason, Status
+from engine.ports.store import RowKind
 from tests.unit.engine.runtime.conftest import simulated
 
 Act = Callable[..., Any]
@@ -208,9 +206,9 @@ def test_a_floor_and_a_pause_hold_from_the_next_step_on_and_until_they_expire(
     floor = ManualFloor("api", 9, 1_000_020.0, "ada")
     pause = Pause("api", Direction.IN, math.inf)
     world.clock.at = {
-        1_000_008.0: lambda: request_files.ask(world.state, floor),
-        1_000_012.0: lambda: request_files.ask(world.state, pause),
-        1_000_022.0: lambda: request_files.withdraw(world.state, "pause", "api"),
+        1_000_008.0: lambda: world.desk.ask(floor),
+        1_000_012.0: lambda: world.desk.ask(pause),
+        1_000_022.0: lambda: world.desk.withdraw("pause", "api"),
     }
     asyncio.run(world.shell(controller, duration_s=25.0).run())
     assert [len(seen.floors) for seen in controller.seen] == [0, 1, 1, 0, 0]
@@ -218,8 +216,8 @@ def test_a_floor_and_a_pause_hold_from_the_next_step_on_and_until_they_expire(
 
 
 def test_a_floor_of_a_person_is_reached_and_a_pause_stops_it(world: Any) -> None:
-    request_files.ask(world.state, ManualFloor("api", 6, math.inf))
-    request_files.ask(world.state, Pause(expires_s=1_000_030.0))
+    world.desk.ask(ManualFloor("api", 6, math.inf))
+    world.desk.ask(Pause(expires_s=1_000_030.0))
     asyncio.run(world.shell(Autoscaler(), duration_s=120.0).run())
     (step,) = [(time_s, plan) for time_s, _, plan in world.notes.steps if plan.actions]
     assert step[0] >= 1_000_030.0
@@ -234,10 +232,8 @@ def test_an_action_that_needs_approval_waits_for_a_person(
     answer = Approval("api-1", True, 1_000_011.0, "ada")
     seen: list[list[str]] = []
     world.clock.at = {
-        1_000_008.0: lambda: seen.append(
-            json.loads((world.state / STATUS).read_text())["awaiting"]
-        ),
-        1_000_011.0: lambda: request_files.answer(world.state, answer),
+        1_000_008.0: lambda: seen.append(world.status()["awaiting"]),
+        1_000_011.0: lambda: world.desk.answer(answer),
     }
     asyncio.run(world.shell(controller, duration_s=25.0, approver="never").run())
     assert seen == [["api-1"]]
@@ -291,7 +287,7 @@ def test_a_stop_finishes_the_step_and_saves(world: Any, scripted: Any, act: Act)
     world.pool.apply = stop_meanwhile
     asyncio.run(shell.run())
     assert world.pool.writes == [(4, 5)]
-    kept = json.loads((world.state / MEMORY).read_text())
+    kept = json.loads(world.memory())
     assert json.loads(kept["snapshot"]) == {"count": 2}
 
 
@@ -305,7 +301,7 @@ def test_what_is_remembered_is_on_the_disk_after_each_cycle_and_each_action(
     kept: list[int] = []
 
     def look() -> None:
-        text = (world.state / MEMORY).read_text()
+        text = world.memory()
         kept.append(json.loads(json.loads(text)["snapshot"])["count"])
 
     for k in range(1, 5):
@@ -339,7 +335,7 @@ def test_an_engine_that_goes_on_with_a_memory_decides_as_if_it_had_never_stopped
     assert writes
 
     for cut in (7, 16, 31):
-        (world.state / MEMORY).unlink()
+        world.put_memory("")
         world.pool.desired, world.pool.writes = 4, []
         world.pool.seen.clear()
         world.notes.steps.clear()
@@ -358,13 +354,13 @@ def test_an_engine_that_goes_on_with_a_memory_decides_as_if_it_had_never_stopped
 def test_a_memory_that_cannot_be_read_is_kept_aside_and_the_engine_begins_afresh(
     world: Any, scripted: Any
 ) -> None:
-    (world.state / MEMORY).write_text('{"snapshot": "half of')
+    world.put_memory('{"snapshot": "half of')
     controller = scripted()
     asyncio.run(world.shell(controller, duration_s=10.0).run())
     assert len(controller.seen) == 2
     assert world.notes.events[0][1] == "memory_lost"
-    assert (world.state / "memory.unreadable.json").exists()
-    assert json.loads((world.state / MEMORY).read_text())["controller"] == "Scripted"
+    assert [row.content for row in world.rows(RowKind.MEMORY)] == ['{"snapshot": "half of']
+    assert json.loads(world.memory())["controller"] == "Scripted"
 
 
 def test_the_memory_of_another_controller_is_not_taken_over(world: Any, scripted: Any) -> None:
@@ -373,16 +369,3 @@ def test_the_memory_of_another_controller_is_not_taken_over(world: Any, scripted
     asyncio.run(world.shell(controller, duration_s=5.0).run())
     assert world.notes.events[0][1] == "memory_lost"
     assert controller.count == 1
-
-
-def test_a_disk_that_takes_nothing_more_is_trouble_and_the_scaling_goes_on(
-    world: Any, scripted: Any, act: Act, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Any, text: str, *, durable: bool = True) -> None:
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr("engine.adapters.store_files.write_atomically", full)
-    controller = scripted(Plan(actions=(act("a", 4, 5),)))
-    asyncio.run(world.shell(controller, duration_s=15.0).run())
-    assert world.pool.desired == 5
-    assert world.notes.kinds("memory") == ["trouble_started"]

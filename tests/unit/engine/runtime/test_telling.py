@@ -12,13 +12,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from engine.adapters.request_files import STATUS
-from engine.adapters.store_files import MEMORY
-from engine.model import ActionResult, Approval, Plan, Status
+from engine.model import ActionResult, Plan, Status
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
 from engine.ports.notifier import Alert, AlertState
-from engine.ports.store import Requests
 from engine.runtime.shell import MEMORY_TRIES, LiveSettings
 from tests.unit.engine.runtime.conftest import START_S, LiveWorld, simulated
 
@@ -40,7 +37,7 @@ def answering(answer: object) -> Callable[..., Any]:
 
 
 def status_of(world: LiveWorld) -> dict[str, Any]:
-    return dict(json.loads((world.state / STATUS).read_text()))
+    return world.status()
 
 
 def steps(world: LiveWorld, controller: Any, *times_s: float, **options: Any) -> Any:
@@ -107,7 +104,7 @@ def test_who_does_not_lead_makes_no_step_and_counts_it(world: LiveWorld, scripte
     shell = steps(world, controller, START_S + 5.0, START_S + 10.0, lease=lease)
     assert (shell.cycle.steps, shell.cycle.skipped, controller.seen) == (0, 2, [])
     assert shell.fence == NO_FENCE
-    assert (world.pool.looks, (world.state / STATUS).exists()) == (0, False)
+    assert (world.pool.looks, world.desk.status()) == (0, "")
     assert shell.cycle.troubles.all == {"lease": ("the engine next door leads",)}
 
 
@@ -302,12 +299,12 @@ def test_what_is_no_result_is_a_trouble_of_the_record(
 def test_a_memory_that_cannot_be_put_aside_is_a_trouble_and_the_engine_goes_on(
     world: LiveWorld, scripted: Any
 ) -> None:
-    (world.state / MEMORY).write_text('{"snapshot": "half of')
+    world.put_memory('{"snapshot": "half of')
     world.store.put_memory_aside = failing(OSError(30, "Read-only file system"))  # type: ignore[method-assign]
-    world.store.keep_memory = failing(OSError(30, "Read-only file system"))  # type: ignore[method-assign]
+    world.store.keep = failing(OSError(30, "Read-only file system"))  # type: ignore[method-assign]
     shell = steps(world, scripted(Plan(cycle=False)), START_S + 5.0)
     said = "it cannot be put aside: Read-only file system"
-    assert shell.cycle.troubles.all == {"memory": (said,)}
+    assert shell.cycle.troubles.all["memory"] == (said,)
     assert shell.cycle.steps == 1
 
 
@@ -376,34 +373,11 @@ def test_an_engine_that_has_not_read_the_memory_does_not_write_over_it(
     assert prompt["store"].text == "of the engine before"
 
 
-def test_answers_that_somebody_else_removed_are_no_trouble_any_more(
-    world: LiveWorld, scripted: Any
-) -> None:
-    prompt = world.in_memory()
-    standing = [Approval("api-1", True, START_S, "ada")]
-
-    async def requests(now_s: float) -> Requests:
-        return Requests(answers=tuple(standing))
-
-    prompt["store"].requests = requests
-    prompt["store"].remove_answers = failing(PermissionError(13, "Permission denied"))
-    shell = world.shell(scripted(Plan(), Plan()), duration_s=None, **prompt)
-
-    async def run() -> None:
-        await shell.step(START_S + 5.0)
-        assert shell.cycle.troubles.all == {"answers": ("Permission denied",)}
-        standing.clear()
-        await shell.step(START_S + 10.0)
-
-    simulated(run())
-    assert shell.cycle.troubles.all == {}
-
-
 def test_what_cannot_be_kept_at_the_end_is_noted(world: LiveWorld, scripted: Any) -> None:
     prompt = world.in_memory()
-    prompt["store"].keep_memory = failing(OSError(28, "No space left on device"))
+    prompt["store"].keep = failing(OSError(28, "No space left on device"))
     simulated(world.shell(scripted(Plan(cycle=False)), duration_s=5.0, **prompt).run())
-    assert world.notes.kinds("memory") == ["trouble_started"]
+    assert world.notes.kinds("store") == ["trouble_started"]
 
 
 # --- the ports
@@ -578,7 +552,7 @@ def test_an_engine_that_never_led_keeps_no_memory_when_it_ends(
     lease: Any = type("Taken", (), {})()
     lease.hold = failing(NotLeadingError("the engine next door leads", "the engine next door"))
     asyncio.run(world.shell(scripted(), duration_s=10.0, lease=lease).run())
-    assert not (world.state / MEMORY).exists()
+    assert world.memory() == ""
     assert world.notes.kinds("lease") == ["trouble_started"]
 
 
@@ -587,7 +561,7 @@ def test_what_it_knows_at_its_end_is_kept(world: LiveWorld, scripted: Any) -> No
     shell = world.shell(scripted(Plan(cycle=False), Plan(cycle=False)), duration_s=12.0)
     world.clock.at[START_S + 11.0] = lambda: shell.cycle.take([result])
     asyncio.run(shell.run())
-    kept = json.loads((world.state / MEMORY).read_text())
+    kept = json.loads(world.memory())
     assert kept["saved_s"] == START_S + 12.0
     assert kept["lead"] == shell.fence
     assert kept["results"] == [["a", "completed", START_S + 7.0, ""]]

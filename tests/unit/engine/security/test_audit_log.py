@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from engine.adapters.store.sqlite import FILE, local_desk
 from engine.commands import audit, requests
+from engine.model import Pause
 from engine.security.audit import verifier
 from engine.security.audit.log import (
     CHECKPOINTS,
@@ -220,12 +223,13 @@ def test_who_asks_something_signs_with_the_key_that_the_engine_was_given(tmp_pat
     assert requests.pause(["--state", str(state)]) == 0
     engine.append(entry(1))
     assert whole(state / FOLDER) == 3
-    assert sorted(path.name for path in state.iterdir()) == [FOLDER, "requests"]
+    assert sorted(path.name for path in state.iterdir()) == [FOLDER, FILE]
     key.unlink()
     # Without the key nobody can sign, and nothing is asked for; the log stays as it is.
     assert requests.resume(["--state", str(state)]) == 2
     assert whole(state / FOLDER) == 3
-    assert list((state / "requests").iterdir())
+    with closing(local_desk(state)) as desk:
+        assert [one.request for one in desk.asked()[0]] == [Pause()]
 
 
 def test_an_engine_goes_on_in_the_log_that_somebody_has_begun_anew(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.lease_file import FileLease, take_lead
-from engine.adapters.store_files import FileStore
+from engine.adapters.store.sqlite import SqliteFile, SqliteStore
 from engine.config.composition import composed
 from engine.model import ActionResult, Observation, Plan
 from engine.ports.metrics import Reading
+from engine.ports.store import Kept
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import LiveShell
 from twin.config import RunConfig, parse
@@ -76,7 +77,7 @@ def served(one: RunConfig, state: Path) -> tuple[World, Actions, LiveShell]:
     world.env.run(until=BEGIN_S)
     clock = TurnedClock(world.start_s + BEGIN_S)
     ports = shell.ports(clock, END_S)
-    lead, store = take_lead(state, time.time()), FileStore(state)
+    lead, store = take_lead(state, time.time()), SqliteStore(SqliteFile(state))
     actions = Actions(world.start_s)
     live = LiveShell(
         shell.made(), world.specs, metrics=ports, infrastructure=ports.infrastructure,
@@ -86,7 +87,7 @@ def served(one: RunConfig, state: Path) -> tuple[World, Actions, LiveShell]:
     )  # fmt: skip
 
     async def run() -> None:
-        await store.keep_memory(shell.memory(), lead.fence)
+        await store.keep(Kept(shell.memory()), lead.fence)
         await live.run()
         ports.catch_up()
         await live.close()

@@ -1,0 +1,1 @@
+"""The store: one schema and one set of statements, over SQLite and over PostgreSQL."""

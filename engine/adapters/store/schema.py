@@ -1,0 +1,67 @@
+"""The tables, and the way to them from each version that there has been.
+
+What both databases have is used and nothing besides.  A migration is never changed once it is
+released: the next one follows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        # The newest lead; `one` keeps it to a single row.
+        "CREATE TABLE lead (one INTEGER PRIMARY KEY CHECK (one = 1), fence BIGINT NOT NULL)",
+        "CREATE TABLE memory (one INTEGER PRIMARY KEY CHECK (one = 1), text TEXT NOT NULL)",
+        "CREATE TABLE shown (one INTEGER PRIMARY KEY CHECK (one = 1), text TEXT NOT NULL)",
+        "CREATE TABLE requests (id TEXT PRIMARY KEY, kind TEXT NOT NULL, service TEXT NOT NULL, "
+        "content TEXT NOT NULL)",
+        "CREATE TABLE answers (decision_id TEXT PRIMARY KEY, content TEXT NOT NULL)",
+        "CREATE TABLE history (position BIGINT PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, "
+        "time_s DOUBLE PRECISION NOT NULL, fence BIGINT NOT NULL, content TEXT NOT NULL, "
+        "UNIQUE (kind, id))",
+    ),
+)
+"""Those that lead from version k to version k + 1; 0 is an empty database."""
+
+NEWEST = len(MIGRATIONS)
+
+
+class Transaction(Protocol):
+    """Statements of one transaction; `?` stands for a value."""
+
+    def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run it; the rows that it gives."""
+        ...
+
+
+class NewerStoreError(ValueError):
+    """A store that a later version of the product has written."""
+
+
+def is_current(transaction: Transaction) -> bool:
+    """Whether the tables are of this version."""
+    return transaction.execute("SELECT version FROM schema_version") == [(NEWEST,)]
+
+
+def migrate(transaction: Transaction) -> bool:
+    """Bring the tables to this version; whether there were none before.
+
+    Raises NewerStoreError for those of a later version, and has then changed nothing.
+    """
+    transaction.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+    rows = transaction.execute("SELECT version FROM schema_version")
+    version = int(rows[0][0]) if rows else 0
+    if version > NEWEST:
+        raise NewerStoreError(
+            f"its tables are of version {version}, and this product knows those up to {NEWEST}: "
+            "a later version has used it"
+        )
+    for statements in MIGRATIONS[version:]:
+        for statement in statements:
+            transaction.execute(statement)
+    if not rows:
+        transaction.execute("INSERT INTO schema_version (version) VALUES (?)", NEWEST)
+    elif version < NEWEST:
+        transaction.execute("UPDATE schema_version SET version = ?", NEWEST)
+    return version == 0

@@ -1,0 +1,138 @@
+"""Requests and answers as they are stored: a JSON text each, which can be read by eye.
+
+What makes no sense when it is read is a complaint and no error: it must not stop the scaling.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from engine.config.recurrence import Recurrence
+from engine.config.strict import validated
+from engine.model import Approval, Direction, ManualFloor, ManualScale, Pause
+from engine.ports.desk import Asked, Request
+
+_Parsed = TypeVar("_Parsed")
+
+
+def of_request(request: Request, schedule: Recurrence | None) -> str:
+    """The text of a request; `asked_of` reads it."""
+    content: dict[str, Any] = {"service": request.service}
+    # JSON knows no infinity.
+    content["expires_s"] = None if math.isinf(request.expires_s) else request.expires_s
+    match request:
+        case ManualFloor():
+            content |= {"instances": request.instances, "requested_by": request.requested_by}
+        case ManualScale():
+            content |= {
+                "id": request.id, "instances": request.instances,
+                "requested_by": request.requested_by, "why": request.why,
+            }  # fmt: skip
+        case Pause():
+            content |= {"direction": request.direction.value, "pinned": request.pinned}
+    if schedule is not None:
+        content["schedule"] = schedule.model_dump()
+    return json.dumps(content)
+
+
+def of_answer(approval: Approval) -> str:
+    """The text of an answer; `answer_of` reads it."""
+    return json.dumps(
+        {
+            "decision_id": approval.decision_id,
+            "approved": approval.approved,
+            "time_s": approval.time_s,
+            "approver": approval.approver,
+        }
+    )
+
+
+def asked_of(kind: str, text: str) -> Asked:
+    """The request of a text; raises ValueError, KeyError, TypeError for what makes no sense."""
+    raw = _mapping(text)
+    readers: dict[str, Callable[[dict[str, Any]], Request]] = {
+        "floor": _floor, "pause": _pause, "scale": _scale,
+    }  # fmt: skip
+    return Asked(readers[kind](raw), _schedule(raw))
+
+
+def answer_of(text: str) -> Approval:
+    """The answer of a text; raises as `asked_of`."""
+    raw = _mapping(text)
+    if not isinstance(raw["approved"], bool):
+        raise TypeError("approved is not true or false")
+    return Approval(
+        str(raw["decision_id"]), raw["approved"], float(raw["time_s"]), str(raw.get("approver", ""))
+    )
+
+
+def readable(
+    texts: Iterable[tuple[str, str]], read: Callable[[str, str], _Parsed]
+) -> tuple[list[_Parsed], list[str]]:
+    """What `read` makes of each id and text, and complaints about those of which it makes none."""
+    parsed: list[_Parsed] = []
+    complaints: list[str] = []
+    for name, text in texts:
+        try:
+            parsed.append(read(name, text))
+        except (ValueError, KeyError, TypeError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            complaints.append(f"{name} is ignored: {'; '.join(reason.splitlines())}")
+    return parsed, complaints
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    raw = json.loads(text)
+    if not isinstance(raw, dict):
+        raise TypeError("it is not a mapping")
+    return raw
+
+
+def _floor(raw: dict[str, Any]) -> ManualFloor:
+    return ManualFloor(
+        str(raw["service"]), _count(raw["instances"], "instances"), _expiry(raw),
+        str(raw.get("requested_by", "")),
+    )  # fmt: skip
+
+
+def _scale(raw: dict[str, Any]) -> ManualScale:
+    return ManualScale(
+        str(raw["id"]), str(raw["service"]), _count(raw["instances"], "instances"), _expiry(raw),
+        str(raw.get("requested_by", "")), str(raw.get("why", "")),
+    )  # fmt: skip
+
+
+def _pause(raw: dict[str, Any]) -> Pause:
+    pinned = raw.get("pinned")
+    return Pause(
+        str(raw["service"]),
+        Direction(raw.get("direction", "all")),
+        _expiry(raw),
+        None if pinned is None else _count(pinned, "pinned"),
+    )
+
+
+def _schedule(raw: dict[str, Any]) -> Recurrence | None:
+    schedule = raw.get("schedule")
+    if schedule is None:
+        return None
+    if not isinstance(schedule, dict):
+        raise TypeError("schedule is not a mapping")
+    return validated(Recurrence, schedule, "schedule")
+
+
+def _count(value: object, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError(f"{name} {value!r} is not a count")
+    return value
+
+
+def _expiry(raw: dict[str, Any]) -> float:
+    expires_s = raw.get("expires_s")
+    until_s = math.inf if expires_s is None else float(expires_s)
+    if math.isnan(until_s):
+        raise ValueError("expires_s is not a time")
+    return until_s
