@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 
 from engine.adapters import cabinet_files
-from engine.adapters.request_files import FileDesk
+from engine.adapters.store.sqlite import local_desk
 from engine.api import application, assembly
 from engine.api.context import ApiContext
 from engine.api.serving import serving
@@ -215,7 +215,7 @@ def _served(folder: Path) -> Iterator[tuple[ApiContext, str, Tokens]]:
     config = validated(ApiConfig, {"port": 0, "limits": limits})
     specs = tuple(_spec(NAMES[extent], extent is Extent.STATEFUL) for extent in ONE)
     context = assembly.assembled(
-        _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, FileDesk(folder),
+        _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, local_desk(folder),
         opened(folder / AUDIT), acts=True,
     )  # fmt: skip
     _step(context, specs)
