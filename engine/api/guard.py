@@ -74,6 +74,8 @@ class RequestGuard:
         headers = list(scope["headers"])
         if len(scope["path"]) > LONGEST_PATH:
             raise ProblemError(Problem.INVALID, f"the path is longer than {LONGEST_PATH}")
+        if not scope["path"].isprintable():  # a line break at its end would be overlooked later
+            raise ProblemError(Problem.INVALID, "the path holds what cannot be printed")
         for name, value in headers:
             if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
                 raise ProblemError(

@@ -105,8 +105,13 @@ def _whole(log: Path, key: str, others: tuple[tuple[str, str], ...]) -> int:
 def _show(path: Path, last: int, *, as_json: bool) -> int:
     with path.open(encoding="utf-8") as rows:
         for line in deque(rows, last):
-            print(line.rstrip("\n") if as_json else _sentence(json.loads(line)))
+            print(line.rstrip("\n") if as_json else harmless(_sentence(json.loads(line))))
     return 0
+
+
+def harmless(text: str) -> str:
+    """Text of people as one line that does nothing to a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _sentence(row: dict[str, Any]) -> str:
