@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import getpass
 import json
 import math
 import re
@@ -16,9 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.adapters import cabinet_files
 from engine.adapters.store.sqlite import local_desk
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
@@ -32,10 +33,24 @@ from engine.ports.desk import (
     check_decision,
     check_service,
 )
+from engine.security import local
+from engine.security.four_eyes import Approvals, question
+from engine.security.roles import Permission, Situation, approvals_needed, refusal
 
 STATE = Path("state/engine")
 ANSWERS = ("approve", "reject")
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What somebody asks for: its row in the audit log, and what it takes."""
+
+    action: str
+    target: str
+    permission: Permission
+    service: str
+    situation: Situation = field(default_factory=Situation)
 
 
 def pause(arguments: Sequence[str]) -> int:
@@ -72,6 +87,9 @@ def floor(arguments: Sequence[str]) -> int:
     parser = _parser("floor", "Keep at least N instances of a service; N = 0 takes it back.")
     parser.add_argument("service", metavar="SERVICE")
     parser.add_argument("instances", metavar="N", type=_count)
+    parser.add_argument("--wedding", metavar="ID",
+                        help="on whose behalf; it is written down under a pseudonym, and can be "
+                             "erased (python -m engine privacy)")  # fmt: skip
     _when(parser)
     given = parser.parse_args(arguments)
     schedule = _scheduled(parser, given)
@@ -82,9 +100,35 @@ def floor(arguments: Sequence[str]) -> int:
     if refusal := _refusal(given.state, given.service):
         return _failed(ValueError(refusal))
     expires_s = math.inf if schedule else _until(given.duration)
-    request = ManualFloor(given.service, given.instances, expires_s, requested_by=getpass.getuser())
+    who = local.principal(given.state).name
+    request = ManualFloor(given.service, given.instances, expires_s, requested_by=who)
     what = f"{given.service}: at least {given.instances} instances"
-    return _ask(given, request, what, schedule, {"instances": given.instances})
+    try:
+        behalf = _on_behalf(given, request)
+    except (OSError, ValueError) as error:
+        return _failed(error)
+    return _ask(given, request, what, schedule, {"instances": given.instances, **behalf})
+
+
+def _on_behalf(given: argparse.Namespace, request: ManualFloor) -> dict[str, Any]:
+    """What the audit log holds of the wedding that it is for, sealed; raises OSError, ValueError.
+
+    Nothing is held on it for somebody who may not ask.
+    """
+    who = local.principal(given.state)
+    if given.wedding is None or refusal(
+        who, Permission.FLOOR, request.service, Situation(), time.time()
+    ):
+        return {}
+    from engine.security.weddings import Held, WeddingRegister
+
+    until = None if math.isinf(request.expires_s) else request.expires_s
+    name, sealed = WeddingRegister(cabinet_files.opened(given.state)).keep(
+        given.wedding, Held.REQUEST,
+        {"service": request.service, "instances": request.instances, "until_s": until},
+        purpose="capacity stands ready for its guests", now_s=time.time(),
+    )  # fmt: skip
+    return {"wedding": name, "held": Held.REQUEST.value, "sealed": sealed}
 
 
 def approve(arguments: Sequence[str]) -> int:
@@ -103,12 +147,28 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
     parser = _parser(name, purpose)
     parser.add_argument("decision", metavar="DECISION", help="its id, as the engine's log says it")
     given = parser.parse_args(arguments)
-    done = "approved" if approved else "rejected"
-    approval = Approval(given.decision, approved, time.time(), getpass.getuser())
-    return _done(
-        given, name, given.decision, {},
-        lambda desk: desk.answer(approval), f"{given.decision}: {done}",
-    )  # fmt: skip
+    who = local.principal(given.state)
+    permission = Permission.APPROVE if approved else Permission.REJECT
+    try:
+        check_decision(given.decision)
+        approvals = Approvals(cabinet_files.opened(given.state))
+        with closing(_desk(given.state)) as desk:
+            service, situation = question(desk, given.decision, approvals.so_far(given.decision))
+    except (OSError, ValueError) as error:
+        return _failed(error)
+    left = approvals_needed(situation) - len(situation.approved_by) - 1 if approved else 0
+
+    def give(desk: Desk) -> None:
+        approvals.add(given.decision, who.name, approved=approved, now_s=time.time())
+        if left > 0:
+            _say(f"{given.decision}: takes instances away on the day of a wedding, "
+                 "so somebody else has to approve it as well")  # fmt: skip
+            return
+        desk.answer(Approval(given.decision, approved, time.time(), who.name))
+        _say(f"{given.decision}: {'approved' if approved else 'rejected'}")
+
+    asked = _Asked(name, given.decision, permission, service, situation)
+    return _done(given, asked, {}, give, "")
 
 
 def _refusal(state: Path, service: str) -> str:
@@ -149,9 +209,11 @@ def _ask(
     else:
         expires = dt.datetime.fromtimestamp(request.expires_s, dt.UTC)
         until = f"until {expires:%Y-%m-%d %H:%M:%S} UTC"
-    action = "floor" if isinstance(request, ManualFloor) else "pause"
+    is_floor = isinstance(request, ManualFloor)
+    permission = Permission.FLOOR if is_floor else Permission.PAUSE
+    asked = _Asked(permission.value, request.service, permission, request.service)
     return _done(
-        given, action, request.service, {**after, "until": until},
+        given, asked, {**after, "until": until},
         lambda desk: desk.ask(request, schedule), f"{what} {until}",
     )  # fmt: skip
 
@@ -163,33 +225,43 @@ def _withdraw(given: argparse.Namespace, action: str, kind: Kind) -> int:
         there = desk.withdraw(kind, given.service)
         _say(f"{name}: the {kind} is taken back" if there else f"{name}: there is no {kind}")
 
-    return _done(given, action, given.service, {"withdrawn": True}, withdraw, "")
+    permission = Permission.DROP_FLOOR if kind == "floor" else Permission.RESUME
+    asked = _Asked(action, given.service, permission, given.service)
+    return _done(given, asked, {"withdrawn": True}, withdraw, "")
 
 
 def _done(
     given: argparse.Namespace,
-    action: str,
-    target: str,
+    asked: _Asked,
     after: dict[str, Any],
     write: Callable[[Desk], str | None],
     what: str,
 ) -> int:
-    """Note in the audit log what is asked for, then ask; what cannot be noted is not asked for."""
+    """Note in the audit log what is asked for, then ask; what cannot be noted is not asked for.
+
+    So is a refusal: who may not has no way around the table of roles here either.
+    """
     from engine.security.audit.log import FOLDER, opened
     from engine.security.audit.rows import AuditEntry
 
+    who = local.principal(given.state)
+
     def note(outcome: str, why: str) -> None:
         entry = AuditEntry(
-            at_ms=round(time.time() * 1000.0), actor=getpass.getuser(), action=action,
-            target=target or EVERYTHING, outcome=outcome, why=why, after=after,
+            at_ms=round(time.time() * 1000.0), actor=who.name, action=asked.action,
+            target=asked.target or EVERYTHING, outcome=outcome, why=why, after=after,
         )  # fmt: skip
         audit.append(entry)
 
     try:
         # What cannot be meant is no request, and leaves nothing behind.
-        check = check_decision if action in ANSWERS else check_service
-        check(target)
+        check = check_decision if asked.action in ANSWERS else check_service
+        check(asked.target)
         audit = opened(given.state / FOLDER)
+        against = refusal(who, asked.permission, asked.service, asked.situation, time.time())
+        if against:
+            note("refused", against)
+            raise RequestError(against)
         note("accepted", given.why)
         try:
             with closing(_desk(given.state)) as desk:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
-from engine.commands import keys, privacy
+from engine.commands import keys, privacy, requests
 from engine.ports.cabinet import CabinetError
 from engine.security import local
 from engine.security.audit import verifier
@@ -211,6 +211,25 @@ def test_the_commands_export_and_erase_and_say_who_looked_and_what_for(
         ("export wedding", name), ("erase wedding", name), ("export wedding", name),
     ]  # fmt: skip
     assert "W-1" not in (tmp_path / AUDIT / ROWS).read_text()
+
+
+def test_a_floor_on_behalf_of_a_wedding_is_held_under_its_pseudonym(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = ["--state", str(tmp_path)]
+    assert requests.floor(["api", "12", "--for", "2h", "--wedding", "WED-4712", *state]) == 0
+    assert requests.floor(["api", "12", "--wedding", "Anna and Ben", *state]) == 2
+    written = (tmp_path / AUDIT / ROWS).read_text()
+    row = json.loads(written)
+    assert row["after"]["wedding"].startswith("w_") and "4712" not in written
+    capsys.readouterr()
+    privacy.run(["export", "WED-4712", "--purpose", "the couple asks what is held", *state])
+    exported = json.loads(capsys.readouterr().out)
+    assert exported["held"][0]["fields"]["instances"] == 12
+    assert exported["audit"][0]["after"]["service"] == "api"
+    monkeypatch.setattr(local.os, "getuid", lambda: tmp_path.stat().st_uid + 4711)
+    assert requests.floor(["api", "12", "--wedding", "WED-4713", *state]) == 2
+    assert WeddingRegister(FileCabinet(tmp_path / FOLDER)).held("WED-4713") == ()
 
 
 def test_who_may_not_is_shown_nothing_and_a_purpose_is_needed(
