@@ -16,7 +16,7 @@ from engine.record.files import sync, write_atomically
 from engine.record.folders import check_writable, explained, sync_whole
 from engine.record.machine import versions
 from twin.commands import terminal
-from twin.evidence import bundle, canonical, measuring, statement, verify
+from twin.evidence import bundle, canonical, lanes, statement, verify
 from twin.evidence.arguments import PLAN, EvidenceArguments
 from twin.evidence.claims import Claim, Level
 
@@ -107,19 +107,19 @@ def _measure(
     options: EvidenceArguments,
     advance: Callable[[float], None],
 ) -> None:
-    done = 0.0
-    for at, claim in enumerate(measured):
-        minutes = claim.level(options.level).minutes / len(bundle.ROLES)
-        for role in bundle.ROLES:
-
-            def part(share: float, done: float = done, minutes: float = minutes) -> None:
-                advance(done + share * minutes)
-
-            measuring.measure(
-                folder, claim, role, level=options.level, seed=options.seed, advance=part,
-                earlier=measured[:at],
+    level, seed = options.level, options.seed
+    computing = [claim for claim in measured if lanes.only_computes(claim)]
+    waiting = [claim for claim in measured if claim not in computing]
+    if computing and waiting:
+        minutes = sum(claim.level(level).minutes for claim in waiting)
+        with lanes.beside(folder, computing, level=level, seed=seed) as other:
+            lanes.measure(
+                folder, waiting, level=level, seed=seed,
+                advance=lambda done: advance(done + other.minutes),
             )  # fmt: skip
-            done += minutes
+            other.wait(lambda done: advance(minutes + done))
+    # All of it, or what the other lane has left, for whatever reason.
+    lanes.measure(folder, measured, level=level, seed=seed, advance=advance)
 
 
 def _finish(folder: Path, options: EvidenceArguments, results: Mapping[str, Any]) -> Path:

@@ -15,13 +15,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from types import FrameType
+from typing import Final
 
 LOOK_S = 0.25
 """Between two looks whether the process that started this one is still there."""
 
 KILLED = 128 + signal.SIGKILL
 
-START_METHOD = "spawn"
+START_METHOD: Final = "spawn"
 """How the processes of a pool begin: each from nothing, on every platform."""
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
