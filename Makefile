@@ -47,11 +47,12 @@ guard-power: $(VENV)/.installed-test ## Plant regressions: does the guard see th
 baselines: $(VENV)/.installed-test ## Show what changed against the baseline, then renew it
 	$(BIN)/python -m twin guard update $(ARGS)
 
-lint: $(VENV)/.installed-dev ## Check style, formatting, types and import rules
+lint: $(VENV)/.installed-dev ## Check style, formatting, types, import rules, and for what is dangerous
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/scan
 
 format: $(VENV)/.installed-dev ## Put all files into the house format
 	$(BIN)/ruff check --fix

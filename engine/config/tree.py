@@ -53,7 +53,7 @@ def _keys(group: str, name: str, choices: Mapping[str, str]) -> Iterator[str]:
     if not file.is_file():
         return  # Hydra's own, or a choice that the user's folder has
     text = file.read_text("utf-8")
-    tree = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    tree = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # nosec B506
     for item in tree.pop("defaults", ()):
         if isinstance(item, str) and item != "_self_":
             yield from _keys(group, item, choices)

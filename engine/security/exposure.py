@@ -13,7 +13,7 @@ class ExposureError(ValueError):
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens at `host`; raises ExposureError."""
     try:
-        resolved = socket.getaddrinfo(host or "0.0.0.0", None)  # "" is everywhere
+        resolved = socket.getaddrinfo(host or "0.0.0.0", None)  # nosec B104 ("" is everywhere)
     except (OSError, UnicodeError) as error:
         raise ExposureError(
             f'api.address: "{host}" is no address of this machine ({error})'

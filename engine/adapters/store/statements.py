@@ -176,7 +176,7 @@ def history(
     wanted = list(kinds or RowKind)
     marks = ", ".join("?" * len(wanted))
     rows = transaction.execute(
-        f"SELECT {_COLUMNS} FROM history WHERE position > ? AND kind IN ({marks}) "
+        f"SELECT {_COLUMNS} FROM history WHERE position > ? AND kind IN ({marks}) "  # nosec B608 (names of ours)
         "ORDER BY position LIMIT ?",
         after, *(kind.value for kind in wanted), limit,
     )  # fmt: skip
@@ -186,7 +186,9 @@ def history(
 def row(transaction: Transaction, kind: RowKind, name: str) -> KeptRow | None:
     """The row with a key."""
     rows = transaction.execute(
-        f"SELECT {_COLUMNS} FROM history WHERE kind = ? AND id = ?", kind.value, name
+        f"SELECT {_COLUMNS} FROM history WHERE kind = ? AND id = ?",  # nosec B608 (names of ours)
+        kind.value,
+        name,
     )
     return _kept(*rows[0]) if rows else None
 
@@ -207,19 +209,19 @@ def _append(transaction: Transaction, rows: Sequence[HistoryRow], fence: Fence) 
     [(last,)] = transaction.execute("SELECT COALESCE(MAX(position), 0) FROM history")
     for position, one in enumerate(rows, start=int(last) + 1):
         transaction.execute(
-            f"INSERT INTO history ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            f"INSERT INTO history ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",  # nosec B608 (names of ours)
             position, one.kind.value, one.id, one.time_s, fence, one.content,
         )  # fmt: skip
 
 
 def _one(transaction: Transaction, table: str) -> str:
-    rows = transaction.execute(f"SELECT text FROM {table}")
+    rows = transaction.execute(f"SELECT text FROM {table}")  # nosec B608 (names of ours)
     return str(rows[0][0]) if rows else ""
 
 
 def _put_one(transaction: Transaction, table: str, column: str, value: str | int) -> None:
     transaction.execute(
-        f"INSERT INTO {table} (one, {column}) VALUES (1, ?) "
+        f"INSERT INTO {table} (one, {column}) VALUES (1, ?) "  # nosec B608 (names of ours)
         f"ON CONFLICT (one) DO UPDATE SET {column} = excluded.{column}",
         value,
     )
