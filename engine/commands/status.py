@@ -7,6 +7,7 @@ Exit codes: 0 an engine leads and steps, 1 none does, 2 the store cannot be read
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import math
 import sys
@@ -27,6 +28,8 @@ from engine.ports.lease import NotLeadingError
 
 NEXT = 3
 """So many occurrences to come are shown of what recurs."""
+AHEAD_S = 60.0
+"""An engine whose clock is further ahead lives through another day, as that of a served twin."""
 SILENT_S = 60.0
 """An engine that has not stepped for longer hangs."""
 
@@ -53,10 +56,16 @@ def run(arguments: Sequence[str]) -> int:
         print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     age_s = now_s - float(status.get("time_s", 0.0)) if status else float("inf")
+    ago = f"{age_s:.0f} s ago"
+    if age_s < -AHEAD_S:
+        now_s = float(status["time_s"])
+        ago = (
+            f"at {dt.datetime.fromtimestamp(now_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC by its own clock"
+        )
     print(leader or "no engine leads")
     if status:
         doing = "acts" if status["acts"] else "only recommends"
-        print(f"{doing}; last step {age_s:.0f} s ago, {status['steps']} steps, "
+        print(f"{doing}; last step {ago}, {status['steps']} steps, "
               f"{status['skipped']} that could not be made")  # fmt: skip
         _show(status)
         _show_standing(StandingRequests.model_validate(status.get("standing", {})), now_s)

@@ -229,6 +229,10 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
         'floor: api at least 7, by the configuration, at "* * * * *" UTC, for 1 h: now, until ',
     ):  # fmt: skip
         assert part in said
+    day_ahead = seen | {"time_s": math.floor(time.time()) + 86_400.0}
+    desk.file.write(lambda to: statements.show(to, json.dumps(day_ahead), lead.fence)).result()
+    assert status.run(["--state", str(tmp_path)]) == 0
+    assert re.search(r"acts; last step at \S+ \S+ UTC by its own clock, 3", capsys.readouterr().out)
     lead.release()
     assert status.run(["--state", str(tmp_path)]) == 1
     assert "no engine leads" in capsys.readouterr().out
