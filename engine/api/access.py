@@ -5,11 +5,9 @@ Nothing is remembered between two requests, so a token that was revoked stops at
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPBearer
 
 from engine.api.context import ApiContext
 from engine.api.problems import Problem, ProblemError
@@ -18,12 +16,9 @@ from engine.security.certificates import peer_of
 from engine.security.identity import NotAuthenticatedError, authenticated
 from engine.security.roles import Permission, Principal
 
-SCHEME = HTTPBearer(auto_error=False, description="A token: `Authorization: Bearer …`")
-"""For the OpenAPI document; what is shown is looked at in `principal_of`."""
 
-
-def context_of(request: Request) -> ApiContext:
-    """What the handlers share."""
+async def context_of(request: Request) -> ApiContext:
+    """What the handlers share; asynchronous, as FastAPI sends whatever is not to a thread."""
     context: ApiContext = request.app.state.context
     return context
 
@@ -31,7 +26,7 @@ def context_of(request: Request) -> ApiContext:
 Context = Annotated[ApiContext, Depends(context_of)]
 
 
-async def principal_of(request: Request, context: Context) -> Principal:
+async def principal_of(request: Request, context: ApiContext) -> Principal:
     """Who asks; raises the problem that it is not shown, or was not too often."""
     shown = request.headers.getlist("authorization")
     try:
@@ -81,35 +76,42 @@ async def _check_somewhere(
     await context.check(principal, permission, service)
 
 
-def _reader(permission: Permission, of: Callable[[ApiContext], Rates]) -> Callable[
-    ..., Awaitable[Principal]
-]:  # fmt: skip
-    async def reader(
-        context: Context,
-        principal: Annotated[Principal, Depends(principal_of)],
-        _: Annotated[object, Depends(SCHEME)],
-    ) -> Principal:
-        _take(of(context), principal)
-        await _check_somewhere(context, principal, permission)
-        return principal
-
-    return reader
+async def _reader(request: Request) -> Principal:
+    context: ApiContext = request.app.state.context
+    principal = await principal_of(request, context)
+    _take(context.reads, principal)
+    await _check_somewhere(context, principal, Permission.LOOK)
+    return principal
 
 
-async def _writer(
-    context: Context,
-    principal: Annotated[Principal, Depends(principal_of)],
-    _: Annotated[object, Depends(SCHEME)],
-) -> Principal:
+async def _asker(request: Request) -> Principal:
+    context: ApiContext = request.app.state.context
+    principal = await principal_of(request, context)
+    _take(context.predictions, principal)
+    await _check_somewhere(context, principal, Permission.PREDICT)
+    return principal
+
+
+async def _platform_asker(request: Request) -> Principal:
+    context: ApiContext = request.app.state.context
+    principal = await principal_of(request, context)
+    _take(context.predictions, principal)
+    await context.check(principal, Permission.PREDICT, "")
+    return principal
+
+
+async def _writer(request: Request) -> Principal:
+    context: ApiContext = request.app.state.context
+    principal = await principal_of(request, context)
     _take(context.writes, principal)
     return principal
 
 
-Reader = Annotated[Principal, Depends(_reader(Permission.LOOK, lambda context: context.reads))]
+Reader = Annotated[Principal, Depends(_reader)]
 """Somebody who may look."""
-Asker = Annotated[
-    Principal, Depends(_reader(Permission.PREDICT, lambda context: context.predictions))
-]
+Asker = Annotated[Principal, Depends(_asker)]
 """Somebody who may have things worked out."""
+PlatformAsker = Annotated[Principal, Depends(_platform_asker)]
+"""The same for what is about all services at once."""
 Writer = Annotated[Principal, Depends(_writer)]
 """Somebody who asks for a change; the handler checks whether he may, as it knows the service."""

@@ -18,11 +18,13 @@ from engine.api.context import ApiContext
 from engine.api.documents import FieldDocument, ProblemDocument
 from engine.api.guard import Application, RequestGuard
 from engine.api.problems import FieldProblem, Problem, ProblemError, response, wrong
-from engine.api.routes import events, exposition, looking, metrics, people, predicting
+from engine.api.routes import actions, events, exposition, looking, metrics, people, predicting
 from engine.config.complaints import close, lines
 
 TITLE = "WedTwin engine"
 VERSION = "1"
+OPEN = ("health", "readiness")
+"""Operations that do not ask who asks."""
 
 
 def application(context: ApiContext) -> Application:
@@ -41,11 +43,12 @@ def _routed(context: ApiContext | None) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.context = context
-    for each in (metrics, predicting, people, events, looking, exposition):
+    for each in (metrics, actions, predicting, people, events, looking, exposition):
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_failure)  # it goes on to the guard, which logs it
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 
@@ -73,8 +76,13 @@ def _described(app: FastAPI) -> dict[str, Any]:
             parts[model.__name__] = described
         for name in ("HTTPValidationError", "ValidationError"):
             parts.pop(name, None)
+        schema["components"]["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer", "description": "docs/security.md"}
+        }
         for path in schema["paths"].values():
             for operation in path.values():
+                if operation["operationId"] not in OPEN:
+                    operation["security"] = [{"token": []}]
                 operation["responses"].pop("422", None) if _is_fastapis(operation) else None
         app.openapi_schema = schema
     return app.openapi_schema
@@ -91,7 +99,7 @@ async def _strict_query(request: Request) -> None:
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
-    allowed = [str(field.alias) for field in _fields(route.dependant, "query")]
+    allowed = _query_of(route)
     for name in request.query_params:
         if name not in allowed:
             listed = ", ".join(allowed) or "there are none"
@@ -105,6 +113,18 @@ async def _strict_query(request: Request) -> None:
             raise ProblemError(Problem.INVALID, detail, fields=[FieldProblem(name, detail, "once")])
 
 
+_QUERIES: dict[int, list[str]] = {}
+
+
+def _query_of(route: APIRoute) -> list[str]:
+    """The names of a route's parameters, looked up once."""
+    names = _QUERIES.get(id(route))
+    if names is None:
+        names = [str(field.alias) for field in _fields(route.dependant, "query")]
+        _QUERIES[id(route)] = names
+    return names
+
+
 def _fields(dependant: Dependant, *places: str) -> Iterator[Any]:
     """The parameters of a route and of what it depends on."""
     for place in places:
@@ -116,6 +136,10 @@ def _fields(dependant: Dependant, *places: str) -> Iterator[Any]:
 async def _on_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
     return response(error)
+
+
+async def _on_failure(_: Request, __: Exception) -> Response:
+    return response(ProblemError(Problem.INTERNAL, "the engine failed to answer; its log says why"))
 
 
 async def _on_http(_: Request, error: Exception) -> Response:

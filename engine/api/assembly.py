@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.adapters import cabinet_files
 from engine.api.board import Board
@@ -40,12 +41,14 @@ def assembled(
     audit: AuditLog,
     *,
     acts: bool,
+    tree: Mapping[str, Any],
     clock_s: Callable[[], float] = time.time,
 ) -> ApiContext:
     """The API of an engine; its `board` is to be the shell's notes, which passes them to `notes`.
 
-    `clock_s` is the shell's time (epoch seconds).  Raises ConfigError where it would be reached by
-    others without TLS or without knowing them.
+    `clock_s` is the shell's time (epoch seconds), `tree` the configuration as it was composed, of
+    which predictions are handed the keys that `api.predictions.keys` names.  Raises ConfigError
+    where it would be reached by others without TLS or without knowing them.
     """
     try:
         loopback = exposure.is_loopback(config.address)
@@ -57,23 +60,33 @@ def assembled(
         raise ConfigError(str(error)) from error
     except OSError as error:
         raise OutputError(f"{error.filename or state}: {error.strerror}") from error
-    predictions = config.predictions
     events = EventRing(config.limits.events, secrets.token_hex(4))
     return ApiContext(
         board=Board(notes, specs, settings, config.limits, events),
         desk=desk,
         audit=audit,
         identity=identity,
-        predictor=Predictor(
-            "" if predictions is None else predictions.factory,
-            {} if predictions is None else dict(revealed(predictions.options)),
-            config.limits.prediction_s,
-        ),
+        predictor=_predictor(config, tree),
         config=config,
         acts=acts,
         clock_s=clock_s,
         bootstrap=Tokens(cabinet, loopback=True).bootstrap if loopback else _no_token,
     )
+
+
+def _predictor(config: ApiConfig, tree: Mapping[str, Any]) -> Predictor:
+    predictions = config.predictions
+    if predictions is None:
+        return Predictor("", {}, config.limits.prediction_s)
+    options = dict(revealed(predictions.options))
+    for key in predictions.keys:
+        if key in options:
+            raise ConfigError(
+                f"api.predictions.keys: {key} is among api.predictions.options already"
+            )
+        if key in tree:
+            options[key] = tree[key]
+    return Predictor(predictions.factory, options, config.limits.prediction_s)
 
 
 @contextlib.contextmanager

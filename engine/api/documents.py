@@ -498,7 +498,13 @@ class OptimisationDocument(Document):
 # --- what is asked for
 
 
-class ScaleRequest(Strict):
+class RequestBody(Strict):
+    """What somebody asks for: as strict as a configuration."""
+
+    model_config = ConfigDict(defer_build=False)  # FastAPI would build it under another name
+
+
+class ScaleRequest(RequestBody):
     """Take a service to a count and keep it there for a time."""
 
     model_config = ConfigDict(
@@ -516,14 +522,14 @@ class ScaleRequest(Strict):
     dry_run: bool = False
 
 
-class ServiceChange(Strict):
+class ServiceChange(RequestBody):
     """One of several."""
 
     service: NAME
     instances: COUNT
 
 
-class OrchestrateRequest(Strict):
+class OrchestrateRequest(RequestBody):
     """Several services at once, all or none; what is called goes before who calls it."""
 
     model_config = ConfigDict(
@@ -547,7 +553,7 @@ class OrchestrateRequest(Strict):
     dry_run: bool = False
 
 
-class WeddingAwareRequest(Strict):
+class WeddingAwareRequest(RequestBody):
     """Scale to what the booked weddings and the forecasts of the next hours ask for."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"services": [], "dry_run": True}]})
@@ -559,7 +565,7 @@ class WeddingAwareRequest(Strict):
     dry_run: bool = False
 
 
-class RollbackRequest(Strict):
+class RollbackRequest(RequestBody):
     """Take a manual action back."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"why": "it was not needed"}]})
@@ -567,7 +573,7 @@ class RollbackRequest(Strict):
     why: WHY = ""
 
 
-class FloorRequest(Strict):
+class FloorRequest(RequestBody):
     """At least so many instances, until taken back, for a time, or again and again."""
 
     model_config = ConfigDict(
@@ -581,7 +587,7 @@ class FloorRequest(Strict):
     why: WHY = ""
 
 
-class PauseRequest(Strict):
+class PauseRequest(RequestBody):
     """No scaling of a service, "": of all."""
 
     model_config = ConfigDict(
@@ -596,7 +602,7 @@ class PauseRequest(Strict):
     why: WHY = ""
 
 
-class ApproveRequest(Strict):
+class ApproveRequest(RequestBody):
     """Let an action pass."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"why": "agreed with the hotel"}]})
@@ -604,7 +610,7 @@ class ApproveRequest(Strict):
     why: WHY = ""
 
 
-class RejectRequest(Strict):
+class RejectRequest(RequestBody):
     """Refuse an action; that is final."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"why": "the load is a test's"}]})
@@ -612,7 +618,7 @@ class RejectRequest(Strict):
     why: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class PreparationRequest(Strict):
+class PreparationRequest(RequestBody):
     """Let a day's capacity stand ready."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"dry_run": True}]})

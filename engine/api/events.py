@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+AT_ONCE, PAUSE_S = 10, 0.004
+"""So many clients are woken together, and so long is between them and the next ones."""
 PLATFORM = ""
 """What an event is about that is about no single service."""
 
@@ -81,6 +83,9 @@ class EventRing:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[asyncio.Future[None]] = set()
+        self._waking: list[asyncio.Future[None]] = []
+        """Those whose turn comes."""
+        self._once_more = False
         self._whole: dict[int, bytes] = {}
         """Texts for those who may see all, each made once."""
         self._over = False
@@ -187,6 +192,20 @@ class EventRing:
                 return  # closed this very moment: nobody waits any more
 
     def _wake(self) -> None:
-        for future in self._waiting:
+        """Wake some, and the others a moment later: what else is asked for comes in between."""
+        if self._waking:
+            self._once_more = True
+            return
+        self._waking = list(self._waiting)
+        self._wake_some()
+
+    def _wake_some(self) -> None:
+        some, self._waking = self._waking[:AT_ONCE], self._waking[AT_ONCE:]
+        for future in some:
             if not future.done():
                 future.set_result(None)
+        if self._waking and self._loop is not None:
+            self._loop.call_later(PAUSE_S, self._wake_some)
+        elif self._once_more:  # who was woken first may wait again for what came meanwhile
+            self._once_more = False
+            self._wake()

@@ -40,10 +40,11 @@ class RequestGuard:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        begun = False
+        begun = ended = False
 
         async def guarded(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, ended
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 begun = True
                 headers = [*message.get("headers", ()), *HEADERS]
@@ -64,7 +65,8 @@ class RequestGuard:
         except Exception:
             log.exception("a request came to nothing")
             if begun:
-                _abort(scope)
+                if not ended:
+                    _abort(scope)
                 return
             failed = ProblemError(Problem.INTERNAL, "the engine failed to answer; its log says why")
             await response(failed)(scope, receive, guarded)
@@ -76,6 +78,12 @@ class RequestGuard:
             raise ProblemError(Problem.INVALID, f"the path is longer than {LONGEST_PATH}")
         if not scope["path"].isprintable():  # a line break at its end would be overlooked later
             raise ProblemError(Problem.INVALID, "the path holds what cannot be printed")
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
+            # RFC 9112 6.1: somebody before us may have gone by the other one.
+            raise ProblemError(
+                Problem.INVALID, "Content-Length and Transfer-Encoding: only one of the two",
+                headers={"connection": "close"},
+            )  # fmt: skip
         for name, value in headers:
             if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
                 raise ProblemError(

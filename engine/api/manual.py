@@ -24,10 +24,12 @@ class ManualStatus(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
+    REPLACED = "replaced"
+    """Another one was asked for the same service since."""
     EXPIRED = "expired"
 
 
-OVER = frozenset({ManualStatus.ROLLED_BACK, ManualStatus.EXPIRED})
+OVER = frozenset({ManualStatus.ROLLED_BACK, ManualStatus.REPLACED, ManualStatus.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +120,29 @@ class ManualBook:
             for scale_id, action in list(self._actions.items()):
                 if action.status in OVER:
                     continue
-                status, detail = _status(
-                    action, now_s, observation, declined, scale_id in taken, scale_id in awaiting
-                )
+                if self._is_replaced(action, observation):
+                    status, detail = ManualStatus.REPLACED, ""
+                else:
+                    status, detail = _status(
+                        action, now_s, observation, declined, scale_id in taken,
+                        scale_id in awaiting,
+                    )  # fmt: skip
                 new = taken.get(scale_id, ())
                 if status is not action.status or detail != action.detail or new:
                     self._actions[scale_id] = replace(
                         action, status=status, detail=detail, changed_s=now_s,
                         decisions=(*action.decisions, *new)[-100:],
                     )  # fmt: skip
+
+    def _is_replaced(self, action: ManualAction, observation: Observation) -> bool:
+        """Whether one stands that was asked for the same service later."""
+        scale = action.scale
+        return any(
+            one.service == scale.service
+            and one.id != scale.id
+            and self._actions[one.id].asked_s > action.asked_s
+            for one in observation.scales
+        )
 
     def result(self, result: ActionResult) -> None:
         """What became of one of its steps."""

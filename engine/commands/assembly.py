@@ -151,7 +151,7 @@ def run(
                     key=config.live.audit.key,
                     copies=config.live.audit.copies,
                 ),
-                acts=config.engine.mode == "act",
+                acts=config.engine.mode == "act", tree=settings,
             )  # fmt: skip
             notes = context.board
             held.enter_context(api.served(context, _announce))

@@ -61,6 +61,8 @@ class PredictionsConfig(Strict):
 
     factory: Reference
     options: Annotated[dict[str, Any], AfterValidator(secrets.sealed)] = Field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    """Of the whole tree, those that it is handed besides its options: the run's own platform."""
 
 
 class ApiConfig(Strict):

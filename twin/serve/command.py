@@ -60,7 +60,7 @@ def run(config: ServeConfig, settings: Mapping[str, Any], command: str) -> tuple
     with _state(config) as state:
         clock = FastClock(world.start_s, config.speed)
         file = SqliteFile(state)
-        context = _api(world, config, state, file, clock)
+        context = _api(world, config, settings, state, file, clock)
         folders.check_writable(Path(config.output))
         with terminal.compiling():
             load_kernels(config)
@@ -101,13 +101,19 @@ def _fast_forward(world: World, config: ServeConfig) -> float:
 
 
 def _api(
-    world: World, config: ServeConfig, state: Path, file: SqliteFile, clock: FastClock
+    world: World,
+    config: ServeConfig,
+    settings: Mapping[str, Any],
+    state: Path,
+    file: SqliteFile,
+    clock: FastClock,
 ) -> ApiContext:
     """The API, before it is served; raises ConfigError for what it may not be."""
     audit = audit_log.opened(state / audit_log.FOLDER, key=None, copies=())
     return api.assembled(
         WorldNotes(world, audit), world.specs, config.engine, config.api, config.security, state,
-        SqliteDesk(file), audit, acts=config.engine.mode == "act", clock_s=clock.now_s,
+        SqliteDesk(file), audit, acts=config.engine.mode == "act", tree=settings,
+        clock_s=clock.now_s,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from engine.api.access import Context, Reader, context_of
+from engine.api.access import Context, Reader
 from engine.api.answers import answer, below, cursor_of, documented, fresh
 from engine.api.context import ApiContext
 from engine.api.decisions import Row
@@ -201,9 +201,9 @@ async def health() -> Response:
         },
     },
 )
-async def readiness(request: Request) -> Response:
+async def readiness(context: Context) -> Response:
     """Whether the engine leads and steps; a probe need not show who it is."""
-    document = readiness_document(context_of(request))
+    document = readiness_document(context)
     return fresh(document, 200 if document["ready"] else 503)
 
 

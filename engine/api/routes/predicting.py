@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from engine.api.access import Asker, Context, Writer
+from engine.api.access import Asker, Context, PlatformAsker, Writer
 from engine.api.answers import CHANGING, answer, documented, fresh, moment
 from engine.api.context import ApiContext
 from engine.api.documents import (
@@ -61,7 +61,7 @@ Date = Annotated[
 async def wedding_season(
     request: Request,
     context: Context,
-    _: Asker,
+    _: PlatformAsker,
     year: Annotated[
         str, Query(max_length=4, description="Without it: this year", examples=["2027"])
     ] = "",
@@ -89,7 +89,7 @@ async def wedding_season(
 async def wedding_day(
     request: Request,
     context: Context,
-    _: Asker,
+    _: PlatformAsker,
     date: Date = "",
     type: Annotated[  # noqa: A002 (the word of the interface)
         str, Query(max_length=20, description=f"One wedding: {', '.join(WEDDING_TYPES)}")
@@ -136,13 +136,13 @@ async def prepare(
     """Floors for each part of the day, as the prediction of it needs; they end with it."""
     day = _date(context, date)
     names = context.visible(principal)
-    await context.check(principal, Permission.PREDICT, "" if principal.services is None else
-                        next(iter(names), ""))  # fmt: skip
+    limited = principal.services is not None
+    await context.check(principal, Permission.PREDICT, next(iter(names), "") if limited else "")
     for name in names:
         await context.check(principal, Permission.FLOOR, name, why=asked.why)
     text = await context.predictor.ask("day", day, now_s=context.clock_s())
     prediction = json.loads(text.content)
-    start_s = dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC).timestamp()
+    start_s = dt.datetime.fromisoformat(prediction["start"]).timestamp()
     floors = _floors(context, prediction, start_s, names)
     if not asked.dry_run:
         for floor, schedule in floors:
@@ -186,7 +186,7 @@ async def prepare(
 async def plan(
     request: Request,
     context: Context,
-    _: Asker,
+    _: PlatformAsker,
     date: Date = "",
     months: Annotated[int, Query(ge=1, le=12)] = 12,
     risk: Annotated[float, Query(ge=0.003, le=0.5)] = 0.02,
@@ -205,7 +205,7 @@ async def plan(
 async def season_optimisation(
     request: Request,
     context: Context,
-    _: Asker,
+    _: PlatformAsker,
     date: Date = "",
     months: Annotated[int, Query(ge=1, le=12)] = 6,
     risk: Annotated[float, Query(ge=0.003, le=0.5)] = 0.02,
@@ -237,6 +237,7 @@ async def recommendations(
     allowed = context.visible(principal)
     if horizon == "now":
         return answer(request, encoded(_now(context, allowed)))
+    await context.check(principal, Permission.PREDICT, "")
     content = json.loads((await _plan(context, date, months, risk)).content)
     items = [
         {
@@ -294,7 +295,7 @@ async def _plan(context: ApiContext, date: str, months: int, risk: float) -> Enc
 
 def _optimisation(plan: Mapping[str, Any]) -> dict[str, Any]:
     chosen = plan["plan"]
-    today = plan["alternatives"].get("today_on_demand_usd")
+    today = plan["alternatives"]["on_demand_usd"]
     return {
         "date": plan["date"],
         "months": plan["months"],
@@ -302,7 +303,7 @@ def _optimisation(plan: Mapping[str, Any]) -> dict[str, Any]:
         "total_usd": chosen["total_usd"],
         "reserved_usd": chosen["reserved_usd"],
         "on_demand_usd": chosen["on_demand_usd"],
-        "saving_usd": None if today is None else today - chosen["total_usd"],
+        "saving_usd": today - chosen["total_usd"],
         "fits_the_quota": chosen["fits_the_quota"],
         "services": {
             name: {
@@ -329,6 +330,8 @@ def _floors(
             duration_s=PART_H * HOUR_S,
         )  # fmt: skip
         for name in names:
+            if name not in hours[0]["services"]:
+                continue
             most = max(math.ceil(hour["services"][name]["instances"]) for hour in hours)
             most = min(most, specs[name].max_instances)
             if most > specs[name].min_instances:

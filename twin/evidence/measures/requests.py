@@ -216,7 +216,7 @@ def _served(folder: Path) -> Iterator[tuple[ApiContext, str, Tokens]]:
     specs = tuple(_spec(NAMES[extent], extent is Extent.STATEFUL) for extent in ONE)
     context = assembly.assembled(
         _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, local_desk(folder),
-        opened(folder / AUDIT), acts=True,
+        opened(folder / AUDIT), acts=True, tree={},
     )  # fmt: skip
     _step(context, specs)
     with serving(context) as url:

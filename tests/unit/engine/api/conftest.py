@@ -49,6 +49,8 @@ from engine.security.roles import Role
 from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
 
+QUICK = "quick_predictions:connect"
+"""Predictions that cost nothing; its folder has to be on the path."""
 NOW_S = 1_781_870_400.0
 """2026-06-19 12:00 UTC."""
 
@@ -196,7 +198,7 @@ def engine_in(folder: Path, config: ApiConfig) -> Engine:
     engine: list[Engine] = []
     context = assembled(
         notes, SPECS, EngineSettings(), config, SecurityConfig(), state, local_desk(state), audit,
-        acts=True, clock_s=lambda: engine[0].now_s,
+        acts=True, tree={}, clock_s=lambda: engine[0].now_s,
     )  # fmt: skip
     made = Engine(context, Tokens(FileCabinet(state / FOLDER), loopback=True), notes, state, audit)
     engine.append(made)

@@ -1,0 +1,81 @@
+"""Whatever is asked, the answer is one that the OpenAPI document has: some cases of each path.
+
+`benchmarks/api_conformance.py` asks ten thousand times, in sequences.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from engine.api.application import application, openapi
+from engine.config.api import ApiConfig, ApiLimits, PredictionsConfig, RateLimit
+from engine.model import Plan
+from engine.security.roles import Role
+from tests.unit.engine.api.conftest import QUICK, Engine, action, engine_in, recommendation
+
+CHECKS = (
+    not_a_server_error, status_code_conformance, content_type_conformance,
+    response_schema_conformance,
+)  # fmt: skip
+PLENTY = RateLimit(per_s=1e6, burst=1_000_000)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    limits = ApiLimits(reads=PLENTY, writes=PLENTY, predictions=PLENTY)
+    predictions = PredictionsConfig(factory=QUICK)
+    config = ApiConfig(limits=limits, predictions=predictions)
+    sys.path.insert(0, str(Path(__file__).parent))  # for the process that works predictions out
+    made = engine_in(tmp_path_factory.mktemp("engine"), config)
+    made.step(Plan(taken=(recommendation(),), actions=(action("d1"),), awaiting=(action("d2"),)),
+              awaiting=["d2"])  # fmt: skip
+    yield made
+    made.context.predictor.close()
+    sys.path.remove(str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="module")
+def schema(engine: Engine) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return schemathesis.openapi.from_asgi("/openapi.json", application(engine.context))
+
+
+@pytest.fixture(scope="module")
+def headers(engine: Engine) -> dict[str, str]:
+    return engine.token("pat", *Role)
+
+
+def operations() -> list[str]:
+    return sorted(
+        f"{method.upper()} {path}"
+        for path, methods in openapi()["paths"].items()
+        for method in methods
+        if path != "/api/scalability/events"
+    )
+
+
+@pytest.mark.parametrize("operation", operations())
+def test_each_answer_is_documented(schema: Any, headers: dict[str, str], operation: str) -> None:
+    method, _, path = operation.partition(" ")
+
+    @given(case=schema[path][method].as_strategy())
+    @settings(max_examples=4, suppress_health_check=list(HealthCheck), database=None)
+    def asked(case: Any) -> None:
+        case.call_and_validate(headers=headers, checks=CHECKS)
+
+    asked()
