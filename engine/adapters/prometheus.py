@@ -22,12 +22,21 @@ import json
 import logging
 import math
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from engine.adapters.prometheus_answers import (
     ENOUGH,
@@ -44,6 +53,7 @@ from engine.config.secrets import masked, revealed
 from engine.config.strict import Strict, validated
 from engine.model import SAMPLE_FIELDS, ServiceSpec
 from engine.ports.metrics import WINDOW, Reading, SampleWindow
+from engine.security import tls
 
 FIGURES = SAMPLE_FIELDS[1:]
 TOTALS = ("p50_s", "p95_s", "p99_s", "requests", "served", "failed", "shed", "timed_out", "slow")
@@ -86,6 +96,16 @@ class PrometheusConfig(Strict):
     """For the totals."""
     max_mib: Annotated[float, Field(gt=0.0, le=1024.0)] = 8.0
     """An answer that is larger is refused."""
+    ca: Path | None = None
+    """Certificates that it is trusted by (TLS 1.3); null: those of the system."""
+    certificate: Path | None = None
+    """A certificate with its key, in one file of PEM, that is shown to it."""
+
+    @model_validator(mode="after")
+    def _tls_where_it_is_asked_for(self) -> PrometheusConfig:
+        if (self.ca or self.certificate) and not self.url.get_secret_value().startswith("https:"):
+            raise ValueError("ca and certificate are for an address that begins with https://")
+        return self
 
     @field_validator("parameters", "headers", "names", mode="before")
     @classmethod
@@ -110,6 +130,13 @@ class PrometheusConfig(Strict):
         if info.field_name == "queries" and not any(name in FIGURES for name in queries):
             raise ValueError(f"at least one of {', '.join(FIGURES)} is needed")
         return queries
+
+
+def _trusted(config: PrometheusConfig) -> ssl.SSLContext | bool:
+    """What the connection goes by; raises TlsError."""
+    if config.ca is None and config.certificate is None:
+        return True
+    return tls.client_context(config.ca, config.certificate)
 
 
 class TroubleError(Exception):
@@ -158,6 +185,7 @@ class PrometheusSource:
             headers=revealed(config.headers),
             timeout=config.timeout_s,
             transport=transport,
+            verify=_trusted(config),
             limits=httpx.Limits(max_connections=16),
             trust_env=False,
         )

@@ -17,6 +17,7 @@ from engine.adapters import cabinet_files
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
+from engine.adapters.store.sealed import SealedDesk, SealedStore
 from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
@@ -28,8 +29,10 @@ from engine.controllers import registry as controllers
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
 from engine.ports.bookings import Bookings
+from engine.ports.desk import Desk
 from engine.ports.lease import NotLeadingError
 from engine.ports.metrics import MetricsSource
+from engine.ports.store import Store
 from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError
 from engine.record.journal import JournalHeading, in_progress
@@ -99,13 +102,18 @@ def run(
             )
             check_thresholds(meta)
             weddings = WeddingRegister(cabinet_files.opened(state))
+            sealer = cabinet_files.sealer_of(state)
+            store: Store = SqliteStore(file)
+            desk: Desk = SqliteDesk(file)
+            if sealer is not None:
+                store, desk = SealedStore(store, sealer), SealedDesk(desk, sealer)
             names = tuple(spec.name for spec in specs)
             heading = JournalHeading(now_s, names, config.engine.sample_s, config.controller.name)
             report = _nobody if config.reporter is None else load(config.reporter, "reporter")
             booked: Bookings = build(
                 config.bookings.factory,
                 specs,
-                (in_progress(state, heading) or heading).started_s,
+                (in_progress(state, heading, sealer) or heading).started_s,
                 key="bookings.factory",
                 options=handed(config, settings),
                 options_key="bookings",
@@ -132,6 +140,7 @@ def run(
                     key=config.live.audit.key,
                     copies=config.live.audit.copies,
                 ),
+                sealer=sealer,
             )
             if isinstance(booked, DescribedBookings):
                 recording.about(booked.played, booked.awaited_s)
@@ -145,7 +154,7 @@ def run(
 
             context = api.assembled(
                 recording, specs, config.engine, config.api, config.security, state,
-                SqliteDesk(file),
+                desk,
                 audit_log.opened(
                     state / audit_log.FOLDER,
                     key=config.live.audit.key,
@@ -170,7 +179,7 @@ def run(
             metrics=metrics,
             infrastructure=infrastructure,
             bookings=booked,
-            store=SqliteStore(file),
+            store=store,
             lease=FileLease(state, lead),
             notifier=AlertLog(),
             notes=notes,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.adapters.cabinet_files import FOLDER, PLACE, PLAIN, FileCabinet, sealer_of
+from engine.adapters.store.sealed import rows_under
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, folder
 from engine.ports.cabinet import CabinetError
@@ -85,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
                                help="prints the keys, such as a client of a vault")  # fmt: skip
         if name == "retire":
             command.add_argument("key", metavar="ID")
+            command.add_argument("--even-so", action="store_true",
+                                 help="though rows of the store's history are sealed with it, "
+                                      "which nobody can read then")  # fmt: skip
         if name != "list":
             command.add_argument("--why", default="", metavar="TEXT",
                                  help="a reason, for the audit log")  # fmt: skip
@@ -141,6 +145,12 @@ def _retire(given: argparse.Namespace) -> None:
         for key, name in _sealed_with(given.state):
             if key == given.key:
                 raise SealError(f"{name} is sealed with {given.key}; rotate first")
+        rows = rows_under(given.state, given.key)
+        if rows and not given.even_so:
+            raise SealError(
+                f"{rows} rows of the store's history are sealed with {given.key}, and nobody could "
+                "read them any more (--even-so)"
+            )
         path = Path(place.file)
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if not line.lstrip().startswith(f"wtk_{given.key}_")]

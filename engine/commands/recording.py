@@ -21,7 +21,7 @@ import structlog
 from engine.model import Action, ActionResult, Observation, Plan, Status
 from engine.ports.metrics import MetricsSource, Reading
 from engine.record.files import remove
-from engine.record.journal import Journal, JournalHeading
+from engine.record.journal import Journal, JournalHeading, LineSealer
 from engine.record.live.notes import LiveRun
 from engine.record.live.writing import write
 from engine.record.schema.summary import PlayedDay
@@ -43,6 +43,7 @@ class Recording:
 
     `run` is what the records say of the run, apart from its times and figures; `report` makes the
     reports of a record in its folder.  What the engine does is in the audit log before it is done.
+    With a `sealer` the journal is sealed.
     """
 
     def __init__(
@@ -55,14 +56,16 @@ class Recording:
         every_s: float | None,
         report: Callable[[Path], None],
         audit: AuditLog,
+        sealer: LineSealer | None = None,
     ) -> None:
         self._audit = audit
+        self._sealer = sealer
         self._state = state
         self._run = run
         self._output = output
         self._every_s = every_s
         self._report = report
-        self._journal = Journal(state, heading)
+        self._journal = Journal(state, heading, sealer)
         self._played: Callable[[float, float], PlayedDay] | None = None
 
     @property
@@ -139,7 +142,7 @@ class Recording:
         self._close()
         over = self._journal.put_aside()
         self._journal = Journal(
-            self._state, dataclasses.replace(self._journal.heading, started_s=now_s)
+            self._state, dataclasses.replace(self._journal.heading, started_s=now_s), self._sealer
         )
         try:
             folder = await self._write(over, begun_s, now_s, metrics, partial=False)
@@ -167,7 +170,9 @@ class Recording:
             first_served=await _if_known(functools.partial(metrics.first_served, begun_s, ended_s)),
         )
         # In a thread: the engine goes on meanwhile.
-        folder = await asyncio.to_thread(write, run, journal, self._output, self._report)
+        folder = await asyncio.to_thread(
+            write, run, journal, self._output, self._report, self._sealer
+        )
         remove(journal)  # the record is on the disk
         return folder
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters import cabinet_files
-from engine.adapters.store.sqlite import local_desk
+from engine.adapters.store.sealed import desk_of
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.config.strict import ConfigError, validated
@@ -280,7 +280,7 @@ def _done(
 
 def _desk(state: Path) -> Desk:
     """Where the engine of a state folder is asked."""
-    return local_desk(state)
+    return desk_of(state)
 
 
 def _say(text: str) -> None:

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters.lease_file import take_lead
-from engine.adapters.store.sqlite import local_desk
+from engine.adapters.store.sealed import desk_of
 from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
 from engine.model import ManualFloor, ManualScale, Pause
 from engine.ports.desk import Asked, Desk, Request
 from engine.ports.lease import NotLeadingError
+from engine.security.sealing import SealError
 
 NEXT = 3
 """So many occurrences to come are shown of what recurs."""
@@ -50,10 +51,11 @@ def run(arguments: Sequence[str]) -> int:
     now_s = time.time()
     leader = _leader(state, now_s)
     try:
-        with closing(local_desk(state)) as desk:
+        with closing(desk_of(state)) as desk:
             status, (asked, complaints) = _status(desk), desk.asked()
-    except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+    except (OSError, SealError) as error:
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        print(f"error: {reason}", file=sys.stderr)
         return 2
     age_s = now_s - float(status.get("time_s", 0.0)) if status else float("inf")
     ago = f"{age_s:.0f} s ago"

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from engine.config.secrets import redacted
 from engine.model import ActionResult, Observation, Plan
@@ -38,19 +38,37 @@ class JournalHeading:
     controller: str
 
 
+class LineSealer(Protocol):
+    """Turns lines into what nobody else can read, and back; see `engine.security.sealing`."""
+
+    def seal_text(self, text: str, context: str) -> str:
+        """The line sealed: one line of its own."""
+        ...
+
+    def open_text(self, text: str, context: str) -> str:
+        """The line again; raises ValueError."""
+        ...
+
+
 class Journal:
     """Writes the lines; `heading` is that of the run in progress, perhaps begun by another."""
 
-    def __init__(self, state: Path, heading: JournalHeading) -> None:
-        """Go on with the journal in `state`, or begin one; raises OSError."""
+    def __init__(
+        self, state: Path, heading: JournalHeading, sealer: LineSealer | None = None
+    ) -> None:
+        """Go on with the journal in `state`, or begin one; with a `sealer` its lines are sealed.
+
+        Raises OSError.
+        """
         self.path = state / JOURNAL
+        self._sealer = sealer
         state.mkdir(parents=True, exist_ok=True)
         self.lost = 0
         """Lines that could not be written."""
         self._seen: dict[str, float] = {}
-        left, last_s = _heading(self.path), _changed_s(self.path)
+        left, last_s = _heading(self.path, sealer), _changed_s(self.path)
         resumed_s = heading.started_s
-        begun = in_progress(state, heading)
+        begun = in_progress(state, heading, sealer)
         if left is not None and begun is None:
             self._put_aside(left)  # another run, which nobody closed
         self.heading = begun or heading
@@ -160,7 +178,10 @@ class Journal:
         return [list(row) for row in rows.tolist()]
 
     def _write(self, line: dict[str, Any]) -> None:
-        text = json.dumps(redacted(line)) + "\n"
+        text = json.dumps(redacted(line))
+        if self._sealer is not None:
+            text = self._sealer.seal_text(text, JOURNAL)
+        text += "\n"
         try:
             if self._file.closed:
                 self._late(text)
@@ -179,11 +200,16 @@ class Journal:
             os.fsync(file.fileno())
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines, in order; without what was cut off by a kill.  Raises OSError."""
+def read(path: Path, sealer: LineSealer | None = None) -> Iterator[dict[str, Any]]:
+    """The lines, in order; without what was cut off by a kill.  Raises OSError.
+
+    With a `sealer`, lines from before it was there are read too; what it cannot open is no line.
+    """
     with path.open(encoding="utf-8") as lines:
         for text in lines:
             try:
+                if sealer is not None and not text.startswith("{"):
+                    text = sealer.open_text(text.rstrip("\n"), JOURNAL)
                 line = json.loads(text)
             except ValueError:
                 continue
@@ -191,13 +217,15 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 yield line
 
 
-def in_progress(state: Path, heading: JournalHeading) -> JournalHeading | None:
+def in_progress(
+    state: Path, heading: JournalHeading, sealer: LineSealer | None = None
+) -> JournalHeading | None:
     """The run in `state` that one of `heading` would go on with.
 
     None without any, after too long, or with another platform or controller: another run then.
     """
     path = state / JOURNAL
-    begun = _heading(path)
+    begun = _heading(path, sealer)
     if begun is None or heading.started_s - _changed_s(path) > RESUMED_WITHIN_S:
         return None
     same = (begun.services, begun.sample_s, begun.controller) == (
@@ -206,9 +234,9 @@ def in_progress(state: Path, heading: JournalHeading) -> JournalHeading | None:
     return begun if same else None
 
 
-def _heading(path: Path) -> JournalHeading | None:
+def _heading(path: Path, sealer: LineSealer | None) -> JournalHeading | None:
     try:
-        first = next(read(path), None)
+        first = next(read(path, sealer), None)
         if first is None or first.get("kind") != "run" or first.get("version") != VERSION:
             return None
         return JournalHeading(

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.model import SAMPLE_FIELDS, ActionResult, ServiceSpec, Status
 from engine.record.decisions import Decisions
-from engine.record.journal import read
+from engine.record.journal import LineSealer, read
 from engine.record.schema.events import Event
 from engine.record.schema.summary import PlayedDay, UsedForecaster
 from engine.record.schema.thresholds import ThresholdConfig
@@ -71,13 +71,13 @@ class JournalContent:
     samples: dict[str, dict[float, list[float]]] = field(default_factory=dict)
 
 
-def notes_of(run: LiveRun, journal: Path) -> JournalContent:
+def notes_of(run: LiveRun, journal: Path, sealer: LineSealer | None = None) -> JournalContent:
     """All that `journal` tells of the run; what is of no service of it is left out.
 
     Raises OSError.
     """
     notes = JournalContent(samples={spec.name: {} for spec in run.specs})
-    for line in read(journal):
+    for line in read(journal, sealer):
         match line.get("kind"):
             case "step":
                 notes.steps.append(line)

@@ -10,6 +10,7 @@ import yaml
 from engine.model import Reason
 from engine.record import readiness
 from engine.record.folders import OutputError, Render, write_whole
+from engine.record.journal import LineSealer
 from engine.record.live import figures, tables
 from engine.record.live.notes import JournalContent, LiveRun, notes_of
 from engine.record.machine import peak_rss_mib, versions
@@ -26,14 +27,16 @@ def check_thresholds(run: LiveRun) -> None:
     thresholds.check(run.thresholds.items(), _scope(run), "live.thresholds")
 
 
-def write(run: LiveRun, journal: Path, output: Path, render: Render) -> Path:
+def write(
+    run: LiveRun, journal: Path, output: Path, render: Render, sealer: LineSealer | None = None
+) -> Path:
     """Write the record of what `journal` tells, let `render` add the reports; returns its folder.
 
     It is on the disk when this returns.  Raises OutputError when that is impossible, also because
     the journal is damaged or of another version: then it is all there is, and stays.
     """
     try:
-        notes = notes_of(run, journal)
+        notes = notes_of(run, journal, sealer)
         summary = _summary(run, notes)
         timeline, decisions = tables.timeline(run, notes), tables.decisions(run, notes)
         weddings = tables.weddings(notes)
