@@ -166,6 +166,8 @@ async def wedding_aware(
         names = asked.services or list(allowed)
         given = tuple(Target(n, 0, f"services.{i}.service") for i, n in enumerate(names))
         scaling.checked_names(given, allowed)
+        for name in names:  # also where nothing has to be done: what is needed is not for everybody
+            await context.check(principal, Permission.SCALE_OUT, name, why=asked.why)
         sizes = sizes_of(context)
         targets = []
         for name in names:

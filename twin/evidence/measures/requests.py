@@ -76,7 +76,7 @@ P = Permission
 OPERATIONS: Mapping[str, TriedOperation] = {
     **dict.fromkeys(
         ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
-         "events", "floors", "pauses", "approvals", "metrics"),
+         "events", "floors", "pauses", "approvals", "metrics", "action"),
         TriedOperation(P.LOOK),
     ),
     **dict.fromkeys(
@@ -89,9 +89,17 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     "dropFloor": TriedOperation(P.DROP_FLOOR, ONE),
     "pause": TriedOperation(P.PAUSE, (*ONE, *WHOLE), {"for_s": 60.0}),
     "resume": TriedOperation(P.RESUME, (*ONE, *WHOLE)),
+    "scale": TriedOperation(P.SCALE_OUT, ONE, {"instances": 6, "dry_run": True}),
+    "scale:in": TriedOperation(P.SCALE_IN, ONE, {"instances": 3, "dry_run": True}),
+    "orchestrate": TriedOperation(P.SCALE_OUT, ONE, {"dry_run": True}),
+    "weddingAware": TriedOperation(P.SCALE_OUT, ONE, {"dry_run": True}),
+    "rollback": TriedOperation(P.ROLL_BACK, ONE, {}),
     "approve": TriedOperation(P.APPROVE, ONE, {}),
     "reject": TriedOperation(P.REJECT, ONE, {"why": "a try"}),
 }  # fmt: skip
+SAME = ":"
+"""What comes after it tells two tries of one operation apart."""
+
 OPEN = ("health", "readiness")
 """Operations that anybody may ask for."""
 
@@ -126,12 +134,13 @@ def over_http(
         context, url, tokens = served
         rows = []
         with httpx.Client(base_url=url, trust_env=False, timeout=60.0) as client:
+            actions = {NAMES[extent]: _begun(client, tokens, NAMES[extent]) for extent in ONE}
             for role in Role:
                 headers = {"authorization": f"Bearer {_token(tokens, role)}"}
                 for state in states:
                     with mock.patch.object(context.board, "state", lambda _, now=state: now):
                         rows += [
-                            _row(client, headers, operation, extent, cells, role, state)
+                            _row(client, headers, operation, extent, cells, role, state, actions)
                             for operation, tried in OPERATIONS.items()
                             for extent in tried.extents
                         ]
@@ -148,12 +157,13 @@ def _row(
     cells: Mapping[Cell, bool],
     role: Role,
     state: PlatformState,
+    actions: Mapping[str, str],
 ) -> dict[str, Any]:
     tried = OPERATIONS[operation]
     may = cells[role, tried.permission, extent, state] and (
         tried.besides is None or all(cells[role, tried.besides, one, state] for one in ONE)
     )
-    status = _asked(client, operation, extent, headers)
+    status = _asked(client, operation, extent, headers, actions)
     if status in LET_IN:
         raise ValueError(f"{operation} by {role}: answered {status}, but the token is good")
     return {
@@ -163,10 +173,19 @@ def _row(
     }  # fmt: skip
 
 
+def _begun(client: httpx.Client, tokens: Tokens, service: str) -> str:
+    """The id of a manual action on its way, which can be rolled back."""
+    answer = client.post(
+        "/api/scalability/actions/scale", json={"service": service, "instances": 5},
+        headers={"authorization": f"Bearer {_token(tokens, Role.OPERATOR)}"},
+    )  # fmt: skip
+    return str(answer.raise_for_status().json()["id"])
+
+
 def _nobody(client: httpx.Client, shown: str, operation: str) -> dict[str, Any]:
     tried = OPERATIONS[operation]
     headers = {"authorization": shown} if shown else {}
-    status = _asked(client, operation, tried.extents[0], headers)
+    status = _asked(client, operation, tried.extents[0], headers, {})
     return {
         "roles": "", "permission": tried.permission.value, "extent": tried.extents[0].value,
         "state": PlatformState.CALM.value, "operation": operation, "status": status,
@@ -174,14 +193,28 @@ def _nobody(client: httpx.Client, shown: str, operation: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _asked(client: httpx.Client, operation: str, extent: Extent, headers: Mapping[str, str]) -> int:
+def _asked(
+    client: httpx.Client,
+    operation: str,
+    extent: Extent,
+    headers: Mapping[str, str],
+    actions: Mapping[str, str],
+) -> int:
     """The status that the request is answered with."""
-    method, path = _places()[operation]
+    place = operation.partition(SAME)[0]
+    method, path = _places()[place]
     name = NAMES[extent]
     body = OPERATIONS[operation].body
-    if body is not None and operation in ("floor", "pause"):
+    if body is not None and place in ("floor", "pause", "scale"):
         body = {**body, "service": "" if extent is Extent.PLATFORM else name}
-    address = path.format(service=name, name="api", decision_id=f"d-{name}", date="2026-06-20")
+    elif body is not None and place == "orchestrate":
+        body = {**body, "changes": [{"service": name, "instances": 6}]}
+    elif body is not None and place == "weddingAware":
+        body = {**body, "services": [name]}
+    address = path.format(
+        service=name, name="api", decision_id=f"d-{name}", date="2026-06-20",
+        action_id=actions.get(name, "none"),
+    )  # fmt: skip
     with client.stream(method, address, headers=dict(headers), json=body) as answer:
         return answer.status_code
 
