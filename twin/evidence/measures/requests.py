@@ -130,8 +130,8 @@ def over_http(
     """
     if unknown := set(_places()) - {*OPERATIONS, *OPEN}:
         raise ValueError(f"nobody has said who may ask for {', '.join(sorted(unknown))}")
-    with tempfile.TemporaryDirectory(prefix="wt-roles-") as name, _served(Path(name)) as served:
-        context, url, tokens = served
+    with tempfile.TemporaryDirectory(prefix="wt-roles-") as name, served(Path(name)) as running:
+        context, url, tokens = running
         rows = []
         with httpx.Client(base_url=url, trust_env=False, timeout=60.0) as client:
             actions = {NAMES[extent]: _begun(client, tokens, NAMES[extent]) for extent in ONE}
@@ -243,15 +243,18 @@ def _worthless(tokens: Tokens) -> list[str]:
 
 
 @contextlib.contextmanager
-def _served(folder: Path) -> Iterator[tuple[ApiContext, str, Tokens]]:
+def served(
+    folder: Path, tls: Mapping[str, str] | None = None
+) -> Iterator[tuple[ApiContext, str, Tokens]]:
+    """The engine's API over made-up steps, on a port of its own, perhaps with certificates."""
     limits = dict.fromkeys(("reads", "writes", "predictions"), AT_ONCE)
-    config = validated(ApiConfig, {"port": 0, "limits": limits})
+    config = validated(ApiConfig, {"port": 0, "limits": limits, "tls": tls})
     specs = tuple(_spec(NAMES[extent], extent is Extent.STATEFUL) for extent in ONE)
     context = assembly.assembled(
         _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, local_desk(folder),
         opened(folder / AUDIT), acts=True, tree={},
     )  # fmt: skip
-    _step(context, specs)
+    step(context)
     with serving(context) as url:
         yield context, url, Tokens(cabinet_files.opened(folder), loopback=True)
 
@@ -264,10 +267,12 @@ def _spec(name: str, stateful: bool) -> ServiceSpec:
     )  # fmt: skip
 
 
-def _step(context: ApiContext, specs: tuple[ServiceSpec, ...]) -> None:
-    """One step, in which an action of each service waits for approval."""
-    now_s = time.time()
-    windows = {spec.name: np.zeros(0, SAMPLE_DTYPE) for spec in specs}
+def step(context: ApiContext, rate: float = 100.0) -> None:
+    """One step, in which an action of each service waits for approval; `rate` requests/s came."""
+    now_s, specs = time.time(), tuple(context.board.specs.values())
+    windows = {spec.name: np.zeros(1, SAMPLE_DTYPE) for spec in specs}
+    for window in windows.values():
+        window["time_s"], window["request_rate"] = now_s, rate
     flat = np.zeros((len(specs), 2))
     outlook = Outlook(
         now_s, now_s - 60.0, 60.0, {spec.name: row for row, spec in enumerate(specs)}, flat,
