@@ -47,6 +47,10 @@ COMMANDS = {
         "twin.hunt.command:run", "[--worlds N] [--seconds S] [--workers W] [--seed K]",
         "look for scaling failures in random worlds; exit with 1 if there is one",
     ),
+    "detect": Command(
+        f"{MAKING}:detect", "[worlds=N] [saturdays=N] [key=value ...]",
+        "score the monitor: the same worlds with and without each fault", f"{USAGE}:DETECT",
+    ),
     "forecast": Command(
         f"{MAKING}:forecast", "day|wedding|season|train [key=value ...]",
         "a day, one wedding or a season ahead; or train the day-ahead model", f"{USAGE}:FORECAST",

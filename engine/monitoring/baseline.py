@@ -23,6 +23,8 @@ MEAN_REACHED = 0.7970
 THRESHOLD = 6.0
 """So many spreads are an effect that anybody has to hear of: the least spread is that share."""
 LEAST = EFFECTS / THRESHOLD
+MOST = 12.0 * LEAST
+"""A spread of twice the effect is where nothing is ever far: no figure is taken for that wild."""
 
 
 class Usual(NamedTuple):
@@ -55,6 +57,6 @@ class Usual(NamedTuple):
         departure = np.where(there, np.minimum(np.abs(z), REACH) - MEAN_REACHED, 0.0)
         return Usual(
             centre + step,
-            np.maximum(self.scale * np.exp(growth * departure), LEAST),
+            np.clip(self.scale * np.exp(growth * departure), LEAST, MOST),
             np.where(there, self.learned_s + elapsed_s, self.learned_s),
         )

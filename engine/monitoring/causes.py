@@ -21,6 +21,8 @@ FAR = 3.0
 """Fewer spreads from what is usual are no evidence."""
 MOST = 20.0
 """More spreads than this say no more."""
+CONTRADICTED = 2.0
+"""A surge by e^2 that leaves the slots as they were is no surge."""
 PASSED_ON = 0.7
 """What a sign weighs at a service one call away."""
 MOST_CAUSES = 3
@@ -31,7 +33,7 @@ _WORDS = {
     CauseKind.CALLS: "{} calls others more often than it did",
     CauseKind.INSTANCES: "{} has lost instances",
     CauseKind.STARTS: "instances of {} that were asked for do not come",
-    CauseKind.METRICS: "no samples of {} come",
+    CauseKind.METRICS: "samples of {} do not come, or contradict one another",
 }
 
 
@@ -118,6 +120,15 @@ def _evidence(
             add(i, CauseKind.SLOWNESS, 0.25 * _beyond(far[i : i + 1, RESPONSE])[0])
         add(i, CauseKind.SLOWNESS, 0.5 * _beyond(far[i : i + 1, FAILURES])[0] * (slow[i] > 0.0))
     many = _beyond(far[:, CALLS])
+    surge = _beyond(np.abs(far[:, LOAD]))
+    departure = or_zero(picture.residuals - picture.centre)
+    # Much more arrives and nothing is busier: that is a figure that is wrong.
+    wrong = (departure[:, LOAD] > CONTRADICTED) & (departure[:, WORK] < -CONTRADICTED)
+    for i in np.flatnonzero(wrong).tolist():
+        add(i, CauseKind.METRICS, 3.0 * MOST)
+        surge[i] = 0.0
+    if wrong.any():  # what was made of its arrivals is wrong as well
+        many = many * ~(wrong | (graph.calls.T @ wrong))
     for callee in np.flatnonzero(many > 0.0).tolist():
         callers = np.flatnonzero(graph.calls[:, callee]).tolist()
         share = picture.traits.calls[callee] * or_zero(picture.figures[:, 3])
@@ -125,7 +136,6 @@ def _evidence(
         for caller in callers:
             part = float(share[caller]) / whole if whole > 0.0 else 1.0 / len(callers)
             add(caller, CauseKind.CALLS, 2.0 * float(many[callee]) * part)
-    surge = _beyond(np.abs(far[:, LOAD]))
     for i in range(len(graph.names)):
         above = graph.calls[:, i]
         # What comes from callers, who have a surge themselves or call more often, is theirs.

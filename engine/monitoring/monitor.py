@@ -55,6 +55,8 @@ from engine.monitoring.settings import MonitorSettings, WatcherConfig
 
 MOST_ELAPSED_S = 60.0
 """A look stands for no longer than this, whatever went by since the last."""
+CAUSES_S = 600.0
+"""For so long after it was last seen a loss is a cause of what comes now."""
 JUMP = 0.1
 """Where so large a share of the instances came or went within the newest samples, these do not say
 of how many they speak."""
@@ -62,8 +64,7 @@ ALWAYS = frozenset({
     FindingKind.CPU, FindingKind.MEMORY, FindingKind.RESPONSE_TIME, FindingKind.ERRORS,
     FindingKind.QUEUE_GROWTH, FindingKind.SILENCE, FindingKind.NO_SAMPLES, FindingKind.BURN_RATE,
     FindingKind.INSTANCES_LOST, FindingKind.CAPACITY_MISSING, FindingKind.PROMISE_BROKEN,
-    FindingKind.LIVE_UPDATES_STALLED, FindingKind.UPLOADS_FAILING, FindingKind.SATURATION_AHEAD,
-    FindingKind.OWN,
+    FindingKind.LIVE_UPDATES_STALLED, FindingKind.UPLOADS_FAILING, FindingKind.OWN,
 })  # fmt: skip
 """What is said also before the monitor has learned what is usual."""
 BLIND = frozenset(
@@ -252,7 +253,13 @@ class Monitor:
             key = f"{symptom.service}/{symptom.watcher}/{symptom.kind}/{_of_what(symptom)}"
             if key not in worst or symptom.severity.rank > worst[key].severity.rank:
                 worst[key] = symptom
-        likely = causes(self._graph, picture, symptoms) if symptoms else {}
+        # What was lost a minute ago is still behind what it leads to now.
+        earlier = [
+            own.finding.symptom
+            for own in memory.lasting.values()
+            if own.finding.kind in BLIND and picture.now_s - own.seen_s <= CAUSES_S
+        ]
+        likely = causes(self._graph, picture, [*symptoms, *earlier]) if symptoms else {}
         lasting, began, ended = dict(memory.lasting), [], []
         number = memory.findings
         for key, symptom in worst.items():

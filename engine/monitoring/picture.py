@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.decide.callgraph import critical_services
 from engine.decide.view import MOST_S, MOST_SHARE, most_rate
 from engine.model import SAMPLE_FIELDS, FloatArray, Outlook, ServiceObservation, ServiceSpec
 from engine.monitoring.findings import Symptom
@@ -42,8 +43,13 @@ LEAST_BAD = 3.0
 LEAST_BUSY = 0.5
 """With fewer busy slots than this on average nothing can be said of the work of a request."""
 
+OF_MEDIAN = 0.5
+"""Variance of the median of three normal values, as a share of that of one (0.449, rounded up)."""
 EARLY_OR_LATE_S = 300.0
 """So much earlier or later than booked all of the events together may be."""
+
+OF_CAPACITY = 0.001
+"""More or less load than booked by so small a share of what is ready is nothing to hear of."""
 
 Arrays = Mapping[str, FloatArray]
 """The memory of a detector: arrays whose first axis is the services, never changed in place."""
@@ -63,11 +69,14 @@ class Watched(NamedTuple):
     """(services, services): requests that each of a column's makes to a row's."""
     most: FloatArray
     """(services, 1, fields): the largest value that each figure can have."""
+    waited_for: NDArray[np.bool_]
+    """Whether users wait for it, directly or through another service."""
 
     @classmethod
     def of(cls, specs: Sequence[ServiceSpec]) -> Watched:
         """Those of `specs`."""
         row = {spec.name: i for i, spec in enumerate(specs)}
+        critical = critical_services(specs)
         calls = np.zeros((len(specs), len(specs)))
         most = np.full((len(specs), 1, len(SAMPLE_FIELDS)), np.inf)
         for i, spec in enumerate(specs):
@@ -86,6 +95,7 @@ class Watched(NamedTuple):
             start_s=np.array([spec.boot.p95_s + spec.warmup_s for spec in specs]),
             calls=calls,
             most=most,
+            waited_for=np.array([spec.name in critical for spec in specs]),
         )
 
 
@@ -238,6 +248,7 @@ def residuals_of(
         busy = figures[:, CPU] * ready_then * traits.slots
         usual = rate * traits.service_s
         called = traits.calls @ or_zero(rate)
+        called[(traits.calls > 0.0) @ np.isnan(rate)] = np.nan  # a caller is not measured
         waiting = figures[:, QUEUE] / np.maximum(or_zero(ready_then) * traits.slots, 1.0)
         residuals = np.stack(
             (
@@ -250,9 +261,11 @@ def residuals_of(
             ),
             axis=1,
         )
-        of_rate, of_called = 1.0 / (rate * spacing_s), 1.0 / (called * spacing_s)
+        of_rate = OF_MEDIAN / (rate * spacing_s)
+        of_called = OF_MEDIAN / (called * spacing_s)
         variance = np.zeros_like(residuals)
-        variance[:, LOAD] = of_rate + (rise * EARLY_OR_LATE_S) ** 2
+        little = OF_CAPACITY * ready_then * traits.rate_per_instance / expected
+        variance[:, LOAD] = of_rate + (rise * EARLY_OR_LATE_S) ** 2 + or_zero(little) ** 2
         variance[:, WORK] = of_rate
         variance[:, CALLS] = of_rate + of_called
     residuals[~np.isfinite(residuals)] = np.nan

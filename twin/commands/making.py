@@ -42,6 +42,17 @@ def backtest(arguments: list[str]) -> int:
     )
 
 
+def detect(arguments: list[str]) -> int:
+    """How well the monitor detects faults."""
+
+    def scored(line: str) -> Path:
+        from twin.detect import command
+
+        return command.run(command.read(arguments), line)
+
+    return _make("detect", arguments, scored)
+
+
 def forecast(arguments: list[str]) -> int:
     """A day, a wedding, a season."""
     import json

@@ -40,6 +40,16 @@ FORECAST = """usage: python -m twin forecast day|wedding|season|train [key=value
               seasons.drawn=             so many are drawn to learn from, and multiplied (2,000)
 """
 
+DETECT = """usage: python -m twin detect [key=value ...]
+
+  worlds=N      so many worlds with a fault, each kind in its turn (default 26)
+  saturdays=N   whole Saturdays in June without a fault, also seen without the calendar (default 1)
+  seed=1        of the worlds
+  workers=N     processes (default: as many as cores)
+  output=FOLDER where to (default outputs); detection.json in it has every world
+  key=value     everything else as for run: monitor.limits.… =, population.date= …
+"""
+
 BACKTEST = """usage: python -m twin backtest [key=value ...]
 
 Without data= the twin's own seasons are forecast, service by service.

@@ -18,6 +18,8 @@ AFTER_S = 180.0
 """An alarm that begins so long after a fault's end may still be of it: windows are that long."""
 WEARS_OFF_S = 1800.0
 """For so long after a fault an alarm is no false one: queues, boots and retries go on."""
+FIRST_S = 60.0
+"""Whoever is alarmed looks at what came within the first minute."""
 WEEK_S = 604_800.0
 
 BLAMED: dict[str, CauseKind] = {
@@ -38,6 +40,7 @@ BLAMED: dict[str, CauseKind] = {
     "metrics_blackout": CauseKind.METRICS,
     "scrape_lag": CauseKind.METRICS,
     "sample_loss": CauseKind.METRICS,
+    "unit_spike": CauseKind.METRICS,
     "schedule_stale": CauseKind.LOAD,
     "schedule_late": CauseKind.LOAD,
     "schedule_wrong": CauseKind.LOAD,
@@ -88,15 +91,16 @@ def alarms_of(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def blamed_right(fault: Fault, alarms: Sequence[Finding]) -> bool:
-    """Whether the likeliest cause of the worst alarm is the fault, and where it sits.
+    """Whether the likeliest cause of the worst of the first alarms is the fault, and its place.
 
     A fault that hits several services, or none by name, is blamed right by its kind alone.
     """
     kind = BLAMED.get(fault.kind)
     if kind is None or not alarms:
         return False
-    first = max(alarms, key=lambda a: (a.causes[0].weight * a.symptom.confidence, -a.noticed_s))
-    likeliest = first.causes[0]
+    soon = [alarm for alarm in alarms if alarm.noticed_s <= alarms[0].noticed_s + FIRST_S]
+    worst = max(soon, key=lambda alarm: (alarm.severity.rank, alarm.causes[0].weight))
+    likeliest = worst.causes[0]
     service = getattr(fault, "service", None)
     services = (service,) if service is not None else tuple(getattr(fault, "services", ()))
     return likeliest.kind is kind and (not services or likeliest.service in services)

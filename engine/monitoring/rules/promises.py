@@ -31,7 +31,8 @@ class Promises:
         if not picture.events >= 1.0:
             return memory, ()
         carried = picture.ready * picture.traits.rate_per_instance
-        short = picture.present & (picture.expected > carried)
+        # What nobody waits for may queue for a while.
+        short = picture.present & picture.traits.waited_for & (picture.expected > carried)
         symptoms = [
             Symptom(
                 service=picture.traits.names[i],

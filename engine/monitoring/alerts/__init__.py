@@ -1,0 +1,1 @@
+"""Alerts: findings grouped into incidents, and who is told of them when; no delivery in here."""
