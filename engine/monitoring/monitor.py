@@ -258,6 +258,7 @@ class Monitor:
             own.finding.symptom
             for own in memory.lasting.values()
             if own.finding.kind in BLIND and picture.now_s - own.seen_s <= CAUSES_S
+            if not any(now.service == own.finding.service and now.kind in BLIND for now in symptoms)
         ]
         likely = causes(self._graph, picture, [*symptoms, *earlier]) if symptoms else {}
         lasting, began, ended = dict(memory.lasting), [], []
@@ -306,9 +307,15 @@ class Monitor:
     def _gone_on(
         self, finding: Finding, symptom: Symptom, picture: Picture, likely: tuple[Cause, ...]
     ) -> Finding:
-        """The finding with its newest symptom; causes stay the best that were ever named."""
-        better = finding.causes[0].kind is CauseKind.UNKNOWN or (
-            likely[0].kind is not CauseKind.UNKNOWN and likely[0].weight >= finding.causes[0].weight
+        """The finding with its newest symptom.
+
+        Its causes stay the best that were named in its first minute: later ones are of what it led
+        to.
+        """
+        early = picture.now_s - finding.noticed_s <= MOST_ELAPSED_S
+        better = likely[0].kind is not CauseKind.UNKNOWN and (
+            finding.causes[0].kind is CauseKind.UNKNOWN
+            or (early and likely[0].weight >= finding.causes[0].weight)
         )
         chosen = likely if better else finding.causes
         worse = symptom.severity.rank > finding.severity.rank

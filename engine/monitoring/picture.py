@@ -264,7 +264,7 @@ def residuals_of(
         of_rate = OF_MEDIAN / (rate * spacing_s)
         of_called = OF_MEDIAN / (called * spacing_s)
         variance = np.zeros_like(residuals)
-        little = OF_CAPACITY * ready_then * traits.rate_per_instance / expected
+        little = OF_CAPACITY * ready_then * traits.rate_per_instance / np.fmax(expected, rate)
         variance[:, LOAD] = of_rate + (rise * EARLY_OR_LATE_S) ** 2 + or_zero(little) ** 2
         variance[:, WORK] = of_rate
         variance[:, CALLS] = of_rate + of_called

@@ -10,7 +10,7 @@ import pytest
 
 from engine.model import Outlook
 from engine.monitoring.findings import CauseKind, Finding, FindingKind, Findings, Severity
-from tests.unit.engine.conftest import NOW_S
+from tests.unit.engine.conftest import NOW_S, make_spec
 from tests.unit.engine.monitoring.conftest import API, DATABASE, Platform, booked, make_monitor
 
 
@@ -277,3 +277,39 @@ def test_beyond_the_calendar_nothing_is_said_of_weddings_and_nothing_raises() ->
     platform.change("api", cpu=0.97)
     finding = first(platform.steps(3), FindingKind.CPU)
     assert math.isnan(finding.weddings)
+
+
+def test_what_was_lost_is_blamed_for_the_queue_that_it_leads_to(settled: Platform) -> None:
+    settled.ready["api"] = 5
+    looks = settled.steps(15)
+    settled.change("api", queue=300.0, cpu=0.99, p95_s=1.5)
+    looks += settled.steps(40)
+    cause = first(looks, FindingKind.QUEUE_GROWTH).causes[0]
+    assert (cause.service, cause.kind) == ("api", CauseKind.INSTANCES)
+    (last,) = [f for f in looks[-1].lasting if f.kind is FindingKind.QUEUE_GROWTH]
+    assert last.causes[0].kind is CauseKind.INSTANCES
+
+
+def test_a_caller_that_is_not_measured_makes_no_calls_unusual() -> None:
+    platform = Platform(make_monitor())
+    platform.dark = {"api"}
+    platform.steps(10)
+    platform.dark = set()
+    platform.steps(120)
+    centre, spread = platform.monitor.usual()["database"]["calls"]
+    assert abs(centre) < 0.01
+    assert spread < 0.1
+
+
+def test_a_figure_that_contradicts_the_others_is_blamed_on_the_metrics(settled: Platform) -> None:
+    settled.change("api", rate=50_000.0)
+    finding = first(settled.steps(3), FindingKind.OUTLIER)
+    assert (finding.causes[0].service, finding.causes[0].kind) == ("api", CauseKind.METRICS)
+
+
+def test_work_that_nobody_waits_for_may_fall_behind_what_is_booked() -> None:
+    jobs = make_spec("database", service_s=0.05)
+    alone = make_spec("api", user_facing=True)
+    platform = Platform(make_monitor((alone, jobs)), booked(1500.0))
+    said = {f.service for f in began(platform.steps(3)) if f.kind is FindingKind.PROMISE_BROKEN}
+    assert said == {"api"}
