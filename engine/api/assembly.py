@@ -13,8 +13,9 @@ from engine.adapters import cabinet_files
 from engine.api.board import Board
 from engine.api.context import ApiContext
 from engine.api.events import EventRing
-from engine.api.predictions import Predictor
+from engine.api.predictions import NOT_SHARED, Predictor
 from engine.api.serving import serving
+from engine.api.shared_cache import RedisCache, SharedCache
 from engine.config.api import ApiConfig
 from engine.config.secrets import revealed
 from engine.config.security import SecurityConfig
@@ -86,7 +87,10 @@ def _predictor(config: ApiConfig, tree: Mapping[str, Any]) -> Predictor:
             )
         if key in tree:
             options[key] = tree[key]
-    return Predictor(predictions.factory, options, config.limits.prediction_s)
+    shared: SharedCache = NOT_SHARED
+    if config.cache is not None:
+        shared = RedisCache(config.cache.url.get_secret_value())
+    return Predictor(predictions.factory, options, config.limits.prediction_s, shared)
 
 
 @contextlib.contextmanager

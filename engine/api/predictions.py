@@ -26,6 +26,7 @@ from typing import Any, Protocol
 import structlog
 
 from engine.api.problems import FieldProblem, Problem, ProblemError
+from engine.api.shared_cache import NoSharedCache, SharedCache
 from engine.api.snapshot import EncodedText, encoded
 from engine.config.load import build
 
@@ -36,6 +37,8 @@ PARENT_S = 2.0
 """Between two looks whether the engine is still there."""
 NICE = 10
 """The engine comes first."""
+
+NOT_SHARED = NoSharedCache()
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -78,10 +81,17 @@ class Predictions(Protocol):
 class Predictor:
     """Asks a `Predictions` in another process; `factory` "" means that there is none."""
 
-    def __init__(self, factory: str, options: Mapping[str, Any], timeout_s: float) -> None:
+    def __init__(
+        self,
+        factory: str,
+        options: Mapping[str, Any],
+        timeout_s: float,
+        shared: SharedCache = NOT_SHARED,
+    ) -> None:
         self._factory = factory
         self._options = dict(options)
         self._timeout_s = timeout_s
+        self._shared = shared
         self._pool: ProcessPoolExecutor | None = None
         self._answers: OrderedDict[tuple[Any, ...], tuple[float, EncodedText]] = OrderedDict()
         self._working: dict[tuple[Any, ...], asyncio.Task[EncodedText]] = {}
@@ -132,6 +142,17 @@ class Predictor:
 
     async def _work(self, key: tuple[Any, ...]) -> EncodedText:
         method, *given = key
+        question = repr((self._factory, self._options, key))
+        text = await self._shared.get(question)
+        if text is None:
+            text = await self._worked_out(method, given)
+            await self._shared.put(question, text, VALID_S)
+        self._answers[key] = (time.monotonic() + VALID_S, text)
+        while len(self._answers) > KEPT:
+            self._answers.popitem(last=False)
+        return text
+
+    async def _worked_out(self, method: str, given: list[Any]) -> EncodedText:
         try:
             future = self._submit(method, given)
             document = await asyncio.wrap_future(future)
@@ -145,11 +166,7 @@ class Predictor:
         except Exception as error:
             log.error(f"{method} could not be worked out: {error!r}")
             raise ProblemError(Problem.INTERNAL, "it could not be worked out") from error
-        text = encoded(document)
-        self._answers[key] = (time.monotonic() + VALID_S, text)
-        while len(self._answers) > KEPT:
-            self._answers.popitem(last=False)
-        return text
+        return encoded(document)
 
     def _submit(self, method: str, given: list[Any]) -> Future[Mapping[str, Any]]:
         if self._pool is None:

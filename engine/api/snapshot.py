@@ -36,9 +36,13 @@ class EncodedText:
 
 def encoded(document: Mapping[str, Any]) -> EncodedText:
     """The text of `document`; raises ValueError for what JSON has no word for."""
-    content = json.dumps(
-        document, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    ).encode()
+    return text_of(
+        json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    )
+
+
+def text_of(content: bytes) -> EncodedText:
+    """What was encoded already, with its validator."""
     return EncodedText(content, f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"')
 
 

@@ -6,7 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from engine.config import secrets
 from engine.config.load import Reference
@@ -65,6 +65,13 @@ class PredictionsConfig(Strict):
     """Of the whole tree, those that it is handed besides its options: the run's own platform."""
 
 
+class CacheConfig(Strict):
+    """Where predictions that were worked out are kept besides in the process."""
+
+    url: SecretStr
+    """A Redis, such as redis://127.0.0.1:6379/0, rediss://… or unix://…."""
+
+
 class ApiConfig(Strict):
     """Everything of the API."""
 
@@ -74,6 +81,8 @@ class ApiConfig(Strict):
     tls: TlsConfig | None = None
     limits: ApiLimits = ApiLimits()
     predictions: PredictionsConfig | None = None
+    cache: CacheConfig | None = None
+    """null: in the process alone."""
 
     @field_validator("address")
     @classmethod

@@ -12,13 +12,14 @@ from engine.api.predictions import AskedWedding
 SERVICES = ("api", "database")
 
 
-def connect(slow_s: float = 0.0) -> QuickPredictions:
-    return QuickPredictions(slow_s)
+def connect(slow_s: float = 0.0, broken: bool = False) -> QuickPredictions:
+    return QuickPredictions(slow_s, broken)
 
 
 class QuickPredictions:
-    def __init__(self, slow_s: float) -> None:
+    def __init__(self, slow_s: float, broken: bool) -> None:
         self._slow_s = slow_s
+        self._broken = broken
 
     def season(self, year: int, season: str, now_s: float) -> Mapping[str, Any]:
         time.sleep(self._slow_s)
@@ -40,7 +41,7 @@ class QuickPredictions:
         return self._day(f"a {wedding.type} wedding", f"{wedding.date}T08:00:00+00:00")
 
     def plan(self, date: dt.date, months: int, risk: float) -> Mapping[str, Any]:
-        if months == 11:
+        if self._broken:
             raise RuntimeError("a fault of the planner")
         return {
             "date": str(date), "months": ["2027-01"] * months, "risk": risk,

@@ -66,6 +66,10 @@ def test_without_a_look_at_the_instances_there_is_no_step_and_no_result_is_lost(
     assert controller.seen[1].results == (result,)
     assert shell.cycle.skipped == 3
     assert world.notes.kinds("infrastructure") == ["trouble_started", "trouble_ended"]
+    # How it is is noted after each step, made or not, as whoever asks is shown it.
+    noted = [(status["steps"], bool(status["troubles"])) for status in world.notes.statuses]
+    assert noted == [(1, False), *3 * [(1, True)], (2, False), (3, False), (4, False), (5, False)]
+    assert json.loads(json.dumps(world.notes.statuses[-1])) == world.status()
 
 
 def test_an_infrastructure_that_hangs_is_not_asked_again_before_it_has_answered(
