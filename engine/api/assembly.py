@@ -27,6 +27,7 @@ from engine.record.folders import OutputError
 from engine.runtime.shell import Notes
 from engine.security import exposure, gate
 from engine.security.audit.log import AuditLog
+from engine.security.four_eyes import Approvals
 from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
 
@@ -65,6 +66,7 @@ def assembled(
     return ApiContext(
         board=Board(notes, specs, settings, config.limits, events),
         desk=desk,
+        approvals=Approvals(cabinet),
         audit=audit,
         identity=identity,
         predictor=_predictor(config, tree),

@@ -22,9 +22,11 @@ from engine.api.problems import Problem, ProblemError
 from engine.api.rates import Rates
 from engine.api.snapshot import ServiceLook, StepLook
 from engine.config.api import ApiConfig, RateLimit
+from engine.ports.cabinet import CabinetError
 from engine.ports.desk import Desk, RequestError
 from engine.security.audit.log import AuditLog
 from engine.security.audit.rows import AuditEntry, Value
+from engine.security.four_eyes import Approvals
 from engine.security.identity import Identity
 from engine.security.roles import Permission, Principal, Situation, refusal, visible
 
@@ -45,6 +47,8 @@ class ApiContext:
 
     board: Board
     desk: Desk
+    approvals: Approvals
+    """Who has said what so far of what waits for two people."""
     audit: AuditLog
     identity: Identity
     predictor: Predictor
@@ -63,8 +67,6 @@ class ApiContext:
     writes: Rates = field(init=False)
     predictions: Rates = field(init=False)
     failures: Rates = field(init=False)
-    approved_by: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Who has approved each waiting decision so far, where two have to."""
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -172,7 +174,7 @@ class ApiContext:
         except RequestError as error:
             await self.note(principal.name, permission.value, service, "refused", str(error))
             raise ProblemError(Problem.CONFLICT, str(error)) from error
-        except OSError as error:
+        except (OSError, CabinetError) as error:
             await self.note(principal.name, permission.value, service, "failed", str(error))
             log.error(f"the store cannot be written: {error}")
             raise ProblemError(
@@ -183,7 +185,7 @@ class ApiContext:
         """What the desk says; raises the problem that it cannot be reached."""
         try:
             return await asyncio.to_thread(ask)
-        except OSError as error:
+        except (OSError, CabinetError) as error:
             log.error(f"the store cannot be read: {error}")
             raise ProblemError(
                 Problem.STORE, "the store cannot be read", headers={"retry-after": "5"}

@@ -265,7 +265,7 @@ async def _asked(
         done_s = scaling.done_s(service, target.instances, board.settings, now_s)
         actions.append(ManualAction(scale, service.desired, now_s, done_s))
     if not wanted.dry_run:
-        earlier = [await _kept(context, one.scale.id) for one in actions]
+        earlier = [await kept_action(context, one.scale.id) for one in actions]
         if any(earlier):
             return _again(actions, earlier), []
         for one in actions:
@@ -313,13 +313,13 @@ def _callees_first(context: ApiContext, targets: Sequence[Target]) -> list[Targe
 
 
 async def _there(context: ApiContext, principal: Principal, action_id: str) -> ManualAction:
-    action = await _kept(context, action_id)
+    action = await kept_action(context, action_id)
     if action is None or action.scale.service not in context.visible(principal):
         raise ProblemError(Problem.NOT_THERE, "there is no such manual action")
     return action
 
 
-async def _kept(context: ApiContext, action_id: str) -> ManualAction | None:
+async def kept_action(context: ApiContext, action_id: str) -> ManualAction | None:
     """The action with this id, also one of an engine before this one."""
     action = context.board.manual.get(action_id)
     if action is not None or not IDENTIFIER.fullmatch(action_id):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -26,6 +27,7 @@ from engine.api.documents import (
 )
 from engine.api.events import PLATFORM, EventKind
 from engine.api.problems import FieldProblem, Problem, ProblemError, wrong
+from engine.api.routes.actions import kept_action
 from engine.api.standing import asked_for, standing
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
@@ -168,7 +170,7 @@ async def approvals(context: Context, principal: Reader) -> Response:
     """Each with who asked for it, who has approved it, and how many have to."""
     allowed = context.visible(principal)
     items = [
-        _awaiting(context, row)
+        await _awaiting(context, row)
         for row in context.board.awaiting.values()
         if row["service"] in allowed
     ]
@@ -213,24 +215,23 @@ async def _answered(
     if row is None or row["service"] not in context.visible(principal):
         raise ProblemError(Problem.NOT_THERE, "nothing with this id waits for approval")
     permission = Permission.APPROVE if approved else Permission.REJECT
-    situation = _situation(context, row)
+    situation = await _situation(context, row)
     await context.check(principal, permission, row["service"], situation, why)
     needed = approvals_needed(situation)
     by = (*situation.approved_by, principal.name) if approved else situation.approved_by
     complete = not approved or len(by) >= needed
     answer = Approval(decision_id, approved, context.clock_s(), principal.name)
+
+    def give() -> None:
+        now_s = context.wall_s()
+        context.approvals.add(decision_id, principal.name, approved=approved, now_s=now_s)
+        if complete:
+            context.desk.answer(answer)
+
     await context.change(
-        principal, permission, row["service"],
-        lambda: context.desk.answer(answer) if complete else None, why=why,
+        principal, permission, row["service"], give, why=why,
         after={"decision": decision_id, "approved": approved, "complete": complete},
     )  # fmt: skip
-    if complete:
-        context.approved_by.pop(decision_id, None)
-    else:
-        context.approved_by[decision_id] = by
-    context.approved_by = {
-        k: v for k, v in context.approved_by.items() if k in context.board.awaiting
-    }
     content = {
         "decision_id": decision_id,
         "approved": approved,
@@ -245,18 +246,20 @@ async def _answered(
     return fresh(content)
 
 
-def _situation(context: ApiContext, row: Mapping[str, Any]) -> Situation:
-    scale = context.board.manual.get(row["scale_id"]) if row["scale_id"] else None
+async def _situation(context: ApiContext, row: Mapping[str, Any]) -> Situation:
+    so_far = await context.read(partial(context.approvals.so_far, row["decision_id"]))
+    asked = await kept_action(context, row["scale_id"]) if row["scale_id"] else None
     return replace(
         context.situation(row["service"]),
         scale_in=row["to_instances"] < row["from_instances"],
-        asked_by=scale.scale.requested_by if scale else "",
-        approved_by=context.approved_by.get(row["decision_id"], ()),
+        asked_by=asked.scale.requested_by if asked else "",
+        approved_by=so_far.approved_by,
+        rejected_by=so_far.rejected_by,
     )
 
 
-def _awaiting(context: ApiContext, row: Mapping[str, Any]) -> dict[str, Any]:
-    situation = _situation(context, row)
+async def _awaiting(context: ApiContext, row: Mapping[str, Any]) -> dict[str, Any]:
+    situation = await _situation(context, row)
     return {
         **row,
         "asked_by": situation.asked_by,

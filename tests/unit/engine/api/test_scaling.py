@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from engine.adapters import cabinet_files
 from engine.api.application import application
 from engine.api.idempotency import Replies, Reply, identifier
 from engine.api.manual import ManualAction, ManualBook
@@ -28,6 +29,7 @@ from engine.model import (
     Plan,
     Status,
 )
+from engine.security.four_eyes import Approvals
 from engine.security.roles import Role
 from tests.unit.engine.api.conftest import Engine, action, engine_in, recommendation
 
@@ -422,6 +424,11 @@ def test_a_scale_in_on_a_wedding_day_needs_two(client: TestClient, engine: Engin
     first = post(client, anna, path).json()
     assert (first["complete"], first["approvals_needed"]) == (False, 2)
     assert post(client, anna, path).status_code == 403
+    listed = client.get(f"{API}/approvals", headers=bert).json()["items"]
+    assert listed[0]["approved_by"] == ["anna"]
+    # The command line counts the same book.
+    book = Approvals(cabinet_files.opened(engine.state))
+    assert book.so_far("d1").approved_by == ("anna",)
     second = post(client, bert, path).json()
     assert (second["complete"], second["approved_by"]) == (True, ["anna", "bert"])
 
@@ -432,7 +439,7 @@ def test_a_refusal_needs_a_reason_and_is_final(client: TestClient, engine: Engin
     assert post(client, anna, f"{API}/approvals/d1/reject").status_code == 400
     assert post(client, anna, f"{API}/approvals/d1/reject", why="a test's load").json()["complete"]
     late = post(client, engine.token("bert", Role.APPROVER), f"{API}/approvals/d1/approve")
-    assert late.status_code == 409
+    assert late.status_code == 403
     assert "has refused it" in late.json()["detail"]
 
 
