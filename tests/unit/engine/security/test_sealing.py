@@ -91,11 +91,11 @@ def test_after_a_rotation_old_envelopes_open_and_new_ones_are_under_the_new_key(
 
 
 @pytest.mark.parametrize("text", [
-    "", "# nothing", "wtk_abc", KEY[:-1], f"{KEY}x", f"{KEY} {KEY}", f"{KEY}\n{KEY}", "\x00",
+    "", "# nothing", "wtk_abc", "CUT", "KEYx", "KEY KEY", "KEY\nKEY", "\x00",
 ])  # fmt: skip
 def test_a_text_that_holds_no_keys_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(SealError, match="here: ") as caught:
-        keys_in(text, "here")
+        keys_in(text.replace("CUT", KEY[:-1]).replace("KEY", KEY), "here")
     assert KEY[20:] not in str(caught.value)
 
 
