@@ -75,7 +75,7 @@ class Autoscaler:
         allowed = restrain(
             seen, ahead, wishes, pauses=observation.pauses, now_s=now_s, settings=settings
         )
-        rest = purse(observation.services, observation.budget, memory.services)
+        rest = purse(observation.services, observation.budget, memory.services, now_s)
         granted = allocate(
             seen, allowed, approvals, rest=rest, now_s=now_s, settings=settings.approval
         )

@@ -37,6 +37,8 @@ ASLEEP_S = 60.0
 """Without a step for longer the engine was down, and does not know what happened meanwhile."""
 COUNTS_S = 600.0
 """How many were ready is remembered for so long: no sample that is older counts."""
+STRAGGLE_S = 600.0
+"""A command without an answer that it was carried out may be carried out for so long."""
 GONE_S = 3600.0
 """A service that was not observed for so long is forgotten."""
 
@@ -89,6 +91,17 @@ class Sent(NamedTuple):
     undoes: Watch | None = None
 
 
+class Straggler(NamedTuple):
+    """A command that failed, or was lost, as far as anybody said, and may be carried out yet.
+
+    `highest` is the most that it may make of `from_instances`, the only count that it counts on.
+    """
+
+    from_instances: int
+    highest: int
+    until_s: float
+
+
 class Pending(NamedTuple):
     """An action that people were asked about; one that was refused stays so until it expires."""
 
@@ -125,8 +138,22 @@ class ServiceMemory(NamedTuple):
     desired: int = -1
     """-1: never looked at."""
     sent: Sent | None = None
+    straggler: Straggler | None = None
     watch: Watch | None = None
     pending: Pending | None = None
+
+    def at_most(self, desired: int, now_s: float) -> int:
+        """What may come of `desired` by the commands that were sent so far."""
+        most, straggler = desired, self.straggler
+        if self.sent is not None and not self.sent.accepted:
+            most = max(most, self.sent.highest)
+        if (
+            straggler is not None
+            and straggler.from_instances == desired
+            and now_s < straggler.until_s
+        ):
+            most = max(most, straggler.highest)
+        return most
 
     def unmade(self, sent: Sent) -> ServiceMemory:
         """The same after the step `sent` turned out not to have been made.
@@ -144,7 +171,13 @@ class ServiceMemory(NamedTuple):
             watch = sent.undoes
         elif watch is not None and watch.decision_id == sent.decision_id:
             watch = None
-        return self._replace(last_out_s=last_out_s, last_in_s=last_in_s, watch=watch, sent=None)
+        highest, before = sent.highest, self.straggler
+        if before is not None and before.from_instances == sent.from_instances:
+            highest = max(highest, before.highest)
+        straggler = Straggler(sent.from_instances, highest, sent.sent_s + STRAGGLE_S)
+        return self._replace(
+            last_out_s=last_out_s, last_in_s=last_in_s, watch=watch, sent=None, straggler=straggler
+        )
 
     def answered(self, result: ActionResult | None) -> ServiceMemory:
         """The same after what became of the command sent last."""
@@ -219,6 +252,9 @@ class ServiceMemory(NamedTuple):
             slowdown=self.slowdown,
             desired=self.desired,
             sent=sent,
+            straggler=None
+            if self.straggler is None
+            else self.straggler._replace(until_s=self.straggler.until_s - by_s),
             watch=_watched_earlier(watch, by_s),
             pending=None
             if pending is None
@@ -312,7 +348,7 @@ def to_json(memory: Memory) -> str:
         return watched._asdict() | {"decided_s": age(watched.decided_s)}
 
     def service(own: ServiceMemory) -> dict[str, Any]:
-        sent, pending = own.sent, own.pending
+        sent, straggler, pending = own.sent, own.straggler, own.pending
         return {name: age(getattr(own, name)) for name in _TIMES} | {
             "counts": ages(own.counts),
             "measured_s": {name: age(time_s) for name, time_s in own.measured_s.items()},
@@ -334,6 +370,9 @@ def to_json(memory: Memory) -> str:
                 "rest_s": age(sent.rest_s),
                 "undoes": watch(sent.undoes),
             },
+            "straggler": None
+            if straggler is None
+            else straggler._asdict() | {"until_s": age(straggler.until_s)},
             "watch": watch(own.watch),
             "pending": None
             if pending is None
@@ -450,6 +489,7 @@ def _service(raw: Mapping[str, Any], time: Callable[[float | None], float]) -> S
         before_rise=int(raw.get("before_rise", -1)),
         desired=int(raw.get("desired", -1)),
         sent=_sent(raw.get("sent"), time),
+        straggler=_straggler(raw.get("straggler"), time),
         watch=_watch(raw.get("watch"), time),
         pending=None
         if pending is None
@@ -489,6 +529,14 @@ def _sent(raw: Mapping[str, Any] | None, time: Callable[[float | None], float]) 
         accepted=bool(raw.get("accepted", False)),
         undoes=_watch(raw.get("undoes"), time),
     )
+
+
+def _straggler(
+    raw: Mapping[str, Any] | None, time: Callable[[float | None], float]
+) -> Straggler | None:
+    if raw is None:
+        return None
+    return Straggler(int(raw["from_instances"]), int(raw["highest"]), time(raw.get("until_s")))
 
 
 def _watch(raw: Mapping[str, Any] | None, time: Callable[[float | None], float]) -> Watch | None:

@@ -71,6 +71,7 @@ def after(
             slowdown=one.slowdown,
             desired=own.desired,
             sent=sent,
+            straggler=own.straggler,
             watch=watch,
             pending=decision.pending,
         )

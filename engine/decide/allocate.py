@@ -69,14 +69,15 @@ def purse(
     services: Iterable[ServiceObservation],
     budget: Budget,
     memories: Mapping[str, ServiceMemory],
+    now_s: float,
 ) -> Purse:
     """The rest of `budget` once all that is desired, or was sent and may yet be, is paid."""
     usd = count = 0.0
     for service in services:
         wanted = service.desired
         memory = memories.get(service.spec.name)
-        if memory is not None and memory.sent is not None and not memory.sent.accepted:
-            wanted = max(wanted, memory.sent.highest)
+        if memory is not None:
+            wanted = memory.at_most(wanted, now_s)
         usd += wanted * service.spec.price_per_hour
         count += wanted
     return Purse(budget.usd_per_hour - usd, budget.instances - count)

@@ -21,6 +21,8 @@ from engine.model import ServiceObservation, ServiceSpec
 
 NEWEST = 3
 READ = 5
+COPIES = 4
+"""A sample may be there so many times and the older ones are read all the same."""
 MOST_SPACING_S = 120.0
 """Samples that are further apart than this are too rare to scale by."""
 NAN = math.nan
@@ -125,7 +127,9 @@ def view(
     read.reverse()
     if any(after[0] <= row[0] for after, row in pairwise(read)):
         # Out of order, or twice: by time, and of two with the same time only the later counts.
-        read = sorted({row[0]: row for row in reversed(read)}.values(), reverse=True)
+        # Further back than else, as each may be there several times.
+        past = service.window[service.window["time_s"] <= now_s][-COPIES * READ :].tolist()
+        read = sorted({row[0]: row for row in past}.values(), reverse=True)[:READ]
     newest_s = read[0][0] if read else -math.inf
     age_s, spacing_s = now_s - newest_s, _spacing_s([row[0] for row in read])
     oldest_s = now_s - fresh_for_s(spacing_s, stale_after_s)

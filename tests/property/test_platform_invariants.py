@@ -318,6 +318,7 @@ def test_memory_does_not_grow_over_the_hours(answers: bool, age_s: float) -> Non
             engine.step(Observation(now_s + 5.0, services, outlook, approvals=no))
         if minute % 10 == 9:
             sizes.append(len(engine.snapshot()))
-    # Four hours fill all that waits for at most two hours and ten minutes.
-    assert max(sizes[24:]) < 1.02 * max(sizes[:24])
+    # Four hours fill all that waits for at most two hours and ten minutes; a command that went
+    # wrong, of which there is one a service at most, comes and goes.
+    assert max(sizes[24:]) < 1.02 * max(sizes[:24]) + 60 * len(SPECS)
     assert max(sizes) < 100_000

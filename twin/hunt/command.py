@@ -187,14 +187,14 @@ def _show(tally: HuntTally) -> None:
         + (f"{tally.failing:,} failing" if tally.failing else "every invariant held"),
         highlight=False,
     )
-    for failure in tally.failures:
-        if failure.path is not None:
-            violation = failure.violation
-            console.print(
-                f"  world {failure.index}: {violation.invariant} at {violation.at_s:.0f} s, "
-                f"{violation.detail}\n    kept as {failure.path}",
-                highlight=False, soft_wrap=True,
-            )  # fmt: skip
+    for failure in tally.failures[:MOST_SHOWN]:
+        violation = failure.violation
+        kept = "" if failure.path is None else f"\n    kept as {failure.path}"
+        console.print(
+            f"  world {failure.index}: {violation.invariant} at {violation.at_s:.0f} s, "
+            f"{violation.detail}{kept}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if tally.adversary == METRICS:
         console.print(_apart(tally))
     console.print(_table("fault", "fault: ", tally, [*KINDS], counted="met"))

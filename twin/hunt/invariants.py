@@ -81,7 +81,7 @@ class Invariants:
         self._rise_s = dict.fromkeys(world.fleets, -math.inf)
         self._fall_s = dict.fromkeys(world.fleets, -math.inf)
         self._written_s = dict.fromkeys(world.fleets, -math.inf)
-        self._none_ready: dict[int, tuple[float, float]] = {}
+        self._none_ready: dict[int, tuple[float, float, float]] = {}
         self._edges_s = self._clock_edges()
         self._wanted = {name: fleet.desired for name, fleet in world.fleets.items()}
         self._done: set[str] = set()
@@ -315,20 +315,26 @@ class Invariants:
 
     def _nothing_from_nowhere(self) -> None:
         """Without a ready instance nothing is served but what was in service before."""
-        without = [i for i, f in enumerate(self.world.fleets.values()) if f.ready == 0]
+        fleets, now_s = list(self.world.fleets.values()), self.world.env.now
+        without = [i for i, fleet in enumerate(fleets) if fleet.ready == 0]
         if not without and not self._none_ready:
             return
         totals = self.world.platform.totals()
-        now: dict[int, tuple[float, float]] = {}
+        now: dict[int, tuple[float, float, float]] = {}
         for i in without:
             served, in_flight = float(totals[i, 2]), float(totals[i, 8])
             before = self._none_ready.get(i)
+            if before is not None:
+                # One may have been ready for a moment between two looks.
+                ready_s = fleets[i].history()["ready_s"]
+                if ((ready_s > before[2]) & (ready_s <= now_s)).any():
+                    before = None
             if before is not None and served - before[0] > before[1] * (1.0 + 1e-9) + 1e-6:
                 self._broken(
                     "served by ready instances only",
                     f"{self.world.specs[i].name}: {served - before[0]:.3g} served, none is ready",
                 )
-            now[i] = (served, in_flight)
+            now[i] = (served, in_flight, now_s)
         self._none_ready = now
 
     # --- what the cloud carried out

@@ -15,10 +15,12 @@ from engine.memory import (
     ASLEEP_S,
     GONE_S,
     NEVER,
+    STRAGGLE_S,
     Memory,
     ResponseMemory,
     Sent,
     ServiceMemory,
+    Straggler,
     Watch,
     from_json,
     remember,
@@ -140,9 +142,29 @@ def test_what_is_on_its_way_is_paid_from_the_purse() -> None:
     service = make_service(desired=10)
     budget = Budget(math.inf, 20.0)
     name = service.spec.name
-    assert purse([service], budget, {}).instances == 10.0
-    assert purse([service], budget, {name: memory_after(sent())}).instances == 5.0
-    assert purse([service], budget, {name: memory_after(sent(accepted=True))}).instances == 10.0
+    assert purse([service], budget, {}, 1000.0).instances == 10.0
+    assert purse([service], budget, {name: memory_after(sent())}, 1000.0).instances == 5.0
+    accepted = {name: memory_after(sent(accepted=True))}
+    assert purse([service], budget, accepted, 1000.0).instances == 10.0
+
+
+def test_a_command_that_failed_may_be_carried_out_yet_and_is_paid_until_then() -> None:
+    failed = memory_after(sent()).answered(answer(Status.FAILED))
+    assert failed.sent is None
+    assert failed.straggler == Straggler(10, 15, 1000.0 + STRAGGLE_S)
+    for desired, at_s, most in (
+        (10, 1000.0, 15), (10, 999.9 + STRAGGLE_S, 15), (10, 1000.0 + STRAGGLE_S, 10),
+        (11, 1000.0, 11),  # it counts on ten alone
+        (9, 1000.0, 9),
+    ):  # fmt: skip
+        assert failed.at_most(desired, at_s) == most
+    again = failed._replace(sent=sent(to=12)._replace(sent_s=1010.0))
+    assert again.at_most(10, 1010.0) == 15
+    assert again.answered(answer(Status.FAILED)).straggler == Straggler(10, 15, 1010.0 + STRAGGLE_S)
+    other = failed._replace(sent=sent(11, 12), desired=11)
+    assert other.answered(answer(Status.FAILED)).straggler == Straggler(11, 12, 1000.0 + STRAGGLE_S)
+    assert failed._replace(sent=sent(to=18)).at_most(10, 1000.0) == 18
+    assert memory_after(sent(accepted=True)).at_most(10, 1000.0) == 10
 
 
 def test_a_clock_set_back_moves_all_that_is_remembered() -> None:

@@ -14,6 +14,7 @@ from engine.memory import (
     ResponseMemory,
     Sent,
     ServiceMemory,
+    Straggler,
     Watch,
     from_json,
     remember,
@@ -73,6 +74,7 @@ FULL = ServiceMemory(
     slowdown=1.5,
     desired=10,
     sent=Sent("s-1", 10, 12, 13, 960.0, 50.0, accepted=True, undoes=UNDONE),
+    straggler=Straggler(9, 14, 1550.0),
     watch=WATCH,
     pending=Pending(ACTION, 1700.0, refused=True),
 )
@@ -111,6 +113,7 @@ def test_times_are_kept_as_ages_at_the_last_step() -> None:
     assert api["response"]["issued"] == [[[-600.0, 1.0], [-660.0, 2.0]], []]
     assert (api["sent"]["sent_s"], api["sent"]["rest_s"]) == (40.0, 950.0)
     assert (api["sent"]["undoes"]["decided_s"], api["watch"]["decided_s"]) == (500.0, 600.0)
+    assert api["straggler"] == {"from_instances": 9, "highest": 14, "until_s": -550.0}
     assert (api["pending"]["expires_s"], api["pending"]["refused"]) == (-700.0, True)
     assert document["services"]["db"]["last_out_s"] is None
 
@@ -122,6 +125,8 @@ def test_times_are_kept_as_ages_at_the_last_step() -> None:
          ServiceMemory(sent=Sent("s", 1, 4, 4, NEVER, NEVER))),
         ({"watch": {"decision_id": "w", "from_instances": 1, "to_instances": 4}},
          ServiceMemory(watch=Watch("w", 1, 4, NEVER, 0.0, 0.0, healthy=False))),
+        ({"straggler": {"from_instances": 1, "highest": 4}},
+         ServiceMemory(straggler=Straggler(1, 4, NEVER))),
         ({"response": {}}, ServiceMemory()),
         ({"slowdown": 1.5, "desired": 3}, ServiceMemory(slowdown=1.5, desired=3)),
         ({"before_rise": 4, "rise_s": 60.0}, ServiceMemory(before_rise=4, rise_s=940.0)),
@@ -152,6 +157,7 @@ def test_every_time_moves_with_a_clock_that_is_set_back() -> None:
     assert back.response == response
     undone = UNDONE._replace(decided_s=410.0)
     assert back.sent == Sent("s-1", 10, 12, 13, 870.0, -40.0, accepted=True, undoes=undone)
+    assert back.straggler == Straggler(9, 14, 1460.0)
     assert back.watch == WATCH._replace(decided_s=310.0)
     # The action itself says when it was decided, by the clock of then.
     assert back.pending == Pending(ACTION, 1610.0, refused=True)

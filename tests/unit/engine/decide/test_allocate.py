@@ -8,7 +8,7 @@ import pytest
 
 from engine.decide.allocate import EXHAUSTED, Granted, Purse, allocate, purse
 from engine.decide.restraints import Allowed
-from engine.memory import Pending, Sent, ServiceMemory
+from engine.memory import Pending, Sent, ServiceMemory, Straggler
 from engine.model import Approval, Budget, Reason
 from engine.settings import ApprovalSettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec
@@ -58,7 +58,11 @@ def test_what_is_paid_is_gone() -> None:
 def test_the_rest_once_all_that_is_there_or_on_its_way_is_paid(sent, left) -> None:  # type: ignore[no-untyped-def]
     services = [make_service(make_spec("a")), make_service(make_spec("b"))]
     memories = {"a": ServiceMemory(sent=sent)}
-    assert purse(services, Budget(10.0, 100.0), memories) == pytest.approx(left)
+    assert purse(services, Budget(10.0, 100.0), memories, NOW_S) == pytest.approx(left)
+    if sent is not None and not sent.accepted:
+        straggler = Straggler(10, sent.highest, NOW_S + 1.0)
+        memories = {"a": ServiceMemory(straggler=straggler)}
+        assert purse(services, Budget(10.0, 100.0), memories, NOW_S) == pytest.approx(left)
 
 
 def granted(*wants, rest: Purse, approvals=None):  # type: ignore[no-untyped-def]

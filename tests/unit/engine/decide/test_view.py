@@ -68,8 +68,9 @@ def test_a_figure_is_the_median_of_the_newest_three_that_can_be_one(newest_three
         # Of now is not of the future; a moment later is.
         ([(8.0, 0.1), (0.0, 0.3)], 0.2),
         ([(8.0, 0.1), (3.0, 0.3), (-0.1, 0.9)], 0.2),
-        # The last five are read: an older one that would count again is not.
-        ([(4.0, 0.9)] + [(44.0, 0.1)] * 5, 0.1),
+        # The last twenty are read: an older one that would count again is not.
+        ([(4.0, 0.9)] + [(44.0, 0.1)] * 20, 0.1),
+        ([(4.0, 0.9)] + [(44.0, 0.1)] * 19, 0.5),
     ],
 )
 def test_which_samples_count(samples: list[tuple[float, float]], cpu: float) -> None:
@@ -153,6 +154,11 @@ def test_samples_that_come_seldom_count_for_longer(
         ([63.0, 58.0, 53.0, 8.0, 3.0], 5.0),
         ([103.0, 93.0, 33.0, 3.0], 30.0),  # of three the middle
         ([23.0, 18.0, 8.0, 3.0, 3.0], 5.0),  # twice is no gap
+        # A sample that is there twice takes no older one's place …
+        ([85.0, 80.0, 35.0, 35.0, 25.0, 20.0], 5.0),
+        ([age_s for age_s in (85.0, 80.0, 35.0, 25.0, 20.0) for _ in range(4)], 5.0),
+        # … but for one that is there more than four times.
+        ([age_s for age_s in (85.0, 80.0, 35.0, 25.0, 20.0) for _ in range(5)], 10.0),
         ([303.0, 243.0, 183.0, 123.0, 63.0, 3.0, -10.0], 60.0),
     ],
 )
