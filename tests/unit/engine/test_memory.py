@@ -15,7 +15,6 @@ from engine.memory import (
     ASLEEP_S,
     GONE_S,
     NEVER,
-    STRAGGLE_S,
     Memory,
     ResponseMemory,
     Sent,
@@ -151,18 +150,18 @@ def test_what_is_on_its_way_is_paid_from_the_purse() -> None:
 def test_a_command_that_failed_may_be_carried_out_yet_and_is_paid_until_then() -> None:
     failed = memory_after(sent()).answered(answer(Status.FAILED))
     assert failed.sent is None
-    assert failed.straggler == Straggler(10, 15, 1000.0 + STRAGGLE_S)
+    assert failed.straggler == Straggler(10, 15, 1600.0)
     for desired, at_s, most in (
-        (10, 1000.0, 15), (10, 999.9 + STRAGGLE_S, 15), (10, 1000.0 + STRAGGLE_S, 10),
+        (10, 1000.0, 15), (10, 1599.9, 15), (10, 1600.0, 10),
         (11, 1000.0, 11),  # it counts on ten alone
         (9, 1000.0, 9),
     ):  # fmt: skip
         assert failed.at_most(desired, at_s) == most
     again = failed._replace(sent=sent(to=12)._replace(sent_s=1010.0))
     assert again.at_most(10, 1010.0) == 15
-    assert again.answered(answer(Status.FAILED)).straggler == Straggler(10, 15, 1010.0 + STRAGGLE_S)
+    assert again.answered(answer(Status.FAILED)).straggler == Straggler(10, 15, 1610.0)
     other = failed._replace(sent=sent(11, 12), desired=11)
-    assert other.answered(answer(Status.FAILED)).straggler == Straggler(11, 12, 1000.0 + STRAGGLE_S)
+    assert other.answered(answer(Status.FAILED)).straggler == Straggler(11, 12, 1600.0)
     assert failed._replace(sent=sent(to=18)).at_most(10, 1000.0) == 18
     assert memory_after(sent(accepted=True)).at_most(10, 1000.0) == 10
 

@@ -59,6 +59,7 @@ FULL = ServiceMemory(
     short_from_s=930.0,
     counts=((500.0, 8), (920.0, 9)),
     measured_s={"cpu": 995.0, "p95_s": 700.0},
+    asked_s=955.0,
     rise_s=940.0,
     before_rise=6,
     targets=((610.0, 12), (620.0, 11)),
@@ -161,6 +162,7 @@ def test_every_time_moves_with_a_clock_that_is_set_back() -> None:
     assert back.watch == WATCH._replace(decided_s=310.0)
     # The action itself says when it was decided, by the clock of then.
     assert back.pending == Pending(ACTION, 1610.0, refused=True)
+    assert back.asked_s == FULL.asked_s - 90.0
     assert (back.slowdown, back.desired) == (1.5, 10)
     assert (back.rise_s, back.before_rise) == (850.0, 6)
     assert ServiceMemory().turned_back(90.0) == ServiceMemory()

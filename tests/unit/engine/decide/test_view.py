@@ -67,6 +67,7 @@ def test_a_figure_is_the_median_of_the_newest_three_that_can_be_one(newest_three
         ([(3.0, 0.1), (18.0, 0.9), (13.0, 0.3), (8.0, 0.2)], 0.2),
         # Of now is not of the future; a moment later is.
         ([(8.0, 0.1), (0.0, 0.3)], 0.2),
+        ([(3.0, 0.1), (0.0, 0.9), (0.0, 0.3)], 0.2),
         ([(8.0, 0.1), (3.0, 0.3), (-0.1, 0.9)], 0.2),
         # The last twenty are read: an older one that would count again is not.
         ([(4.0, 0.9)] + [(44.0, 0.1)] * 20, 0.1),
