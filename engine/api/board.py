@@ -201,7 +201,8 @@ class Board:
             self._awaiting = {**self._awaiting, **new}
 
     def _state(self, name: str, now_s: float, weddings: WeddingsLook) -> PlatformState:
-        if now_s - self._urgent_s.get(name, -math.inf) < self.settings.emergency.calm_s:
+        # Not of an emergency that is still to come: the clock was set back then.
+        if 0.0 <= now_s - self._urgent_s.get(name, -math.inf) < self.settings.emergency.calm_s:
             return PlatformState.EMERGENCY
         return PlatformState.WEDDING_DAY if weddings.major_ahead else PlatformState.CALM
 

@@ -56,7 +56,13 @@ class Samples:
         self._newest_s = -np.inf
 
     def add(self, rows: FloatArray) -> None:
-        """Add those of `rows` (samples, fields) that are newer than all before."""
+        """Add those of `rows` (samples, fields) that are newer than all before.
+
+        Where even the newest of them is older, the clock was set back: what was kept is of a time
+        that is still to come, and goes.
+        """
+        if len(rows) and rows[-1, TIME] < self._newest_s:
+            self._blocks, self._filled, self._newest_s = (), BLOCK, -np.inf
         for row in rows[rows[:, TIME] > self._newest_s]:
             if self._filled == BLOCK:
                 block = np.empty((BLOCK, len(SAMPLE_FIELDS)))

@@ -321,6 +321,16 @@ def test_a_view_does_not_change_while_samples_come() -> None:
     assert view.since(-1.0)[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
+def test_samples_go_on_when_the_clock_is_set_back() -> None:
+    samples = Samples(100)
+    samples.add(rows(1000.0, 1005.0))
+    view = samples.view()
+    samples.add(rows(400.0, 405.0))
+    samples.add(rows(405.0, 410.0))
+    assert samples.view().since(0.0)[:, 0].tolist() == [400.0, 405.0, 410.0]
+    assert view.since(0.0)[:, 0].tolist() == [1000.0, 1005.0]
+
+
 def test_the_oldest_samples_go() -> None:
     samples = Samples(BLOCK)
     samples.add(rows(*range(5 * BLOCK)))
