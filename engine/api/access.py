@@ -32,7 +32,7 @@ async def principal_of(request: Request, context: ApiContext) -> Principal:
     try:
         if len(shown) > 1:
             raise NotAuthenticatedError("Authorization: it is there more than once")
-        return await authenticated(
+        principal = await authenticated(
             context.identity, shown[0] if shown else "", context.wall_s(), peer_of(request.scope)
         )
     except NotAuthenticatedError as error:
@@ -50,6 +50,8 @@ async def principal_of(request: Request, context: ApiContext) -> Principal:
             Problem.NOT_AUTHENTICATED, str(error),
             headers={"www-authenticate": 'Bearer realm="wedtwin"'},
         ) from None  # fmt: skip
+    await context.came_in(principal)
+    return principal
 
 
 def _take(rates: Rates, principal: Principal) -> None:

@@ -7,6 +7,8 @@ it is made, and is made at the desk, as on the command line.  There is no other 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +31,9 @@ from engine.security.audit.rows import AuditEntry, Value
 from engine.security.four_eyes import Approvals
 from engine.security.identity import Identity
 from engine.security.roles import Permission, Principal, Situation, refusal, visible
+
+LOGIN_S, MOST_LOGINS = 3600.0, 10_000
+"""How long a login holds in the audit log, and how many are remembered."""
 
 FAILURES = RateLimit(per_s=1.0, burst=30)
 """Of an address to show who asks: each one that fails is written down."""
@@ -67,6 +72,7 @@ class ApiContext:
     writes: Rates = field(init=False)
     predictions: Rates = field(init=False)
     failures: Rates = field(init=False)
+    _came_in_s: dict[tuple[str, str, str], float] = field(default_factory=dict)
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -126,6 +132,22 @@ class ApiContext:
             "token": principal.token_id, "asked": why,
         })  # fmt: skip
         raise ProblemError(Problem.FORBIDDEN, against)
+
+    async def came_in(self, principal: Principal) -> None:
+        """Write down that somebody has shown who he is: once an hour for all that he asks.
+
+        Who only looks is not kept waiting for a log that cannot be written.
+        """
+        key, now_s = (principal.name, principal.method, principal.token_id), self.wall_s()
+        if now_s - self._came_in_s.get(key, -math.inf) < LOGIN_S:
+            return
+        if len(self._came_in_s) >= MOST_LOGINS:
+            self._came_in_s.clear()
+        self._came_in_s[key] = now_s
+        with contextlib.suppress(ProblemError):
+            await self.note(principal.name, "login", "engine", "accepted", after={
+                "method": principal.method.value, "token": principal.token_id,
+            })  # fmt: skip
 
     # --- changing
 

@@ -44,7 +44,9 @@ from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell, Notes
 from engine.security import break_glass
 from engine.security.audit import log as audit_log
+from engine.security.audit.rows import AuditEntry
 from engine.security.break_glass import BreakGlass
+from engine.security.sealing import Sealer
 from engine.security.weddings import WeddingRegister, keep_to_it
 
 log = structlog.stdlib.get_logger(__name__)
@@ -128,6 +130,13 @@ def run(
                 config.engine.sample_s,
                 _with_url(config.metrics.options, infrastructure),
             )
+            audit = audit_log.opened(
+                state / audit_log.FOLDER,
+                key=config.live.audit.key,
+                copies=config.live.audit.copies,
+            )
+            if sealer is not None:
+                audit.append(_key_used(sealer, now_s))
             recording = Recording(
                 state,
                 heading,
@@ -135,11 +144,7 @@ def run(
                 output,
                 every_s=config.live.record_every_s,
                 report=report,
-                audit=audit_log.opened(
-                    state / audit_log.FOLDER,
-                    key=config.live.audit.key,
-                    copies=config.live.audit.copies,
-                ),
+                audit=audit,
                 sealer=sealer,
             )
             if isinstance(booked, DescribedBookings):
@@ -275,6 +280,14 @@ def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]
     if url is None:
         raise ValueError("metrics.url: is missing, and the infrastructure has none of its own")
     return {**options, "url": url}
+
+
+def _key_used(sealer: Sealer, now_s: float) -> AuditEntry:
+    """Which key the engine seals with from now on; never the key."""
+    return AuditEntry(
+        at_ms=round(now_s * 1000.0), actor="engine", action="use key", target=sealer.key_id,
+        outcome="accepted",
+    )  # fmt: skip
 
 
 def _beginning(config: Any, lead: FileLead, recording: Recording, now_s: float) -> str:

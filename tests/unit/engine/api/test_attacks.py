@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,14 @@ from engine.security.roles import Role
 from tests.unit.engine.api.conftest import Engine, action, engine_in
 
 API = "/api/scalability"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """An engine that has made a step, and listens at a port of its own where it does."""
+    made = engine_in(tmp_path, ApiConfig(port=0))
+    made.step()
+    return made
 
 
 # --- API1: objects of others
@@ -282,6 +291,34 @@ def test_a_text_begins_no_line_of_the_log_and_paints_no_terminal(
     shown = capsys.readouterr().out
     assert len(shown.splitlines()) == len(rows)
     assert all(letter.isprintable() or letter == "\n" for letter in shown)
+
+
+def test_who_came_in_is_in_the_log_once_an_hour_and_who_failed_each_time(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    for _ in range(3):
+        assert client.get(f"{API}/services", headers=everybody).status_code == 200
+        client.get(f"{API}/services", headers={"authorization": "Bearer wt_a_b"})
+    engine.context.wall_s = lambda: time.time() + 3600.5  # type: ignore[method-assign]
+    late = engine.tokens.create("pat", Role, None, now_s=time.time(), for_s=9e3, made_by="test")[0]
+    for _ in range(2):
+        client.get(f"{API}/services", headers={"authorization": f"Bearer {late}"})
+    logins = [(row["actor"], row["outcome"]) for row in engine.rows() if row["action"] == "login"]
+    assert logins == [
+        ("pat", "accepted"), ("", "refused"), ("", "refused"), ("", "refused"), ("pat", "accepted"),
+    ]  # fmt: skip
+
+
+def test_a_log_that_cannot_be_written_keeps_nobody_from_looking(
+    client: TestClient, engine: Engine, everybody: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(engine.context.audit, "append", full)
+    assert client.get(f"{API}/services", headers=everybody).status_code == 200
+    body = {"service": "api", "instances": 3}
+    assert client.post(f"{API}/floors", headers=everybody, json=body).status_code == 503
 
 
 def test_no_token_is_in_the_log_or_in_an_answer(
