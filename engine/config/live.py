@@ -131,6 +131,10 @@ class LiveConfig(Strict):
                 )
         self.live.standing.check(list(self.platform.services), "live")
         self.monitor.check(list(self.platform.services))
+        if self.monitor.enabled:
+            raise ValueError(
+                "monitor.enabled: true is not allowed (false): the monitor runs in the twin alone"
+            )
         return self
 
 

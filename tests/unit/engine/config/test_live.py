@@ -42,6 +42,14 @@ def test_the_packaged_configuration_is_valid() -> None:
             'controller: "engine" needs foresight, which only the twin has',
         ),
         (
+            {"monitor": {"enabled": True}},
+            "monitor.enabled: true is not allowed (false)",
+        ),
+        (
+            {"monitor": {"by_service": {"apy": {}}}},
+            'monitor.by_service: "apy" is not allowed',
+        ),
+        (
             {"live": {"floors": [{"service": "apii", "instances": 1}]}},
             'live.floors.0.service: "apii" is not allowed (',
         ),
