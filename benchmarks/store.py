@@ -26,11 +26,12 @@ CONTENT = '{"service": "api", "explanation": "' + "x" * 800 + '"}'
 
 async def commits(folder: Path, rate: float, seconds: float) -> tuple[list[float], int]:
     """How long (s) rows offered at `rate` (1/s) waited, and the largest journal (bytes)."""
-    from engine.adapters.store.sqlite import FILE, SqliteFile, SqliteStore
+    from engine.adapters.store.halves import SqlStore
+    from engine.adapters.store.sqlite import FILE, SqliteFile
     from engine.ports.lease import Fence
     from engine.ports.store import HistoryRow, Kept, RowKind
 
-    store = SqliteStore(SqliteFile(folder))
+    store = SqlStore(SqliteFile(folder))
     journal, largest = folder / f"{FILE}-wal", 0
     waited: list[float] = []
 
@@ -88,12 +89,13 @@ def month(folder: Path, days: int, decisions_a_day: int) -> int:
 
 async def restart(folder: Path) -> float:
     """Seconds until a new engine has what it needs, and has kept something itself."""
-    from engine.adapters.store.sqlite import SqliteFile, SqliteStore
+    from engine.adapters.store.halves import SqlStore
+    from engine.adapters.store.sqlite import SqliteFile
     from engine.ports.lease import Fence
     from engine.ports.store import Kept
 
     began = time.perf_counter()
-    store = SqliteStore(SqliteFile(folder))
+    store = SqlStore(SqliteFile(folder))
     await store.newest()
     memory = await store.memory()
     await store.requests(time.time())

@@ -36,7 +36,8 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.adapters.store import sqlite, statements
-from engine.adapters.store.sqlite import FILE, SqliteFile, SqliteStore
+from engine.adapters.store.halves import SqlStore
+from engine.adapters.store.sqlite import FILE, SqliteFile
 from engine.ports.lease import Fence
 from engine.ports.store import HistoryRow, Kept, RowKind
 
@@ -100,7 +101,7 @@ def _kill_one(begins: int, after_s: float, state: Path) -> tuple[set[int], set[i
 def _write(begins: int, state: Path, writing: int) -> NoReturn:
     """Write until the end."""
 
-    async def task(store: SqliteStore, number: int) -> None:
+    async def task(store: SqlStore, number: int) -> None:
         while True:
             os.write(writing, b"?%d\n" % number)
             # Memory and row are one: whichever memory is there, its row is.
@@ -109,7 +110,7 @@ def _write(begins: int, state: Path, writing: int) -> NoReturn:
             number += TASKS
 
     async def tasks() -> None:
-        store = SqliteStore(SqliteFile(state))
+        store = SqlStore(SqliteFile(state))
         await asyncio.gather(*(task(store, begins + k) for k in range(TASKS)))
 
     try:

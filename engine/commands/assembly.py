@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Coroutine, Mapping, Sequence
@@ -17,8 +19,10 @@ from engine.adapters import cabinet_files
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
+from engine.adapters.store.database import Database
+from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.sealed import SealedDesk, SealedStore
-from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
 from engine.config import secrets
@@ -30,7 +34,7 @@ from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
 from engine.ports.bookings import Bookings
 from engine.ports.desk import Desk
-from engine.ports.lease import NotLeadingError
+from engine.ports.lease import Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource
 from engine.ports.store import Store
 from engine.record.figures import forecaster_figures, horizons
@@ -78,7 +82,7 @@ def run(
     specs = config.platform.specs()
     state, output = Path(config.live.state), Path(config.output)
     lead = _lead(state, wait=config.live.wait_for_lead)
-    file = SqliteFile(state)
+    database = _database(config, state)
     with contextlib.ExitStack() as held:
         held.callback(lead.release)
         try:
@@ -105,8 +109,8 @@ def run(
             check_thresholds(meta)
             weddings = WeddingRegister(cabinet_files.opened(state))
             sealer = cabinet_files.sealer_of(state)
-            store: Store = SqliteStore(file)
-            desk: Desk = SqliteDesk(file)
+            store: Store = SqlStore(database)
+            desk: Desk = SqlDesk(database)
             if sealer is not None:
                 store, desk = SealedStore(store, sealer), SealedDesk(desk, sealer)
             names = tuple(spec.name for spec in specs)
@@ -185,7 +189,7 @@ def run(
             infrastructure=infrastructure,
             bookings=booked,
             store=store,
-            lease=FileLease(state, lead),
+            lease=_lease(database, state, lead),
             notifier=AlertLog(),
             notes=notes,
             clock=WallClock(),
@@ -270,6 +274,31 @@ def _lead(state: Path, *, wait: bool) -> FileLead:
                 log.info(f"waiting: {error}")
                 said = True
         time.sleep(WAIT_S)
+
+
+def _database(config: LiveConfig, state: Path) -> Database:
+    """What the store is in; raises ConfigError for an address that is none."""
+    if config.live.store is None:
+        return SqliteFile(state)
+    try:
+        from engine.adapters.store.postgres import PostgresDatabase
+    except ImportError:
+        raise ConfigError(
+            "live.store: psycopg is missing; install it: pip install 'wedtwin[postgres]'"
+        ) from None
+    try:
+        return PostgresDatabase(config.live.store.get_secret_value())
+    except ValueError as error:
+        raise ConfigError(f"live.store: {error}") from error
+
+
+def _lease(database: Database, state: Path, lead: FileLead) -> Lease:
+    """Who leads: where a database is shared, who has it there, and else who has the folder."""
+    if isinstance(database, SqliteFile):
+        return FileLease(state, lead)
+    from engine.adapters.store.postgres import PostgresLease
+
+    return PostgresLease(database, f"the engine with pid {os.getpid()} on {socket.gethostname()}")
 
 
 def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]:

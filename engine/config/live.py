@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
 
 from engine.config import secrets
 from engine.config.api import ApiConfig
@@ -88,6 +88,8 @@ class LiveRunSettings(LiveSettings):
     pauses: tuple[StandingPause, ...] = ()
     """What is left as it is, always or as scheduled."""
     audit: AuditConfig = AuditConfig()
+    store: SecretStr | None = None
+    """`postgresql://…` that several engines share; null: a file in the state folder."""
 
     @property
     def shell(self) -> LiveSettings:

@@ -291,8 +291,12 @@ def _desk_serves(bench: StoreBench) -> None:
     # A count that a person asked for is found by its id, and no id is used twice.
     noted = other.row(RowKind.SCALE, scale.id)
     _holds(noted is not None and noted.fence == NO_FENCE, "a person's count is not in the history")
-    for refused in (lambda: desk.ask(scale), lambda: desk.ask(Pause("no such")),
-                    lambda: desk.answer(Approval("a/b", True, 1.0, "ada"))):  # fmt: skip
+    _holds(desk.ask(scale) == request_id(scale), "the same count cannot be asked for again")
+    for refused in (
+        lambda: desk.ask(replace(scale, instances=8)),
+        lambda: desk.ask(Pause("no such")),
+        lambda: desk.answer(Approval("a/b", True, 1.0, "ada")),
+    ):
         try:
             refused()
         except RequestError as error:

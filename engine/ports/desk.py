@@ -70,7 +70,7 @@ class Desk(Protocol):
 
         Returns its id, which is `request_id`'s.  A ManualScale is in the history as well, under its
         own id.  Raises RequestError for a name that no service can have, and for a ManualScale
-        whose id was used before.
+        whose id another one has.
         """
         ...
 

@@ -215,7 +215,7 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
             floors=(StandingFloor(service="api", instances=7, schedule=always),)
         ).model_dump(mode="json"),
     }  # fmt: skip
-    desk.file.write(lambda to: statements.show(to, json.dumps(seen), lead.fence)).result()
+    desk.database.write(lambda to: statements.show(to, json.dumps(seen), lead.fence)).result()
     assert status.run(["--state", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert re.search(r"acts; last step \d+ s ago, 3 steps, 1 that could not be made", said)
@@ -230,7 +230,7 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
     ):  # fmt: skip
         assert part in said
     day_ahead = seen | {"time_s": math.floor(time.time()) + 86_400.0}
-    desk.file.write(lambda to: statements.show(to, json.dumps(day_ahead), lead.fence)).result()
+    desk.database.write(lambda to: statements.show(to, json.dumps(day_ahead), lead.fence)).result()
     assert status.run(["--state", str(tmp_path)]) == 0
     assert re.search(r"acts; last step at \S+ \S+ UTC by its own clock, 3", capsys.readouterr().out)
     lead.release()

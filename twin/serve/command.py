@@ -17,7 +17,8 @@ import structlog
 
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.lease_file import FileLease, take_lead
-from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
+from engine.adapters.store.halves import SqlDesk, SqlStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.api import assembly as api
 from engine.api.context import ApiContext
 from engine.config import secrets
@@ -112,7 +113,7 @@ def _api(
     audit = audit_log.opened(state / audit_log.FOLDER, key=None, copies=())
     return api.assembled(
         WorldNotes(world, audit), world.specs, config.engine, config.api, config.security, state,
-        SqliteDesk(file), audit, acts=config.engine.mode == "act", tree=settings,
+        SqlDesk(file), audit, acts=config.engine.mode == "act", tree=settings,
         clock_s=clock.now_s,
     )  # fmt: skip
 
@@ -130,7 +131,7 @@ async def _live(
     assert isinstance(served, ServedShell)
     lead = take_lead(state, time.time())
     ports = served.ports(clock, float(world.duration_s))
-    lease, store = FileLease(state, lead), SqliteStore(file)
+    lease, store = FileLease(state, lead), SqlStore(file)
     now_s = clock.now_s()
     await store.keep(Kept(served.memory()), await lease.hold(now_s))
     cycle: Cycle = served.made()

@@ -21,6 +21,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "time_s DOUBLE PRECISION NOT NULL, fence BIGINT NOT NULL, content TEXT NOT NULL, "
         "UNIQUE (kind, id))",
     ),
+    (
+        # Who leads until when, for engines that share a database.
+        "ALTER TABLE lead ADD COLUMN holder TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE lead ADD COLUMN expires_s DOUBLE PRECISION NOT NULL DEFAULT 0",
+    ),
 )
 """Those that lead from version k to version k + 1; 0 is an empty database."""
 

@@ -107,7 +107,8 @@ def ask(
     name = request_id(request, schedule)
     text = written.of_request(request, schedule)
     if isinstance(request, ManualScale):
-        if row(transaction, RowKind.SCALE, request.id) is not None:
+        before = row(transaction, RowKind.SCALE, request.id)
+        if before is not None and before.row.content != text:
             raise RequestError(f'"{request.id}" is the id of an earlier request')
         _append(transaction, (HistoryRow(RowKind.SCALE, request.id, now_s, text),), NO_FENCE)
     put_request(transaction, name, kind_of(request), request.service, text)

@@ -31,8 +31,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
+from engine.adapters.store.halves import SqlStore
 from engine.adapters.store.sealed import SealedStore
-from engine.adapters.store.sqlite import SqliteFile, SqliteStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.config.strict import validated
 from engine.model import BootTime, ServiceSpec
 from engine.ports.lease import Fence
@@ -190,7 +191,7 @@ def _is_kept_readable(world: _World, figure: int, sealed: bool) -> bool:
     journal.close()
 
     async def keep() -> None:
-        inner: Store = SqliteStore(SqliteFile(folder))
+        inner: Store = SqlStore(SqliteFile(folder))
         store = inner if sealer is None else SealedStore(inner, sealer)
         row = HistoryRow(RowKind.DECISION, "one", time.time(), content)
         await store.keep(Kept(memory=content, rows=(row,)), Fence(1))

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.sealed import SealedDesk, SealedStore, desk_of, rows_under
-from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.commands import keys
 from engine.model import ActionResult, ManualFloor, Status
 from engine.ports.lease import Fence
@@ -30,7 +31,7 @@ def bytes_of(folder: Path) -> bytes:
 
 def kept(folder: Path, *, sealer: Sealer = SEALER) -> None:
     async def keep() -> None:
-        store = SealedStore(SqliteStore(SqliteFile(folder)), sealer)
+        store = SealedStore(SqlStore(SqliteFile(folder)), sealer)
         await store.keep(Kept(memory='{"learned": 0.4711}', rows=(ROW,)), Fence(1))
         await store.show_status('{"cpu": 0.4711}', Fence(1))
         assert await store.memory() == '{"learned": 0.4711}'
@@ -43,7 +44,7 @@ def kept(folder: Path, *, sealer: Sealer = SEALER) -> None:
 def test_no_figure_of_memory_status_or_history_is_in_the_file(tmp_path: Path) -> None:
     kept(tmp_path)
     assert b"4711" not in bytes_of(tmp_path)
-    with closing(SealedDesk(SqliteDesk(SqliteFile(tmp_path)), SEALER)) as desk:
+    with closing(SealedDesk(SqlDesk(SqliteFile(tmp_path)), SEALER)) as desk:
         assert desk.status() == '{"cpu": 0.4711}'
         row = desk.row(RowKind.DECISION, "api-1")
         assert row is not None and row.row == ROW
@@ -52,14 +53,14 @@ def test_no_figure_of_memory_status_or_history_is_in_the_file(tmp_path: Path) ->
 
 
 def test_people_ask_a_sealed_store_as_any_other(tmp_path: Path) -> None:
-    with closing(SealedDesk(SqliteDesk(SqliteFile(tmp_path)), SEALER)) as desk:
+    with closing(SealedDesk(SqlDesk(SqliteFile(tmp_path)), SEALER)) as desk:
         request = ManualFloor("api", 5, 2e9, "pat")
         assert desk.ask(request) == "floor-api"
         assert [one.request for one in desk.asked()[0]] == [request]
         assert desk.withdraw("floor", "api")
 
     async def requests() -> Any:
-        store = SealedStore(SqliteStore(SqliteFile(tmp_path)), SEALER)
+        store = SealedStore(SqlStore(SqliteFile(tmp_path)), SEALER)
         try:
             return await store.requests(1.0)
         finally:
@@ -73,7 +74,7 @@ def test_who_has_not_the_key_gets_an_error_and_no_memory(tmp_path: Path) -> None
     other = Sealer(lambda: keys_in(made(), "there"))
 
     async def memory() -> str:
-        store = SealedStore(SqliteStore(SqliteFile(tmp_path)), other)
+        store = SealedStore(SqlStore(SqliteFile(tmp_path)), other)
         try:
             return await store.memory()
         finally:
@@ -82,7 +83,7 @@ def test_who_has_not_the_key_gets_an_error_and_no_memory(tmp_path: Path) -> None
     with pytest.raises(OSError, match="not here"):
         asyncio.run(memory())
     with (
-        closing(SealedDesk(SqliteDesk(SqliteFile(tmp_path)), other)) as desk,
+        closing(SealedDesk(SqlDesk(SqliteFile(tmp_path)), other)) as desk,
         pytest.raises(OSError, match="not here"),
     ):
         desk.history()
@@ -92,12 +93,12 @@ def test_what_was_kept_before_it_was_sealed_is_read_and_a_memory_put_aside_opens
     tmp_path: Path,
 ) -> None:
     async def before() -> None:
-        store = SqliteStore(SqliteFile(tmp_path))
+        store = SqlStore(SqliteFile(tmp_path))
         await store.keep(Kept(memory="{}", rows=(ROW,)), Fence(1))
         await store.close()
 
     async def after() -> str:
-        store = SealedStore(SqliteStore(SqliteFile(tmp_path)), SEALER)
+        store = SealedStore(SqlStore(SqliteFile(tmp_path)), SEALER)
         memory = await store.memory()
         await store.keep(Kept(memory='{"new": 1}'), Fence(1))
         await store.put_memory_aside(Fence(1))
@@ -106,7 +107,7 @@ def test_what_was_kept_before_it_was_sealed_is_read_and_a_memory_put_aside_opens
 
     asyncio.run(before())
     assert asyncio.run(after()) == "{}"
-    with closing(SealedDesk(SqliteDesk(SqliteFile(tmp_path)), SEALER)) as desk:
+    with closing(SealedDesk(SqlDesk(SqliteFile(tmp_path)), SEALER)) as desk:
         assert [one.row.content for one in desk.history()] == [ROW.content, '{"new": 1}']
 
 

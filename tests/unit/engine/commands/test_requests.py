@@ -21,7 +21,7 @@ from engine.ports.lease import Fence
 def stepped(state: Path, *services: str) -> Path:
     text = json.dumps({"services": {name: {} for name in services}})
     desk = local_desk(state)
-    desk.file.write(lambda to: statements.show(to, text, Fence(1))).result()
+    desk.database.write(lambda to: statements.show(to, text, Fence(1))).result()
     desk.close()
     return state
 

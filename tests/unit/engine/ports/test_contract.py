@@ -20,8 +20,9 @@ from engine.adapters.pool.haproxy import HaproxyPool, PoolInfrastructure
 from engine.adapters.pool.place import Place, Worker
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
 from engine.adapters.store import sqlite, statements, written
+from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.schema import Transaction
-from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.model import Action, ActionResult, Approval, BootTime, ServiceSpec, Status
 from engine.ports import contract
 from engine.ports.desk import Desk
@@ -40,10 +41,10 @@ class SqliteBench(contract.StoreBench):
         self.state = state
 
     async def connect(self) -> Store:
-        return SqliteStore(SqliteFile(self.state, busy_s=0.2))
+        return SqlStore(SqliteFile(self.state, busy_s=0.2))
 
     def desk(self) -> Desk:
-        return SqliteDesk(SqliteFile(self.state, busy_s=0.2))
+        return SqlDesk(SqliteFile(self.state, busy_s=0.2))
 
     async def break_off(self) -> bool:
         self.other = sqlite3.connect(self.state / sqlite.FILE, isolation_level=None)
@@ -355,7 +356,7 @@ def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
         with contextlib.suppress(OSError):
             await self._change(lambda transaction: statements.keep(transaction, kept, fence))
 
-    monkeypatch.setattr(SqliteStore, "keep", keep)
+    monkeypatch.setattr(SqlStore, "keep", keep)
 
 
 @pytest.mark.parametrize(

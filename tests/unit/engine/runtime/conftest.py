@@ -18,7 +18,8 @@ import structlog
 
 from engine.adapters.lease_file import FileLease
 from engine.adapters.store import statements
-from engine.adapters.store.sqlite import SqliteDesk, SqliteFile, SqliteStore
+from engine.adapters.store.halves import SqlDesk, SqlStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.model import (
     SAMPLE_DTYPE,
     Action,
@@ -340,8 +341,8 @@ class LiveWorld:
         self.notes = Notebook()
         self.pager = Pager()
         self.file = SqliteFile(state)
-        self.store = SqliteStore(self.file)
-        self.desk = SqliteDesk(self.file)
+        self.store = SqlStore(self.file)
+        self.desk = SqlDesk(self.file)
         self.lease = FileLease(state)  # one for all lives, which follow each other in one process
         self.specs = (SPEC,)
 

@@ -12,7 +12,8 @@ import pytest
 
 from engine.adapters.blocking import BlockingCalls
 from engine.adapters.store import statements
-from engine.adapters.store.sqlite import SqliteFile, SqliteStore
+from engine.adapters.store.halves import SqlStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.model import ActionResult, Approval, Plan, Status
 from engine.ports.infrastructure import Sighting
 from engine.ports.lease import NO_FENCE, Fence
@@ -385,7 +386,7 @@ def test_blocking_calls_are_made_one_at_a_time_also_when_nobody_waits_for_one() 
 
 def test_the_store_names_the_file_that_cannot_be_written(tmp_path: Any) -> None:
     async def run() -> None:
-        await SqliteStore(SqliteFile(tmp_path / "gone")).keep(Kept("{}"), Fence(1))
+        await SqlStore(SqliteFile(tmp_path / "gone")).keep(Kept("{}"), Fence(1))
 
     with pytest.raises(OSError, match="gone"):
         asyncio.run(run())

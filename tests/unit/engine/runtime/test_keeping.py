@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from engine.adapters.store.sqlite import SqliteDesk, SqliteFile
+from engine.adapters.store.halves import SqlDesk
+from engine.adapters.store.sqlite import SqliteFile
 from engine.decide.recommend.manual import FALLBACK
 from engine.model import Action, ActionResult, Plan, Reason, Status
 from engine.ports.lease import Fence
@@ -48,7 +49,7 @@ def test_it_is_on_the_disk_that_a_command_will_be_given_before_it_is(
 
     async def apply(actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:
         # As another process sees it.
-        desk = SqliteDesk(SqliteFile(world.state))
+        desk = SqlDesk(SqliteFile(world.state))
         kept = desk.history(kinds=(RowKind.INTENT, RowKind.DECISION, RowKind.RESULT))
         desk.close()
         seen.append(([f"{k.row.kind} {k.row.id} {k.fence}" for k in kept], world.memory()))

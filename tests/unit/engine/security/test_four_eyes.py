@@ -37,14 +37,16 @@ def decided(state: Path, *, before: int = 6, after: int = 4, major: float | None
         scale = json.dumps({"requested_by": asked_by})
         rows.append(HistoryRow(RowKind.SCALE, "manual-1", NOW_S, scale))
     with closing(local_desk(state)) as desk:
-        desk.file.write(lambda to: statements.keep(to, Kept(rows=tuple(rows)), Fence(1))).result()
+        desk.database.write(
+            lambda to: statements.keep(to, Kept(rows=tuple(rows)), Fence(1))
+        ).result()
 
 
 def answered(state: Path) -> list[tuple[bool, str]]:
     with closing(local_desk(state)) as desk:
         return [
             (bool(json.loads(text)["approved"]), str(json.loads(text)["approver"]))
-            for [text] in desk.file.read(
+            for [text] in desk.database.read(
                 lambda at: at.execute("SELECT content FROM answers ORDER BY decision_id")
             )
         ]

@@ -11,7 +11,8 @@ import pytest
 
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.lease_file import FileLease, take_lead
-from engine.adapters.store.sqlite import SqliteFile, SqliteStore
+from engine.adapters.store.halves import SqlStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.config.composition import composed
 from engine.model import ActionResult, Observation, Plan
 from engine.ports.metrics import Reading
@@ -77,7 +78,7 @@ def served(one: RunConfig, state: Path) -> tuple[World, Actions, LiveShell]:
     world.env.run(until=BEGIN_S)
     clock = TurnedClock(world.start_s + BEGIN_S)
     ports = shell.ports(clock, END_S)
-    lead, store = take_lead(state, time.time()), SqliteStore(SqliteFile(state))
+    lead, store = take_lead(state, time.time()), SqlStore(SqliteFile(state))
     actions = Actions(world.start_s)
     live = LiveShell(
         shell.made(), world.specs, metrics=ports, infrastructure=ports.infrastructure,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.adapters.store import released, schema, statements
-from engine.adapters.store.sqlite import FILE, SqliteDesk, SqliteFile
+from engine.adapters.store.halves import SqlDesk
+from engine.adapters.store.sqlite import FILE, SqliteFile
 from engine.config.recurrence import Recurrence
 from engine.model import Approval, Direction, ManualFloor, Pause
 from engine.ports.desk import Asked
@@ -49,7 +50,7 @@ def test_the_files_of_the_released_product_are_carried_over_once(
     tmp_path: Path, looks_first: bool
 ) -> None:
     file = SqliteFile(of_files(tmp_path))
-    desk = SqliteDesk(file)
+    desk = SqlDesk(file)
     if looks_first:
         desk.status()
     else:
@@ -74,7 +75,7 @@ def test_the_files_of_the_released_product_are_carried_over_once(
     assert sorted(path.name for path in tmp_path.iterdir()) == [released.ASIDE, "fence", FILE]
     assert (tmp_path / released.ASIDE / "memory.json").read_text() == FILES["memory.json"]
     of_files(tmp_path)
-    again = SqliteDesk(SqliteFile(tmp_path))
+    again = SqlDesk(SqliteFile(tmp_path))
     assert [one.request.service for one in again.asked()[0]] == []
     again.close()
 
@@ -85,7 +86,7 @@ def test_a_kill_before_the_files_are_put_aside_carries_nothing_over_twice(
     monkeypatch.setattr(released, "put_aside", lambda _: None)
     of_files(tmp_path)
     for stands in (True, False):
-        desk = SqliteDesk(SqliteFile(tmp_path))
+        desk = SqlDesk(SqliteFile(tmp_path))
         assert desk.withdraw("floor", "api") is stands
         desk.close()
 
@@ -104,7 +105,7 @@ def test_a_store_of_each_version_is_gone_on_with(tmp_path: Path, path: Path) -> 
     connection.executescript(path.read_text(encoding="utf-8"))
     connection.close()
     file = SqliteFile(tmp_path)
-    desk = SqliteDesk(file)
+    desk = SqlDesk(file)
     assert [one.request for one in desk.asked()[0]] == [ManualFloor("api", 9, 900.0, "ada")]
     assert json.loads(file.read(statements.memory)) == {"saved_s": 5.0}
     assert json.loads(desk.status()) == {"steps": 3}

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from engine.adapters.store import schema, sqlite, statements
-from engine.adapters.store.sqlite import FILE, SqliteDesk, SqliteFile
+from engine.adapters.store.database import Database, Link
+from engine.adapters.store.halves import SqlDesk
+from engine.adapters.store.sqlite import FILE, SqliteFile
 from engine.config.recurrence import Recurrence
 from engine.model import Approval, Direction, ManualFloor, ManualScale, Pause
 from engine.ports.lease import Fence
@@ -27,8 +29,8 @@ def file(tmp_path: Path) -> Iterator[SqliteFile]:
 
 
 @pytest.fixture
-def desk(file: SqliteFile) -> SqliteDesk:
-    return SqliteDesk(file)
+def desk(file: SqliteFile) -> SqlDesk:
+    return SqlDesk(file)
 
 
 def standing(file: SqliteFile, now_s: float) -> Requests:
@@ -39,19 +41,19 @@ def keep(file: SqliteFile, kept: Kept, fence: int = 1) -> None:
     file.write(lambda to: statements.keep(to, kept, Fence(fence))).result()
 
 
-def test_what_is_asked_for_holds_until_it_expires(desk: SqliteDesk) -> None:
+def test_what_is_asked_for_holds_until_it_expires(desk: SqlDesk) -> None:
     floor = ManualFloor("api", 12, 1000.0, "ada")
     pauses = (Pause(), Pause("file-storage", Direction.IN, 500.0, 4))
     for request in (floor, *pauses):
         desk.ask(request)
-    before = standing(desk.file, 499.0)
+    before = standing(desk.database, 499.0)
     assert before.floors == (floor,)
     assert set(before.pauses) == set(pauses)
-    assert standing(desk.file, 500.0).pauses == (Pause(),)
-    assert standing(desk.file, 1000.0).floors == ()
+    assert standing(desk.database, 500.0).pauses == (Pause(),)
+    assert standing(desk.database, 1000.0).floors == ()
 
 
-def test_what_recurs_holds_when_its_schedule_says_until_it_is_taken_back(desk: SqliteDesk) -> None:
+def test_what_recurs_holds_when_its_schedule_says_until_it_is_taken_back(desk: SqlDesk) -> None:
     six_s = 6 * 3600.0
     six = Recurrence(cron="0 6 * * *", time_zone="UTC", duration_s=60.0)
     seven = Recurrence(cron="0 7 * * *", time_zone="UTC", duration_s=60.0)
@@ -59,15 +61,15 @@ def test_what_recurs_holds_when_its_schedule_says_until_it_is_taken_back(desk: S
     for instances, when in ((9, six), (20, six), (30, seven)):
         desk.ask(ManualFloor("api", instances, math.inf, "ada"), when)
     desk.ask(Pause("", Direction.IN, six_s + 30.0), six)
-    assert [floor.instances for floor in standing(desk.file, six_s - 1.0).floors] == [3]
-    during = standing(desk.file, six_s)
+    assert [floor.instances for floor in standing(desk.database, six_s - 1.0).floors] == [3]
+    during = standing(desk.database, six_s)
     assert set(during.floors) == {
         ManualFloor("api", 3, math.inf, "ada"), ManualFloor("api", 20, six_s + 60.0, "ada"),
     }  # fmt: skip
     assert during.pauses == (Pause("", Direction.IN, six_s + 30.0),)
     assert desk.withdraw("floor", "api")
-    assert standing(desk.file, six_s).floors == ()
-    assert standing(desk.file, six_s).pauses == during.pauses
+    assert standing(desk.database, six_s).floors == ()
+    assert standing(desk.database, six_s).pauses == during.pauses
 
 
 @pytest.mark.parametrize(
@@ -90,14 +92,14 @@ def test_what_recurs_holds_when_its_schedule_says_until_it_is_taken_back(desk: S
     ],
 )
 def test_what_makes_no_sense_is_complained_about_and_the_rest_holds(
-    desk: SqliteDesk, kind: str, content: str, complaint: str
+    desk: SqlDesk, kind: str, content: str, complaint: str
 ) -> None:
     desk.ask(ManualFloor("database", 4, math.inf))
-    desk.file.write(
+    desk.database.write(
         lambda to: statements.put_request(to, f"{kind}-api", kind, "api", content)
     ).result()
-    desk.file.write(lambda to: statements.put_answer(to, "api-9", "nonsense")).result()
-    asked = standing(desk.file, 0.0)
+    desk.database.write(lambda to: statements.put_answer(to, "api-9", "nonsense")).result()
+    asked = standing(desk.database, 0.0)
     assert [floor.service for floor in asked.floors] == ["database"]
     assert (asked.pauses, asked.scales, asked.answers) == ((), (), ())
     about_request, about_answer = asked.complaints
@@ -107,7 +109,7 @@ def test_what_makes_no_sense_is_complained_about_and_the_rest_holds(
 
 
 def test_whoever_only_looks_leaves_nothing_behind(tmp_path: Path) -> None:
-    desk = SqliteDesk(SqliteFile(tmp_path))
+    desk = SqlDesk(SqliteFile(tmp_path))
     assert (desk.asked(), desk.status(), desk.history()) == (([], []), "", [])
     assert list(tmp_path.iterdir()) == []
 
@@ -118,7 +120,7 @@ def test_history_is_read_in_pages_and_by_kind(file: SqliteFile) -> None:
         file,
         Kept(rows=tuple(HistoryRow(kinds[k % 2], f"a-{k}", float(k), "{}") for k in range(10))),
     )
-    desk = SqliteDesk(file)
+    desk = SqlDesk(file)
     page = desk.history(limit=4)
     assert [kept.row.id for kept in page] == ["a-0", "a-1", "a-2", "a-3"]
     assert [kept.row.id for kept in desk.history(page[-1].position, 2)] == ["a-4", "a-5"]
@@ -131,15 +133,15 @@ def test_those_that_write_at_once_share_a_transaction_and_one_that_fails_is_alon
     file: SqliteFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    plain = SqliteFile._commit
+    plain = Database._commit
     gate = threading.Event()
 
-    def commit(self: SqliteFile, connection: sqlite._Connection, changes: list[object]) -> None:
+    def commit(self: Database, link: Link, changes: list[object]) -> None:
         batches.append(len(changes))
         gate.wait(30.0)
-        plain(self, connection, changes)  # type: ignore[arg-type]
+        plain(self, link, changes)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SqliteFile, "_commit", commit)
+    monkeypatch.setattr(Database, "_commit", commit)
     first = file.write(lambda to: statements.check_fence(to, Fence(5)))
     row = HistoryRow(RowKind.GAP, "lost", 0.0, "{}")
     late = file.write(lambda to: statements.keep(to, Kept(rows=(row,)), Fence(4)))
@@ -158,7 +160,7 @@ def test_those_that_write_at_once_share_a_transaction_and_one_that_fails_is_alon
     assert "nonsense" in str(wrong.exception())
     # Together, and each by itself when the transaction as a whole came to nothing.
     assert max(batches) > 1
-    assert len(SqliteDesk(file).history()) == 20
+    assert len(SqlDesk(file).history()) == 20
 
 
 def test_the_journal_stays_small_whatever_is_written(
@@ -230,17 +232,17 @@ def test_another_that_writes_is_waited_for_but_not_for_ever(tmp_path: Path) -> N
     file.close()
 
 
-def test_a_person_who_asks_again_is_the_last_to_have_asked(desk: SqliteDesk) -> None:
+def test_a_person_who_asks_again_is_the_last_to_have_asked(desk: SqlDesk) -> None:
     desk.ask(ManualScale("one", "api", 5, math.inf, "ada"))
     desk.ask(ManualScale("two", "api", 7, math.inf, "bob", "a fair"))
-    assert [scale.id for scale in standing(desk.file, 0.0).scales] == ["two"]
+    assert [scale.id for scale in standing(desk.database, 0.0).scales] == ["two"]
     rows = desk.history(kinds=(RowKind.SCALE,))
     assert [kept.row.id for kept in rows] == ["one", "two"]
     assert desk.withdraw("scale", "api")
-    assert standing(desk.file, 0.0).scales == ()
+    assert standing(desk.database, 0.0).scales == ()
 
 
-def test_an_answer_may_be_given_to_an_engine_that_does_not_run(desk: SqliteDesk) -> None:
+def test_an_answer_may_be_given_to_an_engine_that_does_not_run(desk: SqlDesk) -> None:
     desk.answer(Approval("api-1", False, 1.0, "ada"))
     desk.answer(Approval("api-1", False, 2.0, "bob"))
-    assert standing(desk.file, 3.0).answers == (Approval("api-1", False, 2.0, "bob"),)
+    assert standing(desk.database, 3.0).answers == (Approval("api-1", False, 2.0, "bob"),)

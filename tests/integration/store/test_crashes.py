@@ -20,13 +20,13 @@ import asyncio, sys
 sys.argv = [{SCRIPT!r}, "kill", "40", "2"]
 sys.path.insert(0, {str(Path(SCRIPT).parent)!r})
 import store_crashes
-from engine.adapters.store.sqlite import SqliteStore
+from engine.adapters.store.halves import SqlStore
 
 async def change(self, make):
-    self.file.write(make)  # and does not wait for it
+    self.database.write(make)  # and does not wait for it
     await asyncio.sleep(0.0)
 
-SqliteStore._change = change
+SqlStore._change = change
 store_crashes.main()
 """
 

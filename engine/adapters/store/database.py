@@ -1,0 +1,162 @@
+"""One thread writes: what waits at the same time is one transaction, each undone by itself.
+
+So a commit, which waits for the disk, is shared by all who write at the time; and a connection is
+never in two hands.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Any, Generic, Protocol, TypeVar
+
+from engine.adapters.store.schema import Transaction
+
+TOGETHER = 256
+"""Most writes in one transaction."""
+
+_Result = TypeVar("_Result")
+
+
+class Link(Protocol):
+    """A connection that is made when it is needed, and anew when it is of no use any more."""
+
+    @property
+    def failures(self) -> type[Exception]:
+        """What the database's library raises."""
+        ...
+
+    def begin(self) -> Transaction:
+        """Begin the only transaction that writes now."""
+        ...
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether one is open."""
+        ...
+
+    def named(self) -> AbstractContextManager[None]:
+        """What is raised inside, as an OSError that names the database."""
+        ...
+
+    def tidy(self) -> None:
+        """What is to be done now and then after a commit."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class _Change(Generic[_Result]):
+    """A write that waits for its turn."""
+
+    def __init__(self, make: Callable[[Transaction], _Result]) -> None:
+        self.done: Future[_Result] = Future()
+        self._make = make
+        self._made: list[_Result] = []
+
+    def make(self, transaction: Transaction) -> None:
+        self._made = [self._make(transaction)]
+
+    def succeed(self) -> None:
+        self.done.set_result(self._made[0])
+
+
+class Database:
+    """A database; `link` makes the connection of the thread that writes."""
+
+    def __init__(self, link: Callable[[], Link]) -> None:
+        self._link = link
+        self._waiting: queue.SimpleQueue[_Change[Any] | None] = queue.SimpleQueue()
+        self._starting = threading.Lock()
+        self._writer: threading.Thread | None = None
+
+    def write(self, make: Callable[[Transaction], _Result]) -> Future[_Result]:
+        """Let `make` write; done when that is on the disk, or with what went wrong."""
+        change = _Change(make)
+        with self._starting:
+            if self._writer is None:
+                # A daemon: a disk that never answers must not keep the process from ending.
+                self._writer = threading.Thread(target=self._work, name="store", daemon=True)
+                self._writer.start()
+            self._waiting.put(change)
+        return change.done
+
+    def read(self, look: Callable[[Transaction], _Result]) -> _Result:
+        """What `look` sees, at one moment; raises OSError."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of it, after what waits to be written."""
+        with self._starting:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                self._waiting.put(None)
+        if writer is not None:
+            writer.join()
+
+    def _work(self) -> None:
+        link = self._link()
+        while (change := self._waiting.get()) is not None:
+            changes, over = [change], False
+            while len(changes) < TOGETHER and not self._waiting.empty():
+                following = self._waiting.get()
+                if following is None:
+                    over = True
+                    break
+                changes.append(following)
+            self._commit(link, changes)
+            if over:
+                break
+        link.close()
+
+    def _commit(self, link: Link, changes: list[_Change[Any]]) -> None:
+        """Make all of them last together; if that cannot be, each by itself."""
+        failed: dict[int, BaseException] = {}
+        try:
+            with link.named():
+                transaction = link.begin()
+                try:
+                    for number, change in enumerate(changes):
+                        if (error := _made(link, transaction, change)) is not None:
+                            failed[number] = error
+                    transaction.execute("COMMIT")
+                except BaseException:
+                    if link.in_transaction:
+                        transaction.execute("ROLLBACK")
+                    raise
+        except BaseException as error:
+            if len(changes) > 1:
+                for change in changes:
+                    self._commit(link, [change])
+            else:
+                changes[0].done.set_exception(error)
+            return
+        for number, change in enumerate(changes):
+            if number in failed:
+                change.done.set_exception(failed[number])
+            else:
+                change.succeed()
+        link.tidy()
+
+
+def _made(link: Link, transaction: Transaction, change: _Change[Any]) -> BaseException | None:
+    """Make one change within the transaction; what went wrong, and is undone.
+
+    Raises what the library raises if the whole transaction is undone by it.
+    """
+    transaction.execute("SAVEPOINT one")
+    try:
+        change.make(transaction)
+    except Exception as error:
+        if isinstance(error, link.failures) or not link.in_transaction:
+            raise
+        transaction.execute("ROLLBACK TO SAVEPOINT one")
+        transaction.execute("RELEASE SAVEPOINT one")
+        return error
+    transaction.execute("RELEASE SAVEPOINT one")
+    return None

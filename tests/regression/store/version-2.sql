@@ -1,0 +1,17 @@
+BEGIN TRANSACTION;
+CREATE TABLE answers (decision_id TEXT PRIMARY KEY, content TEXT NOT NULL);
+INSERT INTO "answers" VALUES('api-12','{"decision_id": "api-12", "approved": false, "time_s": 7.0, "approver": "ada"}');
+CREATE TABLE history (position BIGINT PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, time_s DOUBLE PRECISION NOT NULL, fence BIGINT NOT NULL, content TEXT NOT NULL, UNIQUE (kind, id));
+INSERT INTO "history" VALUES(1,'intent','api-11',5.0,4,'{}');
+INSERT INTO "history" VALUES(2,'intent','api-12',6.0,4,'{}');
+CREATE TABLE lead (one INTEGER PRIMARY KEY CHECK (one = 1), fence BIGINT NOT NULL, holder TEXT NOT NULL DEFAULT '', expires_s DOUBLE PRECISION NOT NULL DEFAULT 0);
+INSERT INTO "lead" VALUES(1,4,'',0.0);
+CREATE TABLE memory (one INTEGER PRIMARY KEY CHECK (one = 1), text TEXT NOT NULL);
+INSERT INTO "memory" VALUES(1,'{"saved_s": 5.0}');
+CREATE TABLE requests (id TEXT PRIMARY KEY, kind TEXT NOT NULL, service TEXT NOT NULL, content TEXT NOT NULL);
+INSERT INTO "requests" VALUES('floor-api','floor','api','{"service": "api", "expires_s": 900.0, "instances": 9, "requested_by": "ada"}');
+CREATE TABLE schema_version (version INTEGER NOT NULL);
+INSERT INTO "schema_version" VALUES(2);
+CREATE TABLE shown (one INTEGER PRIMARY KEY CHECK (one = 1), text TEXT NOT NULL);
+INSERT INTO "shown" VALUES(1,'{"steps": 3}');
+COMMIT;
