@@ -128,6 +128,9 @@ class EngineClient:
     def __init__(
         self, url: str, token: str, *, timeout_s: float = 90.0, ca: Path | None = None
     ) -> None:
+        """Raises ValueError for a URL that is none, or certificates that cannot be used."""
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f'"{url}" is not allowed (http://… or https://…)')
         self._http = httpx.Client(
             base_url=url.rstrip("/").removesuffix(BASE),
             headers={"authorization": f"Bearer {token}"} if token else {},

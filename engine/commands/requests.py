@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.adapters import cabinet_files
 from engine.adapters.store.sealed import desk_of
@@ -36,6 +36,9 @@ from engine.ports.desk import (
 from engine.security import local
 from engine.security.four_eyes import Approvals, question
 from engine.security.roles import Permission, Situation, approvals_needed, refusal
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
 
 STATE = Path("state/engine")
 ANSWERS = ("approve", "reject")
@@ -65,6 +68,13 @@ def pause(arguments: Sequence[str]) -> int:
     schedule = _scheduled(parser, given)
     if given.pin is not None and not given.service:
         parser.error("--pin needs a SERVICE")
+    if given.api:
+        return _remote(
+            given, lambda engine: engine.pause(
+                given.service, direction=Direction(given.direction), pinned=given.pin,
+                for_s=None if schedule else given.duration, schedule=schedule, why=given.why,
+            ), f"{given.service or 'all services'}: paused",
+        )  # fmt: skip
     if refusal := _refusal(given.state, given.service):
         return _failed(ValueError(refusal))
     expires_s = math.inf if schedule else _until(given.duration)
@@ -79,6 +89,11 @@ def resume(arguments: Sequence[str]) -> int:
     parser = _parser("resume", "Take back a pause of a service, or the one of all services.")
     _service(parser)
     given = parser.parse_args(arguments)
+    if given.api:
+        return _remote(
+            given, lambda engine: engine.resume(given.service, why=given.why),
+            f"{given.service or 'all services'}: the pause is taken back",
+        )  # fmt: skip
     return _withdraw(given, "resume", "pause")
 
 
@@ -96,7 +111,21 @@ def floor(arguments: Sequence[str]) -> int:
     if given.instances == 0:
         if schedule is not None:
             parser.error("N = 0 takes all floors of the service back, it has no --cron")
+        if given.api:
+            return _remote(
+                given, lambda engine: engine.drop_floor(given.service, why=given.why),
+                f"{given.service}: the floor is taken back",
+            )  # fmt: skip
         return _withdraw(given, "floor", "floor")
+    if given.api:
+        if given.wedding is not None:
+            parser.error("--wedding is for the engine's own machine, not with --api")
+        return _remote(
+            given, lambda engine: engine.keep_floor(
+                given.service, given.instances, for_s=None if schedule else given.duration,
+                schedule=schedule, why=given.why,
+            ), f"{given.service}: at least {given.instances} instances",
+        )  # fmt: skip
     if refusal := _refusal(given.state, given.service):
         return _failed(ValueError(refusal))
     expires_s = math.inf if schedule else _until(given.duration)
@@ -147,6 +176,13 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
     parser = _parser(name, purpose)
     parser.add_argument("decision", metavar="DECISION", help="its id, as the engine's log says it")
     given = parser.parse_args(arguments)
+    if given.api:
+        return _remote(
+            given, lambda engine: (
+                engine.approve(given.decision, why=given.why) if approved
+                else engine.reject(given.decision, given.why)
+            ), f"{given.decision}: {'approved' if approved else 'rejected'}",
+        )  # fmt: skip
     who = local.principal(given.state)
     permission = Permission.APPROVE if approved else Permission.REJECT
     try:
@@ -278,6 +314,13 @@ def _done(
     return 0
 
 
+def _remote(given: argparse.Namespace, ask: Callable[[EngineClient], object], said: str) -> int:
+    """Ask the engine that `--api` names."""
+    from engine.commands import remote
+
+    return remote.done(given, ask, said)
+
+
 def _desk(state: Path) -> Desk:
     """Where the engine of a state folder is asked."""
     return desk_of(state)
@@ -300,6 +343,11 @@ def _parser(name: str, purpose: str) -> argparse.ArgumentParser:
     parser.add_argument("--state", type=folder, default=STATE, metavar="DIR",
                         help=f"the engine's state folder (default: {STATE})")  # fmt: skip
     parser.add_argument("--why", default="", metavar="TEXT", help="a reason, for the audit log")
+    parser.add_argument("--api", default="", metavar="URL",
+                        help="ask the engine there, with the token in WEDTWIN_TOKEN")  # fmt: skip
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="with the token for --api")
+    parser.add_argument("--ca", type=Path, metavar="FILE",
+                        help="certificates that --api is trusted by")  # fmt: skip
     return parser
 
 
