@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -74,7 +75,8 @@ class RedisCache:
         if not isinstance(raw, bytes) or len(raw) < DIGEST_BYTES:
             return None
         digest, content = raw[:DIGEST_BYTES], raw[DIGEST_BYTES:]
-        return text_of(content) if digest == _digest(question, content) else None
+        is_whole = hmac.compare_digest(digest, _digest(question, content))
+        return text_of(content) if is_whole else None
 
     async def put(self, question: str, text: EncodedText, valid_s: float) -> None:
         """Keep it."""

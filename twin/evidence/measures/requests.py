@@ -43,6 +43,7 @@ from engine.model import (
     WeddingContext,
 )
 from engine.ports.metrics import Reading
+from engine.security import four_eyes
 from engine.security.audit.log import FOLDER as AUDIT
 from engine.security.audit.log import opened
 from engine.security.roles import Cell, Extent, Permission, PlatformState, Role
@@ -138,6 +139,8 @@ def over_http(
             for role in Role:
                 headers = {"authorization": f"Bearer {_token(tokens, role)}"}
                 for state in states:
+                    # What somebody has refused before is final, and not what is tried here.
+                    cabinet_files.opened(Path(name)).change(four_eyes.DOCUMENT, lambda _: "")
                     with mock.patch.object(context.board, "state", lambda _, now=state: now):
                         rows += [
                             _row(client, headers, operation, extent, cells, role, state, actions)
