@@ -21,13 +21,15 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from engine.config.secrets import learn
 from engine.ports.cabinet import Cabinet, CabinetError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MAGIC = b"WTS1"
 ID_BYTES, KEY_BYTES, NONCE_BYTES, TAG_BYTES = 6, 32, 12, 16
@@ -78,6 +80,13 @@ class KeyPlace:
         return keys_in(_of_command(self.command), self.command[0])
 
 
+def _cipher_of(secret: bytes) -> AESGCM:
+    # Only now: a command that seals nothing should not wait for the library.
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(secret)
+
+
 class Sealer:
     """Seals and opens; asks for the keys again when one is met that it does not have."""
 
@@ -87,7 +96,7 @@ class Sealer:
         self._lock = threading.Lock()
         self._owner: dict[str, AESGCM] = {}
         self._opened: dict[bytes, AESGCM] = {}
-        self._sealing = (b"", AESGCM(bytes(KEY_BYTES)))
+        self._sealing = (b"", _cipher_of(bytes(KEY_BYTES)))
         self._left = 0
         self._renewed_s = 0.0
         self.key_id = ""
@@ -98,7 +107,7 @@ class Sealer:
         self._renewed_s = time.monotonic()
         keys = self._keys()
         with self._lock:
-            self._owner = {key.id: AESGCM(key.secret) for key in keys}
+            self._owner = {key.id: _cipher_of(key.secret) for key in keys}
             self._opened = {}
             self.key_id, self._left = keys[0].id, 0
 
@@ -112,7 +121,7 @@ class Sealer:
                 head = MAGIC + bytes.fromhex(self.key_id)
                 secret, nonce = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(NONCE_BYTES)
                 wrapped = self._owner[self.key_id].encrypt(nonce, secret, head)
-                self._sealing = (head + nonce + wrapped, AESGCM(secret))
+                self._sealing = (head + nonce + wrapped, _cipher_of(secret))
                 self._left = MOST_SEALED
             self._left -= 1
             front, cipher = self._sealing
@@ -123,6 +132,8 @@ class Sealer:
         """What is in the envelope; raises SealError where it was touched or its key is not here."""
         if len(sealed) < SHORTEST or not sealed.startswith(MAGIC):
             raise SealError(f"{context}: is not sealed")
+        from cryptography.exceptions import InvalidTag
+
         front, rest = sealed[: HEAD + WRAPPED], sealed[HEAD + WRAPPED :]
         try:
             cipher = self._cipher(front, context)
@@ -157,7 +168,7 @@ class Sealer:
             secret = self._owner[key_id].decrypt(nonce, wrapped, front[:HEAD])
             if len(opened) > 256:
                 opened.clear()
-            opened[front] = AESGCM(secret)
+            opened[front] = _cipher_of(secret)
         return opened[front]
 
 

@@ -31,6 +31,10 @@ class ServeConfig(RunConfig):
     def _one_engine(self) -> ServeConfig:
         if self.replications != 1:
             raise ValueError(f"replications: {self.replications} is not allowed (1)")
+        if self.monitor.enabled:
+            raise ValueError(
+                "monitor.enabled: true is not allowed (false: nothing runs it here yet)"
+            )
         for name, fault in self.faults.items():
             if isinstance(fault, EngineKill | TwoLeaders):
                 raise ValueError(
