@@ -96,9 +96,9 @@ def asked_in(seen: Seen, ahead: Ahead, chosen: Recommendation, now_s: float) -> 
     current = seen.service.desired
     if why := _urgent(seen, now_s) or _breach(seen):
         return ScaleIn(current, chosen, why)
-    protected = max(ahead.weddings.protected, ahead.weddings.floor)
-    target = min(max(chosen.target, protected, seen.traits.spec.min_instances), current)
-    return ScaleIn(target, chosen, PROTECTED if chosen.target < target <= protected else "")
+    booked = max(ahead.weddings.protected, ahead.weddings.floor)
+    target = min(max(chosen.target, booked, seen.traits.spec.min_instances), current)
+    return ScaleIn(target, chosen, PROTECTED if chosen.target < target <= booked else "")
 
 
 def waits_for_boots(seen: Seen, now_s: float) -> bool:

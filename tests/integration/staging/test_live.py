@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -78,9 +78,11 @@ class Engine:
 
     def status(self) -> dict[str, Any]:
         try:
-            status: dict[str, Any] = json.loads(local_desk(self.state).status())
+            with closing(local_desk(self.state)) as desk:
+                text = desk.status()
         except FileNotFoundError:
-            return {"steps": 0, "lead": 0}
+            text = ""
+        status: dict[str, Any] = json.loads(text or '{"steps": 0, "lead": 0}')
         return status
 
     def journal(self) -> str:
@@ -173,7 +175,9 @@ def whole(records: Path) -> list[Path]:
 
 
 def floor(engine: Engine, service: str, count: int) -> None:
-    local_desk(engine.state).ask(ManualFloor(service, count, time.time() + 600.0, "test"))
+    engine.state.mkdir(exist_ok=True)
+    with closing(local_desk(engine.state)) as desk:
+        desk.ask(ManualFloor(service, count, time.time() + 600.0, "test"))
 
 
 def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: Staging) -> None:
