@@ -59,7 +59,7 @@ format: $(VENV)/.installed-dev ## Put all files into the house format
 	$(BIN)/ruff format
 
 clean: ## Remove the environment, caches and build results (never the run records in outputs/)
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt .ci/venv
