@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -53,7 +54,7 @@ PATIENCE_S = 10.0
 _Result = TypeVar("_Result")
 
 
-class InfrastructureBench:
+class InfrastructureBench(ABC):
     """A world with at least one service whose count can be changed; subclass it.
 
     `service` names it, `low` and `high` are two counts that it may have; it has `low` at first.
@@ -63,37 +64,37 @@ class InfrastructureBench:
     low: int
     high: int
 
+    @abstractmethod
     async def connect(self) -> Infrastructure:
         """Another adapter on the same world, as an engine that was started again makes one."""
-        raise NotImplementedError
 
-    async def settle(self) -> None:
+    async def settle(self) -> None:  # noqa: B027 (most worlds have nothing to do)
         """Let what was asked for be done, as far as a result is concerned."""
 
     async def break_off(self) -> bool:
         """Make the world unreachable; False if this world cannot be."""
         return False
 
-    async def mend(self) -> None:
+    async def mend(self) -> None:  # noqa: B027 (what cannot be broken needs no mending)
         """Make it reachable again."""
 
 
-class StoreBench:
+class StoreBench(ABC):
     """A store that several adapters can open."""
 
+    @abstractmethod
     async def connect(self) -> Store:
         """Another adapter on the same store."""
-        raise NotImplementedError
 
+    @abstractmethod
     def desk(self) -> Desk:
         """Where people ask the engine of this store."""
-        raise NotImplementedError
 
     async def break_off(self) -> bool:
         """Make every write fail; False if this store cannot be made to."""
         return False
 
-    async def mend(self) -> None:
+    async def mend(self) -> None:  # noqa: B027 (what cannot be broken needs no mending)
         """Make it work again."""
 
 

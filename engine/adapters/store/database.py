@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -66,7 +67,7 @@ class _Change(Generic[_Result]):
         self.done.set_result(self._made[0])
 
 
-class Database:
+class Database(ABC):
     """A database; `link` makes the connection of the thread that writes."""
 
     def __init__(self, link: Callable[[], Link]) -> None:
@@ -86,9 +87,9 @@ class Database:
             self._waiting.put(change)
         return change.done
 
+    @abstractmethod
     def read(self, look: Callable[[Transaction], _Result]) -> _Result:
         """What `look` sees, at one moment; raises OSError."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Let go of it, after what waits to be written."""
