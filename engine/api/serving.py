@@ -73,6 +73,7 @@ class _Server:
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="error",  # what is no HTTP at all is not worth a line each time
             access_log=False,
             server_header=False,
             proxy_headers=False,
