@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
+from engine.commands.failing import failed
 from engine.commands.requests import STATE
 from engine.security.audit import verifier
 from engine.security.audit.log import FOLDER, ROWS, VERIFIER, sizes
@@ -61,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     log = given.state / FOLDER
     if not (log / ROWS).is_file():
-        return _failed(f"{log}: there is no audit log")
+        return failed(f"{log}: there is no audit log")
     try:
         match given.command:
             case "verify":
@@ -71,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
             case _:
                 return _export(log, given.folder)
     except OSError as error:
-        return _failed(f"{error.filename}: {error.strerror}")
+        return failed(error)
 
 
 def _verify(log: Path, key: str | None, kept: Path | None) -> int:
@@ -130,7 +131,7 @@ def _sentence(row: dict[str, Any]) -> str:
 
 def _export(log: Path, folder: Path) -> int:
     if folder.exists():
-        return _failed(f"{folder}: is there already")
+        return failed(f"{folder}: is there already")
     folder.mkdir(parents=True)
     try:
         for name, size in sizes(log).items():
@@ -145,8 +146,3 @@ def _export(log: Path, folder: Path) -> int:
     key = (folder / VERIFIER).read_text(encoding="utf-8").strip()
     print(f"python {folder / 'verifier.py'} {folder} {key}")
     return 0
-
-
-def _failed(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
-    return 2

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
+from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, duration, folder
 from engine.ports.cabinet import CabinetError
@@ -48,10 +49,8 @@ def run(arguments: Sequence[str]) -> int:
                 return _review(given)
             case _:
                 return _drill()
-    except (NotAllowedError, BreakGlassError, TokenError, CabinetError) as error:
-        return _failed(str(error))
-    except OSError as error:
-        return _failed(f"{error.filename}: {error.strerror}")
+    except (NotAllowedError, BreakGlassError, TokenError, CabinetError, OSError) as error:
+        return failed(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -171,8 +170,3 @@ def _drill() -> int:
     whole_s = max(steps.values())
     print(f"{whole_s:.3f}")
     return 0 if whole_s <= DRILL_S else 1
-
-
-def _failed(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
-    return 2

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.adapters.cabinet_files import FOLDER, PLACE, PLAIN, FileCabinet, sealer_of
 from engine.adapters.store.sealed import rows_under
+from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, folder
 from engine.ports.cabinet import CabinetError
@@ -55,10 +56,8 @@ def run(arguments: Sequence[str]) -> int:
                 _rotate(given)
             case _:
                 _retire(given)
-    except (NotAllowedError, SealError, CabinetError) as error:
-        return _failed(str(error))
-    except OSError as error:
-        return _failed(f"{error.filename}: {error.strerror}")
+    except (NotAllowedError, SealError, CabinetError, OSError) as error:
+        return failed(error)
     return 0
 
 
@@ -203,8 +202,3 @@ def _write_new(path: Path, line: str) -> None:
 def _replace(path: Path, text: str) -> None:
     with replacing(path) as unfinished:
         _write_new(unfinished, text.rstrip("\n"))
-
-
-def _failed(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
-    return 2

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters import cabinet_files
+from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, folder
 from engine.ports.cabinet import CabinetError
@@ -44,10 +45,8 @@ def run(arguments: Sequence[str]) -> int:
                 print(f"{weddings.retain(time.time())} entries are gone", file=sys.stderr)
             case _:
                 _page(weddings, given.out)
-    except (NotAllowedError, WeddingError, CabinetError, SealError) as error:
-        return _failed(str(error))
-    except OSError as error:
-        return _failed(f"{error.filename}: {error.strerror}")
+    except (NotAllowedError, WeddingError, CabinetError, SealError, OSError) as error:
+        return failed(error)
     return 0
 
 
@@ -132,8 +131,3 @@ def _purpose(text: str) -> str:
     if len(words) < SHORTEST or not words.isprintable():
         raise argparse.ArgumentTypeError(f"at least {SHORTEST} characters that say what for")
     return words
-
-
-def _failed(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
-    return 2

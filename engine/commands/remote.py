@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.client import ApiProblemError, ApiUnreachableError, EngineClient
+from engine.commands.failing import failed
 from engine.config import secrets
 
 VARIABLE = "WEDTWIN_TOKEN"
@@ -24,9 +25,9 @@ def done(given: argparse.Namespace, ask: Callable[[EngineClient], object], said:
         with EngineClient(given.api, _token(given.token_file), ca=given.ca) as engine:
             ask(engine)
     except ApiProblemError as error:
-        return _failed(str(error))
+        return failed(error)
     except (ApiUnreachableError, ValueError, OSError) as error:
-        return _failed(f"--api: {error}")
+        return failed(f"--api: {error}")
     print(said, file=sys.stderr)
     return 0
 
@@ -38,8 +39,3 @@ def _token(file: Path | None) -> str:
         raise ValueError(f"a token is missing ({VARIABLE} in the environment, or --token-file)")
     secrets.learn(secrets.sealed({"token": token.strip()}))
     return token.strip()
-
-
-def _failed(why: str) -> int:
-    print(f"error: {secrets.redacted(why)}", file=sys.stderr)
-    return 2

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.adapters import cabinet_files
 from engine.adapters.store.sealed import desk_of
+from engine.commands.failing import failed
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.config.strict import ConfigError, validated
@@ -76,7 +77,7 @@ def pause(arguments: Sequence[str]) -> int:
             ), f"{given.service or 'all services'}: paused",
         )  # fmt: skip
     if refusal := _refusal(given.state, given.service):
-        return _failed(ValueError(refusal))
+        return failed(refusal)
     expires_s = math.inf if schedule else _until(given.duration)
     request = Pause(given.service, Direction(given.direction), expires_s, given.pin)
     what = f"{given.service or 'all services'}: paused"
@@ -127,7 +128,7 @@ def floor(arguments: Sequence[str]) -> int:
             ), f"{given.service}: at least {given.instances} instances",
         )  # fmt: skip
     if refusal := _refusal(given.state, given.service):
-        return _failed(ValueError(refusal))
+        return failed(refusal)
     expires_s = math.inf if schedule else _until(given.duration)
     who = local.principal(given.state).name
     request = ManualFloor(given.service, given.instances, expires_s, requested_by=who)
@@ -135,7 +136,7 @@ def floor(arguments: Sequence[str]) -> int:
     try:
         behalf = _on_behalf(given, request)
     except (OSError, ValueError) as error:
-        return _failed(error)
+        return failed(error)
     return _ask(given, request, what, schedule, {"instances": given.instances, **behalf})
 
 
@@ -191,7 +192,7 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
         with closing(_desk(given.state)) as desk:
             service, situation = question(desk, given.decision, approvals.so_far(given.decision))
     except (OSError, ValueError) as error:
-        return _failed(error)
+        return failed(error)
     left = approvals_needed(situation) - len(situation.approved_by) - 1 if approved else 0
 
     def give(desk: Desk) -> None:
@@ -306,7 +307,7 @@ def _done(
             note("refused", str(error))
             raise
     except (ValueError, OSError) as error:
-        return _failed(error)
+        return failed(error)
     if what:
         _say(what)
     if request_id is not None:
@@ -328,12 +329,6 @@ def _desk(state: Path) -> Desk:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _failed(error: Exception) -> int:
-    reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
-    print(f"error: {reason}", file=sys.stderr)
-    return 2
 
 
 def _parser(name: str, purpose: str) -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from engine.commands.failing import failed
 from engine.config import assignments, hydra_errors, secrets
 from engine.config.composition import composed, needs_hydra
 from engine.config.strict import ConfigError
@@ -100,5 +101,4 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {secrets.redacted(message)}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(failed(message))

@@ -10,7 +10,6 @@ import argparse
 import datetime as dt
 import json
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from typing import Any
 
 from engine.adapters.lease_file import take_lead
 from engine.adapters.store.sealed import desk_of
+from engine.commands.failing import failed
 from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
@@ -46,17 +46,14 @@ def run(arguments: Sequence[str]) -> int:
                         help=f"the engine's state folder (default: {STATE})")  # fmt: skip
     state = parser.parse_args(arguments).state
     if not state.is_dir():
-        print(f"error: {state} is not a folder of an engine's state", file=sys.stderr)
-        return 2
+        return failed(f"{state} is not a folder of an engine's state")
     now_s = time.time()
     leader = _leader(state, now_s)
     try:
         with closing(desk_of(state)) as desk:
             status, (asked, complaints) = _status(desk), desk.asked()
     except (OSError, SealError) as error:
-        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
-        print(f"error: {reason}", file=sys.stderr)
-        return 2
+        return failed(error)
     age_s = now_s - float(status.get("time_s", 0.0)) if status else float("inf")
     ago = f"{age_s:.0f} s ago"
     if age_s < -AHEAD_S:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from engine.adapters import cabinet_files
+from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, duration, folder
 from engine.ports.cabinet import CabinetError
@@ -33,10 +34,8 @@ def run(arguments: Sequence[str]) -> int:
                 return _list(tokens, as_json=given.json)
             case _:
                 return _revoke(tokens, given)
-    except (NotAllowedError, TokenError, CabinetError, SealError) as error:
-        return _failed(str(error))
-    except OSError as error:
-        return _failed(f"{error.filename}: {error.strerror}")
+    except (NotAllowedError, TokenError, CabinetError, SealError, OSError) as error:
+        return failed(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -136,8 +135,3 @@ def _sentence(token: Token, now_s: float) -> str:
     )
     services = "all services" if token.services is None else ", ".join(token.services)
     return f"{token.name}: {', '.join(token.roles)}; {services}; {over}{until}"
-
-
-def _failed(reason: str) -> int:
-    print(f"error: {reason}", file=sys.stderr)
-    return 2
