@@ -3,6 +3,11 @@
 All else is the same in both, by common random numbers: bookings, demand, the faults of the
 platform, boots, and the lag of each sample.  So where the counts differ, the metrics have done it.
 
+Two runs without any fault come apart too, where a figure lies at a threshold: a sample that comes
+a second later lets one step and the other stay.  So there may be several runs without the faults,
+which differ in the usual noise of their samples, and a count is compared with all of them: what
+noise does by itself is not the fault's.
+
 Steps of one service are a rest apart, and what makes one run step a little earlier or later than
 the other is no harm.  So a count is compared with the counts of the other run within that rest.
 """
@@ -68,8 +73,8 @@ def compare(
 ) -> tuple[list[Violation], Apart]:
     """What the faults did to the counts, and what of it they may not do.
 
-    `counts` and `without` (services, samples) are the instances desired with and without the
-    faults, each `step_s`.
+    `counts` (services, samples) are the instances desired with the faults, each `step_s`, and
+    `without` (runs, services, samples) those of each run without them, the world as it is first.
     """
     violations: list[Violation] = []
     apart = Apart()
@@ -78,8 +83,9 @@ def compare(
     times_s = step_s * np.arange(1, counts.shape[1] + 1)
     for row, spec in enumerate(specs):
         count = counts[row].astype(float)
-        other = without[row].astype(float)
-        lowest, highest = _around(other, reach, np.min), _around(other, reach, np.max)
+        others = without[:, row].astype(float)
+        lowest = _around(others.min(axis=0), reach, np.min)
+        highest = _around(others.max(axis=0), reach, np.max)
         change = np.diff(count, prepend=count[0])
         watched = times_s <= times_s[-1] - SAME_STEP_S
         rises, falls = watched & (change > 0.0), watched & (change < 0.0)
@@ -95,7 +101,7 @@ def compare(
         ):
             if broken.any():
                 k = int(np.argmax(broken))
-                detail = f"{spec.name} {count[k]:.0f}, without the fault {other[k]:.0f}"
+                detail = f"{spec.name} {count[k]:.0f}, without the fault {others[0, k]:.0f}"
                 violations.append(Violation(invariant, float(times_s[k]), detail))
         after = outside & (times_s > end_s)
         last_s = float(times_s[after].max()) if after.any() else end_s

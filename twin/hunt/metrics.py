@@ -18,6 +18,7 @@ from pydantic import Field
 from engine.config.strict import Strict
 from engine.model import SAMPLE_FIELDS, FloatArray
 from scenarios.streams import Streams
+from twin.config import TelemetryConfig
 from twin.world.telemetry import Lens, Telemetry
 
 Way = Literal["times", "targets_lost", "renamed", "dark", "seldom", "clock"]
@@ -50,6 +51,8 @@ LEFT = (0.9, 0.5, 0.1, 0.0)
 NO_FACTORS = (math.nan, math.inf, -math.inf, -1.0)
 INTERVALS_S = (10, 15, 20, 30, 45, 60)
 MOST_CLOCK_S = 120
+NOISE = 0.01
+"""Standard deviation of the logarithm of a figure, by which two scrapes of one moment differ."""
 
 
 class MetricsFault(Strict):
@@ -179,6 +182,19 @@ def spoil(telemetry: Telemetry, faults: Sequence[MetricsFault], name: str, strea
     return hit
 
 
+def stir(telemetry: Telemetry, config: TelemetryConfig, rng: np.random.Generator) -> None:
+    """Give `telemetry` another usual lateness and loss, and each figure `NOISE` more of noise.
+
+    To be called before the run.  Nothing is wrong with such samples: they are what the same
+    platform shows to a scrape that comes a moment earlier or later.
+    """
+    telemetry.draw(config, rng)
+    samples = len(telemetry.sampled_s)
+    factors = np.exp(NOISE * rng.standard_normal((samples, len(SAMPLE_FIELDS) - 1)))
+    for k in range(samples):
+        telemetry.see_through(np.arange(samples) == k, partial(_noised, factors=factors[k]))
+
+
 def leave_out(telemetry: Telemetry, figures: Sequence[str]) -> None:
     """Let `telemetry` have no `figures` from the beginning on: nobody measures them."""
     never = MetricsFault(way="renamed", at=0.0, duration_s=1.0, figures=tuple(figures))
@@ -205,6 +221,11 @@ def _lens(fault: MetricsFault) -> Lens:
 
 def _shifted(sample: FloatArray, shift_s: float) -> bool:
     sample[0] += shift_s
+    return True
+
+
+def _noised(sample: FloatArray, factors: FloatArray) -> bool:
+    sample[1:] *= factors
     return True
 
 

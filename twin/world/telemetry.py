@@ -33,16 +33,8 @@ class Telemetry:
     def __init__(
         self, name: str, config: TelemetryConfig, metrics: FloatArray, streams: Streams
     ) -> None:
-        samples = len(metrics)
-        rng = streams(f"telemetry.{name}")
-        self.sampled_s = config.interval_s * np.arange(1.0, samples + 1.0)
-        lag_s = config.lag_s * np.exp(config.lag_sigma * rng.standard_normal(samples))
-        lost = rng.random(samples) < config.loss
-        twice = np.nonzero(rng.random(samples) < config.duplicate)[0]
-        self._holed = rng.random(samples) < config.nan
-        self._hole = rng.integers(1, len(SAMPLE_FIELDS), samples)
-        self.delivered_s: FloatArray = np.where(lost, np.inf, self.sampled_s + lag_s)
-        self._again: list[int] = twice.tolist()
+        self.sampled_s = config.interval_s * np.arange(1.0, len(metrics) + 1.0)
+        self.draw(config, streams(f"telemetry.{name}"))
         self._dark: list[tuple[float, float]] = []
         self._lenses: dict[int, list[Lens]] = {}
         self._metrics = metrics
@@ -52,11 +44,24 @@ class Telemetry:
         self._queue: list[tuple[float, int]] = []
         self._next = 0
 
+    def draw(self, config: TelemetryConfig, rng: np.random.Generator) -> None:
+        """Draw which samples are late, lost, there twice or without a figure, as is usual.
+
+        Like all that follows up to `start`, to be called before the run.
+        """
+        samples = len(self.sampled_s)
+        lag_s = config.lag_s * np.exp(config.lag_sigma * rng.standard_normal(samples))
+        lost = rng.random(samples) < config.loss
+        twice = np.nonzero(rng.random(samples) < config.duplicate)[0]
+        self._holed = rng.random(samples) < config.nan
+        self._hole = rng.integers(1, len(SAMPLE_FIELDS), samples)
+        self.delivered_s: FloatArray = np.where(lost, np.inf, self.sampled_s + lag_s)
+        self._again: list[int] = twice.tolist()
+
     def black_out(self, begin_s: float, end_s: float, late_s: float) -> int:
         """Hold back what is due in [begin_s, end_s) and deliver it up to `late_s` after the end.
 
-        Returns the number of samples concerned.  Like all that follows up to `start`, to be called
-        before the run.
+        Returns the number of samples concerned.
         """
         due = (self.delivered_s >= begin_s) & (self.delivered_s < end_s)
         share = (self.delivered_s[due] - begin_s) / max(end_s - begin_s, 1.0)

@@ -25,10 +25,10 @@ def course(begin: int, changes: Mapping[float, int]) -> np.ndarray:
 
 
 def judged(
-    with_fault: Mapping[float, int], without: Mapping[float, int], begin: int = 10
+    with_fault: Mapping[float, int], *without: Mapping[float, int], begin: int = 10
 ) -> tuple[set[str], Apart]:
-    counts, other = course(begin, with_fault), course(begin, without)
-    violations, apart = compare((make_spec(),), counts, other, (FAULT,), 5.0)
+    counts, others = course(begin, with_fault), [course(begin, one) for one in without]
+    violations, apart = compare((make_spec(),), counts, np.stack(others), (FAULT,), 5.0)
     return {violation.invariant for violation in violations}, apart
 
 
@@ -41,6 +41,14 @@ def test_an_order_of_twice_as_many_and_two_is_allowed_and_one_more_is_not() -> N
     broken, apart = judged({410.0: 23, 700.0: 10}, {})
     assert broken == {NO_DOUBLE}
     assert apart == Apart(2.3, 1.0, 195.0)
+
+
+def test_what_another_run_without_the_fault_does_is_not_the_faults() -> None:
+    assert judged({410.0: 7, 700.0: 10}, {}, {500.0: 8})[0] == set()
+    assert judged({410.0: 30, 700.0: 10}, {}, {300.0: 14})[0] == set()
+    assert judged({410.0: 30, 700.0: 10}, {}, {300.0: 13})[0] == {NO_DOUBLE}
+    assert judged({800.0: 14}, {}, {900.0: 13, 1300.0: 10})[0] == {RECOVERED}
+    assert judged({800.0: 14}, {}, {900.0: 13})[0] == set()
 
 
 def test_what_was_ordered_before_and_is_kept_is_no_order() -> None:

@@ -12,7 +12,7 @@ import pytest
 from engine.model import SAMPLE_FIELDS
 from scenarios.streams import Streams
 from twin.config import TelemetryConfig
-from twin.hunt.metrics import WAYS, MetricsFault, drawn, leave_out, parse, spoil
+from twin.hunt.metrics import NOISE, WAYS, MetricsFault, drawn, leave_out, parse, spoil, stir
 from twin.hunt.worlds import METRICS_SETTLE_S, METRICS_SHARED, configuration, generate_metrics
 from twin.world.telemetry import Telemetry
 
@@ -146,3 +146,31 @@ def test_worlds_in_a_row_differ_in_the_faults_of_their_metrics_alone() -> None:
         world.pop("scenario")  # its name is its number
     assert all(world == row[0] for world in row)
     assert generate_metrics(3, METRICS_SHARED)["platform"] != row[0]["platform"]
+
+
+def test_stirred_samples_are_all_there_with_each_figure_off_by_a_usual_noise_of_its_own() -> None:
+    metrics = np.full((SAMPLES, len(SAMPLE_FIELDS)), 2.0)
+    metrics[:, 0] = 5.0 * np.arange(1, SAMPLES + 1)
+    telemetry = Telemetry("web", PLAIN, metrics, Streams(1))
+    stir(telemetry, PLAIN, Streams(1)("again"))
+    telemetry.start()
+    window = telemetry.window(300.0)
+    off = np.array([[np.log(row[name] / 2.0) for name in SAMPLE_FIELDS[1:]] for row in window])
+    assert off.shape == (SAMPLES, len(SAMPLE_FIELDS) - 1)
+    assert len(np.unique(off)) == off.size
+    assert 0.5 * NOISE < off.std() < 2.0 * NOISE
+    assert (metrics[:, 1:] == 2.0).all()
+
+
+def test_stirred_samples_are_late_and_lost_as_is_usual_and_each_time_others() -> None:
+    usual = TelemetryConfig(loss=0.3)
+    metrics = np.full((SAMPLES, len(SAMPLE_FIELDS)), 2.0)
+    delivered = []
+    for name in ("one", "other"):
+        telemetry = Telemetry("web", usual, metrics, Streams(1))
+        before = telemetry.delivered_s.copy()
+        stir(telemetry, usual, Streams(1)(name))
+        assert (telemetry.delivered_s != before).any()
+        assert 0 < np.isinf(telemetry.delivered_s).sum() < SAMPLES / 2
+        delivered.append(telemetry.delivered_s)
+    assert (delivered[0] != delivered[1]).any()
