@@ -75,11 +75,15 @@ class MeasurementConfig(Strict):
     With a `record`, something is played first: it is called as `record(folder=…, seed=…, **words)`,
     the words being `options.record`, and leaves a run record in the folder; `all` then takes that
     folder as `record`.  Claims that ask for a record in the same words get the same one.
+
+    A claim of two worlds has `each` for the simulated one and `of_record` for the other: called as
+    `of_record(record=…, seed=…)`, it adds the rows that the record gives.
     """
 
     each: Reference | None = None
     all: Reference | None = None
     record: Reference | None = None
+    of_record: Reference | None = None
     command: tuple[str, ...] | None = None
     of_data: Reference | None = None
     """What makes the rows, as `all`, of recorded traces (option `data`) where there are some."""
@@ -89,8 +93,10 @@ class MeasurementConfig(Strict):
     def _one_way(self) -> MeasurementConfig:
         if sum(way is not None for way in (self.each, self.all, self.command)) != 1:
             raise ValueError("give one of each, all and command")
-        if self.record is not None and self.all is None:
-            raise ValueError("record: belongs to a measure with all, which takes it")
+        if self.of_record is not None and (self.each is None or self.record is None):
+            raise ValueError("of_record: belongs to a measure with each and record")
+        if self.record is not None and self.all is None and self.of_record is None:
+            raise ValueError("record: belongs to a measure with all or of_record, which takes it")
         return self
 
 
@@ -212,7 +218,8 @@ class Claim(Strict):
         for figure in self.figures:
             for key in LEVELS:
                 rows = self.level(key).rows
-                if self.measure.each is not None and rows < figure.smallest_n:
+                measure = self.measure
+                if measure.each and not measure.of_record and rows < figure.smallest_n:
                     raise ValueError(
                         f"{key}.rows: {rows} is not allowed: "
                         f"figures.{figure.name}.smallest_n is {figure.smallest_n}"

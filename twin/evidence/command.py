@@ -16,7 +16,7 @@ from engine.record.files import sync, write_atomically
 from engine.record.folders import check_writable, explained, sync_whole
 from engine.record.machine import versions
 from twin.commands import terminal
-from twin.evidence import bundle, canonical, lanes, statement, verify
+from twin.evidence import bundle, canonical, lanes, measuring, statement, verify
 from twin.evidence.arguments import PLAN, EvidenceArguments
 from twin.evidence.claims import Claim, Level
 
@@ -108,17 +108,17 @@ def _measure(
     advance: Callable[[float], None],
 ) -> None:
     level, seed = options.level, options.seed
-    computing = [claim for claim in measured if lanes.only_computes(claim)]
-    waiting = [claim for claim in measured if claim not in computing]
+    waiting = [claim for claim in measured if not lanes.only_computes(claim)]
+    computing = [claim for claim in measured if claim not in waiting or lanes.of_two_worlds(claim)]
     if computing and waiting:
         minutes = sum(claim.level(level).minutes for claim in waiting)
         with lanes.beside(folder, computing, level=level, seed=seed) as other:
             lanes.measure(
-                folder, waiting, level=level, seed=seed,
+                folder, waiting, level=level, seed=seed, of_two=measuring.play,
                 advance=lambda done: advance(done + other.minutes),
             )  # fmt: skip
             other.wait(lambda done: advance(minutes + done))
-    # All of it, or what the other lane has left, for whatever reason.
+    # All of it, or what the lanes have left: what failed, and claims of two worlds.
     lanes.measure(folder, measured, level=level, seed=seed, advance=advance)
 
 

@@ -37,6 +37,11 @@ def only_computes(claim: Claim) -> bool:
     )
 
 
+def of_two_worlds(claim: Claim) -> bool:
+    """Whether a part of `claim` only computes, and another part needs live parts."""
+    return claim.measure is not None and claim.measure.of_record is not None
+
+
 def measure(
     folder: Path,
     claims: Sequence[Claim],
@@ -44,8 +49,12 @@ def measure(
     level: Level,
     seed: int,
     advance: measuring.Advance,
+    of_two: measuring.Measure = measuring.measure,
 ) -> None:
-    """Measure `claims` and their controls one after the other; `advance` is told the minutes."""
+    """Measure `claims` and their controls one after the other; `advance` is told the minutes.
+
+    Of a claim of two worlds what `of_two` says: all, or what one lane can do.
+    """
     done = 0.0
     for at, claim in enumerate(claims):
         minutes = claim.level(level).minutes / len(ROLES)
@@ -54,9 +63,8 @@ def measure(
             def part(share: float, done: float = done, minutes: float = minutes) -> None:
                 advance(done + share * minutes)
 
-            measuring.measure(
-                folder, claim, role, level=level, seed=seed, advance=part, earlier=claims[:at]
-            )
+            one = of_two if of_two_worlds(claim) else measuring.measure
+            one(folder, claim, role, level=level, seed=seed, advance=part, earlier=claims[:at])
             done += minutes
 
 
@@ -112,4 +120,4 @@ def _lane(
         minutes.value = done
 
     with contextlib.suppress(KeyboardInterrupt):
-        measure(folder, claims, level=level, seed=seed, advance=advance)
+        measure(folder, claims, level=level, seed=seed, advance=advance, of_two=measuring.compute)

@@ -2,11 +2,13 @@
 
 Each row that is there is on the disk before the next is asked for.  Rows that are made one by one
 (`measure.each`) are kept one by one; those that come together are kept together, and so is a record
-that they are made of.
+that they are made of.  Of a claim of two worlds the simulated rows may be made by another process
+and before the rest (`compute`): whoever measures it then goes on from them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -25,6 +27,9 @@ from twin.evidence.rows import NoRowError, parsed, written
 from twin.runs.lifetimes import kill_with_parent
 from twin.runs.replications import seed_of
 from twin.runs.workers import spread
+
+Measure = Callable[..., None]
+"""`measure`, `compute` or `play`."""
 
 MOST_SAID = 2000
 """Characters of what a failing command wrote that are kept."""
@@ -53,20 +58,58 @@ def measure(
         advance(1.0)
         return
     rows.parent.mkdir(parents=True, exist_ok=True)
-    asked = _asked(claim, role, level)
-    for other in earlier:
-        same = folder / raw_file(other.id, role)
-        if same.exists() and asked is not None and asked == _asked(other, role, level):
-            write_atomically(rows, same.read_bytes())
-            advance(1.0)
-            return
     try:
-        made = _rows(folder, claim, role, level, seed, advance)
+        made = _rows(folder, claim, role, level, seed, advance, earlier)
     except Exception as error:  # a measurement may raise anything; that it did is the result
         write_atomically(why, canonical.text({"why": _named(error)}))
         return
     write_atomically(rows, written(made))
     rows.with_suffix(".part").unlink(missing_ok=True)
+    advance(1.0)
+
+
+def compute(
+    folder: Path,
+    claim: Claim,
+    role: Role,
+    *,
+    level: Level,
+    seed: int,
+    advance: Advance,
+    earlier: Sequence[Claim] = (),
+) -> None:
+    """Make the simulated rows of a claim of two worlds, and keep them for `measure`.
+
+    What fails is left to that as well.
+    """
+    rows = folder / raw_file(claim.id, role)
+    if rows.exists() or (folder / why_file(claim.id, role)).exists():
+        return
+    rows.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(Exception):
+        if _same(folder, claim, role, level, earlier) is None:
+            _each(folder, claim, role, level, seed, advance)
+
+
+def play(
+    folder: Path,
+    claim: Claim,
+    role: Role,
+    *,
+    level: Level,
+    seed: int,
+    advance: Advance,
+    earlier: Sequence[Claim] = (),
+) -> None:
+    """Play the record of a claim of two worlds, and keep it for `measure`.
+
+    What fails is left to that as well.  No claim before has anything for it but its record.
+    """
+    del earlier
+    assert claim.measure is not None and claim.measure.record is not None
+    words = claim.options(level, control=role == "control")[RECORD]
+    with contextlib.suppress(Exception):
+        _record(folder, claim.measure.record, words, seed)
     advance(1.0)
 
 
@@ -82,11 +125,18 @@ def _asked(claim: Claim, role: Role, level: Level) -> tuple[str, int, Mapping[st
     if claim.measure is None or claim.measure.each is None:
         return None
     options = claim.options(level, control=role == "control")
+    options.pop(RECORD, None)
     return claim.measure.each, rows_of(claim, role, level), options
 
 
 def _rows(
-    folder: Path, claim: Claim, role: Role, level: Level, seed: int, advance: Advance
+    folder: Path,
+    claim: Claim,
+    role: Role,
+    level: Level,
+    seed: int,
+    advance: Advance,
+    earlier: Sequence[Claim],
 ) -> list[dict[str, Any]]:
     """The rows; raises whatever the measurement raises."""
     assert claim.measure is not None and claim.control is not None
@@ -96,13 +146,46 @@ def _rows(
         command = claim.control.command if role == "control" else claim.measure.command
         assert command is not None
         return _of_command(command, count, seed)
+    words = options.pop(RECORD, {})
     if claim.measure.all is not None:
         if claim.measure.record is not None:
-            words = options.pop(RECORD)
             options[RECORD] = _record(folder, claim.measure.record, words, seed)
         made = load(claim.measure.all, f"{claim.id}: measure.all")(rows=count, seed=seed, **options)
         return [dict(row) for row in made]
-    assert claim.measure.each is not None
+    simulated = _same(folder, claim, role, level, earlier)
+    if simulated is None:
+        simulated = _each(folder, claim, role, level, seed, advance)
+    if claim.measure.of_record is None:
+        return simulated
+    assert claim.measure.record is not None
+    record = _record(folder, claim.measure.record, words, seed)
+    more = load(claim.measure.of_record, f"{claim.id}: measure.of_record")
+    rows = [*simulated, *(dict(row) for row in more(record=record, seed=seed))]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return [{**dict.fromkeys(columns), **row} for row in rows]
+
+
+def _same(
+    folder: Path, claim: Claim, role: Role, level: Level, earlier: Sequence[Claim]
+) -> list[dict[str, Any]] | None:
+    """The simulated rows that a claim before has asked for in the same words, if there is one."""
+    asked = _asked(claim, role, level)
+    assert asked is not None
+    for other in earlier:
+        file = folder / raw_file(other.id, role)
+        if file.exists() and asked == _asked(other, role, level):
+            return parsed(file.read_text(encoding="utf-8").splitlines())[: asked[1]]
+    return None
+
+
+def _each(
+    folder: Path, claim: Claim, role: Role, level: Level, seed: int, advance: Advance
+) -> list[dict[str, Any]]:
+    """Rows that are made one by one, those that are kept already not again."""
+    assert claim.measure is not None and claim.measure.each is not None
+    count = rows_of(claim, role, level)
+    options = claim.options(level, control=role == "control")
+    options.pop(RECORD, None)
     part_file = (folder / raw_file(claim.id, role)).with_suffix(".part")
     kept = _kept(part_file)
     tasks = [

@@ -58,6 +58,11 @@ def test_two_claims_cannot_have_one_id(own: Claim, tmp_path: Path) -> None:
         ({"measure": {}}, "measure: give one of each, all and command"),
         ({"measure": {"all": "no"}}, "measure.all:"),
         ({"measure": {"each": "a:b", "record": "c:d"}}, "measure: record: belongs to a measure"),
+        ({"measure": {"each": "a:b", "of_record": "c:d"}}, "measure: of_record: belongs to"),
+        (
+            {"measure": {"all": "a:b", "record": "c:d", "of_record": "e:f"}},
+            "measure: of_record: belongs to a measure with each and record",
+        ),
         (
             {
                 "measure": {"all": "a:b", "record": "c:d", "options": {"record": 3}},
