@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 from tests import warm
@@ -23,6 +24,16 @@ os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
 
 # Plots are drawn to files; a machine with a display must not open windows.
 os.environ["MPLBACKEND"] = "Agg"
+
+# Unless told not to, structlog draws each local variable of a traceback: a second for each error.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and what they start too;
 # some of the tests interrupt what they started.

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ TEN = (
 """The operations of the product's interface."""
 
 
+@cache
 def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
     return {
         operation["operationId"]: (method.upper(), path, operation)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from engine.record.live.writing import check_thresholds, write
 from engine.record.schema.summary import PlayedDay
 from engine.record.schema.summary import read as read_summary
 from engine.record.schema.thresholds import ThresholdConfig
+from engine.runtime.shell import ENGINE
 from reports.run.reading import load
 from tests.unit.engine.runtime.conftest import LiveWorld, begun
 from twin.check.command import run as check
@@ -54,10 +56,31 @@ def a_run(specs: Any, ended_s: float, **changes: Any) -> LiveRun:
     return replace(run, **changes)
 
 
+@dataclass
+class JournalAlone:
+    """Notes that go to the journal; of the engine's state only that steps come to something."""
+
+    journal: Journal
+    spoiled: bool = False
+
+    def step(self, *given: Any) -> None:
+        self.journal.step(*given)
+
+    def result(self, result: ActionResult) -> None:
+        self.journal.result(result)
+
+    def event(self, *given: Any) -> None:
+        self.journal.event(*given)
+
+    def status(self, status: Mapping[str, Any]) -> None:
+        self.spoiled |= ENGINE in status["troubles"]
+
+
 def drive(world: Any, journal: Journal, duration_s: float) -> None:
     """Let the engine run for a while, and then be gone without a word."""
-    world.notes = journal
+    world.notes = notes = JournalAlone(journal)
     asyncio.run(world.shell(Autoscaler(), duration_s=duration_s).run())
+    assert not notes.spoiled
 
 
 @pytest.fixture

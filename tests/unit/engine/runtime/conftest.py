@@ -409,13 +409,13 @@ def begun(folder: Path) -> LiveWorld:
 def logged() -> Iterator[io.StringIO]:
     """The log, as it is in a pipe."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, configured = list(root.handlers), root.level, structlog.get_config()
     stream = io.StringIO()
     log.set_up(stream)
     yield stream
     root.handlers = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**configured)
 
 
 @pytest.fixture
