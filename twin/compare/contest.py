@@ -16,7 +16,8 @@ import pandas as pd
 from engine.record.schema.summary import Elasticity
 from engine.runtime.errors import ControllerError
 from twin.config import parse
-from twin.runs.replications import as_floats, headline_figures, seed_of
+from twin.runs.replications import as_floats, headline_figures
+from twin.runs.seeds import seed_of
 from twin.runs.summary import BAD, T, done_requests, summarise
 from twin.runs.workers import spread
 from twin.world.world import World

@@ -67,7 +67,7 @@ def run(options: DetectArguments, line: str) -> Path:
     from twin.commands import terminal
     from twin.config import parse
     from twin.detect import score, worlds
-    from twin.runs.replications import seed_of
+    from twin.runs.seeds import seed_of
     from twin.runs.workers import spread
 
     check_writable(options.output)

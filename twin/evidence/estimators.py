@@ -2,6 +2,9 @@
 
 All intervals are two-sided with 95 %.  A limit is judged by the end of the interval that is nearer
 to it: what was measured has to keep the limit even if it was lucky.
+
+SciPy takes a second to import, and the processes that only make rows need none of it: whoever makes
+an interval imports it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE = 0.95
 _TAIL = 0.5 - CONFIDENCE / 2.0
@@ -59,6 +61,8 @@ def estimate(
 
 def mean(values: NDArray[np.float64]) -> IntervalEstimate:
     """The mean of `values`, with Student's interval (Law, "Simulation Modeling", section 4.5)."""
+    from scipy import stats
+
     n = len(values)
     middle = math.fsum(values) / n
     if n == 1:
@@ -87,6 +91,8 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> IntervalEst
     Of counts it is never narrower than the exact interval of as many independent trials, so rows
     that are all alike still have one.
     """
+    from scipy import stats
+
     counted = np.isfinite(above) & np.isfinite(below)
     above, below = above[counted], below[counted]
     n, total = len(above), math.fsum(below)
@@ -108,6 +114,8 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> IntervalEst
 
 def _exact(ones: float, n: float) -> tuple[float, float]:
     """The exact interval of a share, `ones` of `n` (Clopper and Pearson 1934)."""
+    from scipy import stats
+
     low = float(stats.beta.ppf(_TAIL, ones, n - ones + 1)) if ones else 0.0
     high = float(stats.beta.ppf(1.0 - _TAIL, ones + 1, n - ones)) if ones < n else 1.0
     return low, high
@@ -124,6 +132,8 @@ def quantile(values: NDArray[np.float64], q: float) -> IntervalEstimate:
     The ranks are those of the binomial distribution (Conover, "Practical Nonparametric
     Statistics", section 3.2); with too few values for an end of the interval, it is infinite.
     """
+    from scipy import stats
+
     ordered = np.sort(values)
     n = len(ordered)
     value = float(ordered[min(max(math.ceil(q * n), 1), n) - 1])

@@ -25,7 +25,7 @@ from twin.evidence.bundle import Role, raw_file, record_folder, why_file
 from twin.evidence.claims import RECORD, Claim, Level
 from twin.evidence.rows import NoRowError, parsed, written
 from twin.runs.lifetimes import kill_with_parent
-from twin.runs.replications import seed_of
+from twin.runs.seeds import seed_of
 from twin.runs.workers import spread
 
 Measure = Callable[..., None]

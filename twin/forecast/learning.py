@@ -24,7 +24,7 @@ from engine.prediction.artefact import Artefact, Manifest
 from twin.commands import terminal
 from twin.config import RunConfig, parse
 from twin.queues.port import TRUTH_FIELDS
-from twin.runs.replications import seed_of
+from twin.runs.seeds import seed_of
 from twin.runs.workers import spread
 from twin.world.world import World, load_kernels
 

@@ -17,7 +17,7 @@ from engine.record.files import write_atomically
 from twin.guard import runs, worlds
 from twin.guard.errors import GuardError
 from twin.guard.runs import NUDGE, GuardRow, Task
-from twin.runs.replications import seed_of
+from twin.runs.seeds import seed_of
 from twin.runs.workers import spread
 
 SCHEMA = 1

@@ -9,7 +9,7 @@ from twin.guard import baseline, judge, runs, worlds
 from twin.guard.baseline import Baseline
 from twin.guard.judge import Shift
 from twin.guard.runs import GuardRow, Task
-from twin.runs.replications import seed_of
+from twin.runs.seeds import seed_of
 from twin.runs.workers import spread
 
 

@@ -19,7 +19,7 @@ from twin.guard.judge import Shift
 from twin.guard.limits import HARM_COST, HARMS, LIMITS
 from twin.guard.plants import Plant
 from twin.guard.runs import ROUNDING, GuardRow, Task
-from twin.runs.replications import seed_of
+from twin.runs.seeds import seed_of
 from twin.runs.workers import spread
 
 OTHER = 2

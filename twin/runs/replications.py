@@ -22,6 +22,7 @@ from engine.record.schema.summary import Figures, Interval, Replications
 from engine.record.schema.tables import REPLICATIONS
 from engine.runtime.errors import ControllerError
 from twin.config import parse
+from twin.runs.seeds import seed_of
 from twin.runs.summary import summarise
 from twin.runs.workers import spread
 from twin.world.world import World
@@ -36,14 +37,6 @@ class Replication:
     number: int
     seed: int
     figures: Mapping[str, float | None]
-
-
-def seed_of(seed: int, number: int) -> int:
-    """The seed of replication `number`: 63 bits of the `number`-th child of `seed`."""
-    if number == 0:
-        return seed
-    child = np.random.SeedSequence(seed, spawn_key=(number - 1,))
-    return int(child.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def headline_figures(summary: Figures) -> dict[str, float | None]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from twin.runs.replications import Replication, interval, section, seed_of, table
+from twin.runs.replications import Replication, interval, section, table
+from twin.runs.seeds import seed_of
 
 
 def test_the_first_replication_has_the_seed_of_the_run() -> None:
