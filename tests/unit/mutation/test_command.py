@@ -42,13 +42,21 @@ def toys(tmp_path: Path) -> Path:
     return tmp_path
 
 
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    # A toy needs no other, and to load them takes longer than to try its mutants.
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "PYTEST_PLUGINS": "_hypothesis_pytestplugin",
+}
+
+
 def run(
     folder: Path, repository: Path, *arguments: str, target: str = "toy.py"
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mutation", target, "--tests", "test_toy.py", "--page", "page.md",
          "--limit", "0.5", *arguments],
-        cwd=folder, env={"PYTHONPATH": f"{folder}:{repository}", "PATH": "/usr/bin:/bin"},
+        cwd=folder, env={"PYTHONPATH": f"{folder}:{repository}"} | ENVIRONMENT,
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
