@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
-
-import pytest
 
 import engine
 from engine.commands.table import Command
@@ -71,18 +67,6 @@ def test_every_command_is_one_that_the_command_line_has() -> None:
         ).exists(), (page, program)
         if program in ("engine", "twin") and word:
             assert word in commands(program), (page, program, word)
-
-
-@pytest.mark.parametrize(
-    ("program", "word"),
-    sorted(
-        {(program, word) for _, program, word in named(COMMAND) if program in ("engine", "twin")}
-    ),
-)
-def test_every_command_that_is_named_answers_help(program: str, word: str) -> None:
-    command = [sys.executable, "-m", program, *([word] if word else []), "--help"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
-    assert (ended.returncode, ended.stdout[:16]) == (0, "usage: python -m"), ended.stderr
 
 
 def test_every_target_of_make_is_in_the_makefile() -> None:

@@ -68,8 +68,9 @@ def test_a_command_that_is_none_is_answered_with_the_nearest_at_once(program: st
 
 @pytest.mark.parametrize("name", sorted(set(OF_THE_ENGINE) - {"run"}))
 def test_what_people_ask_an_engine_needs_neither_hydra_nor_a_simulator(name: str) -> None:
-    _, code, loaded = answered("engine", name, "--help")
+    said, code, loaded = answered("engine", name, "--help")
     assert (code, set(loaded) - {"numpy"}) == (0, set())
+    assert said.startswith("usage: python -m engine ")
 
 
 def test_the_help_of_a_run_names_the_scenarios_and_the_keys() -> None:
