@@ -64,8 +64,16 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
+ONE = {"api": (0.31, 400.0, 0.5, 0.096, 60)}
+"""Services of a record for what does not depend on them: most of the time goes into their plots."""
+
+
 def written(folder: Path) -> tuple[Page, str, ET.Element]:
     reports.write(folder)
+    return parsed(folder)
+
+
+def parsed(folder: Path) -> tuple[Page, str, ET.Element]:
     page, text, xml = ((folder / name).read_text(encoding="utf-8") for name in FILES)
     return Page(page), text, ET.fromstring(xml)
 
@@ -94,13 +102,21 @@ def copied(small_record: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(small_record, tmp_path / "record"))
 
 
-def test_the_page_is_whole_and_loads_nothing_from_elsewhere(copied: Path) -> None:
-    page, _, _ = written(copied)
+@pytest.fixture(scope="module")
+def reported(small_record: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small record with its report."""
+    folder = shutil.copytree(small_record, tmp_path_factory.mktemp("reported") / "record")
+    reports.write(folder)
+    return folder
+
+
+def test_the_page_is_whole_and_loads_nothing_from_elsewhere(reported: Path) -> None:
+    page, _, _ = parsed(reported)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
     assert all(target.startswith("#") for target in page.targets)
     assert {target[1:] for target in page.targets} <= set(page.ids)
-    raw = (copied / "report.html").read_text(encoding="utf-8")
+    raw = (reported / "report.html").read_text(encoding="utf-8")
     outside = re.findall(r"https?://[^\s\"'<>]+", raw)
     assert set(outside) <= {"http://www.w3.org/2000/svg"}  # a name of a language, no address
     assert "script" not in page.tags
@@ -108,11 +124,11 @@ def test_the_page_is_whole_and_loads_nothing_from_elsewhere(copied: Path) -> Non
     assert not re.search(r"url\((?!#)", raw)
 
 
-def test_all_plots_are_in_the_page_and_their_texts_are_texts(copied: Path) -> None:
-    run = reading.load(copied)
+def test_all_plots_are_in_the_page_and_their_texts_are_texts(reported: Path) -> None:
+    run = reading.load(reported)
     drawn = plots.draw(run)
-    page, _, _ = written(copied)
-    raw = (copied / "report.html").read_text(encoding="utf-8")
+    page, _, _ = parsed(reported)
+    raw = (reported / "report.html").read_text(encoding="utf-8")
     everything = [drawn.weddings, drawn.cost, drawn.latency, *drawn.services.values()]
     assert len(drawn.services) == len(run.services)
     for plot in everything:
@@ -125,7 +141,7 @@ def test_all_plots_are_in_the_page_and_their_texts_are_texts(copied: Path) -> No
 
 @pytest.mark.parametrize("missing", ["emergencies", "nothing"])
 def test_the_verdict_is_said_in_words(made: Make, tmp_path: Path, missing: str) -> None:
-    whole = made(actions=missing == "nothing")
+    whole = made(services=ONE, actions=missing == "nothing")
     for threshold in whole.summary["thresholds"]:
         threshold["outcome"] = "passed" if missing == "nothing" else "failed"
     page, text, xml = written(whole.write(tmp_path / "r"))
@@ -141,20 +157,17 @@ def test_the_verdict_is_said_in_words(made: Make, tmp_path: Path, missing: str) 
         assert len(xml.findall(".//failure")) == 4
 
 
-def test_the_same_record_gives_the_same_bytes(small_record: Path, tmp_path: Path) -> None:
-    contents = []
-    for name, command in (("a", None), ("b", [sys.executable, "-m", "reports"])):
-        folder = Path(shutil.copytree(small_record, tmp_path / name))
-        if command is None:
-            reports.write(folder)
-        else:
-            done = subprocess.run(
-                [*command, str(folder)], capture_output=True, text=True, check=True,
-                cwd=Path(__file__).parents[3],
-            )  # fmt: skip
-            assert done.stdout.strip() == str(folder / "report.html")
-        contents.append([(folder / file).read_bytes() for file in FILES])
-    assert contents[0] == contents[1]
+def test_the_same_record_gives_the_same_bytes(
+    small_record: Path, reported: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small_record, tmp_path / "again"))
+    done = subprocess.run(
+        [sys.executable, "-m", "reports", str(folder)], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert done.stdout.strip() == str(folder / "report.html")
+    for file in FILES:
+        assert (folder / file).read_bytes() == (reported / file).read_bytes()
 
 
 def test_hostile_names_are_shown_and_do_nothing(made: Make, tmp_path: Path) -> None:
@@ -184,8 +197,8 @@ def test_hostile_names_are_shown_and_do_nothing(made: Make, tmp_path: Path) -> N
     assert len(xml.findall(".//testcase")) == 4
 
 
-def test_markdown_tables_are_well_formed(copied: Path) -> None:
-    _, text, _ = written(copied)
+def test_markdown_tables_are_well_formed(reported: Path) -> None:
+    _, text, _ = parsed(reported)
     all_tables = tables(text)
     assert len(all_tables) >= 8
     for rows in all_tables:
@@ -196,8 +209,8 @@ def test_markdown_tables_are_well_formed(copied: Path) -> None:
     assert "python -m twin run scenario=june_peak seed=1" in text
 
 
-def test_page_and_markdown_say_the_same(copied: Path) -> None:
-    page, text, _ = written(copied)
+def test_page_and_markdown_say_the_same(reported: Path) -> None:
+    page, text, _ = parsed(reported)
     said = " ".join("".join(page.text).split())
     plain = " ".join(re.sub(r"\\(.)", r"\1", text).replace("&lt;", "<").split())
     decisions = re.findall(r"\d+\. \*\*(\S+) (\S+) (\d+) →", text)
@@ -212,7 +225,7 @@ def test_page_and_markdown_say_the_same(copied: Path) -> None:
 def test_every_threshold_is_a_case_and_a_failure_states_value_and_limit(
     made: Make, tmp_path: Path
 ) -> None:
-    whole = made(60)
+    whole = made(60, ONE)
     whole.summary["thresholds"] = [
         {"name": "kept", "metric": "slo.availability", "operator": ">=", "limit": 0.999,
          "value": 0.9995, "outcome": "passed"},
@@ -244,7 +257,7 @@ def test_every_threshold_is_a_case_and_a_failure_states_value_and_limit(
 
 
 def test_a_run_of_which_no_limit_was_judged_has_not_passed(made: Make, tmp_path: Path) -> None:
-    whole = made(60)
+    whole = made(60, ONE)
     for threshold in whole.summary["thresholds"]:
         threshold |= {"outcome": "not judged", "value": None}
     page, text, xml = written(whole.write(tmp_path / "r"))
@@ -256,7 +269,7 @@ def test_a_run_of_which_no_limit_was_judged_has_not_passed(made: Make, tmp_path:
 
 @pytest.mark.parametrize("samples", [0, 1, 2, 40])
 def test_an_interrupted_run_is_called_partial(made: Make, tmp_path: Path, samples: int) -> None:
-    whole = made(samples, interval_s=5.0)
+    whole = made(samples, ONE, interval_s=5.0)
     whole.summary["partial"] = True
     for threshold in whole.summary["thresholds"]:
         threshold["outcome"] = "passed"
@@ -271,7 +284,7 @@ def test_an_interrupted_run_is_called_partial(made: Make, tmp_path: Path, sample
 def test_a_run_without_actions_faults_forecasts_or_limits_is_reported(
     made: Make, tmp_path: Path
 ) -> None:
-    whole = made(120, actions=False, faults=False)
+    whole = made(120, ONE, actions=False, faults=False)
     whole.decisions = whole.decisions.iloc[:0]
     for column in ("forecast_q10", "forecast_q50", "forecast_q90"):
         whole.timeline[column] = np.nan
@@ -297,7 +310,7 @@ def test_a_run_without_actions_faults_forecasts_or_limits_is_reported(
     assert xml.findall(".//testcase") == []
 
 
-@pytest.mark.parametrize("number", [1, 20])
+@pytest.mark.parametrize("number", [1, 12])
 def test_any_number_of_services_fits(made: Make, tmp_path: Path, number: int) -> None:
     services = {f"service-{i}": (0.3 / (i + 1), 400.0, 0.5, 0.1, 60) for i in range(number)}
     folder = made(2000, services).write(tmp_path / "r")
@@ -313,7 +326,7 @@ def test_a_whole_day_stays_below_two_megabytes(made: Make, tmp_path: Path) -> No
 
 
 def test_what_a_later_version_adds_is_ignored(made: Make, tmp_path: Path) -> None:
-    whole = made(60)
+    whole = made(60, ONE)
     whole.summary["novelty"] = {"a": [1]}
     whole.summary["slo"]["novelty"] = "x"
     whole.summary["services"]["api"]["novelty"] = None
@@ -521,7 +534,7 @@ def test_money_keeps_the_digits_that_matter(amount: float, said: str) -> None:
 def test_a_service_beyond_what_the_fluid_is_verified_for_gets_a_warning(
     made: Make, tmp_path: Path
 ) -> None:
-    kept = made()
+    kept = made(services=ONE)
     name = next(iter(kept.summary["services"]))
     kept.summary["services"][name]["unverified_share"] = 0.25
     kept.write(tmp_path / "warned")
