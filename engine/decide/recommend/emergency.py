@@ -33,6 +33,9 @@ BORNE_OUT = 0.05
 """Waiting requests a slot that bear out full slots."""
 BEARABLE = 0.75
 """Arrivals below this share of what can be served bear out neither a queue nor full slots."""
+UNSEEN = 1.5
+"""Arrivals, as a share of what can be served, that cannot come without a request that waits or
+fails, where both are measured: a service may be a little faster than specified."""
 UNTIMED_S = 30.0
 """Who nobody knows the wait of has waited for so long at most: twice as long are given up."""
 BEHIND = 2.0
@@ -51,6 +54,9 @@ def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySetting
     else:
         offered = rate / (max(ready, 1) * spec.rate_per_instance)
         busy = settings.cpu <= offered < math.inf
+        if 0.0 <= queue < BORNE_OUT * slots and 0.0 <= error_rate < settings.error_rate:
+            # What cannot be served waits or fails: nobody does, so it is served.
+            busy = busy and offered < UNSEEN
         alone = not (0.0 <= queue < math.inf or 0.0 <= p95_s < math.inf)
         full = alone and offered >= 1.0
     # A queue fills the slots, or makes its callers wait or fail, and comes of more than can be

@@ -87,6 +87,14 @@ def sample(  # type: ignore[no-untyped-def]
         (sample(NAN, rate=2000.0, p95_s=NAN, queue=0.0), False),
         (sample(NAN, rate=math.inf, p95_s=5.0), False),
         (sample(0.9, rate=2000.0, p95_s=5.0), False),  # the CPU is there and says otherwise
+        # Half more than can be served, and none of it waits (5 for 100 slots) or fails (2 %).
+        (sample(NAN, rate=1499.9, p95_s=5.0), True),
+        (sample(NAN, rate=1500.0, p95_s=5.0), False),
+        (sample(NAN, rate=1500.0, p95_s=5.0, queue=4.9, error_rate=0.019), False),
+        (sample(NAN, rate=1500.0, p95_s=5.0, queue=5.0), True),
+        (sample(NAN, rate=1500.0, p95_s=5.0, error_rate=0.02), True),
+        (sample(NAN, rate=1500.0, p95_s=5.0, queue=NAN), True),
+        (sample(NAN, rate=1500.0, p95_s=5.0, error_rate=NAN), True),
         # Arrivals alone: as much as can be served.
         (sample(NAN, rate=1000.0, p95_s=NAN, queue=NAN), True),
         (sample(NAN, rate=999.9, p95_s=NAN, queue=NAN), False),
