@@ -200,6 +200,7 @@ def serve(folder: Path) -> None:
     from engine.config.platform import PlatformConfig
     from engine.config.security import SecurityConfig
     from engine.config.strict import validated
+    from engine.security.audit.courier import Courier
     from engine.security.audit.log import opened
     from engine.security.roles import Role
     from engine.security.tokens import Tokens
@@ -209,9 +210,10 @@ def serve(folder: Path) -> None:
     specs = validated(PlatformConfig, tree["platform"]).specs()
     plenty = RateLimit(per_s=100_000.0, burst=1_000_000)
     config = ApiConfig(port=0, limits=ApiLimits(reads=plenty), predictions=None)
+    desk = local_desk(folder)
     context = assembled(
-        _Nobody(), specs, EngineSettings(), config, SecurityConfig(), folder, local_desk(folder),
-        opened(folder / "audit"), acts=True, tree={},
+        _Nobody(), specs, EngineSettings(), config, SecurityConfig(), folder, desk,
+        Courier(desk, opened(folder / "audit")), acts=True, tree={},
     )  # fmt: skip
     token, _ = Tokens(cabinet_files.opened(folder), loopback=True).create(
         "bench", [Role.VIEWER], None, now_s=time.time(), for_s=86_400.0, made_by="bench"

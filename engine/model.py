@@ -391,6 +391,8 @@ class ManualScale:
 
     Limits, cooldowns, budget and protection hold for it as for any step, and an emergency or a
     wedding floor passes it.  By its `id` whoever asked for it finds it again; `why` is their words.
+    `before` is what was desired when it was asked for, to which it is taken back (None: nobody
+    knows).
     """
 
     id: str
@@ -399,6 +401,7 @@ class ManualScale:
     expires_s: float
     requested_by: str = ""
     why: str = ""
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 **Killed.** A process writes as fast as it can, from several tasks at once, and says of each row
 when it is acknowledged; it is killed at a random moment, the next one goes on in the same file, and
 that is looked at.  What is in the page cache outlives a process: this tries the store's own code.
+Meanwhile a thread of it carries rows into the audit log, and another process does so too: each row
+that is in the store is in the log once, or waits for it.
 
 **Simulated.** What a loss of power does is tried beneath SQLite: a VFS of apsw records each write,
 truncation, sync and removal of a run of the store's own writer.  A crash is a moment of that
@@ -11,6 +13,7 @@ or torn, whatever came before or after it; the same holds for the names in the f
 are laid out like that, and opened as the product does, by the standard library's SQLite.  A VFS in
 Python has no shared memory, so the recorded connection has the file for itself
 (`locking_mode=EXCLUSIVE`): the index of the journal, which no crash keeps, is then in its memory.
+A row and its row of the audit log are there both or neither.
 
 As a script: `python tests/store_crashes.py kill|simulate COUNT [SEED]`.
 """
@@ -26,6 +29,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,10 +40,15 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.adapters.store import sqlite, statements
-from engine.adapters.store.halves import SqlStore
+from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.sqlite import FILE, SqliteFile
 from engine.ports.lease import Fence
 from engine.ports.store import HistoryRow, Kept, RowKind
+from engine.security.audit import verifier
+from engine.security.audit.courier import Courier
+from engine.security.audit.log import ROWS, VERIFIER, AuditLog
+from engine.security.audit.noting import staged
+from engine.security.audit.rows import AuditEntry
 
 TASKS = 6
 LONGEST_S = 0.08
@@ -49,8 +58,12 @@ FENCE = Fence(1)
 
 
 def row(number: int) -> HistoryRow:
-    """A row as large as a decision."""
-    return HistoryRow(RowKind.DECISION, f"d-{number}", float(number), json.dumps("x" * 700))
+    """A row as large as a decision, with what the audit log is to have of it."""
+    audit = AuditEntry(
+        number, "engine", "scale", f"d-{number}", "decided", id=f"{number:016x}"
+    )  # fmt: skip
+    content = json.dumps("x" * 700)
+    return HistoryRow(RowKind.DECISION, f"d-{number}", float(number), content, staged(audit))
 
 
 # --- killed
@@ -59,9 +72,11 @@ def row(number: int) -> HistoryRow:
 def killed(times: int, seed: int, state: Path) -> dict[str, int]:
     """Kill so many writers one after the other; raises AssertionError for what they lost."""
     rng, tally = random.Random(seed), {"kills": times, "rows": 0, "unsure": 0, "longest_ms": 0}
+    tally["waited"] = 0
     begins, acknowledged = 0, set[int]()
     for _ in range(times):
-        said, sent = _kill_one(begins, rng.uniform(0.0, LONGEST_S), state)
+        wait = (rng.random() < 0.7, rng.uniform(0.0, LONGEST_S))
+        said, sent = _kill_one(begins, *wait, state)
         acknowledged |= said
         began = time.perf_counter()
         there, memory = _there(state)
@@ -70,6 +85,7 @@ def killed(times: int, seed: int, state: Path) -> dict[str, int]:
         lost = acknowledged - there
         assert not lost, f"acknowledged, and lost: {sorted(lost)[:5]}"
         assert memory in there or not there, "a memory without its rows"
+        tally["waited"] += _in_the_log(state, there)
         begins = max([begins - 1, *there, *sent]) + 1
         tally["unsure"] += len(there - acknowledged)
         acknowledged |= there  # what was not acknowledged and is there has to stay
@@ -77,17 +93,20 @@ def killed(times: int, seed: int, state: Path) -> dict[str, int]:
     return tally
 
 
-def _kill_one(begins: int, after_s: float, state: Path) -> tuple[set[int], set[int]]:
-    """The numbers of the rows that a writer said were kept, and of those that it had asked for."""
+def _kill_one(begins: int, begun: bool, after_s: float, state: Path) -> tuple[set[int], set[int]]:
+    """The numbers of the rows that a writer said were kept, and of those that it had asked for.
+
+    It is killed so long after it was started, or after it has `begun` to write.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         _write(begins, state, writing)
     os.close(writing)
+    text = os.read(reading, 1 << 16) if begun else b""
     time.sleep(after_s)
     os.kill(child, signal.SIGKILL)
-    text = b""
     while piece := os.read(reading, 1 << 16):
         text += piece
     os.close(reading)
@@ -110,13 +129,42 @@ def _write(begins: int, state: Path, writing: int) -> NoReturn:
             number += TASKS
 
     async def tasks() -> None:
-        store = SqlStore(SqliteFile(state))
+        file = SqliteFile(state)
+        store, courier = SqlStore(file), Courier(SqlDesk(file), AuditLog(state / "audit"))
+        threading.Thread(target=_carry, args=(courier,), daemon=True).start()
         await asyncio.gather(*(task(store, begins + k) for k in range(TASKS)))
 
     try:
         asyncio.run(tasks())
     finally:
         os._exit(1)
+
+
+def _carry(courier: Courier) -> NoReturn:
+    """As fast as it can, and logins in between, which do not come by way of the store."""
+    while True:
+        courier.carry()
+        courier.audit.append(AuditEntry(0, "pat", "login", "engine", "accepted"))
+
+
+def _in_the_log(state: Path, there: set[int]) -> int:
+    """Carry what waits, and look at whether the log has each row once; how many rows waited."""
+    file = SqliteFile(state)
+    try:
+        waited = Courier(SqlDesk(file), AuditLog(state / "audit")).carry()
+    finally:
+        file.close()
+    if not (state / "audit" / ROWS).exists():
+        assert not there, "there is no audit log"
+        return waited
+    lines = (state / "audit" / ROWS).read_text(encoding="utf-8").splitlines()
+    ids = [row["id"] for line in lines if "id" in (row := json.loads(line))]
+    numbers = [int(name, 16) for name in ids]
+    assert len(numbers) == len(set(numbers)), "a row is in the audit log twice"
+    assert set(numbers) == there, "the audit log and the store have different rows"
+    key = (state / "audit" / VERIFIER).read_text(encoding="utf-8")
+    assert verifier.verified(state / "audit", key) == len(lines)
+    return waited
 
 
 def _there(state: Path) -> tuple[set[int], int]:
@@ -336,9 +384,12 @@ def _after_a_crash(state: Path) -> tuple[set[int], int]:
     try:
         file.write(lambda to: statements.check_fence(to, FENCE)).result()
         rows = file.read(lambda at: at.execute("SELECT id FROM history"))
+        waiting = file.read(lambda at: at.execute("SELECT id FROM staged"))
         text = file.read(statements.memory)
     finally:
         file.close()
+    audited = sorted(int(name, 16) for (name,) in waiting)
+    assert audited == sorted(int(name[2:]) for (name,) in rows), "a row without that of the log"
     connection = sqlite3.connect(state / FILE)
     try:
         whole = connection.execute("PRAGMA integrity_check").fetchall()

@@ -26,7 +26,7 @@ from engine.ports.desk import Desk
 from engine.record.folders import OutputError
 from engine.runtime.shell import Notes
 from engine.security import exposure, gate
-from engine.security.audit.log import AuditLog
+from engine.security.audit.courier import Courier
 from engine.security.four_eyes import Approvals
 from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
@@ -40,7 +40,7 @@ def assembled(
     security: SecurityConfig,
     state: Path,
     desk: Desk,
-    audit: AuditLog,
+    courier: Courier,
     *,
     acts: bool,
     tree: Mapping[str, Any],
@@ -67,7 +67,8 @@ def assembled(
         board=Board(notes, specs, settings, config.limits, events),
         desk=desk,
         approvals=Approvals(cabinet),
-        audit=audit,
+        audit=courier.audit,
+        courier=courier,
         identity=identity,
         predictor=_predictor(config, tree),
         config=config,

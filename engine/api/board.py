@@ -93,6 +93,10 @@ class Board:
         finally:
             self._take_in(time_s, observation, plan, reading)
 
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
+        """Note commands that the store could not take."""
+        self._notes.without_store(actions, time_s)
+
     def result(self, result: ActionResult) -> None:
         """Note what became of an action."""
         try:

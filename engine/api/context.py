@@ -1,7 +1,7 @@
 """What every handler needs, and the one way in which something is changed.
 
-A change is allowed or refused by the table of `engine.security.roles`, is in the audit log before
-it is made, and is made at the desk, as on the command line.  There is no other way.
+A change is allowed or refused by the table of `engine.security.roles`, and is made at the desk, as
+on the command line, with its row of the audit log in the same transaction.  There is no other way.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -26,7 +26,9 @@ from engine.api.snapshot import ServiceLook, StepLook
 from engine.config.api import ApiConfig, RateLimit
 from engine.ports.cabinet import CabinetError
 from engine.ports.desk import Desk, RequestError
+from engine.security.audit.courier import Courier
 from engine.security.audit.log import AuditLog
+from engine.security.audit.noting import new_id, staged
 from engine.security.audit.rows import AuditEntry, Value
 from engine.security.four_eyes import Approvals
 from engine.security.identity import Identity
@@ -43,6 +45,17 @@ _Result = TypeVar("_Result")
 log = structlog.stdlib.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody changes, as the audit log has it: his permission for it, where, and why."""
+
+    permission: Permission
+    service: str
+    why: str
+    before: Mapping[str, Value] = field(default_factory=dict)
+    after: Mapping[str, Value] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class ApiContext:
     """Everything that handlers use.
@@ -55,6 +68,8 @@ class ApiContext:
     approvals: Approvals
     """Who has said what so far of what waits for two people."""
     audit: AuditLog
+    courier: Courier
+    """Carries into the audit log what the desk has staged."""
     identity: Identity
     predictor: Predictor
     config: ApiConfig
@@ -162,11 +177,7 @@ class ApiContext:
         after: Mapping[str, Value] | None = None,
     ) -> None:
         """Add a row to the audit log; raises the problem that it cannot be written."""
-        entry = AuditEntry(
-            at_ms=round(self.wall_s() * 1000.0), actor=actor, action=action,
-            target=target or "all-services", outcome=outcome, why=why,
-            before=before or {}, after=after or {},
-        )  # fmt: skip
+        entry = self._entry(actor, action, target, outcome, why, before, after)
         try:
             await self._in_thread(partial(self.audit.append, entry))
         except (OSError, ValueError) as error:
@@ -176,32 +187,76 @@ class ApiContext:
             ) from error
 
     async def change(
+        self, principal: Principal, change: Change, write: Callable[[str], _Result]
+    ) -> _Result:
+        """Make one change; `write` is given its row of the audit log, and stages that as well."""
+        return await self.change_together(principal, (change,), lambda rows: write(rows[0]))
+
+    async def change_together(
         self,
         principal: Principal,
-        permission: Permission,
-        service: str,
-        write: Callable[[], _Result],
-        *,
-        why: str,
-        before: Mapping[str, Value] | None = None,
-        after: Mapping[str, Value] | None = None,
+        changes: Sequence[Change],
+        write: Callable[[Sequence[str]], _Result],
     ) -> _Result:
-        """Write it down, then do it; what cannot be written down is not done."""
-        said = dict(after or {})
-        if principal.token_id:
-            said["token"] = principal.token_id
-        await self.note(principal.name, permission.value, service, "accepted", why, before, said)
+        """Make all of the changes or none; `write` is given their rows, and stages them as well.
+
+        Raises the problem that they cannot be made, after that was written down.
+        """
+        rows = [
+            staged(replace(self._of_change(principal, change), id=new_id())) for change in changes
+        ]
         try:
-            return await self._in_thread(write)
+            result = await self._in_thread(partial(write, rows))
         except RequestError as error:
-            await self.note(principal.name, permission.value, service, "refused", str(error))
+            await self._note_each(principal, changes, "refused", str(error))
             raise ProblemError(Problem.CONFLICT, str(error)) from error
         except (OSError, CabinetError) as error:
-            await self.note(principal.name, permission.value, service, "failed", str(error))
+            await self._note_each(principal, changes, "failed", str(error))
             log.error(f"the store cannot be written: {error}")
             raise ProblemError(
                 Problem.STORE, "the store cannot be written", headers={"retry-after": "5"}
             ) from error
+        await asyncio.to_thread(self.courier.try_to_carry)
+        return result
+
+    async def say_before(self, principal: Principal, change: Change) -> None:
+        """Write a change down that is not made at the desk; what cannot be is not to be made."""
+        entry = self._of_change(principal, change)
+        await self.note(
+            entry.actor, entry.action, entry.target, entry.outcome, entry.why, entry.before,
+            entry.after,
+        )  # fmt: skip
+
+    def _of_change(self, principal: Principal, change: Change) -> AuditEntry:
+        said = dict(change.after)
+        if principal.token_id:
+            said["token"] = principal.token_id
+        return self._entry(
+            principal.name, change.permission.value, change.service, "accepted", change.why,
+            change.before, said,
+        )  # fmt: skip
+
+    async def _note_each(
+        self, principal: Principal, changes: Sequence[Change], outcome: str, why: str
+    ) -> None:
+        for change in changes:
+            await self.note(principal.name, change.permission.value, change.service, outcome, why)
+
+    def _entry(
+        self,
+        actor: str,
+        action: str,
+        target: str,
+        outcome: str,
+        why: str,
+        before: Mapping[str, Value] | None,
+        after: Mapping[str, Value] | None,
+    ) -> AuditEntry:
+        return AuditEntry(
+            at_ms=round(self.wall_s() * 1000.0), actor=actor, action=action,
+            target=target or "all-services", outcome=outcome, why=why,
+            before=before or {}, after=after or {},
+        )  # fmt: skip
 
     async def read(self, ask: Callable[[], _Result]) -> _Result:
         """What the desk says; raises the problem that it cannot be reached."""

@@ -317,7 +317,7 @@ class RollbackPlan(Document):
     """How to take it back."""
 
     service: str
-    instances: int
+    instances: int | None
     request: str
 
 
@@ -328,7 +328,7 @@ class ManualDocument(Document):
     status: ManualStatus
     detail: str
     service: str
-    from_instances: int
+    from_instances: int | None
     to_instances: int
     requested_by: str
     why: str

@@ -34,10 +34,9 @@ OVER = frozenset({ManualStatus.ROLLED_BACK, ManualStatus.REPLACED, ManualStatus.
 
 @dataclass(frozen=True, slots=True)
 class ManualAction:
-    """One of them: `before` instances were desired when it was asked for."""
+    """One of them."""
 
     scale: ManualScale
-    before: int
     asked_s: float
     estimated_s: float
     """When it should be done (epoch seconds)."""
@@ -56,7 +55,7 @@ class ManualAction:
             "status": self.status.value,
             "detail": self.detail,
             "service": self.scale.service,
-            "from_instances": self.before,
+            "from_instances": self.scale.before,
             "to_instances": self.scale.instances,
             "requested_by": self.scale.requested_by,
             "why": self.scale.why,
@@ -67,7 +66,7 @@ class ManualAction:
             "decisions": list(self.decisions),
             "rollback_plan": {
                 "service": self.scale.service,
-                "instances": self.before,
+                "instances": self.scale.before,
                 "request": f"POST /api/scalability/actions/{self.scale.id}/rollback",
             },
             "rolled_back_by": self.rollback_id,
@@ -108,8 +107,7 @@ class ManualBook:
             standing = {scale.id: scale for scale in observation.scales}
             for scale in standing.values():
                 if scale.id not in self._actions:  # asked for otherwise, or before a restart
-                    before = _desired(observation, scale.service)
-                    self._actions[scale.id] = ManualAction(scale, before, now_s, now_s)
+                    self._actions[scale.id] = ManualAction(scale, now_s, now_s)
             taken = {step.scale_id: (step.decision_id,) for step in plan.actions if step.scale_id}
             awaiting = {step.scale_id for step in plan.awaiting}
             declined = {
@@ -186,7 +184,3 @@ def _status(
     if scale.id in declined:
         return ManualStatus.HELD_BACK, declined[scale.id]
     return action.status, action.detail
-
-
-def _desired(observation: Observation, service: str) -> int:
-    return next((s.desired for s in observation.services if s.spec.name == service), 0)

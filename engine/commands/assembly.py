@@ -17,11 +17,13 @@ import structlog
 
 from engine.adapters import cabinet_files
 from engine.adapters.alert_log import AlertLog
+from engine.adapters.audit_place import audit_of
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
 from engine.adapters.store.database import Database
 from engine.adapters.store.halves import SqlDesk, SqlStore
-from engine.adapters.store.sealed import SealedDesk, SealedStore
+from engine.adapters.store.resealing import keep_resealed
+from engine.adapters.store.sealed import letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
@@ -33,10 +35,8 @@ from engine.controllers import registry as controllers
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
 from engine.ports.bookings import Bookings
-from engine.ports.desk import Desk
 from engine.ports.lease import Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource
-from engine.ports.store import Store
 from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError
 from engine.record.journal import JournalHeading, in_progress
@@ -47,7 +47,7 @@ from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell, Notes
 from engine.security import break_glass
-from engine.security.audit import log as audit_log
+from engine.security.audit.courier import Courier
 from engine.security.audit.rows import AuditEntry
 from engine.security.break_glass import BreakGlass
 from engine.security.sealing import Sealer
@@ -109,10 +109,13 @@ def run(
             check_thresholds(meta)
             weddings = WeddingRegister(cabinet_files.opened(state))
             sealer = cabinet_files.sealer_of(state)
-            store: Store = SqlStore(database)
-            desk: Desk = SqlDesk(database)
-            if sealer is not None:
-                store, desk = SealedStore(store, sealer), SealedDesk(desk, sealer)
+            audit = audit_of(state, key=config.live.audit.key, copies=config.live.audit.copies)
+            # One folder has one log; engines that share a database have each its own.
+            letters = letters_of(sealer)
+            of_log = "" if isinstance(database, SqliteFile) else audit.name
+            store = SqlStore(database, letters, of_log)
+            desk = SqlDesk(database, letters, of_log)
+            courier = Courier(desk, audit)
             names = tuple(spec.name for spec in specs)
             heading = JournalHeading(now_s, names, config.engine.sample_s, config.controller.name)
             report = _nobody if config.reporter is None else load(config.reporter, "reporter")
@@ -134,11 +137,6 @@ def run(
                 config.engine.sample_s,
                 _with_url(config.metrics.options, infrastructure),
             )
-            audit = audit_log.opened(
-                state / audit_log.FOLDER,
-                key=config.live.audit.key,
-                copies=config.live.audit.copies,
-            )
             if sealer is not None:
                 audit.append(_key_used(sealer, now_s))
             recording = Recording(
@@ -149,6 +147,7 @@ def run(
                 every_s=config.live.record_every_s,
                 report=report,
                 audit=audit,
+                courier=courier,
                 sealer=sealer,
             )
             if isinstance(booked, DescribedBookings):
@@ -163,12 +162,7 @@ def run(
 
             context = api.assembled(
                 recording, specs, config.engine, config.api, config.security, state,
-                desk,
-                audit_log.opened(
-                    state / audit_log.FOLDER,
-                    key=config.live.audit.key,
-                    copies=config.live.audit.copies,
-                ),
+                desk, courier,
                 acts=config.engine.mode == "act", tree=settings,
             )  # fmt: skip
             notes = context.board
@@ -205,8 +199,12 @@ def run(
         beside = (
             break_glass.watch(emergency, AlertLog(), WallClock()),
             keep_to_it(weddings, WallClock()),
+            courier.keep_carrying(),
+            *(() if sealer is None else (keep_resealed(database, sealer),)),
         )
-        folder, asked = asyncio.run(_drive(shell, metrics, recording, beside, limited=limited))
+        folder, asked = asyncio.run(
+            _drive(shell, metrics, recording, beside, courier, limited=limited)
+        )
     _show(read(folder), folder)
     print(folder, flush=True)
     if asked is signal.SIGINT:
@@ -220,6 +218,7 @@ async def _drive(
     metrics: MetricsSource,
     recording: Recording,
     beside: Sequence[Coroutine[Any, Any, None]],
+    courier: Courier,
     *,
     limited: bool,
 ) -> tuple[Path, signal.Signals | None]:
@@ -248,6 +247,7 @@ async def _drive(
         rolling.cancel()
         for task in tasks:
             task.cancel()
+        await asyncio.to_thread(courier.try_to_carry)
         await shell.close()
     return folder, (asked[0] if asked else None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
-import json
 import shutil
 import struct
 import sys
@@ -17,13 +16,20 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
+from engine.adapters.audit_place import row_sealer_of
 from engine.commands.failing import failed
 from engine.commands.requests import STATE
+from engine.ports.cabinet import CabinetError
 from engine.security.audit import verifier
 from engine.security.audit.log import FOLDER, ROWS, VERIFIER, sizes
+from engine.security.audit.reading import rows_in
+from engine.security.audit.rows import canonical
+from engine.security.audit.sealed_rows import RowSealer
 from engine.security.audit.verifier import TouchedError
+from engine.security.sealing import SealError
 
 LAST = 20
+OPENED = "opened.jsonl"
 TRIES, AGAIN_S = 3, 0.1
 """A row that is being appended is there a moment before its checkpoint."""
 
@@ -59,6 +65,8 @@ def run(arguments: Sequence[str]) -> int:
             command.add_argument(
                 "folder", type=Path, metavar="FOLDER", help="must not be there yet"
             )
+            command.add_argument("--opened", action="store_true",
+                                 help=f"with the rows in plain besides, in {OPENED}")  # fmt: skip
     given = parser.parse_args(arguments)
     log = given.state / FOLDER
     if not (log / ROWS).is_file():
@@ -68,10 +76,10 @@ def run(arguments: Sequence[str]) -> int:
             case "verify":
                 return _verify(log, given.key, given.kept)
             case "show":
-                return _show(log / ROWS, max(given.last, 0), as_json=given.json)
+                return _show(given.state, max(given.last, 0), as_json=given.json)
             case _:
-                return _export(log, given.folder)
-    except OSError as error:
+                return _export(given.state, given.folder, opened=given.opened)
+    except (OSError, SealError, CabinetError) as error:
         return failed(error)
 
 
@@ -103,11 +111,20 @@ def _whole(log: Path, key: str, others: tuple[tuple[str, str], ...]) -> int:
     return verifier.verified(log, key, others)
 
 
-def _show(path: Path, last: int, *, as_json: bool) -> int:
-    with path.open(encoding="utf-8") as rows:
-        for line in deque(rows, last):
-            print(line.rstrip("\n") if as_json else harmless(_sentence(json.loads(line))))
+def _show(state: Path, last: int, *, as_json: bool) -> int:
+    with (state / FOLDER / ROWS).open(encoding="utf-8") as rows:
+        for line, row in rows_in(deque(rows, last), _sealer(state)):
+            print(line if as_json else harmless(_sentence(row)))
     return 0
+
+
+def _sealer(state: Path) -> RowSealer | None:
+    """What opens rows; without the owner's keys the sealed ones say that they are."""
+    try:
+        return row_sealer_of(state)
+    except (SealError, CabinetError, OSError) as error:
+        print(f"rows stay sealed: {error}", file=sys.stderr)
+        return None
 
 
 def harmless(text: str) -> str:
@@ -129,7 +146,8 @@ def _sentence(row: dict[str, Any]) -> str:
     return "  ".join(word for word in words if word)
 
 
-def _export(log: Path, folder: Path) -> int:
+def _export(state: Path, folder: Path, *, opened: bool) -> int:
+    log, sealer = state / FOLDER, row_sealer_of(state) if opened else None
     if folder.exists():
         return failed(f"{folder}: is there already")
     folder.mkdir(parents=True)
@@ -140,6 +158,10 @@ def _export(log: Path, folder: Path) -> int:
                 copy.truncate(size)  # what came meanwhile is for the next time
         shutil.copy2(log / VERIFIER, folder / VERIFIER)
         shutil.copy2(Path(verifier.__file__), folder / "verifier.py")
+        if opened:
+            with (folder / ROWS).open(encoding="utf-8") as rows, (folder / OPENED).open("wb") as to:
+                for _, row in rows_in(rows, sealer):
+                    to.write(canonical(row) + b"\n")
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise

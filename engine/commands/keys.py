@@ -7,19 +7,23 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from engine.adapters.cabinet_files import FOLDER, PLACE, PLAIN, FileCabinet, sealer_of
-from engine.adapters.store.sealed import rows_under
+from engine.adapters.store.resealing import reseal, texts_under
+from engine.adapters.store.sqlite import FILE, SqliteFile
 from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, folder
 from engine.ports.cabinet import CabinetError
 from engine.record.files import replacing
+from engine.security.audit.sealed_rows import renew
 from engine.security.roles import Permission
 from engine.security.sealing import (
     ARMOUR,
     KeyPlace,
+    SealedCabinet,
     Sealer,
     SealError,
     key_of,
@@ -86,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "retire":
             command.add_argument("key", metavar="ID")
             command.add_argument("--even-so", action="store_true",
-                                 help="though rows of the store's history are sealed with it, "
-                                      "which nobody can read then")  # fmt: skip
+                                 help="though texts of the store are sealed with it, which nobody "
+                                      "can read then")  # fmt: skip
         if name != "list":
             command.add_argument("--why", default="", metavar="TEXT",
                                  help="a reason, for the audit log")  # fmt: skip
@@ -114,7 +118,8 @@ def _list(state: Path) -> None:
     _, place = _in_use(state)
     sealed = [key for key, _ in _sealed_with(state)]
     for key in place.read():
-        print(f"{key.id}  {sealed.count(key.id)} documents")
+        texts = _texts_under(state, key.id)
+        print(f"{key.id}  {sealed.count(key.id)} documents, {texts} texts of the store")
 
 
 def _rotate(given: argparse.Namespace) -> None:
@@ -128,6 +133,11 @@ def _rotate(given: argparse.Namespace) -> None:
             _replace(path, f"{made()}\n{path.read_text(encoding='utf-8')}")
         sealer.renew()
         _seal_anew(given.state, sealer, sealer)
+        renew(SealedCabinet(FileCabinet(given.state / FOLDER), sealer, PLAIN))
+        if (given.state / FILE).exists():
+            # A running engine goes on with it, should this be interrupted.
+            with closing(SqliteFile(given.state)) as store:
+                reseal(store, sealer)
     print(f"{sealer.key_id} seals from now on", file=sys.stderr)
 
 
@@ -144,11 +154,11 @@ def _retire(given: argparse.Namespace) -> None:
         for key, name in _sealed_with(given.state):
             if key == given.key:
                 raise SealError(f"{name} is sealed with {given.key}; rotate first")
-        rows = rows_under(given.state, given.key)
-        if rows and not given.even_so:
+        texts = _texts_under(given.state, given.key)
+        if texts and not given.even_so:
             raise SealError(
-                f"{rows} rows of the store's history are sealed with {given.key}, and nobody could "
-                "read them any more (--even-so)"
+                f"{texts} texts of the store are sealed with {given.key}, and nobody could read "
+                "them any more; rotate again, or wait for the engine (--even-so)"
             )
         path = Path(place.file)
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -157,6 +167,14 @@ def _retire(given: argparse.Namespace) -> None:
             raise SealError(f'"{given.key}" is not the id of a key in {path}')
         keys_in("".join(kept), place.file)
         _replace(path, "".join(kept))
+
+
+def _texts_under(state: Path, key_id: str) -> int:
+    """How many texts of the store in the state folder are sealed with a key."""
+    if not (state / FILE).exists():
+        return 0
+    with closing(SqliteFile(state)) as store:
+        return texts_under(store, key_id)
 
 
 def _in_use(state: Path) -> tuple[Sealer, KeyPlace]:

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.adapters.audit_place import audit_of
 from engine.security import local
-from engine.security.audit.log import FOLDER, opened
 from engine.security.audit.rows import AuditEntry, Values
 from engine.security.roles import Permission, Principal, Situation, refusal
 
@@ -28,7 +28,7 @@ def permitted(
     """
     who = local.principal(state)
     reason = refusal(who, permission, "", Situation(), time.time())
-    audit = opened(state / FOLDER)
+    audit = audit_of(state)
 
     def note(outcome: str, because: str) -> None:
         entry = AuditEntry(

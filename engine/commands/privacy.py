@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters import cabinet_files
+from engine.adapters.audit_place import row_sealer_of
 from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.commands.requests import STATE, folder
@@ -18,6 +19,7 @@ from engine.ports.cabinet import CabinetError
 from engine.record.files import write_atomically
 from engine.security.audit.log import FOLDER as AUDIT
 from engine.security.audit.log import ROWS
+from engine.security.audit.reading import rows_in
 from engine.security.roles import Permission
 from engine.security.sealing import SealError
 from engine.security.weddings import Held, WeddingError, WeddingRegister, page
@@ -109,8 +111,11 @@ def _page(weddings: WeddingRegister, out: Path | None) -> None:
 def _rows(state: Path, name: str) -> list[dict[str, Any]]:
     """Rows of the audit log that speak of a wedding."""
     with (state / AUDIT / ROWS).open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines if name in line]
-    return [row for row in rows if name in (row["target"], row["after"].get("wedding"))]
+        return [
+            row
+            for _, row in rows_in(lines, row_sealer_of(state))
+            if name in (row["target"], row["after"].get("wedding"))
+        ]
 
 
 def _row(weddings: WeddingRegister, wedding: str, row: dict[str, Any]) -> dict[str, Any]:

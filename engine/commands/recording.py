@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +26,9 @@ from engine.record.live.notes import LiveRun
 from engine.record.live.writing import write
 from engine.record.schema.summary import PlayedDay
 from engine.runtime.patience import Patience, PortError
+from engine.security.audit.courier import Courier
 from engine.security.audit.log import AuditLog
-from engine.security.audit.noting import became, decided
+from engine.security.audit.noting import decided
 
 LOOK_S = 1.0
 TOTALS_S = 600.0
@@ -42,8 +43,9 @@ class Recording:
     """Notes of the shell: into the journal, and what one wants to know at once to the log.
 
     `run` is what the records say of the run, apart from its times and figures; `report` makes the
-    reports of a record in its folder.  What the engine does is in the audit log before it is done.
-    With a `sealer` the journal is sealed.
+    reports of a record in its folder.  What the engine does the store stages for the audit log
+    before it is done, and a `courier` carries it there; what cannot be staged goes to the log
+    itself.  With a `sealer` the journal is sealed.
     """
 
     def __init__(
@@ -56,9 +58,11 @@ class Recording:
         every_s: float | None,
         report: Callable[[Path], None],
         audit: AuditLog,
+        courier: Courier,
         sealer: LineSealer | None = None,
     ) -> None:
         self._audit = audit
+        self._courier = courier
         self._sealer = sealer
         self._state = state
         self._run = run
@@ -98,13 +102,14 @@ class Recording:
                 _log_action(word, action, time_s)
         for action in plan.awaiting:
             _log_action("waits for approval: ", action, time_s)
-        if plan.actions:
-            self._audit.append(*(decided(action, time_s) for action in plan.actions))
+
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
+        """Say in the audit log itself what is done; the store may have it later, under one id."""
+        self._audit.append(*(decided(action, time_s) for action in actions))
 
     def result(self, result: ActionResult) -> None:
         """Note what became of an action."""
         self._journal.result(result)
-        self._audit.append(became(result))
         detail = f": {result.detail}" if result.detail else ""
         level = log.warning if result.status is Status.FAILED else log.info
         level(
@@ -119,8 +124,10 @@ class Recording:
         self._journal.event(time_s, kind, name, what, detail)
         log.info(f"{kind.replace('_', ' ')}: {what}: {detail}", time_s=time_s, kind=kind, name=name)
 
-    def status(self, status: Mapping[str, Any]) -> None:
-        """Nobody asks a record how the engine was: its steps and troubles are there already."""
+    def status(self, status: Mapping[str, Any]) -> None:  # noqa: ARG002 (nobody asks a record)
+        """Raises OSError while the audit log lags behind the store."""
+        if self._courier.trouble:
+            raise OSError(0, self._courier.trouble)
 
     async def roll_over(self, metrics: MetricsSource, done: asyncio.Event) -> None:
         """Until `done`, close the record whenever it is time to, and begin the next."""

@@ -189,23 +189,23 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
     try:
         check_decision(given.decision)
         approvals = Approvals(cabinet_files.opened(given.state))
-        with closing(_desk(given.state)) as desk:
+        with closing(desk_of(given.state)) as desk:
             service, situation = question(desk, given.decision, approvals.so_far(given.decision))
     except (OSError, ValueError) as error:
         return failed(error)
     left = approvals_needed(situation) - len(situation.approved_by) - 1 if approved else 0
 
-    def give(desk: Desk) -> None:
+    def give(desk: Desk, audit: str) -> None:
         approvals.add(given.decision, who.name, approved=approved, now_s=time.time())
         if left > 0:
             _say(f"{given.decision}: takes instances away on the day of a wedding, "
                  "so somebody else has to approve it as well")  # fmt: skip
             return
-        desk.answer(Approval(given.decision, approved, time.time(), who.name))
+        desk.answer(Approval(given.decision, approved, time.time(), who.name), audit=audit)
         _say(f"{given.decision}: {'approved' if approved else 'rejected'}")
 
     asked = _Asked(name, given.decision, permission, service, situation)
-    return _done(given, asked, {}, give, "")
+    return _done(given, asked, {}, give, "", stages=left <= 0)
 
 
 def _refusal(state: Path, service: str) -> str:
@@ -217,7 +217,7 @@ def _refusal(state: Path, service: str) -> str:
     if not service:
         return ""
     try:
-        with closing(_desk(state)) as desk:
+        with closing(desk_of(state)) as desk:
             status = desk.status()
         services = list(json.loads(status)["services"]) if status else None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -251,15 +251,15 @@ def _ask(
     asked = _Asked(permission.value, request.service, permission, request.service)
     return _done(
         given, asked, {**after, "until": until},
-        lambda desk: desk.ask(request, schedule), f"{what} {until}",
+        lambda desk, audit: desk.ask(request, schedule, audit=audit), f"{what} {until}",
     )  # fmt: skip
 
 
 def _withdraw(given: argparse.Namespace, action: str, kind: Kind) -> int:
     name = given.service or "all services"
 
-    def withdraw(desk: Desk) -> None:
-        there = desk.withdraw(kind, given.service)
+    def withdraw(desk: Desk, audit: str) -> None:
+        there = desk.withdraw(kind, given.service, audit=audit)
         _say(f"{name}: the {kind} is taken back" if there else f"{name}: there is no {kind}")
 
     permission = Permission.DROP_FLOOR if kind == "floor" else Permission.RESUME
@@ -271,40 +271,50 @@ def _done(
     given: argparse.Namespace,
     asked: _Asked,
     after: dict[str, Any],
-    write: Callable[[Desk], str | None],
+    write: Callable[[Desk, str], str | None],
     what: str,
+    *,
+    stages: bool = True,
 ) -> int:
-    """Note in the audit log what is asked for, then ask; what cannot be noted is not asked for.
+    """Ask, and stage in the same transaction what the audit log is to have of it.
 
-    So is a refusal: who may not has no way around the table of roles here either.
+    Where `write` stages nothing, the log has it before.  A refusal is in the log too: who may not
+    has no way around the table of roles here either.
     """
-    from engine.security.audit.log import FOLDER, opened
+    from engine.adapters.audit_place import audit_of
+    from engine.security.audit.courier import Courier
+    from engine.security.audit.noting import new_id, staged
     from engine.security.audit.rows import AuditEntry
 
     who = local.principal(given.state)
 
-    def note(outcome: str, why: str) -> None:
-        entry = AuditEntry(
+    def entry(outcome: str, why: str, row_id: str = "") -> AuditEntry:
+        return AuditEntry(
             at_ms=round(time.time() * 1000.0), actor=who.name, action=asked.action,
-            target=asked.target or EVERYTHING, outcome=outcome, why=why, after=after,
+            target=asked.target or EVERYTHING, outcome=outcome, why=why, after=after, id=row_id,
         )  # fmt: skip
-        audit.append(entry)
 
     try:
         # What cannot be meant is no request, and leaves nothing behind.
         check = check_decision if asked.action in ANSWERS else check_service
         check(asked.target)
-        audit = opened(given.state / FOLDER)
+        audit = audit_of(given.state)
         against = refusal(who, asked.permission, asked.service, asked.situation, time.time())
         if against:
-            note("refused", against)
+            audit.append(entry("refused", against))
             raise RequestError(against)
-        note("accepted", given.why)
+        accepted = entry("accepted", given.why, new_id() if stages else "")
+        if not stages:
+            audit.append(accepted)
         try:
-            with closing(_desk(given.state)) as desk:
-                request_id = write(desk)
+            with closing(desk_of(given.state)) as desk:
+                request_id = write(desk, staged(accepted) if stages else "")
+                try:
+                    Courier(desk, audit).carry()
+                except (OSError, ValueError) as error:
+                    _say(f"its row of the audit log waits in the store: {error}")
         except (RequestError, OSError) as error:
-            note("refused", str(error))
+            audit.append(entry("refused", str(error)))
             raise
     except (ValueError, OSError) as error:
         return failed(error)
@@ -320,11 +330,6 @@ def _remote(given: argparse.Namespace, ask: Callable[[EngineClient], object], sa
     from engine.commands import remote
 
     return remote.done(given, ask, said)
-
-
-def _desk(state: Path) -> Desk:
-    """Where the engine of a state folder is asked."""
-    return desk_of(state)
 
 
 def _say(text: str) -> None:

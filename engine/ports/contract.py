@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -46,7 +47,7 @@ from engine.ports.desk import Asked, Desk, RequestError, request_id
 from engine.ports.infrastructure import Infrastructure, Sighting, Unreachable, seen_there
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource, checked
-from engine.ports.store import HistoryRow, Kept, RowKind, Store
+from engine.ports.store import HistoryRow, Kept, RowKind, Staged, Store
 
 PATIENCE_S = 10.0
 """Longest that an adapter may take for one call of a test, wherever its world is."""
@@ -79,6 +80,10 @@ class InfrastructureBench(ABC):
         """Make it reachable again."""
 
 
+class StagingDesk(Desk, Staged, Protocol):
+    """Both of what a store's database gives besides the leader's half."""
+
+
 class StoreBench(ABC):
     """A store that several adapters can open."""
 
@@ -87,7 +92,7 @@ class StoreBench(ABC):
         """Another adapter on the same store."""
 
     @abstractmethod
-    def desk(self) -> Desk:
+    def desk(self) -> StagingDesk:
         """Where people ask the engine of this store."""
 
     async def break_off(self) -> bool:
@@ -200,15 +205,15 @@ async def _store_lasts(bench: StoreBench) -> None:
     _holds(await _soon("memory", first.memory()) == "", "a new store has a memory")
     _holds(await _soon("newest", first.newest()) == NO_FENCE, "a new store has seen a fence")
     fence = Fence(1)
-    row = HistoryRow(RowKind.INTENT, "contract-1", 5.0, '{"to_instances": 2}')
+    row = HistoryRow(RowKind.INTENT, "contract-1", 5.0, '{"to_instances": 2}', _audit(1))
     await _soon("keep", first.keep(Kept('{"a": 1}', (), (row,)), fence))
     second = await bench.connect()
     _holds(await second.memory() == '{"a": 1}', "what was kept is not there")
     _holds(await second.newest() == fence, "the newest fence is not told")
 
     # What is kept again is there once, as it was; what is kept without a memory leaves that.
-    again = HistoryRow(RowKind.INTENT, "contract-1", 6.0, "{}")
-    more = HistoryRow(RowKind.RESULT, "contract-1", 7.0, "{}")
+    again = HistoryRow(RowKind.INTENT, "contract-1", 6.0, "{}", _audit(2))
+    more = HistoryRow(RowKind.RESULT, "contract-1", 7.0, "{}", _audit(3))
     await _soon("keep", second.keep(Kept(rows=(again, more, more)), fence))
     _holds(await second.memory() == '{"a": 1}', "a memory is gone that was not replaced")
     _holds(_rows(bench) == [(fence, row), (fence, more)], f"the history is {_rows(bench)}")
@@ -216,7 +221,7 @@ async def _store_lasts(bench: StoreBench) -> None:
     # A fence that is over is refused, and nothing is changed by it.
     newer = Fence(2)
     await second.keep(Kept('{"b": 2}'), newer)
-    late = Kept('{"old": 1}', (), (HistoryRow(RowKind.GAP, "contract-2", 8.0, "{}"),))
+    late = Kept('{"old": 1}', (), (HistoryRow(RowKind.GAP, "contract-2", 8.0, "{}", _audit(4)),))
     writes: dict[str, Callable[[Store], Awaitable[object]]] = {
         "keep": lambda s: s.keep(late, fence),
         "show_status": lambda s: s.show_status("{}", fence),
@@ -233,6 +238,8 @@ async def _store_lasts(bench: StoreBench) -> None:
                 raise AssertionError(f"{name} wrote under a fence that is over")
     _holds(await second.memory() == '{"b": 2}', "a refused write changed the memory")
     _holds(len(_rows(bench)) == 2, "a refused write is in the history")
+
+    await asyncio.to_thread(_rows_are_staged_once, bench)
 
     # Many at once, from several adapters: each is there, once, under a position of its own.
     many = [HistoryRow(RowKind.DECISION, f"contract-{k}", float(k), "{}") for k in range(40)]
@@ -267,6 +274,57 @@ def _rows(bench: StoreBench) -> list[tuple[Fence, HistoryRow]]:
     return [(row.fence, row.row) for row in rows]
 
 
+def _audit(number: int) -> str:
+    """A row of the audit log with an id of its own."""
+    return json.dumps({"action": "try", "id": f"{number:016x}"})
+
+
+def _rows_are_staged_once(bench: StoreBench) -> None:
+    """After `_store_lasts` has kept two rows, one of them three times, and was refused a third."""
+    desk = bench.desk()
+    waiting = [row.id for row in desk.staged()]
+    _holds(waiting == [f"{k:016x}" for k in (1, 3)], f"there wait {waiting} for the audit log")
+    _holds(desk.staged()[0].text == _audit(1), "a staged row is another one")
+    _holds([row.id for row in desk.staged(1)] == waiting[:1], "more are told than were asked for")
+    desk.unstage(waiting[:1])
+    desk.unstage(waiting[:1])
+    other = bench.desk()
+    _holds([row.id for row in other.staged()] == waiting[1:], "what the log has waits")
+    other.unstage(waiting)
+    _holds(desk.staged() == [], "what the log has waits")
+    desk.close()
+    other.close()
+
+
+def _people_are_staged(desk: StagingDesk) -> None:
+    """What people do is staged with it, and what is refused is not; all together or none."""
+    floor = ManualFloor("staged", 3, math.inf, "ada")
+    scale = ManualScale("contract-scale-2", "staged", 7, 900.0, "ada", "a fair", 4)
+    desk.ask(floor, audit=_audit(11))
+    together = [(Asked(floor, None), _audit(12)), (Asked(scale, None), _audit(13))]
+    _holds(desk.ask_together(together) == [request_id(floor), request_id(scale)], "which ids?")
+    standing = desk.asked()[0]
+    _holds(all(one in standing for one, _ in together), f"it has {standing}")
+    bad = [(Asked(replace(floor, instances=99), None), _audit(14)),
+           (Asked(Pause("no such"), None), _audit(15))]  # fmt: skip
+    try:
+        desk.ask_together(bad)
+    except RequestError:
+        _holds(desk.asked()[0] == standing, "a part of what was refused as a whole stands")
+    else:
+        raise AssertionError("what cannot be meant was taken among others")
+    desk.ask(replace(scale, before=5), audit=_audit(16))  # the same again is the one before
+    _holds(desk.asked()[0] == standing, "a count that was asked for again has another before it")
+    desk.answer(Approval("contract-9", False, 1.0, "ada"), audit=_audit(17))
+    with contextlib.suppress(RequestError):
+        desk.answer(Approval("contract-9", True, 1.0, "bob"), audit=_audit(18))
+    desk.withdraw("floor", "staged", audit=_audit(19))
+    desk.withdraw("scale", "staged", audit=_audit(20))
+    waiting = [int(row.id, 16) for row in desk.staged()]
+    _holds(waiting == [11, 12, 13, 17, 19, 20], f"there wait {waiting} for the audit log")
+    desk.unstage([row.id for row in desk.staged()])
+
+
 def _desk_serves(bench: StoreBench) -> None:
     desk, other = bench.desk(), bench.desk()
     six = Recurrence(cron="0 6 * * *", time_zone="UTC", duration_s=60.0)
@@ -288,6 +346,7 @@ def _desk_serves(bench: StoreBench) -> None:
     _holds(other.withdraw("floor", "api"), "a floor that stands is not there")
     _holds(not other.withdraw("floor", "api"), "a floor that was taken back is there")
     _holds(len(desk.asked()[0]) == 2, "what was taken back stands, or more is gone")
+    _people_are_staged(desk)
 
     # A count that a person asked for is found by its id, and no id is used twice.
     noted = other.row(RowKind.SCALE, scale.id)

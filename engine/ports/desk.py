@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -62,10 +62,12 @@ class KeptRow:
 class Desk(Protocol):
     """Takes what people ask for, and shows what became of it.
 
-    Each method raises OSError if the store cannot be reached, read or written.
+    Each method raises OSError if the store cannot be reached, read or written.  Whatever changes
+    something takes `audit`, the row that the audit log is to have of it ("": none): it is staged in
+    the same transaction.
     """
 
-    def ask(self, request: Request, schedule: Recurrence | None = None) -> str:
+    def ask(self, request: Request, schedule: Recurrence | None = None, *, audit: str = "") -> str:
         """Let `request` stand, for good, in place of the earlier one of the same id.
 
         Returns its id, which is `request_id`'s.  A ManualScale is in the history as well, under its
@@ -74,11 +76,15 @@ class Desk(Protocol):
         """
         ...
 
-    def withdraw(self, kind: Kind, service: str) -> bool:
+    def ask_together(self, asked: Sequence[tuple[Asked, str]]) -> list[str]:
+        """Let all of them stand or none, each with its row of the audit log; as `ask`."""
+        ...
+
+    def withdraw(self, kind: Kind, service: str, *, audit: str = "") -> bool:
         """Take all requests `kind` for `service` ("": for all) back; whether there was one."""
         ...
 
-    def answer(self, approval: Approval) -> None:
+    def answer(self, approval: Approval, *, audit: str = "") -> None:
         """Answer an action that waits for approval.
 
         Raises RequestError for what is no decision's id, and for a yes to what was refused.

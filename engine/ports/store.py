@@ -4,11 +4,15 @@ Whatever a step wants to last is one `Kept`, and one transaction: the memory, th
 has taken in, and rows of what is about to be done and what became of it.  Each write carries the
 fence of the lead under which it is made; a write under an older fence than the newest that the
 store has seen raises FencedOffError and changes nothing.
+
+Rows of the audit log are *staged* in the same transaction as what they are about, and carried into
+the log from there (`Staged`): so neither is ever there without the other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -58,6 +62,10 @@ class HistoryRow:
     id: str
     time_s: float
     content: str
+    audit: str = field(default="", compare=False)
+    """The row of the audit log that goes with it, if one does: staged when the row is first kept,
+    and so in the log once.  It is not among what is read back.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +112,24 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """A row that waits for the audit log: canonical JSON that has its `id` as well."""
+
+    id: str
+    text: str
+
+
+class Staged(Protocol):
+    """Rows of the audit log between the store and the log; each method raises OSError."""
+
+    def staged(self, limit: int = 100) -> list[StagedRow]:
+        """The first `limit` that wait for the log of whoever asks, in their order."""
+        ...
+
+    def unstage(self, ids: Collection[str]) -> None:
+        """Forget those, for good: they are in the log."""
         ...

@@ -1,5 +1,7 @@
 """Rows that are to last and do not yet: kept with the next write that the store takes.
 
+An intent and a result bring along what the audit log says of them.
+
 While it takes none they wait here, the newest of them, and so does how long that has been: a *gap*,
 which is a row itself.  Whoever reads the history then knows of what time it may say too little.
 """
@@ -17,6 +19,8 @@ from typing import Any
 from engine.model import Action, ActionResult
 from engine.ports.notifier import Alert
 from engine.ports.store import HistoryRow, RowKind
+from engine.security.audit import noting
+from engine.security.audit.rows import AuditEntry
 
 MOST = 10_000
 """Rows that may wait; the oldest go first, and are counted."""
@@ -48,12 +52,21 @@ class Outbox:
     def intend(self, actions: Sequence[Action], now_s: float) -> None:
         """Commands that are about to be given."""
         for action in actions:
-            self._add(RowKind.INTENT, action.decision_id, now_s, partial(_intent, action))
+            self._add(
+                RowKind.INTENT, action.decision_id, now_s, partial(_intent, action),
+                partial(noting.decided, action, now_s),
+            )  # fmt: skip
 
     def result(self, result: ActionResult) -> None:
         """What became of a command."""
         name = f"{result.decision_id}/{result.status}/{result.time_s:.3f}"
-        self._add(RowKind.RESULT, name, result.time_s, partial(_plain, result))
+        self._add(
+            RowKind.RESULT,
+            name,
+            result.time_s,
+            partial(_plain, result),
+            partial(noting.became, result),
+        )
 
     def alert(self, alert: Alert) -> None:
         """A trouble that began, changed or ended."""
@@ -93,12 +106,18 @@ class Outbox:
         self._left_out = [*self._left_out, *(a.decision_id for a in left_out)][-MOST:]
 
     def _add(
-        self, kind: RowKind, name: str, time_s: float, content: Callable[[], dict[str, Any]]
+        self,
+        kind: RowKind,
+        name: str,
+        time_s: float,
+        content: Callable[[], dict[str, Any]],
+        audit: Callable[[], AuditEntry] | None = None,
     ) -> None:
         # Its text is made when it is kept: in simulated time nobody keeps it.
         self._waiting[kind, name] = lambda: HistoryRow(
-            kind, name, time_s, json.dumps(content(), allow_nan=False, default=str)
-        )
+            kind, name, time_s, json.dumps(content(), allow_nan=False, default=str),
+            "" if audit is None else noting.staged(audit()),
+        )  # fmt: skip
         if len(self._waiting) > MOST:
             del self._waiting[next(iter(self._waiting))]
             self._lost += 1

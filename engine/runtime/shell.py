@@ -80,6 +80,10 @@ class Notes(Protocol):
         """Note a step that was decided at `time_s`; counts are those before its actions."""
         ...
 
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
+        """Note commands that are given at `time_s` though the store could not take them."""
+        ...
+
     def result(self, result: ActionResult) -> None:
         """Note what became of an action."""
         ...
@@ -346,6 +350,8 @@ class LiveShell:
         actions, left_out = self.cycle.sendable(plan, self._now_s(), safety)
         self._note_results(left_out)
         if actions:
+            if safety is not Safety.KEPT:
+                self._note(partial(self._notes.without_store, actions, self._now_s()))
             await self._apply(actions)
         await self._keep(self._now_s())
 

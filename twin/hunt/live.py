@@ -559,6 +559,10 @@ class SpoiledNotes(_Port):
             world.deposed_steps += 1
         self._perhaps_fail()
 
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
+        """The cloud notes them itself."""
+        self._perhaps_fail()
+
     def result(self, result: ActionResult) -> None:
         """The cloud has noted it itself."""
         self._perhaps_fail()

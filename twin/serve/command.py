@@ -16,8 +16,11 @@ from typing import Any
 import structlog
 
 from engine.adapters.alert_log import AlertLog
+from engine.adapters.audit_place import audit_of
+from engine.adapters.cabinet_files import sealer_of
 from engine.adapters.lease_file import FileLease, take_lead
 from engine.adapters.store.halves import SqlDesk, SqlStore
+from engine.adapters.store.sealed import letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.api import assembly as api
 from engine.api.context import ApiContext
@@ -30,7 +33,7 @@ from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import LiveShell
-from engine.security.audit import log as audit_log
+from engine.security.audit.courier import Courier
 from scenarios.faults.kinds import resolve_at
 from twin.commands import terminal
 from twin.commands.reporters import reporter
@@ -110,10 +113,11 @@ def _api(
     clock: FastClock,
 ) -> ApiContext:
     """The API, before it is served; raises ConfigError for what it may not be."""
-    audit = audit_log.opened(state / audit_log.FOLDER, key=None, copies=())
+    desk = SqlDesk(file, letters_of(sealer_of(state)))
+    courier = Courier(desk, audit_of(state))
     return api.assembled(
-        WorldNotes(world, audit), world.specs, config.engine, config.api, config.security, state,
-        SqlDesk(file), audit, acts=config.engine.mode == "act", tree=settings,
+        WorldNotes(world, courier), world.specs, config.engine, config.api, config.security, state,
+        desk, courier, acts=config.engine.mode == "act", tree=settings,
         clock_s=clock.now_s,
     )  # fmt: skip
 
@@ -131,7 +135,7 @@ async def _live(
     assert isinstance(served, ServedShell)
     lead = take_lead(state, time.time())
     ports = served.ports(clock, float(world.duration_s))
-    lease, store = FileLease(state, lead), SqlStore(file)
+    lease, store = FileLease(state, lead), SqlStore(file, letters_of(sealer_of(state)))
     now_s = clock.now_s()
     await store.keep(Kept(served.memory()), await lease.hold(now_s))
     cycle: Cycle = served.made()
@@ -172,8 +176,11 @@ async def _live(
 
     try:
         with api.served(context, tell):
+            carrying = asyncio.create_task(context.courier.keep_carrying())
             await shell.run()
+            carrying.cancel()
             ports.catch_up()
+        await asyncio.to_thread(context.courier.try_to_carry)
     finally:
         await shell.close()
     return bool(stopped)

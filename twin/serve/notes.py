@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.model import ActionResult, Observation, Plan
+from engine.model import Action, ActionResult, Observation, Plan
 from engine.ports.metrics import Reading
-from engine.security.audit.log import AuditLog
-from engine.security.audit.noting import became, decided
+from engine.security.audit.courier import Courier
+from engine.security.audit.noting import decided
 from twin.world.world import World
 
 
 class WorldNotes:
-    """`engine.runtime.shell.Notes`: what is done is in the audit log before it is done."""
+    """`engine.runtime.shell.Notes`, for the world; what is done the store stages for the log."""
 
-    def __init__(self, world: World, audit: AuditLog) -> None:
+    def __init__(self, world: World, courier: Courier) -> None:
         self._world = world
-        self._audit = audit
+        self._courier = courier
 
     def step(
         self,
-        time_s: float,
+        time_s: float,  # noqa: ARG002 (the world has its own)
         observation: Observation,
         plan: Plan,
         compute_s: float,
@@ -33,15 +33,19 @@ class WorldNotes:
         end_s = float(recorder.counts.shape[1] * interval_s)
         at_s = min(max(world.env.now, float(interval_s)), end_s)
         recorder.step(at_s, observation, plan, compute_s, list(world.fleets.values()))
-        self._audit.append(*(decided(action, time_s) for action in plan.actions))
+
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
+        """Say in the audit log itself what is done."""
+        self._courier.audit.append(*(decided(action, time_s) for action in actions))
 
     def result(self, result: ActionResult) -> None:
-        """Note what became of an action; the world's record has it from the cloud."""
-        self._audit.append(became(result))
+        """The world's record has it from the cloud."""
 
     def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:  # noqa: ARG002
         """Note something that is no decision, at the world's time."""
         self._world.recorder.event(self._world.env.now, kind, name, what, detail)
 
-    def status(self, status: Mapping[str, Any]) -> None:
-        """Nobody asks a record how the engine was."""
+    def status(self, status: Mapping[str, Any]) -> None:  # noqa: ARG002 (nobody asks a record)
+        """Raises OSError while the audit log lags behind the store."""
+        if self._courier.trouble:
+            raise OSError(0, self._courier.trouble)

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from engine.adapters.blocking import BlockingCalls
-from engine.adapters.store import statements
+from engine.adapters.store import staging, statements
 from engine.adapters.store.database import Database
+from engine.adapters.store.letters import PLAIN, Letters
 from engine.adapters.store.schema import Transaction
 from engine.config.recurrence import Recurrence
 from engine.model import Approval
 from engine.ports.desk import Asked, KeptRow, Kind, Request
 from engine.ports.lease import Fence
-from engine.ports.store import Kept, Requests, RowKind
+from engine.ports.store import Kept, Requests, RowKind, StagedRow
 
 _Result = TypeVar("_Result")
 
 
 class SqlStore:
-    """`engine.ports.store.Store`, over a database."""
+    """`engine.ports.store.Store`, over a database.
 
-    def __init__(self, database: Database) -> None:
+    `letters` say how texts lie in it, and `log` is the audit log that rows are staged for: one of
+    several where engines with logs of their own share the database.
+    """
+
+    def __init__(self, database: Database, letters: Letters = PLAIN, log: str = "") -> None:
         self.database = database
+        self._letters = letters
+        self._log = log
         self._calls = BlockingCalls("store")
 
     async def newest(self) -> Fence:
@@ -33,26 +40,24 @@ class SqlStore:
 
     async def requests(self, now_s: float) -> Requests:
         """All that holds at `now_s`; what cannot be read is a complaint."""
-        return await self._look(lambda transaction: statements.requests(transaction, now_s))
+        return await self._look(lambda at: statements.requests(at, now_s, self._letters))
 
     async def memory(self) -> str:
-        """The memory's text, "" without one."""
-        return await self._look(statements.memory)
+        """The memory's text, "" without one; raises OSError where it cannot be opened."""
+        return await self._look(lambda at: statements.memory(at, self._letters))
 
     async def keep(self, kept: Kept, fence: Fence) -> None:
         """Keep it, on the disk when this returns; raises FencedOffError, OSError."""
-        await self._change(lambda transaction: statements.keep(transaction, kept, fence))
+        await self._change(lambda to: statements.keep(to, kept, fence, self._letters, self._log))
 
     async def put_memory_aside(self, fence: Fence) -> str:
         """Move the memory into the history."""
         now_s = time.time()
-        return await self._change(
-            lambda transaction: statements.put_memory_aside(transaction, fence, now_s)
-        )
+        return await self._change(lambda to: statements.put_memory_aside(to, fence, now_s))
 
     async def show_status(self, text: str, fence: Fence) -> None:
         """Show a status."""
-        await self._change(lambda transaction: statements.show(transaction, text, fence))
+        await self._change(lambda to: statements.show(to, text, fence, self._letters))
 
     async def close(self) -> None:
         """Let go of the database."""
@@ -67,41 +72,70 @@ class SqlStore:
 
 
 class SqlDesk:
-    """`engine.ports.desk.Desk`, over a database."""
+    """`engine.ports.desk.Desk` and `engine.ports.store.Staged`, over a database; as `SqlStore`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, letters: Letters = PLAIN, log: str = "") -> None:
         self.database = database
+        self._letters = letters
+        self._log = log
 
-    def ask(self, request: Request, schedule: Recurrence | None = None) -> str:
+    def ask(self, request: Request, schedule: Recurrence | None = None, *, audit: str = "") -> str:
         """Let a request stand."""
+        return self.ask_together([(Asked(request, schedule), audit)])[0]
+
+    def ask_together(self, asked: Sequence[tuple[Asked, str]]) -> list[str]:
+        """Let all of them stand or none."""
         now_s = time.time()
-        return self.database.write(lambda to: statements.ask(to, request, schedule, now_s)).result()
 
-    def withdraw(self, kind: Kind, service: str) -> bool:
+        def make(to: Transaction) -> list[str]:
+            return [
+                statements.ask(
+                    to, one.request, one.schedule, now_s, self._letters, self._log, audit
+                )
+                for one, audit in asked
+            ]
+
+        return self.database.write(make).result()
+
+    def withdraw(self, kind: Kind, service: str, *, audit: str = "") -> bool:
         """Take requests back."""
-        return self.database.write(lambda to: statements.withdraw(to, kind, service)).result()
+        return self.database.write(
+            lambda to: statements.withdraw(to, kind, service, self._letters, self._log, audit)
+        ).result()
 
-    def answer(self, approval: Approval) -> None:
+    def answer(self, approval: Approval, *, audit: str = "") -> None:
         """Answer a question."""
-        self.database.write(lambda to: statements.answer(to, approval)).result()
+        self.database.write(
+            lambda to: statements.answer(to, approval, self._letters, self._log, audit)
+        ).result()
 
     def asked(self) -> tuple[list[Asked], list[str]]:
         """All that stands; an answer that cannot be read is a complaint as well."""
-        return self.database.read(statements.asked)
+        return self.database.read(lambda at: statements.asked(at, self._letters))
 
     def status(self) -> str:
         """What was shown last."""
-        return self.database.read(statements.shown)
+        return self.database.read(lambda at: statements.shown(at, self._letters))
 
     def history(
         self, after: int = 0, limit: int = 100, kinds: Collection[RowKind] = ()
     ) -> list[KeptRow]:
         """Rows beyond a position."""
-        return self.database.read(lambda at: statements.history(at, after, limit, kinds))
+        return self.database.read(
+            lambda at: statements.history(at, after, limit, kinds, self._letters)
+        )
 
     def row(self, kind: RowKind, id: str) -> KeptRow | None:  # noqa: A002 (as the port has it)
         """The row with a key."""
-        return self.database.read(lambda at: statements.row(at, kind, id))
+        return self.database.read(lambda at: statements.row(at, kind, id, self._letters))
+
+    def staged(self, limit: int = 100) -> list[StagedRow]:
+        """The first rows that wait for the audit log."""
+        return self.database.read(lambda at: staging.staged(at, limit, self._letters, self._log))
+
+    def unstage(self, ids: Collection[str]) -> None:
+        """Those are in the log."""
+        self.database.write(lambda to: staging.unstage(to, ids)).result()
 
     def close(self) -> None:
         """Let go of the database."""

@@ -165,6 +165,10 @@ def _prepare(connection: sqlite3.Connection, state: Path) -> None:
     _log_ahead(connection)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+    # What is sealed anew, or taken back, must not stay in the file as it was before.
+    connection.execute("PRAGMA secure_delete=ON")
+    # What a savepoint needs to be undone is soon too large for SQLite to keep it in memory unasked.
+    connection.execute("PRAGMA temp_store=MEMORY")
     at = _Statements(connection)
     if _is_current(at):
         return  # whoever reads need not wait for whoever writes

@@ -1,14 +1,17 @@
 """What is asked of the tables, whichever database has them.
 
 Whoever calls a function that writes has the only transaction that does so at the time: positions of
-the history are given in here, and a fence is compared and raised in here.
+the history are given in here, and a fence is compared and raised in here.  `letters` say how texts
+lie in the tables, and `log` is the audit log that rows are staged for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from engine.adapters.store import written
+from engine.adapters.store import letters as contexts
+from engine.adapters.store import staging, written
+from engine.adapters.store.letters import PLAIN, Letters, readable
 from engine.adapters.store.schema import Transaction
 from engine.config.recurrence import Recurrence
 from engine.model import Approval, ManualFloor, ManualScale, Pause
@@ -44,49 +47,47 @@ def check_fence(transaction: Transaction, fence: Fence) -> None:
         _put_one(transaction, "lead", "fence", fence)
 
 
-def keep(transaction: Transaction, kept: Kept, fence: Fence) -> None:
+def keep(
+    transaction: Transaction, kept: Kept, fence: Fence, letters: Letters = PLAIN, log: str = ""
+) -> None:
     """Keep it; raises FencedOffError."""
     check_fence(transaction, fence)
     if kept.memory is not None:
-        _put_one(transaction, "memory", "text", kept.memory)
+        text = letters.closed(kept.memory, contexts.MEMORY)
+        _put_one(transaction, "memory", "text", text)
     for given in kept.taken:
-        transaction.execute(
-            "DELETE FROM answers WHERE decision_id = ? AND content = ?",
-            given.decision_id, written.of_answer(given),
-        )  # fmt: skip
-    _append(transaction, kept.rows, fence)
+        # Read before it goes: one that was given anew since stays, and sealed texts do not compare.
+        if given in _given(transaction, given.decision_id, letters)[0]:
+            transaction.execute("DELETE FROM answers WHERE decision_id = ?", given.decision_id)
+    _append(transaction, kept.rows, fence, letters, log)
 
 
-def memory(transaction: Transaction) -> str:
-    """The text, "" without one."""
-    return _one(transaction, "memory")
+def memory(transaction: Transaction, letters: Letters = PLAIN) -> str:
+    """The text, "" without one; raises OSError where it cannot be opened."""
+    return readable(letters, _one(transaction, "memory"), contexts.MEMORY)
 
 
 def put_memory_aside(transaction: Transaction, fence: Fence, now_s: float) -> str:
     """Move the memory into the history; where it is there.  Raises FencedOffError."""
     check_fence(transaction, fence)
-    text = memory(transaction)
+    text = _one(transaction, "memory")
     row = HistoryRow(RowKind.MEMORY, f"{fence}@{now_s}", now_s, text)
     if text:
-        _append(transaction, (row,), fence)
+        _append(transaction, (row,), fence, PLAIN, "")  # as it lies there, sealed or not
         transaction.execute("DELETE FROM memory")
     return f"history: {row.kind} {row.id}"
 
 
-def show(transaction: Transaction, text: str, fence: Fence) -> None:
+def show(transaction: Transaction, text: str, fence: Fence, letters: Letters = PLAIN) -> None:
     """Show a status; raises FencedOffError."""
     check_fence(transaction, fence)
-    _put_one(transaction, "shown", "text", text)
+    _put_one(transaction, "shown", "text", letters.closed(text, contexts.STATUS))
 
 
-def requests(transaction: Transaction, now_s: float) -> Requests:
+def requests(transaction: Transaction, now_s: float, letters: Letters = PLAIN) -> Requests:
     """All that holds at `now_s`; what cannot be read is a complaint."""
-    standing, complaints = asked(transaction)
-    texts = transaction.execute("SELECT decision_id, content FROM answers ORDER BY decision_id")
-    answers, unread = written.readable(
-        ((f"the answer to {name}", text) for name, text in texts),
-        lambda _, text: written.answer_of(text),
-    )
+    standing, complaints = asked(transaction, letters)
+    answers, unread = _given(transaction, "", letters)
     holding = [request for one in standing if (request := one.at(now_s)) is not None]
     return Requests(
         tuple([request for request in holding if isinstance(request, ManualFloor)]),
@@ -101,79 +102,119 @@ def requests(transaction: Transaction, now_s: float) -> Requests:
 
 
 def ask(
-    transaction: Transaction, request: Request, schedule: Recurrence | None, now_s: float
+    transaction: Transaction,
+    request: Request,
+    schedule: Recurrence | None,
+    now_s: float,
+    letters: Letters = PLAIN,
+    log: str = "",
+    audit: str = "",
 ) -> str:
     """Let it stand; its id.  Raises RequestError."""
     name = request_id(request, schedule)
     text = written.of_request(request, schedule)
     if isinstance(request, ManualScale):
-        before = row(transaction, RowKind.SCALE, request.id)
-        if before is not None and before.row.content != text:
+        before = row(transaction, RowKind.SCALE, request.id, letters)
+        if before is not None and not written.is_same_scale(before.row.content, text):
             raise RequestError(f'"{request.id}" is the id of an earlier request')
-        _append(transaction, (HistoryRow(RowKind.SCALE, request.id, now_s, text),), NO_FENCE)
-    put_request(transaction, name, kind_of(request), request.service, text)
+        scale = HistoryRow(RowKind.SCALE, request.id, now_s, text, audit)
+        _append(transaction, (scale,), NO_FENCE, letters, log)
+        if before is not None:
+            text = before.row.content  # the count before it is the one that was before it at first
+    else:
+        staging.stage(transaction, (audit,), letters, log)
+    put_request(transaction, name, kind_of(request), request.service, text, letters)
     return name
 
 
-def put_request(transaction: Transaction, name: str, kind: str, service: str, text: str) -> None:
+def put_request(
+    transaction: Transaction,
+    name: str,
+    kind: str,
+    service: str,
+    text: str,
+    letters: Letters = PLAIN,
+) -> None:
     """Put the text of a request in place of the one of that name."""
     transaction.execute(
         "INSERT INTO requests (id, kind, service, content) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET content = excluded.content",
-        name, kind, service, text,
+        name, kind, service, letters.closed(text, contexts.of_request(name)),
     )  # fmt: skip
 
 
-def withdraw(transaction: Transaction, kind: Kind, service: str) -> bool:
+def withdraw(
+    transaction: Transaction,
+    kind: Kind,
+    service: str,
+    letters: Letters = PLAIN,
+    log: str = "",
+    audit: str = "",
+) -> bool:
     """Take such requests back; whether there were any.  Raises RequestError."""
     check_service(service)
+    staging.stage(transaction, (audit,), letters, log)
     gone = transaction.execute(
         "DELETE FROM requests WHERE kind = ? AND service = ? RETURNING id", kind, service
     )
     return bool(gone)
 
 
-def answer(transaction: Transaction, approval: Approval) -> None:
+def answer(
+    transaction: Transaction,
+    approval: Approval,
+    letters: Letters = PLAIN,
+    log: str = "",
+    audit: str = "",
+) -> None:
     """Answer a question; raises RequestError."""
     check_decision(approval.decision_id)
-    before = transaction.execute(
-        "SELECT decision_id, content FROM answers WHERE decision_id = ?", approval.decision_id
-    )
-    given, _ = written.readable(before, lambda _, text: written.answer_of(text))
+    given, unread = _given(transaction, approval.decision_id, letters)
+    if approval.approved and unread:
+        raise RequestError(f"{unread[0]}; it may be a refusal")
     for other in given:
         if approval.approved and not other.approved:
             raise RequestError(f"{approval.decision_id}: {other.approver} has refused it")
-    put_answer(transaction, approval.decision_id, written.of_answer(approval))
+    put_answer(transaction, approval.decision_id, written.of_answer(approval), letters)
+    staging.stage(transaction, (audit,), letters, log)
 
 
-def put_answer(transaction: Transaction, decision_id: str, text: str) -> None:
+def put_answer(
+    transaction: Transaction, decision_id: str, text: str, letters: Letters = PLAIN
+) -> None:
     """Put the text of an answer in place of the one to the same decision."""
     transaction.execute(
         "INSERT INTO answers (decision_id, content) VALUES (?, ?) "
         "ON CONFLICT (decision_id) DO UPDATE SET content = excluded.content",
-        decision_id, text,
+        decision_id, letters.closed(text, contexts.of_answer(decision_id)),
     )  # fmt: skip
 
 
-def asked(transaction: Transaction) -> tuple[list[Asked], list[str]]:
+def asked(transaction: Transaction, letters: Letters = PLAIN) -> tuple[list[Asked], list[str]]:
     """All that stands, and complaints about what cannot be read."""
     rows = transaction.execute("SELECT id, kind, content FROM requests ORDER BY id")
     kinds = {name: kind for name, kind, _ in rows}
     return written.readable(
         ((name, text) for name, _, text in rows),
-        lambda name, text: written.asked_of(kinds[name], text),
+        lambda name, text: written.asked_of(
+            kinds[name], letters.opened(text, contexts.of_request(name))
+        ),
     )
 
 
-def shown(transaction: Transaction) -> str:
-    """The status that was shown last, "" without one."""
-    return _one(transaction, "shown")
+def shown(transaction: Transaction, letters: Letters = PLAIN) -> str:
+    """The status that was shown last, "" without one; raises OSError."""
+    return readable(letters, _one(transaction, "shown"), contexts.STATUS)
 
 
 def history(
-    transaction: Transaction, after: int, limit: int, kinds: Collection[RowKind]
+    transaction: Transaction,
+    after: int,
+    limit: int,
+    kinds: Collection[RowKind],
+    letters: Letters = PLAIN,
 ) -> list[KeptRow]:
-    """Rows beyond a position, rising."""
+    """Rows beyond a position, rising; raises OSError where one cannot be opened."""
     wanted = list(kinds or RowKind)
     marks = ", ".join("?" * len(wanted))
     rows = transaction.execute(
@@ -181,17 +222,19 @@ def history(
         "ORDER BY position LIMIT ?",
         after, *(kind.value for kind in wanted), limit,
     )  # fmt: skip
-    return [_kept(*columns) for columns in rows]
+    return [_kept(letters, *columns) for columns in rows]
 
 
-def row(transaction: Transaction, kind: RowKind, name: str) -> KeptRow | None:
-    """The row with a key."""
+def row(
+    transaction: Transaction, kind: RowKind, name: str, letters: Letters = PLAIN
+) -> KeptRow | None:
+    """The row with a key; raises OSError where it cannot be opened."""
     rows = transaction.execute(
         f"SELECT {_COLUMNS} FROM history WHERE kind = ? AND id = ?",  # nosec B608 (names of ours)
         kind.value,
         name,
     )
-    return _kept(*rows[0]) if rows else None
+    return _kept(letters, *rows[0]) if rows else None
 
 
 # --- inside
@@ -199,20 +242,58 @@ def row(transaction: Transaction, kind: RowKind, name: str) -> KeptRow | None:
 _COLUMNS = "position, kind, id, time_s, fence, content"
 
 
-def _kept(position: int, kind: str, name: str, time_s: float, fence: int, content: str) -> KeptRow:
-    return KeptRow(position, Fence(fence), HistoryRow(RowKind(kind), name, time_s, content))
+def _kept(
+    letters: Letters,
+    position: int,
+    kind: str,
+    name: str,
+    time_s: float,
+    fence: int,
+    content: str,
+) -> KeptRow:
+    text = readable(letters, content, contexts.of_history(kind))
+    return KeptRow(position, Fence(fence), HistoryRow(RowKind(kind), name, time_s, text))
 
 
-def _append(transaction: Transaction, rows: Sequence[HistoryRow], fence: Fence) -> None:
-    """Append rows; those that are there already stay as they are."""
+def _append(
+    transaction: Transaction,
+    rows: Sequence[HistoryRow],
+    fence: Fence,
+    letters: Letters,
+    log: str,
+) -> None:
+    """Append rows, and stage what the audit log has of them; those that are there already stay."""
     if not rows:
         return
     [(last,)] = transaction.execute("SELECT COALESCE(MAX(position), 0) FROM history")
+    audits = []
     for position, one in enumerate(rows, start=int(last) + 1):
-        transaction.execute(
-            f"INSERT INTO history ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",  # nosec B608 (names of ours)
-            position, one.kind.value, one.id, one.time_s, fence, one.content,
+        new = transaction.execute(
+            f"INSERT INTO history ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) "  # nosec B608 (names of ours)
+            "ON CONFLICT DO NOTHING RETURNING position",
+            position, one.kind.value, one.id, one.time_s, fence,
+            letters.closed(one.content, contexts.of_history(one.kind.value)),
         )  # fmt: skip
+        if new:
+            audits.append(one.audit)
+    staging.stage(transaction, audits, letters, log)
+
+
+def _given(
+    transaction: Transaction, decision_id: str, letters: Letters
+) -> tuple[list[Approval], list[str]]:
+    """The answer to a decision ("": all that stand), and complaints about what cannot be read."""
+    texts = transaction.execute(
+        "SELECT decision_id, content FROM answers WHERE decision_id = ? OR ? = '' "
+        "ORDER BY decision_id",
+        decision_id, decision_id,
+    )  # fmt: skip
+    return written.readable(
+        ((f"the answer to {name}", text) for name, text in texts),
+        lambda name, text: written.answer_of(
+            letters.opened(text, contexts.of_answer(name.removeprefix("the answer to ")))
+        ),
+    )
 
 
 def _one(transaction: Transaction, table: str) -> str:

@@ -30,6 +30,7 @@ def of_request(request: Request, schedule: Recurrence | None) -> str:
             content |= {
                 "id": request.id, "instances": request.instances,
                 "requested_by": request.requested_by, "why": request.why,
+                "before": request.before,
             }  # fmt: skip
         case Pause():
             content |= {"direction": request.direction.value, "pinned": request.pinned}
@@ -48,6 +49,20 @@ def of_answer(approval: Approval) -> str:
             "approver": approval.approver,
         }
     )
+
+
+def is_same_scale(before: str, now: str) -> bool:
+    """Whether two texts are one manual action: the count before it is no part of what is asked."""
+    return all(
+        json.loads(before).get(name) == value
+        for name, value in json.loads(now).items()
+        if name != "before"
+    )
+
+
+def scale_of(text: str) -> ManualScale:
+    """The manual action of a text; raises as `asked_of`."""
+    return _scale(_mapping(text))
 
 
 def asked_of(kind: str, text: str) -> Asked:
@@ -102,6 +117,8 @@ def _scale(raw: dict[str, Any]) -> ManualScale:
     return ManualScale(
         str(raw["id"]), str(raw["service"]), _count(raw["instances"], "instances"), _expiry(raw),
         str(raw.get("requested_by", "")), str(raw.get("why", "")),
+        # A release that knew of no count before it has written some of these.
+        None if raw.get("before") is None else _count(raw["before"], "before"),
     )  # fmt: skip
 
 

@@ -1,8 +1,10 @@
-"""Manual actions: asked for here, taken by the engine at its next step, through its own limits."""
+"""Manual actions: asked for here, taken by the engine at its next step, through its own limits.
+
+What is asked for together is one transaction of the store: all of it stands, or none.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +15,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
+from engine.adapters.store.written import scale_of
 from engine.api import scaling
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh, has_changed
-from engine.api.context import ApiContext
+from engine.api.context import ApiContext, Change
 from engine.api.documents import (
     ManualDocument,
     OrchestrateRequest,
@@ -35,6 +38,7 @@ from engine.api.routes.metrics import needed, sizes_of
 from engine.api.scaling import Target
 from engine.decide.callgraph import call_order
 from engine.model import ManualScale
+from engine.ports.desk import Asked
 from engine.ports.store import RowKind
 from engine.security.roles import Permission, Principal
 
@@ -102,7 +106,7 @@ async def scale(
             **action.shown(),
             "dry_run": asked.dry_run,
             "warnings": warnings,
-            "cost_per_hour": round((asked.instances - action.before) * price, 6),
+            "cost_per_hour": round((asked.instances - (action.scale.before or 0)) * price, 6),
         }
         return _reply(content, asked.dry_run, action.scale.id)
 
@@ -222,8 +226,13 @@ async def rollback(
         await context.check(principal, Permission.ROLL_BACK, scale.service, why=asked.why)
         if taken_back.status in OVER:
             raise ProblemError(Problem.CONFLICT, f"{action_id} is {taken_back.status.value}")
-        service = context.look().services[scale.service]
-        before = min(max(taken_back.before, service.spec.min_instances), service.spec.max_instances)
+        if scale.before is None:
+            raise ProblemError(
+                Problem.CONFLICT,
+                f"nobody knows what {scale.service} had before {action_id}; ask for a count",
+            )
+        spec = context.look().services[scale.service].spec
+        before = min(max(scale.before, spec.min_instances), spec.max_instances)
         wanted = _Wanted(
             (Target(scale.service, before, "instances"),),
             asked.why or f"rollback of {action_id}", ROLLBACK_S, False,
@@ -261,15 +270,15 @@ async def _asked(
             expires_s=now_s + wanted.for_s,
             requested_by=principal.name,
             why=wanted.why,
+            before=service.desired,
         )
         done_s = scaling.done_s(service, target.instances, board.settings, now_s)
-        actions.append(ManualAction(scale, service.desired, now_s, done_s))
+        actions.append(ManualAction(scale, now_s, done_s))
     if not wanted.dry_run:
         earlier = [await kept_action(context, one.scale.id) for one in actions]
         if any(earlier):
             return _again(actions, earlier), []
-        for one in actions:
-            await _ask(context, principal, allowed[one.scale.service], one)
+        await _ask(context, principal, allowed, actions)
     return actions, scaling.warnings(wanted.targets, look)
 
 
@@ -291,19 +300,32 @@ def _again(
 
 
 async def _ask(
-    context: ApiContext, principal: Principal, permission: Permission, action: ManualAction
+    context: ApiContext,
+    principal: Principal,
+    allowed: Mapping[str, Permission],
+    actions: Sequence[ManualAction],
 ) -> None:
-    scale = action.scale
-    await context.change(
-        principal, permission, scale.service, lambda: context.desk.ask(scale), why=scale.why,
-        before={"instances": action.before},
-        after={"instances": scale.instances, "id": scale.id, "expires_s": scale.expires_s},
+    """Ask for all of them in one transaction, or for none."""
+    changes = [
+        Change(
+            allowed[scale.service], scale.service, scale.why,
+            before={"instances": scale.before},
+            after={"instances": scale.instances, "id": scale.id, "expires_s": scale.expires_s},
+        )
+        for action in actions
+        for scale in (action.scale,)
+    ]  # fmt: skip
+    scales = [Asked(action.scale, None) for action in actions]
+    await context.change_together(
+        principal, changes,
+        lambda audits: context.desk.ask_together(list(zip(scales, audits, strict=True))),
     )  # fmt: skip
-    context.board.manual.add(action)
-    context.board.events.publish(
-        EventKind.REQUEST, scale.service,
-        {"at_s": action.asked_s, "kind": "scale", "action": action.shown()},
-    )  # fmt: skip
+    for action in actions:
+        context.board.manual.add(action)
+        context.board.events.publish(
+            EventKind.REQUEST, action.scale.service,
+            {"at_s": action.asked_s, "kind": "scale", "action": action.shown()},
+        )  # fmt: skip
 
 
 def _callees_first(context: ApiContext, targets: Sequence[Target]) -> list[Target]:
@@ -327,19 +349,14 @@ async def kept_action(context: ApiContext, action_id: str) -> ManualAction | Non
     kept = await context.read(partial(context.desk.row, RowKind.SCALE, action_id))
     if kept is None:
         return None
-    raw = json.loads(kept.row.content)
-    scale = ManualScale(
-        action_id, raw["service"], raw["instances"], raw["expires_s"], raw["requested_by"],
-        raw["why"],
-    )  # fmt: skip
+    scale = scale_of(kept.row.content)
     look = context.look()
     if scale.service not in look.services:
         return None
     status = ManualStatus.REQUESTED
     if scale.expires_s <= context.clock_s():
         status = ManualStatus.EXPIRED
-    before = look.services[scale.service].desired
-    action = ManualAction(scale, before, kept.row.time_s, kept.row.time_s, status)
+    action = ManualAction(scale, kept.row.time_s, kept.row.time_s, status)
     context.board.manual.add(action)
     return action
 

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh
-from engine.api.context import ApiContext
+from engine.api.context import ApiContext, Change
 from engine.api.documents import (
     AnswerDocument,
     ApproveRequest,
@@ -131,8 +131,8 @@ async def drop_floor(context: Context, principal: Writer, service: str, why: Why
     _check_service(context, principal, service)
     await context.check(principal, Permission.DROP_FLOOR, service, why=why)
     gone = await context.change(
-        principal, Permission.DROP_FLOOR, service,
-        lambda: context.desk.withdraw("floor", service), why=why,
+        principal, Change(Permission.DROP_FLOOR, service, why),
+        lambda audit: context.desk.withdraw("floor", service, audit=audit),
     )  # fmt: skip
     return _withdrawn(context, "floor", service, gone)
 
@@ -151,8 +151,9 @@ async def resume(context: Context, principal: Writer, service: str, why: Why = "
         _check_service(context, principal, name)
     await context.check(principal, Permission.RESUME, name, why=why)
     gone = await context.change(
-        principal, Permission.RESUME, name, lambda: context.desk.withdraw("pause", name), why=why
-    )
+        principal, Change(Permission.RESUME, name, why),
+        lambda audit: context.desk.withdraw("pause", name, audit=audit),
+    )  # fmt: skip
     return _withdrawn(context, "pause", name, gone)
 
 
@@ -222,16 +223,20 @@ async def _answered(
     complete = not approved or len(by) >= needed
     answer = Approval(decision_id, approved, context.clock_s(), principal.name)
 
-    def give() -> None:
+    change = Change(
+        permission, row["service"], why,
+        after={"decision": decision_id, "approved": approved, "complete": complete},
+    )  # fmt: skip
+
+    def give(audit: str) -> None:
         now_s = context.wall_s()
         context.approvals.add(decision_id, principal.name, approved=approved, now_s=now_s)
         if complete:
-            context.desk.answer(answer)
+            context.desk.answer(answer, audit=audit)
 
-    await context.change(
-        principal, permission, row["service"], give, why=why,
-        after={"decision": decision_id, "approved": approved, "complete": complete},
-    )  # fmt: skip
+    if not complete:  # it is kept in the cabinet alone, which stages nothing
+        await context.say_before(principal, change)
+    await context.change(principal, change, give)
     content = {
         "decision_id": decision_id,
         "approved": approved,
@@ -296,9 +301,10 @@ async def _stand(
     after: Mapping[str, Any],
 ) -> None:
     until = "until taken back" if math.isinf(request.expires_s) else str(request.expires_s)
+    said = {**after, "until": until if schedule is None else str(schedule)}
     await context.change(
-        principal, permission, request.service, lambda: context.desk.ask(request, schedule),
-        why=why, after={**after, "until": until if schedule is None else str(schedule)},
+        principal, Change(permission, request.service, why, after=said),
+        lambda audit: context.desk.ask(request, schedule, audit=audit),
     )  # fmt: skip
     context.board.events.publish(
         EventKind.REQUEST, request.service or PLATFORM,

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -16,7 +15,7 @@ from fastapi.responses import Response
 
 from engine.api.access import Asker, Context, PlatformAsker, Writer
 from engine.api.answers import CHANGING, answer, documented, fresh, moment
-from engine.api.context import ApiContext
+from engine.api.context import ApiContext, Change
 from engine.api.documents import (
     WEDDING_TYPES,
     OptimisationDocument,
@@ -34,6 +33,7 @@ from engine.api.snapshot import EncodedText, encoded
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.model import ManualFloor
+from engine.ports.desk import Asked
 from engine.prediction.season import SEASONS
 from engine.security.roles import Permission
 
@@ -145,14 +145,21 @@ async def prepare(
     start_s = dt.datetime.fromisoformat(prediction["start"]).timestamp()
     floors = _floors(context, prediction, start_s, names)
     if not asked.dry_run:
-        for floor, schedule in floors:
-            asked_by = replace(floor, requested_by=principal.name)
-            await context.change(
-                principal, Permission.FLOOR, floor.service,
-                partial(context.desk.ask, asked_by, schedule),
-                why=asked.why or f"prepared for {day}",
+        changes = [
+            Change(
+                Permission.FLOOR, floor.service, asked.why or f"prepared for {day}",
                 after={"instances": floor.instances, "schedule": str(schedule)},
-            )  # fmt: skip
+            )
+            for floor, schedule in floors
+        ]  # fmt: skip
+        wanted = [
+            Asked(replace(floor, requested_by=principal.name), schedule)
+            for floor, schedule in floors
+        ]
+        await context.change_together(
+            principal, changes,
+            lambda audits: context.desk.ask_together(list(zip(wanted, audits, strict=True))),
+        )  # fmt: skip
         context.board.events.publish(
             EventKind.REQUEST, PLATFORM,
             {"at_s": context.clock_s(), "kind": "prepare", "date": day.isoformat()},

@@ -5,9 +5,13 @@
     head.json     the tree after the rows of the last checkpoint, so that nobody reads all to go on
     key.pem       the signing key, if none was given, else key.place says where it is
     verifier.key  what others check with
+    name          of the log, by which a store that several share tells its rows from others'
 
 Several processes may append, one at a time.  A row counts once `append` has returned: it is on the
 disk, and under a checkpoint.  What a process that was killed had half written is cut off again.
+
+A row with an id comes by way of a store, where it waits until the log has it.  The head remembers
+the ids of those that may come again, so that each is in the log once.
 """
 
 from __future__ import annotations
@@ -19,20 +23,23 @@ import json
 import logging.handlers
 import os
 import re
+import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from engine.record.files import sync, write_atomically
+from engine.ports.store import StagedRow
+from engine.record.files import replacing, sync, write_atomically
 from engine.security.audit import notes
 from engine.security.audit.merkle import Frontier
 from engine.security.audit.notes import Checkpoint, NoteError, Signer
 from engine.security.audit.rows import AuditEntry
+from engine.security.audit.sealed_rows import RowSealer
 from engine.security.keys import KeyFileError, private_key
 
 FOLDER = "audit"
@@ -40,9 +47,13 @@ FOLDER = "audit"
 
 ROWS, CHECKPOINTS, HEAD = "rows.jsonl", "checkpoints", "head.json"
 KEY, PLACE, VERIFIER, LOCK = "key.pem", "key.place", "verifier.key", ".lock"
+NAME = "name"
 ORIGIN = "wedtwin/audit"
 SYSLOG = "syslog"
 BETWEEN = "\n\n"
+
+MOST_REMEMBERED = 4096
+"""Ids of rows that may come again: those whose store could not say yet that it has let them go."""
 
 WHOLE_NOTE = re.compile(rb"[^\n]+\n\d+\n[^\n]+\n\n[^\n]+\n")
 """As far as its lines go; what has fewer was half written."""
@@ -62,15 +73,24 @@ class AuditLog:
     """Appends to one log; made anew by each process."""
 
     def __init__(
-        self, folder: Path, *, key: Path | None = None, copies: Sequence[str] = ()
+        self,
+        folder: Path,
+        *,
+        key: Path | None = None,
+        copies: Sequence[str] = (),
+        sealer: RowSealer | None = None,
     ) -> None:
         """`key` is a PEM file with an Ed25519 key, `copies` where checkpoints are told as well.
 
-        A copy is a file, best on another machine's disk, or "syslog".  Raises AuditError, OSError.
+        A copy is a file, best on another machine's disk, or "syslog".  With a `sealer` rows are
+        sealed from now on.  Raises AuditError, OSError.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._copies = tuple(copies)
+        self._sealer = sealer
+        self._ids: dict[str, None] = {}
+        """Of rows that may come again, the newest last."""
         self._bytes = self._inode = 0
         self._tree = Frontier()
         with _locked(folder):
@@ -80,6 +100,7 @@ class AuditLog:
                 write_atomically(folder / VERIFIER, verifier)
             elif (folder / VERIFIER).read_text(encoding="utf-8") != verifier:
                 raise AuditKeyError(f"{folder / VERIFIER}: is of another key; a log has one key")
+            self.name = _name(folder)
             self._begin()
 
     @property
@@ -93,9 +114,25 @@ class AuditLog:
         Raises OSError, AuditError where rows that were signed are gone, and ValueError for a row
         that has no text.
         """
-        rows = [entry.text() for entry in entries]
+        self._append([(entry.id, entry.text()) for entry in entries])
+
+    def take(self, staged: Sequence[StagedRow]) -> None:
+        """Add those of the rows that are not there yet; as `append`."""
+        self._append([(row.id, row.text.encode()) for row in staged])
+
+    def forget(self, ids: Collection[str]) -> None:
+        """Their store has let them go: they will not come again."""
+        for name in ids:
+            self._ids.pop(name, None)
+
+    def _append(self, given: Sequence[tuple[str, bytes]]) -> None:
         with _locked(self._folder):
             self._catch_up()
+            new = [(name, row) for name, row in given if name not in self._ids]
+            if not new:
+                return
+            seal = self._sealer.sealed if self._sealer is not None else _as_it_is
+            rows = [seal(row, name) for name, row in new]
             grown = Frontier(self._tree.size, self._tree.roots)
             for row in rows:
                 grown.append(row)
@@ -105,17 +142,26 @@ class AuditLog:
                 _add(self._folder / ROWS, written)
                 _add_note(self._folder / CHECKPOINTS, note)
             self._tree, self._bytes = grown, self._bytes + len(written)
+            for name, _ in new:
+                self._remember(name)
             self._keep_head()
             self._tell(note)
 
+    def _remember(self, name: str) -> None:
+        if name:
+            self._ids[name] = None
+            if len(self._ids) > MOST_REMEMBERED:
+                del self._ids[next(iter(self._ids))]
+
     def _begin(self) -> None:
         """Read the head, and the rows since."""
-        self._bytes, self._tree = 0, Frontier()
+        self._bytes, self._tree, self._ids = 0, Frontier(), {}
         self._inode = self._folder.stat().st_ino
         try:
             head = json.loads((self._folder / HEAD).read_text(encoding="utf-8"))
             roots = [bytes.fromhex(root) for root in head["roots"]]
             self._tree, self._bytes = Frontier(head["size"], roots), int(head["bytes"])
+            self._ids = dict.fromkeys(map(str, head.get("ids", ())))
         except FileNotFoundError:
             pass
         except (ValueError, KeyError, TypeError) as error:
@@ -161,11 +207,13 @@ class AuditLog:
                     break
                 self._tree.append(line[:-1])
                 self._bytes += len(line)
+                self._remember(_id_of(line))
 
     def _keep_head(self) -> None:
         """Keep how far it is; the rows since are read anew by who does not find the newest."""
         head = {
             "bytes": self._bytes,
+            "ids": list(self._ids),
             "roots": [root.hex() for root in self._tree.roots],
             "size": self._tree.size,
         }
@@ -198,14 +246,33 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def opened(folder: Path, *, key: Path | None = None, copies: Sequence[str] = ()) -> AuditLog:
+def _as_it_is(row: bytes, _: str) -> bytes:
+    return row
+
+
+def _id_of(line: bytes) -> str:
+    """The id of a row, "" for one that has none."""
+    if b'"id":"' not in line:
+        return ""
+    with contextlib.suppress(ValueError, AttributeError):
+        return str(json.loads(line).get("id", ""))
+    return ""
+
+
+def opened(
+    folder: Path,
+    *,
+    key: Path | None = None,
+    copies: Sequence[str] = (),
+    sealer: RowSealer | None = None,
+) -> AuditLog:
     """The log to go on with; a new one where the old one cannot be gone on with.
 
     An engine must not stand still for a damaged log, and nobody must lose it: it is put aside, and
     the first row of the new one says where and why.  Raises AuditKeyError, OSError.
     """
     try:
-        return AuditLog(folder, key=key, copies=copies)
+        return AuditLog(folder, key=key, copies=copies, sealer=sealer)
     except AuditKeyError:
         raise
     except AuditError as error:
@@ -216,11 +283,12 @@ def opened(folder: Path, *, key: Path | None = None, copies: Sequence[str] = ())
         )
         folder.rename(aside)
         folder.mkdir()
-        for name in (KEY, PLACE):  # who holds the verifier key keeps on trusting
+        # Who holds the verifier key keeps on trusting, and what is staged for it still comes.
+        for name in (KEY, PLACE, NAME):
             if (aside / name).exists():
                 shutil.copy2(aside / name, folder / name)
         log.error(f"audit: {error}; it is kept as {aside.name}, and a new one begins")
-        fresh = AuditLog(folder, key=key, copies=copies)
+        fresh = AuditLog(folder, key=key, copies=copies, sealer=sealer)
         fresh.append(
             AuditEntry(
                 at_ms=round(1000.0 * time.time()), actor="engine", action="begin", target="audit",
@@ -228,6 +296,13 @@ def opened(folder: Path, *, key: Path | None = None, copies: Sequence[str] = ())
             )
         )  # fmt: skip
         return fresh
+
+
+def _name(folder: Path) -> str:
+    path = folder / NAME
+    if not path.exists():
+        write_atomically(path, secrets.token_hex(8))
+    return path.read_text(encoding="utf-8").strip()
 
 
 def _key(folder: Path, given: Path | None) -> Ed25519PrivateKey:
@@ -247,11 +322,11 @@ def _key(folder: Path, given: Path | None) -> Ed25519PrivateKey:
             raise AuditError(f"{path}: is missing")
         made = Ed25519PrivateKey.generate()
         text = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        # Whole or not at all: with half a key no engine starts any more.
+        with replacing(path) as unfinished:
+            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(text)
         return made
     try:
         return private_key(path)

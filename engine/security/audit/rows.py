@@ -26,6 +26,7 @@ class AuditEntry:
 
     `at_ms` is epoch milliseconds, `action` a verb of the role table, `target` what it was done to,
     `outcome` "accepted", "refused" or "failed"; `before` and `after` are the figures that changed.
+    A row that goes by way of a store has an `id`, by which the log knows it again.
     """
 
     at_ms: int
@@ -36,6 +37,7 @@ class AuditEntry:
     why: str = ""
     before: Values = field(default_factory=dict)
     after: Values = field(default_factory=dict)
+    id: str = ""
 
     def text(self) -> bytes:
         """The row as RFC 8785 has it; raises ValueError for what JSON has no word for."""
@@ -46,6 +48,7 @@ class AuditEntry:
                 "after": dict(self.after),
                 "at_ms": self.at_ms,
                 "before": dict(self.before),
+                **({"id": self.id} if self.id else {}),
                 "outcome": self.outcome,
                 "target": self.target,
                 "why": self.why,

@@ -31,6 +31,35 @@ store_crashes.main()
 """
 
 
+SPOILED = f"""
+import sys
+sys.argv = [{SCRIPT!r}, "kill", "40", "2"]
+sys.path.insert(0, {str(Path(SCRIPT).parent)!r})
+import store_crashes
+"""
+FORGETFUL = (
+    SPOILED
+    + """
+store_crashes.AuditLog._remember = lambda self, name: None
+store_crashes.main()
+"""
+)
+HASTY = (
+    SPOILED
+    + """
+def carry(self):
+    rows = self._staged.staged(256)
+    self._staged.unstage([row.id for row in rows])
+    if rows:
+        self.audit.take(rows)
+    return len(rows)
+
+store_crashes.Courier.carry = carry
+store_crashes.main()
+"""
+)
+
+
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     # A process without threads, as it forks.
     return subprocess.run(
@@ -45,6 +74,19 @@ def test_what_a_killed_writer_had_acknowledged_is_there_once() -> None:
     tally = json.loads(ended.stdout)
     assert tally["kills"] == 12
     assert tally["rows"] > 0
+    assert tally["waited"] > 0  # some were killed between the store and the audit log
+
+
+def test_an_audit_log_that_forgets_what_it_has_is_found_out_by_a_kill() -> None:
+    ended = python("-c", FORGETFUL)
+    assert ended.returncode == 1
+    assert "AssertionError: a row is in the audit log twice" in ended.stderr
+
+
+def test_a_row_that_is_let_go_of_before_the_log_has_it_is_found_out_by_a_kill() -> None:
+    ended = python("-c", HASTY)
+    assert ended.returncode == 1
+    assert "AssertionError: the audit log and the store have different rows" in ended.stderr
 
 
 def test_a_store_that_acknowledges_too_early_is_found_out_by_a_kill() -> None:

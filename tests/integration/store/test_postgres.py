@@ -29,7 +29,7 @@ from engine.config.live import parse
 from engine.config.strict import ConfigError
 from engine.model import Approval, ManualFloor, Plan
 from engine.ports import contract
-from engine.ports.desk import Desk
+from engine.ports.contract import StagingDesk
 from engine.ports.lease import Fence, FencedOffError, NotLeadingError
 from engine.ports.store import HistoryRow, Kept, RowKind, Store
 from tests.unit.engine.runtime.conftest import Scripted, action, begun
@@ -105,7 +105,7 @@ class PostgresBench(contract.StoreBench):
     async def connect(self) -> Store:
         return SqlStore(PostgresDatabase(self.server.url(self.name)))
 
-    def desk(self) -> Desk:
+    def desk(self) -> StagingDesk:
         return SqlDesk(PostgresDatabase(self.server.url(self.name)))
 
     async def break_off(self) -> bool:

@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 
 from engine.adapters import cabinet_files
+from engine.adapters.audit_place import audit_of
 from engine.adapters.store.sqlite import local_desk
 from engine.api import application, assembly
 from engine.api.context import ApiContext
@@ -44,8 +45,7 @@ from engine.model import (
 )
 from engine.ports.metrics import Reading
 from engine.security import four_eyes
-from engine.security.audit.log import FOLDER as AUDIT
-from engine.security.audit.log import opened
+from engine.security.audit.courier import Courier
 from engine.security.roles import Cell, Extent, Permission, PlatformState, Role
 from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
@@ -109,6 +109,9 @@ class _Silent:
     """Notes that nobody keeps."""
 
     def step(self, *_: object) -> None:
+        """Nothing."""
+
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
         """Nothing."""
 
     def result(self, result: ActionResult) -> None:
@@ -253,9 +256,10 @@ def served(
     limits = dict.fromkeys(("reads", "writes", "predictions"), AT_ONCE)
     config = validated(ApiConfig, {"port": 0, "limits": limits, "tls": tls})
     specs = tuple(_spec(NAMES[extent], extent is Extent.STATEFUL) for extent in ONE)
+    desk = local_desk(folder)
     context = assembly.assembled(
-        _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, local_desk(folder),
-        opened(folder / AUDIT), acts=True, tree={},
+        _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, desk,
+        Courier(desk, audit_of(folder)), acts=True, tree={},
     )  # fmt: skip
     step(context)
     with serving(context) as url:

@@ -32,12 +32,12 @@ from cryptography.x509.oid import NameOID
 
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
 from engine.adapters.store.halves import SqlStore
-from engine.adapters.store.sealed import SealedStore
+from engine.adapters.store.sealed import letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.config.strict import validated
 from engine.model import BootTime, ServiceSpec
 from engine.ports.lease import Fence
-from engine.ports.store import HistoryRow, Kept, RowKind, Store
+from engine.ports.store import HistoryRow, Kept, RowKind
 from engine.record.journal import Journal, JournalHeading
 from engine.security.roles import Role
 from engine.security.sealing import Sealer, keys_in, made
@@ -191,8 +191,7 @@ def _is_kept_readable(world: _World, figure: int, sealed: bool) -> bool:
     journal.close()
 
     async def keep() -> None:
-        inner: Store = SqlStore(SqliteFile(folder))
-        store = inner if sealer is None else SealedStore(inner, sealer)
+        store = SqlStore(SqliteFile(folder), letters_of(sealer))
         row = HistoryRow(RowKind.DECISION, "one", time.time(), content)
         await store.keep(Kept(memory=content, rows=(row,)), Fence(1))
         await store.show_status(content, Fence(1))

@@ -44,6 +44,7 @@ from engine.model import (
     WeddingContext,
 )
 from engine.ports.metrics import Reading
+from engine.security.audit.courier import Courier
 from engine.security.audit.log import AuditLog, opened
 from engine.security.roles import Role
 from engine.security.tokens import Tokens
@@ -85,6 +86,9 @@ class Notebook:
             raise OSError("the disk is full")
 
     def step(self, *given: Any) -> None:
+        self._note()
+
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
         self._note()
 
     def result(self, result: ActionResult) -> None:
@@ -196,8 +200,9 @@ def engine_in(folder: Path, config: ApiConfig) -> Engine:
     audit = opened(state / "audit")
     notes = Notebook()
     engine: list[Engine] = []
+    desk = local_desk(state)
     context = assembled(
-        notes, SPECS, EngineSettings(), config, SecurityConfig(), state, local_desk(state), audit,
+        notes, SPECS, EngineSettings(), config, SecurityConfig(), state, desk, Courier(desk, audit),
         acts=True, tree={}, clock_s=lambda: engine[0].now_s,
     )  # fmt: skip
     made = Engine(context, Tokens(FileCabinet(state / FOLDER), loopback=True), notes, state, audit)

@@ -317,8 +317,11 @@ def test_a_log_that_cannot_be_written_keeps_nobody_from_looking(
 
     monkeypatch.setattr(engine.context.audit, "append", full)
     assert client.get(f"{API}/services", headers=everybody).status_code == 200
+    refused = engine.token("vera", Role.VIEWER)
     body = {"service": "api", "instances": 3}
-    assert client.post(f"{API}/floors", headers=everybody, json=body).status_code == 503
+    # A refusal that cannot be written down is one all the same.
+    assert client.post(f"{API}/floors", headers=refused, json=body).status_code == 503
+    assert engine.context.desk.asked() == ([], [])
 
 
 def test_no_token_is_in_the_log_or_in_an_answer(

@@ -10,7 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from engine.adapters import cabinet_files
+from engine.adapters.store.halves import SqlDesk
 from engine.api.application import application
+from engine.api.context import FAILURES
 from engine.api.idempotency import Replies, Reply, identifier
 from engine.api.manual import ManualAction, ManualBook
 from engine.api.problems import Problem, ProblemError
@@ -29,6 +31,7 @@ from engine.model import (
     Plan,
     Status,
 )
+from engine.security.audit.log import AuditLog
 from engine.security.four_eyes import Approvals
 from engine.security.roles import Role
 from tests.unit.engine.api.conftest import Engine, action, engine_in, recommendation
@@ -60,7 +63,7 @@ def test_an_action_is_in_the_store_and_the_audit_log_when_the_answer_comes(
     assert content["rollback_plan"]["instances"] == 4
     assert content["cost_per_hour"] == 5.0
     assert scales(engine) == [
-        ManualScale(content["id"], "api", 9, engine.now_s + 600.0, "pat", "a campaign")
+        ManualScale(content["id"], "api", 9, engine.now_s + 600.0, "pat", "a campaign", 4)
     ]
     row = engine.rows()[-1]
     assert (row["actor"], row["action"], row["target"], row["outcome"], row["why"]) == (
@@ -394,7 +397,7 @@ def test_when_it_should_be_done_counts_steps_rests_and_boots(engine: Engine) -> 
 def test_the_oldest_actions_go() -> None:
     book = ManualBook(2)
     for k in range(3):
-        book.add(ManualAction(ManualScale(f"m{k}", "api", 3, 9.0), 2, float(k), 0.0))
+        book.add(ManualAction(ManualScale(f"m{k}", "api", 3, 9.0), float(k), 0.0))
     assert book.get("m0") is None
     assert book.get("m2") is not None
 
@@ -472,6 +475,7 @@ def test_who_guesses_tokens_is_slowed_and_holds_nobody_else_up(
     client: TestClient, engine: Engine, everybody: dict[str, str]
 ) -> None:
     wrong = {"authorization": "Bearer wt_000000000000_guess"}
+    engine.context.failures = Rates(FAILURES, lambda: 0.0)  # nothing is let in again meanwhile
     statuses = [client.get(f"{API}/services", headers=wrong).status_code for _ in range(40)]
     assert set(statuses) == {401, 429}
     assert client.get(f"{API}/services", headers=everybody).status_code == 200
@@ -515,13 +519,82 @@ def test_what_fails_inside_says_nothing_of_it(
     assert "attribute" not in answer.text
 
 
-def test_what_cannot_be_written_down_is_not_done(
-    client: TestClient, engine: Engine, everybody: dict[str, str]
+def test_what_the_log_cannot_take_waits_in_the_store(
+    client: TestClient, engine: Engine, everybody: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
         raise OSError("the disk is full")
 
-    engine.context.audit.append = full  # type: ignore[method-assign]
-    answer = post(client, everybody, service="api", instances=6)
+    monkeypatch.setattr(AuditLog, "_append", full)
+    assert post(client, everybody, service="api", instances=6).status_code == 202
+    assert "the disk is full" in engine.context.courier.trouble
+    monkeypatch.undo()
+    assert engine.context.courier.carry() == 1
+    assert engine.context.courier.trouble == ""
+    assert [row["after"]["instances"] for row in engine.rows()] == [6]
+
+
+@pytest.mark.parametrize("path", ["scale", "orchestrate"])
+def test_what_the_store_cannot_take_is_not_done_and_the_log_says_so(
+    client: TestClient, engine: Engine, everybody: dict[str, str], path: str
+) -> None:
+    spoil(engine, "api")
+    change = {"service": "api", "instances": 6}
+    body: dict[str, Any] = {"changes": [change]} if path == "orchestrate" else change
+    answer = post(client, everybody, f"{API}/actions/{path}", **body)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:wedtwin:problem:store")
+    assert scales(engine) == [] and engine.context.courier.carry() == 0
+    assert [row["outcome"] for row in engine.rows() if row["action"] == "scale_out"] == ["failed"]
+
+
+def spoil(engine: Engine, service: str) -> None:
+    """Let the store take no request of one service."""
+    desk = engine.context.desk
+    assert isinstance(desk, SqlDesk)
+    desk.asked()
+    desk.database.write(
+        lambda to: to.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON requests "
+            f"WHEN NEW.service = '{service}' BEGIN SELECT RAISE(ABORT, 'a bad sector'); END"
+        )
+    ).result()
+
+
+def test_a_store_that_fails_midway_has_taken_none_of_several(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    spoil(engine, "api")  # which is asked for last, as it calls the database
+    changes = [{"service": name, "instances": 6} for name in ("api", "database")]
+    answer = post(client, everybody, f"{API}/actions/orchestrate", changes=changes)
+    assert answer.status_code == 503
     assert scales(engine) == []
+    assert engine.context.desk.history() == []
+    outcomes = [row["outcome"] for row in engine.rows() if row["action"] == "scale_out"]
+    assert outcomes == ["failed", "failed"]
+
+
+def test_a_rollback_after_a_restart_goes_to_the_count_of_before(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    made = post(client, everybody, service="api", instances=6).json()["id"]
+    engine.context.board.manual = ManualBook(10)  # as of an engine that was started anew
+    engine.counts["api"] = 6
+    engine.step(scales=scales(engine))
+    shown = client.get(f"{API}/actions/{made}", headers=everybody).json()
+    assert (shown["from_instances"], shown["rollback_plan"]["instances"]) == (4, 4)
+    answer = post(client, everybody, f"{API}/actions/{made}/rollback")
+    assert (answer.status_code, answer.json()["to_instances"]) == (202, 4)
+
+
+def test_what_nobody_knows_the_count_before_is_not_taken_back_to_the_count_of_now(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    made = f"manual-{24 * 'a'}"
+    # As the release before wrote it: without the count before.
+    engine.context.desk.ask(ManualScale(made, "api", 9, engine.now_s + 600.0, "pat", "a campaign"))
+    engine.step(scales=scales(engine))
+    shown = client.get(f"{API}/actions/{made}", headers=everybody).json()
+    assert (shown["from_instances"], shown["rollback_plan"]["instances"]) == (None, None)
+    answer = post(client, everybody, f"{API}/actions/{made}/rollback")
+    assert answer.status_code == 409
+    assert "nobody knows what api had before" in answer.json()["detail"]

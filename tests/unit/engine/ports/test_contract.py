@@ -19,13 +19,13 @@ from engine.adapters.pool.book import PoolFile
 from engine.adapters.pool.haproxy import HaproxyPool, PoolInfrastructure
 from engine.adapters.pool.place import Place, Worker
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
-from engine.adapters.store import sqlite, statements, written
+from engine.adapters.store import sqlite, staging, statements, written
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.schema import Transaction
 from engine.adapters.store.sqlite import SqliteFile
 from engine.model import Action, ActionResult, Approval, BootTime, ServiceSpec, Status
 from engine.ports import contract
-from engine.ports.desk import Desk
+from engine.ports.contract import StagingDesk
 from engine.ports.infrastructure import Counts, Infrastructure, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence
 from engine.ports.store import Kept, Store
@@ -43,7 +43,7 @@ class SqliteBench(contract.StoreBench):
     async def connect(self) -> Store:
         return SqlStore(SqliteFile(self.state, busy_s=0.2))
 
-    def desk(self) -> Desk:
+    def desk(self) -> StagingDesk:
         return SqlDesk(SqliteFile(self.state, busy_s=0.2))
 
     async def break_off(self) -> bool:
@@ -325,7 +325,9 @@ def replacing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def execute(self: Any, statement: str, *values: Any) -> Any:
         statement = statement.replace("INSERT INTO history", "INSERT OR REPLACE INTO history")
-        return plain(self, statement.replace("ON CONFLICT DO NOTHING", ""), *values)
+        if "INTO history" in statement:
+            statement = statement.replace("ON CONFLICT DO NOTHING", "")
+        return plain(self, statement, *values)
 
     monkeypatch.setattr(sqlite._Statements, "execute", execute)
 
@@ -334,19 +336,47 @@ def heedless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are removed by their decision, whatever was answered."""
     plain = statements.keep
 
-    def keep(transaction: Transaction, kept: Kept, fence: Fence) -> None:
+    def keep(transaction: Transaction, kept: Kept, fence: Fence, *how: Any) -> None:
         for given in kept.taken:
             transaction.execute("DELETE FROM answers WHERE decision_id = ?", given.decision_id)
-        plain(transaction, kept, fence)
+        plain(transaction, kept, fence, *how)
 
     monkeypatch.setattr(statements, "keep", keep)
 
 
 def overruled(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(transaction: Transaction, approval: Approval) -> None:
-        statements.put_answer(transaction, approval.decision_id, written.of_answer(approval))
+    def answer(to: Transaction, approval: Approval, letters: Any, log: str, audit: str) -> None:
+        statements.put_answer(to, approval.decision_id, written.of_answer(approval))
+        if approval.decision_id != "contract-9" or "0012" not in audit:
+            staging.stage(to, (audit,), letters, log)
 
     monkeypatch.setattr(statements, "answer", answer)
+
+
+def unstaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that is kept again is staged again."""
+    plain = statements._append
+
+    def append(to: Transaction, rows: Any, fence: Fence, letters: Any, log: str) -> None:
+        plain(to, rows, fence, letters, log)
+        staging.stage(to, [row.audit for row in rows], letters, log)
+
+    monkeypatch.setattr(statements, "_append", append)
+
+
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for together is asked for one after the other."""
+
+    def ask_together(self: SqlDesk, asked: Any) -> list[str]:
+        return [self.ask(one.request, one.schedule, audit=audit) for one, audit in asked]
+
+    def ask(self: SqlDesk, request: Any, schedule: Any = None, *, audit: str = "") -> str:
+        return self.database.write(
+            lambda to: statements.ask(to, request, schedule, 0.0, audit=audit)
+        ).result()
+
+    monkeypatch.setattr(SqlDesk, "ask_together", ask_together)
+    monkeypatch.setattr(SqlDesk, "ask", ask)
 
 
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,6 +397,8 @@ def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
         (heedless, "another answer was taken in"),
         (overruled, "cannot be meant was taken|refusal was overruled"),
         (unsaid, "says it wrote"),
+        (unstaged, "there wait .*2"),
+        (apart, "a part of what was refused"),
     ],
 )
 def test_the_kit_finds_out_what_is_wrong_with_a_store(

@@ -188,11 +188,15 @@ class Notebook:
     results: list[ActionResult] = field(default_factory=list)
     events: list[tuple[float, str, str, str]] = field(default_factory=list)
     statuses: list[Mapping[str, Any]] = field(default_factory=list)
+    unkept: list[tuple[float, list[str]]] = field(default_factory=list)
 
     def step(
         self, time_s: float, observation: Observation, plan: Plan, compute_s: float, reading: Any
     ) -> None:
         self.steps.append((time_s, observation, plan))
+
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
+        self.unkept.append((time_s, [action.decision_id for action in actions]))
 
     def result(self, result: ActionResult) -> None:
         self.results.append(result)

@@ -17,6 +17,7 @@ import pytest
 from engine.adapters.store.sqlite import FILE, local_desk
 from engine.commands import audit, requests
 from engine.model import Pause
+from engine.ports.store import StagedRow
 from engine.security.audit import verifier
 from engine.security.audit.log import (
     CHECKPOINTS,
@@ -328,18 +329,74 @@ def test_what_people_ask_for_is_in_the_log_before_it_is_asked(
     assert "approve  api-7  refused" in capsys.readouterr().out
 
 
-def test_nothing_is_asked_for_that_cannot_be_noted(
+def test_what_the_log_cannot_take_waits_in_the_store_and_is_in_the_log_once_it_can(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "rows.jsonl")
 
-    requests.pause(["--state", str(tmp_path)])
+    state = ["--state", str(tmp_path)]
+    requests.pause(state)
     monkeypatch.setattr(os, "fsync", full)
-    assert requests.floor(["api", "5", "--state", str(tmp_path)]) == 2
-    assert "No space left on device" in capsys.readouterr().err
+    assert requests.floor(["api", "5", "--why", "a fair", *state]) == 0
+    assert "waits in the store: [Errno 28] No space left" in capsys.readouterr().err
     monkeypatch.undo()
-    assert not list(tmp_path.rglob("floor-*"))
+    assert requests.resume(state) == 0
+    rows = [json.loads(line) for line in (tmp_path / FOLDER / ROWS).read_text().splitlines()]
+    assert [row["action"] for row in rows] == ["pause", "floor", "resume"]
+    assert rows[1]["why"] == "a fair"
+
+
+def test_what_the_store_cannot_take_is_not_asked_for_and_the_log_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = ["--state", str(tmp_path)]
+    requests.pause(state)
+    (tmp_path / "store.db").write_bytes(b"no database at all" * 99)
+    assert requests.floor(["api", "5", *state]) == 2
+    assert "store.db" in capsys.readouterr().err
+    rows = [json.loads(line) for line in (tmp_path / FOLDER / ROWS).read_text().splitlines()]
+    assert [(row["action"], row["outcome"]) for row in rows] == [
+        ("pause", "accepted"), ("floor", "refused"),
+    ]  # fmt: skip
+
+
+def rows_with_ids(log: AuditLog, *ids: str) -> None:
+    rows = [AuditEntry(1, "pat", "try", "api", "accepted", id=name) for name in ids]
+    log.take([StagedRow(row.id, row.text().decode()) for row in rows])
+
+
+def ids_in(folder: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in (folder / ROWS).read_text().splitlines()]
+
+
+def test_a_row_that_comes_again_is_there_once_also_after_a_kill(tmp_path: Path) -> None:
+    one, other = AuditLog(tmp_path), AuditLog(tmp_path)
+    rows_with_ids(one, "a", "b")
+    rows_with_ids(one, "b", "c")
+    rows_with_ids(other, "a", "c", "d")  # another process, which has seen only the file
+    rows_with_ids(AuditLog(tmp_path), "b", "d")  # a third one, which goes by the head
+    (tmp_path / HEAD).unlink()
+    rows_with_ids(AuditLog(tmp_path), "a", "d")  # and one whose head was lost
+    assert ids_in(tmp_path) == ["a", "b", "c", "d"]
+    assert verifier.verified(tmp_path, (tmp_path / VERIFIER).read_text()) == 4
+
+
+def test_an_id_is_forgotten_once_its_store_has_let_it_go(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path)
+    rows_with_ids(log, "a", "b")
+    log.forget(["a", "z"])
+    rows_with_ids(log, "c")
+    assert json.loads((tmp_path / HEAD).read_text())["ids"] == ["b", "c"]
+
+
+def test_ids_that_nobody_lets_go_of_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.security.audit.log.MOST_REMEMBERED", 3)
+    log = AuditLog(tmp_path)
+    rows_with_ids(log, *"abcde")
+    assert json.loads((tmp_path / HEAD).read_text())["ids"] == ["c", "d", "e"]
 
 
 def test_an_exported_log_is_checked_by_what_was_exported(
