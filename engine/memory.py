@@ -155,10 +155,11 @@ class ServiceMemory(NamedTuple):
             most = max(most, straggler.highest)
         return most
 
-    def unmade(self, sent: Sent) -> ServiceMemory:
+    def unmade(self, sent: Sent, *, may_come: bool = True) -> ServiceMemory:
         """The same after the step `sent` turned out not to have been made.
 
-        Neither its rest nor its watch may stand, and no rollback was done.
+        Neither its rest nor its watch may stand, and no rollback was done.  Unless nobody was ever
+        told of it, it `may_come` yet.
         """
         last_out_s, last_in_s, watch = self.last_out_s, self.last_in_s, self.watch
         # Where the count has changed all the same, somebody's step was made: rest after it.
@@ -171,10 +172,12 @@ class ServiceMemory(NamedTuple):
             watch = sent.undoes
         elif watch is not None and watch.decision_id == sent.decision_id:
             watch = None
-        highest, before = sent.highest, self.straggler
-        if before is not None and before.from_instances == sent.from_instances:
-            highest = max(highest, before.highest)
-        straggler = Straggler(sent.from_instances, highest, sent.sent_s + STRAGGLE_S)
+        straggler = self.straggler
+        if may_come:
+            highest = sent.highest
+            if straggler is not None and straggler.from_instances == sent.from_instances:
+                highest = max(highest, straggler.highest)
+            straggler = Straggler(sent.from_instances, highest, sent.sent_s + STRAGGLE_S)
         return self._replace(
             last_out_s=last_out_s, last_in_s=last_in_s, watch=watch, sent=None, straggler=straggler
         )
@@ -186,7 +189,7 @@ class ServiceMemory(NamedTuple):
             return self
         if result.status is not Status.FAILED:
             return self._replace(sent=sent._replace(accepted=True))
-        return self if sent.accepted else self.unmade(sent)
+        return self if sent.accepted else self.unmade(sent, may_come=result.sent)
 
     def compared(self, desired: int, now_s: float, settings: VerifySettings) -> ServiceMemory:
         """The same after a look at what is desired now.

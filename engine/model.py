@@ -357,12 +357,16 @@ class Calendar:
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What the infrastructure says of an action."""
+    """What the infrastructure says of an action.
+
+    `sent` False: it never left the engine, so it cannot be carried out any more either.
+    """
 
     decision_id: str
     status: Status
     time_s: float
     detail: str = ""
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,22 +101,22 @@ def named_services(field: str, text: str, allowed: Sequence[str]) -> tuple[str, 
     return names
 
 
-def cursor_of(number: int) -> str:
-    """Where a page begins, as clients hand it back."""
-    return base64.urlsafe_b64encode(f"n{number}".encode()).decode().rstrip("=")
+def cursor_of(number: int, mark: str = "n") -> str:
+    """Where a page begins, as clients hand it back; `mark` says what is counted."""
+    return base64.urlsafe_b64encode(f"{mark}{number}".encode()).decode().rstrip("=")
 
 
-def below(cursor: str) -> int | None:
-    """The number that `cursor` says, None for none; raises the problem that it is no cursor."""
+def below(cursor: str) -> tuple[str, int] | None:
+    """What `cursor` counts and its number, None for none; raises the problem that it is none."""
     if not cursor:
         return None
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, ValueError):
         text = ""
-    if not re.fullmatch(r"n[0-9]{1,15}", text) or cursor_of(int(text[1:])) != cursor:
+    if not re.fullmatch(r"[np][0-9]{1,15}", text) or cursor_of(int(text[1:]), text[0]) != cursor:
         raise wrong("cursor", cursor, "`next` of the page before")
-    return int(text[1:])
+    return text[0], int(text[1:])
 
 
 def moment(time_s: float) -> str:

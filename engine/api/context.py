@@ -46,7 +46,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class NotedChange:
     """What somebody changes, as the audit log has it: his permission for it, where, and why."""
 
     permission: Permission
@@ -187,7 +187,7 @@ class ApiContext:
             ) from error
 
     async def change(
-        self, principal: Principal, change: Change, write: Callable[[str], _Result]
+        self, principal: Principal, change: NotedChange, write: Callable[[str], _Result]
     ) -> _Result:
         """Make one change; `write` is given its row of the audit log, and stages that as well."""
         return await self.change_together(principal, (change,), lambda rows: write(rows[0]))
@@ -195,7 +195,7 @@ class ApiContext:
     async def change_together(
         self,
         principal: Principal,
-        changes: Sequence[Change],
+        changes: Sequence[NotedChange],
         write: Callable[[Sequence[str]], _Result],
     ) -> _Result:
         """Make all of the changes or none; `write` is given their rows, and stages them as well.
@@ -219,7 +219,7 @@ class ApiContext:
         await asyncio.to_thread(self.courier.try_to_carry)
         return result
 
-    async def say_before(self, principal: Principal, change: Change) -> None:
+    async def say_before(self, principal: Principal, change: NotedChange) -> None:
         """Write a change down that is not made at the desk; what cannot be is not to be made."""
         entry = self._of_change(principal, change)
         await self.note(
@@ -227,7 +227,7 @@ class ApiContext:
             entry.after,
         )  # fmt: skip
 
-    def _of_change(self, principal: Principal, change: Change) -> AuditEntry:
+    def _of_change(self, principal: Principal, change: NotedChange) -> AuditEntry:
         said = dict(change.after)
         if principal.token_id:
             said["token"] = principal.token_id
@@ -237,7 +237,7 @@ class ApiContext:
         )  # fmt: skip
 
     async def _note_each(
-        self, principal: Principal, changes: Sequence[Change], outcome: str, why: str
+        self, principal: Principal, changes: Sequence[NotedChange], outcome: str, why: str
     ) -> None:
         for change in changes:
             await self.note(principal.name, change.permission.value, change.service, outcome, why)

@@ -67,6 +67,13 @@ class DecisionBook:
             number = self._actions.get(decision_id)
             return None if number is None else self._rows[number]
 
+    def oldest_action(self) -> str | None:
+        """The id of the oldest action that it has."""
+        with self._lock:
+            return next(
+                (row["decision_id"] for row in self._rows.values() if row["decision_id"]), None
+            )
+
     def page(
         self, below: int | None, most: int, wanted: Callable[[Row], bool]
     ) -> tuple[list[Row], int | None]:

@@ -255,9 +255,9 @@ class ReadinessDocument(Document):
 
 
 class DecisionDocument(Document):
-    """A recommendation or an action, and what became of it."""
+    """A recommendation or an action, and what became of it; an old one has no number."""
 
-    number: int
+    number: int | None
     time_s: float
     kind: Literal["recommendation", "action"]
     decision_id: str

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.adapters import cabinet_files
 from engine.adapters.store.sealed import desk_of
+from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
@@ -78,7 +79,8 @@ def pause(arguments: Sequence[str]) -> int:
         )  # fmt: skip
     if refusal := _refusal(given.state, given.service):
         return failed(refusal)
-    expires_s = math.inf if schedule else _until(given.duration)
+    now_s = _engine_s(given.state)
+    expires_s = math.inf if schedule or given.duration is None else now_s + given.duration
     request = Pause(given.service, Direction(given.direction), expires_s, given.pin)
     what = f"{given.service or 'all services'}: paused"
     after = {"direction": given.direction, "pinned": given.pin}
@@ -129,7 +131,8 @@ def floor(arguments: Sequence[str]) -> int:
         )  # fmt: skip
     if refusal := _refusal(given.state, given.service):
         return failed(refusal)
-    expires_s = math.inf if schedule else _until(given.duration)
+    now_s = _engine_s(given.state)
+    expires_s = math.inf if schedule or given.duration is None else now_s + given.duration
     who = local.principal(given.state).name
     request = ManualFloor(given.service, given.instances, expires_s, requested_by=who)
     what = f"{given.service}: at least {given.instances} instances"
@@ -201,7 +204,8 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
             _say(f"{given.decision}: takes instances away on the day of a wedding, "
                  "so somebody else has to approve it as well")  # fmt: skip
             return
-        desk.answer(Approval(given.decision, approved, time.time(), who.name), audit=audit)
+        answer = Approval(given.decision, approved, _engine_s(given.state), who.name)
+        desk.answer(answer, audit=audit)
         _say(f"{given.decision}: {'approved' if approved else 'rejected'}")
 
     asked = _Asked(name, given.decision, permission, service, situation)
@@ -239,7 +243,7 @@ def _ask(
     after: dict[str, Any],
 ) -> int:
     if schedule is not None:
-        next_s = schedule.after(time.time(), 1)[0]
+        next_s = schedule.after(_engine_s(given.state), 1)[0]
         until = f"at {schedule}; next {schedule.local(next_s)}"
     elif math.isinf(request.expires_s):
         until = "until it is taken back"
@@ -385,8 +389,14 @@ def _scheduled(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Re
         parser.error("; ".join(f"{options[key]}: {reason}" for key, _, reason in lines))
 
 
-def _until(duration_s: float | None) -> float:
-    return math.inf if duration_s is None else time.time() + duration_s
+def _engine_s(state: Path) -> float:
+    """The time (epoch seconds) of the engine that stepped last with this state folder."""
+    try:
+        with closing(desk_of(state)) as desk:
+            status = json.loads(desk.status() or "{}")
+    except (OSError, ValueError):
+        return time.time()  # whoever asks is told below that it cannot be read
+    return engine_s(status if isinstance(status, dict) else {}, time.time())
 
 
 def duration(text: str) -> float:

@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.adapters.lease_file import take_lead
 from engine.adapters.store.sealed import desk_of
+from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
 from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
@@ -29,8 +30,6 @@ from engine.security.sealing import SealError
 
 NEXT = 3
 """So many occurrences to come are shown of what recurs."""
-AHEAD_S = 60.0
-"""An engine whose clock is further ahead lives through another day, as that of a served twin."""
 SILENT_S = 60.0
 """An engine that has not stepped for longer hangs."""
 
@@ -55,9 +54,9 @@ def run(arguments: Sequence[str]) -> int:
     except (OSError, SealError) as error:
         return failed(error)
     age_s = now_s - float(status.get("time_s", 0.0)) if status else float("inf")
-    ago = f"{age_s:.0f} s ago"
-    if age_s < -AHEAD_S:
-        now_s = float(status["time_s"])
+    ago, its_s = f"{age_s:.0f} s ago", engine_s(status, now_s)
+    if its_s != now_s:
+        now_s, age_s = its_s, 0.0
         ago = (
             f"at {dt.datetime.fromtimestamp(now_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC by its own clock"
         )

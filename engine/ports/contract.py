@@ -248,6 +248,8 @@ async def _store_lasts(bench: StoreBench) -> None:
           for k, row in enumerate(many))
     )  # fmt: skip
     kept = [row for _, row in _rows(bench)[2:]]
+    back = await asyncio.to_thread(_rows_back, bench)
+    _holds([row.id for row in back[:40]] == [row.id for row in reversed(kept)], "not from its end")
     _holds(sorted(row.id for row in kept) == sorted(row.id for row in many), "rows are missing")
 
     # Killed in the middle of a write: the old or the new text, never a mixture.
@@ -272,6 +274,20 @@ def _rows(bench: StoreBench) -> list[tuple[Fence, HistoryRow]]:
         _holds(desk.row(row.row.kind, row.row.id) == row, f"{row.row.id} cannot be had by its key")
     desk.close()
     return [(row.fence, row.row) for row in rows]
+
+
+def _rows_back(bench: StoreBench) -> list[HistoryRow]:
+    """The history from its end on, in pages."""
+    desk = bench.desk()
+    rows = desk.history_back(limit=7)
+    while page := desk.history_back(rows[-1].position, 7):
+        rows += page
+    kinds = [row.row.kind for row in desk.history_back(None, 100, [RowKind.RESULT])]
+    _holds(kinds == [RowKind.RESULT], f"of one kind there are {kinds}")
+    desk.close()
+    positions = [row.position for row in rows]
+    _holds(positions == sorted(set(positions), reverse=True), f"its positions are {positions}")
+    return [row.row for row in rows]
 
 
 def _audit(number: int) -> str:

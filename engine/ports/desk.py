@@ -105,6 +105,12 @@ class Desk(Protocol):
         """The first `limit` rows beyond the position `after`, rising; of some `kinds` or all."""
         ...
 
+    def history_back(
+        self, below: int | None = None, limit: int = 100, kinds: Collection[RowKind] = ()
+    ) -> list[KeptRow]:
+        """The last `limit` rows below the position `below` (None: the end), falling."""
+        ...
+
     def row(self, kind: RowKind, id: str) -> KeptRow | None:  # noqa: A002 (a row's word)
         """The row with this key, if there is one."""
         ...

@@ -386,9 +386,16 @@ class Cycle:
             self._results.add(result)
             self.outbox.result(result)
 
-    def fail(self, actions: Sequence[Action], now_s: float, why: str) -> tuple[ActionResult, ...]:
-        """Commands that could not be given have failed; returns that as results."""
-        failed = tuple(ActionResult(a.decision_id, Status.FAILED, now_s, why) for a in actions)
+    def fail(
+        self, actions: Sequence[Action], now_s: float, why: str, *, sent: bool = True
+    ) -> tuple[ActionResult, ...]:
+        """Commands that could not be given have failed; returns that as results.
+
+        Those that were not even `sent` will not be carried out later either.
+        """
+        failed = tuple(
+            ActionResult(a.decision_id, Status.FAILED, now_s, why, sent) for a in actions
+        )
         self.take(failed)
         return failed
 
@@ -415,7 +422,7 @@ class Cycle:
                 sent, why = (), "not sent: another engine leads"
         left_out = [action for action in plan.actions if action not in sent]
         self.outbox.without_intent(sent, left_out)
-        return sent, self.fail(left_out, now_s, why)
+        return sent, self.fail(left_out, now_s, why, sent=False)
 
     # --- remembering
 
@@ -442,7 +449,9 @@ class Cycle:
                 for decision, question in self._questions.items()
             },
             "answered": [[a.decision_id, a.approved, a.time_s, a.approver] for a in self._answered],
-            "results": [[r.decision_id, r.status, r.time_s, r.detail] for r in self._results.new],
+            "results": [
+                [r.decision_id, r.status, r.time_s, r.detail, r.sent] for r in self._results.new
+            ],
             "snapshot": snapshot,
         }
         return SavedMemory(json.dumps(document, allow_nan=False), self._answered)
@@ -580,8 +589,10 @@ def _approval(raw: Sequence[Any]) -> Approval:
 
 
 def _result(raw: Sequence[Any]) -> ActionResult:
-    decision, status, time_s, detail = raw
-    return ActionResult(str(decision), Status(status), float(time_s), str(detail))
+    # A release that did not say whether it was sent has written four of them.
+    decision, status, time_s, detail, *sent = raw
+    was_sent = not sent or bool(sent[0])
+    return ActionResult(str(decision), Status(status), float(time_s), str(detail), was_sent)
 
 
 def _time(raw: object) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 # ruff: noqa: ARG002  what a method takes is said by its port
 import asyncio
+import json
 from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 import simpy
 from numpy.typing import NDArray
 
+from engine.commands.clocks import CLOCK, WORLD
 from engine.model import Outlook
 from engine.ports.clock import Clock
+from engine.ports.lease import Fence
 from engine.ports.metrics import Reading
 from engine.ports.store import Requests, Store
 from engine.runtime.cycle import Cycle
@@ -115,6 +118,10 @@ class OperatedStore:
             pauses=(*scripted.pauses, *asked.pauses),
             scales=(*scripted.scales, *asked.scales),
         )
+
+    async def show_status(self, text: str, fence: Fence) -> None:
+        """Show a status; who reads it is told that its times are the world's."""
+        await self._store.show_status(json.dumps({**json.loads(text), CLOCK: WORLD}), fence)
 
     def __getattr__(self, name: str) -> Any:
         """All else is the store's."""

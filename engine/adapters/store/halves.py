@@ -125,6 +125,14 @@ class SqlDesk:
             lambda at: statements.history(at, after, limit, kinds, self._letters)
         )
 
+    def history_back(
+        self, below: int | None = None, limit: int = 100, kinds: Collection[RowKind] = ()
+    ) -> list[KeptRow]:
+        """Rows below a position, the last first."""
+        return self.database.read(
+            lambda at: statements.history_back(at, below, limit, kinds, self._letters)
+        )
+
     def row(self, kind: RowKind, id: str) -> KeptRow | None:  # noqa: A002 (as the port has it)
         """The row with a key."""
         return self.database.read(lambda at: statements.row(at, kind, id, self._letters))

@@ -29,6 +29,9 @@ from engine.ports.desk import (
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError
 from engine.ports.store import HistoryRow, Kept, Requests, RowKind
 
+MOST_ROWS = 2**62
+"""Beyond any position."""
+
 # --- of whoever leads
 
 
@@ -221,6 +224,25 @@ def history(
         f"SELECT {_COLUMNS} FROM history WHERE position > ? AND kind IN ({marks}) "  # nosec B608 (names of ours)
         "ORDER BY position LIMIT ?",
         after, *(kind.value for kind in wanted), limit,
+    )  # fmt: skip
+    return [_kept(letters, *columns) for columns in rows]
+
+
+def history_back(
+    transaction: Transaction,
+    below: int | None,
+    limit: int,
+    kinds: Collection[RowKind],
+    letters: Letters = PLAIN,
+) -> list[KeptRow]:
+    """Rows below a position (None: the end), falling; raises OSError."""
+    wanted = list(kinds or RowKind)
+    marks = ", ".join("?" * len(wanted))
+    # The kinds as an expression: an index of kinds would be read to its end and sorted.
+    rows = transaction.execute(
+        f"SELECT {_COLUMNS} FROM history WHERE position < ? AND kind || '' IN ({marks}) "  # nosec B608 (names of ours)
+        "ORDER BY position DESC LIMIT ?",
+        MOST_ROWS if below is None else below, *(kind.value for kind in wanted), limit,
     )  # fmt: skip
     return [_kept(letters, *columns) for columns in rows]
 

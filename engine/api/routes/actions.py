@@ -19,7 +19,7 @@ from engine.adapters.store.written import scale_of
 from engine.api import scaling
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh, has_changed
-from engine.api.context import ApiContext, Change
+from engine.api.context import ApiContext, NotedChange
 from engine.api.documents import (
     ManualDocument,
     OrchestrateRequest,
@@ -307,7 +307,7 @@ async def _ask(
 ) -> None:
     """Ask for all of them in one transaction, or for none."""
     changes = [
-        Change(
+        NotedChange(
             allowed[scale.service], scale.service, scale.why,
             before={"instances": scale.before},
             after={"instances": scale.instances, "id": scale.id, "expires_s": scale.expires_s},

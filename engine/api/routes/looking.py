@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from engine.api import older
 from engine.api.access import Context, Reader
 from engine.api.answers import answer, below, cursor_of, documented, fresh
 from engine.api.context import ApiContext
@@ -111,7 +114,10 @@ async def decisions(
     service: Annotated[str, Query(max_length=100, description="Of this one alone")] = "",
     kind: Annotated[str, Query(max_length=20, description="action or recommendation")] = "",
 ) -> Response:
-    """Newest first; a page does not shift while new ones come."""
+    """Newest first; a page does not shift while new ones come.
+
+    What the engine does not remember any more comes from the store: actions, without a number.
+    """
     allowed = context.visible(principal)
     if service and service not in allowed:
         raise wrong("service", service, ", ".join(allowed), close(service, allowed))
@@ -126,8 +132,31 @@ async def decisions(
             and (not kind or row["kind"] == kind)
         )
 
-    rows, after = context.board.decisions.page(below(cursor), most, wanted)
-    return fresh({"items": rows, "next": None if after is None else cursor_of(after)})
+    mark, number = below(cursor) or ("n", None)
+    if mark == "n":
+        rows, after = context.board.decisions.page(number, most, wanted)
+        if after is not None or kind == "recommendation":
+            return fresh({"items": rows, "next": None if after is None else cursor_of(after)})
+        position = await _remembered_from(context)
+    else:
+        rows, position = [], number or 0
+
+    def is_older(row: Row) -> bool:
+        return wanted(row) and context.board.decisions.action(row["decision_id"]) is None
+
+    stored, position_after = await context.read(
+        partial(older.page, context.desk, position, most - len(rows), is_older)
+    )
+    following = None if position_after is None else cursor_of(position_after, "p")
+    return fresh({"items": [*rows, *stored], "next": following})
+
+
+async def _remembered_from(context: ApiContext) -> int | None:
+    """The position in the history of the oldest action that is remembered; None for its end."""
+    oldest = context.board.decisions.oldest_action()
+    if oldest is None:
+        return None
+    return await context.read(partial(older.position_of, context.desk, oldest))
 
 
 @router.get(
@@ -142,8 +171,10 @@ async def decision(
 ) -> Response:
     """An action by its id, and what became of it."""
     row = context.board.decisions.action(decision_id)
+    if row is None and re.fullmatch(r"[\w.-]{1,200}", decision_id):
+        row = await context.read(partial(older.one, context.desk, decision_id))
     if row is None or row["service"] not in context.visible(principal):
-        raise ProblemError(Problem.NOT_THERE, "there is no such decision among the newest")
+        raise ProblemError(Problem.NOT_THERE, "there is no such decision")
     return answer(request, encoded(row))
 
 

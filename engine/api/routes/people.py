@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh
-from engine.api.context import ApiContext, Change
+from engine.api.context import ApiContext, NotedChange
 from engine.api.documents import (
     AnswerDocument,
     ApproveRequest,
@@ -131,7 +131,7 @@ async def drop_floor(context: Context, principal: Writer, service: str, why: Why
     _check_service(context, principal, service)
     await context.check(principal, Permission.DROP_FLOOR, service, why=why)
     gone = await context.change(
-        principal, Change(Permission.DROP_FLOOR, service, why),
+        principal, NotedChange(Permission.DROP_FLOOR, service, why),
         lambda audit: context.desk.withdraw("floor", service, audit=audit),
     )  # fmt: skip
     return _withdrawn(context, "floor", service, gone)
@@ -151,7 +151,7 @@ async def resume(context: Context, principal: Writer, service: str, why: Why = "
         _check_service(context, principal, name)
     await context.check(principal, Permission.RESUME, name, why=why)
     gone = await context.change(
-        principal, Change(Permission.RESUME, name, why),
+        principal, NotedChange(Permission.RESUME, name, why),
         lambda audit: context.desk.withdraw("pause", name, audit=audit),
     )  # fmt: skip
     return _withdrawn(context, "pause", name, gone)
@@ -223,7 +223,7 @@ async def _answered(
     complete = not approved or len(by) >= needed
     answer = Approval(decision_id, approved, context.clock_s(), principal.name)
 
-    change = Change(
+    change = NotedChange(
         permission, row["service"], why,
         after={"decision": decision_id, "approved": approved, "complete": complete},
     )  # fmt: skip
@@ -303,7 +303,7 @@ async def _stand(
     until = "until taken back" if math.isinf(request.expires_s) else str(request.expires_s)
     said = {**after, "until": until if schedule is None else str(schedule)}
     await context.change(
-        principal, Change(permission, request.service, why, after=said),
+        principal, NotedChange(permission, request.service, why, after=said),
         lambda audit: context.desk.ask(request, schedule, audit=audit),
     )  # fmt: skip
     context.board.events.publish(

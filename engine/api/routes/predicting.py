@@ -15,7 +15,7 @@ from fastapi.responses import Response
 
 from engine.api.access import Asker, Context, PlatformAsker, Writer
 from engine.api.answers import CHANGING, answer, documented, fresh, moment
-from engine.api.context import ApiContext, Change
+from engine.api.context import ApiContext, NotedChange
 from engine.api.documents import (
     WEDDING_TYPES,
     OptimisationDocument,
@@ -146,7 +146,7 @@ async def prepare(
     floors = _floors(context, prediction, start_s, names)
     if not asked.dry_run:
         changes = [
-            Change(
+            NotedChange(
                 Permission.FLOOR, floor.service, asked.why or f"prepared for {day}",
                 after={"instances": floor.instances, "schedule": str(schedule)},
             )

@@ -166,6 +166,20 @@ def test_a_command_that_failed_may_be_carried_out_yet_and_is_paid_until_then() -
     assert memory_after(sent(accepted=True)).at_most(10, 1000.0) == 10
 
 
+def test_a_command_that_never_left_the_engine_is_not_paid() -> None:
+    never = replace(answer(Status.FAILED), sent=False)
+    failed = memory_after(sent()).answered(never)
+    assert (failed.sent, failed.straggler) == (None, None)
+    assert failed.last_out_s == memory_after(sent()).answered(answer(Status.FAILED)).last_out_s
+    assert failed.at_most(10, 1000.0) == 10
+    # One that was sent before and may come yet goes on counting, for its own time.
+    before = memory_after(sent())._replace(straggler=Straggler(10, 12, 1500.0)).answered(never)
+    assert before.straggler == Straggler(10, 12, 1500.0)
+    # And one that the infrastructure has accepted was sent, whatever is said of it later.
+    accepted = memory_after(sent(accepted=True))
+    assert accepted.answered(never) == accepted
+
+
 def test_a_clock_set_back_moves_all_that_is_remembered() -> None:
     own = memory_after(sent(accepted=True))._replace(
         calm_from_s=5300.0,

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from engine.adapters.store import statements
+from engine.adapters.store.halves import SqlDesk
 from engine.api.answers import below, cursor_of
 from engine.api.problems import ProblemError
 from engine.api.routes.metrics import line
 from engine.api.samples import BLOCK, Samples
 from engine.model import SAMPLE_FIELDS, ActionResult, Budget, Plan, Status
+from engine.ports.lease import Fence
+from engine.ports.store import Kept
+from engine.runtime.outbox import Outbox
 from engine.security.roles import Role
 from tests.unit.engine.api.conftest import NOW_S, Engine, action, recommendation
 
@@ -238,7 +244,8 @@ def test_a_cursor_that_nobody_was_given_is_refused(cursor: str) -> None:
 
 
 def test_a_cursor_says_its_number_again() -> None:
-    assert [below(cursor_of(n)) for n in (1, 7, 10**9)] == [1, 7, 10**9]
+    assert [below(cursor_of(n)) for n in (1, 7, 10**9)] == [("n", 1), ("n", 7), ("n", 10**9)]
+    assert below(cursor_of(7, "p")) == ("p", 7)
     assert below("") is None
 
 
@@ -348,3 +355,61 @@ def test_a_line_has_the_slope_of_its_values() -> None:
     slope, error = line(times, np.array([0.0, 1.0] * 5))
     assert abs(slope) < 2.0 * error
     assert not math.isnan(error)
+
+
+def kept_in_the_store(engine: Engine, *numbers: int) -> None:
+    """Actions with what became of them, as a step keeps them."""
+    outbox = Outbox()
+    for k in numbers:
+        one = replace(action(f"d{k}", "api" if k % 2 else "database"), decided_s=NOW_S + k)
+        outbox.decided((one,), "acts")
+        outbox.intend((one,), NOW_S + k)
+        outbox.result(ActionResult(f"d{k}", Status.ACCEPTED, NOW_S + k + 1.0))
+        outbox.result(ActionResult(f"d{k}", Status.COMPLETED, NOW_S + k + 2.0))
+    desk = engine.context.desk
+    assert isinstance(desk, SqlDesk)
+    kept = Kept(rows=outbox.rows(NOW_S))
+    desk.database.write(lambda to: statements.keep(to, kept, Fence(1))).result()
+
+
+def paged(client: TestClient, headers: dict[str, str], query: str) -> list[dict[str, Any]]:
+    items, cursor = [], ""
+    for _ in range(100):
+        page = client.get(f"{API}/decisions?{query}&cursor={cursor}", headers=headers).json()
+        items += page["items"]
+        if page["next"] is None:
+            return items
+        cursor = page["next"]
+    raise AssertionError("the pages have no end")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 200])
+@pytest.mark.parametrize("remembered", [0, 1, 5])
+def test_pages_go_on_in_the_store_where_the_engine_remembers_no_more(
+    client: TestClient, engine: Engine, everybody: dict[str, str], limit: int, remembered: int
+) -> None:
+    kept_in_the_store(engine, *range(1, 12))
+    new = [f"d{k}" for k in range(12 - remembered, 12)]
+    for name in new:
+        engine.step(Plan(actions=(action(name),), taken=(recommendation(),)))
+    items = paged(client, everybody, f"limit={limit}&kind=action")
+    assert [one["decision_id"] for one in items] == [f"d{k}" for k in range(11, 0, -1)]
+    assert all(one["number"] is None for one in items[remembered:])
+    assert items[-1]["outcome"] == "completed"
+    assert (items[-1]["accepted_s"], items[-1]["completed_s"]) == (NOW_S + 2.0, NOW_S + 3.0)
+    if remembered == 0:
+        alone = paged(client, everybody, f"limit={limit}&service=database")
+        assert [one["decision_id"] for one in alone] == ["d10", "d8", "d6", "d4", "d2"]
+
+
+def test_an_old_decision_is_found_by_its_id_by_who_may_see_it(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    kept_in_the_store(engine, 1, 2)
+    row = client.get(f"{API}/decisions/d1", headers=everybody).json()
+    assert (row["outcome"], row["service"], row["to_instances"]) == ("completed", "api", 6)
+    limited = engine.token("lim", Role.VIEWER, services=["database"])
+    assert client.get(f"{API}/decisions/d1", headers=limited).status_code == 404
+    assert client.get(f"{API}/decisions/d2", headers=limited).status_code == 200
+    shown = paged(client, limited, "limit=10")
+    assert [one["decision_id"] for one in shown] == ["d2"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,30 @@ def test_a_store_that_cannot_be_used_is_named(
     (tmp_path / FILE).write_text("no store")
     assert requests.floor(["api", "5", "--state", str(tmp_path)]) == 2
     assert f"error: {tmp_path / FILE}: file is not a database" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "begins_s"),
+    [
+        ({"time_s": 1_000_000.0, "clock": "world"}, 1_000_000.0),  # a season that is over
+        ({"time_s": 4e9}, 4e9),  # one to come
+        ({"time_s": 1_000_000.0}, None),  # an engine that has stood still since
+        ({"time_s": None}, None),
+        ({}, None),
+    ],
+)
+def test_for_how_long_is_said_in_the_time_of_the_engine_that_is_asked(
+    tmp_path: Path, status: dict[str, object], begins_s: float | None
+) -> None:
+    text = json.dumps({"services": {"api": {}}, **status})
+    desk = local_desk(tmp_path)
+    desk.database.write(lambda to: statements.show(to, text, Fence(1))).result()
+    before_s = time.time()
+    assert requests.floor(["api", "5", "--for", "2h", "--state", str(tmp_path)]) == 0
+    assert requests.reject(["api-1", "--state", str(tmp_path)]) == 0
+    begins = (begins_s, begins_s) if begins_s is not None else (before_s, time.time())
+    [floor] = [one.request for one in desk.asked()[0]]
+    [answer] = desk.database.read(lambda at: statements.requests(at, 0.0)).answers
+    desk.close()
+    assert begins[0] <= floor.expires_s - 7200.0 <= begins[1]
+    assert begins[0] <= answer.time_s <= begins[1]

@@ -217,21 +217,25 @@ def test_a_sample_from_the_future_is_not_a_sample() -> None:
 def test_the_memory_is_strict_json_and_one_of_before_is_taken_over() -> None:
     cycle = made(Scripted(Plan(awaiting=(action("api-1", 4, 90),))), approver="never")
     turn(cycle, 1)
-    cycle.take([DONE])
+    never_sent = ActionResult("api-9", Status.FAILED, START_S, "not sent", sent=False)
+    cycle.take([DONE, never_sent])
     text = keep(cycle, 1).text
     kept = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the memory"))
     assert kept["questions"]["api-1"]["answer_s"] is None
     second = Cycle(Scripted(), (SPEC,))
     second.begin(START_S + 9.0, text)
     assert second.awaiting() == ("api-1",)
-    assert turn(second, 2)[0].results == (DONE,)
+    assert turn(second, 2)[0].results == (DONE, never_sent)
     old = {
         "saved_s": START_S, "lead": 3, "controller": "Scripted", "snapshot": '{"count": 7}',
         "questions": {"api-2": math.inf, "api-3": START_S + 4.0},
+        "results": [["api-4", "failed", START_S, "no answer"]],
     }  # fmt: skip
     third = Cycle(Scripted(), (SPEC,))
     assert third.begin(START_S + 9.0, json.dumps(old))
-    assert [a.decision_id for a in turn(third, 2)[0].approvals] == ["api-3"]
+    observation, _ = turn(third, 2)
+    assert [a.decision_id for a in observation.approvals] == ["api-3"]
+    assert observation.results == (ActionResult("api-4", Status.FAILED, START_S, "no answer"),)
     assert third.awaiting() == ("api-2",)
     assert third.controller.snapshot() == '{"count": 8}'
 

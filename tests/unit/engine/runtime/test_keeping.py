@@ -111,6 +111,9 @@ def test_a_full_disk_stops_steps_in_and_peoples_and_lets_pass_what_protects(
     results = {result.decision_id: result for result in controller.seen[2].results}
     assert {name for name, r in results.items() if r.status is Status.FAILED} == {"asked", "in"}
     assert results["in"].detail == "not sent: it cannot be kept that it would be"
+    assert {name for name, result in results.items() if not result.sent} == {"asked", "in"}
+    # What was sent all the same is noted where the store is not needed for it, and staged later.
+    assert world.notes.unkept == [(1_000_000.0, ["out", "fallback"])]
     # There is room again: the gap, and what was done in it.
     [gap] = contents(world, RowKind.GAP)
     assert (gap["sent"], gap["left_out"]) == (["out", "fallback"], ["asked", "in"])
@@ -122,6 +125,21 @@ def test_a_full_disk_stops_steps_in_and_peoples_and_lets_pass_what_protects(
         "first", "out", "asked", "in", "fallback",
     }  # fmt: skip
     assert shell.cycle.troubles.all == {}
+    audited = [json.loads(row.text) for row in world.desk.staged(1000)]
+    decided = [row["after"]["decision"] for row in audited if row["outcome"] == "decided"]
+    assert decided == ["first", "out", "fallback"]
+    became = [(row["target"], row["outcome"]) for row in audited if row["action"] == "result"]
+    assert became == [
+        (row.id.partition("/")[0], row.id.split("/")[1]) for row in world.rows(RowKind.RESULT)
+    ]
+
+
+def test_what_is_sent_is_not_noted_beside_the_store_while_that_takes_it(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    asyncio.run(world.shell(scripted(Plan(actions=(act("out", 4, 6),))), duration_s=10.0).run())
+    assert [action.decision_id for action in world.pool.asked] == ["out"]
+    assert world.notes.unkept == []
 
 
 def test_what_cannot_be_noted_is_not_done_unless_it_protects(
