@@ -66,7 +66,9 @@ class Actions:
 
 
 def config(**changes: Any) -> RunConfig:
-    plain = composed(["population.simultaneous=4000", "population.duration_s=900"])
+    # In the evening: who wants as many in the quiet of the morning gets millions for the day.
+    evening = ['population.start_utc="21:00"', "population.duration_s=900"]
+    plain = composed(["population.simultaneous=4000", *evening])
     return parse({**plain, "replications": 1, **changes})
 
 
@@ -101,7 +103,7 @@ def served(one: RunConfig, state: Path) -> tuple[World, Actions, LiveShell]:
 
 
 def test_the_live_engine_does_what_the_simulated_one_does(tmp_path: Path) -> None:
-    scale = {"service": "api", "instances": 9, "at_s": 450.0, "expires_s": 800.0}
+    scale = {"service": "api", "instances": 25, "at_s": 450.0, "expires_s": 800.0}
     one = config(operator={"scales": [scale]})
     plain = World(one)
     expected = Actions(plain.start_s)
