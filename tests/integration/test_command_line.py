@@ -146,7 +146,7 @@ def test_a_scenario_of_ones_own_works_from_any_folder(tmp_path: Path) -> None:
 
 
 def test_a_sweep_makes_a_record_for_each_job(tmp_path: Path) -> None:
-    result = twin("run", "-m", "seed=1,2", *SMALL, folder=tmp_path)
+    result = twin("run", "-m", "seed=1,2", *SMALL, "hydra.launcher.n_jobs=1", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     *records, sweep = [tmp_path / line for line in result.stdout.splitlines() if line]
     seeds = [json.loads((r / "summary.json").read_text())["seed"] for r in records]

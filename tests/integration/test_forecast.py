@@ -232,7 +232,7 @@ from twin.forecast.settings import composed, seasons_of
 from twin.forecast.training import issues_of
 
 config = composed(["seasons.drawn=60", "seasons.years=2"])
-issues = issues_of(seasons_of(config), config.platform.specs(), last_day=80)
+issues = issues_of(seasons_of(config), config.platform.specs(), last_day=62)
 day_ahead.BOOSTING["max_iter"] = 2
 made = artefact.dump(day_ahead.fit(issues, config.seed).artefact())
 """
