@@ -53,6 +53,7 @@ lint: $(VENV)/.installed-dev ## Check style, formatting, types, import rules, an
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/scan
+	$(BIN)/python .ci/advisories
 
 format: $(VENV)/.installed-dev ## Put all files into the house format
 	$(BIN)/ruff check --fix

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 import structlog
 
 from engine.adapters import cabinet_files
+from engine.adapters.alert_everybody import Everybody
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.audit_place import audit_of
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
@@ -137,6 +138,21 @@ def run(
                 config.engine.sample_s,
                 _with_url(config.metrics.options, infrastructure),
             )
+            notifier = Everybody(
+                [
+                    AlertLog(),
+                    *(
+                        build(
+                            one.factory,
+                            key=f"notifiers.{k}.factory",
+                            options=one.options,
+                            options_key=f"notifiers.{k}.options",
+                            methods=("notify", "close"),
+                        )
+                        for k, one in enumerate(config.notifiers)
+                    ),
+                ]
+            )
             if sealer is not None:
                 audit.append(_key_used(sealer, now_s))
             recording = Recording(
@@ -184,7 +200,7 @@ def run(
             bookings=booked,
             store=store,
             lease=_lease(database, state, lead),
-            notifier=AlertLog(),
+            notifier=notifier,
             notes=notes,
             clock=WallClock(),
             settings=config.live.shell,
@@ -197,7 +213,7 @@ def run(
         limited = config.live.duration_s is not None
         emergency = BreakGlass(FileCabinet(state / FOLDER))
         beside = (
-            break_glass.watch(emergency, AlertLog(), WallClock()),
+            break_glass.watch(emergency, notifier, WallClock()),
             keep_to_it(weddings, WallClock()),
             courier.keep_carrying(),
             *(() if sealer is None else (keep_resealed(database, sealer),)),

@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
             case "review":
                 return _review(given)
             case _:
-                return _drill()
+                return _drill(given)
     except (NotAllowedError, BreakGlassError, TokenError, CabinetError, OSError) as error:
         return failed(error)
 
@@ -65,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     for name, purpose in PURPOSES.items():
         command = commands.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
         if name == "drill":
-            continue
+            command.add_argument("--api", default="", metavar="URL",
+                                 help="on the engine that runs there: seals, opens and asks it for "
+                                      "a floor that it has already, which is taken back (default: "
+                                      "in a folder of its own)")  # fmt: skip
+            command.add_argument("--ca", type=Path, metavar="FILE",
+                                 help="certificates that --api is trusted by")  # fmt: skip
         command.add_argument("--state", type=folder, default=STATE, metavar="DIR",
                              help=f"the engine's state folder (default: {STATE})")  # fmt: skip
         if name == "seal":
@@ -172,13 +177,20 @@ def _sentence(access: SealedAccess) -> str:
     return f"{access.id}  {at:%Y-%m-%d %H:%M}–{until:%H:%M} UTC  {access.holder}: {access.reason}"
 
 
-def _drill() -> int:
-    from engine.commands.break_glass_drill import drilled
+def _drill(given: argparse.Namespace) -> int:
+    from engine.commands.break_glass_drill import drilled, drilled_there
     from engine.runtime import log
 
     log.set_up()
-    with tempfile.TemporaryDirectory(prefix="wt-break-glass-") as name:
-        steps = drilled(Path(name))
+    if given.api:
+        with permitted(
+            given.state, Permission.SEAL_BREAK_GLASS, verb="drill break-glass", target=given.api,
+            why="a drill", after={},
+        ) as who:  # fmt: skip
+            steps = drilled_there(given.state, given.api, given.ca, who.name)
+    else:
+        with tempfile.TemporaryDirectory(prefix="wt-break-glass-") as name:
+            steps = drilled(Path(name))
     for step, after_s in steps.items():
         print(f"{after_s:8.3f} s  {step}", file=sys.stderr)
     whole_s = max(steps.values())

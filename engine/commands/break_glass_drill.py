@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.store.sqlite import local_desk
+from engine.client import ApiProblemError, EngineClient
 from engine.commands.break_glass import exchanged
 from engine.config.security import OidcConfig, SecurityConfig
 from engine.model import ManualFloor
@@ -24,6 +25,7 @@ from engine.security.roles import Permission, PlatformState, Situation, refusal
 
 HOLDER, SERVICE, INSTANCES = "whoever is on call", "api", 12
 REASON = "a drill: nobody can log in, and guests wait"
+SHORT_S = 60.0
 NOBODY = "http://127.0.0.1:9"
 """An identity provider that does not answer: the discard port."""
 
@@ -67,4 +69,38 @@ def drilled(state: Path) -> dict[str, float]:
     with closing(local_desk(state)) as desk:
         desk.ask(ManualFloor(SERVICE, INSTANCES, math.inf, who.name))
     done("first action accepted")
+    return steps
+
+
+def drilled_there(state: Path, url: str, ca: Path | None, sealed_by: str) -> dict[str, float]:
+    """The same on the engine with this state folder, whose API runs at `url`, as it is now.
+
+    The action is the floor that a service has in any case, where nobody has asked for one, and is
+    taken back.  The access awaits its review as any other.  Raises OSError where the engine does
+    not do it, and what `exchanged` raises.
+    """
+    begun_s = time.monotonic()
+    steps: dict[str, float] = {}
+
+    def done(step: str) -> None:
+        steps[step] = time.monotonic() - begun_s
+
+    access = BreakGlass(FileCabinet(state / FOLDER))
+    code = access.seal(HOLDER, now_s=time.time(), sealed_by=sealed_by, for_s=LONGEST_S)
+    done("sealed")
+    token = exchanged(state, code, REASON, LONGEST_S)
+    done("opened, and in the audit log")
+    try:
+        with EngineClient(url, token, ca=ca) as engine:
+            floors = {floor.service for floor in engine.floors().items}
+            done("let in")
+            free = [one for one in engine.services().items if one.name not in floors]
+            if not free:
+                raise OSError(f"{url}: every service has a floor of somebody's")
+            service = free[0]
+            engine.keep_floor(service.name, service.min_instances, for_s=SHORT_S, why=REASON)
+            done("first action accepted")
+            engine.drop_floor(service.name, why=REASON)
+    except (ApiProblemError, ValueError) as error:
+        raise OSError(f"{url}: {error}") from None
     return steps

@@ -121,6 +121,8 @@ class LiveConfig(Strict):
     live: LiveRunSettings
     api: ApiConfig = ApiConfig()
     security: SecurityConfig = SecurityConfig()
+    notifiers: tuple[AdapterConfig, ...] = ()
+    """Who is told of troubles and emergency access, beside the log."""
     approval: Approver = "automatic"
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
 

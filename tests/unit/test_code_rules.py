@@ -132,10 +132,10 @@ def test_each_rule_sees_what_it_is_for(rule: Callable[[ast.AST], Iterator[int]],
     assert list(rule(ast.parse(text))) == [1]
 
 
-def scan(repository: Path) -> ModuleType:
-    path = str(repository / ".ci" / "scan")
-    loader = importlib.machinery.SourceFileLoader("scan", path)
-    spec = importlib.util.spec_from_loader("scan", loader)
+def script(repository: Path, name: str) -> ModuleType:
+    path = str(repository / ".ci" / name)
+    loader = importlib.machinery.SourceFileLoader(name, path)
+    spec = importlib.util.spec_from_loader(name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
@@ -155,4 +155,39 @@ READ: dict[str, Any] = {"results": [], "errors": [], "metrics": {"a.py": {}, "_t
 def test_a_scan_that_did_not_look_has_not_passed(
     repository: Path, answer: dict[str, Any], there: set[str], code: int
 ) -> None:
-    assert scan(repository).judged(answer, there) == code
+    assert script(repository, "scan").judged(answer, there) == code
+
+
+def looked_up(*names: str, **other: Any) -> dict[str, Any]:
+    dependencies = [{"name": name, "version": "1.0", "vulns": [], **other} for name in names]
+    return {"dependencies": dependencies}
+
+
+ADVISORY = {"id": "PYSEC-1", "fix_versions": ["1.1"]}
+
+
+@pytest.mark.parametrize(("answer", "code", "strict", "verdict"), [
+    (looked_up("a", "b-c"), 0, 0, "pip-audit: checked: 2 of 2"),
+    (looked_up("A", "b_C"), 0, 0, "pip-audit: checked: 2 of 2"),
+    (looked_up("a"), 0, 1, "pip-audit: NOT CHECKED: 1 of 2"),  # it says nothing of the other
+    (looked_up("a", "b-c", version="2.0"), 0, 1, "NOT CHECKED: 0 of 2"),  # it looked at others
+    (looked_up("a", "b-c", skip_reason="not on PyPI"), 0, 1, "NOT CHECKED: 0 of 2"),
+    ({"dependencies": [{"name": "a", "version": "1.0"}]}, 0, 1, "NOT CHECKED: 0 of 2"),
+    ({}, 0, 1, "NOT CHECKED: 0 of 2"),  # it did not run at all
+    (looked_up("a", "b-c", vulns=[ADVISORY]), 1, 1, "2 advisories"),
+    (looked_up("a", vulns=[ADVISORY]), 1, 1, "NOT CHECKED: 1 of 2"),
+])  # fmt: skip
+def test_versions_that_nobody_looked_up_are_not_checked_and_never_passed(
+    repository: Path, capsys: pytest.CaptureFixture[str], answer: dict[str, Any], code: int,
+    strict: int, verdict: str,
+) -> None:  # fmt: skip
+    module = script(repository, "advisories")
+    pins = module.pinned("# exact\nA==1.0\nb_c==1.0 ; python_version < '4'\n\n")
+    assert pins == {"a": "1.0", "b-c": "1.0"}
+    assert module.judged(answer, pins, "nobody knows") == code
+    assert verdict in capsys.readouterr().out.splitlines()[-1]
+    assert module.judged(answer, pins, "nobody knows", strict=True) == strict
+
+
+def test_where_nothing_is_pinned_nothing_is_checked(repository: Path) -> None:
+    assert script(repository, "advisories").judged({}, {}, "", strict=True) == 1

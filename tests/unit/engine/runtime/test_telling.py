@@ -564,5 +564,5 @@ def test_what_it_knows_at_its_end_is_kept(world: LiveWorld, scripted: Any) -> No
     kept = json.loads(world.memory())
     assert kept["saved_s"] == START_S + 12.0
     assert kept["lead"] == shell.fence
-    assert kept["results"] == [["a", "completed", START_S + 7.0, ""]]
+    assert kept["results"] == [["a", "completed", START_S + 7.0, "", True]]
     assert json.loads(kept["snapshot"]) == {"count": 2}

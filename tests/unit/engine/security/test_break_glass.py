@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,14 @@ from typing import Any
 import pytest
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
+from engine.api.serving import serving
 from engine.commands import break_glass as command
 from engine.commands.break_glass_drill import drilled
+from engine.config.api import ApiConfig
+from engine.config.security import OidcConfig, SecurityConfig
+from engine.model import ManualFloor
 from engine.ports.notifier import Alert, AlertState
+from engine.security import gate
 from engine.security.audit import verifier
 from engine.security.audit.log import FOLDER as AUDIT
 from engine.security.audit.log import ROWS, VERIFIER
@@ -31,6 +37,7 @@ from engine.security.gate import Gate
 from engine.security.identity import NotAuthenticatedError
 from engine.security.roles import Method, Permission, PlatformState, Role, Situation, refusal
 from engine.security.tokens import DAY_S, TokenError, Tokens
+from tests.unit.engine.api.conftest import Engine, engine_in
 
 NOW_S = 1_813_437_000.0
 REASON = "nobody can log in and the queue grows"
@@ -287,3 +294,51 @@ def test_the_drill_gets_from_the_seal_to_an_action_without_provider_or_database(
     assert "whoever is on call" in read(tmp_path)[-1]["actor"]
     assert command.run(["drill"]) == 0
     assert float(capsys.readouterr().out.splitlines()[-1]) > 0.0
+
+
+def running(state: Path) -> Engine:
+    """An engine with a step behind it, whose identity provider does not answer."""
+    engine = engine_in(state, ApiConfig(port=0))
+    engine.step()
+    provider = OidcConfig(issuer="http://127.0.0.1:9", audience="drill", jwks="http://127.0.0.1:9")
+    cabinet = FileCabinet(engine.state / FOLDER)
+    engine.context.identity = gate.opened(SecurityConfig(oidc=provider), cabinet, loopback=True)
+    return engine
+
+
+def test_the_drill_gets_an_action_accepted_by_a_running_engine_and_takes_it_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = running(tmp_path)
+    kept = ManualFloor("api", 9, math.inf, "ada")
+    engine.context.desk.ask(kept)
+    with serving(engine.context) as url:
+        assert command.run(["drill", "--api", url, "--state", str(engine.state)]) == 0
+    said = capsys.readouterr()
+    assert 0.0 < float(said.out) <= command.DRILL_S
+    assert "first action accepted" in said.err
+    assert [one.request for one in engine.context.desk.asked()[0]] == [kept]
+    [opened] = BreakGlass(FileCabinet(engine.state / FOLDER)).book()
+    assert opened.awaits_review
+    changes = [(row["actor"], row["action"], row["target"]) for row in engine.rows()[-2:]]
+    assert [change[1:] for change in changes] == [("floor", "database"), ("drop_floor", "database")]
+    assert all("whoever is on call" in change[0] for change in changes)
+
+
+def test_the_drill_says_what_a_running_engine_does_not_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = running(tmp_path)
+    for service in ("api", "database"):
+        engine.context.desk.ask(ManualFloor(service, 9, math.inf, "ada"))
+    arguments = ["drill", "--state", str(engine.state), "--api"]
+    with serving(engine.context) as url:
+        assert command.run([*arguments, url]) == 2
+        assert "every service has a floor" in capsys.readouterr().err
+        for path in engine.state.glob("store.db*"):
+            path.unlink()
+        (engine.state / "store.db").write_bytes(b"no database at all" * 999)
+        assert command.run([*arguments, url]) == 2
+        assert "the store cannot be read" in capsys.readouterr().err
+    assert command.run([*arguments, url]) == 2
+    assert command.run([*arguments, "nowhere"]) == 2
