@@ -233,7 +233,7 @@ from twin.forecast.training import issues_of
 
 config = composed(["seasons.drawn=60", "seasons.years=2"])
 issues = issues_of(seasons_of(config), config.platform.specs(), last_day=62)
-day_ahead.BOOSTING["max_iter"] = 2
+day_ahead.BOOSTING["max_iter"], day_ahead.LEVELS = 2, (0.1, 0.9)
 made = artefact.dump(day_ahead.fit(issues, config.seed).artefact())
 """
 
@@ -242,6 +242,7 @@ def test_a_model_trained_on_the_same_seasons_is_the_same_bytes_in_any_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(day_ahead.BOOSTING, "max_iter", 2)  # to be set back after this test
+    monkeypatch.setattr(day_ahead, "LEVELS", (0.1, 0.9))
     here: dict[str, Any] = {}
     exec(TRAIN, here)
     there = subprocess.run(

@@ -63,7 +63,8 @@ def found_within(worlds: int, invariant: str, having: str = "", likely: int = 0)
 
 
 def test_nothing_is_found_where_nothing_is_broken() -> None:
-    assert [violated(index) for index in range(30)] == [set()] * 30
+    others = range(21, 33)  # than the command examines, below
+    assert [violated(index) for index in others] == [set()] * len(others)
 
 
 def unlimited_steps(patch: pytest.MonkeyPatch) -> None:
@@ -264,7 +265,7 @@ def test_a_failing_world_is_shrunk_kept_and_replayed(
 EXAMINED = """
 from twin.hunt.examine import examine
 from twin.hunt.worlds import generate
-worlds = [generate(11, i) for i in range(6)]
+worlds = [generate(11, i) for i in range(3)]
 worlds.append({**worlds[0], "seed": 5, "resolution": "request"})
 digests = [examine(world).digest for world in worlds]
 """
@@ -277,7 +278,7 @@ def test_a_world_is_the_same_to_the_byte_in_any_process() -> None:
         [sys.executable, "-c", EXAMINED + "print(*digests)"], capture_output=True, text=True,
         timeout=600, check=True, env={**os.environ, "PYTHONHASHSEED": "2"},
     ).stdout.split()  # fmt: skip
-    assert len(set(there)) == 7
+    assert len(set(there)) == 4
     assert there == here["digests"]
 
 
