@@ -257,6 +257,9 @@ class Outlook:
     log-standard deviation of the truth around `load` as far as history tells, `noun` what people
     call the events, in the plural.
 
+    `in_phases` (phases, bins) are the events in each of the `phases`, `major_starts` (bins,) how
+    many major events are booked to begin in each bin; both may be left empty.
+
     The calendar knows the bins that are there and nothing besides: from `start_s` up to `end_s`.
     Whoever asks about another time is told NaN, which is not a load of zero.
     """
@@ -271,6 +274,9 @@ class Outlook:
     major_events: FloatArray
     sigma: float
     noun: str = "weddings"
+    phases: tuple[str, ...] = ()
+    in_phases: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    major_starts: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def end_s(self) -> float:

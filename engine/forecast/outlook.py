@@ -33,13 +33,17 @@ class EventLoad:
     """Load of booked events as they would run on time, before lateness and background.
 
     `load` and `major_load` are (services, bins) requests/s entering each service; `events` and
-    `major_events` (bins,) count those in progress.
+    `major_events` (bins,) count those in progress, `in_phases` (phases, bins) those in each of the
+    `phases`, `major_starts` (bins,) the major ones that begin.
     """
 
     load: FloatArray
     major_load: FloatArray
     events: FloatArray
     major_events: FloatArray
+    phases: tuple[str, ...]
+    in_phases: FloatArray
+    major_starts: FloatArray
 
     def plus(self, other: EventLoad) -> EventLoad:
         """The load with the events of `other` too."""
@@ -48,6 +52,9 @@ class EventLoad:
             self.major_load + other.major_load,
             self.events + other.events,
             self.major_events + other.major_events,
+            self.phases,
+            self.in_phases + other.in_phases,
+            self.major_starts + other.major_starts,
         )
 
     def minus(self, other: EventLoad) -> EventLoad:
@@ -57,6 +64,9 @@ class EventLoad:
             self.major_load - other.major_load,
             self.events - other.events,
             self.major_events - other.major_events,
+            self.phases,
+            self.in_phases - other.in_phases,
+            self.major_starts - other.major_starts,
         )
 
 
@@ -67,7 +77,16 @@ def event_load(schedule: Schedule, response: Response, grid: Grid) -> EventLoad:
     load, events = _summed(edges, people, response, grid)
     major = schedule.major
     major_load, major_events = _summed(edges[:, major], people[:, major], response, grid)
-    return EventLoad(load, major_load, events, major_events)
+    length = grid.bins + 1
+    begun = np.array([np.bincount(edge, minlength=length) for edge in edges], dtype=np.float64)
+    in_phases = np.cumsum(begun[:-1] - begun[1:], axis=1)[:, :-1]
+    starts_s = schedule.phase_start_s[:, 0]
+    starting = major & (starts_s >= grid.start_s)
+    major_starts = np.bincount(_bins_of(starts_s[starting], grid), minlength=length)[:-1]
+    return EventLoad(
+        load, major_load, events, major_events, schedule.phases, in_phases,
+        major_starts.astype(np.float64),
+    )  # fmt: skip
 
 
 def outlook(
@@ -118,6 +137,9 @@ def outlook(
         major_events=_late(events.major_events, response, grid),
         sigma=response.sigma,
         noun=noun,
+        phases=events.phases,
+        in_phases=np.array([_late(row, response, grid) for row in events.in_phases]),
+        major_starts=events.major_starts,
     )
 
 
@@ -137,12 +159,18 @@ def entering(events: EventLoad, response: Response, grid: Grid) -> FloatArray:
 
 def _edges(phase_start_s: FloatArray, grid: Grid) -> NDArray[np.int64]:
     """The bin at whose beginning each phase starts, nearest: (phases + 1, events)."""
-    position = np.ascontiguousarray(phase_start_s.T)
+    position = np.array(phase_start_s.T, order="C", copy=True)  # it is changed in place
     position -= grid.start_s
     position /= grid.bin_s
     np.rint(position, out=position)
     np.clip(position, 0, grid.bins, out=position)
     return position.astype(np.int64)
+
+
+def _bins_of(times_s: FloatArray, grid: Grid) -> NDArray[np.int64]:
+    """The bin in which each time lies; `grid.bins` for those behind the last one."""
+    bins = np.floor((times_s - grid.start_s) / grid.bin_s)
+    return np.minimum(bins, grid.bins).astype(np.int64)
 
 
 def _summed(

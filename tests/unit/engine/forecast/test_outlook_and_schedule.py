@@ -305,3 +305,37 @@ def test_forecasts_that_nobody_can_judge_are_not_kept() -> None:
         memory, _ = schedule.issue(memory, long, 0, "api", NOW_S + 60.0 * k, SETTINGS)
         for horizon_s, waiting in zip(schedule.HORIZONS_S, memory.issued, strict=True):
             assert len(waiting) <= (horizon_s + schedule.JUDGED_WITHIN_S) / 60.0 + 1
+
+
+def test_the_outlook_counts_the_events_of_each_phase_and_the_major_ones_that_begin() -> None:
+    booked = fixtures([600.0, 3300.0, -7200.0], [10.0, 10.0, 10.0], [True, False, True])
+    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, 0.0)
+    assert seen.phases == ("first_half", "break", "second_half")
+    np.testing.assert_allclose(seen.in_phases.sum(axis=0), seen.events, atol=1e-9)
+    at = [int(time_s // 60) for time_s in (600, 3300, 3420, 6000, 6300)]
+    assert seen.in_phases[:, at].T.round(9).tolist() == [
+        [1, 0, 0], [1, 1, 0], [1, 1, 0], [0, 1, 1], [0, 1, 1],
+    ]  # fmt: skip
+    # What began before the grid does not begin in it.
+    assert np.flatnonzero(seen.major_starts).tolist() == [10]
+    assert seen.major_starts[10] == 1.0
+
+
+def test_a_cancelled_event_begins_no_more() -> None:
+    both = fixtures([600.0, 1200.0], [10.0, 10.0], [True, True])
+    gone = fixtures([600.0], [10.0], [True])
+    left = event_load(both, response(), GRID).minus(event_load(gone, response(), GRID))
+    one = event_load(fixtures([1200.0], [10.0], [True]), response(), GRID)
+    np.testing.assert_array_equal(left.major_starts, one.major_starts)
+    np.testing.assert_array_equal(left.in_phases, one.in_phases)
+    np.testing.assert_array_equal(left.plus(event_load(gone, response(), GRID)).in_phases,
+                                  event_load(both, response(), GRID).in_phases)  # fmt: skip
+
+
+def test_counting_a_schedule_of_one_event_leaves_the_schedule_as_it_is() -> None:
+    booked = fixtures([600.0], [10.0])
+    before = booked.phase_start_s.copy()
+    grid = Grid(start_s=300.0, bins=240)
+    first, again = (event_load(booked, response(), grid) for _ in range(2))
+    np.testing.assert_array_equal(booked.phase_start_s, before)
+    np.testing.assert_array_equal(first.load, again.load)
