@@ -51,6 +51,7 @@ from engine.api.documents import (
     WeddingDayDocument,
     WithdrawnDocument,
 )
+from engine.api.overview_documents import BackgroundDocument, OverviewDocument, WhoDocument
 from engine.config.recurrence import Recurrence
 from engine.model import Direction
 from engine.security.tls import client_context
@@ -77,10 +78,13 @@ OPERATIONS = {
     "capacity_plan": "plan",
     "manual_action": "action",
     "roll_back": "rollback",
+    "overview": "overview",
+    "who_am_i": "me",
     "services": "services",
     "service": "service",
     "decisions": "decisions",
     "decision": "decision",
+    "decision_background": "decisionBackground",
     "approvals": "approvals",
     "approve": "approve",
     "reject": "reject",
@@ -292,6 +296,14 @@ class EngineClient:
 
     # --- what there is
 
+    def overview(self) -> OverviewDocument:
+        """How it stands with everything, on one page."""
+        return self._get(OverviewDocument, "/overview")
+
+    def who_am_i(self) -> WhoDocument:
+        """Whom the token shows, and what he may do."""
+        return self._get(WhoDocument, "/me")
+
     def services(self) -> ServiceList:
         """All services."""
         return self._get(ServiceList, "/services")
@@ -310,6 +322,10 @@ class EngineClient:
     def decision(self, decision_id: str) -> DecisionDocument:
         """One of them."""
         return self._get(DecisionDocument, f"/decisions/{quote(decision_id, safe='')}")
+
+    def decision_background(self, decision_id: str) -> BackgroundDocument:
+        """What was declined beside it, how it would be taken back, and whether it helped."""
+        return self._get(BackgroundDocument, f"/decisions/{quote(decision_id, safe='')}/background")
 
     def troubles(self) -> TroublesDocument:
         """What does not work now."""

@@ -50,7 +50,7 @@ def documented(*problems: Problem, validated: bool = False) -> dict[int | str, d
 def answer(request: Request, text: EncodedText) -> Response:
     """The text, or that it has not changed."""
     headers = {"etag": text.etag, "cache-control": "private, no-cache"}
-    if _matches(request.headers.get("if-none-match", ""), text.etag):
+    if matches(request.headers.get("if-none-match", ""), text.etag):
         return Response(status_code=304, headers=headers)
     return Response(text.content, headers=headers, media_type="application/json")
 
@@ -64,7 +64,7 @@ def fresh(
     )
 
 
-def _matches(condition: str, etag: str) -> bool:
+def matches(condition: str, etag: str) -> bool:
     """Whether `If-None-Match` names it (RFC 9110 13.1.2: weakly compared)."""
     if condition.strip() == "*":
         return True

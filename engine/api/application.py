@@ -18,7 +18,17 @@ from engine.api.context import ApiContext
 from engine.api.documents import FieldDocument, ProblemDocument
 from engine.api.guard import Application, RequestGuard
 from engine.api.problems import FieldProblem, Problem, ProblemError, response, wrong
-from engine.api.routes import actions, events, exposition, looking, metrics, people, predicting
+from engine.api.routes import (
+    actions,
+    events,
+    exposition,
+    looking,
+    metrics,
+    overview,
+    page,
+    people,
+    predicting,
+)
 from engine.config.complaints import close, lines
 
 TITLE = "WedTwin engine"
@@ -43,7 +53,9 @@ def _routed(context: ApiContext | None) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.context = context
-    for each in (metrics, actions, predicting, people, events, looking, exposition):
+    for each in (
+        overview, metrics, actions, predicting, people, events, looking, exposition, page
+    ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)

@@ -180,7 +180,7 @@ class Board:
         self._note_decisions(time_s, observation, plan)
         self.look = StepLook(
             self._number, now_s, services, weddings, observation.floors, observation.pauses,
-            observation.scales, observation.budget, self._forecast_s,
+            observation.scales, observation.budget, self._forecast_s, observation.outlook,
         )  # fmt: skip
         self.manual.step(now_s, observation, plan)
         self.events.publish(

@@ -19,6 +19,7 @@ import structlog
 
 from engine.api.board import Board
 from engine.api.idempotency import Replies
+from engine.api.overview import MajorNeeds
 from engine.api.predictions import Predictor
 from engine.api.problems import Problem, ProblemError
 from engine.api.rates import Rates
@@ -82,6 +83,7 @@ class ApiContext:
     """Whether it is about to stop: no connection is kept open any more."""
     streams: int = 0
     """Clients of the event stream now."""
+    majors: MajorNeeds = field(default_factory=MajorNeeds)
     replies: Replies = field(init=False)
     reads: Rates = field(init=False)
     writes: Rates = field(init=False)

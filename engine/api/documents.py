@@ -252,6 +252,8 @@ class ReadinessDocument(Document):
     steps: int
     skipped: int
     last_step_age_s: Figure
+    lead: int
+    """The number under which it leads, 0 while it does not; it only grows."""
 
 
 class DecisionDocument(Document):
@@ -287,6 +289,8 @@ class AwaitingDocument(DecisionDocument):
     asked_by: str
     approved_by: list[str]
     approvals_needed: int
+    expires_s: float
+    """Unanswered, it is over then; the engine asks anew if it is still needed."""
 
 
 class DecisionPage(Document):

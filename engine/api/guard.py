@@ -47,8 +47,10 @@ class RequestGuard:
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 begun = True
-                headers = [*message.get("headers", ()), *HEADERS]
-                if not any(name == b"cache-control" for name, _ in headers):
+                headers = list(message.get("headers", ()))
+                own = {name for name, _ in headers}
+                headers += [(name, value) for name, value in HEADERS if name not in own]
+                if b"cache-control" not in own:
                     headers.append((b"cache-control", b"no-store"))
                 if self._context.draining:
                     headers.append((b"connection", b"close"))

@@ -17,6 +17,7 @@ from engine.model import (
     Forecast,
     ManualFloor,
     ManualScale,
+    Outlook,
     Pause,
     ServiceSpec,
 )
@@ -89,6 +90,7 @@ class StepLook:
     budget: Budget
     forecast_s: float
     """When the forecasts were made; NaN before any."""
+    outlook: Outlook
     texts: dict[object, EncodedText] = field(default_factory=dict)
     """Answers made of it, by what was asked."""
 

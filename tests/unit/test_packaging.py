@@ -42,7 +42,8 @@ def test_wheel_holds_every_module_and_every_data_file(repository: Path, wheel: P
         file.relative_to(repository).as_posix()
         for package in PACKAGES
         for file in (repository / package).rglob("*")
-        if file.suffix in {".py", ".yaml"} or (file.parent.name == "templates" and file.is_file())
+        if file.suffix in {".py", ".yaml"}
+        or (file.parent.name in ("templates", "page") and file.is_file())
     }
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}

@@ -258,4 +258,5 @@ def readiness_document(context: ApiContext) -> dict[str, Any]:
         "steps": shown.status["steps"] if shown else 0,
         "skipped": shown.status["skipped"] if shown else 0,
         "last_step_age_s": None if age_s is None else round(age_s, 3),
+        "lead": shown.status["lead"] if shown else 0,
     }

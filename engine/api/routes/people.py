@@ -270,6 +270,7 @@ async def _awaiting(context: ApiContext, row: Mapping[str, Any]) -> dict[str, An
         "asked_by": situation.asked_by,
         "approved_by": list(situation.approved_by),
         "approvals_needed": approvals_needed(situation),
+        "expires_s": row["time_s"] + context.board.settings.approval.expires_s,
     }
 
 

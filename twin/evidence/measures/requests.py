@@ -77,7 +77,8 @@ P = Permission
 OPERATIONS: Mapping[str, TriedOperation] = {
     **dict.fromkeys(
         ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
-         "events", "floors", "pauses", "approvals", "metrics", "action"),
+         "events", "floors", "pauses", "approvals", "metrics", "action", "overview", "me",
+         "decisionBackground"),
         TriedOperation(P.LOOK),
     ),
     **dict.fromkeys(
@@ -298,6 +299,6 @@ def step(context: ApiContext, rate: float = 100.0) -> None:
     plan = Plan(awaiting=waiting)
     context.board.step(now_s, Observation(now_s, seen, outlook), plan, 0.001, Reading(windows))
     context.board.status({
-        "time_s": now_s, "acts": True, "steps": 1, "skipped": 0, "troubles": {},
+        "time_s": now_s, "acts": True, "lead": 1, "steps": 1, "skipped": 0, "troubles": {},
         "awaiting": [action.decision_id for action in waiting],
     })  # fmt: skip

@@ -166,7 +166,7 @@ class Engine:
         board.step(self.now_s, observation, plan, 0.001, Reading(windows))
         board.status(
             {
-                "time_s": self.now_s, "acts": True, "steps": 1, "skipped": 0,
+                "time_s": self.now_s, "acts": True, "lead": 1, "steps": 1, "skipped": 0,
                 "troubles": troubles or {}, "awaiting": list(awaiting),
             }
         )  # fmt: skip

@@ -1,0 +1,129 @@
+/** The frame: who looks, where, and how fresh what he sees is. */
+
+import { draw, h, say } from "./dom.js";
+import { openKeys, watchKeys } from "./keys.js";
+import { next } from "./next.js";
+import { now } from "./now.js";
+import { keep } from "./session.js";
+import { age_s, changed, enter, hasToken, isStale, leave, now_s, painted_by, state } from "./state.js";
+import { todo } from "./todo.js";
+import { MARKS, verdict } from "./verdict.js";
+import { ago, clock, date, local } from "./words.js";
+import { why } from "./why.js";
+
+/** Each view: its place in the address, its name, and what draws it. */
+const VIEWS = [["now", "Now", now], ["next", "Next", next], ["why", "Why", why], ["todo", "To do", todo]];
+
+const place = () => {
+  const [, name, id] = location.hash.match(/^#\/([a-z]+)(?:\/(.*))?$/) ?? [];
+  if (name === "decisions" && id) return { name: "why", id: decoded(id) };
+  return { name: VIEWS.some(([one]) => one === name) ? name : "now", id: "" };
+};
+
+const decoded = (text) => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+};
+
+let heard = "";
+
+function paint() {
+  const { name, id } = place();
+  const inside = state.me !== null;
+  draw(document.getElementById("bar"), inside && bar(name));
+  const main = document.getElementById("main");
+  if (!inside) {
+    draw(main, h("div", { key: "login", class: "view" }, login()));
+    document.title = "WedTwin";
+    return;
+  }
+  draw(main, h("div", { key: `${name} ${id}`, class: "view" }, VIEWS.find(([one]) => one === name)[2](id)));
+  const { tone } = verdict();
+  document.title = `${MARKS[tone]} ${VIEWS.find(([one]) => one === name)[1]} · WedTwin`;
+  const sound = `${tone} ${state.live} ${state.approvals.length}`;
+  if (state.overview && sound !== heard) {
+    heard = sound;
+    say(state.live ? verdict().text : "The connection to the engine is lost; trying again.");
+  }
+}
+
+function bar(name) {
+  const [tone, text] = freshness();
+  return h("header", { class: "top" },
+    h("a", { class: "brand", href: "#/now", "aria-label": "WedTwin, now" }, h("img", { src: "/page/icon.svg", alt: "", width: 22, height: 22 }), h("span", null, "WedTwin")),
+    h("nav", { "aria-label": "Views" }, VIEWS.map(([one, title]) => h("a", {
+      key: one, href: `#/${one}`, "aria-current": one === name ? "page" : null,
+    }, title, one === "todo" && state.approvals.length > 0 && h("span", { class: "number" }, String(state.approvals.length))))),
+    h("div", { class: "fresh" },
+      h("span", { class: `mark ${tone}`, id: "fresh" }, `${MARKS[tone]} ${text}`),
+      now_s() !== null && h("time", { title: `${date(now_s())}; ${local(now_s())}` }, `${clock(now_s())} UTC`)),
+    h("div", { class: "who" },
+      h("span", { title: state.me.roles.join(", ") }, state.me.name),
+      h("button", { type: "button", class: "quiet", "aria-label": "Keys", on: { click: openKeys } }, "?"),
+      h("button", { type: "button", class: "quiet", id: "leave", on: { click: () => leave() } }, "Log out")));
+}
+
+function freshness() {
+  const age = age_s();
+  if (!state.live) return ["bad", `Disconnected${age === null ? "" : `, figures are ${ago(age).replace(" ago", " old")}`}; trying again`];
+  if (age === null) return ["neutral", "Connected"];
+  if (isStale()) return ["warn", `Stale: heard of ${ago(age)}`];
+  return ["good", `Live, ${ago(age)}`];
+}
+
+// --- who looks
+
+const typed = { token: "", isOut: false };
+
+function login() {
+  return h("form", {
+    class: "login", novalidate: true,
+    on: {
+      submit: (event) => {
+        event.preventDefault();
+        begin(typed.token.trim());
+      },
+    },
+  },
+    h("img", { src: "/page/icon.svg", alt: "", width: 44, height: 44 }),
+    h("h1", null, "WedTwin"),
+    h("p", { class: "intro" }, "Are the weddings safe? Show who you are with a token: the engine prints one at its first start (", h("code", null, "token: wt_…"), "), and makes others with ", h("code", null, "python -m engine token create"), "."),
+    h("label", { class: "field" }, "Token ", h("input", {
+      id: "token", type: "password", autocomplete: "off", spellcheck: "false", value: typed.token,
+      on: { input: (event) => { typed.token = event.target.value; } },
+    })),
+    h("button", { type: "submit", class: "primary", disabled: typed.isOut }, "Log in"),
+    state.problem && h("p", { class: "problem", role: "alert" }, state.problem),
+    h("p", { class: "facts" }, "It stays in this tab, and goes when the tab is closed."));
+}
+
+async function begin(shown) {
+  if (!/^[!-~]{1,8000}$/.test(shown)) {
+    state.problem = "That is no token.";
+    changed();
+    return;
+  }
+  typed.isOut = true;
+  keep(shown);
+  try {
+    await enter();
+    typed.token = "";
+  } catch (error) {
+    leave(error.status ? error.message : "The engine cannot be reached.");
+  }
+  typed.isOut = false;
+  changed();
+}
+
+painted_by(paint);
+addEventListener("hashchange", () => {
+  changed();
+  scrollTo(0, 0);
+});
+addEventListener("resize", changed);
+watchKeys(VIEWS.map(([name, title]) => [name, title]));
+if (hasToken()) enter().catch((error) => leave(error.status ? error.message : "The engine cannot be reached."));
+else paint();
