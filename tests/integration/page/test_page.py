@@ -1,0 +1,329 @@
+"""The live page in a real browser, over the engine's real API."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from engine.page import files
+from engine.security.roles import Role
+from tests.integration.page.browser import Browser
+from tests.integration.page.conftest import Stage, action, enter, show
+
+NOTED = """(() => {
+  const send = fetch;
+  window.seen = [];
+  window.fetch = (address, how) => {
+    if (address.endsWith("/events")) window.seen.push(how.headers["Last-Event-ID"]);
+    return send(address, how);
+  };
+})()"""
+"""Notes what event was the last one whenever the page asks for those after it."""
+VIEWS = {"now": "At risk", "next": "Demand", "why": "api 6", "todo": "Pause scaling"}
+"""The views, and what is read in each once it is there."""
+MARKUP = ", ".join(
+    f"{place} {tag}" for place in ("main", "header nav", "header .who")
+    for tag in ("img", "script", "b", "i", "s", "u")
+)  # fmt: skip
+HOSTILE = '<img src=x onerror="document.title=1">'
+
+
+def test_who_logs_in_sees_how_it_stands_and_the_token_is_in_no_address(
+    browser: Browser, stage: Stage
+) -> None:
+    token = stage.token("pat", Role.OPERATOR)
+    show(browser, stage, "wt_nobody_knows_this")
+    browser.reads("no such token", ".problem")
+    assert not browser.value("document.querySelector('header.top')")
+    enter(browser, stage, token)
+    browser.reads("Safe: 812 weddings in progress, and all 3 services have what they need.")
+    for shown in ("ceremony", "300", "api", "200", "5 of them major", "lead 7"):
+        browser.reads(shown)
+    host = urlsplit(stage.url).netloc
+    outside = [one for one in browser.addresses
+               if urlsplit(one).netloc != host and not one.startswith("about:")]  # fmt: skip
+    assert outside == []
+    assert [one for one in browser.addresses if token in one] == []
+    browser.open(f"{stage.url}/#/now")  # again, in the same tab
+    browser.reads("Safe:")
+    browser.click("#leave")
+    browser.reads("Show who you are")
+    assert browser.value("sessionStorage.length") == 0
+
+
+def test_what_changes_is_seen_as_it_happens(browser: Browser, stage: Stage) -> None:
+    enter(browser, stage, stage.token("pat", Role.VIEWER))
+    browser.reads("Safe:")
+    stage.ready["payments"] = 2
+    stage.step()
+    browser.reads("At risk: payments has 2 of the 3 instances that its load needs")
+    stage.ready["payments"] = 3
+    stage.step()
+    browser.reads("payments could not lose a zone now")
+    stage.ready.clear()
+    stage.p95_s = 0.9
+    stage.step(troubles={"metrics": ["no answer from <b>Prometheus</b>"]})
+    browser.reads("Not safe: api answers in 900")
+    browser.reads("no answer from <b>Prometheus</b>")
+    stage.p95_s = 0.2
+    stage.step()
+    browser.reads("Safe: 812")
+    browser.go("todo")
+    browser.reads("Waiting for people")
+    text = browser.text()
+    assert "Scale by hand" not in text and "Pause scaling" not in text
+
+
+def test_the_age_of_what_is_shown_counts_up_until_it_is_called_stale(
+    browser: Browser, stage: Stage
+) -> None:
+    enter(browser, stage, stage.token("pat", Role.VIEWER))
+    browser.reads("Live", "#fresh")
+    browser.value("(() => { const now = performance.now.bind(performance);"
+                  " performance.now = () => now() + 20000; })()")  # fmt: skip
+    browser.reads("Stale: heard of", "#fresh")
+    browser.reads("Not known: the engine was heard of")
+
+
+def test_an_action_is_approved_or_rejected_with_a_reason(browser: Browser, stage: Stage) -> None:
+    stage.step(awaiting=[action("d-api", "api"), action("d-payments", "payments")])
+    enter(browser, stage, stage.token("ann", Role.APPROVER), "todo")
+    browser.reads("api 6 → 9")
+    browser.reads("+$3.00/h")
+    browser.until("document.querySelectorAll('.questions > li').length === 2")
+    assert browser.value("document.querySelectorAll('.answer button')[1].disabled")
+    browser.click(".questions > li:first-child .primary")
+    browser.reads("Approved: api.")
+    browser.type(".questions > li:nth-child(2) input", "it is only a test's load")
+    browser.click(".questions > li:nth-child(2) button:not(.primary)")
+    browser.reads("Rejected: payments.")
+    so_far = stage.context.approvals.so_far
+    assert so_far("d-api").approved_by == ("ann",)
+    assert so_far("d-payments").rejected_by == "ann"
+    stage.step()
+    browser.reads("Nothing waits.")
+
+
+def test_what_another_person_has_answered_meanwhile_is_said(browser: Browser, stage: Stage) -> None:
+    stage.step(awaiting=[action("d-api", "api")])
+    enter(browser, stage, stage.token("ann", Role.APPROVER), "todo")
+    browser.reads("api 6 → 9")
+    other = {"authorization": f"Bearer {stage.token('bob', Role.APPROVER)}"}
+    httpx.post(f"{stage.url}/api/scalability/approvals/d-api/reject", headers=other,
+               json={"why": "no"}).raise_for_status()  # fmt: skip
+    browser.click(".questions .primary")
+    browser.reads("bob has refused it")
+
+
+def test_a_count_a_floor_and_a_pause_are_asked_for_after_their_effect_was_shown(
+    browser: Browser, stage: Stage
+) -> None:
+    enter(browser, stage, stage.token("pat", Role.OPERATOR), "todo")
+    browser.reads("Scale by hand")
+    for kind, amount, effect, done in (
+        ("scale", "8", "payments goes from 6 to 8 instances, +$2.00/h", "payments to 8"),
+        ("floor", "9", "keeps at least 9", "payments keeps at least 9"),
+        ("pause", "", "payments: nothing is scaled in", "Paused: payments"),
+    ):
+        browser.type(f"#{kind}-service", "payments")
+        if amount:
+            browser.type(f"#{kind}-instances", amount)
+        assert browser.value(f"document.querySelector('#{kind}-do').disabled")
+        browser.click(f"#{kind}-show")
+        browser.reads(effect)
+        browser.click(f"#{kind}-do")
+        browser.reads(done)
+    browser.reads("payments: at least 9")
+    stage.context.board.look = None  # what stands is asked of the store
+    asked, _ = stage.context.desk.asked()
+    assert {type(one.request).__name__ for one in asked} == {"ManualScale", "ManualFloor", "Pause"}
+
+
+def test_a_changed_wish_has_to_be_shown_anew_and_what_is_not_allowed_is_said(
+    browser: Browser, stage: Stage
+) -> None:
+    enter(browser, stage, stage.token("pat", Role.OPERATOR, services=["api"]), "todo")
+    browser.type("#scale-service", "api")
+    browser.type("#scale-instances", "8")
+    browser.click("#scale-show")
+    browser.until("!document.querySelector('#scale-do').disabled")
+    browser.type("#scale-instances", "4000")
+    browser.until("document.querySelector('#scale-do').disabled")
+    browser.click("#scale-show")
+    browser.reads("2 … 100")
+    assert browser.value("document.querySelector('#scale-do').disabled")
+    browser.type("#scale-service", "payments")  # there is none for who is limited to api
+    browser.until("document.querySelector('#scale-show').disabled")
+
+
+def test_who_was_away_gets_what_he_missed(browser: Browser, stage: Stage) -> None:
+    enter(browser, stage, stage.token("pat", Role.VIEWER), "why")
+    browser.reads("None so far.")
+    browser.value(NOTED)
+    stage.step(actions=[action("d-1", "api")])
+    browser.reads("api 6 → 9")
+    ring = stage.context.board.events
+    browser.offline(True)
+    ring.end()  # the stream that is open is cut as well, as by a cable that is pulled
+    browser.reads("Disconnected", "#fresh")
+    ring._over = False
+    stage.step(actions=[action("d-2", "database")])
+    browser.offline(False)
+    browser.reads("database 6 → 9")
+    browser.reads("Live", "#fresh")
+    assert re.fullmatch(rf"{ring.epoch}-\d+", browser.value("window.seen.at(-1)"))
+
+
+def test_a_token_that_is_revoked_ends_the_visit(browser: Browser, stage: Stage) -> None:
+    token = stage.token("pat", Role.VIEWER)
+    enter(browser, stage, token)
+    browser.reads("Safe:")
+    stage.tokens.revoke(token.split("_")[1], time.time())
+    stage.step()
+    browser.reads("Show who you are")
+    assert "812" not in browser.text("body")
+    assert browser.value("sessionStorage.length") == 0
+
+
+def test_a_decision_has_a_page_of_its_own(browser: Browser, stage: Stage) -> None:
+    stage.step(actions=[action("api-1ö", "api", explanation=f"{HOSTILE} asked for it")])
+    enter(browser, stage, stage.token("pat", Role.AUDITOR), "why")
+    browser.click("a.item")
+    browser.reads("api back to 6")
+    browser.reads("Permanent link")
+    address = browser.value("location.href")
+    assert "#/decisions/" in address
+    browser.command("Page.navigate", url="about:blank")
+    browser.open(address)
+    browser.reads(f"{HOSTILE} asked for it")
+    browser.reads("not carried out yet")
+
+
+class TestHostileNames:
+    @pytest.fixture
+    def names(self) -> tuple[str, ...]:
+        return (HOSTILE, "a'\"&<script>b", "\u202egnp.exe")
+
+    def test_a_name_that_looks_like_markup_is_shown_as_it_is(
+        self, browser: Browser, stage: Stage
+    ) -> None:
+        stage.noun = "<b>weddings</b>"
+        stage.step(awaiting=[action("<i>d</i>", HOSTILE)], troubles={"<s>": ["<u>x</u>"]})
+        enter(browser, stage, stage.token("pat", *Role))
+        for view in ("now", "next", "todo"):
+            browser.go(view)
+            browser.reads(HOSTILE)
+            assert browser.value(f"document.querySelectorAll({json.dumps(MARKUP)}).length") == 0
+
+
+class TestManyServices:
+    @pytest.fixture(params=[50, 5000])
+    def names(self, request: pytest.FixtureRequest) -> tuple[str, ...]:
+        return tuple(f"service-{i:04}" for i in range(request.param))
+
+    def test_the_worst_are_in_front_and_any_can_be_searched_for(
+        self, browser: Browser, stage: Stage, names: tuple[str, ...], pictures: Path
+    ) -> None:
+        stage.ready[names[-3]] = 2
+        stage.step()
+        enter(browser, stage, stage.token("pat", Role.OPERATOR))
+        browser.reads("At risk:")
+        browser.reads(names[-3], ".services tbody th")
+        assert browser.value("document.querySelectorAll('.services tbody tr').length") <= 60
+        browser.picture(pictures / f"services-{len(names)}.png", height=1500)
+        browser.press("/")
+        browser.until("document.activeElement.id === 'search'")
+        browser.type("#search", names[-9])
+        browser.until("document.querySelectorAll('.services tbody tr').length === 1")
+        browser.reads(names[-9])
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_it_fits_the_screen_and_pictures_of_it_are_kept(
+    browser: Browser, stage: Stage, pictures: Path, width: int, dark: bool
+) -> None:
+    stage.ready["payments"] = 2
+    stage.step(
+        actions=[action("d-1", "api")], awaiting=[action("d-2", "payments")],
+        troubles={"metrics": ["Prometheus does not answer"]},
+    )  # fmt: skip
+    browser.screen(width, dark=dark)
+    enter(browser, stage, stage.token("pat", *Role))
+    for view, seen in VIEWS.items():
+        browser.go(view)
+        browser.reads(seen)
+        browser.picture(pictures / f"{view}-{width}-{'dark' if dark else 'light'}.png")
+        assert not browser.overflows(), view
+    paper = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", paper))) < 150) is dark
+
+
+def test_everything_can_be_reached_with_keys(browser: Browser, stage: Stage) -> None:
+    stage.step(actions=[action("d-1", "api")])
+    enter(browser, stage, stage.token("pat", Role.OPERATOR))
+    browser.reads("Safe:")
+    browser.value("document.activeElement.blur()")
+    browser.press("?")
+    browser.reads("Search for a service", "#keys")
+    browser.press("Escape")
+    browser.until("!document.querySelector('#keys').open")
+    browser.press("3")
+    browser.reads("Decisions")
+    browser.reads("api 6 → 9")
+    browser.press("j")
+    browser.press("Enter")
+    browser.reads("Rollback plan")
+    browser.press("u")
+    browser.reads("The newest first")
+
+
+def test_each_control_has_a_name_and_each_chart_a_table(browser: Browser, stage: Stage) -> None:
+    stage.ready["payments"] = 2
+    stage.step(actions=[action("d-1", "api")], awaiting=[action("d-2", "payments")])
+    enter(browser, stage, stage.token("pat", *Role))
+    nameless = (
+        "[...document.querySelectorAll('button, input, select, a, svg[role=img], dialog[open]')]"
+        ".filter((one) => !(one.innerText || one.ariaLabel || one.labels?.[0]?.innerText"
+        " || one.getAttribute('aria-labelledby') || '').trim()).map((one) => one.outerHTML)"
+    )
+    for view, seen in VIEWS.items():
+        browser.go(view)
+        browser.reads(seen)
+        assert browser.value(nameless) == [], view
+        assert browser.value(
+            "[...document.querySelectorAll('svg[role=img]')]"
+            ".every((one) => one.closest('figure').querySelector('table'))"
+        )
+        ids = browser.value("[...document.querySelectorAll('[id]')].map((one) => one.id)")
+        assert len(ids) == len(set(ids)), view
+        assert browser.value("document.querySelectorAll('main h1, main h2').length") > 0
+
+
+def test_the_page_is_small_and_its_policy_allows_nothing_from_elsewhere(stage: Stage) -> None:
+    assert sum(len(file.content) for file in files().values()) <= 150_000
+    with httpx.Client(base_url=stage.url, trust_env=False, timeout=60.0) as client:
+        for path in ("/", *(f"/page/{name}" for name in files())):
+            answer = client.get(path)
+            policy = answer.headers.get_list("content-security-policy")
+            assert answer.status_code == 200
+            assert len(policy) == 1 and policy[0].startswith("default-src 'self';")
+            assert "unsafe" not in policy[0] and "frame-ancestors 'none'" in policy[0]
+            again = client.get(path, headers={"if-none-match": answer.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+            text = answer.text.replace("http://www.w3.org/", "")
+            assert not re.search(r"https?://", text), path
+        for path in (
+            "/page/none.js",
+            "/page/__init__.py",
+            "/page/../page.html",
+            "/page/%2e%2e/model.py",
+        ):
+            assert client.get(path).status_code == 404
+        assert client.get("/openapi.json").json()["paths"].keys().isdisjoint({"/"})
