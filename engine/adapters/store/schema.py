@@ -30,9 +30,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Rows of the audit log that are not in it yet, each for one log.
         "CREATE TABLE staged (position BIGINT PRIMARY KEY, id TEXT NOT NULL UNIQUE, "
         "log TEXT NOT NULL, content TEXT NOT NULL)",
-        # Who leads each shard of the services until when; `shard` is a name that engines agree on.
-        "CREATE TABLE leases (shard TEXT PRIMARY KEY, epoch BIGINT NOT NULL, "
-        "holder TEXT NOT NULL, expires_s DOUBLE PRECISION NOT NULL)",
         # How far the history was sealed anew, and under which key.
         "CREATE TABLE resealed (one INTEGER PRIMARY KEY CHECK (one = 1), key_id TEXT NOT NULL, "
         "position BIGINT NOT NULL)",

@@ -6,7 +6,6 @@ INSERT INTO "history" VALUES(1,'intent','api-11',5.0,4,'{}');
 INSERT INTO "history" VALUES(2,'intent','api-12',6.0,4,'{}');
 CREATE TABLE lead (one INTEGER PRIMARY KEY CHECK (one = 1), fence BIGINT NOT NULL, holder TEXT NOT NULL DEFAULT '', expires_s DOUBLE PRECISION NOT NULL DEFAULT 0);
 INSERT INTO "lead" VALUES(1,4,'',0.0);
-CREATE TABLE leases (shard TEXT PRIMARY KEY, epoch BIGINT NOT NULL, holder TEXT NOT NULL, expires_s DOUBLE PRECISION NOT NULL);
 CREATE TABLE memory (one INTEGER PRIMARY KEY CHECK (one = 1), text TEXT NOT NULL);
 INSERT INTO "memory" VALUES(1,'{"saved_s": 5.0}');
 CREATE TABLE requests (id TEXT PRIMARY KEY, kind TEXT NOT NULL, service TEXT NOT NULL, content TEXT NOT NULL);
