@@ -81,6 +81,8 @@ class Invariants:
         self._rise_s = dict.fromkeys(world.fleets, -math.inf)
         self._fall_s = dict.fromkeys(world.fleets, -math.inf)
         self._written_s = dict.fromkeys(world.fleets, -math.inf)
+        self._invented_s: list[float] = []
+        """Times of samples that are none, by the engine's clock."""
         self._none_ready: dict[int, tuple[float, float, float]] = {}
         self._edges_s = self._clock_edges()
         self._wanted = {name: fleet.desired for name, fleet in world.fleets.items()}
@@ -184,6 +186,7 @@ class Invariants:
             for since_s, rest_s in rests:
                 early_s = since_s + rest_s - now_s
                 unheard = since_s <= now_s - self._settings.verify.answer_s and self._unseen(name)
+                unheard |= since_s > now_s  # one that had failed, as it was told
                 if early_s > 1e-6 and not unheard and not self._forgot(since_s, now_s, out=out):
                     self._broken("cooldown", f"{what}: {early_s:.0f} s too early")
 
@@ -279,7 +282,11 @@ class Invariants:
         for telemetry, service in zip(world.telemetry, observation.services, strict=True):
             if len(service.window) == 0:
                 continue
-            sampled_s = float(service.window["time_s"][-1]) - world.start_s
+            told_s = service.window["time_s"]
+            told_s = told_s[~np.isin(told_s, self._invented_s)]
+            if len(told_s) == 0:
+                continue
+            sampled_s = float(told_s[-1]) - world.start_s
             k = round(sampled_s / world.config.telemetry.interval_s) - 1
             if telemetry.delivered_s[k] > now_s or sampled_s > now_s:
                 self._broken("nothing from the future", f"{service.spec.name}: sample {k}")
@@ -491,6 +498,7 @@ class LiveInvariants(Invariants):
     def __init__(self, world: World, shell: HuntedShell) -> None:
         super().__init__(world)
         self.shell = shell
+        self._invented_s = shell.invented_s
         self._given: dict[str, float] = {}
         for fault in shell.faults:
             if fault.port == "clock":  # and when it can be asked again, it may have been set

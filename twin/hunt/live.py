@@ -99,6 +99,8 @@ class HuntedShell(SimulatedShell):
         """What an engine ended with that nobody had asked to end."""
         self.unkept: list[str] = []
         """Commands that were given although it was not on the disk that they would be."""
+        self.invented_s: list[float] = []
+        """When samples are from that a lying source made up."""
         self.last_step_s = 0.0
         self.duration_s = math.inf
         self._dying: list[_Dying] = []  # type: ignore[assignment]
@@ -361,6 +363,7 @@ class SpoiledMetrics(_Port):
                 case _:
                     ahead = np.zeros(1, SAMPLE_DTYPE)
                     ahead["time_s"], ahead["cpu"] = now_s + 600.0, 50.0
+                    world.invented_s.append(now_s + 600.0)
                     windows[name] = np.concatenate([windows[name], ahead])
         return Reading(windows)
 
