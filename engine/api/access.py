@@ -109,11 +109,26 @@ async def _writer(request: Request) -> Principal:
     return principal
 
 
+async def _sender(request: Request) -> Principal:
+    context: ApiContext = request.app.state.context
+    principal = await principal_of(request, context)
+    if context.receiving is None:
+        await context.check(principal, Permission.SEND_SAMPLES, "")
+        raise ProblemError(
+            Problem.NOT_THERE, "this engine takes no samples in; metrics=received switches that on"
+        )
+    _take(context.receiving.requests, principal)
+    await context.check(principal, Permission.SEND_SAMPLES, "")
+    return principal
+
+
 Reader = Annotated[Principal, Depends(_reader)]
 """Somebody who may look."""
 Asker = Annotated[Principal, Depends(_asker)]
 """Somebody who may have things worked out."""
 PlatformAsker = Annotated[Principal, Depends(_platform_asker)]
 """The same for what is about all services at once."""
+Sender = Annotated[Principal, Depends(_sender)]
+"""A machine that may send samples."""
 Writer = Annotated[Principal, Depends(_writer)]
 """Somebody who asks for a change; the handler checks whether he may, as it knows the service."""

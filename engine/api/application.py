@@ -28,6 +28,7 @@ from engine.api.routes import (
     page,
     people,
     predicting,
+    write,
 )
 from engine.config.complaints import close, lines
 
@@ -54,7 +55,8 @@ def _routed(context: ApiContext | None) -> FastAPI:
     )
     app.state.context = context
     for each in (
-        overview, metrics, actions, predicting, people, events, looking, exposition, page
+        overview, metrics, actions, predicting, people, events, looking, exposition, write,
+        page,
     ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)

@@ -14,6 +14,7 @@ from engine.api.board import Board
 from engine.api.context import ApiContext
 from engine.api.events import EventRing
 from engine.api.predictions import NOT_SHARED, Predictor
+from engine.api.receiving import Receiver, Receiving
 from engine.api.serving import serving
 from engine.api.shared_cache import RedisCache, SharedCache
 from engine.config.api import ApiConfig
@@ -44,13 +45,15 @@ def assembled(
     *,
     acts: bool,
     tree: Mapping[str, Any],
+    receiver: Receiver | None = None,
     clock_s: Callable[[], float] = time.time,
 ) -> ApiContext:
     """The API of an engine; its `board` is to be the shell's notes, which passes them to `notes`.
 
     `clock_s` is the shell's time (epoch seconds), `tree` the configuration as it was composed, of
-    which predictions are handed the keys that `api.predictions.keys` names.  Raises ConfigError
-    where it would be reached by others without TLS or without knowing them.
+    which predictions are handed the keys that `api.predictions.keys` names; `receiver` takes
+    samples in.  Raises ConfigError where it would be reached by others without TLS or without
+    knowing them.
     """
     try:
         loopback = exposure.is_loopback(config.address)
@@ -73,6 +76,7 @@ def assembled(
         predictor=_predictor(config, tree),
         config=config,
         acts=acts,
+        receiving=None if receiver is None else Receiving(receiver),
         clock_s=clock_s,
         bootstrap=Tokens(cabinet, loopback=True).bootstrap if loopback else _no_token,
     )

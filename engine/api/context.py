@@ -23,6 +23,7 @@ from engine.api.overview import MajorNeeds
 from engine.api.predictions import Predictor
 from engine.api.problems import Problem, ProblemError
 from engine.api.rates import Rates
+from engine.api.receiving import Receiving
 from engine.api.snapshot import ServiceLook, StepLook
 from engine.config.api import ApiConfig, RateLimit
 from engine.ports.cabinet import CabinetError
@@ -81,6 +82,8 @@ class ApiContext:
     wall_s: Callable[[], float] = time.time
     draining: bool = False
     """Whether it is about to stop: no connection is kept open any more."""
+    receiving: Receiving | None = None
+    """What takes samples in; None: nothing does."""
     streams: int = 0
     """Clients of the event stream now."""
     majors: MajorNeeds = field(default_factory=MajorNeeds)

@@ -24,6 +24,8 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 LONGEST_PATH = 2_048
+UNREAD = frozenset({"/api/v1/write"})
+"""Paths whose handler reads the body by itself, in limits of its own, once it knows whose it is."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -58,6 +60,10 @@ class RequestGuard:
             await send(message)
 
         try:
+            _check_head(scope)
+            if scope["path"] in UNREAD and scope["method"] == "POST":
+                await self._inner(scope, receive, guarded)
+                return
             whole = await self._whole(scope, receive)
             if whole is None:
                 return  # the client has gone
@@ -68,7 +74,7 @@ class RequestGuard:
             log.exception("a request came to nothing")
             if begun:
                 if not ended:
-                    _abort(scope)
+                    abort(scope)
                 return
             failed = ProblemError(Problem.INTERNAL, "the engine failed to answer; its log says why")
             await response(failed)(scope, receive, guarded)
@@ -76,16 +82,6 @@ class RequestGuard:
     async def _whole(self, scope: Scope, receive: Receive) -> bytes | None:
         """The body, read before anybody works on it; raises ProblemError."""
         headers = list(scope["headers"])
-        if len(scope["path"]) > LONGEST_PATH:
-            raise ProblemError(Problem.INVALID, f"the path is longer than {LONGEST_PATH}")
-        if not scope["path"].isprintable():  # a line break at its end would be overlooked later
-            raise ProblemError(Problem.INVALID, "the path holds what cannot be printed")
-        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}:
-            # RFC 9112 6.1: somebody before us may have gone by the other one.
-            raise ProblemError(
-                Problem.INVALID, "Content-Length and Transfer-Encoding: only one of the two",
-                headers={"connection": "close"},
-            )  # fmt: skip
         for name, value in headers:
             if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
                 raise ProblemError(
@@ -116,8 +112,22 @@ class RequestGuard:
                         _check_media(headers, body)
                         return bytes(body)
         except TimeoutError:
-            _abort(scope)
+            abort(scope)
             return None
+
+
+def _check_head(scope: Scope) -> None:
+    """Raises the problem that the request is none that any handler should see."""
+    if len(scope["path"]) > LONGEST_PATH:
+        raise ProblemError(Problem.INVALID, f"the path is longer than {LONGEST_PATH}")
+    if not scope["path"].isprintable():  # a line break at its end would be overlooked later
+        raise ProblemError(Problem.INVALID, "the path holds what cannot be printed")
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+        # RFC 9112 6.1: somebody before us may have gone by the other one.
+        raise ProblemError(
+            Problem.INVALID, "Content-Length and Transfer-Encoding: only one of the two",
+            headers={"connection": "close"},
+        )  # fmt: skip
 
 
 def _check_media(headers: Sequence[tuple[bytes, bytes]], body: bytes | bytearray) -> None:
@@ -144,7 +154,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _abort(scope: Scope) -> None:
+def abort(scope: Scope) -> None:
     """Cut the connection: half an answer must not look like a whole one."""
     abort = scope.get("state", {}).get("abort")
     if abort is not None:

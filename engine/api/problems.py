@@ -43,6 +43,8 @@ class Problem(Enum):
     CHANGED = ProblemKind("changed", 412, "It has changed since it was looked at")
     TOO_LARGE = ProblemKind("too-large", 413, "The request is too large")
     MEDIA = ProblemKind("media", 415, "The body has to be plain JSON")
+    NOT_REMOTE_WRITE = ProblemKind("not-remote-write", 415, "The body is not remote write")
+    REFUSED_SAMPLES = ProblemKind("refused-samples", 400, "Some of the samples are refused")
     KEY_REUSED = ProblemKind("key-reused", 422, "The Idempotency-Key was used for another request")
     TOO_MANY = ProblemKind("too-many", 429, "Too many requests")
     INTERNAL = ProblemKind("internal", 500, "The engine failed to answer")

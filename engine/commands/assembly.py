@@ -172,6 +172,10 @@ def run(
             raise ConfigError(str(error)) from error
         except OSError as error:
             raise OutputError(f"{error.filename or state}: {error.strerror or error}") from error
+        if not serves and hasattr(metrics, "receiver"):
+            raise ConfigError(
+                "metrics: samples are received by python -m engine serve; run has no API"
+            )
         notes: Notes = recording
         if serves:
             from engine.api import assembly as api
@@ -180,6 +184,7 @@ def run(
                 recording, specs, config.engine, config.api, config.security, state,
                 desk, courier,
                 acts=config.engine.mode == "act", tree=settings,
+                receiver=getattr(metrics, "receiver", None),
             )  # fmt: skip
             notes = context.board
             held.enter_context(api.served(context, _announce))

@@ -29,6 +29,8 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     PRIVACY_OFFICER = "privacy_officer"
     ADMINISTRATOR = "administrator"
+    COLLECTOR = "collector"
+    """A machine that sends samples and is told nothing."""
 
 
 class Permission(StrEnum):
@@ -36,6 +38,8 @@ class Permission(StrEnum):
 
     LOOK = "look"
     """See metrics, decisions, requests, troubles and plans, as they are."""
+    SEND_SAMPLES = "send_samples"
+    """Write samples, by remote write."""
     PREDICT = "predict"
     """Have predictions, plans and recommendations worked out."""
     FLOOR = "floor"
@@ -149,9 +153,10 @@ def _cells(
 def _table() -> frozenset[Cell]:
     r, p, e, s = Role, Permission, Extent, PlatformState
     not_emergency = {s.CALM, s.WEDDING_DAY}
-    looking = set(Role) - {r.PRIVACY_OFFICER}
+    looking = set(Role) - {r.PRIVACY_OFFICER, r.COLLECTOR}
     return frozenset(
         _cells(looking, {p.LOOK}, EVERYTHING)
+        | _cells({r.COLLECTOR}, {p.SEND_SAMPLES}, {e.PLATFORM})
         | _cells({r.PLANNER, r.OPERATOR, r.APPROVER, r.INCIDENT_COMMANDER}, {p.PREDICT}, EVERYTHING)
         # Who plans lets capacity stand ready; on the day itself those decide who are there.
         | _cells({r.PLANNER}, {p.FLOOR}, SERVICES, {s.CALM})

@@ -6,6 +6,7 @@ that a part writes is in that folder.
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -168,8 +169,22 @@ def haproxy(programs: Programs, place: Layout) -> list[str | Path]:
     return [programs.haproxy, "-db", "-f", place.folder / "haproxy.cfg"]
 
 
-def prometheus_config(place: Layout, stack: Stack) -> str:
-    """Prometheus looks at HAProxy and at all workers each 5 s, and finds new workers at once."""
+def prometheus_config(
+    place: Layout, stack: Stack, remote_write: Mapping[str, str] | None = None
+) -> str:
+    """Prometheus looks at HAProxy and at all workers each 5 s, and finds new workers at once.
+
+    With `remote_write` (url, credentials_file) it also sends on what it sees, within a second.
+    """
+    if remote_write is None:
+        sending = ""
+    else:
+        sending = f"""\
+remote_write:
+  - url: {json.dumps(remote_write["url"])}
+    authorization: {{credentials_file: {json.dumps(remote_write["credentials_file"])}}}
+    queue_config: {{batch_send_deadline: 1s, min_backoff: 100ms, max_backoff: 1s}}
+"""
     return f"""\
 global:
   scrape_interval: 5s
@@ -183,7 +198,7 @@ scrape_configs:
     file_sd_configs:
       - files: ["{place.targets}/*.json"]
         refresh_interval: 5s
-"""
+{sending}"""
 
 
 def haproxy_config(place: Layout, stack: Stack) -> str:

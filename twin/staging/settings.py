@@ -33,6 +33,15 @@ class DemoConfig(Strict):
     output: Annotated[str, Field(min_length=1)] = "outputs"
 
 
+class RemoteWriteConfig(Strict):
+    """Where the stack's Prometheus sends what it sees."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+$")]
+    """Such as http://127.0.0.1:8700/api/v1/write."""
+    credentials_file: Annotated[str, Field(min_length=1)]
+    """With a token of a collector in it."""
+
+
 class StagingConfig(Strict):
     """What `staging` can be told."""
 
@@ -40,6 +49,7 @@ class StagingConfig(Strict):
     platform: PlatformConfig
     port: Port = 0
     prometheus_port: Port = 0
+    remote_write: RemoteWriteConfig | None = None
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
     weddings: Annotated[int, Field(ge=1, le=100_000)] = 1000
     keep_logs: bool = False
@@ -69,4 +79,5 @@ class StagingConfig(Strict):
             weddings=self.weddings,
             port=self.port,
             prometheus_port=self.prometheus_port,
+            remote_write=None if self.remote_write is None else self.remote_write.model_dump(),
         )

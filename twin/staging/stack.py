@@ -52,6 +52,7 @@ class StackOptions:
     weddings: int = 1000
     port: int = 0
     prometheus_port: int = 0
+    remote_write: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def _bring_up(wish: StackOptions, say: Say) -> tuple[Stack, Keeper]:
     try:
         _prepare(place, stack)
         try:
-            return _start(programs, place, stack, say), keeper
+            return _start(programs, place, stack, wish.remote_write, say), keeper
         except BaseException:
             take_down(place, keep_logs=False)
             raise
@@ -199,9 +200,17 @@ def _in_words(state: ServerState | None) -> str:
     return ", ".join(state.sidelined) or state.status
 
 
-def _start(programs: parts.Programs, place: Layout, stack: Stack, say: Say) -> Stack:
+def _start(
+    programs: parts.Programs,
+    place: Layout,
+    stack: Stack,
+    remote_write: Mapping[str, str] | None,
+    say: Say,
+) -> Stack:
     (place.folder / "haproxy.cfg").write_text(parts.haproxy_config(place, stack))
-    (place.folder / "prometheus.yml").write_text(parts.prometheus_config(place, stack))
+    (place.folder / "prometheus.yml").write_text(
+        parts.prometheus_config(place, stack, remote_write)
+    )
     say("PostgreSQL: making its data")
     _initdb(programs, place, stack)
     commands: dict[str, Sequence[str | Path]] = {

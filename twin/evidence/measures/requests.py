@@ -81,6 +81,7 @@ OPERATIONS: Mapping[str, TriedOperation] = {
          "decisionBackground"),
         TriedOperation(P.LOOK),
     ),
+    "write": TriedOperation(P.SEND_SAMPLES),
     **dict.fromkeys(
         ("capacity", "bottlenecks", "weddingSeason", "weddingDay", "plan", "seasonOptimisation",
          "recommendations"),

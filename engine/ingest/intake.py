@@ -1,0 +1,172 @@
+"""Where samples arrive, received or scraped: numbered, set aside for the figures, and kept.
+
+Samples arrive in one thread and are asked for in others, so each short piece of state is behind one
+lock; whoever asks is given columns of his own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.ingest.labels import NAME
+from engine.ingest.plain import Labels
+from engine.ingest.rare import Exemplar, FamilyMetadata
+from engine.ingest.ring import SampleRing
+from engine.ingest.series import SeriesNumbers
+from engine.ingest.settings import SamplesConfig
+from engine.ingest.watching import NOWHERE, Watch
+
+MOST_EXEMPLARS = 1_000
+MOST_FAMILIES = 10_000
+ROUNDS = 8
+"""Samples are set aside for the figures for so many times `lookback_s`."""
+
+Kept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+"""Columns: series or place, time (ms), value."""
+Forgetting = Callable[[NDArray[np.int64]], None]
+
+
+class Intake:
+    """All series that come in, for `services`, in their order."""
+
+    def __init__(self, config: SamplesConfig, services: tuple[str, ...]) -> None:
+        self.config = config
+        self.watch = Watch(config, services)
+        self.came_s = -np.inf
+        """When something came last (epoch s)."""
+        self.samples = 0
+        """That came so far."""
+        self.refused: dict[str, int] = {}
+        """Samples that were refused so far, by reason."""
+        self.exemplars: deque[tuple[int, Exemplar]] = deque(maxlen=MOST_EXEMPLARS)
+        self.families: dict[str, FamilyMetadata] = {}
+        self.lock = threading.Lock()
+        self.pending: deque[Kept] | None = deque() if config.keep is not None else None
+        """What is still to be kept on disk, of the series that figures are made of."""
+        self._numbers = SeriesNumbers(config.series)
+        self._ring = SampleRing(config.ring_s, config.ring_samples)
+        self._aside: deque[tuple[float, Kept]] = deque()
+        self._newest_ms = np.zeros(1024, np.int64)
+        self._forgotten_s = -np.inf
+
+    @property
+    def series(self) -> int:
+        """How many series there are."""
+        return len(self._numbers)
+
+    def number(self, labels: Labels) -> int:
+        """The number of a series, negative where there is no room for it."""
+        with self.lock:
+            number, new = self._numbers.number(labels)
+            if new:
+                self.watch.look(number, labels)
+            return number
+
+    def labels(self, number: int) -> Labels:
+        """The labels of a series."""
+        return self._numbers.labels(number)
+
+    def written(self, number: int) -> bytes:
+        """The labels of a series, as `engine.ingest.labels.written` writes them."""
+        return self._numbers.written(number)
+
+    def take(
+        self,
+        series: NDArray[np.int64],
+        at_ms: NDArray[np.int64],
+        values: NDArray[np.float64],
+        now_s: float,
+        started_ms: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Take samples in, in the order in which they came at `now_s`.
+
+        `started_ms` is when the counter that a sample is of began at 0, 0 if that is not known.
+        """
+        if not len(series):
+            return
+        with self.lock:
+            self.came_s = now_s
+            self.samples += len(series)
+            self._numbers.seen(series, now_s)
+            self._ring.add(series, at_ms, values, now_s)
+            places = self.watch.place_of[series]
+            rows = np.flatnonzero(places != NOWHERE)
+            if not len(rows):
+                return
+            places, series = places[rows], series[rows]
+            at_ms, values = at_ms[rows], values[rows]
+            if started_ms is not None:
+                places, series, at_ms, values = self._begun(
+                    places, series, at_ms, values, started_ms[rows], now_s
+                )
+            self._aside.append((now_s, (places, at_ms, values)))
+            if self.pending is not None:
+                self.pending.append((series, at_ms, values))
+
+    def recent(self, now_s: float) -> Kept:
+        """Samples of the figures' series that came lately, by place, in the order they came in."""
+        with self.lock:
+            while self._aside and self._aside[0][0] < now_s - ROUNDS * self.config.lookback_s:
+                self._aside.popleft()
+            parts = [kept for _, kept in self._aside]
+        if not parts:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        places, at_ms, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        return places, at_ms, values
+
+    def between(self, series: NDArray[np.int64], from_ms: int, to_ms: int) -> Kept:
+        """What the ring has of some series from one time until before another."""
+        with self.lock:
+            return self._ring.between(series, from_ms, to_ms)
+
+    def refuse(self, reason: str, samples: int) -> None:
+        """Count samples that were refused."""
+        self.refused[reason] = self.refused.get(reason, 0) + samples
+
+    def describe(self, labels: Labels, name: str, metadata: FamilyMetadata) -> None:
+        """Remember what a family of metrics is; `name` "": that of the series."""
+        family = name or dict(labels).get(NAME, "")
+        if family in self.families or len(self.families) < MOST_FAMILIES:
+            self.families[family] = metadata
+
+    def forget_idle(self, now_s: float, also: Forgetting) -> None:
+        """Once a minute, let go of series that have ended; `also` is told their numbers."""
+        if now_s - self._forgotten_s < 60.0:
+            return
+        self._forgotten_s = now_s
+        with self.lock:
+            gone = self._numbers.forget(now_s - self.config.idle_s)
+            if len(gone):
+                self.watch.forget(gone)
+        if len(gone):
+            also(gone)
+
+    def _begun(
+        self, places: NDArray[np.int64], series: NDArray[np.int64], at_ms: NDArray[np.int64],
+        values: NDArray[np.float64], started_ms: NDArray[np.int64], now_s: float,
+    ) -> tuple[NDArray[np.int64], *Kept]:  # fmt: skip
+        """With a zero where a counter that has just begun says that it was one."""
+        most = int(places.max()) + 1
+        if most > len(self._newest_ms):
+            grown = np.zeros(2 * most, np.int64)
+            grown[: len(self._newest_ms)] = self._newest_ms
+            self._newest_ms = grown
+        lately_ms = (now_s - ROUNDS * self.config.lookback_s) * 1000.0
+        begun = np.flatnonzero(
+            (started_ms > lately_ms) & (started_ms < at_ms) & (self._newest_ms[places] < started_ms)
+        )
+        np.maximum.at(self._newest_ms, places, at_ms)
+        if not len(begun):
+            return places, series, at_ms, values
+        _, first = np.unique(places[begun], return_index=True)
+        begun = begun[first]
+        return (
+            np.concatenate((places[begun], places)), np.concatenate((series[begun], series)),
+            np.concatenate((started_ms[begun], at_ms)),
+            np.concatenate((np.zeros(len(begun)), values)),
+        )  # fmt: skip
