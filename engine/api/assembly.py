@@ -14,7 +14,7 @@ from engine.api.board import Board
 from engine.api.context import ApiContext
 from engine.api.events import EventRing
 from engine.api.predictions import NOT_SHARED, Predictor
-from engine.api.receiving import Receiver, Receiving
+from engine.api.receiving import Receiving, SampleSink
 from engine.api.serving import serving
 from engine.api.shared_cache import RedisCache, SharedCache
 from engine.config.api import ApiConfig
@@ -45,7 +45,7 @@ def assembled(
     *,
     acts: bool,
     tree: Mapping[str, Any],
-    receiver: Receiver | None = None,
+    receiver: SampleSink | None = None,
     clock_s: Callable[[], float] = time.time,
 ) -> ApiContext:
     """The API of an engine; its `board` is to be the shell's notes, which passes them to `notes`.

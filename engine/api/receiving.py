@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MIB = 1024 * 1024
 
 
-class Receiver(Protocol):
+class SampleSink(Protocol):
     """Takes bodies in; see `engine.ingest.receiver`, which needs what not every engine has."""
 
     config: ReceivedConfig
@@ -36,7 +36,7 @@ class Receiver(Protocol):
 class Receiving:
     """The receiver, as the API uses it."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: SampleSink) -> None:
         config = receiver.config
         self._receiver = receiver
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="receiving")

@@ -71,6 +71,14 @@ class DescribedBookings(Protocol):
         """What is booked between two times (epoch seconds)."""
 
 
+@runtime_checkable
+class KeepsSamples(Protocol):
+    """Metrics that keep their samples; others need not."""
+
+    def keep_in(self, folder: Path, sealing: Sealer | None) -> None:
+        """Keep them in `folder`, sealed if there is a `sealing`; raises OSError, SealError."""
+
+
 def run(
     config: LiveConfig, settings: Mapping[str, Any], command: str, *, serves: bool = False
 ) -> int:
@@ -138,6 +146,8 @@ def run(
                 config.engine.sample_s,
                 _with_url(config.metrics.options, infrastructure),
             )
+            if isinstance(metrics, KeepsSamples):
+                metrics.keep_in(state / "samples", sealer)
             notifier = Everybody(
                 [
                     AlertLog(),

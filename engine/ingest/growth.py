@@ -6,11 +6,10 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.ingest.figures import Sorted, grown, quantile_of
-from engine.ingest.settings import FigureConfig
-from engine.ingest.watching import Watch
+from engine.ingest.settings import FigureRule
+from engine.ingest.watching import SeriesWatch
 
 GRACE_S = 30.0
 """A counter that is first seen so soon after the beginning was counting before it; one that comes
@@ -24,12 +23,13 @@ Grown = dict[str, dict[tuple[int, float], float]]
 class Growth:
     """Adds up what the counters of `totals` grow by; marks let it say so of a time between."""
 
-    def __init__(self, totals: Mapping[str, FigureConfig], watch: Watch) -> None:
+    def __init__(self, totals: Mapping[str, FigureRule], watch: SeriesWatch) -> None:
         self._totals = dict(totals)
         self._watch = watch
         self._begun_s = math.nan
         self._last_ms = np.zeros(0, np.int64)
         self._last = np.zeros(0)
+        self._since = np.zeros(0, np.int64)
         self._grown: Grown = {name: {} for name in totals}
         self._marks: list[tuple[float, Grown]] = []
 
@@ -40,11 +40,13 @@ class Growth:
         if math.isnan(self._begun_s):
             self._begun_s = now_s
         count = len(self._watch.series_at)
-        if count > len(self._last):
-            self._last_ms = np.concatenate(
-                (self._last_ms, np.zeros(count - len(self._last_ms), np.int64))
-            )
-            self._last = np.concatenate((self._last, np.zeros(count - len(self._last))))
+        more = np.zeros(count - len(self._last), np.int64)
+        self._last_ms = np.concatenate((self._last_ms, more))
+        self._last = np.concatenate((self._last, more.astype(np.float64)))
+        since = np.array(self._watch.since[:count], np.int64)
+        others = since != np.concatenate((self._since, more))
+        self._last_ms[others], self._last[others] = 0, 0.0  # another series has got the place
+        self._since = since
         new = (samples.at_ms > self._last_ms[samples.places]) & ~samples.ended
         new &= np.isfinite(samples.values)
         places, at_ms, values = samples.places[new], samples.at_ms[new], samples.values[new]
@@ -71,11 +73,6 @@ class Growth:
                     key = (service, bound if config.take == "quantile" else 0.0)
                     self._grown[name][key] = self._grown[name].get(key, 0.0) + by_place[place]
 
-    def forget(self, places: NDArray[np.int64]) -> None:
-        """Places that other series may have from now on."""
-        places = places[places < len(self._last_ms)]
-        self._last_ms[places], self._last[places] = 0, 0.0
-
     def between(self, begin_s: float, end_s: float, services: int) -> dict[str, list[float]]:
         """Each total by service, NaN where it is not known, from a mark at `begin_s` until now.
 
@@ -93,7 +90,7 @@ class Growth:
         }
 
     def _total(
-        self, config: FigureConfig, now: Mapping[tuple[int, float], float],
+        self, config: FigureRule, now: Mapping[tuple[int, float], float],
         base: Mapping[tuple[int, float], float], service: int,
     ) -> float:  # fmt: skip
         grew = {

@@ -19,7 +19,7 @@ from engine.ingest.rare import Exemplar, FamilyMetadata
 from engine.ingest.ring import SampleRing
 from engine.ingest.series import SeriesNumbers
 from engine.ingest.settings import SamplesConfig
-from engine.ingest.watching import NOWHERE, Watch
+from engine.ingest.watching import NOWHERE, SeriesWatch
 
 MOST_EXEMPLARS = 1_000
 MOST_FAMILIES = 10_000
@@ -36,7 +36,7 @@ class Intake:
 
     def __init__(self, config: SamplesConfig, services: tuple[str, ...]) -> None:
         self.config = config
-        self.watch = Watch(config, services)
+        self.watch = SeriesWatch(config, services)
         self.came_s = -np.inf
         """When something came last (epoch s)."""
         self.samples = 0

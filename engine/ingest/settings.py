@@ -45,7 +45,7 @@ class SelectionConfig(Strict):
         return self
 
 
-class FigureConfig(SelectionConfig):
+class FigureRule(SelectionConfig):
     """A figure, perhaps divided by another selection."""
 
     over: SelectionConfig | None = None
@@ -73,10 +73,10 @@ class SamplesConfig(Strict):
     """The label by which the instances of a service are told apart."""
     names: dict[str, str] = Field(default_factory=dict)
     """The label's value, for services whose name it is not."""
-    figures: dict[str, FigureConfig]
+    figures: dict[str, FigureRule]
     scraped: SelectionConfig | None = None
     """The share of a service's targets that answered: `up`, averaged."""
-    totals: dict[str, FigureConfig] = Field(default_factory=dict)
+    totals: dict[str, FigureRule] = Field(default_factory=dict)
     """Figures of a whole run for its record, made of what the counters grew by."""
     first_served: SelectionConfig | None = None
     """When each instance served its first request (epoch seconds), a series an instance."""
@@ -100,8 +100,8 @@ class SamplesConfig(Strict):
     @field_validator("figures", "totals")
     @classmethod
     def _allowed_names(
-        cls, given: dict[str, FigureConfig], where: ValidationInfo
-    ) -> dict[str, FigureConfig]:
+        cls, given: dict[str, FigureRule], where: ValidationInfo
+    ) -> dict[str, FigureRule]:
         totals = where.field_name == "totals"
         allowed = TOTALS if totals else FIGURES
         for name in given:

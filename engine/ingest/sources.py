@@ -8,9 +8,11 @@ while a part of a service's targets does not answer, as with `engine.adapters.pr
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,15 +30,17 @@ from engine.config.strict import ConfigError, validated
 from engine.ingest.figures import Instant, at_time, in_order, taken
 from engine.ingest.growth import Growth
 from engine.ingest.intake import Intake
+from engine.ingest.keeping import SampleKeeper
+from engine.ingest.segments import Sealing
 from engine.ingest.settings import (
     FIGURES,
-    FigureConfig,
+    FigureRule,
     ReceivedConfig,
     SamplesConfig,
     SelectionConfig,
 )
 from engine.ingest.watching import MemberArrays
-from engine.model import SAMPLE_DTYPE, ServiceSpec
+from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, ServiceSpec
 from engine.ports.metrics import WINDOW, Reading
 
 REPEATED = 4
@@ -72,8 +76,14 @@ class SamplesSource:
         self._version = -1
         self._begun_s = math.nan
         self._since: dict[tuple[str, str], float] = {}
-        self._told: dict[str, int] = {}
+        self._said: dict[str, int] = {}
         self._newest: Instant | None = None
+        self.keeper: SampleKeeper | None = None
+
+    def keep_in(self, folder: Path, sealing: Sealing | None) -> None:
+        """Keep samples in `folder`, sealed if there is a `sealing`; raises OSError, SealError."""
+        if self.config.keep is not None:
+            self.keeper = SampleKeeper(self.intake, self.config.keep, folder, sealing)
 
     async def read(self, now_s: float) -> Reading:
         """The windows as known at `now_s`."""
@@ -98,6 +108,8 @@ class SamplesSource:
             for service in range(len(self._services)):
                 self._note(service, time_ms, int(newest_ms[service]), figures, scraped)
         self._newest = seen
+        if self.keeper is not None:
+            self.keeper.due(now_s)
         windows = {
             name: self._window(self._rows[k], end_ms, step_ms)
             for k, name in enumerate(self._services)
@@ -152,7 +164,10 @@ class SamplesSource:
                 )  # fmt: skip
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Write what is not kept yet."""
+        if self.keeper is not None:
+            await asyncio.to_thread(self.keeper.close, max(self.intake.came_s, 0.0))
+            self.keeper = None
 
     def _look_at_members(self) -> None:
         watch = self.intake.watch
@@ -187,7 +202,7 @@ class SamplesSource:
         return figures, self._newest_ms(seen, "services", count), scraped
 
     def _figure(
-        self, config: FigureConfig | None, seen: Instant, by: str, count: int
+        self, config: FigureRule | None, seen: Instant, by: str, count: int
     ) -> NDArray[np.float64]:
         if config is None:
             return np.full(count, np.nan)
@@ -245,7 +260,7 @@ class SamplesSource:
         for time_ms in sorted(rows):
             by_time.setdefault(rows[time_ms][0], rows[time_ms])
         table = np.array([by_time[time_s] for time_s in sorted(by_time)], np.float64)
-        window: NDArray[np.void] = table.reshape(-1, len(SAMPLE_DTYPE)).view(SAMPLE_DTYPE)[:, 0]
+        window: NDArray[np.void] = table.reshape(-1, len(SAMPLE_FIELDS)).view(SAMPLE_DTYPE)[:, 0]
         window.setflags(write=False)
         return window
 
@@ -255,6 +270,8 @@ class SamplesSource:
     ) -> tuple[tuple[str, ...], dict[str, str]]:  # fmt: skip
         """What is not as it should be, in words that stay the same as long as it is so."""
         troubles = list(self._of_source())
+        if self.keeper is not None and self.keeper.trouble:
+            troubles.append(self.keeper.trouble)
         since = max(self.intake.came_s, self._begun_s)
         if now_s - since > QUIET_S:
             troubles.append(self._nothing())
@@ -282,9 +299,9 @@ class SamplesSource:
         refused = dict(self.intake.refused)
         troubles.extend(
             f"refused: {reason}"
-            for reason, count in refused.items() if count > self._told.get(reason, 0)
+            for reason, count in refused.items() if count > self._said.get(reason, 0)
         )  # fmt: skip
-        self._told = refused
+        self._said = refused
         return tuple(troubles), {name: what for (figure, name), what in due.items() if not figure}
 
     def _of_source(self) -> Iterable[str]:

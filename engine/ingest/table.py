@@ -12,10 +12,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.ingest import wire
+from engine.ingest import hashing
 from engine.ingest.series import BYTES
 
 _Kind = TypeVar("_Kind", bound=np.generic)
+TableArrays = tuple[
+    NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]
+]
 FIRST = 1 << 11
 """Entries that there is room for at first."""
 
@@ -39,7 +42,7 @@ class LabelTable:
         return self._count
 
     @property
-    def arrays(self) -> tuple[NDArray[np.generic], ...]:
+    def arrays(self) -> TableArrays:
         """What a walk looks up in: keys, places, starts, sizes, arena."""
         return self.keys, self.places, self.starts, self.sizes, self.arena
 
@@ -61,7 +64,7 @@ class LabelTable:
         if 2 * self._count > len(self.places):
             self._enter_all(2 * len(self.places))
         else:
-            wire.put_in(self.keys, self.places, np.uint64(hashed), one)
+            hashing.put_in(self.keys, self.places, np.uint64(hashed), one)
 
     def forget(self, series: NDArray[np.int64]) -> None:
         """Let go of every entry that means one of `series`."""
@@ -85,7 +88,9 @@ class LabelTable:
 
     def _enter_all(self, size: int) -> None:
         self.keys, self.places = np.zeros(size, np.uint64), np.zeros(size, np.int64)
-        wire.put_all_in(self.keys, self.places, self._hashes[: self._count], np.arange(self._count))
+        hashing.put_all_in(
+            self.keys, self.places, self._hashes[: self._count], np.arange(self._count)
+        )
 
 
 def _doubled(array: NDArray[_Kind]) -> NDArray[_Kind]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from engine.ingest.labels import NAME
 from engine.ingest.plain import Labels
-from engine.ingest.settings import FigureConfig, SamplesConfig, SelectionConfig
+from engine.ingest.settings import FigureRule, SamplesConfig, SelectionConfig
 
 BOUND = "le"
 """The label of a histogram's buckets."""
@@ -77,7 +77,7 @@ class Selection:
         return all(test(labels.get(name, "")) for name, test in self.tests)
 
 
-class Watch:
+class SeriesWatch:
     """The selections, and the places of the series that they have."""
 
     def __init__(self, config: SamplesConfig, services: Sequence[str]) -> None:
@@ -89,6 +89,8 @@ class Watch:
         """By the number of a series."""
         self.series_at: list[int] = []
         """By place."""
+        self.since: list[int] = []
+        """By place: the `version` at which its series got it."""
         self._free: list[int] = []
         self.instances: dict[tuple[int, str], int] = {}
         """Service and name of an instance -> its number."""
@@ -97,7 +99,7 @@ class Watch:
         """Rises when a series comes or goes."""
         for figure in _figures(config):
             self._select(figure)
-            if isinstance(figure, FigureConfig) and figure.over is not None:
+            if isinstance(figure, FigureRule) and figure.over is not None:
                 self._select(figure.over)
 
     def selection(self, config: SelectionConfig) -> Selection:
@@ -130,9 +132,11 @@ class Watch:
         place = self._free.pop() if self._free else len(self.series_at)
         if place == len(self.series_at):
             self.series_at.append(number)
+            self.since.append(0)
         self.series_at[place] = number
         self.place_of[number] = place
         self.version += 1
+        self.since[place] = self.version
         instance = (service, named.get(self._config.instance, ""))
         whose = self.instances.setdefault(instance, len(self.instances))
         bound = _bound_of(named.get(BOUND, ""))
@@ -164,7 +168,7 @@ class Watch:
         self._renumber(instances, groups)
 
     def _renumber(self, instances: set[int], groups: set[int]) -> None:
-        """Number what is left anew, so that instances and histograms that are gone do not pile up."""
+        """Number what is left anew, so that what is gone does not pile up."""
         new = {old: k for k, old in enumerate(sorted(instances))}
         self.instances = {key: new[old] for key, old in self.instances.items() if old in new}
         kept = {old: k for k, old in enumerate(sorted(groups))}

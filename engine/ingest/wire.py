@@ -16,12 +16,16 @@ any order, as the wire format allows, fields that nobody knows are skipped, and 
 recursive. `engine.ingest.plain` says the same in plain Python, and the tests compare the two.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# The compiler infers the types, of each way in which a function is called.
+
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
 from engine.ingest import plain
+from engine.ingest.hashing import eight_bytes, look_up, look_up_refs, siphash, siphash_of
 
 BROKEN, TOO_MANY, NO_SYMBOL, ODD_LABELS, OTHER = -1, -2, -3, -4, -5
 FAULTS = {
@@ -35,19 +39,11 @@ FAULTS = {
 
 HISTOGRAM, EXEMPLAR, METADATA = 1, 2, 3
 """What a rare row is."""
-
-_ONE = np.uint64(1)
 _SEVEN = np.uint64(7)
 _EIGHT = np.uint64(8)
-_V0 = np.uint64(0x736F6D6570736575)
-_V1 = np.uint64(0x646F72616E646F6D)
-_V2 = np.uint64(0x6C7967656E657261)
-_V3 = np.uint64(0x7465646279746573)
-_LAST = np.uint64(0xFF)
-_COMPILED = {"cache": True, "nogil": True}
 
 
-@njit(**_COMPILED)
+@njit(cache=True, nogil=True)
 def _varint(b, i, end):
     """The number at `i` and where it ends; -1 where it does not within `end`."""
     if i < end and b[np.uint64(i)] < 0x80:
@@ -66,7 +62,7 @@ def _varint(b, i, end):
     return np.uint64(0), np.int64(-1)
 
 
-@njit(**_COMPILED)
+@njit(cache=True, nogil=True)
 def _part(b, i, end):
     """Where the field whose length is at `i` begins and ends; -1 if it does not end by `end`."""
     size, i = _varint(b, i, end)
@@ -75,7 +71,7 @@ def _part(b, i, end):
     return i, i + np.int64(size)
 
 
-@njit(**_COMPILED)
+@njit(cache=True, nogil=True)
 def _skip(b, i, end, tag):
     """Past a field that nobody knows; -1 where it does not end by `end`, or cannot be one."""
     wire = np.int64(tag & _SEVEN)
@@ -96,182 +92,8 @@ def _skip(b, i, end, tag):
     return i if i <= end else np.int64(-1)
 
 
-@njit(**_COMPILED)
-def _word(b, i):
-    """Eight bytes, the lowest first; the caller knows that they are there.
-
-    An index without a sign spares the question whether it counts from the end, eight times.
-    """
-    u = np.uint64(i)
-    return (
-        np.uint64(b[u])
-        | np.uint64(b[u + _ONE]) << np.uint64(8)
-        | np.uint64(b[u + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(b[u + np.uint64(3)]) << np.uint64(24)
-        | np.uint64(b[u + np.uint64(4)]) << np.uint64(32)
-        | np.uint64(b[u + np.uint64(5)]) << np.uint64(40)
-        | np.uint64(b[u + np.uint64(6)]) << np.uint64(48)
-        | np.uint64(b[u + np.uint64(7)]) << np.uint64(56)
-    )
-
-
-@njit(**_COMPILED)
-def _size(b, i):
-    """Four bytes as a size, the lowest first; the caller knows that they are there."""
-    u = np.uint64(i)
-    return np.int64(
-        np.uint64(b[u])
-        | np.uint64(b[u + _ONE]) << np.uint64(8)
-        | np.uint64(b[u + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(b[u + np.uint64(3)]) << np.uint64(24)
-    )
-
-
-@njit(**_COMPILED)
-def _left(x, by):
-    return (x << np.uint64(by)) | (x >> np.uint64(64 - by))
-
-
-@njit(**_COMPILED)
-def _round(v0, v1, v2, v3):
-    v0 += v1
-    v1 = _left(v1, 13) ^ v0
-    v0 = _left(v0, 32)
-    v2 += v3
-    v3 = _left(v3, 16) ^ v2
-    v0 += v3
-    v3 = _left(v3, 21) ^ v0
-    v2 += v1
-    v1 = _left(v1, 17) ^ v2
-    v2 = _left(v2, 32)
-    return v0, v1, v2, v3
-
-
-@njit(**_COMPILED)
-def siphash(b, start, end, key):
-    """SipHash-1-3 of the bytes from `start` to `end`; `key` is two 64-bit words."""
-    v0, v1, v2, v3 = _V0 ^ key[0], _V1 ^ key[1], _V2 ^ key[0], _V3 ^ key[1]
-    i = start
-    while i + 8 <= end:
-        word = _word(b, i)
-        v3 ^= word
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0 ^= word
-        i += 8
-    word = np.uint64(end - start) << np.uint64(56)
-    shift = np.uint64(0)
-    while i < end:
-        word |= np.uint64(b[np.uint64(i)]) << shift
-        shift += _EIGHT
-        i += 1
-    return _closed(v0, v1, v2, v3, word)
-
-
-@njit(**_COMPILED)
-def _closed(v0, v1, v2, v3, word):
-    """The last word of a SipHash, and its end."""
-    v3 ^= word
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    v0 ^= word
-    v2 ^= _LAST
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-    return v0 ^ v1 ^ v2 ^ v3
-
-
-@njit(**_COMPILED)
-def siphash_of(hashes, refs, start, end, key):
-    """SipHash-1-3 of the hashes that `refs` from `start` to `end` point at, one word each."""
-    v0, v1, v2, v3 = _V0 ^ key[0], _V1 ^ key[1], _V2 ^ key[0], _V3 ^ key[1]
-    for k in range(start, end):
-        word = hashes[refs[k]]
-        v3 ^= word
-        v0, v1, v2, v3 = _round(v0, v1, v2, v3)
-        v0 ^= word
-    return _closed(v0, v1, v2, v3, np.uint64(end - start) << np.uint64(59))
-
-
-@njit(**_COMPILED)
-def _alike(a, i, b, j, size):
-    """Whether `size` bytes of `a` from `i` and of `b` from `j` are the same; both have so many."""
-    k = 0
-    while k + 8 <= size:
-        if _word(a, i + k) != _word(b, j + k):
-            return False
-        k += 8
-    while k < size:
-        if a[np.uint64(i + k)] != b[np.uint64(j + k)]:
-            return False
-        k += 1
-    return True
-
-
-@njit(**_COMPILED)
-def _look_up(b, start, end, h, keys, places, starts, sizes, arena):
-    """The number of the label bytes from `start` to `end` in the table; -1: they are not in it."""
-    mask = np.int64(len(keys) - 1)
-    k = np.int64(h & np.uint64(mask))
-    while places[k] != 0:
-        one = places[k] - 1
-        if (
-            keys[k] == h
-            and sizes[one] == end - start
-            and _alike(arena, starts[one], b, start, end - start)
-        ):
-            return one
-        k = (k + 1) & mask
-    return np.int64(-1)
-
-
-@njit(**_COMPILED)
-def _look_up_refs(
-    b, refs, start, end, symbol_at, symbol_size, h, keys, places, starts, sizes, arena
-):
-    """The number of the labels that `refs` from `start` to `end` name; -1: not in the table."""
-    mask = np.int64(len(keys) - 1)
-    k = np.int64(h & np.uint64(mask))
-    while places[k] != 0:
-        if keys[k] == h:
-            one = places[k] - 1
-            at, stop = starts[one], starts[one] + sizes[one]
-            same = True
-            for r in range(start, end):
-                size = symbol_size[refs[r]]
-                if (
-                    at + 4 + size > stop
-                    or _size(arena, at) != size
-                    or not _alike(arena, at + 4, b, symbol_at[refs[r]], size)
-                ):  # fmt: skip
-                    same = False
-                    break
-                at += 4 + size
-            if same and at == stop:
-                return one
-        k = (k + 1) & mask
-    return np.int64(-1)
-
-
-@njit(**_COMPILED)
-def put_in(keys, places, h, one):
-    """Enter number `one` under hash `h`; the table has room."""
-    mask = np.int64(len(keys) - 1)
-    k = np.int64(h & np.uint64(mask))
-    while places[k] != 0:
-        k = (k + 1) & mask
-    keys[k] = h
-    places[k] = one + 1
-
-
-@njit(**_COMPILED)
-def put_all_in(keys, places, hashes, numbers):
-    """Enter all `numbers`, each under its hash."""
-    for k in range(len(numbers)):
-        put_in(keys, places, hashes[k], numbers[k])
-
-
-@njit(**_COMPILED)
-def _sample(b, i, end, word, real, n, value, at_ms, started_ms, latest):
+@njit(cache=True, nogil=True)
+def _sample(b, i, end, bits, real, n, value, at_ms, started_ms, latest):
     """Read one sample into row `n`; whether it can be read.  `latest`: with a start, as in 2.0."""
     value[n] = 0.0
     at_ms[n] = 0
@@ -283,7 +105,7 @@ def _sample(b, i, end, word, real, n, value, at_ms, started_ms, latest):
         if tag == 9:
             if i + 8 > end:
                 return False
-            word[0] = _word(b, i)
+            bits[0] = eight_bytes(b, i)
             value[n] = real[0]
             i += 8
         elif tag == 16:
@@ -303,7 +125,7 @@ def _sample(b, i, end, word, real, n, value, at_ms, started_ms, latest):
     return True
 
 
-@njit(**_COMPILED)
+@njit(cache=True, nogil=True)
 def walk_1(
     b, scratch, key, keys, places, starts, sizes, arena,
     number, hashes, label_at, label_end, apart, row, value, at_ms, started_ms, rare,
@@ -320,8 +142,8 @@ def walk_1(
     end = np.int64(len(b))
     i = np.int64(0)
     s, n, x, used = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    word = np.empty(1, np.uint64)
-    real = word.view(np.float64)
+    bits = np.empty(1, np.uint64)
+    real = bits.view(np.float64)
     while i < end:
         tag, i = _varint(b, i, end)
         if i < 0:
@@ -369,7 +191,7 @@ def walk_1(
                     return BROKEN, 0, 0
                 if n == len(value):
                     return TOO_MANY, 0, 0
-                if not _sample(b, at, i, word, real, n, value, at_ms, started_ms, False):
+                if not _sample(b, at, i, bits, real, n, value, at_ms, started_ms, False):
                     return BROKEN, 0, 0
                 row[n] = s
                 n += 1
@@ -388,7 +210,7 @@ def walk_1(
                     return BROKEN, 0, 0
         if together:
             hashes[s] = siphash(b, first, last, key)
-            number[s] = _look_up(b, first, last, hashes[s], keys, places, starts, sizes, arena)
+            number[s] = look_up(b, first, last, hashes[s], keys, places, starts, sizes, arena)
         else:
             first = used
             j = begun
@@ -404,15 +226,13 @@ def walk_1(
                     j = _skip(b, j, stop, tag)
             last = used
             hashes[s] = siphash(scratch, first, last, key)
-            number[s] = _look_up(
-                scratch, first, last, hashes[s], keys, places, starts, sizes, arena
-            )
+            number[s] = look_up(scratch, first, last, hashes[s], keys, places, starts, sizes, arena)
         label_at[s], label_end[s], apart[s] = first, last, not together
         s += 1
     return s, n, x
 
 
-@njit(**_COMPILED)
+@njit(cache=True, nogil=True)
 def walk_2(
     b, key, keys, places, starts, sizes, arena,
     symbol_at, symbol_size, symbol_hash, refs,
@@ -429,8 +249,8 @@ def walk_2(
     i = np.int64(0)
     s, n, x = np.int64(0), np.int64(0), np.int64(0)
     symbols, used = np.int64(0), np.int64(0)
-    word = np.empty(1, np.uint64)
-    real = word.view(np.float64)
+    bits = np.empty(1, np.uint64)
+    real = bits.view(np.float64)
     while i < end:  # the symbols first: they may come after what refers to them
         tag, i = _varint(b, i, end)
         if i < 0:
@@ -488,7 +308,7 @@ def walk_2(
                     return BROKEN, 0, 0, 0
                 if n == len(value):
                     return TOO_MANY, 0, 0, 0
-                if not _sample(b, at, i, word, real, n, value, at_ms, started_ms, True):
+                if not _sample(b, at, i, bits, real, n, value, at_ms, started_ms, True):
                     return BROKEN, 0, 0, 0
                 row[n] = s
                 n += 1
@@ -513,7 +333,7 @@ def walk_2(
         if (used - first) % 2 != 0:
             return ODD_LABELS, 0, 0, 0
         hashes[s] = siphash_of(symbol_hash, refs, first, used, key)
-        number[s] = _look_up_refs(
+        number[s] = look_up_refs(
             b, refs, first, used, symbol_at, symbol_size, hashes[s],
             keys, places, starts, sizes, arena,
         )  # fmt: skip
