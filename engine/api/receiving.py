@@ -26,7 +26,10 @@ _MIB = 1024 * 1024
 class SampleSink(Protocol):
     """Takes bodies in; see `engine.ingest.receiver`, which needs what not every engine has."""
 
-    config: ReceivedConfig
+    @property
+    def config(self) -> ReceivedConfig:
+        """Its limits."""
+        ...
 
     def write(self, body: bytes, version: WireVersion, now_s: float) -> WrittenCounts:
         """Take a body in that came at `now_s` (epoch s); raises WireError, BombError."""

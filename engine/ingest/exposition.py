@@ -1,8 +1,8 @@
 """Pages of metrics, read: OpenMetrics 1.0 and the text format that was before it.
 
 A page is mostly the same from one scrape to the next, so the text of a series is looked up, and
-only read where it is new.  The tests compare with prometheus_client's parser, which takes twelve to
-twenty times as long (`python benchmarks/ingest.py pages`).
+only read where it is new.  The tests compare with prometheus_client's parser, which takes four
+times as long (`python benchmarks/ingest.py pages`).
 
 A page that breaks the format anywhere is refused as a whole, as Prometheus does: half of a page is
 not the state of its target.

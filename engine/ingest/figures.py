@@ -56,6 +56,25 @@ def in_order(
     )
 
 
+def thinned(samples: Sorted, after_ms: int, step_ms: int) -> Sorted:
+    """What later rounds can need: of each place and step of the grid the two newest, if new enough.
+
+    However often a series is sampled, a round sorts no more than that and what has come since.
+    """
+    if not len(samples.keys):
+        return samples
+    step = samples.at_ms // step_ms
+    last = np.ones(len(step), np.bool_)
+    last[:-1] = (samples.places[1:] != samples.places[:-1]) | (step[1:] != step[:-1])
+    before = np.zeros(len(step), np.bool_)
+    before[:-1] = last[1:]
+    stay = (last | before) & (samples.at_ms > after_ms)
+    return Sorted(
+        samples.places[stay], samples.at_ms[stay], samples.values[stay], samples.ended[stay],
+        samples.keys[stay], samples.base_ms,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Instant:
     """What there is of each place at one time: NaN where there is nothing.

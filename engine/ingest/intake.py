@@ -23,8 +23,8 @@ from engine.ingest.watching import NOWHERE, SeriesWatch
 
 MOST_EXEMPLARS = 1_000
 MOST_FAMILIES = 10_000
-ROUNDS = 8
-"""Samples are set aside for the figures for so many times `lookback_s`."""
+BEGUN = 8.0
+"""A counter began lately if it did so within so many times `lookback_s`."""
 
 Kept = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 """Columns: series or place, time (ms), value."""
@@ -50,7 +50,8 @@ class Intake:
         """What is still to be kept on disk, of the series that figures are made of."""
         self._numbers = SeriesNumbers(config.series)
         self._ring = SampleRing(config.ring_s, config.ring_samples)
-        self._aside: deque[tuple[float, Kept]] = deque()
+        self._aside: deque[Kept] = deque()
+        self._waiting = 0
         self._newest_ms = np.zeros(1024, np.int64)
         self._forgotten_s = -np.inf
 
@@ -104,16 +105,19 @@ class Intake:
                 places, series, at_ms, values = self._begun(
                     places, series, at_ms, values, started_ms[rows], now_s
                 )
-            self._aside.append((now_s, (places, at_ms, values)))
+            self._aside.append((places, at_ms, values))
+            self._waiting += len(places)
+            while self._waiting > self.config.ring_samples and len(self._aside) > 1:
+                self._waiting -= len(self._aside.popleft()[0])  # nobody asks any more
             if self.pending is not None:
                 self.pending.append((series, at_ms, values))
 
-    def recent(self, now_s: float) -> Kept:
-        """Samples of the figures' series that came lately, by place, in the order they came in."""
+    def fresh(self) -> Kept:
+        """Samples of the figures' series that came since the last time, by place, as they came."""
         with self.lock:
-            while self._aside and self._aside[0][0] < now_s - ROUNDS * self.config.lookback_s:
-                self._aside.popleft()
-            parts = [kept for _, kept in self._aside]
+            parts = list(self._aside)
+            self._aside.clear()
+            self._waiting = 0
         if not parts:
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
         places, at_ms, values = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -156,7 +160,7 @@ class Intake:
             grown = np.zeros(2 * most, np.int64)
             grown[: len(self._newest_ms)] = self._newest_ms
             self._newest_ms = grown
-        lately_ms = (now_s - ROUNDS * self.config.lookback_s) * 1000.0
+        lately_ms = (now_s - BEGUN * self.config.lookback_s) * 1000.0
         begun = np.flatnonzero(
             (started_ms > lately_ms) & (started_ms < at_ms) & (self._newest_ms[places] < started_ms)
         )

@@ -115,6 +115,8 @@ class SamplesConfig(Strict):
     def _ring_within_idle(self) -> SamplesConfig:
         if self.idle_s < self.ring_s:
             raise ValueError(f"idle_s {self.idle_s:g} is below ring_s {self.ring_s:g}")
+        if self.idle_s < 4.0 * self.lookback_s:
+            raise ValueError(f"idle_s {self.idle_s:g} is below 4 × lookback_s {self.lookback_s:g}")
         return self
 
 

@@ -27,7 +27,7 @@ from engine.adapters.prometheus_answers import (
     possible,
 )
 from engine.config.strict import ConfigError, validated
-from engine.ingest.figures import Instant, at_time, in_order, taken
+from engine.ingest.figures import Instant, at_time, in_order, taken, thinned
 from engine.ingest.growth import Growth
 from engine.ingest.intake import Intake
 from engine.ingest.keeping import SampleKeeper
@@ -75,9 +75,11 @@ class SamplesSource:
         self._members: dict[str, MemberArrays] = {}
         self._version = -1
         self._begun_s = math.nan
-        self._since: dict[tuple[str, str], float] = {}
+        self._missing_s: dict[tuple[str, str], float] = {}
         self._said: dict[str, int] = {}
         self._newest: Instant | None = None
+        self._since = np.zeros(0, np.int64)
+        self._samples = in_order(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
         self.keeper: SampleKeeper | None = None
 
     def keep_in(self, folder: Path, sealing: Sealing | None) -> None:
@@ -93,10 +95,18 @@ class SamplesSource:
         """Work out what is new."""
         if math.isnan(self._begun_s):
             self._begun_s = now_s
-        samples = in_order(*self.intake.recent(now_s))
+        places, at_ms, values = self.intake.fresh()
         with self.intake.lock:
             self._look_at_members()
-            count = len(self.intake.watch.series_at)
+            since = np.array(self.intake.watch.since, np.int64)
+        count, before = len(since), self._samples
+        stay = since[before.places] == self._since[before.places]  # it is the same series still
+        self._since = since
+        samples = in_order(
+            np.concatenate((before.places[stay], places)),
+            np.concatenate((before.at_ms[stay], at_ms)),
+            np.concatenate((before.values[stay], values)),
+        )
         self._growth.add(samples, now_s)
         step_ms = round(self._sample_s * 1000.0)
         end_ms = math.floor(now_s * 1000.0 / step_ms) * step_ms
@@ -108,6 +118,8 @@ class SamplesSource:
             for service in range(len(self._services)):
                 self._note(service, time_ms, int(newest_ms[service]), figures, scraped)
         self._newest = seen
+        after_ms = end_ms - 2 * lookback_ms - REPEATED * step_ms
+        self._samples = thinned(samples, after_ms, step_ms)
         if self.keeper is not None:
             self.keeper.due(now_s)
         windows = {
@@ -293,8 +305,10 @@ class SamplesSource:
                 missing["scraped", name] = (
                     f"some targets of {name} do not answer; {' and '.join(SUMS)} are not used"
                 )
-        self._since = {key: self._since.get(key, now_s) for key in missing}
-        due = {key: what for key, what in missing.items() if now_s - self._since[key] >= PATIENCE_S}
+        self._missing_s = {key: self._missing_s.get(key, now_s) for key in missing}
+        due = {
+            key: what for key, what in missing.items() if now_s - self._missing_s[key] >= PATIENCE_S
+        }
         troubles.extend(due.values())
         refused = dict(self.intake.refused)
         troubles.extend(
