@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow
 
 from engine.adapters import cabinet_files
+from engine.adapters.audit_place import audit_of
 from engine.adapters.store.sqlite import local_desk
 from engine.api import assembly
 from engine.api.serving import serving
@@ -36,9 +37,8 @@ from engine.ingest.plain import WireVersion
 from engine.ingest.receiver import Receiver, WrittenCounts
 from engine.ingest.settings import ReceivedConfig
 from engine.ingest.sources import ReceivedSource
-from engine.model import ActionResult, BootTime, ServiceSpec
-from engine.security.audit.log import FOLDER as AUDIT
-from engine.security.audit.log import opened
+from engine.model import Action, ActionResult, BootTime, ServiceSpec
+from engine.security.audit.courier import Courier
 from engine.security.roles import Role
 from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
@@ -178,9 +178,10 @@ def _receiving(folder: Path, config: ReceivedConfig) -> Iterator[_Loopback]:
     )
     source = ReceivedSource(specs, 5.0, config)
     timed = _Timed(source.receiver)
+    desk = local_desk(folder)
     context = assembly.assembled(
         _Silent(), specs, EngineSettings(), validated(ApiConfig, {"port": 0}), SecurityConfig(),
-        folder, local_desk(folder), opened(folder / AUDIT), acts=False, tree={}, receiver=timed,
+        folder, desk, Courier(desk, audit_of(folder)), acts=False, tree={}, receiver=timed,
     )  # fmt: skip
     with serving(context) as url:
         token, _ = Tokens(cabinet_files.opened(folder), loopback=True).create(
@@ -193,6 +194,9 @@ class _Silent:
     """Notes that nobody keeps."""
 
     def step(self, *_: object) -> None:
+        """Nothing."""
+
+    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
         """Nothing."""
 
     def result(self, result: ActionResult) -> None:
