@@ -285,7 +285,7 @@ async def _drive(
 
 def _announce(url: str, token: str) -> None:
     """Where the API is; a token that was made for this is shown here and nowhere else."""
-    log.info(f"the API is at {url}/api/scalability")
+    log.info(f"the page is at {url}/, the API at {url}/api/scalability")
     if token:
         print(f"token: {token}", file=sys.stderr, flush=True)
 

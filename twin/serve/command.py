@@ -167,8 +167,8 @@ async def _live(
 
     def tell(url: str, token: str) -> None:
         when = dt.datetime.fromtimestamp(now_s, dt.UTC)
-        log.info(f"the API is at {url}/api/scalability; {config.speed:g} times as fast as the day, "
-                 f"from {when:%Y-%m-%d %H:%M} UTC on")  # fmt: skip
+        log.info(f"the page is at {url}/, the API at {url}/api/scalability; {config.speed:g} times "
+                 f"as fast as the day, from {when:%Y-%m-%d %H:%M} UTC on")  # fmt: skip
         log.info(f"the engine's state is in {state}")
         if token:
             sys.stderr.write(f"token: {token}\n")

@@ -1,0 +1,69 @@
+"""The live page over `python -m twin serve`, as a newcomer sees it: from the command to a floor."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.page.browser import Browser
+
+PATIENCE_S = 300.0
+
+
+@pytest.fixture
+def served(browser: Browser, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The address and the token that a served twin prints; no twin without a browser to see it."""
+    printed = tmp_path / "stderr"
+    with printed.open("wb") as to:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "twin", "serve", "population.simultaneous=3000", "api.port=0",
+                "population.duration_s=7200", "speed=60", "begin=600", f"output={tmp_path}",
+            ],
+            stdout=subprocess.DEVNULL, stderr=to, cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+    try:
+        until_s = time.monotonic() + PATIENCE_S
+        place = token = None
+        while not (place and token):
+            assert process.poll() is None and time.monotonic() < until_s, printed.read_text()
+            place = re.search(r"the page is at (http://\S+/),", printed.read_text())
+            token = re.search(r"^token: (\S+)$", printed.read_text(), re.MULTILINE)
+            time.sleep(0.1)
+        yield place[1], token[1]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_a_newcomer_sees_the_evening_go_on_and_keeps_a_floor(
+    browser: Browser, served: tuple[str, str]
+) -> None:
+    address, token = served
+    browser.open(address)
+    browser.type("#token", token)
+    browser.press("Enter")
+    for shown in ("weddings in progress", "ceremony", "api", "leads and acts"):
+        browser.reads(shown)
+    before = browser.text("header time")
+    browser.until(f"document.querySelector('header time').textContent > {before!r}")
+    browser.go("todo")
+    browser.type("#floor-service", "api")
+    browser.type("#floor-instances", "44")
+    browser.click("#floor-show")
+    browser.reads("keeps at least 44")
+    browser.click("#floor-do")
+    browser.reads("api: at least 44")
+    browser.go("why")
+    browser.reads("somebody asked for this floor")
+    browser.click("a.item")
+    browser.reads("Rollback plan")
