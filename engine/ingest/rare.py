@@ -12,8 +12,8 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from engine.ingest.columns import Columns
 from engine.ingest.labels import LONGEST, MOST_LABELS
 from engine.ingest.plain import (
     Labels,
@@ -26,6 +26,9 @@ from engine.ingest.plain import (
     signed,
     varint,
 )
+
+if TYPE_CHECKING:  # it needs numba, and whoever scrapes does not
+    from engine.ingest.columns import Columns
 
 STALE_BITS = 0x7FF0_0000_0000_0002
 """The NaN by which Prometheus says that a series has ended."""

@@ -145,7 +145,7 @@ def over_loopback(
     for row in range(rows):
         with (
             tempfile.TemporaryDirectory(prefix="wt-samples-") as name,
-            _receiving(Path(name), config) as loopback,
+            receiving(Path(name), config) as loopback,
         ):
             _sent(loopback, series, 2, pause_s=0.0)  # the kernels are there, the series known
             fast = _sent(loopback, series, bodies, pause_s=0.0)
@@ -161,7 +161,7 @@ def over_loopback(
 
 
 @dataclass(frozen=True, slots=True)
-class _Loopback:
+class Loopback:
     """A receiving API: what it fills, and how it is reached."""
 
     source: ReceivedSource
@@ -171,7 +171,8 @@ class _Loopback:
 
 
 @contextmanager
-def _receiving(folder: Path, config: ReceivedConfig) -> Iterator[_Loopback]:
+def receiving(folder: Path, config: ReceivedConfig) -> Iterator[Loopback]:
+    """An API of an engine that receives, on a port of its own, with a token of a sender."""
     specs = tuple(
         ServiceSpec(name, 1, 10, 4, 0.1, 1.0, BootTime(5.0, 9.0), 1.0, 0.5, 0.1)
         for name in SERVICES
@@ -187,7 +188,7 @@ def _receiving(folder: Path, config: ReceivedConfig) -> Iterator[_Loopback]:
         token, _ = Tokens(cabinet_files.opened(folder), loopback=True).create(
             "a sender", [Role.COLLECTOR], None, now_s=time.time(), for_s=3600.0, made_by="evidence"
         )
-        yield _Loopback(source, timed, url, token)
+        yield Loopback(source, timed, url, token)
 
 
 class _Silent:
@@ -223,7 +224,7 @@ class _Sent:
     """How far the figures are from what was sent, as a share."""
 
 
-def _sent(loopback: _Loopback, series: int, bodies: int, *, pause_s: float) -> _Sent:
+def _sent(loopback: Loopback, series: int, bodies: int, *, pause_s: float) -> _Sent:
     source, timed = loopback.source, loopback.timed
     order = {
         "url": loopback.url, "token": loopback.token, "series": series, "bodies": bodies,

@@ -1,7 +1,7 @@
 """Remote write over HTTP: what the protocol asks of a receiver, case by case.
 
 The cases are those that the Prometheus project's compliance suite for receivers asks for (1.0 and
-2.0); `tests/integration/metrics/test_compliance.py` runs the suite itself.
+2.0); `tests/integration/metrics/test_receiving.py` runs the suite itself.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -96,6 +99,24 @@ def test_a_page_that_breaks_after_it_was_fine_ends_its_series(broken: httpx.Resp
     assert len(newest.windows["api"]) <= len(reading.windows["api"]) + 1
     up = made.intake.number((("__name__", "up"), ("instance", "a"), ("service", "api")))
     assert up >= 0
+
+
+def test_who_scrapes_needs_no_compiler() -> None:
+    script = (
+        "import sys; sys.modules['numba'] = None\n"
+        "import engine.ingest.scraping, engine.api.application\n"
+        "from engine.ingest.sources import ReceivedSource\n"
+        "from engine.ingest.settings import ReceivedConfig\n"
+        "config = ReceivedConfig(figures={'cpu': {'metric': 'cpu'}})\n"
+        "try:\n    ReceivedSource((), 5.0, config)\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "numba" in ended.stdout and "metrics=scrape" in ended.stdout
 
 
 def test_labels_of_a_target_are_those_that_count() -> None:
