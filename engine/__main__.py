@@ -22,6 +22,9 @@ COMMANDS = {
     "floor": Command(f"{REQUESTS}:floor", "SERVICE N [--for TIME]", "keep at least N instances"),
     "approve": Command(f"{REQUESTS}:approve", "DECISION", "let a waiting action pass"),
     "reject": Command(f"{REQUESTS}:reject", "DECISION", "refuse a waiting action"),
+    "alerts": Command(
+        "engine.commands.alerts:run", "[list|ack|escalate]", "what the monitor finds wrong"
+    ),
     "audit": Command(
         "engine.commands.audit:run", "verify|show|export", "who did what, and is the log whole"
     ),

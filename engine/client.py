@@ -31,7 +31,10 @@ from engine.api.documents import (
     CapacityDocument,
     DecisionDocument,
     DecisionPage,
+    FindingList,
     HealthDocument,
+    IncidentAnswerDocument,
+    IncidentList,
     ManualDocument,
     OptimisationDocument,
     PlanDocument,
@@ -94,6 +97,10 @@ OPERATIONS = {
     "pauses": "pauses",
     "pause": "pause",
     "resume": "resume",
+    "findings": "findings",
+    "alerts": "alerts",
+    "acknowledge": "acknowledge",
+    "escalate": "escalate",
     "troubles": "troubles",
     "health": "health",
     "readiness": "readiness",
@@ -330,6 +337,24 @@ class EngineClient:
     def troubles(self) -> TroublesDocument:
         """What does not work now."""
         return self._get(TroublesDocument, "/troubles")
+
+    def findings(self) -> FindingList:
+        """What the monitor finds wrong now."""
+        return self._get(FindingList, "/findings")
+
+    def alerts(self) -> IncidentList:
+        """The incidents that people are told of."""
+        return self._get(IncidentList, "/alerts")
+
+    def acknowledge(self, incident: str, *, why: str = "") -> IncidentAnswerDocument:
+        """Take it on."""
+        path = f"/alerts/{quote(incident, safe='')}/acknowledge"
+        return self._post(IncidentAnswerDocument, path, {"why": why})
+
+    def escalate(self, incident: str, *, why: str = "") -> IncidentAnswerDocument:
+        """Have the next people told of it now."""
+        path = f"/alerts/{quote(incident, safe='')}/escalate"
+        return self._post(IncidentAnswerDocument, path, {"why": why})
 
     def health(self) -> HealthDocument:
         """Whether it answers."""

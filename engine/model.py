@@ -415,6 +415,22 @@ class ManualScale:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertAnswer:
+    """What a person says of an incident of `service`: by its `id` it counts once.
+
+    `incident` is the incident's id; `escalates` tells the next level now, else it is acknowledged.
+    """
+
+    id: str
+    service: str
+    incident: str
+    escalates: bool
+    expires_s: float
+    requested_by: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A standing request: no scaling in `direction` until `expires_s`.
 

@@ -20,6 +20,7 @@ from engine.api.guard import Application, RequestGuard
 from engine.api.problems import FieldProblem, Problem, ProblemError, response, wrong
 from engine.api.routes import (
     actions,
+    alerting,
     events,
     exposition,
     looking,
@@ -55,8 +56,8 @@ def _routed(context: ApiContext | None) -> FastAPI:
     )
     app.state.context = context
     for each in (
-        overview, metrics, actions, predicting, people, events, looking, exposition, write,
-        page,
+        overview, metrics, actions, predicting, people, alerting, events, looking, exposition,
+        write, page,
     ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)

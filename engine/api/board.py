@@ -38,6 +38,8 @@ from engine.runtime.shell import Notes
 from engine.security.roles import PlatformState
 from engine.settings import EngineSettings
 
+_EVENTS = {"trouble_": EventKind.TROUBLE, "finding_": EventKind.FINDING}
+"""What an event is in the stream, by how its kind begins; others are alerts."""
 PEAK_AHEAD_S = 86_400.0
 """The next peak is looked for within so long."""
 
@@ -112,10 +114,12 @@ class Board:
         try:
             self._notes.event(time_s, kind, name, what, detail)
         finally:
-            is_trouble = kind.startswith("trouble_")
+            what_kind = EventKind.ALERT
+            for beginning, other in _EVENTS.items():
+                what_kind = other if kind.startswith(beginning) else what_kind
             self.events.publish(
-                EventKind.TROUBLE if is_trouble else EventKind.ALERT,
-                PLATFORM,
+                what_kind,
+                name if name in self.specs else PLATFORM,
                 {"at_s": time_s, "kind": kind, "name": name, "what": what, "detail": detail},
             )
 

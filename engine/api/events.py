@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     APPROVAL = "approval"
     TROUBLE = "trouble"
     ALERT = "alert"
+    FINDING = "finding"
     REQUEST = "request"
     RESET = "reset"
 

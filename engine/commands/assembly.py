@@ -33,11 +33,15 @@ from engine.config.live import LiveConfig, handed
 from engine.config.load import build, load
 from engine.config.strict import ConfigError
 from engine.controllers import registry as controllers
+from engine.monitoring.alerts.machine import Alerts
+from engine.monitoring.beside import MonitorStage
+from engine.monitoring.monitor import Monitor
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
 from engine.ports.bookings import Bookings
 from engine.ports.lease import Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource
+from engine.ports.notices import NoticeSender
 from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError
 from engine.record.journal import JournalHeading, in_progress
@@ -47,6 +51,7 @@ from engine.record.schema.summary import MARKS, PlayedDay, Summary, read
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell, Notes
+from engine.runtime.watch import LiveMonitor, deliver
 from engine.security import break_glass
 from engine.security.audit.courier import Courier
 from engine.security.audit.rows import AuditEntry
@@ -116,6 +121,7 @@ def run(
                 horizons=horizons(controller),
             )
             check_thresholds(meta)
+            watch, senders = _watched(config)
             weddings = WeddingRegister(cabinet_files.opened(state))
             sealer = cabinet_files.sealer_of(state)
             audit = audit_of(state, key=config.live.audit.key, copies=config.live.audit.copies)
@@ -220,6 +226,7 @@ def run(
             clock=WallClock(),
             settings=config.live.shell,
             sample_s=config.engine.sample_s,
+            watch=watch,
         )
         log.info(_beginning(config, lead, recording, now_s), lead=lead.fence)
         refused = meta.forecaster.refused
@@ -227,12 +234,14 @@ def run(
             recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
         limited = config.live.duration_s is not None
         emergency = BreakGlass(FileCabinet(state / FOLDER))
-        beside = (
+        beside = [
             break_glass.watch(emergency, notifier, WallClock()),
             keep_to_it(weddings, WallClock()),
             courier.keep_carrying(),
             *(() if sealer is None else (keep_resealed(database, sealer),)),
-        )
+        ]
+        if watch is not None:
+            beside.append(deliver(watch, senders, WallClock().now_s))
         folder, asked = asyncio.run(
             _drive(shell, metrics, recording, beside, courier, limited=limited)
         )
@@ -281,6 +290,16 @@ async def _drive(
         await asyncio.to_thread(courier.try_to_carry)
         await shell.close()
     return folder, (asked[0] if asked else None)
+
+
+def _watched(config: LiveConfig) -> tuple[LiveMonitor | None, Mapping[str, NoticeSender]]:
+    """The monitor with its alerts, and how to reach who is told; None if it is not enabled."""
+    senders = config.alerts.senders()
+    if not config.monitor.enabled:
+        return None, senders
+    specs = config.platform.specs()
+    monitor = Monitor(specs, config.platform.monitored(config.monitor))
+    return LiveMonitor(MonitorStage(monitor, Alerts(specs, config.alerts))), senders
 
 
 def _announce(url: str, token: str) -> None:

@@ -28,7 +28,8 @@ def done(given: argparse.Namespace, ask: Callable[[EngineClient], object], said:
         return failed(error)
     except (ApiUnreachableError, ValueError, OSError) as error:
         return failed(f"--api: {error}")
-    print(said, file=sys.stderr)
+    if said:
+        print(said, file=sys.stderr)
     return 0
 
 

@@ -26,7 +26,7 @@ from engine.commands.failing import failed
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.config.strict import ConfigError, validated
-from engine.model import Approval, Direction, ManualFloor, Pause
+from engine.model import AlertAnswer, Approval, Direction, ManualFloor, Pause
 from engine.ports.desk import (
     EVERYTHING,
     Desk,
@@ -60,7 +60,7 @@ class _Asked:
 
 def pause(arguments: Sequence[str]) -> int:
     """Hold still: one service or all, in one direction or both, for a time or until `resume`."""
-    parser = _parser("pause", "Let the engine leave a service, or all of them, as they are.")
+    parser = parser_of("pause", "Let the engine leave a service, or all of them, as they are.")
     _service(parser)
     parser.add_argument("--direction", choices=[d.value for d in Direction], default="all",
                         help="which way not to scale (default: neither)")  # fmt: skip
@@ -71,7 +71,7 @@ def pause(arguments: Sequence[str]) -> int:
     if given.pin is not None and not given.service:
         parser.error("--pin needs a SERVICE")
     if given.api:
-        return _remote(
+        return ask_remote(
             given, lambda engine: engine.pause(
                 given.service, direction=Direction(given.direction), pinned=given.pin,
                 for_s=None if schedule else given.duration, schedule=schedule, why=given.why,
@@ -89,11 +89,11 @@ def pause(arguments: Sequence[str]) -> int:
 
 def resume(arguments: Sequence[str]) -> int:
     """Take a pause back."""
-    parser = _parser("resume", "Take back a pause of a service, or the one of all services.")
+    parser = parser_of("resume", "Take back a pause of a service, or the one of all services.")
     _service(parser)
     given = parser.parse_args(arguments)
     if given.api:
-        return _remote(
+        return ask_remote(
             given, lambda engine: engine.resume(given.service, why=given.why),
             f"{given.service or 'all services'}: the pause is taken back",
         )  # fmt: skip
@@ -102,7 +102,7 @@ def resume(arguments: Sequence[str]) -> int:
 
 def floor(arguments: Sequence[str]) -> int:
     """Keep at least so many instances of a service."""
-    parser = _parser("floor", "Keep at least N instances of a service; N = 0 takes it back.")
+    parser = parser_of("floor", "Keep at least N instances of a service; N = 0 takes it back.")
     parser.add_argument("service", metavar="SERVICE")
     parser.add_argument("instances", metavar="N", type=_count)
     parser.add_argument("--wedding", metavar="ID",
@@ -115,7 +115,7 @@ def floor(arguments: Sequence[str]) -> int:
         if schedule is not None:
             parser.error("N = 0 takes all floors of the service back, it has no --cron")
         if given.api:
-            return _remote(
+            return ask_remote(
                 given, lambda engine: engine.drop_floor(given.service, why=given.why),
                 f"{given.service}: the floor is taken back",
             )  # fmt: skip
@@ -123,7 +123,7 @@ def floor(arguments: Sequence[str]) -> int:
     if given.api:
         if given.wedding is not None:
             parser.error("--wedding is for the engine's own machine, not with --api")
-        return _remote(
+        return ask_remote(
             given, lambda engine: engine.keep_floor(
                 given.service, given.instances, for_s=None if schedule else given.duration,
                 schedule=schedule, why=given.why,
@@ -177,11 +177,11 @@ def reject(arguments: Sequence[str]) -> int:
 
 
 def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool) -> int:
-    parser = _parser(name, purpose)
+    parser = parser_of(name, purpose)
     parser.add_argument("decision", metavar="DECISION", help="its id, as the engine's log says it")
     given = parser.parse_args(arguments)
     if given.api:
-        return _remote(
+        return ask_remote(
             given, lambda engine: (
                 engine.approve(given.decision, why=given.why) if approved
                 else engine.reject(given.decision, given.why)
@@ -259,6 +259,24 @@ def _ask(
     )  # fmt: skip
 
 
+def answer_incident(
+    given: argparse.Namespace, answer: AlertAnswer, permission: Permission, said: str
+) -> int:
+    """Say something of an incident; returns the exit code."""
+    asked = _Asked(permission.value, answer.service, permission, answer.service)
+    after = {"incident": answer.incident}
+
+    def write(desk: Desk) -> None:
+        desk.ask(answer)
+
+    return _done(given, asked, after, write, said)
+
+
+def local_name(state: Path) -> str:
+    """Who runs this process."""
+    return local.principal(state).name
+
+
 def _withdraw(given: argparse.Namespace, action: str, kind: Kind) -> int:
     name = given.service or "all services"
 
@@ -329,8 +347,8 @@ def _done(
     return 0
 
 
-def _remote(given: argparse.Namespace, ask: Callable[[EngineClient], object], said: str) -> int:
-    """Ask the engine that `--api` names."""
+def ask_remote(given: argparse.Namespace, ask: Callable[[EngineClient], object], said: str) -> int:
+    """Ask the engine that `--api` names, and print what is said of it ("": nothing)."""
     from engine.commands import remote
 
     return remote.done(given, ask, said)
@@ -340,7 +358,8 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _parser(name: str, purpose: str) -> argparse.ArgumentParser:
+def parser_of(name: str, purpose: str) -> argparse.ArgumentParser:
+    """With what all requests take."""
     parser = argparse.ArgumentParser(
         prog=f"python -m engine {name}", description=purpose, allow_abbrev=False
     )

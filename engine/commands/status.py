@@ -23,7 +23,7 @@ from engine.commands.failing import failed
 from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
-from engine.model import ManualFloor, ManualScale, Pause
+from engine.model import AlertAnswer, ManualFloor, ManualScale, Pause
 from engine.ports.desk import Asked, Desk, Request
 from engine.ports.lease import NotLeadingError
 from engine.security.sealing import SealError
@@ -131,6 +131,9 @@ def _text(request: Request) -> str:
             )
         case ManualScale():
             return f"scale: {request.service} to {request.instances}, by {request.requested_by}"
+        case AlertAnswer():
+            what = "escalated" if request.escalates else "acknowledged"
+            return f"alert: {request.incident} {what}, by {request.requested_by}"
     pinned = "" if request.pinned is None else f" at {request.pinned}"
     return f"paused: {request.service or 'all services'} ({request.direction.value}){pinned}"
 

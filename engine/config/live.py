@@ -9,24 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
 
 from engine.config import secrets
 from engine.config.api import ApiConfig
 from engine.config.complaints import close
-from engine.config.load import Reference
+from engine.config.load import Reference, build
 from engine.config.platform import PlatformConfig
 from engine.config.run import Approver, BudgetConfig, ScenarioConfig, Seed
 from engine.config.security import SecurityConfig
 from engine.config.standing import StandingFloor, StandingPause, StandingRequests
 from engine.config.strict import ConfigError, Strict, validated
 from engine.controllers.registry import ControllerConfig
+from engine.monitoring.alerts.settings import AlertSettings
 from engine.monitoring.settings import MonitorSettings
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.runtime.settings import LiveSettings
 from engine.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from engine.ports.notices import NoticeSender
 
 
 class AdapterConfig(Strict):
@@ -66,6 +70,45 @@ class MetricsConfig(Strict):
     def options(self) -> dict[str, Any]:
         """All keys but `factory`, in plain, for the adapter alone."""
         return dict(secrets.revealed(self.model_extra or {}))
+
+
+class AlertsConfig(AlertSettings):
+    """Who is told of what, and how to reach them."""
+
+    receivers: dict[Annotated[str, Field(min_length=1)], AdapterConfig] = Field(
+        default_factory=dict
+    )
+    """By name: `factory` is called with `options` and makes a sender of notices."""
+
+    def check(self, at: str = "alerts") -> None:
+        """Raise ValueError, naming the key under `at`, for a receiver that nobody can reach."""
+        for k, level in enumerate(self.levels):
+            for name in level.receivers:
+                if name not in self.receivers:
+                    raise ValueError(
+                        f'{at}.levels.{k}.receivers: "{name}" is not allowed '
+                        f"({', '.join(self.receivers) or f'{at}.receivers is empty'})"
+                        f"{close(name, list(self.receivers))}"
+                    )
+
+    def senders(self, key: str = "alerts") -> dict[str, NoticeSender]:
+        """Each receiver's; raises ConfigError naming the key under `key`."""
+        made: dict[str, NoticeSender] = {}
+        for name, config in self.receivers.items():
+            at = f"{key}.receivers.{name}"
+            try:
+                made[name] = build(
+                    config.factory,
+                    key=f"{at}.factory",
+                    options=config.options,
+                    options_key=f"{at}.options",
+                    methods=("send", "close"),
+                )
+            except ConfigError:
+                raise
+            except Exception as error:  # a sender of somebody's own may raise anything
+                raise ConfigError(f"{at}.options: {error}") from error
+        return made
 
 
 class AuditConfig(Strict):
@@ -114,6 +157,7 @@ class LiveConfig(Strict):
     platform: PlatformConfig
     engine: EngineSettings
     monitor: MonitorSettings = MonitorSettings()
+    alerts: AlertsConfig
     controller: ControllerConfig
     infrastructure: AdapterConfig
     metrics: MetricsConfig
@@ -135,10 +179,7 @@ class LiveConfig(Strict):
                 )
         self.live.standing.check(list(self.platform.services), "live")
         self.monitor.check(list(self.platform.services))
-        if self.monitor.enabled:
-            raise ValueError(
-                "monitor.enabled: true is not allowed (false): the monitor runs in the twin alone"
-            )
+        self.alerts.check()
         return self
 
 

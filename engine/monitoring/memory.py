@@ -20,7 +20,7 @@ from engine.monitoring.baseline import Usual
 from engine.monitoring.findings import Cause, CauseKind, Finding, FindingKind, Severity, Symptom
 from engine.monitoring.picture import COUNTS_KEPT, Arrays
 
-VERSION = 1
+VERSION = 2
 NEVER = -math.inf
 
 
@@ -36,7 +36,8 @@ class MonitorMemory(NamedTuple):
 
     `counts` is (services, looks, 2): how many were ready and desired at the last looks, newest
     last, NaN before; `looked_s` (looks,) when those were.  `sampled_s` (services,) is the time of
-    the newest sample of each, `learned_s` for how long the monitor has been looking.
+    the newest sample of each, `bands` (services, `glance.COLUMNS`) what a glance lets pass,
+    `learned_s` for how long the monitor has been looking.
     """
 
     last_s: float
@@ -45,14 +46,15 @@ class MonitorMemory(NamedTuple):
     counts: FloatArray
     looked_s: FloatArray
     sampled_s: FloatArray
+    bands: FloatArray
     detectors: Mapping[str, Arrays]
     lasting: Mapping[str, Lasting] = {}
     findings: int = 0
     """How many there were, for their ids."""
 
     @classmethod
-    def begin(cls, services: int, detectors: Mapping[str, Arrays]) -> MonitorMemory:
-        """Before the first look."""
+    def begin(cls, services: int, columns: int, detectors: Mapping[str, Arrays]) -> MonitorMemory:
+        """Before the first look; `columns` are those of the bands."""
         return cls(
             last_s=NEVER,
             learned_s=0.0,
@@ -60,6 +62,7 @@ class MonitorMemory(NamedTuple):
             counts=np.full((services, COUNTS_KEPT, 2), np.nan),
             looked_s=np.full(COUNTS_KEPT, -np.inf),
             sampled_s=np.full(services, -np.inf),
+            bands=np.full((services, columns), np.nan),
             detectors=detectors,
         )
 
@@ -93,6 +96,7 @@ def to_json(memory: MonitorMemory, services: Sequence[str]) -> str:
         "counts": _plain(memory.counts),
         "looked_s": [age(time_s) for time_s in memory.looked_s.tolist()],
         "sampled_s": [age(time_s) for time_s in memory.sampled_s.tolist()],
+        "bands": _plain(memory.bands),
         "detectors": {
             name: {key: _plain(array) for key, array in arrays.items()}
             for name, arrays in memory.detectors.items()
@@ -171,6 +175,7 @@ def _memory(
         counts=array(document["counts"], empty.counts, "counts"),
         looked_s=looked_s,
         sampled_s=array(sampled, empty.sampled_s[:, None], "sampled_s")[:, 0],
+        bands=array(document["bands"], empty.bands, "bands"),
         detectors=detectors,
         lasting={key: own for key, own in lasting.items() if own.finding.service in set(services)},
         findings=int(document["findings"]),

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from engine.config.load import build
 from engine.config.strict import ConfigError
-from engine.model import Outlook, ServiceObservation, ServiceSpec
+from engine.model import FloatArray, Outlook, ServiceObservation, ServiceSpec
 from engine.monitoring import memory as memories
 from engine.monitoring.causes import CallGraph, causes
 from engine.monitoring.findings import (
@@ -36,6 +36,7 @@ from engine.monitoring.findings import (
     Findings,
     Symptom,
 )
+from engine.monitoring.glance import COLUMNS, Bands, Glances
 from engine.monitoring.memory import Lasting, MonitorMemory
 from engine.monitoring.picture import (
     EARLY_OR_LATE_S,
@@ -53,8 +54,12 @@ from engine.monitoring.picture import (
 from engine.monitoring.rules import rules
 from engine.monitoring.settings import MonitorSettings, WatcherConfig
 
-MOST_ELAPSED_S = 60.0
+_OURS = "engine.monitoring."
+MOST_ELAPSED_S = 120.0
 """A look stands for no longer than this, whatever went by since the last."""
+MINUTE_S = 60.0
+NEWEST_S = 25.0
+"""The newest three samples are of about so long."""
 CAUSES_S = 600.0
 """For so long after it was last seen a loss is a cause of what comes now."""
 JUMP = 0.1
@@ -97,9 +102,17 @@ class Monitor:
             if name in self._detectors:
                 raise ValueError(f"{at}: is the name of a rule")
             self._detectors[name] = _made(config, self.specs, at)
+        # What a detector of somebody's own would say, no glance can know.
+        self._may_glance = all(
+            type(own).__module__.startswith(_OURS) for own in self._detectors.values()
+        )
+        self._glances = Glances(self.specs, settings)
+        self._bands: tuple[FloatArray, Bands] | None = None
         self._rows: tuple[Mapping[str, int], NDArray[np.intp]] | None = None
         self._empty = MonitorMemory.begin(
-            len(self.specs), {name: own.begin() for name, own in self._detectors.items()}
+            len(self.specs),
+            len(COLUMNS),
+            {name: own.begin() for name, own in self._detectors.items()},
         )
         self.memory = self._empty
 
@@ -117,6 +130,8 @@ class Monitor:
         one that is missing was not seen.  Raises ValueError for a service that is not watched.
         """
         memory = self.memory
+        if self._is_calm(memory, windows, now_s):
+            return Findings(now_s)
         if now_s < memory.last_s:
             memory = memory.turned_back(memory.last_s + self.settings.every_s - now_s)
         picture, memory = self._look(memory, windows, outlook, now_s)
@@ -127,7 +142,8 @@ class Monitor:
             symptoms += seen
         settled = memory.learned_s >= self.settings.settle_s
         symptoms = [s for s in symptoms if settled or s.kind in ALWAYS]
-        findings, memory = self._followed(memory._replace(detectors=detectors), picture, symptoms)
+        memory = memory._replace(detectors=detectors, bands=self._glances.bands(picture))
+        findings, memory = self._followed(memory, picture, symptoms)
         self.memory = memory
         return findings
 
@@ -150,6 +166,18 @@ class Monitor:
             }
             for i, name in enumerate(self._watched.names)
         }
+
+    def _is_calm(
+        self, memory: MonitorMemory, windows: Sequence[ServiceObservation], now_s: float
+    ) -> bool:
+        """Whether a glance is enough: nothing lasts, and nothing is unusual."""
+        if not self._may_glance or memory.lasting:
+            return False
+        if not 0.0 <= now_s - memory.last_s < self.settings.calm_s:
+            return False
+        if self._bands is None or self._bands[0] is not memory.bands:
+            self._bands = (memory.bands, memory.bands.tolist())
+        return self._glances.calm(windows, self._bands[1], now_s)
 
     def _look(
         self,
@@ -183,11 +211,12 @@ class Monitor:
         at = np.minimum(then, len(looked_s) - 1)
         ready_then = counts[np.arange(len(at)), at, 0]
         ready_then = np.where(np.isnan(ready_then), ready, ready_then)
-        recent = counts[:, -6:, 0]
+        recent = counts[:, _since(looked_s, now_s - NEWEST_S) :, 0]
         moved = np.fmax.reduce(recent, axis=1) - np.fmin.reduce(recent, axis=1)
         ready_then = np.where(moved > JUMP * np.maximum(ready, 1.0), np.nan, ready_then)
-        gone = np.fmax.reduce(counts[:, :, 0], axis=1) - ready
-        asked = np.maximum(np.fmax.reduce(counts[:, :, 1], axis=1) - desired, 0.0)
+        minute = counts[:, _since(looked_s, now_s - MINUTE_S) :]
+        gone = np.fmax.reduce(minute[:, :, 0], axis=1) - ready
+        asked = np.maximum(np.fmax.reduce(minute[:, :, 1], axis=1) - desired, 0.0)
         lost = or_zero(np.maximum(gone - asked, 0.0))
 
         # The median of three samples is that of the one in the middle.
@@ -197,7 +226,7 @@ class Monitor:
         if not self.settings.calendar:
             rise = np.zeros_like(rise)
             against = np.ones_like(expected)
-        spacing_s = np.clip(or_zero(times[:, 2] - times[:, 1]), 1.0, 2.0 * MOST_ELAPSED_S)
+        spacing_s = np.clip(or_zero(times[:, 2] - times[:, 1]), 1.0, MOST_ELAPSED_S)
         residuals, chance = residuals_of(watched, figures, ready_then, against, rise, spacing_s)
         elapsed_s = every_s if memory.last_s == memories.NEVER else now_s - memory.last_s
         elapsed_s = min(max(elapsed_s, 0.0), MOST_ELAPSED_S)
@@ -312,7 +341,7 @@ class Monitor:
         Its causes stay the best that were named in its first minute: later ones are of what it led
         to.
         """
-        early = picture.now_s - finding.noticed_s <= MOST_ELAPSED_S
+        early = picture.now_s - finding.noticed_s <= MINUTE_S
         better = likely[0].kind is not CauseKind.UNKNOWN and (
             finding.causes[0].kind is CauseKind.UNKNOWN
             or (early and likely[0].weight >= finding.causes[0].weight)
@@ -353,6 +382,11 @@ def _made(config: WatcherConfig, specs: Sequence[ServiceSpec], key: str) -> Dete
     except Exception as error:  # somebody's own code may raise anything
         raise ConfigError(f"{key}: {config.factory} raised {error!r} when made") from error
     return detector
+
+
+def _since(looked_s: FloatArray, from_s: float) -> int:
+    """The first look whose counts held at `from_s` or later: nothing changes between looks."""
+    return max(int(np.searchsorted(looked_s, from_s, side="right")) - 1, 0)
 
 
 def _at(outlook: Outlook, now_s: float) -> float:

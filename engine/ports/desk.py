@@ -16,14 +16,14 @@ from typing import Literal, Protocol
 
 from engine.config.recurrence import Recurrence
 from engine.config.standing import ends_s
-from engine.model import Approval, ManualFloor, ManualScale, Pause
+from engine.model import AlertAnswer, Approval, ManualFloor, ManualScale, Pause
 from engine.ports.lease import Fence
 from engine.ports.store import HistoryRow, RowKind
 
-Kind = Literal["floor", "pause", "scale"]
+Kind = Literal["floor", "pause", "scale", "alert"]
 """Of a standing request."""
 
-Request = ManualFloor | Pause | ManualScale
+Request = ManualFloor | Pause | ManualScale | AlertAnswer
 """What may stand; a schedule is for floors and pauses."""
 
 EVERYTHING = "all-services"
@@ -128,6 +128,8 @@ def request_id(request: Request, schedule: Recurrence | None = None) -> str:
     check_service(request.service)
     kind = kind_of(request)
     at = ""
+    if isinstance(request, AlertAnswer):
+        at = "@" + hashlib.sha256(request.id.encode()).hexdigest()[:16]
     if schedule is not None:
         when = f"{schedule.cron} {schedule.time_zone}".encode()
         at = "@" + hashlib.sha256(when).hexdigest()[:8]
@@ -141,6 +143,8 @@ def kind_of(request: Request) -> Kind:
             return "floor"
         case ManualScale():
             return "scale"
+        case AlertAnswer():
+            return "alert"
         case Pause():
             return "pause"
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from engine.model import Approval, ManualFloor, ManualScale, Pause
+from engine.model import AlertAnswer, Approval, ManualFloor, ManualScale, Pause
 from engine.ports.lease import Fence
 
 
@@ -29,6 +29,7 @@ class Requests:
     answers: tuple[Approval, ...] = ()
     complaints: tuple[str, ...] = ()
     scales: tuple[ManualScale, ...] = ()
+    alert_answers: tuple[AlertAnswer, ...] = ()
 
 
 class RowKind(StrEnum):
@@ -42,6 +43,10 @@ class RowKind(StrEnum):
     """What became of one."""
     ALERT = "alert"
     """A trouble that began, changed or ended."""
+    FINDING = "finding"
+    """What the monitor found, when it began and when it ended."""
+    NOTICE = "notice"
+    """What people are told of an incident."""
     GAP = "gap"
     """A time for which the store took nothing, and what was done meanwhile."""
     SCALE = "scale"

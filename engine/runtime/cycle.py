@@ -225,6 +225,8 @@ class Cycle:
         """Rows that are to be kept."""
         self.acts = acts
         self.standing = standing
+        self.beside = ""
+        """What a stage beside the engine remembers: kept with its memory."""
         self._name = name or type(controller).__name__
         self._specs = tuple(specs)
         self._by_name = {spec.name: spec for spec in specs}
@@ -295,6 +297,7 @@ class Cycle:
         self._answered = self._kept = answered
         self._results, self._automatic = _Handed(results), _Handed()
         self._last_s = saved_s
+        self.beside = str(kept.get("beside", ""))
 
     def _question(self, raw: object, saved_s: float) -> Question:
         if isinstance(raw, Mapping):
@@ -453,6 +456,7 @@ class Cycle:
                 [r.decision_id, r.status, r.time_s, r.detail, r.sent] for r in self._results.new
             ],
             "snapshot": snapshot,
+            "beside": self.beside,
         }
         return SavedMemory(json.dumps(document, allow_nan=False), self._answered)
 
@@ -470,6 +474,10 @@ class Cycle:
     def awaiting(self) -> tuple[str, ...]:
         """Decisions that wait for approval."""
         return tuple(sorted(self._questions))
+
+    def note(self, now_s: float, kind: str, name: str, what: str, detail: str) -> None:
+        """Something that a stage beside it wants to be noted."""
+        self._event(now_s, kind, name, what, detail)
 
     def events(self) -> tuple[NotedEvent, ...]:
         """What is to be noted since this was last asked for."""

@@ -74,6 +74,10 @@ class Outbox:
         name = f"{alert.source}/{alert.state}/{alert.time_s:.3f}/{detail}"
         self._add(RowKind.ALERT, name, alert.time_s, partial(_plain, alert))
 
+    def noted(self, kind: RowKind, name: str, time_s: float, content: Mapping[str, Any]) -> None:
+        """Something else that is to last."""
+        self._add(kind, name, time_s, lambda: dict(content))
+
     def rows(self, now_s: float) -> tuple[HistoryRow, ...]:
         """All that waits; first the gap that ends if they are kept."""
         rows = [make() for make in self._waiting.values()]

@@ -16,6 +16,7 @@ around the engine can:
 - The *engine* may be killed at any moment.  What it remembers is kept after each cycle, and before
   and after each action; a command counts once however often it is sent, and only on top of the
   count that it was decided on.  So whatever was lost, the next step finds out from what is there.
+- The *monitor* may fail.  It looks beside the engine, and a failure of it changes no decision.
 - The *clock* may be set.  The next sample is never further away than one interval.
 
 Each of these is a trouble that begins and ends, whatever was raised; none ends the engine.
@@ -46,6 +47,7 @@ from engine.ports.store import Kept, Requests, Store
 from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, Safety
 from engine.runtime.patience import Patience, PortError, words
 from engine.runtime.settings import LiveSettings
+from engine.runtime.watch import LiveMonitor
 
 BOOKINGS, LEASE, NOTIFIER, RECORD = "schedule", "lease", "notifier", "record"
 REQUESTS, MEMORY, STORE, STATUS = "requests", "memory", "store", "status"
@@ -115,8 +117,10 @@ class LiveShell:
         clock: Clock,
         settings: LiveSettings,
         sample_s: float,
+        watch: LiveMonitor | None = None,
     ) -> None:
         self.cycle = cycle
+        self.watch = watch
         self.fence = NO_FENCE
         """Of the lead under which it acts; NO_FENCE while it does not lead."""
         self._names = tuple(spec.name for spec in specs)
@@ -297,7 +301,10 @@ class LiveShell:
         else:
             self.cycle.troubles.are(now_s, MEMORY, ())
         self._begun = True
-        if not self.cycle.begin(now_s, text):
+        begun = self.cycle.begin(now_s, text)
+        if self.watch is not None:
+            self.watch.begin(now_s, self.cycle)
+        if not begun:
             try:
                 await self._setting_aside.call(
                     lambda: self._store.put_memory_aside(self.fence), _nothing
@@ -323,6 +330,9 @@ class LiveShell:
             }
         gathered = Gathered(sighting, outlook, reading.windows, requests)
         observation = self.cycle.observe(now_s, gathered)
+        if self.watch is not None:
+            answers = None if requests is None else requests.alert_answers
+            self.watch.turn(now_s, observation, answers, self.cycle)
         if observation is None:
             await self._show(now_s, None, None)
             return
@@ -337,7 +347,7 @@ class LiveShell:
         )
         if plan.actions:
             await self._act(plan, noted)
-        elif self.cycle.is_worth_keeping(plan):
+        elif self.cycle.is_worth_keeping(plan) or (self.watch is not None and self.watch.has_news):
             await self._keep(now_s)
         await self._show(now_s, observation, plan)
 
@@ -467,7 +477,13 @@ class LiveShell:
 
     async def _keep(self, now_s: float) -> Safety:
         """Keep all that is to last, in one piece."""
-        return await self._put(self.cycle.to_keep(now_s, self.fence), now_s)
+        carried = ""
+        if self.watch is not None:
+            carried = self.watch.remember(now_s, self.cycle)
+        safety = await self._put(self.cycle.to_keep(now_s, self.fence), now_s)
+        if self.watch is not None and safety is Safety.KEPT:
+            self.watch.kept(carried)
+        return safety
 
     async def _put(self, kept: Kept, now_s: float) -> Safety:
         """Whether the store has taken it; what it has not taken goes with the next one."""
@@ -512,6 +528,8 @@ class LiveShell:
             "awaiting": self.cycle.awaiting(),
             "standing": self.cycle.standing.model_dump(mode="json"),
         }
+        if self.watch is not None:
+            status["monitor"] = self.watch.shown()
         self._note(partial(self._notes.status, status))
         fence = self.fence
         await self._ask(

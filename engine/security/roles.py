@@ -58,6 +58,10 @@ class Permission(StrEnum):
     """Go past budget, quota or protection."""
     APPROVE = "approve"
     REJECT = "reject"
+    ACKNOWLEDGE = "acknowledge"
+    """Take an incident on."""
+    ESCALATE = "escalate"
+    """Have the next people told of an incident now."""
     READ_AUDIT = "read_audit"
     READ_WEDDING = "read_wedding"
     """See what is held on one wedding."""
@@ -175,6 +179,10 @@ def _table() -> frozenset[Cell]:
         | _cells({r.INCIDENT_COMMANDER}, {p.PAUSE, p.RESUME}, EVERYTHING)
         | _cells({r.INCIDENT_COMMANDER}, {p.SCALE_IN}, SERVICES, not_emergency)
         | _cells({r.INCIDENT_COMMANDER}, {p.APPROVE, p.OVERRIDE}, SERVICES, {s.EMERGENCY})
+        # Whoever is on call answers alerts, whatever the day is.
+        | _cells(
+            {r.OPERATOR, r.APPROVER, r.INCIDENT_COMMANDER}, {p.ACKNOWLEDGE, p.ESCALATE}, SERVICES
+        )
         | _cells({r.AUDITOR}, {p.READ_AUDIT, p.REVIEW_BREAK_GLASS}, {e.PLATFORM})
         | _cells({r.PRIVACY_OFFICER}, {p.READ_WEDDING, p.ERASE_WEDDING}, {e.PLATFORM})
         # Who gives roles away has none of those that scale.

@@ -44,6 +44,7 @@ DETECT = """usage: python -m twin detect [key=value ...]
 
   worlds=N      so many worlds with a fault, each kind in its turn (default 26)
   saturdays=N   whole Saturdays in June without a fault, also seen without the calendar (default 1)
+  deliveries=N  worlds in which notices are on their way while things break (default 0)
   seed=1        of the worlds
   workers=N     processes (default: as many as cores)
   output=FOLDER where to (default outputs); detection.json in it has every world

@@ -18,7 +18,7 @@ from engine.record.folders import check_writable, write_whole
 if TYPE_CHECKING:
     from twin.detect.score import Quiet, Saturday, Scored
 
-KEYS = ("worlds", "saturdays", "seed", "workers", "output")
+KEYS = ("worlds", "saturdays", "deliveries", "seed", "workers", "output")
 FILE = "detection.json"
 
 
@@ -28,6 +28,7 @@ class DetectArguments:
 
     worlds: int
     saturdays: int
+    deliveries: int
     seed: int
     workers: int | None
     output: Path
@@ -41,6 +42,7 @@ def read(arguments: Sequence[str]) -> DetectArguments:
     return DetectArguments(
         worlds=_whole("worlds", own.get("worlds", "26"), 0),
         saturdays=_whole("saturdays", own.get("saturdays", "1"), 0),
+        deliveries=_whole("deliveries", own.get("deliveries", "0"), 0),
         seed=_whole("seed", own.get("seed", "1"), 0),
         workers=_whole("workers", own["workers"], 1) if "workers" in own else None,
         output=Path(own.get("output", "outputs")),
@@ -105,6 +107,7 @@ def run(options: DetectArguments, line: str) -> Path:
         sorted(scored, key=lambda s: s.index),
         sorted(saturdays, key=lambda s: s.seed),
     )
+    results["deliveries"] = _deliveries(options)
     results = {"command": line, "seed": options.seed, **results}
     name = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{options.seed}"
 
@@ -116,6 +119,21 @@ def run(options: DetectArguments, line: str) -> Path:
     for said in lines(results):
         print(said, file=sys.stderr)
     return folder
+
+
+def _deliveries(options: DetectArguments) -> dict[str, int]:
+    """What came of so many worlds in which notices are on their way."""
+    from twin.detect import delivery, worlds
+
+    specs = tuple(worlds.base(options.seed, 0, options.overrides).platform.specs())
+    done = [delivery.world(specs, options.seed + k) for k in range(options.deliveries)]
+    return {
+        "worlds": len(done),
+        **{
+            name: sum(getattr(one, name) for one in done)
+            for name in ("notices", "sent", "crashes", "lost", "twice")
+        },
+    }
 
 
 def figures(
@@ -216,6 +234,12 @@ def lines(results: dict[str, Any]) -> list[str]:
         f"{days['days']} booked Saturdays in June: {days['alarms']} alarms; "
         f"a copy that does not know the calendar: {days['without_calendar']}"
     )
+    own = results.get("deliveries")
+    if own is not None and own["worlds"]:
+        said.append(
+            f"{own['worlds']} worlds with {own['crashes']} kills: of {own['notices']} notices "
+            f"{own['lost']} lost, {own['twice']} told twice"
+        )
     return said
 
 

@@ -26,6 +26,9 @@ from engine.api import assembly as api
 from engine.api.context import ApiContext
 from engine.config import secrets
 from engine.config.strict import ConfigError
+from engine.monitoring.alerts.machine import Alerts
+from engine.monitoring.beside import MonitorStage
+from engine.ports.notices import NoticeSender
 from engine.ports.store import Kept
 from engine.record import folders
 from engine.record.schema import summary
@@ -33,6 +36,7 @@ from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import LiveShell
+from engine.runtime.watch import LiveMonitor, deliver
 from engine.security.audit.courier import Courier
 from scenarios.faults.kinds import resolve_at
 from twin.commands import terminal
@@ -139,6 +143,11 @@ async def _live(
     now_s = clock.now_s()
     await store.keep(Kept(served.memory()), await lease.hold(now_s))
     cycle: Cycle = served.made()
+    watch, senders = None, config.alerts.senders()
+    if world.watch is not None:
+        # It goes on with what it has learned before the live engine began.
+        alerts = Alerts(world.specs, config.alerts)
+        watch = LiveMonitor(MonitorStage(world.watch.monitor, alerts, world.watch.notes.note))
     shell = LiveShell(
         cycle,
         world.specs,
@@ -154,6 +163,7 @@ async def _live(
             state=str(state), duration_s=world.start_s + world.duration_s - now_s
         ),
         sample_s=config.engine.sample_s,
+        watch=watch,
     )
     stopped: list[signal.Signals] = []
 
@@ -177,8 +187,10 @@ async def _live(
     try:
         with api.served(context, tell):
             carrying = asyncio.create_task(context.courier.keep_carrying())
+            delivering = asyncio.create_task(_delivered(watch, senders, clock))
             await shell.run()
             carrying.cancel()
+            delivering.cancel()
             ports.catch_up()
         await asyncio.to_thread(context.courier.try_to_carry)
     finally:
@@ -197,3 +209,10 @@ def _state(config: ServeConfig) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="wedtwin-") as made:
         yield Path(made)
+
+
+async def _delivered(
+    watch: LiveMonitor | None, senders: Mapping[str, NoticeSender], clock: FastClock
+) -> None:
+    if watch is not None:
+        await deliver(watch, senders, clock.now_s)

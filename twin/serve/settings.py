@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from engine.config.api import ApiConfig
 from engine.config.composition import composed
+from engine.config.live import AlertsConfig
 from engine.config.security import SecurityConfig
 from engine.config.strict import ConfigError
 from engine.security import exposure
@@ -26,15 +27,13 @@ class ServeConfig(RunConfig):
     state: Annotated[str, Field(min_length=1)] | None
     api: ApiConfig
     security: SecurityConfig = SecurityConfig()
+    alerts: AlertsConfig
 
     @model_validator(mode="after")
     def _one_engine(self) -> ServeConfig:
         if self.replications != 1:
             raise ValueError(f"replications: {self.replications} is not allowed (1)")
-        if self.monitor.enabled:
-            raise ValueError(
-                "monitor.enabled: true is not allowed (false: nothing runs it here yet)"
-            )
+        self.alerts.check()
         for name, fault in self.faults.items():
             if isinstance(fault, EngineKill | TwoLeaders):
                 raise ValueError(

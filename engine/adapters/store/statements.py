@@ -14,7 +14,7 @@ from engine.adapters.store import staging, written
 from engine.adapters.store.letters import PLAIN, Letters, readable
 from engine.adapters.store.schema import Transaction
 from engine.config.recurrence import Recurrence
-from engine.model import Approval, ManualFloor, ManualScale, Pause
+from engine.model import AlertAnswer, Approval, ManualFloor, ManualScale, Pause
 from engine.ports.desk import (
     Asked,
     KeptRow,
@@ -98,6 +98,7 @@ def requests(transaction: Transaction, now_s: float, letters: Letters = PLAIN) -
         tuple(answers),
         (*complaints, *unread),
         tuple([request for request in holding if isinstance(request, ManualScale)]),
+        tuple([request for request in holding if isinstance(request, AlertAnswer)]),
     )
 
 
@@ -115,6 +116,10 @@ def ask(
 ) -> str:
     """Let it stand; its id.  Raises RequestError."""
     name = request_id(request, schedule)
+    if isinstance(request, AlertAnswer):  # those that are over are of no use any more
+        for one in asked(transaction)[0]:
+            if isinstance(one.request, AlertAnswer) and one.request.expires_s <= now_s:
+                transaction.execute("DELETE FROM requests WHERE id = ?", request_id(one.request))
     text = written.of_request(request, schedule)
     if isinstance(request, ManualScale):
         before = row(transaction, RowKind.SCALE, request.id, letters)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from engine.config.recurrence import Recurrence
 from engine.config.strict import validated
-from engine.model import Approval, Direction, ManualFloor, ManualScale, Pause
+from engine.model import AlertAnswer, Approval, Direction, ManualFloor, ManualScale, Pause
 from engine.ports.desk import Asked, Request
 
 _Parsed = TypeVar("_Parsed")
@@ -31,6 +31,11 @@ def of_request(request: Request, schedule: Recurrence | None) -> str:
                 "id": request.id, "instances": request.instances,
                 "requested_by": request.requested_by, "why": request.why,
                 "before": request.before,
+            }  # fmt: skip
+        case AlertAnswer():
+            content |= {
+                "id": request.id, "incident": request.incident, "escalates": request.escalates,
+                "requested_by": request.requested_by, "why": request.why,
             }  # fmt: skip
         case Pause():
             content |= {"direction": request.direction.value, "pinned": request.pinned}
@@ -70,6 +75,7 @@ def asked_of(kind: str, text: str) -> Asked:
     raw = _mapping(text)
     readers: dict[str, Callable[[dict[str, Any]], Request]] = {
         "floor": _floor, "pause": _pause, "scale": _scale,
+        "alert": _alert_answer,
     }  # fmt: skip
     return Asked(readers[kind](raw), _schedule(raw))
 
@@ -119,6 +125,15 @@ def _scale(raw: dict[str, Any]) -> ManualScale:
         str(raw.get("requested_by", "")), str(raw.get("why", "")),
         # A release that knew of no count before it has written some of these.
         None if raw.get("before") is None else _count(raw["before"], "before"),
+    )  # fmt: skip
+
+
+def _alert_answer(raw: dict[str, Any]) -> AlertAnswer:
+    if not isinstance(raw["escalates"], bool):
+        raise TypeError("escalates is not true or false")
+    return AlertAnswer(
+        str(raw["id"]), str(raw["service"]), str(raw["incident"]), raw["escalates"], _expiry(raw),
+        str(raw.get("requested_by", "")), str(raw.get("why", "")),
     )  # fmt: skip
 
 

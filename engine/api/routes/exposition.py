@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -91,3 +93,28 @@ class _Figures(Collector):
                 floors.add_metric([name], service.wedding_floor)
         yield instances
         yield floors
+        yield from _watched(board.shown.status.get("monitor") if board.shown else None,
+                            self._services)  # fmt: skip
+
+
+def _watched(monitor: Mapping[str, Any] | None, services: tuple[str, ...]) -> Iterator[Metric]:
+    """Figures of the monitor, if there is one."""
+    if monitor is None:
+        return
+    yield CounterMetricFamily(
+        "wedtwin_monitor_looks", "Times that the monitor looked", value=monitor["looks"]
+    )
+    yield GaugeMetricFamily(
+        "wedtwin_notices_undelivered", "Notices that no receiver took yet",
+        value=monitor["undelivered"],
+    )  # fmt: skip
+    for name, words, items in (
+        ("wedtwin_findings", "What is wrong now", monitor["findings"]),
+        ("wedtwin_incidents", "Incidents that are not over", monitor["alerts"]),
+    ):
+        family = GaugeMetricFamily(name, words, labels=["service", "severity"])
+        counts = Counter((one["service"], one["severity"]) for one in items)
+        for service in services:
+            for severity in ("info", "warning", "critical"):
+                family.add_metric([service, severity], counts[service, severity])
+        yield family

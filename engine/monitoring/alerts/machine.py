@@ -50,6 +50,8 @@ class AlertNotice(NamedTuple):
     receivers: tuple[str, ...]
     time_s: float
     words: str
+    opened_s: float
+    """When the incident began."""
 
 
 class Acknowledgement(NamedTuple):
@@ -107,11 +109,13 @@ class Alerts:
         now_s: float,
         acknowledgements: Iterable[Acknowledgement] = (),
         major_events: float = 0.0,
+        escalations: Iterable[str] = (),
     ) -> tuple[AlertNotice, ...]:
         """What has to be sent at `now_s` (epoch seconds), which is not before the last step's.
 
         `findings` are the monitor's; None where it said nothing.  `major_events` are in progress
-        now.  An acknowledgement of an incident that is not there is nothing.
+        now.  An acknowledgement of an incident that is not there is nothing.  `escalations` are
+        keys of incidents of which people want the next level told now.
         """
         day = self.settings.wedding_day
         wedding_day = major_events >= day.major_events
@@ -124,6 +128,15 @@ class Alerts:
             if incident is not None and incident.level:
                 incidents[key] = incident._replace(acknowledged_by=by, acknowledged_s=now_s)
         notices: list[AlertNotice] = []
+        for key in escalations:
+            incident = incidents.get(key)
+            if incident is not None and incident.members:
+                incident = incident._replace(acknowledged_by="", acknowledged_s=NEVER)
+                level = min(incident.level + 1, len(self.settings.levels))
+                incidents[key], said = self._next(
+                    incident, NoticeKind.ESCALATED, incident.severity, now_s, level=level
+                )
+                notices += said
         critical: set[str] = set()
         # Who is waited for comes before those who wait: it may silence them in the same step.
         for key in sorted(incidents, key=lambda key: (self._below(incidents[key].service), key)):
@@ -325,6 +338,7 @@ def _notice(
         receivers=receivers,
         time_s=now_s,
         words=words,
+        opened_s=incident.opened_s,
     )
 
 

@@ -20,6 +20,8 @@ from engine.monitoring.picture import RESIDUALS, Arrays, Picture, or_zero
 SAMPLE = 256
 """Looks that a forest is fitted to, as in the paper."""
 LEAST = 128
+EDGE = 3.0
+"""A look without any residual so many spreads from what is usual is not scored."""
 REACH = 8.0
 """Residuals count by so many spreads at most: how far beyond is for the other detectors."""
 
@@ -73,7 +75,9 @@ class IsolationForests:
             "refit_s": refit_s,
         }
         symptoms = []
-        for i in np.flatnonzero(~np.isnan(fitted[:, -1, 0]) & picture.fresh).tolist():
+        # Random cuts isolate what is at an edge; what lies amid all others needs no forest.
+        edge = np.abs(now).max(axis=1, initial=0.0) > EDGE
+        for i in np.flatnonzero(edge & ~np.isnan(fitted[:, -1, 0]) & picture.fresh).tolist():
             score = self._grow(i, fitted[i]).score(now[i].astype(np.float32))
             if score > self._score:
                 symptoms.append(

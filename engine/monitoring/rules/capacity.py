@@ -39,11 +39,16 @@ class Capacity:
         ready, desired, present = picture.ready, picture.desired, picture.present
         fewest, most = memory["desired"].copy(), memory["ready"].copy()
         part_s = memory["part_s"] + picture.elapsed_s
-        over = present & (part_s >= self._span_s / PARTS)
-        if over.any():
-            fewest[over, :-1], most[over, :-1] = fewest[over, 1:], most[over, 1:]
-            fewest[over, -1], most[over, -1] = desired[over], ready[over]
-            part_s = np.where(over, part_s % (self._span_s / PARTS), part_s)
+        parts = np.where(present, part_s // (self._span_s / PARTS), 0.0)
+        for i in np.flatnonzero(parts).tolist():
+            gone = min(int(parts[i]), PARTS)
+            # Between two looks the counts were as at the earlier one.
+            for row, now in ((fewest[i], desired[i]), (most[i], ready[i])):
+                held = row[-1]
+                row[:-gone] = row[gone:]
+                row[-gone:] = held
+                row[-1] = now
+        part_s = np.where(parts > 0.0, part_s % (self._span_s / PARTS), part_s)
         fewest[present, -1] = np.minimum(fewest[present, -1], desired[present])
         most[present, -1] = np.maximum(most[present, -1], ready[present])
         memory = {"desired": fewest, "ready": most, "part_s": part_s}

@@ -34,6 +34,7 @@ class SaturationAhead:
             "level": np.full(shape, np.nan),
             "slope": np.zeros(shape),
             "learned_s": np.zeros(shape),
+            "soon": np.zeros(shape),
         }
 
     def look(self, memory: Arrays, picture: Picture) -> tuple[Arrays, Sequence[Symptom]]:
@@ -64,7 +65,12 @@ class SaturationAhead:
             & (left_s < own.within_s)
             & (learned_s > own.slope_s)
         )
-        memory = {"level": after, "slope": slope, "learned_s": learned_s}
+        # A slope of two looks far apart is a guess: the next look has to say the same.
+        again = soon & (memory["soon"] > 0.0)
+        memory = {
+            "level": after, "slope": slope, "learned_s": learned_s, "soon": soon.astype(np.float64),
+        }  # fmt: skip
+        soon = again
         if not soon.any():
             return memory, ()
         return memory, [

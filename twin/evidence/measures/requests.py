@@ -78,7 +78,7 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     **dict.fromkeys(
         ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
          "events", "floors", "pauses", "approvals", "metrics", "action", "overview", "me",
-         "decisionBackground"),
+         "decisionBackground", "findings", "alerts"),
         TriedOperation(P.LOOK),
     ),
     "write": TriedOperation(P.SEND_SAMPLES),
@@ -97,6 +97,8 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     "orchestrate": TriedOperation(P.SCALE_OUT, ONE, {"dry_run": True}),
     "weddingAware": TriedOperation(P.SCALE_OUT, ONE, {"dry_run": True}),
     "rollback": TriedOperation(P.ROLL_BACK, ONE, {}),
+    "acknowledge": TriedOperation(P.ACKNOWLEDGE, ONE, {}),
+    "escalate": TriedOperation(P.ESCALATE, ONE, {}),
     "approve": TriedOperation(P.APPROVE, ONE, {}),
     "reject": TriedOperation(P.REJECT, ONE, {"why": "a try"}),
 }  # fmt: skip
@@ -221,7 +223,7 @@ def _asked(
         body = {**body, "services": [name]}
     address = path.format(
         service=name, name="api", decision_id=f"d-{name}", date="2026-06-20",
-        action_id=actions.get(name, "none"),
+        action_id=actions.get(name, "none"), incident=f"i-{name}",
     )  # fmt: skip
     with client.stream(method, address, headers=dict(headers), json=body) as answer:
         return answer.status_code
@@ -302,4 +304,15 @@ def step(context: ApiContext, rate: float = 100.0) -> None:
     context.board.status({
         "time_s": now_s, "acts": True, "lead": 1, "steps": 1, "skipped": 0, "troubles": {},
         "awaiting": [action.decision_id for action in waiting],
+        "monitor": {
+            "since_s": now_s, "looks": 1, "services": [spec.name for spec in specs], "silent": [],
+            "findings": [], "undelivered": 0,
+            "alerts": [
+                {"id": f"i-{spec.name}", "service": spec.name, "severity": "warning",
+                 "opened_s": now_s, "level": 1, "levels": 3, "acknowledged_by": "",
+                 "acknowledged_s": None, "told_s": now_s, "notices": 1, "findings": ["f"],
+                 "words": ["a try"]}
+                for spec in specs
+            ],
+        },
     })  # fmt: skip

@@ -1,0 +1,1 @@
+"""Ways out for notices, a receiver each: `engine.ports.notifier.NoticeSender`."""
