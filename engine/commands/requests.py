@@ -266,8 +266,8 @@ def answer_incident(
     asked = _Asked(permission.value, answer.service, permission, answer.service)
     after = {"incident": answer.incident}
 
-    def write(desk: Desk) -> None:
-        desk.ask(answer)
+    def write(desk: Desk, audit: str) -> None:
+        desk.ask(answer, audit=audit)
 
     return _done(given, asked, after, write, said)
 

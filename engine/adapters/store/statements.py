@@ -117,7 +117,7 @@ def ask(
     """Let it stand; its id.  Raises RequestError."""
     name = request_id(request, schedule)
     if isinstance(request, AlertAnswer):  # those that are over are of no use any more
-        for one in asked(transaction)[0]:
+        for one in asked(transaction, letters)[0]:
             if isinstance(one.request, AlertAnswer) and one.request.expires_s <= now_s:
                 transaction.execute("DELETE FROM requests WHERE id = ?", request_id(one.request))
     text = written.of_request(request, schedule)

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh
-from engine.api.context import ApiContext
+from engine.api.context import ApiContext, NotedChange
 from engine.api.documents import (
     FindingList,
     IncidentAnswerDocument,
@@ -132,9 +132,10 @@ async def _answered(
         why=why,
     )
     await context.change(
-        principal, permission, service, lambda: context.desk.ask(answer), why=why,
-        after={"incident": incident},
-    )  # fmt: skip
+        principal,
+        NotedChange(permission, service, why=why, after={"incident": incident}),
+        lambda row: context.desk.ask(answer, audit=row),
+    )
     content = {
         "incident": incident,
         "service": service,
