@@ -85,7 +85,7 @@ def test_an_interrupted_sweep_keeps_what_is_done(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_in_a_sweep_is_said(tmp_path: Path) -> None:
-    result = twin("seed=1,-2", folder=tmp_path)
+    result = twin("seed=1,-2", HERE, folder=tmp_path)
     assert result.returncode == 2
     assert "seed: -2 is not allowed" in result.stderr
     assert "Traceback" not in result.stderr
