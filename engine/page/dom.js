@@ -83,7 +83,7 @@ function put(element, name, value, before) {
   } else if (name === "style") {
     for (const property of Object.keys(before ?? {})) element.style.removeProperty(property);
     for (const [property, text] of Object.entries(value ?? {})) element.style.setProperty(property, text);
-  } else if (name === "value") {
+  } else if (name === "value" && element.localName !== "option") {
     if (element.value !== String(value ?? "")) element.value = value ?? "";
   } else if (value === null || value === undefined || value === false) {
     element.removeAttribute(name);

@@ -114,6 +114,16 @@ class Browser:
         )
         self.command("Input.insertText", text=text)
 
+    def choose(self, selector: str, value: str) -> None:
+        """Choose the option with this value, once it is there."""
+        option = json.dumps(f'{selector} option[value="{value}"]')
+        self.until(f"document.querySelector({option}) !== null")
+        where, chosen = json.dumps(selector), json.dumps(value)
+        self.value(
+            f"(() => {{ const one = document.querySelector({where}); one.value = {chosen};"
+            " one.dispatchEvent(new Event('change', {bubbles: true})); })()"
+        )
+
     def press(self, key: str) -> None:
         """One key."""
         text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")

@@ -193,7 +193,11 @@ def test_a_token_that_is_revoked_ends_the_visit(browser: Browser, stage: Stage) 
 
 def test_a_decision_has_a_page_of_its_own(browser: Browser, stage: Stage) -> None:
     stage.step(actions=[action("api-1ö", "api", explanation=f"{HOSTILE} asked for it")])
+    stage.step(actions=[action("database-1", "database")])
     enter(browser, stage, stage.token("pat", Role.AUDITOR), "why")
+    for service, left in (("database", 1), ("", 2), ("api", 1)):
+        browser.choose("select", service)
+        browser.until(f"document.querySelectorAll('a.item').length === {left}")
     browser.click("a.item")
     browser.reads("api back to 6")
     browser.reads("Permanent link")
