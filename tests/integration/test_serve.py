@@ -86,7 +86,7 @@ def test_a_scenario_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
         (["speed=0"], "speed: 0 is not allowed"),
         (["begin=noon"], 'begin: "noon"'),
         (["replications=2"], "replications: 2 is not allowed (1)"),
-        (["monitor.enabled=true"], "monitor.enabled: true is not allowed (false"),
+        (["alerts.levels.0.receivers=[x]"], 'alerts.levels.0.receivers: "x" is not allowed ('),
         (["api.address=0.0.0.0"], 'api.address: "0.0.0.0" is not allowed without TLS'),
         (
             ["+faults.it={kind:engine_kill,at:0,duration_s:60}"],

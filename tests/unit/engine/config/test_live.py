@@ -42,8 +42,8 @@ def test_the_packaged_configuration_is_valid() -> None:
             'controller: "engine" needs foresight, which only the twin has',
         ),
         (
-            {"monitor": {"enabled": True}},
-            "monitor.enabled: true is not allowed (false)",
+            {"alerts": {"levels": [{"receivers": ["pager"]}], "receivers": {}}},
+            'alerts.levels.0.receivers: "pager" is not allowed (alerts.receivers is empty)',
         ),
         (
             {"monitor": {"by_service": {"apy": {}}}},
