@@ -49,10 +49,10 @@ class StagingConfig(Strict):
     platform: PlatformConfig
     port: Port = 0
     prometheus_port: Port = 0
-    remote_write: RemoteWriteConfig | None = None
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
     weddings: Annotated[int, Field(ge=1, le=100_000)] = 1000
     keep_logs: bool = False
+    remote_write: RemoteWriteConfig | None = None
     demo: DemoConfig = Field(default_factory=DemoConfig)
 
     @field_validator("folder")

@@ -40,14 +40,6 @@ SHOWN = 20
         ),
         204: {"description": "All of it is written"},
     },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}}
-            },
-        }
-    },
 )
 async def write(request: Request, context: Context, _: Sender) -> Response:
     """What can be written is; 400 says what was not, and that it need not be sent again."""
