@@ -34,7 +34,7 @@ STANDS_S = 86_400.0
     operation_id="findings",
     summary="What the monitor finds wrong now",
     response_model=FindingList,
-    responses=documented(),
+    responses=documented(Problem.NOT_THERE),
 )
 async def findings(context: Context, principal: Reader) -> Response:
     """Of the services that one may see; the worst first."""
@@ -63,7 +63,7 @@ async def findings(context: Context, principal: Reader) -> Response:
     operation_id="alerts",
     summary="The incidents that people are told of",
     response_model=IncidentList,
-    responses=documented(),
+    responses=documented(Problem.NOT_THERE),
 )
 async def alerts(context: Context, principal: Reader) -> Response:
     """Those that are not over, oldest first."""
@@ -157,6 +157,6 @@ def _monitor(context: ApiContext) -> tuple[Mapping[str, Any], float]:
     monitor = shown.status.get("monitor")
     if monitor is None:
         raise ProblemError(
-            Problem.NOT_READY, "this engine runs without the monitor (monitor.enabled)"
+            Problem.NOT_THERE, "this engine runs without the monitor (monitor.enabled)"
         )
     return monitor, float(shown.status["time_s"])
