@@ -31,9 +31,10 @@ def run(
     wanted: Sequence[str],
     render: Callable[[Path], None],
 ) -> tuple[Path, bool]:
-    """Measure and write the bundle; its folder, and whether all that was measured is shown.
+    """Measure and write the bundle; its folder, and whether all that had to be is shown.
 
-    `every` claim is on the page, those `wanted` are measured.
+    `every` claim is on the page, those `wanted` are measured.  What has to be shown is what was
+    asked for by name; where nothing was, what one may not go live without.
 
     Raises ConfigError or OutputError; after an interrupt the same command goes on where it was.
     """
@@ -56,8 +57,8 @@ def run(
         write_atomically(folder / bundle.MANIFEST, canonical.text(bundle.manifest(folder)))
         made = _finish(folder, options, results)
     terminal.show_evidence(results, made)
-    shown = all(results["claims"][name]["outcome"] != "not shown" for name in measured)
-    return made, shown
+    needed = [name for name in measured if options.wanted or every[name][0].required]
+    return made, all(results["claims"][name]["outcome"] != "not shown" for name in needed)
 
 
 def check(folder: Path, key: Path | None) -> list[str]:

@@ -59,11 +59,11 @@ def measure(
         return
     rows.parent.mkdir(parents=True, exist_ok=True)
     try:
-        made = _rows(folder, claim, role, level, seed, advance, earlier)
+        text = written(_rows(folder, claim, role, level, seed, advance, earlier))
     except Exception as error:  # a measurement may raise anything; that it did is the result
         write_atomically(why, canonical.text({"why": _named(error)}))
         return
-    write_atomically(rows, written(made))
+    write_atomically(rows, text)
     rows.with_suffix(".part").unlink(missing_ok=True)
     advance(1.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+import reports
 from engine.config.strict import ConfigError
 from reports.evidence import content
 from twin.evidence import bundle, canonical, command, measuring, statement, verify
-from twin.evidence.arguments import PLAN
+from twin.evidence.arguments import PLAN, EvidenceArguments
 from twin.evidence.claims import Claim, parse
 
 Make = Callable[..., Path]
@@ -360,3 +362,21 @@ def test_the_same_claims_give_the_same_data(make: Make) -> None:
     for name in ("raw/6.1/measured.jsonl", "raw/6.1/control.jsonl"):
         assert (first / name).read_bytes() == (second / name).read_bytes()
     assert command.check(first, None) == []
+
+
+@pytest.mark.parametrize(
+    ("required", "named", "good"),
+    [(True, False, False), (False, False, True), (False, True, False), (True, True, False)],
+)
+def test_what_is_not_shown_counts_where_it_is_required_or_was_asked_for_by_name(
+    own_text: str, tmp_path: Path, required: bool, named: bool, good: bool
+) -> None:
+    raw = yaml.safe_load(own_text) | {"required": required}
+    raw["figures"][0]["limit"] = 1
+    text = yaml.safe_dump(raw).encode()
+    every = {"6.1": (parse(text, "own.yaml"), text)}
+    options = EvidenceArguments(
+        wanted=("6.1",) if named else (), level="quick", seed=1, day=dt.date(2027, 6, 19),
+        load="1,000 orders", signer="", key=None, claims=None, data=None, output=tmp_path,
+    )  # fmt: skip
+    assert command.run(options, every, ["6.1"], reports.write_evidence)[1] is good

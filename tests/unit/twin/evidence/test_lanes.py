@@ -24,8 +24,8 @@ def row(*, seed, slow_s=0.0, worse=False):
     time.sleep(slow_s)
     return {"ms": seed % 100, "niceness": os.nice(0)}
 
-def rows(*, rows, seed, worse=False):
-    return [{"ms": seed, "niceness": os.nice(0)}] * rows
+def rows(*, rows, seed, worse=False, ms=None):
+    return [{"ms": seed if ms is None else float(ms), "niceness": os.nice(0)}] * rows
 
 def played(*, folder, seed, broken=False):
     if broken:
@@ -152,6 +152,16 @@ def test_a_claim_of_two_worlds_whose_other_world_fails_says_why_and_has_no_rows(
     measured = bundle.measured(folder, "6.1", "measured")
     assert measured.rows == ()
     assert measured.failure == "RuntimeError: no stack"
+
+
+def test_rows_that_no_file_can_hold_are_a_measurement_that_failed(
+    own_text: str, folder: Path
+) -> None:
+    claim = claim_of(own_text, 1, "staging", all=f"{MODULE}:rows", options={"ms": "nan"})
+    lanes.measure(folder, [claim], level="quick", seed=1, advance=lambda _: None)
+    measured = bundle.measured(folder, "6.1", "measured")
+    assert measured.rows == ()
+    assert measured.failure.startswith("ValueError: Out of range float values")
 
 
 def test_who_is_interrupted_ends_the_second_lane_and_keeps_its_rows(
