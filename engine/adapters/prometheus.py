@@ -54,6 +54,8 @@ from engine.config.strict import Strict, validated
 from engine.model import SAMPLE_FIELDS, ServiceSpec
 from engine.ports.metrics import WINDOW, Reading, SampleWindow
 from engine.security import tls
+from engine.security.addresses import complaint
+from engine.security.outbound import OutboundTransport
 
 FIGURES = SAMPLE_FIELDS[1:]
 TOTALS = ("p50_s", "p95_s", "p99_s", "requests", "served", "failed", "shed", "timed_out", "slow")
@@ -70,6 +72,8 @@ REPEATED = 3
 def _of_http(url: SecretStr) -> SecretStr:
     if not re.fullmatch(r"https?://\S+", url.get_secret_value()):
         raise ValueError("give an address such as http://127.0.0.1:9090")
+    if why := complaint(url.get_secret_value()):
+        raise ValueError(why)
     return url
 
 
@@ -184,9 +188,10 @@ class PrometheusSource:
             base_url=config.url.get_secret_value().rstrip("/") + "/",
             headers=revealed(config.headers),
             timeout=config.timeout_s,
-            transport=transport,
-            verify=_trusted(config),
-            limits=httpx.Limits(max_connections=16),
+            transport=transport
+            or OutboundTransport(
+                to_self=True, verify=_trusted(config), limits=httpx.Limits(max_connections=16)
+            ),
             trust_env=False,
         )
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from engine.config.strict import Strict
+from engine.security.addresses import complaint
 from engine.security.roles import Role
 
 Algorithm = Literal[
@@ -19,11 +20,11 @@ Algorithm = Literal[
 
 
 def is_safe(url: str) -> bool:
-    """Whether what is read there cannot have been changed on its way."""
+    """Whether somebody can be there, and nothing be changed on its way to him or from him."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        if parts.username or parts.password or parts.fragment or not host:
+        if parts.username or parts.password or parts.fragment or not host or complaint(url):
             return False
         return parts.scheme == "https" or (
             parts.scheme == "http"

@@ -36,6 +36,7 @@ from engine.ingest.settings import ScrapedConfig, TargetConfig
 from engine.ingest.sources import SamplesSource
 from engine.model import ServiceSpec
 from engine.ports.metrics import Reading
+from engine.security.outbound import OutboundTransport
 
 ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 SHOWN = 5
@@ -104,9 +105,11 @@ class ScrapedSource(SamplesSource):
         """Begin with targets that are new, and end with those that are no more."""
         if self._client is None:
             self._client = httpx.AsyncClient(
-                timeout=self._scraped.timeout_s, transport=self._transport, trust_env=False,
+                timeout=self._scraped.timeout_s, trust_env=False,
                 headers={"accept": ACCEPT, **revealed(self._scraped.headers)},
-                limits=httpx.Limits(max_connections=self._scraped.at_once),
+                transport=self._transport or OutboundTransport(
+                    to_self=True, limits=httpx.Limits(max_connections=self._scraped.at_once)
+                ),
             )  # fmt: skip
         wanted = {
             target.key: target
@@ -141,7 +144,9 @@ class ScrapedSource(SamplesSource):
                 openmetrics=media == "application/openmetrics-text",
                 most=self._scraped.page_samples,
             )  # fmt: skip
-        except (httpx.HTTPError, TimeoutError, PageError, UnicodeDecodeError) as error:
+        except (
+            httpx.HTTPError, httpx.InvalidURL, TimeoutError, PageError, UnicodeDecodeError,
+        ) as error:  # fmt: skip
             target.trouble = str(error) or "it does not answer in time"
             self._end(target, at_ms)
             self._say_up(target, 0.0, at_ms, now_s)

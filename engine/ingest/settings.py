@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from engine.config.strict import Strict
 from engine.model import SAMPLE_FIELDS
+from engine.security.addresses import complaint
 
 FIGURES = SAMPLE_FIELDS[1:]
 TOTALS = ("p50_s", "p95_s", "p99_s", "requests", "served", "failed", "shed", "timed_out", "slow")
@@ -147,6 +148,8 @@ class TargetConfig(Strict):
         for url in given:
             if not re.fullmatch(r"https?://\S+", url):
                 raise ValueError(f"{url} is not allowed (such as http://127.0.0.1:9100/metrics)")
+            if why := complaint(url):
+                raise ValueError(f"{url} is not allowed ({why})")
         return given
 
 

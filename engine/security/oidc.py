@@ -26,6 +26,7 @@ from joserfc.errors import JoseError
 
 from engine.config.security import OidcConfig
 from engine.security.identity import NotAuthenticatedError, UnknownKeyError
+from engine.security.outbound import BlockingOutboundTransport
 from engine.security.roles import Method, Principal, Role
 from engine.security.tokens import TokenError, Tokens, person
 
@@ -102,7 +103,10 @@ class KeySource:
             verify = ssl.create_default_context(cafile=str(self._config.ca))
         with (
             httpx.Client(
-                verify=verify, follow_redirects=False, trust_env=False, timeout=PATIENCE_S
+                transport=BlockingOutboundTransport(to_self=False, verify=verify),
+                follow_redirects=False,
+                trust_env=False,
+                timeout=PATIENCE_S,
             ) as client,
             client.stream("GET", self._config.jwks, headers={"accept-encoding": "identity"}) as got,
         ):

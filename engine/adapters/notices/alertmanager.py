@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 
-from engine.adapters.notices.posting import Poster
+from engine.adapters.posting import Poster
 from engine.monitoring.alerts.machine import AlertNotice, NoticeKind
 
 HOLDS_S = 2.0 * 86_400.0

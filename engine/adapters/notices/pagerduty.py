@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import json
 
-from engine.adapters.notices.posting import Poster
+from engine.adapters.posting import Poster
 from engine.monitoring.alerts.machine import AlertNotice, NoticeKind
 
 URL = "https://events.pagerduty.com/v2/enqueue"

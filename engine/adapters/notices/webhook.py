@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Callable
 
-from engine.adapters.notices.posting import Poster
+from engine.adapters.posting import Poster
 from engine.monitoring.alerts.machine import AlertNotice
 
 LEAST_SECRET = 16

@@ -15,8 +15,8 @@ import pytest
 
 from engine.adapters.notices.alertmanager import AlertmanagerNotices
 from engine.adapters.notices.pagerduty import PagerDutyNotices
-from engine.adapters.notices.posting import NotTakenError
 from engine.adapters.notices.webhook import WebhookNotices
+from engine.adapters.posting import NotTakenError
 from engine.monitoring.alerts.machine import AlertNotice, NoticeKind
 from engine.monitoring.findings import Severity
 
@@ -140,6 +140,7 @@ def test_a_receiver_that_is_gone_is_named(receiver: Receiver) -> None:
     ("make", "key"),
     [
         (lambda: WebhookNotices("ftp://host", SECRET), "url"),
+        (lambda: WebhookNotices("https://host", SECRET, ca="/nowhere.pem"), "ca"),
         (lambda: WebhookNotices("http://host", "short"), "secret"),
         (lambda: PagerDutyNotices(""), "routing_key"),
     ],
