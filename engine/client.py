@@ -55,6 +55,7 @@ from engine.api.documents import (
     WithdrawnDocument,
 )
 from engine.api.overview_documents import BackgroundDocument, OverviewDocument, WhoDocument
+from engine.api.what_if_documents import WhatIfChoices, WhatIfDocument
 from engine.config.recurrence import Recurrence
 from engine.model import Direction
 from engine.security.tls import client_context
@@ -79,6 +80,8 @@ OPERATIONS = {
     "predict_wedding_season": "weddingSeason",
     "predict_wedding_day": "weddingDay",
     "capacity_plan": "plan",
+    "what_if_choices": "whatIfChoices",
+    "what_if": "whatIf",
     "manual_action": "action",
     "roll_back": "rollback",
     "overview": "overview",
@@ -289,6 +292,32 @@ class EngineClient:
     ) -> PlanDocument:
         """What the months from `date` on need, and what to buy."""
         return self._get(PlanDocument, "/plan", _planned(date, months, risk))
+
+    # --- what if
+
+    def what_if_choices(self) -> WhatIfChoices:
+        """What can be tried out."""
+        return self._get(WhatIfChoices, "/what-if")
+
+    def what_if(
+        self,
+        *,
+        zone: str = "",
+        load: tuple[str, float] | None = None,
+        pause: tuple[str, Direction] | None = None,
+        floor: tuple[str, int] | None = None,
+        controller: str = "",
+        for_s: float = 7200.0,
+    ) -> WhatIfDocument:
+        """The next hours as planned, and with a change; `load` is (service, times)."""
+        body: dict[str, Any] = {"zone": zone, "controller": controller, "for_s": for_s}
+        if load is not None:
+            body["load"] = {"service": load[0], "factor": load[1]}
+        if pause is not None:
+            body["pause"] = {"service": pause[0], "direction": pause[1]}
+        if floor is not None:
+            body["floor"] = {"service": floor[0], "instances": floor[1]}
+        return self._post(WhatIfDocument, "/what-if", body)
 
     # --- manual actions
 

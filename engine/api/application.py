@@ -29,6 +29,7 @@ from engine.api.routes import (
     page,
     people,
     predicting,
+    trying,
     write,
 )
 from engine.config.complaints import close, lines
@@ -56,8 +57,8 @@ def _routed(context: ApiContext | None) -> FastAPI:
     )
     app.state.context = context
     for each in (
-        overview, metrics, actions, predicting, people, alerting, events, looking, exposition,
-        write, page,
+        overview, metrics, actions, predicting, trying, people, alerting, events, looking,
+        exposition, write, page,
     ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)

@@ -17,7 +17,9 @@ from engine.api.predictions import NOT_SHARED, Predictor
 from engine.api.receiving import Receiving, SampleSink
 from engine.api.serving import serving
 from engine.api.shared_cache import RedisCache, SharedCache
-from engine.config.api import ApiConfig
+from engine.api.what_if import Trials
+from engine.config.api import ApiConfig, BesideConfig
+from engine.config.load import is_installed
 from engine.config.secrets import revealed
 from engine.config.security import SecurityConfig
 from engine.config.strict import ConfigError
@@ -74,6 +76,7 @@ def assembled(
         courier=courier,
         identity=identity,
         predictor=_predictor(config, tree),
+        trials=_trials(config, tree),
         config=config,
         acts=acts,
         receiving=None if receiver is None else Receiving(receiver),
@@ -86,18 +89,31 @@ def _predictor(config: ApiConfig, tree: Mapping[str, Any]) -> Predictor:
     predictions = config.predictions
     if predictions is None:
         return Predictor("", {}, config.limits.prediction_s)
-    options = dict(revealed(predictions.options))
-    for key in predictions.keys:
-        if key in options:
-            raise ConfigError(
-                f"api.predictions.keys: {key} is among api.predictions.options already"
-            )
-        if key in tree:
-            options[key] = tree[key]
+    options = _handed(predictions, tree, "api.predictions")
     shared: SharedCache = NOT_SHARED
     if config.cache is not None:
         shared = RedisCache(config.cache.url.get_secret_value())
     return Predictor(predictions.factory, options, config.limits.prediction_s, shared)
+
+
+def _trials(config: ApiConfig, tree: Mapping[str, Any]) -> Trials:
+    """None where what is named by default is not installed beside the engine."""
+    limits, what_if = config.limits, config.what_if
+    if what_if is None or not is_installed(what_if.factory):
+        return Trials("", {}, limits.what_if_s, limits.what_ifs)
+    options = _handed(what_if, tree, "api.what_if")
+    return Trials(what_if.factory, options, limits.what_if_s, limits.what_ifs)
+
+
+def _handed(config: BesideConfig, tree: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The options, and what `keys` names of the tree; raises ConfigError for what is in both."""
+    options = dict(revealed(config.options))
+    for name in config.keys:
+        if name in options:
+            raise ConfigError(f"{key}.keys: {name} is among {key}.options already")
+        if name in tree:
+            options[name] = tree[name]
+    return options
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from engine.api.problems import Problem, ProblemError
 from engine.api.rates import Rates
 from engine.api.receiving import Receiving
 from engine.api.snapshot import ServiceLook, StepLook
+from engine.api.what_if import Trials
 from engine.config.api import ApiConfig, RateLimit
 from engine.ports.cabinet import CabinetError
 from engine.ports.desk import Desk, RequestError
@@ -74,6 +75,8 @@ class ApiContext:
     """Carries into the audit log what the desk has staged."""
     identity: Identity
     predictor: Predictor
+    trials: Trials
+    """Tries the hours to come out."""
     config: ApiConfig
     acts: bool
     bootstrap: Callable[[float], str]

@@ -162,6 +162,8 @@ class OverviewDocument(Document):
 class WhoDocument(Document):
     """Whom the request shows, and what he may do, by what it is about and how it stands there.
 
+    `what_if` says whether he may try the next hours out, and there is something to do it with.
+
     Besides, who is limited to some `services` may nothing elsewhere, nor for the platform.
     """
 
@@ -176,6 +178,7 @@ class WhoDocument(Document):
                     "services": None,
                     "expires_s": 1784462400.0,
                     "may": {"platform": {"calm": ["look"]}},
+                    "what_if": False,
                 }
             ]
         },
@@ -187,6 +190,7 @@ class WhoDocument(Document):
     services: list[str] | None
     expires_s: Figure
     may: dict[Extent, dict[PlatformState, list[Permission]]]
+    what_if: bool
 
 
 class VerificationDocument(Document):

@@ -1,43 +1,31 @@
 """Seasons, days and plans: worked out in a process of their own, and kept while they are valid.
 
-What knows the bookings of years is found by configuration, as it lies outside the engine.  It may
-take seconds and a whole core, so neither the shell nor the API's loop shares a process with it.
-Several who ask the same wait for the same answer; who has waited for long enough is told to come
-again, and the work goes on.
+What knows the bookings of years is found by configuration (`engine.api.apart`).  Several who ask
+the same wait for the same answer; who has waited for long enough is told to come again, and the
+work goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
+from engine.api.apart import ProcessBeside, WorkerPlace
 from engine.api.problems import FieldProblem, Problem, ProblemError
 from engine.api.shared_cache import NoSharedCache, SharedCache
 from engine.api.snapshot import EncodedText, encoded
-from engine.config.load import build
 
 KEPT = 64
 VALID_S = 3_600.0
 """An answer that does not say how long it is valid is worked out anew after so long."""
-PARENT_S = 2.0
-"""Between two looks whether the engine is still there."""
-NICE = 10
-"""The engine comes first."""
-
 NOT_SHARED = NoSharedCache()
 
 log = structlog.stdlib.get_logger(__name__)
@@ -92,7 +80,11 @@ class Predictor:
         self._options = dict(options)
         self._timeout_s = timeout_s
         self._shared = shared
-        self._pool: ProcessPoolExecutor | None = None
+        self._apart = ProcessBeside(
+            WorkerPlace(
+                factory, self._options, "api.predictions", ("season", "day", "wedding", "plan")
+            )
+        )
         self._answers: OrderedDict[tuple[Any, ...], tuple[float, EncodedText]] = OrderedDict()
         self._working: dict[tuple[Any, ...], asyncio.Task[EncodedText]] = {}
 
@@ -129,16 +121,11 @@ class Predictor:
                 Problem.BUSY, "it is still being worked out", headers={"retry-after": "10"}
             ) from None
         except ValueError as error:
-            raise _as_problem(error) from None
+            raise as_problem(error) from None
 
     def close(self) -> None:
         """End the other process, whatever it is doing."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            processes = list((pool._processes or {}).values())
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
+        self._apart.close()
 
     async def _work(self, key: tuple[Any, ...]) -> EncodedText:
         method, *given = key
@@ -154,7 +141,7 @@ class Predictor:
 
     async def _worked_out(self, method: str, given: list[Any]) -> EncodedText:
         try:
-            future = self._submit(method, given)
+            future = self._apart.submit(method, given)
             document = await asyncio.wrap_future(future)
         except BrokenProcessPool:
             self.close()
@@ -168,63 +155,14 @@ class Predictor:
             raise ProblemError(Problem.INTERNAL, "it could not be worked out") from error
         return encoded(document)
 
-    def _submit(self, method: str, given: list[Any]) -> Future[Mapping[str, Any]]:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                1,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_begin,
-                initargs=(self._factory, self._options, os.getpid()),
-            )
-        return self._pool.submit(_ask, method, given)
-
     def _done(self, key: tuple[Any, ...], task: asyncio.Task[EncodedText]) -> None:
         self._working.pop(key, None)
         if not task.cancelled():
             task.exception()  # whoever still waits is told; if nobody does, it is no news
 
 
-_connected: list[Callable[[], Predictions]] = []
-
-
-def _begin(factory: str, options: Mapping[str, Any], parent: int) -> None:
-    """In the other process, before it is asked anything."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
-    threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
-    made: list[Predictions] = []
-
-    def connected() -> Predictions:
-        if not made:
-            try:
-                made.append(
-                    build(
-                        factory, key="api.predictions.factory", options=dict(options),
-                        options_key="api.predictions.options",
-                        methods=("season", "day", "wedding", "plan"),
-                    )
-                )  # fmt: skip
-            except ValueError as error:  # whoever asked cannot put that right
-                raise RuntimeError(str(error)) from None
-        return made[0]
-
-    _connected.append(connected)
-
-
-def _end_with(parent: int) -> None:
-    """End when the engine is gone, however it went."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_S)
-    os._exit(0)
-
-
-def _ask(method: str, given: list[Any]) -> Mapping[str, Any]:
-    answer: Mapping[str, Any] = getattr(_connected[0](), method)(*given)
-    return answer
-
-
-def _as_problem(error: ValueError) -> ProblemError:
+def as_problem(error: ValueError) -> ProblemError:
+    """The problem that a text says which begins with the name of a field."""
     detail = str(error)
     field, colon, _ = detail.partition(": ")
     fields = [FieldProblem(field, detail)] if colon and field.replace("_", "").isalnum() else []

@@ -103,6 +103,7 @@ class _Server:
                 asyncio.run_coroutine_threadsafe(self._drain(), loop)
             self._thread.join(STOPPED_S + self._context.config.limits.drain_s + 5.0)
         self._context.predictor.close()
+        self._context.trials.close()
         self._listening.close()
 
     async def _drain(self) -> None:

@@ -39,6 +39,10 @@ class ApiLimits(Strict):
     """For a client to send a whole request, and to take what is sent to it."""
     prediction_s: Annotated[float, Field(gt=0.0, le=600.0)] = 60.0
     """For a prediction, before whoever asked is told to come again."""
+    what_if_s: Annotated[float, Field(gt=0.0, le=600.0)] = 30.0
+    """For the next hours to be tried out, before that is given up."""
+    what_ifs: Annotated[int, Field(ge=1, le=100)] = 4
+    """So many of these may be waited for at one time; they are worked out one after the other."""
     drain_s: Annotated[float, Field(ge=0.0, le=60.0)] = 0.5
     """From the beginning of a stop, so long new requests are still answered."""
     reads: RateLimit = RateLimit(per_s=1_000.0, burst=2_000)
@@ -56,13 +60,21 @@ class TlsConfig(Strict):
     """Certificates of those who sign the clients'; null: clients show none."""
 
 
-class PredictionsConfig(Strict):
-    """What works out seasons, days and plans; see `engine.api.predictions.Predictions`."""
+class BesideConfig(Strict):
+    """What works something out in a process beside the engine's."""
 
     factory: Reference
     options: Annotated[dict[str, Any], AfterValidator(secrets.sealed)] = Field(default_factory=dict)
     keys: tuple[str, ...] = ()
     """Of the whole tree, those that it is handed besides its options: the run's own platform."""
+
+
+class PredictionsConfig(BesideConfig):
+    """What works out seasons, days and plans; see `engine.api.predictions.Predictions`."""
+
+
+class WhatIfConfig(BesideConfig):
+    """What tries the hours to come out; see `engine.api.what_if.WhatIf`."""
 
 
 class CacheConfig(Strict):
@@ -81,6 +93,7 @@ class ApiConfig(Strict):
     tls: TlsConfig | None = None
     limits: ApiLimits = ApiLimits()
     predictions: PredictionsConfig | None = None
+    what_if: WhatIfConfig | None = None
     cache: CacheConfig | None = None
     """null: in the process alone."""
 

@@ -9,6 +9,7 @@ names it.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -35,6 +36,11 @@ def load(reference: str, key: str) -> Callable[..., Any]:
     if not callable(target):
         raise ConfigError(f"{key}: {reference} cannot be called")
     return target
+
+
+def is_installed(reference: str) -> bool:
+    """Whether the package that `reference` names is there at all; nothing of it is run."""
+    return importlib.util.find_spec(reference.partition(":")[0].partition(".")[0]) is not None
 
 
 def build(

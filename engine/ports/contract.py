@@ -209,6 +209,9 @@ async def _store_lasts(bench: StoreBench) -> None:
     await _soon("keep", first.keep(Kept('{"a": 1}', (), (row,)), fence))
     second = await bench.connect()
     _holds(await second.memory() == '{"a": 1}', "what was kept is not there")
+    _holds(
+        await asyncio.to_thread(bench.desk().memory) == '{"a": 1}', "the desk has another memory"
+    )
     _holds(await second.newest() == fence, "the newest fence is not told")
 
     # What is kept again is there once, as it was; what is kept without a memory leaves that.

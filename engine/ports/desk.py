@@ -99,6 +99,10 @@ class Desk(Protocol):
         """What the engine that stepped last showed of itself (JSON), "" before any has."""
         ...
 
+    def memory(self) -> str:
+        """What the leader remembered last, "" without any."""
+        ...
+
     def history(
         self, after: int = 0, limit: int = 100, kinds: Collection[RowKind] = ()
     ) -> list[KeptRow]:

@@ -124,12 +124,13 @@ def _weddings(world: World) -> Weddings:
     )
 
 
-def _user_facing(world: World) -> list[int]:
+def user_facing(world: World) -> list[int]:
+    """Rows of the services at which users enter."""
     return [i for i, spec in enumerate(world.specs) if spec.user_facing]
 
 
 def _requests(world: World, truth: FloatArray) -> UserRequests:
-    facing = truth[_user_facing(world)]
+    facing = truth[user_facing(world)]
     rate = facing[..., T["arrived"]].sum(axis=0) / world.recorder.interval_s
     sums = facing.sum(axis=(0, 1))
     counts = {
@@ -144,7 +145,7 @@ def _requests(world: World, truth: FloatArray) -> UserRequests:
 
 
 def _slo(world: World, truth: FloatArray) -> Slo:
-    facing = truth[_user_facing(world)].sum(axis=0)
+    facing = truth[user_facing(world)].sum(axis=0)
     bad = sum(facing[:, T[name]] for name in BAD)
     done = done_requests(facing)
     per_minute = max(round(60 / world.recorder.interval_s), 1)

@@ -226,6 +226,10 @@ class SimulatedShell:
         self._seat = Seat(self._infrastructure, self._infrastructure.new_fence())
         return lambda: self._deposed.remove(old)
 
+    def begin_with(self, memory: str) -> None:
+        """Let the controller begin with what one before it knew; to be called before the run."""
+        self._begin(self._cycle, self._now_s(), memory)
+
     def observe(self) -> Observation:
         """Everything that the controller may know now."""
         now_s, gathered = self._gather()

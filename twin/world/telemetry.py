@@ -122,6 +122,13 @@ class Telemetry:
         self._visible = np.empty((len(self._queue), len(SAMPLE_FIELDS)))
         self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
 
+    def begin_after(self, seen: FloatArray) -> None:
+        """Begin with samples (n, fields) that were seen before the run; after `start`."""
+        self._visible = np.empty((len(seen) + len(self._queue), len(SAMPLE_FIELDS)))
+        self._visible[: len(seen)] = seen
+        self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
+        self._count = len(seen)
+
     def window(self, now_s: float) -> np.ndarray:
         """The newest samples visible at `now_s`, a structured array with the newest last."""
         queue = self._queue

@@ -117,6 +117,10 @@ class SqlDesk:
         """What was shown last."""
         return self.database.read(lambda at: statements.shown(at, self._letters))
 
+    def memory(self) -> str:
+        """What the leader kept last."""
+        return self.database.read(lambda at: statements.memory(at, self._letters))
+
     def history(
         self, after: int = 0, limit: int = 100, kinds: Collection[RowKind] = ()
     ) -> list[KeptRow]:

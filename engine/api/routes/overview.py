@@ -18,7 +18,7 @@ from engine.api.problems import Problem, ProblemError
 from engine.api.routes.metrics import sizes_of
 from engine.decide.callgraph import critical_services
 from engine.model import Reason, Status
-from engine.security.roles import TABLE, Extent, PlatformState
+from engine.security.roles import TABLE, Extent, Permission, PlatformState, refusal
 
 router = APIRouter(prefix="/api/scalability")
 
@@ -57,7 +57,7 @@ async def overview(request: Request, context: Context, principal: Reader) -> Res
     response_model=WhoDocument,
     responses=documented(),
 )
-async def me(principal: Reader) -> Response:
+async def me(context: Context, principal: Reader) -> Response:
     """By the table of roles; what is shown to him need not hold what he may not do."""
     may: dict[str, dict[str, list[str]]] = {
         extent.value: {state.value: [] for state in PlatformState} for extent in Extent
@@ -73,6 +73,10 @@ async def me(principal: Reader) -> Response:
             "services": None if principal.services is None else sorted(principal.services),
             "expires_s": principal.expires_s if math.isfinite(principal.expires_s) else None,
             "may": may,
+            "what_if": context.trials.is_there
+            and not refusal(
+                principal, Permission.PREDICT, "", context.situation(""), context.wall_s()
+            ),
         }
     )
 

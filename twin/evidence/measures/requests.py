@@ -84,9 +84,10 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     "write": TriedOperation(P.SEND_SAMPLES),
     **dict.fromkeys(
         ("capacity", "bottlenecks", "weddingSeason", "weddingDay", "plan", "seasonOptimisation",
-         "recommendations"),
+         "recommendations", "whatIfChoices"),
         TriedOperation(P.PREDICT),
     ),
+    "whatIf": TriedOperation(P.PREDICT, WHOLE, {"for_s": 600.0}),
     "prepareWeddingDay": TriedOperation(P.PREDICT, WHOLE, {"dry_run": True}, P.FLOOR),
     "floor": TriedOperation(P.FLOOR, ONE, {"instances": 3, "for_s": 60.0}),
     "dropFloor": TriedOperation(P.DROP_FLOOR, ONE),

@@ -191,8 +191,9 @@ def test_a_process_that_has_died_is_begun_anew() -> None:
         predictor = Predictor(QUICK, {}, 60.0)
         try:
             await predictor.ask("season", 2027, "all", now_s=0.0)
-            assert predictor._pool is not None
-            for process in list(predictor._pool._processes.values()):
+            pool = predictor._apart._pool
+            assert pool is not None
+            for process in list(pool._processes.values()):
                 process.kill()
                 process.join()
             with contextlib.suppress(ProblemError):  # whoever asks first may be told to come again

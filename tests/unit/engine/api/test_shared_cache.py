@@ -99,7 +99,7 @@ def test_another_engine_finds_what_one_has_worked_out_until_it_is_flushed(redis:
         predictor = Predictor(QUICK, {}, 60.0, cache)
         try:
             text = await predictor.ask("season", 2027, "all", now_s=0.0)
-            return text.content, predictor._pool is not None
+            return text.content, predictor._apart._pool is not None
         finally:
             predictor.close()
 
