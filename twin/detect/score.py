@@ -9,16 +9,16 @@ just after, and the run without it has no such alarm at that time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model import FloatArray
+from engine.model import FloatArray, ServiceSpec
 from engine.monitoring.findings import Finding
 from engine.monitoring.monitor import Monitor
-from engine.record.findings import FindingNotes
+from engine.monitoring.settings import MonitorSettings
 from twin.config import RunConfig
 from twin.detect.worlds import SHARED, base, faulted, kind_of
 from twin.queues.port import TRUTH_FIELDS
@@ -46,6 +46,8 @@ class Scored:
     kind: str
     seed: int
     fired: int
+    began_s: float
+    """When the fault began, from the world's beginning."""
     shows: bool
     shown_after_s: float
     """From the fault's beginning until users felt it."""
@@ -81,19 +83,33 @@ class Saturday:
 Task = tuple[int, int, int, tuple[str, ...]]
 """Seed, group, number of worlds in all, overrides."""
 
+MakeMonitor = Callable[[Sequence[ServiceSpec], MonitorSettings], Monitor]
+"""A monitor in place of the real one."""
+
 
 def score_group(task: Task) -> tuple[Quiet, list[Scored]]:
     """The worlds of one group, each beside the one without a fault."""
+    ((quiet, scored),) = score_group_by(task, [None])
+    return quiet, scored
+
+
+def score_group_by(
+    task: Task, monitors: Sequence[MakeMonitor | None]
+) -> list[tuple[Quiet, list[Scored]]]:
+    """The same for each of several monitors that watch the same worlds; None: the real one."""
     seed, group, count, overrides = task
     config = base(seed, group, overrides)
-    plain = _ran(config)
-    quiet = alarms_of(_notes(plain).all)
-    scored = []
-    for index in range(group * SHARED, min((group + 1) * SHARED, count)):
-        world = _ran(faulted(config, seed, index))
-        scored.append(_scored(world, plain, quiet, index))
+    plain, said = _watched(config, monitors)
     weeks = len(plain.specs) * plain.now_s / WEEK_S
-    return Quiet(config.seed, tuple(_named(alarm, plain) for alarm in quiet), weeks), scored
+    made: list[tuple[Quiet, list[Scored]]] = [
+        (Quiet(config.seed, tuple(_named(alarm, plain) for alarm in quiet), weeks), [])
+        for quiet in said
+    ]
+    for index in range(group * SHARED, min((group + 1) * SHARED, count)):
+        world, alarms = _watched(faulted(config, seed, index), monitors)
+        for (_, scored), own, quiet in zip(made, alarms, said, strict=True):
+            scored.append(_scored(world, plain, own, quiet, index))
+    return made
 
 
 def score_saturday(config: RunConfig) -> Saturday:
@@ -101,11 +117,12 @@ def score_saturday(config: RunConfig) -> Saturday:
     world = World(config)
     settings = config.platform.monitored(config.monitor)
     blind = MonitorWatch(Monitor(world.specs, settings.model_copy(update={"calendar": False})))
+    assert world.watch is not None
     world.shell.watchers.append(blind)
     world.run()
     return Saturday(
         config.seed,
-        tuple(_named(alarm, world) for alarm in alarms_of(_notes(world).all)),
+        tuple(_named(alarm, world) for alarm in alarms_of(world.watch.notes.all)),
         tuple(_named(alarm, world) for alarm in alarms_of(blind.notes.all)),
         len(world.specs) * world.now_s / WEEK_S,
     )
@@ -153,21 +170,34 @@ def _felt(world: World) -> FloatArray:
     return np.array(figures)
 
 
-def _ran(config: RunConfig) -> World:
+def _watched(
+    config: RunConfig, monitors: Sequence[MakeMonitor | None]
+) -> tuple[World, list[list[Finding]]]:
+    """The world at its end, and the alarms of each monitor."""
     world = World(config)
-    world.run()
-    return world
-
-
-def _notes(world: World) -> FindingNotes:
     assert world.watch is not None
-    return world.watch.notes
+    real, watches = world.watch, []
+    if None not in monitors:
+        world.shell.watchers.remove(real)
+    for make in monitors:
+        if make is None:
+            watches.append(real)
+            continue
+        watches.append(MonitorWatch(make(world.specs, real.monitor.settings)))
+        world.shell.watchers.append(watches[-1])
+    world.run()
+    return world, [alarms_of(watch.notes.all) for watch in watches]
 
 
-def _scored(world: World, plain: World, quiet: Sequence[Finding], index: int) -> Scored:
+def _scored(
+    world: World,
+    plain: World,
+    alarms: Sequence[Finding],
+    quiet: Sequence[Finding],
+    index: int,
+) -> Scored:
     kind = kind_of(index)
     fired = world.recorder.fired.get(kind, 0)
-    alarms = alarms_of(_notes(world).all)
     spans = spans_s(world)
     fault = next(iter(world.config.faults.values()))
     began_s, ended_s = spans.get(kind, (math.nan, math.nan))
@@ -187,6 +217,7 @@ def _scored(world: World, plain: World, quiet: Sequence[Finding], index: int) ->
         kind=kind,
         seed=world.config.seed,
         fired=fired,
+        began_s=began_s - world.start_s,
         shows=bool(len(differs)),
         shown_after_s=felt_s - began_s,
         alarms=len(alarms),

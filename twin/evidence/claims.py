@@ -37,10 +37,10 @@ class FigureConfig(Strict):
     name: Name
     says: Text
     unit: str = ""
-    estimator: Literal["mean", "proportion", "ratio", "quantile"]
+    estimator: Literal["mean", "proportion", "ratio", "rate", "quantile"]
     column: Name
     over: Name | None = None
-    """The denominator's column, of a ratio."""
+    """The denominator's column, of a ratio or a rate."""
     q: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Which quantile."""
     operator: Literal["<=", ">="]
@@ -49,8 +49,8 @@ class FigureConfig(Strict):
 
     @model_validator(mode="after")
     def _fits(self) -> FigureConfig:
-        if (self.over is None) == (self.estimator == "ratio"):
-            raise ValueError("over: belongs to estimator: ratio, and to no other")
+        if (self.over is None) == (self.estimator in ("ratio", "rate")):
+            raise ValueError("over: belongs to estimator: ratio or rate, and to no other")
         if (self.q is None) == (self.estimator == "quantile"):
             raise ValueError("q: belongs to estimator: quantile, and to no other")
         return self
@@ -88,6 +88,9 @@ class MeasurementConfig(Strict):
     of_data: Reference | None = None
     """What makes the rows, as `all`, of recorded traces (option `data`) where there are some."""
     options: dict[str, Any] = Field(default_factory=dict)
+    beside: bool = False
+    """Whether it may be measured beside other claims though live parts take part: it hardly takes
+    any of a core, and whatever is taken from it makes its figures worse and never better."""
 
     @model_validator(mode="after")
     def _one_way(self) -> MeasurementConfig:
@@ -108,6 +111,8 @@ class ControlConfig(Strict):
     command: tuple[str, ...] | None = None
     rows: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """How many rows it takes; as many as the measurement where it is not said."""
+    misses: tuple[Name, ...] = ()
+    """The figures that have to miss their limits, each of them; where none is named, any."""
 
 
 class ContextConfig(Strict):
@@ -209,6 +214,9 @@ class Claim(Strict):
             raise ValueError("control.command: belongs to a claim whose measure is a command")
         if self.measure.command is None and not control.options:
             raise ValueError("control.options: is missing; what is broken on purpose?")
+        for name in control.misses:
+            if name not in names:
+                raise ValueError(f'control.misses: "{name}" is not allowed ({", ".join(names)})')
         if self.measure.record is not None:
             for key in ("measure", *LEVELS, "control"):
                 if not isinstance(getattr(self, key).options.get(RECORD, {}), Mapping):

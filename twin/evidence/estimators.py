@@ -47,6 +47,9 @@ def estimate(
     if estimator == "ratio":
         assert over is not None
         return ratio(_column(rows, column), _column(rows, over))
+    if estimator == "rate":
+        assert over is not None
+        return rate(_column(rows, column), _column(rows, over))
     values = _column(rows, column)
     values = values[np.isfinite(values)]
     if len(values) == 0:
@@ -109,6 +112,34 @@ def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> IntervalEst
             _exact(math.fsum(above), total) if _counts(above) and _counts(below) else (1.0, 0.0)
         )
         low, high = max(min(low, trials[0]), 0.0), min(max(high, trials[1]), 1.0)
+    return IntervalEstimate(value, low, high, n)
+
+
+def rate(events: NDArray[np.float64], exposure: NDArray[np.float64]) -> IntervalEstimate | None:
+    """Events over what they were waited for, as alarms a week, rows as clusters.
+
+    The interval is that of `ratio`, and never narrower than the exact one of a Poisson count
+    (Garwood 1936): that nothing happened in a short time does not say that it is rare.
+
+    Raises RowsError for what is no count.
+    """
+    from scipy import stats
+
+    counted = np.isfinite(events) & np.isfinite(exposure)
+    events, exposure = events[counted], exposure[counted]
+    if not _counts(events) or (events < 0.0).any():
+        raise RowsError("a rate is made of counts")
+    n, total = len(events), math.fsum(exposure)
+    if n == 0 or total <= 0.0:
+        return None
+    count = math.fsum(events)
+    low = float(stats.chi2.ppf(_TAIL, 2.0 * count)) / 2.0 / total if count else 0.0
+    high = float(stats.chi2.ppf(1.0 - _TAIL, 2.0 * count + 2.0)) / 2.0 / total
+    value = count / total
+    if n > 1:
+        spread = math.fsum((events - value * exposure) ** 2) / (n - 1)
+        half = float(stats.t.ppf(1.0 - _TAIL, n - 1)) * math.sqrt(n * spread) / total
+        low, high = max(min(low, value - half), 0.0), max(high, value + half)
     return IntervalEstimate(value, low, high, n)
 
 

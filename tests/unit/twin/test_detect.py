@@ -17,9 +17,9 @@ from twin.world.world import World
 
 def scored(index: int = 0, **changes: Any) -> Scored:
     figures: dict[str, Any] = {
-        "index": index, "kind": "slow_service", "seed": 1, "fired": 5, "shows": True,
-        "shown_after_s": 10.0, "alarms": 2, "due": 2, "after_s": 15.0, "after_shown_s": 5.0,
-        "blamed": True,
+        "index": index, "kind": "slow_service", "seed": 1, "fired": 5, "began_s": 2500.0,
+        "shows": True, "shown_after_s": 10.0, "alarms": 2, "due": 2, "after_s": 15.0,
+        "after_shown_s": 5.0, "blamed": True,
     }  # fmt: skip
     return Scored(**(figures | changes))
 

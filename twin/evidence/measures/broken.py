@@ -1,17 +1,30 @@
-"""Engines that are broken on purpose: the negative controls of what is measured in the twin.
+"""Engines and monitors that are broken on purpose: the controls of what is measured in the twin.
 
-Each is a controller like any other (`controller.factory`), the real engine with one part out of
-order.
+Each engine is a controller like any other (`controller.factory`), the real one with one part out of
+order; each monitor sees what the real one does.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from engine import Autoscaler, EngineSettings
-from engine.model import Action, Category, Observation, Outlook, Plan
+from engine.model import Action, Category, Observation, Outlook, Plan, ServiceSpec
+from engine.monitoring.findings import (
+    Cause,
+    CauseKind,
+    Finding,
+    FindingKind,
+    Findings,
+    Severity,
+    Symptom,
+)
+from engine.monitoring.monitor import Monitor
+from engine.monitoring.settings import MonitorSettings
 
 
 class BrokenEngine:
@@ -76,3 +89,43 @@ def _emptied(outlook: Outlook) -> Outlook:
         events=np.zeros_like(outlook.events),
         major_events=np.zeros_like(outlook.major_events),
     )
+
+
+class Deaf(Monitor):
+    """A monitor that never says anything."""
+
+    def step(self, windows: object, outlook: object, now_s: float) -> Findings:
+        """Nothing."""
+        del windows, outlook
+        return Findings(now_s)
+
+
+class Alarmist(Monitor):
+    """A monitor that alarms for each service, every ten minutes, whatever it sees."""
+
+    AGAIN_S = 600.0
+
+    def __init__(self, specs: Sequence[ServiceSpec], settings: MonitorSettings) -> None:
+        super().__init__(specs, settings)
+        self._due_s = -math.inf
+        self._cries = 0
+
+    def step(self, windows: object, outlook: object, now_s: float) -> Findings:
+        """An alarm for each service, if it is time."""
+        del windows, outlook
+        if now_s < self._due_s:
+            return Findings(now_s)
+        self._due_s = now_s + self.AGAIN_S
+        self._cries += 1
+        alarms = tuple(self._alarm(spec.name, now_s) for spec in self.specs)
+        return Findings(now_s, lasting=alarms, began=alarms)
+
+    def _alarm(self, service: str, now_s: float) -> Finding:
+        symptom = Symptom(
+            service, FindingKind.RESPONSE_TIME, Severity.CRITICAL, "alarmist", "p95_s", 9.0,
+            now_s, 1.0, limit=2.0,
+        )  # fmt: skip
+        return Finding(
+            f"{service}-{self._cries}", service, symptom.kind, symptom.severity, symptom, now_s,
+            now_s, math.nan, math.nan, (Cause(service, CauseKind.LOAD, 1.0, "load"),), "Look.",
+        )  # fmt: skip

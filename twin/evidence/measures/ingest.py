@@ -181,7 +181,7 @@ def receiving(folder: Path, config: ReceivedConfig) -> Iterator[Loopback]:
     timed = _Timed(source.receiver)
     desk = local_desk(folder)
     context = assembly.assembled(
-        _Silent(), specs, EngineSettings(), validated(ApiConfig, {"port": 0}), SecurityConfig(),
+        SilentNotes(), specs, EngineSettings(), validated(ApiConfig, {"port": 0}), SecurityConfig(),
         folder, desk, Courier(desk, audit_of(folder)), acts=False, tree={}, receiver=timed,
     )  # fmt: skip
     with serving(context) as url:
@@ -191,7 +191,7 @@ def receiving(folder: Path, config: ReceivedConfig) -> Iterator[Loopback]:
         yield Loopback(source, timed, url, token)
 
 
-class _Silent:
+class SilentNotes:
     """Notes that nobody keeps."""
 
     def step(self, *_: object) -> None:

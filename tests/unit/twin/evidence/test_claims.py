@@ -83,6 +83,7 @@ def test_a_wrong_key_is_named(own: Claim, changed: dict[str, Any], expected: str
     [
         ({"estimator": "ratio"}, "over: belongs to estimator: ratio"),
         ({"over": "n"}, "over: belongs to estimator: ratio"),
+        ({"estimator": "rate"}, "over: belongs to estimator: ratio or rate"),
         ({"estimator": "quantile"}, "q: belongs to estimator: quantile"),
         ({"estimator": "quantile", "q": 1.0}, "q:"),
         ({"q": 0.5}, "q: belongs to estimator: quantile"),
@@ -95,6 +96,11 @@ def test_a_wrong_figure_is_named(own: Claim, changed: dict[str, Any], expected: 
     with pytest.raises(ConfigError) as refusal:
         parse(text(own, figures=figure(own, **changed)), "own.yaml")
     assert expected in str(refusal.value)
+
+
+def test_a_control_names_figures_that_there_are(own: Claim) -> None:
+    with pytest.raises(ConfigError, match=r'control\.misses: "speed" is not allowed \(latency\)'):
+        parse(text(own, control={"says": "x", "command": ["x"], "misses": ["speed"]}), "own.yaml")
 
 
 def test_the_words_for_a_record_are_laid_over_each_other(own: Claim) -> None:

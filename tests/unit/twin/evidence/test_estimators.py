@@ -14,6 +14,7 @@ from twin.evidence.estimators import (
     mean,
     proportion,
     quantile,
+    rate,
     ratio,
 )
 
@@ -44,6 +45,33 @@ def test_a_ratio_weighs_its_rows_by_what_they_count() -> None:
     assert made is not None
     assert made.value == pytest.approx(0.31)
     assert made.low < 0.31 < made.high
+
+
+@pytest.mark.parametrize(
+    ("events", "weeks", "low", "high"),
+    [
+        # Garwood: 0 in 2 weeks: -ln(0.025) / 2 = 1.844440
+        ([0.0, 0.0], [1.0, 1.0], 0.0, 1.844440),
+        # 4 in 2 weeks: chi2(0.025, 8) / 4 = 0.544933, chi2(0.975, 10) / 4 = 5.120794
+        ([2.0, 2.0], [1.0, 1.0], 0.544933, 5.120794),
+        ([4.0], [2.0], 0.544933, 5.120794),
+        # Rows that differ much: the interval of the rows, cut at 0.  half = 12.706205 * 20 / 2
+        ([0.0, 20.0], [1.0, 1.0], 0.0, 10.0 + 127.06205),
+    ],
+)
+def test_a_rate_is_as_uncertain_as_a_count_and_as_its_rows(
+    events: list[float], weeks: list[float], low: float, high: float
+) -> None:
+    made = rate(np.array(events), np.array(weeks))
+    assert made is not None
+    assert made.value == sum(events) / sum(weeks)
+    assert (made.low, made.high) == pytest.approx((low, high), abs=1e-5)
+
+
+def test_a_rate_is_made_of_counts_that_were_waited_for() -> None:
+    assert rate(np.array([math.nan]), np.array([1.0])) is None
+    with pytest.raises(RowsError, match="counts"):
+        rate(np.array([0.5, 1.0]), np.array([1.0, 1.0]))
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,31 @@ def test_what_was_shown_in_the_twin_is_shown_in_simulation_only(own: Claim) -> N
     assert judge(simulated, rows(GOOD), rows(BAD))["outcome"] == "shown in simulation only"
 
 
+@pytest.mark.parametrize(
+    ("misses", "quick_too", "outcome"),
+    [
+        ((), False, "shown"),
+        (("latency",), False, "shown"),
+        (("latency", "slowest"), False, "not shown"),
+        (("latency", "slowest"), True, "shown"),
+    ],
+)
+def test_a_control_has_to_miss_each_figure_that_it_names(
+    own: Claim, misses: tuple[str, ...], quick_too: bool, outcome: str
+) -> None:
+    assert own.control is not None
+    second = own.figures[0].model_copy(
+        update={"name": "slowest", "limit": 1000.0 if quick_too else 5000.0}
+    )
+    claim = own.model_copy(
+        update={
+            "figures": (*own.figures, second),
+            "control": own.control.model_copy(update={"misses": misses}),
+        }
+    )
+    assert judge(claim, rows(GOOD), rows(BAD))["outcome"] == outcome
+
+
 def test_the_margin_is_what_is_left_to_the_limit(own: Claim) -> None:
     figure = judge(own, rows(GOOD), rows(BAD))["figures"][0]
     assert figure["margin"] == pytest.approx(200.0 - figure["high"])

@@ -79,6 +79,7 @@ def both_lanes(folder: Path, claims: list[Claim]) -> None:
         ("twin", {"all": "a:b"}, True),
         ("production record", {"all": "a:b"}, True),
         ("staging", {"each": "a:b"}, False),
+        ("staging", {"all": "a:b", "beside": True}, True),
         ("twin", {"all": "a:b", "record": "a:c"}, False),
         ("twin", {"command": ["probe"]}, False),
         ("twin", TWO_WORLDS, False),
