@@ -2,10 +2,10 @@
 
 import { draw, h } from "./dom.js";
 
-let views = [];
+let views = () => [];
 
 const keys = () => [
-  ...views.map(([, title], i) => [String(i + 1), title]),
+  ...views().map(([, title], i) => [String(i + 1), title]),
   ["/", "Search for a service"],
   ["j, k", "The next, the one before (decisions, questions)"],
   ["Enter", "Open it"],
@@ -14,8 +14,10 @@ const keys = () => [
   ["Esc", "Close, or leave a field"],
 ];
 
+const listOfKeys = () => /** @type {HTMLDialogElement} */ (document.getElementById("keys"));
+
 export function openKeys() {
-  const dialog = document.getElementById("keys");
+  const dialog = listOfKeys();
   draw(dialog,
     h("h2", { id: "keys-title" }, "Keys"),
     h("dl", { class: "keys" }, keys().map(([key, text]) => h("div", { key }, h("dt", null, h("kbd", null, key)), h("dd", null, text)))),
@@ -23,17 +25,19 @@ export function openKeys() {
   if (!dialog.open) dialog.showModal();
 }
 
-export function watchKeys(names) {
-  views = names;
+/** `listed` gives the views that are there: [name, title] each. */
+export function watchKeys(listed) {
+  views = listed;
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const field = event.target.closest?.("input, select, textarea");
+    const on = /** @type {HTMLElement} */ (event.target);
+    const field = /** @type {HTMLElement} */ (on.closest?.("input, select, textarea"));
     if (field) {
       if (event.key === "Escape") field.blur();
       return;
     }
-    if (document.getElementById("keys").open || !document.querySelector("header.top")) return;
-    const view = views[Number(event.key) - 1];
+    if (listOfKeys().open || !document.querySelector("header.top")) return;
+    const view = views()[Number(event.key) - 1];
     if (view) location.hash = `#/${view[0]}`;
     else if (event.key === "?") openKeys();
     else if (event.key === "u") location.hash = "#/why";
@@ -43,9 +47,9 @@ export function watchKeys(names) {
 }
 
 function step(by) {
-  const items = [...document.querySelectorAll("a.item")];
+  const items = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("a.item")]);
   if (!items.length) return;
-  const at = items.indexOf(document.activeElement);
+  const at = items.indexOf(/** @type {HTMLElement} */ (document.activeElement));
   const to = at < 0 ? (by > 0 ? 0 : items.length - 1) : Math.min(Math.max(at + by, 0), items.length - 1);
   items[to].focus();
 }

@@ -5,19 +5,27 @@ import { openKeys, watchKeys } from "./keys.js";
 import { next } from "./next.js";
 import { now } from "./now.js";
 import { keep } from "./session.js";
-import { age_s, changed, enter, hasToken, isStale, leave, now_s, painted_by, state } from "./state.js";
+import { age_s, changed, enter, hasToken, isStale, leave, now_s, painted_by, state, waiting } from "./state.js";
 import { todo } from "./todo.js";
 import { MARKS, verdict } from "./verdict.js";
-import { ago, clock, date, local } from "./words.js";
+import { whatIf } from "./whatif.js";
 import { why } from "./why.js";
+import { ago, clock, date, local } from "./words.js";
 
-/** Each view: its place in the address, its name, and what draws it. */
-const VIEWS = [["now", "Now", now], ["next", "Next", next], ["why", "Why", why], ["todo", "To do", todo]];
+/**
+ * Each view: its place in the address, its name, and what draws it.
+ * @type {[string, string, (id?: string) => unknown[]][]}
+ */
+const VIEWS = [
+  ["now", "Now", now], ["next", "Next", next], ["why", "Why", why], ["todo", "To do", todo], ["if", "What if", whatIf],
+];
+/** Those that are there for whoever looks. */
+const views = () => VIEWS.filter(([name]) => name !== "if" || state.me?.what_if);
 
 const place = () => {
   const [, name, id] = location.hash.match(/^#\/([a-z]+)(?:\/(.*))?$/) ?? [];
   if (name === "decisions" && id) return { name: "why", id: decoded(id) };
-  return { name: VIEWS.some(([one]) => one === name) ? name : "now", id: "" };
+  return { name: views().some(([one]) => one === name) ? name : "now", id: "" };
 };
 
 const decoded = (text) => {
@@ -33,17 +41,19 @@ let heard = "";
 function paint() {
   const { name, id } = place();
   const inside = state.me !== null;
-  draw(document.getElementById("bar"), inside && bar(name));
+  draw(document.getElementById("bar"), inside && [bar(name), emergency()]);
   const main = document.getElementById("main");
   if (!inside) {
     draw(main, h("div", { key: "login", class: "view" }, login()));
     document.title = "WedTwin";
     return;
   }
-  draw(main, h("div", { key: `${name} ${id}`, class: "view" }, VIEWS.find(([one]) => one === name)[2](id)));
+  const [, title, view] = VIEWS.find(([one]) => one === name);
+  const isHeaded = name === "now" || id !== ""; // those have a heading of their own
+  draw(main, h("div", { key: `${name} ${id}`, class: "view" }, !isHeaded && h("h1", { class: "unseen", key: "title" }, title), view(id)));
   const { tone } = verdict();
-  document.title = `${MARKS[tone]} ${VIEWS.find(([one]) => one === name)[1]} · WedTwin`;
-  const sound = `${tone} ${state.live} ${state.approvals.length}`;
+  document.title = `${MARKS[tone]} ${title} · WedTwin`;
+  const sound = `${tone} ${state.live} ${waiting()}`;
   if (state.overview && sound !== heard) {
     heard = sound;
     say(state.live ? verdict().text : "The connection to the engine is lost; trying again.");
@@ -54,9 +64,9 @@ function bar(name) {
   const [tone, text] = freshness();
   return h("header", { class: "top" },
     h("a", { class: "brand", href: "#/now", "aria-label": "WedTwin, now" }, h("img", { src: "/page/icon.svg", alt: "", width: 22, height: 22 }), h("span", null, "WedTwin")),
-    h("nav", { "aria-label": "Views" }, VIEWS.map(([one, title]) => h("a", {
+    h("nav", { "aria-label": "Views" }, views().map(([one, title]) => h("a", {
       key: one, href: `#/${one}`, "aria-current": one === name ? "page" : null,
-    }, title, one === "todo" && state.approvals.length > 0 && h("span", { class: "number" }, String(state.approvals.length))))),
+    }, title, one === "todo" && waiting() > 0 && h("span", { class: "number" }, String(waiting()))))),
     h("div", { class: "fresh" },
       h("span", { class: `mark ${tone}`, id: "fresh" }, `${MARKS[tone]} ${text}`),
       now_s() !== null && h("time", { title: `${date(now_s())}; ${local(now_s())}` }, `${clock(now_s())} UTC`)),
@@ -64,6 +74,13 @@ function bar(name) {
       h("span", { title: state.me.roles.join(", ") }, state.me.name),
       h("button", { type: "button", class: "quiet", "aria-label": "Keys", on: { click: openKeys } }, "?"),
       h("button", { type: "button", class: "quiet", id: "leave", on: { click: () => leave() } }, "Log out")));
+}
+
+/** Emergency access is never without a word. */
+function emergency() {
+  if (state.me.method !== "break_glass") return null;
+  return h("p", { class: "emergency bad", role: "status", key: "emergency" },
+    `Emergency access of ${state.me.name}, until ${clock(state.me.expires_s)} UTC: everybody is told, all of it is written down, and somebody else reviews it.`);
 }
 
 function freshness() {
@@ -90,7 +107,7 @@ function login() {
   },
     h("img", { src: "/page/icon.svg", alt: "", width: 44, height: 44 }),
     h("h1", null, "WedTwin"),
-    h("p", { class: "intro" }, "Are the weddings safe? Show who you are with a token: the engine prints one at its first start (", h("code", null, "token: wt_…"), "), and makes others with ", h("code", null, "python -m engine token create"), "."),
+    h("p", { class: "intro" }, "Are the weddings safe? Show who you are with a token: the engine prints one at its first start (", h("code", null, "token: wt_…"), "), and makes others with ", h("code", null, "python -m engine token create"), ". Where nobody can log in, a sealed code gives one for an hour: ", h("code", null, "python -m engine break-glass use"), "."),
     h("label", { class: "field" }, "Token ", h("input", {
       id: "token", type: "password", autocomplete: "off", spellcheck: "false", value: typed.token,
       on: { input: (event) => { typed.token = event.target.value; } },
@@ -124,6 +141,6 @@ addEventListener("hashchange", () => {
   scrollTo(0, 0);
 });
 addEventListener("resize", changed);
-watchKeys(VIEWS.map(([name, title]) => [name, title]));
+watchKeys(views);
 if (hasToken()) enter().catch((error) => leave(error.status ? error.message : "The engine cannot be reached."));
 else paint();

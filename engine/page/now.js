@@ -2,7 +2,7 @@
 
 import { chart } from "./charts.js";
 import { h } from "./dom.js";
-import { changed, now_s, state } from "./state.js";
+import { changed, now_s, state, waiting } from "./state.js";
 import { MARKS, standing, verdict } from "./verdict.js";
 import { clock, compact, count, date, local, minute, plural, roughly, seconds, sentence, usd, words } from "./words.js";
 
@@ -24,7 +24,8 @@ export function now() {
 }
 
 function figures({ weddings, cost }) {
-  const { readiness, approvals } = state;
+  const { readiness } = state;
+  const waits = waiting();
   const engine = !readiness ? "–" : readiness.ready ? (readiness.acts ? "leads and acts" : "recommends only") : "not ready";
   const items = [
     [`${sentence(weddings.noun)} in progress`, count(weddings.in_progress === null ? null : Math.round(weddings.in_progress)),
@@ -37,7 +38,7 @@ function figures({ weddings, cost }) {
     ["Engine", engine, !readiness ? "" : readiness.ready
       ? `lead ${count(readiness.lead)}, ${plural(readiness.steps, "step")}${readiness.skipped ? `, ${count(readiness.skipped)} not made` : ""}`
       : readiness.reason],
-    ["Waiting for people", count(approvals.length), approvals.length ? "see To do" : "nothing"],
+    ["Waiting for people", count(waits), waits ? "see To do" : "nothing"],
   ];
   return h("dl", { class: "figures" }, items.map(([label, value, note]) => h("div", { key: label },
     h("dt", null, label), h("dd", { class: "value" }, value), h("dd", { class: "note" }, note))));

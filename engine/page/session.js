@@ -20,7 +20,11 @@ export const forget = () => sessionStorage.removeItem(KEPT);
 
 const authorization = () => ({ Authorization: `Bearer ${token()}` });
 
-/** Ask for something; raises Problem, and TypeError where nobody can be reached. */
+/**
+ * Ask for something; raises Problem, and TypeError where nobody can be reached.
+ * @param {string} path
+ * @param {{ method?: string, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal }} [how]
+ */
 export async function ask(path, { method = "GET", body, headers = {}, signal } = {}) {
   const answer = await fetch(API + path, {
     method,
@@ -39,7 +43,11 @@ export async function ask(path, { method = "GET", body, headers = {}, signal } =
   return content;
 }
 
-/** The same of what changes something: sent again, it is done once. */
+/**
+ * The same of what changes something: sent again, it is done once.
+ * @param {string} path
+ * @param {{ method?: string, body?: unknown, headers?: Record<string, string> }} [how]
+ */
 export function change(path, { method = "POST", body, headers = {} } = {}) {
   const key = [...crypto.getRandomValues(new Uint8Array(12))]
     .map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -24,6 +24,7 @@ export const state = {
   standing: [],
   decisions: [],
   capacity: null,
+  alerts: null,
 };
 
 // --- drawing
@@ -59,6 +60,10 @@ function worst(overview) {
   return ["emergency", "wedding_day"].find((one) => states.has(one)) ?? "calm";
 }
 
+/** Questions and incidents that somebody has to answer. */
+export const waiting = () =>
+  state.approvals.length + (state.alerts ?? []).filter((one) => !one.acknowledged_by).length;
+
 /** Services for which something is allowed. */
 export const allowed = (permission) =>
   Object.keys(state.overview?.services ?? {}).filter((name) => may(permission, name));
@@ -89,6 +94,12 @@ const questions = {
   }],
   decisions: [2000, async () => {
     state.decisions = (await ask(`/decisions?kind=action&limit=${DECISIONS}`)).items;
+  }],
+  alerts: [2000, async () => {
+    state.alerts = (await ask("/alerts").catch((error) => {
+      if (error.status === 404) return { items: null }; // it runs without the monitor
+      throw error;
+    })).items;
   }],
   capacity: [5000, async () => {
     state.capacity = canPredict() ? await ask("/predictions/capacity") : null;
@@ -152,6 +163,8 @@ function take(kind, content) {
     renew("approvals", "decisions");
   } else if (kind === "trouble") {
     renew("troubles", "readiness");
+  } else if (kind === "alert" || kind === "finding") {
+    renew("alerts");
   } else if (kind === "request") {
     renew("standing", "overview");
   }
@@ -187,7 +200,7 @@ export async function enter() {
   timer = setInterval(() => {
     beat += 1;
     if (beat % 5 === 0) renew("readiness");
-    if (beat % 15 === 0) renew("troubles", "approvals", "standing", "capacity");
+    if (beat % 15 === 0) renew("troubles", "approvals", "standing", "capacity", "alerts");
     changed();
   }, 1000);
   changed();
@@ -201,7 +214,7 @@ export function leave(problem = "") {
   forget();
   Object.assign(state, {
     me: null, problem, live: false, heardAt: 0, overview: null, readiness: null, troubles: {},
-    approvals: [], standing: [], decisions: [], capacity: null,
+    approvals: [], standing: [], decisions: [], capacity: null, alerts: null,
   });
   changed();
 }

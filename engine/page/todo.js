@@ -1,6 +1,7 @@
 /** To do: what waits for people, what they let stand, and what they may ask for. */
 
 import { h, say } from "./dom.js";
+import { alerts } from "./alerts.js";
 import { forms } from "./asking.js";
 import { mark } from "./now.js";
 import { change } from "./session.js";
@@ -11,7 +12,7 @@ import { clock, count, local, plural, roughly, seconds, usd, words } from "./wor
 const answers = new Map();
 
 export function todo() {
-  return [approvals(), ...forms(), standing()];
+  return [approvals(), alerts(), ...forms(), standing()];
 }
 
 // --- approvals

@@ -91,7 +91,7 @@ function detail(id) {
       ["Cost", `${usd(row.cost_per_hour, true)}/h`],
       ["Events behind it", row.weddings >= 1 ? `${count(Math.round(row.weddings))} booked then, ${count(Math.round(row.major_weddings))} of them major` : "none"],
       ["Rollback plan", plan.instances === null ? "none" : `${plan.service} back to ${count(plan.instances)}`],
-      ["Verification", verified(verification, row)],
+      ["Verification", verified(verification)],
     ].map(([label, value]) => h("div", { key: label }, h("dt", null, label), h("dd", null, value)))),
     evidence.length > 0 && [h("h3", null, "Figures that it was led by"), h("table", { class: "narrow" },
       h("thead", { class: "unseen" }, h("tr", null, h("th", { scope: "col" }, "figure"), h("th", { scope: "col" }, "value"))),

@@ -13,10 +13,13 @@ const grouped = (value, digits = 0) =>
 /** Whole things with thousands separators: 100,000. */
 export const count = (value) => (missing(value) ? NOTHING : grouped(value));
 
+/** @type {[number, string][]} */
+const SIZES = [[1e9, "G"], [1e6, "M"], [1e3, "k"]];
+
 /** A rate or count in three digits or so: 412, 38.2k, 1.31M. */
 export function compact(value) {
   if (missing(value)) return NOTHING;
-  for (const [size, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+  for (const [size, letter] of SIZES) {
     if (Math.abs(value) >= size) return String(Number((value / size).toPrecision(3))) + letter;
   }
   return String(Number(value.toPrecision(3)));

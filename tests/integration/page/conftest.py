@@ -88,6 +88,7 @@ class Stage:
     def step(
         self, *, actions: Sequence[Action] = (), awaiting: Sequence[Action] = (),
         troubles: Mapping[str, Sequence[str]] | None = None,
+        incidents: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:  # fmt: skip
         self.steps += 1
         now_s, specs = time.time(), tuple(self.context.board.specs.values())
@@ -121,6 +122,10 @@ class Stage:
         board.status({
             "time_s": now_s, "acts": True, "lead": 7, "steps": self.steps, "skipped": 0,
             "troubles": troubles or {}, "awaiting": [one.decision_id for one in awaiting],
+            "monitor": None if incidents is None else {
+                "since_s": now_s, "looks": 1, "services": [one.name for one in specs], "silent": [],
+                "findings": [], "undelivered": 0, "alerts": list(incidents),
+            },
         })  # fmt: skip
         if (troubles or {}) != self.troubles:
             self.troubles = troubles or {}
@@ -142,6 +147,16 @@ def action(decision_id: str, service: str, **other: Any) -> Action:
         "explanation": f"{service}: scale out 6 → 9 because 250 requests/s are expected in 4 min.",
     }  # fmt: skip
     return Action(**(usual | other))
+
+
+def incident(service: str, **other: Any) -> dict[str, Any]:
+    usual: dict[str, Any] = {
+        "id": f"i-{service}", "service": service, "severity": "critical", "opened_s": time.time(),
+        "level": 1, "levels": 3, "acknowledged_by": "", "acknowledged_s": None,
+        "told_s": time.time(), "notices": 2, "findings": ["f"],
+        "words": [f"{service} answers in 900 ms (p95)"],
+    }  # fmt: skip
+    return usual | other
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from engine.page import files
 from engine.security.roles import Role
 from tests.integration.page.browser import Browser
-from tests.integration.page.conftest import Stage, action, enter, show
+from tests.integration.page.conftest import Stage, action, enter, incident, show
 
 NOTED = """(() => {
   const send = fetch;
@@ -31,6 +32,8 @@ MARKUP = ", ".join(
     f"{place} {tag}" for place in ("main", "header nav", "header .who")
     for tag in ("img", "script", "b", "i", "s", "u")
 )  # fmt: skip
+NODE = Path(os.environ.get("WEDTWIN_NODE", Path(__file__).resolve().parents[3] / "build/node"))
+AXE = NODE / "node_modules/axe-core/axe.min.js"
 HOSTILE = '<img src=x onerror="document.title=1">'
 
 
@@ -108,6 +111,32 @@ def test_an_action_is_approved_or_rejected_with_a_reason(browser: Browser, stage
     assert so_far("d-payments").rejected_by == "ann"
     stage.step()
     browser.reads("Nothing waits.")
+
+
+def test_an_incident_is_taken_on_or_escalated_by_who_may(browser: Browser, stage: Stage) -> None:
+    stage.step(incidents=[incident("api", words=[HOSTILE]), incident("payments", level=3)])
+    enter(browser, stage, stage.token("vic", Role.VIEWER), "todo")
+    browser.reads(HOSTILE)
+    assert browser.value("document.querySelectorAll('.questions button').length") == 0
+    # The last view: nothing is there to try something out with.
+    assert browser.text("header nav").split("\n")[-1] == "To do2"
+    browser.click("#leave")
+    browser.reads("Show who you are")
+    enter(browser, stage, stage.token("ann", Role.OPERATOR, services=["api", "payments"]), "todo")
+    browser.until("document.querySelectorAll('.questions > li').length === 2")
+    buttons = "[...document.querySelectorAll('.questions button')].map((one) => one.innerText)"
+    assert browser.value(buttons) == ["Acknowledge", "Escalate", "Acknowledge"]
+    browser.type(".questions > li:nth-child(1) input", "on it")
+    browser.click(".questions > li:nth-child(1) .primary")
+    browser.reads("Taken on: api.")
+    browser.click(".questions > li:nth-child(1) button:not(.primary)")
+    browser.reads("The next people are told of api.")
+    asked = {(one.request.incident, one.request.escalates, one.request.why)  # type: ignore[union-attr]
+             for one in stage.context.desk.asked()[0]}  # fmt: skip
+    assert asked == {("i-api", False, "on it"), ("i-api", True, "")}
+    stage.step(incidents=[incident("api", acknowledged_by="ann", acknowledged_s=time.time())])
+    browser.reads("by ann, at")
+    assert browser.value(buttons) == ["Escalate"]
 
 
 def test_what_another_person_has_answered_meanwhile_is_said(browser: Browser, stage: Stage) -> None:
@@ -308,6 +337,86 @@ def test_each_control_has_a_name_and_each_chart_a_table(browser: Browser, stage:
         ids = browser.value("[...document.querySelectorAll('[id]')].map((one) => one.id)")
         assert len(ids) == len(set(ids)), view
         assert browser.value("document.querySelectorAll('main h1, main h2').length") > 0
+
+
+def test_axe_has_nothing_against_any_view(browser: Browser, stage: Stage) -> None:
+    if not AXE.exists():
+        pytest.skip(f"{AXE} is missing: npm install --prefix {NODE} --ignore-scripts axe-core")
+    stage.ready["payments"] = 2
+    stage.step(
+        actions=[action("d-1", "api")], awaiting=[action("d-2", "payments")],
+        incidents=[incident("api")], troubles={"metrics": ["Prometheus does not answer"]},
+    )  # fmt: skip
+    browser.command("Page.setBypassCSP", enabled=True)  # axe is no script of the page
+    try:
+        for dark, width in ((False, 1440), (True, 390)):
+            browser.screen(width, dark=dark)
+            enter(browser, stage, stage.token("pat", *Role))
+            browser.value(AXE.read_text(encoding="utf-8") + ";0")
+            for view, seen in VIEWS.items():
+                browser.go(view)
+                browser.reads(seen)
+                against = browser.value(
+                    "axe.run(document, {resultTypes: ['violations']}).then((all) =>"
+                    " all.violations.map((one) => [one.id, one.nodes[0].html]))"
+                )
+                assert against == [], (view, width)
+            browser.click("#leave")
+            browser.reads("Show who you are")
+    finally:
+        browser.command("Page.setBypassCSP", enabled=False)
+
+
+def test_figures_are_utc_wherever_one_is_and_print_leaves_the_controls_out(
+    browser: Browser, stage: Stage
+) -> None:
+    stage.step(actions=[action("d-1", "api")])
+    enter(browser, stage, stage.token("pat", Role.OPERATOR))
+    browser.reads("Safe:")
+    now = time.strftime("%H:%M", time.gmtime(stage.context.look().time_s))
+    try:
+        for zone in ("Pacific/Kiritimati", "America/St_Johns"):
+            browser.command("Emulation.setTimezoneOverride", timezoneId=zone)
+            browser.open(f"{stage.url}/#/now")
+            browser.reads(f"{now}:", "header time")
+            here = time.gmtime(stage.context.look().time_s + browser.value(
+                "-60 * new Date().getTimezoneOffset()"))  # fmt: skip
+            clock = json.dumps(f"{here.tm_hour % 12 or 12}:{here.tm_min:02}:")
+            browser.until(f"document.querySelector('header time').title.includes({clock})")
+        browser.command("Emulation.setEmulatedMedia", media="print")
+        hidden = "getComputedStyle(document.querySelector('{}')).display === 'none'"
+        for controls in (".who", ".tools"):
+            assert browser.value(hidden.format(controls)), controls
+        assert not browser.value(hidden.format(".services"))
+    finally:
+        browser.command("Emulation.setTimezoneOverride", timezoneId="")
+        browser.command("Emulation.setEmulatedMedia", media="")
+
+
+def test_no_address_leads_elsewhere_and_no_other_origin_can_act(
+    browser: Browser, stage: Stage
+) -> None:
+    token = stage.token("pat", Role.OPERATOR)
+    for address in ("//evil.example/", "/page//evil.example", "/?next=//evil.example/",
+                    "/%5Cevil.example", "/page/..%2f..%2fevil"):  # fmt: skip
+        answer = httpx.get(stage.url + address, follow_redirects=False)
+        assert answer.status_code in (200, 400, 404), address
+        assert "location" not in answer.headers
+    enter(browser, stage, token, "now?next=https://evil.example/")
+    browser.go("https://evil.example/")
+    browser.reads("Safe:")
+    assert browser.value("location.origin") == stage.url
+    # Another page has neither the token nor an answer: nothing goes with a request by itself.
+    for path in ("pauses", "floors", "actions/scale", "what-if"):
+        answer = httpx.post(
+            f"{stage.url}/api/scalability/{path}", json={"service": "api"},
+            headers={"origin": "https://evil.example", "cookie": f"wedtwin-token={token}"},
+        )  # fmt: skip
+        assert answer.status_code == 401, path
+        assert "access-control-allow-origin" not in answer.headers
+    page = httpx.get(f"{stage.url}/")
+    assert page.headers["x-frame-options"] == "DENY"
+    assert "set-cookie" not in page.headers
 
 
 def test_the_page_is_small_and_its_policy_allows_nothing_from_elsewhere(stage: Stage) -> None:

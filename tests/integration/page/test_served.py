@@ -56,6 +56,13 @@ def test_a_newcomer_sees_the_evening_go_on_and_keeps_a_floor(
         browser.reads(shown)
     before = browser.text("header time")
     browser.until(f"document.querySelector('header time').textContent > {before!r}")
+    browser.press("5")
+    browser.choose("#if-zone", "b")
+    browser.type("#if-load", "api")
+    browser.click("#if-try")
+    browser.reads("With zone b lost and 3 times the load at api, users miss")
+    browser.reads("Tried out in")
+    assert browser.value("document.querySelectorAll('figure svg[role=img]').length") == 3
     browser.go("todo")
     browser.type("#floor-service", "api")
     browser.type("#floor-instances", "44")
