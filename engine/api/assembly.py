@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters import cabinet_files
+from engine.adapters.store.aside import Aside
 from engine.api.board import Board
 from engine.api.context import ApiContext
 from engine.api.events import EventRing
@@ -48,14 +49,15 @@ def assembled(
     acts: bool,
     tree: Mapping[str, Any],
     receiver: SampleSink | None = None,
+    aside: Aside | None = None,
     clock_s: Callable[[], float] = time.time,
 ) -> ApiContext:
     """The API of an engine; its `board` is to be the shell's notes, which passes them to `notes`.
 
     `clock_s` is the shell's time (epoch seconds), `tree` the configuration as it was composed, of
     which predictions are handed the keys that `api.predictions.keys` names; `receiver` takes
-    samples in.  Raises ConfigError where it would be reached by others without TLS or without
-    knowing them.
+    samples in, `aside` what emergency access asks for while the store takes nothing.  Raises
+    ConfigError where it would be reached by others without TLS or without knowing them.
     """
     try:
         loopback = exposure.is_loopback(config.address)
@@ -79,6 +81,7 @@ def assembled(
         trials=_trials(config, tree),
         config=config,
         acts=acts,
+        aside=aside,
         receiving=None if receiver is None else Receiving(receiver),
         clock_s=clock_s,
         bootstrap=Tokens(cabinet, loopback=True).bootstrap if loopback else _no_token,

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import structlog
 
+from engine.adapters.store.aside import Aside
 from engine.api.board import Board
 from engine.api.idempotency import Replies
 from engine.api.overview import MajorNeeds
@@ -27,6 +28,7 @@ from engine.api.receiving import Receiving
 from engine.api.snapshot import ServiceLook, StepLook
 from engine.api.what_if import Trials
 from engine.config.api import ApiConfig, RateLimit
+from engine.model import ManualScale
 from engine.ports.cabinet import CabinetError
 from engine.ports.desk import Desk, RequestError
 from engine.security.audit.courier import Courier
@@ -83,6 +85,8 @@ class ApiContext:
     """Makes a first token at a time (epoch seconds); "" if one is there or none may be made."""
     clock_s: Callable[[], float] = time.time
     wall_s: Callable[[], float] = time.time
+    aside: Aside | None = None
+    """Takes what emergency access asks for while the store takes nothing; None: nothing does."""
     draining: bool = False
     """Whether it is about to stop: no connection is kept open any more."""
     receiving: Receiving | None = None
@@ -214,7 +218,7 @@ class ApiContext:
             staged(replace(self._of_change(principal, change), id=new_id())) for change in changes
         ]
         try:
-            result = await self._in_thread(partial(write, rows))
+            result = await self._in_thread(partial(self._written, write, rows))
         except RequestError as error:
             await self._note_each(principal, changes, "refused", str(error))
             raise ProblemError(Problem.CONFLICT, str(error)) from error
@@ -226,6 +230,38 @@ class ApiContext:
             ) from error
         await asyncio.to_thread(self.courier.try_to_carry)
         return result
+
+    def _written(self, write: Callable[[Sequence[str]], _Result], rows: Sequence[str]) -> _Result:
+        """Write them, after what was asked for earlier and waits beside the store."""
+        if self.aside is not None:
+            self.aside.carry(self.desk)
+        return write(rows)
+
+    async def set_aside(
+        self,
+        principal: Principal,
+        changes: Sequence[NotedChange],
+        scales: Sequence[ManualScale],
+    ) -> None:
+        """Keep manual actions beside a store that takes nothing, and write them down.
+
+        Raises the problem that they cannot be kept there either.
+        """
+        assert self.aside is not None
+        entries = [replace(self._of_change(principal, one), id=new_id()) for one in changes]
+        asked = list(zip(scales, map(staged, entries), strict=True))
+        try:
+            await asyncio.to_thread(self.aside.add, asked)
+        except OSError as error:
+            log.error(f"nothing can be kept beside the store either: {error}")
+            raise ProblemError(
+                Problem.STORE, "the store cannot be written", headers={"retry-after": "5"}
+            ) from error
+        for entry in entries:
+            try:  # under the id that it is carried into the log by once the store is back
+                await asyncio.to_thread(self.audit.append, entry)
+            except (OSError, ValueError) as error:
+                log.error(f"the audit log cannot be written: {error}")
 
     async def say_before(self, principal: Principal, change: NotedChange) -> None:
         """Write a change down that is not made at the desk; what cannot be is not to be made."""

@@ -21,6 +21,7 @@ from engine.adapters.alert_log import AlertLog
 from engine.adapters.audit_place import audit_of
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
+from engine.adapters.store.aside import Aside, StoreWithAside
 from engine.adapters.store.database import Database
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.resealing import keep_resealed
@@ -131,6 +132,7 @@ def run(
             store = SqlStore(database, letters, of_log)
             desk = SqlDesk(database, letters, of_log)
             courier = Courier(desk, audit)
+            aside = Aside(state, letters)
             names = tuple(spec.name for spec in specs)
             heading = JournalHeading(now_s, names, config.engine.sample_s, config.controller.name)
             report = _nobody if config.reporter is None else load(config.reporter, "reporter")
@@ -200,7 +202,7 @@ def run(
                 recording, specs, config.engine, config.api, config.security, state,
                 desk, courier,
                 acts=config.engine.mode == "act", tree=settings,
-                receiver=getattr(metrics, "receiver", None),
+                receiver=getattr(metrics, "receiver", None), aside=aside,
             )  # fmt: skip
             notes = context.board
             held.enter_context(api.served(context, _announce))
@@ -219,7 +221,7 @@ def run(
             metrics=metrics,
             infrastructure=infrastructure,
             bookings=booked,
-            store=store,
+            store=StoreWithAside(store, desk, aside),
             lease=_lease(database, state, lead),
             notifier=notifier,
             notes=notes,

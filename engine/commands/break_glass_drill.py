@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -76,8 +77,9 @@ def drilled_there(state: Path, url: str, ca: Path | None, sealed_by: str) -> dic
     """The same on the engine with this state folder, whose API runs at `url`, as it is now.
 
     The action is the floor that a service has in any case, where nobody has asked for one, and is
-    taken back.  The access awaits its review as any other.  Raises OSError where the engine does
-    not do it, and what `exchanged` raises.
+    taken back; while the store takes nothing, a manual action to the count that a service has, for
+    a minute.  The access awaits its review as any other.  Raises OSError where the engine does not
+    do it, and what `exchanged` raises.
     """
     begun_s = time.monotonic()
     steps: dict[str, float] = {}
@@ -92,15 +94,32 @@ def drilled_there(state: Path, url: str, ca: Path | None, sealed_by: str) -> dic
     done("opened, and in the audit log")
     try:
         with EngineClient(url, token, ca=ca) as engine:
-            floors = {floor.service for floor in engine.floors().items}
+            engine.who_am_i()
             done("let in")
-            free = [one for one in engine.services().items if one.name not in floors]
-            if not free:
-                raise OSError(f"{url}: every service has a floor of somebody's")
-            service = free[0]
-            engine.keep_floor(service.name, service.min_instances, for_s=SHORT_S, why=REASON)
-            done("first action accepted")
-            engine.drop_floor(service.name, why=REASON)
+            try:
+                _floor(engine, lambda: done("first action accepted"))
+            except ApiProblemError as error:
+                if error.problem.status != 503:
+                    raise
+                _held(engine, lambda: done("first action accepted, while the store takes nothing"))
     except (ApiProblemError, ValueError) as error:
         raise OSError(f"{url}: {error}") from None
     return steps
+
+
+def _floor(engine: EngineClient, done: Callable[[], None]) -> None:
+    """Ask for the floor that a service has in any case, and take it back."""
+    floors = {floor.service for floor in engine.floors().items}
+    free = [one for one in engine.services().items if one.name not in floors]
+    if not free:
+        raise ValueError("every service has a floor of somebody's")
+    engine.keep_floor(free[0].name, free[0].min_instances, for_s=SHORT_S, why=REASON)
+    done()
+    engine.drop_floor(free[0].name, why=REASON)
+
+
+def _held(engine: EngineClient, done: Callable[[], None]) -> None:
+    """Ask for the count that a service has."""
+    service = engine.services().items[0]
+    engine.execute_scaling_decision(service.name, service.desired, for_s=SHORT_S, why=REASON)
+    done()

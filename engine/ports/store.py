@@ -30,6 +30,8 @@ class Requests:
     complaints: tuple[str, ...] = ()
     scales: tuple[ManualScale, ...] = ()
     alert_answers: tuple[AlertAnswer, ...] = ()
+    aside: frozenset[str] = frozenset()
+    """Ids of `scales` that are on the disk beside a store that takes nothing."""
 
 
 class RowKind(StrEnum):

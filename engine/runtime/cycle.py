@@ -419,13 +419,18 @@ class Cycle:
             case Safety.KEPT:
                 return plan.actions, ()
             case Safety.NOT_KEPT:
-                sent = tuple([action for action in plan.actions if _protects(action)])
+                sent = tuple([action for action in plan.actions if self._may_go_unkept(action)])
                 why = "not sent: it cannot be kept that it would be"
             case Safety.OVERTAKEN:
                 sent, why = (), "not sent: another engine leads"
         left_out = [action for action in plan.actions if action not in sent]
         self.outbox.without_intent(sent, left_out)
         return sent, self.fail(left_out, now_s, why, sent=False)
+
+    def _may_go_unkept(self, action: Action) -> bool:
+        """Whether it may be sent while the store takes nothing: it protects, or is kept beside."""
+        out = action.to_instances > action.from_instances
+        return _protects(action) or (out and action.scale_id in self._requests.aside)
 
     # --- remembering
 

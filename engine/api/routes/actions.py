@@ -5,10 +5,11 @@ What is asked for together is one transaction of the store: all of it stands, or
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -40,7 +41,7 @@ from engine.decide.callgraph import call_order
 from engine.model import ManualScale
 from engine.ports.desk import Asked
 from engine.ports.store import RowKind
-from engine.security.roles import Permission, Principal
+from engine.security.roles import Method, Permission, Principal
 
 router = APIRouter(prefix="/api/scalability/actions")
 
@@ -244,6 +245,8 @@ async def rollback(
     return await _once(context, principal, key, {"rollback": action_id, "why": asked.why}, work)
 
 
+URGENT_S = 3.0
+"""Who has emergency access waits for the store for so long."""
 IDENTIFIER = re.compile(r"manual-[0-9a-f]{24}")
 ROLLBACK_S = 900.0
 """A rollback holds its count for so long, and leaves the service to the engine then."""
@@ -275,6 +278,13 @@ async def _asked(
         done_s = scaling.done_s(service, target.instances, board.settings, now_s)
         actions.append(ManualAction(scale, now_s, done_s))
     if not wanted.dry_run:
+        urgent = (
+            context.aside is not None
+            and principal.method is Method.BREAK_GLASS
+            and all(permission is Permission.SCALE_OUT for permission in allowed.values())
+        )
+        if urgent:
+            return await _ask_urgently(context, principal, wanted, allowed, actions)
         earlier = [await kept_action(context, one.scale.id) for one in actions]
         if any(earlier):
             return _again(actions, earlier), []
@@ -299,13 +309,49 @@ def _again(
     return same
 
 
+async def _ask_urgently(
+    context: ApiContext,
+    principal: Principal,
+    wanted: _Wanted,
+    allowed: Mapping[str, Permission],
+    actions: list[ManualAction],
+) -> tuple[list[ManualAction], list[str]]:
+    """As otherwise, and beside the store where that takes nothing, or nothing in time.
+
+    What the store takes after all is the same there, as it has the same id.
+    """
+    assert context.aside is not None
+    said = scaling.warnings(wanted.targets, context.look())
+    try:
+        async with asyncio.timeout(URGENT_S):
+            earlier = [await kept_action(context, one.scale.id) for one in actions]
+            if any(earlier):
+                return _again(actions, earlier), []
+            await _ask(context, principal, allowed, actions)
+            return actions, said
+    except TimeoutError:
+        pass
+    except ProblemError as error:
+        if error.problem is not Problem.STORE:
+            raise
+    beside = [await asyncio.to_thread(context.aside.scale, one.scale.id) for one in actions]
+    if any(beside):
+        waiting = [None if scale is None else replace(one, scale=scale)
+                 for one, scale in zip(actions, beside, strict=True)]  # fmt: skip
+        return _again(actions, waiting), said
+    await _ask(context, principal, allowed, actions, beside=True)
+    return actions, [*said, "the store takes nothing: it is kept beside it, and acted on"]
+
+
 async def _ask(
     context: ApiContext,
     principal: Principal,
     allowed: Mapping[str, Permission],
     actions: Sequence[ManualAction],
+    *,
+    beside: bool = False,
 ) -> None:
-    """Ask for all of them in one transaction, or for none."""
+    """Ask for all of them in one transaction, or for none; `beside` a store that takes nothing."""
     changes = [
         NotedChange(
             allowed[scale.service], scale.service, scale.why,
@@ -315,11 +361,14 @@ async def _ask(
         for action in actions
         for scale in (action.scale,)
     ]  # fmt: skip
-    scales = [Asked(action.scale, None) for action in actions]
-    await context.change_together(
-        principal, changes,
-        lambda audits: context.desk.ask_together(list(zip(scales, audits, strict=True))),
-    )  # fmt: skip
+    if beside:
+        await context.set_aside(principal, changes, [action.scale for action in actions])
+    else:
+        scales = [Asked(action.scale, None) for action in actions]
+        await context.change_together(
+            principal, changes,
+            lambda audits: context.desk.ask_together(list(zip(scales, audits, strict=True))),
+        )  # fmt: skip
     for action in actions:
         context.board.manual.add(action)
         context.board.events.publish(

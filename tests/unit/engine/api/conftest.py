@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
+from engine.adapters.store.aside import Aside
 from engine.adapters.store.sqlite import local_desk
 from engine.api.application import application
 from engine.api.assembly import assembled
@@ -203,7 +204,7 @@ def engine_in(folder: Path, config: ApiConfig) -> Engine:
     desk = local_desk(state)
     context = assembled(
         notes, SPECS, EngineSettings(), config, SecurityConfig(), state, desk, Courier(desk, audit),
-        acts=True, tree={}, clock_s=lambda: engine[0].now_s,
+        acts=True, tree={}, clock_s=lambda: engine[0].now_s, aside=Aside(state),
     )  # fmt: skip
     made = Engine(context, Tokens(FileCabinet(state / FOLDER), loopback=True), notes, state, audit)
     engine.append(made)

@@ -86,6 +86,35 @@ def of_a_person(action: Action) -> Action:
     return replace(action, reason=Reason.MANUAL, evidence={"asked": 9.0})
 
 
+def test_a_step_out_that_is_kept_beside_the_store_goes_on_without_it(
+    world: LiveWorld, scripted: Any, act: Act
+) -> None:
+    """What emergency access asked for while the store took nothing; a step in waits for it."""
+    actions = (
+        replace(of_a_person(act("beside", 4, 6)), scale_id="manual-1"),
+        replace(of_a_person(act("other", 6, 9)), scale_id="manual-2"),
+        replace(of_a_person(act("in", 6, 5)), scale_id="manual-1"),
+    )
+    shell = world.shell(scripted(Plan(), Plan(actions=actions)), duration_s=None)
+    plain = world.store.requests
+
+    async def requests(now_s: float) -> Any:
+        return replace(await plain(now_s), aside=frozenset({"manual-1"}))
+
+    world.store.requests = requests  # type: ignore[method-assign]
+
+    async def run() -> None:
+        await shell.step(1_000_005.0)
+        with full_disk():
+            await shell.step(1_000_010.0)
+        await shell.step(1_000_015.0)
+
+    asyncio.run(run())
+    assert world.pool.writes == [(4, 6)]
+    [gap] = contents(world, RowKind.GAP)
+    assert (gap["sent"], gap["left_out"]) == (["beside"], ["other", "in"])
+
+
 def test_a_full_disk_stops_steps_in_and_peoples_and_lets_pass_what_protects(
     world: LiveWorld, scripted: Any, act: Act
 ) -> None:
