@@ -6,6 +6,7 @@ import { next } from "./next.js";
 import { now } from "./now.js";
 import { keep } from "./session.js";
 import { age_s, changed, enter, hasToken, isStale, leave, now_s, painted_by, state, waiting } from "./state.js";
+import { then } from "./then.js";
 import { todo } from "./todo.js";
 import { MARKS, verdict } from "./verdict.js";
 import { whatIf } from "./whatif.js";
@@ -17,7 +18,7 @@ import { ago, clock, date, local } from "./words.js";
  * @type {[string, string, (id?: string) => unknown[]][]}
  */
 const VIEWS = [
-  ["now", "Now", now], ["next", "Next", next], ["why", "Why", why], ["todo", "To do", todo], ["if", "What if", whatIf],
+  ["now", "Now", now], ["next", "Next", next], ["why", "Why", why], ["todo", "To do", todo], ["if", "What if", whatIf], ["then", "Then", then],
 ];
 /** Those that are there for whoever looks. */
 const views = () => VIEWS.filter(([name]) => name !== "if" || state.me?.what_if);
@@ -25,7 +26,7 @@ const views = () => VIEWS.filter(([name]) => name !== "if" || state.me?.what_if)
 const place = () => {
   const [, name, id] = location.hash.match(/^#\/([a-z]+)(?:\/(.*))?$/) ?? [];
   if (name === "decisions" && id) return { name: "why", id: decoded(id) };
-  return { name: views().some(([one]) => one === name) ? name : "now", id: "" };
+  return { name: views().some(([one]) => one === name) ? name : "now", id: name === "then" && id ? decoded(id) : "" };
 };
 
 const decoded = (text) => {
@@ -49,7 +50,7 @@ function paint() {
     return;
   }
   const [, title, view] = VIEWS.find(([one]) => one === name);
-  const isHeaded = name === "now" || id !== ""; // those have a heading of their own
+  const isHeaded = name === "now" || (name === "why" && id !== ""); // those have a heading of their own
   draw(main, h("div", { key: `${name} ${id}`, class: "view" }, !isHeaded && h("h1", { class: "unseen", key: "title" }, title), view(id)));
   const { tone } = verdict();
   document.title = `${MARKS[tone]} ${title} · WedTwin`;

@@ -37,13 +37,18 @@ function list() {
       h("select", { value: view.service, on: { change: (event) => { view.service = event.target.value; changed(); } } },
         h("option", { value: "", key: "" }, "all"),
         services.map((name) => h("option", { value: name, key: name }, name)))),
-    rows.length === 0 ? h("p", null, "None so far.") : h("ol", { class: "decisions" }, rows.map((row) => h("li", { key: row.number },
-      h("time", { title: `${date(row.time_s)}; ${local(row.time_s)}` }, clock(row.time_s)),
-      h("div", null,
-        h("p", { class: "what" }, h("a", { href: link(row), class: "item" }, change(row)), " ", outcome(row)),
-        h("p", null, row.explanation || "–"),
-        row.why && h("p", { class: "facts" }, row.why),
-        h("p", { class: "facts" }, facts(row)))))))];
+    rows.length === 0 ? h("p", null, "None so far.") : entries(rows))];
+}
+
+/** Decisions one below the other. */
+export function entries(rows) {
+  return h("ol", { class: "decisions", key: "entries" }, rows.map((row) => h("li", { key: row.decision_id },
+    h("time", { title: `${date(row.time_s)}; ${local(row.time_s)}` }, clock(row.time_s)),
+    h("div", null,
+      h("p", { class: "what" }, h("a", { href: link(row), class: "item" }, change(row)), " ", outcome(row)),
+      h("p", null, row.explanation || "–"),
+      row.why && h("p", { class: "facts" }, row.why),
+      h("p", { class: "facts" }, facts(row))))));
 }
 
 const link = (row) => `#/decisions/${encodeURIComponent(row.decision_id)}`;

@@ -46,6 +46,9 @@ Services = Annotated[
         examples=["api"],
     ),
 ]
+LAST_S = 4_102_444_800
+"""2100; what is asked about lies before."""
+
 Range = Annotated[
     str,
     Query(
@@ -70,11 +73,22 @@ async def realtime(
     principal: Reader,
     services: Services = "",
     time_range: Range = "15m",
+    until: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=LAST_S,
+            description="Where trends and series end (epoch seconds); without it: now",
+        ),
+    ] = 0,
 ) -> Response:
     """Current metrics, trends, predictions, the booked weddings, and when that was."""
     look, names, range_s = _asked(context, principal, services, time_range)
     return answer(
-        request, look.text(("realtime", names, range_s), lambda: _realtime(look, names, range_s))
+        request,
+        look.text(
+            ("realtime", names, range_s, until), lambda: _realtime(look, names, range_s, until)
+        ),
     )
 
 
@@ -155,13 +169,16 @@ def _asked(
 # --- realtime
 
 
-def _realtime(look: StepLook, names: Sequence[str], range_s: float) -> dict[str, Any]:
+def _realtime(
+    look: StepLook, names: Sequence[str], range_s: float, until_s: float
+) -> dict[str, Any]:
+    end_s = min(until_s, look.time_s) if until_s else look.time_s
     return {
         "last_updated_s": round(look.time_s, 3),
         "last_updated": moment(look.time_s),
         "step": look.number,
         "range_s": range_s,
-        "services": {name: _service(look, look.services[name], range_s) for name in names},
+        "services": {name: _service(look, look.services[name], range_s, end_s) for name in names},
         "wedding_context": weddings_document(look.weddings),
     }
 
@@ -179,8 +196,9 @@ def weddings_document(weddings: WeddingsLook) -> dict[str, Any]:
     }
 
 
-def _service(look: StepLook, service: ServiceLook, range_s: float) -> dict[str, Any]:
-    rows = service.samples.since(look.time_s - range_s)
+def _service(look: StepLook, service: ServiceLook, range_s: float, end_s: float) -> dict[str, Any]:
+    rows = service.samples.since(end_s - range_s)
+    rows = rows[rows[:, F["time_s"]] <= end_s]
     newest = service.samples.newest
     return {
         **shown(service),
@@ -198,7 +216,7 @@ def _service(look: StepLook, service: ServiceLook, range_s: float) -> dict[str, 
             }
             for one in service.forecasts
         ],
-        "series": _series(rows, look.time_s, range_s),
+        "series": _series(rows, end_s, range_s),
     }
 
 

@@ -26,7 +26,13 @@ NOTED = """(() => {
   };
 })()"""
 """Notes what event was the last one whenever the page asks for those after it."""
-VIEWS = {"now": "At risk", "next": "Demand", "why": "api 6", "todo": "Pause scaling"}
+VIEWS = {
+    "now": "At risk",
+    "next": "Demand",
+    "why": "api 6",
+    "todo": "Pause scaling",
+    "then": "in an hour that is over",
+}
 """The views, and what is read in each once it is there."""
 MARKUP = ", ".join(
     f"{place} {tag}" for place in ("main", "header nav", "header .who")
@@ -119,7 +125,7 @@ def test_an_incident_is_taken_on_or_escalated_by_who_may(browser: Browser, stage
     browser.reads(HOSTILE)
     assert browser.value("document.querySelectorAll('.questions button').length") == 0
     # The last view: nothing is there to try something out with.
-    assert browser.text("header nav").split("\n")[-1] == "To do2"
+    assert browser.text("header nav").split("\n")[-2:] == ["To do2", "Then"]
     browser.click("#leave")
     browser.reads("Show who you are")
     enter(browser, stage, stage.token("ann", Role.OPERATOR, services=["api", "payments"]), "todo")
@@ -137,6 +143,24 @@ def test_an_incident_is_taken_on_or_escalated_by_who_may(browser: Browser, stage
     stage.step(incidents=[incident("api", acknowledged_by="ann", acknowledged_s=time.time())])
     browser.reads("by ann, at")
     assert browser.value(buttons) == ["Escalate"]
+
+
+def test_an_hour_that_is_over_has_an_address(browser: Browser, stage: Stage) -> None:
+    stage.step(actions=[action("d-1", "api", explanation=f"{HOSTILE} asked for it")])
+    hour = time.strftime("%Y-%m-%dT%H", time.gmtime(stage.context.look().time_s))
+    enter(browser, stage, stage.token("vic", Role.VIEWER), f"then/{hour}")
+    browser.reads("1 step at all services")
+    browser.reads(f"{HOSTILE} asked for it")
+    browser.reads("What api was asked for")
+    browser.choose("#then-service", "payments")
+    browser.reads("What payments was asked for")
+    earlier = time.strftime("%Y-%m-%dT%H", time.gmtime(stage.context.look().time_s - 7200))
+    browser.choose("#then-hour", earlier)
+    browser.reads("No sample of this hour is kept.")
+    browser.reads("No step of this hour is in the store.")
+    assert browser.value("location.hash") == f"#/then/{earlier}"
+    browser.go("then/2027-13-45T99")  # no hour: the last whole one
+    browser.reads("No sample of this hour is kept.")
 
 
 def test_what_another_person_has_answered_meanwhile_is_said(browser: Browser, stage: Stage) -> None:

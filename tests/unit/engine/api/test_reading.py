@@ -102,6 +102,12 @@ def test_a_series_has_what_was_sampled_and_nothing_besides(
     assert len(there) == 12
     assert all(value is None for value in series["cpu"][:29])
     assert there[-1] == 0.6
+    # Half a minute ago it ended with an earlier sample; what is to come has not been sampled.
+    for until, last_s, samples in ((NOW_S - 25, NOW_S - 25, 6), (NOW_S + 900, NOW_S + 5, 12)):
+        then = client.get(f"{path}&until={until:.0f}", headers=everybody).json()
+        series = then["services"]["api"]["series"]
+        assert series["time_s"][-1] == last_s
+        assert sum(value is not None for value in series["cpu"]) == samples
 
 
 def test_an_answer_that_has_not_changed_is_not_sent_again(
