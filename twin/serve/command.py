@@ -19,6 +19,7 @@ from engine.adapters.alert_log import AlertLog
 from engine.adapters.audit_place import audit_of
 from engine.adapters.cabinet_files import sealer_of
 from engine.adapters.lease_file import FileLease, take_lead
+from engine.adapters.store.aside import Aside, StoreWithAside
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.sealed import letters_of
 from engine.adapters.store.sqlite import SqliteFile
@@ -117,12 +118,13 @@ def _api(
     clock: FastClock,
 ) -> ApiContext:
     """The API, before it is served; raises ConfigError for what it may not be."""
-    desk = SqlDesk(file, letters_of(sealer_of(state)))
+    letters = letters_of(sealer_of(state))
+    desk = SqlDesk(file, letters)
     courier = Courier(desk, audit_of(state))
     return api.assembled(
         WorldNotes(world, courier), world.specs, config.engine, config.api, config.security, state,
         desk, courier, acts=config.engine.mode == "act", tree=settings,
-        clock_s=clock.now_s,
+        clock_s=clock.now_s, aside=Aside(state, letters),
     )  # fmt: skip
 
 
@@ -138,6 +140,7 @@ async def _live(
     served = world.shell
     assert isinstance(served, ServedShell)
     lead = take_lead(state, time.time())
+    assert context.aside is not None
     ports = served.ports(clock, float(world.duration_s))
     lease, store = FileLease(state, lead), SqlStore(file, letters_of(sealer_of(state)))
     now_s = clock.now_s()
@@ -154,7 +157,7 @@ async def _live(
         metrics=ports,
         infrastructure=ports.infrastructure,
         bookings=ports,
-        store=OperatedStore(store, served),
+        store=OperatedStore(StoreWithAside(store, context.desk, context.aside), served),
         lease=lease,
         notifier=AlertLog(),
         notes=context.board,
