@@ -148,7 +148,7 @@ def test_an_answer_with_words_that_it_does_not_take_is_refused(
 ) -> None:
     asked = {**BECAUSE, "for_s": 60.0}
     given = client.post(f"{BASE}/alerts/api.slowness-1/acknowledge", json=asked, headers=everybody)
-    assert given.status_code == 422
+    assert given.status_code == 400
     assert standing(alarmed) == []
 
 
