@@ -11,6 +11,7 @@ const RIGHT = 12;
 const TOP = 12;
 const BOTTOM = 26;
 
+const HALF_LABEL = 18; // of a time of day, so that the last one is whole
 const BESIDE = 440; // what stands to the left of a chart that is not alone
 /** From this width on two things stand side by side, as in the style sheet. */
 const WIDE = 1000;
@@ -51,7 +52,7 @@ export function chart({ title, lines, bands = [], now_s = null, unit = "", isBes
       ticks.map((v) => h("g", { key: `y${v}` },
         h("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(v), y2: y(v) }),
         h("text", { x: LEFT - 7, y: y(v) + 4, "text-anchor": "end" }, compact(v)))),
-      hours.map((t) => h("text", { key: `x${t}`, x: x(t), y: height - 6, "text-anchor": "middle" }, minute(t))),
+      hours.map((t) => h("text", { key: `x${t}`, x: Math.min(x(t), width - HALF_LABEL), y: height - 6, "text-anchor": "middle" }, minute(t))),
       bands.map((band) => h("path", { key: `b${band.name}`, class: "band", d: closed(band.points, x, y) })),
       lines.map((line) => h("path", {
         key: `l${line.name}`, class: `line-${line.kind}`, d: path(line.points, x, y, line.kind === "area"),
