@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -96,7 +97,8 @@ class Aside:
         content = self._read()
         if not content:
             return
-        for entry in self._parsed(content):
+        entries = self._parsed(content)
+        for entry in entries:
             if any(desk.row(RowKind.SCALE, scale.id) for scale in entry.scales):
                 continue
             asked = zip(entry.scales, entry.audits, strict=True)
@@ -106,6 +108,11 @@ class Aside:
                 log.error(f"what was kept beside the store is not taken: {error}")
         with self._locked(os.O_RDWR) as file:
             if os.pread(file, os.fstat(file).st_size + 1, 0) == content:
+                if len(entries) < sum(
+                    map(bool, content.split(b"\n")[:-1])
+                ):  # for people to look at
+                    name = f"{NAME}.unread-{hashlib.sha256(content).hexdigest()[:8]}"
+                    self._path.with_name(name).write_bytes(content)
                 os.ftruncate(file, 0)
                 os.fsync(file)
 

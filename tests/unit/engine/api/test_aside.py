@@ -163,6 +163,21 @@ def test_a_line_that_was_cut_off_is_nobodys_and_the_next_one_is_whole(tmp_path: 
         assert [entry.scales[0].id for entry in aside.waiting()] == ["manual-a", "manual-c"]
 
 
+def test_a_line_that_nobody_can_read_is_put_aside_and_keeps_no_other(
+    tmp_path: Path, engine: Engine
+) -> None:
+    aside = Aside(tmp_path)
+    aside.add([(scale("a"), "")])
+    with (tmp_path / asides.NAME).open("ab") as file:
+        file.write(b"sealed with a key that is gone\n")
+    aside.add([(scale("b", "database"), "")])
+    content = (tmp_path / asides.NAME).read_bytes()
+    aside.carry(engine.context.desk)
+    assert kept_rows(engine) == ["manual-a", "manual-b"]
+    assert aside.waiting() == ()
+    assert [path.read_bytes() for path in tmp_path.glob("*.unread-*")] == [content]
+
+
 def test_what_comes_while_others_are_carried_stays(tmp_path: Path, engine: Engine) -> None:
     aside = Aside(tmp_path)
     aside.add([(scale("a"), "")])
