@@ -216,7 +216,9 @@ class Monitor:
         ready_then = np.where(moved > JUMP * np.maximum(ready, 1.0), np.nan, ready_then)
         minute = counts[:, _since(looked_s, now_s - MINUTE_S) :]
         gone = np.fmax.reduce(minute[:, :, 0], axis=1) - ready
-        asked = np.maximum(np.fmax.reduce(minute[:, :, 1], axis=1) - desired, 0.0)
+        # What was asked for less stays asked for, though more was since: that boots yet.
+        wanted = minute[:, :, 1]
+        asked = np.fmax.reduce(np.fmax.accumulate(wanted, axis=1) - wanted, axis=1)
         lost = or_zero(np.maximum(gone - asked, 0.0))
 
         # The median of three samples is that of the one in the middle.

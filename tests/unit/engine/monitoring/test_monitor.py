@@ -154,6 +154,24 @@ def test_a_scale_in_is_no_loss(settled: Platform) -> None:
     assert FindingKind.INSTANCES_LOST not in kinds
 
 
+def test_what_was_asked_for_less_is_not_lost_though_more_is_asked_for_since(
+    settled: Platform,
+) -> None:
+    settled.ready["api"] = settled.desired["api"] = 8
+    looks = settled.steps(3)
+    settled.desired["api"] = 10  # that boots for minutes
+    looks += settled.steps(15)
+    assert FindingKind.INSTANCES_LOST not in {f.kind for look in looks for f in look.began}
+
+
+def test_what_is_lost_is_said_though_more_was_asked_for_just_before(settled: Platform) -> None:
+    settled.desired["api"] = 14
+    settled.steps(3)
+    settled.ready["api"] = 7
+    looks = settled.steps(3)
+    assert FindingKind.INSTANCES_LOST in {f.kind for look in looks for f in look.began}
+
+
 def test_instances_that_never_come_are_said_when_their_time_has_passed(settled: Platform) -> None:
     settled.desired["api"] = 20
     looks = settled.steps(72)
