@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -85,7 +86,13 @@ def group_of(nodeid: str) -> int | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """More than there are processors, as those with the real parts mostly wait for them."""
-    return (os.cpu_count() or 1) + len(REAL_PARTS) - 1
+    return (os.cpu_count() or 1) + len(REAL_PARTS)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import early what looks through all modules that are there when it is imported."""
+    if hasattr(session.config, "workerinput"):
+        importlib.import_module("skops.io")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,7 @@
-"""Locust as a user runs it: processes of their own, against a real server on the loopback."""
+"""Locust as a user runs it: processes of their own, against a real server on the loopback.
+
+They are forks of one that has imported all of it; the demonstration of staging starts its own.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,9 @@ import contextlib
 import datetime as dt
 import email
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.parse
@@ -30,6 +30,7 @@ import uvicorn
 
 from locustfiles.arrivals import ArrivalSchedule
 from locustfiles.plan import LoadPlan, WantedExcerpt, make
+from tests.locusts import Locusts, locusts
 
 pytestmark = pytest.mark.load
 
@@ -113,20 +114,14 @@ def scheduled(plan: LoadPlan) -> Counter[tuple[str, str]]:
     )
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "locust", "-f", "locustfiles/wedsync.py", "--only-summary",
-            *arguments]  # fmt: skip
+USERS = ("-f", "locustfiles/wedsync.py", "--only-summary")
+HEADLESS = (*USERS, "--headless")
 
 
-def locust(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("--headless", *arguments),
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def locust(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locusts]:
+    with locusts(tmp_path_factory.mktemp("locusts")) as forks:
+        yield forks
 
 
 def free_port() -> str:
@@ -135,11 +130,11 @@ def free_port() -> str:
 
 
 def test_the_schedule_is_sent_whole_and_recorded(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     folder = tmp_path / "record"
-    ended = locust(
-        repository, "--host", platform.address, *LOAD, *LENIENT, "--record", str(folder),
+    ended = locust.run(
+        *HEADLESS, "--host", platform.address, *LOAD, *LENIENT, "--record", str(folder),
         "--photo-kib", "100",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -172,14 +167,14 @@ def test_the_schedule_is_sent_whole_and_recorded(
 
 @pytest.mark.slow
 def test_the_load_of_a_trace_has_guests_alone_and_no_exception(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     trace = tmp_path / "trace.csv"
     rows = (f"2024-05-{day:02d}T{hour:02d}:00Z,{hour + 1}" for day in (1, 2) for hour in range(24))
     trace.write_text("time,requests\n" + "\n".join(rows) + "\n")
     folder = tmp_path / "record"
-    ended = locust(
-        repository, "--host", platform.address, "--scenario", "trace", "--scale", "1", "--speed",
+    ended = locust.run(
+        *HEADLESS, "--host", platform.address, "--scenario", "trace", "--scale", "1", "--speed",
         "300", "--start", "peak", "--duration", "10min", "--override", f"trace.path={trace}",
         "--override", "trace.peak_per_s=40", "--override", "trace.date=2024-05-02", *LENIENT,
         "--record", str(folder),
@@ -213,16 +208,14 @@ class Couple(wedsync.Couple):
 
 
 def test_an_exception_in_a_user_class_fails_the_load_with_few_words(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     locustfile = tmp_path / "broken.py"
     locustfile.write_text(BROKEN)
     folder = tmp_path / "record"
-    ended = subprocess.run(
-        [sys.executable, "-m", "locust", "-f", str(locustfile), "--only-summary", "--headless",
-         "--host", platform.address, *LOAD, *LENIENT, "--record", str(folder)],
-        cwd=repository, env=os.environ | {"PYTHONPATH": str(repository)}, capture_output=True,
-        text=True, timeout=600, check=False,
+    ended = locust.run(
+        "-f", str(locustfile), "--only-summary", "--headless", "--host", platform.address, *LOAD,
+        *LENIENT, "--record", str(folder),
     )  # fmt: skip
     assert ended.returncode == 1, ended.stderr[-2000:]
     summary = json.loads((folder / "load_summary.json").read_text())
@@ -236,25 +229,19 @@ def test_an_exception_in_a_user_class_fails_the_load_with_few_words(
 
 
 def test_two_workers_send_together_what_one_would_and_begin_when_they_are_told_to(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     port = free_port()
     begins_s = time.time() + 15.0
-    workers = [
-        subprocess.Popen(
-            command("--worker", "--master-port", port), cwd=repository, stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    ended = locust(
-        repository, "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
+    workers = [locust.start(*USERS, "--worker", "--master-port", port) for _ in range(2)]
+    ended = locust.run(
+        *HEADLESS, "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
         "--expect-workers", "2", "--host", platform.address, "--seed", "8", *LOAD, *LENIENT,
         "--record", str(tmp_path / "record"), "--begin-at", f"{begins_s:.3f}",
     )  # fmt: skip
-    said = [worker.communicate(timeout=600)[1] for worker in workers]
     assert ended.returncode == 0, ended.stderr
-    assert [worker.returncode for worker in workers] == [0, 0], said
+    for worker in workers:
+        assert worker.ended().returncode == 0, worker.said()
     assert platform.paths() == scheduled(planned(seed=8))
     summary = json.loads((tmp_path / "record" / "load_summary.json").read_text())
     assert summary["generator"]["workers"] == 2
@@ -265,36 +252,26 @@ def test_two_workers_send_together_what_one_would_and_begin_when_they_are_told_t
 
 @pytest.mark.slow
 def test_what_a_lost_worker_did_not_send_is_counted_and_nothing_is_judged(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     port = free_port()
-    workers = [
-        subprocess.Popen(
-            command("--worker", "--master-port", port), cwd=repository, stderr=subprocess.DEVNULL,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    master = subprocess.Popen(
-        command(
-            "--headless", "--master", "--master-bind-host", "127.0.0.1",
-            "--master-bind-port", port, "--expect-workers", "2", "--host", platform.address,
-            *LOAD, "--speed", "100", *LENIENT, "--record", str(tmp_path / "record"),
-        ),
-        cwd=repository, stderr=subprocess.PIPE, text=True,
+    workers = [locust.start(*USERS, "--worker", "--master-port", port) for _ in range(2)]
+    master = locust.start(
+        *HEADLESS, "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
+        "--expect-workers", "2", "--host", platform.address, *LOAD, "--speed", "100", *LENIENT,
+        "--record", str(tmp_path / "record"),
     )  # fmt: skip
     try:
         end_s = time.monotonic() + 300
         while len(platform.seen) < 20:
             assert time.monotonic() < end_s
             time.sleep(0.05)
-        workers[0].kill()
-        _, said = master.communicate(timeout=600)
-        assert workers[1].wait(timeout=600) == 0
+        workers[0].send_signal(signal.SIGKILL)
+        assert master.ended().returncode == 1, master.said()
+        assert workers[1].ended().returncode == 0
     finally:
         for process in (*workers, master):
-            process.kill()
-            process.wait()
-    assert master.returncode == 1, said
+            process.send_signal(signal.SIGKILL)
     summary = json.loads((tmp_path / "record" / "load_summary.json").read_text())
     assert summary["verdict"] == "not judged"
     assert summary["generator"]["lost_workers"] == 1
@@ -303,11 +280,11 @@ def test_what_a_lost_worker_did_not_send_is_counted_and_nothing_is_judged(
 
 
 def test_a_slow_system_gets_the_same_load_and_fails_its_limits(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     platform.delay_s = 0.8
-    ended = locust(
-        repository, "--host", platform.address, *LOAD, "--record", str(tmp_path),
+    ended = locust.run(
+        *HEADLESS, "--host", platform.address, *LOAD, "--record", str(tmp_path),
         "--threshold", "api.p95_s <= 0.5",
     )  # fmt: skip
     assert ended.returncode == 1, ended.stderr
@@ -321,11 +298,11 @@ def test_a_slow_system_gets_the_same_load_and_fails_its_limits(
 
 @pytest.mark.slow
 def test_what_a_closed_loop_would_hide_is_measured(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     platform.delay_s = 0.2
-    ended = locust(
-        repository, "--host", platform.address, *LOAD, *LENIENT, "--record", str(tmp_path),
+    ended = locust.run(
+        *HEADLESS, "--host", platform.address, *LOAD, *LENIENT, "--record", str(tmp_path),
         "--max-in-flight", "4",
     )  # fmt: skip
     summary = json.loads((tmp_path / "load_summary.json").read_text())
@@ -339,10 +316,10 @@ def test_what_a_closed_loop_would_hide_is_measured(
 
 
 def test_failures_are_counted_by_reason_and_tried_again(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     platform.broken = "/photos"
-    ended = locust(repository, "--host", platform.address, *LOAD, "--record", str(tmp_path))
+    ended = locust.run(*HEADLESS, "--host", platform.address, *LOAD, "--record", str(tmp_path))
     assert ended.returncode == 1, ended.stderr
     summary = json.loads((tmp_path / "load_summary.json").read_text())
     photos = summary["services"]["file-storage"]
@@ -353,13 +330,12 @@ def test_failures_are_counted_by_reason_and_tried_again(
 
 @pytest.mark.slow
 def test_the_web_ui_starts_stops_and_starts_again(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     port = free_port()
-    running = subprocess.Popen(
-        command("--web-host", "127.0.0.1", "--web-port", port, *LOAD, *LENIENT,
-                "--record", str(tmp_path)),
-        cwd=repository, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    running = locust.start(
+        *USERS, "--web-host", "127.0.0.1", "--web-port", port, *LOAD, *LENIENT, "--record",
+        str(tmp_path),
     )  # fmt: skip
     try:
         base = f"http://127.0.0.1:{port}"
@@ -374,25 +350,23 @@ def test_the_web_ui_starts_stops_and_starts_again(
             assert platform.paths() == scheduled(planned(seed=int(seed)))
     finally:
         running.send_signal(signal.SIGTERM)
-        _, said = running.communicate(timeout=600)
-    assert running.returncode == 0, said
-    assert "Traceback" not in said
+        ended = running.ended()
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_an_interrupted_load_is_recorded_as_partial(
-    repository: Path, tmp_path: Path, platform: Platform
+    locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
-    running = subprocess.Popen(
-        command("--headless", "--host", platform.address, *LOAD[:2], "--speed", "10", *LOAD[4:],
-                *LENIENT, "--record", str(tmp_path)),
-        cwd=repository, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    running = locust.start(
+        *HEADLESS, "--host", platform.address, *LOAD[:2], "--speed", "10", *LOAD[4:], *LENIENT,
+        "--record", str(tmp_path),
     )  # fmt: skip
     _wait(lambda: len(platform.seen) > 20)
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=600)
-    assert running.returncode == 130, said
-    assert "Traceback" not in said
+    ended = running.ended()
+    assert ended.returncode == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
     summary = json.loads((tmp_path / "load_summary.json").read_text())
     assert summary["partial"]
     # What was under way at the end may not have arrived.
@@ -408,48 +382,18 @@ WRONG = {
     "--record=README.md": "error: --record: README.md is no folder",
     "--override=seed": 'error: --override: "seed" is not allowed, write KEY=VALUE',
 }
-ONE_AFTER_THE_OTHER = """
-import json, os, sys
-import locust.main
-
-for arguments in json.loads(sys.argv[1]):
-    if os.fork() == 0:
-        sys.argv = ["locust", *arguments]
-        locust.main.main()
-        sys.exit()
-    _, status = os.wait()
-    print("ENDED", os.waitstatus_to_exitcode(status), file=sys.stderr, flush=True)
-"""
-
-
-@pytest.fixture(scope="module")
-def refusals(repository: Path) -> dict[str, tuple[int, str]]:
-    """What Locust said to each wrong option, and its exit code; it is imported once for all."""
-    with served() as app:
-        asked = [
-            [*command("--headless", *LOAD[:4], "--override", SMALL)[3:],
-             *(["--host", app.address, wrong] if wrong else [])]
-            for wrong in WRONG
-        ]  # fmt: skip
-        ended = subprocess.run(
-            [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(asked)],
-            cwd=repository, capture_output=True, text=True, timeout=600, check=True,
-        )  # fmt: skip
-        assert not app.seen
-    *said, rest = re.split(r"ENDED (\d+)\n", ended.stderr)
-    assert rest == ""
-    answers = zip(map(int, said[1::2]), said[::2], strict=True)
-    return dict(zip(WRONG, answers, strict=True))
 
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_options_end_before_any_load_with_one_message(
-    refusals: dict[str, tuple[int, str]], wrong: str
+    locust: Locusts, platform: Platform, wrong: str
 ) -> None:
-    code, said = refusals[wrong]
-    assert code == 2, said
-    assert WRONG[wrong] in said
-    assert "Traceback" not in said
+    host = ["--host", platform.address, wrong] if wrong else []
+    ended = locust.run(*HEADLESS, *LOAD[:4], "--override", SMALL, *host)
+    assert ended.returncode == 2, ended.stderr
+    assert WRONG[wrong] in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not platform.seen
 
 
 def _wait(until: Any, limit_s: float = 300.0) -> None:
