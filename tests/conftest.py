@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -41,7 +42,10 @@ structlog.configure(
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow or shared machine is no counterexample, and a failure must come back on the next run.
-settings.register_profile("house", deadline=None, derandomize=True, print_blob=True)
+# The same examples in each run: more of them find what is new once, `make test-random` each night.
+settings.register_profile(
+    "house", deadline=None, derandomize=True, print_blob=True, max_examples=60
+)
 settings.register_profile("random", deadline=None, max_examples=400, print_blob=True)
 # Whether it fails is all that is asked of a test that looks for a spoiled line.
 settings.register_profile(
@@ -91,6 +95,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_collection(session: pytest.Session) -> None:
     """Import early what looks through all modules that are there when it is imported."""
+    gc.disable()  # until all is there that stays
     if hasattr(session.config, "workerinput"):
         importlib.import_module("skops.io")
 
@@ -131,6 +136,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Wait for the kernels: each process would compile them for itself."""
+    # Thousands of tests and all modules stay to the end: half a second for each look through them.
+    gc.collect()
+    gc.freeze()
+    gc.enable()
     if hasattr(session.config, "workerinput") and not session.config.option.collectonly:
         warm.connect()
 

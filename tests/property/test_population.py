@@ -104,7 +104,7 @@ def event_times(draw: st.DrawFn, phases: int) -> np.ndarray:
     return np.sort(np.array(rows, dtype=np.int32), axis=1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(event_times(1), st.integers(1, 12), st.integers(1, 100), seeds)
 def test_compiled_prefix_agrees_with_the_reference(
     times: np.ndarray, target: int, duration_s: int, seed: int
@@ -114,7 +114,7 @@ def test_compiled_prefix_agrees_with_the_reference(
     assert kernels.prefix_reaching(*arguments) == kernels.prefix_reaching_reference(*arguments)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(event_times(3), st.integers(1, 100), seeds)
 def test_compiled_levels_agree_with_the_reference(
     times: np.ndarray, duration_s: int, seed: int

@@ -44,6 +44,7 @@ from tests.remote_write import (
 from tests.unit.engine.api.conftest import SPECS, Engine
 
 CONFIG = Path(__file__).parents[4] / "conf" / "metrics" / "received.yaml"
+OPTIONS = {k: v for k, v in yaml.safe_load(CONFIG.read_text()).items() if k != "factory"}
 WRITTEN = "x-prometheus-remote-write-{}-written"
 SAID: list[Counting] = []
 """The receiver of the test that runs."""
@@ -72,9 +73,7 @@ class Sender:
 @pytest.fixture
 def sender(engine: Engine) -> Iterator[Sender]:
     """An engine that receives."""
-    options = yaml.safe_load(CONFIG.read_text())
-    del options["factory"]
-    source = received(SPECS, 5.0, **options)
+    source = received(SPECS, 5.0, **OPTIONS)
     counting = Counting(source.receiver)
     SAID[:] = [counting]
     engine.context.receiving = Receiving(counting)
@@ -477,9 +476,7 @@ def test_who_sends_too_often_is_told_to_wait(sender: Sender, engine: Engine) -> 
 def test_new_series_are_refused_where_there_is_no_room_and_old_ones_go_on(
     engine: Engine,
 ) -> None:
-    options = {**yaml.safe_load(CONFIG.read_text()), "series": 3}
-    del options["factory"]
-    source = received(SPECS, 5.0, **options)
+    source = received(SPECS, 5.0, **{**OPTIONS, "series": 3})
     now_ms = int(time.time() * 1000)
     receiver = source.receiver
     first = receiver.write(
