@@ -57,6 +57,7 @@ from engine.api.documents import (
 from engine.api.overview_documents import BackgroundDocument, OverviewDocument, WhoDocument
 from engine.api.what_if_documents import WhatIfChoices, WhatIfDocument
 from engine.config.recurrence import Recurrence
+from engine.config.security import is_safe
 from engine.model import Direction
 from engine.security.tls import client_context
 
@@ -142,9 +143,17 @@ class EngineClient:
     def __init__(
         self, url: str, token: str, *, timeout_s: float = 90.0, ca: Path | None = None
     ) -> None:
-        """Raises ValueError for a URL that is none, or certificates that cannot be used."""
+        """Raises ValueError for a URL that is none, or certificates that cannot be used.
+
+        A token goes over TLS, or to this very machine: an engine for others is asked over TLS.
+        """
         if not url.startswith(("http://", "https://")):
             raise ValueError(f'"{url}" is not allowed (http://… or https://…)')
+        if token and not is_safe(url):
+            raise ValueError(
+                "the address is not allowed with a token (https://… without a user or a fragment, "
+                "or http:// to this machine itself, such as http://127.0.0.1:8700)"
+            )
         self._http = httpx.Client(
             base_url=url.rstrip("/").removesuffix(BASE),
             headers={"authorization": f"Bearer {token}"} if token else {},

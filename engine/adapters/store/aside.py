@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -69,7 +70,7 @@ class Aside:
             os.lseek(file, end, os.SEEK_SET)
             try:
                 if os.write(file, line) < len(line):
-                    raise OSError(28, "not all of it was taken", str(self._path))
+                    raise OSError(errno.ENOSPC, "not all of it was taken", str(self._path))
                 os.fsync(file)
             except OSError:
                 with contextlib.suppress(OSError):
@@ -108,9 +109,8 @@ class Aside:
                 log.error(f"what was kept beside the store is not taken: {error}")
         with self._locked(os.O_RDWR) as file:
             if os.pread(file, os.fstat(file).st_size + 1, 0) == content:
-                if len(entries) < sum(
-                    map(bool, content.split(b"\n")[:-1])
-                ):  # for people to look at
+                if len(entries) < sum(map(bool, content.split(b"\n")[:-1])):
+                    # For people to look at.
                     name = f"{NAME}.unread-{hashlib.sha256(content).hexdigest()[:8]}"
                     self._path.with_name(name).write_bytes(content)
                 os.ftruncate(file, 0)

@@ -165,6 +165,20 @@ def test_an_engine_that_is_not_there_is_said() -> None:
         client.health()
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://engine.example:8700", "http://10.0.0.7", "http://127.0.0.1.example", "https://a@b"],
+)
+def test_a_token_is_sent_over_tls_or_to_this_machine_alone(url: str) -> None:
+    with pytest.raises(ValueError, match="not allowed with a token"):
+        EngineClient(url, "wt_x")
+
+
+@pytest.mark.parametrize("url", ["https://engine.example", "http://localhost:1", "http://[::1]:1"])
+def test_a_token_may_go_to_who_is_known(url: str) -> None:
+    EngineClient(url, "wt_x").close()
+
+
 def test_it_is_typed() -> None:
     for name in OPERATIONS:
         signature = inspect.signature(getattr(client_module.EngineClient, name))
