@@ -4,7 +4,7 @@
         now = engine.collect_realtime_metrics(["api"])
         print(now.services["api"].ready)
 
-Answers are the models of `engine.api.documents`; what a newer engine adds to them is left out.
+Answers are the models of `engine.api.*_documents`; what a newer engine adds to them is left out.
 What the engine refuses is an `ApiProblemError`, which holds its problem.  Requests that change
 something carry an `Idempotency-Key` of their own, so one whose answer was lost is sent again.
 """
@@ -23,38 +23,46 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from engine.api.documents import (
-    AnalysisDocument,
+from engine.api.alert_documents import FindingList, IncidentAnswerDocument, IncidentList
+from engine.api.decision_documents import (
     AnswerDocument,
     AwaitingList,
-    BottlenecksDocument,
-    CapacityDocument,
     DecisionDocument,
     DecisionPage,
-    FindingList,
+)
+from engine.api.documents import (
     HealthDocument,
-    IncidentAnswerDocument,
-    IncidentList,
-    ManualDocument,
+    ProblemDocument,
+    ReadinessDocument,
+    TroublesDocument,
+)
+from engine.api.metrics_documents import (
+    AnalysisDocument,
+    BottlenecksDocument,
+    CapacityDocument,
+    RealtimeDocument,
+)
+from engine.api.overview_documents import BackgroundDocument, OverviewDocument, WhoDocument
+from engine.api.planning_documents import (
     OptimisationDocument,
     PlanDocument,
     PreparationDocument,
-    ProblemDocument,
-    ReadinessDocument,
-    RealtimeDocument,
     RecommendationsDocument,
+    SeasonDocument,
+    WeddingDayDocument,
+)
+from engine.api.scale_documents import (
+    ManualDocument,
     ScaleDocument,
     ScalingResult,
-    SeasonDocument,
+    WithdrawnDocument,
+)
+from engine.api.service_documents import (
     ServiceDocument,
     ServiceList,
     StandingDocument,
     StandingList,
-    TroublesDocument,
-    WeddingDayDocument,
-    WithdrawnDocument,
 )
-from engine.api.overview_documents import BackgroundDocument, OverviewDocument, WhoDocument
 from engine.api.what_if_documents import WhatIfChoices, WhatIfDocument
 from engine.config.recurrence import Recurrence
 from engine.config.security import is_safe

@@ -10,7 +10,9 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-from engine.api.documents import DecisionDocument, Document, Figure, SampleDocument
+from engine.api.decision_documents import DecisionDocument
+from engine.api.documents import Document, Figure
+from engine.api.metrics_documents import SampleDocument
 from engine.security.roles import Extent, Method, Permission, PlatformState, Role
 
 MajorState = Literal["ready", "on_its_way", "late"]

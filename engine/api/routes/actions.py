@@ -21,7 +21,13 @@ from engine.api import scaling
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh, has_changed
 from engine.api.context import ApiContext, NotedChange
-from engine.api.documents import (
+from engine.api.events import EventKind
+from engine.api.idempotency import Reply, identifier
+from engine.api.manual import OVER, ManualAction, ManualStatus
+from engine.api.problems import Problem, ProblemError
+from engine.api.routes.looking import service_document
+from engine.api.routes.metrics import needed, sizes_of
+from engine.api.scale_documents import (
     ManualDocument,
     OrchestrateRequest,
     RollbackRequest,
@@ -30,12 +36,6 @@ from engine.api.documents import (
     ScalingResult,
     WeddingAwareRequest,
 )
-from engine.api.events import EventKind
-from engine.api.idempotency import Reply, identifier
-from engine.api.manual import OVER, ManualAction, ManualStatus
-from engine.api.problems import Problem, ProblemError
-from engine.api.routes.looking import service_document
-from engine.api.routes.metrics import needed, sizes_of
 from engine.api.scaling import Target
 from engine.decide.callgraph import call_order
 from engine.model import ManualScale

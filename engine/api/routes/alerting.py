@@ -10,14 +10,14 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from engine.api.access import Context, Reader, Writer
-from engine.api.answers import CHANGING, documented, fresh
-from engine.api.context import ApiContext, NotedChange
-from engine.api.documents import (
+from engine.api.alert_documents import (
     FindingList,
     IncidentAnswerDocument,
     IncidentAnswerRequest,
     IncidentList,
 )
+from engine.api.answers import CHANGING, documented, fresh
+from engine.api.context import ApiContext, NotedChange
 from engine.api.events import EventKind
 from engine.api.problems import Problem, ProblemError
 from engine.model import AlertAnswer

@@ -13,17 +13,11 @@ from engine.api import older
 from engine.api.access import Context, Reader
 from engine.api.answers import answer, below, cursor_of, documented, fresh
 from engine.api.context import ApiContext
+from engine.api.decision_documents import DecisionDocument, DecisionPage
 from engine.api.decisions import Row
-from engine.api.documents import (
-    DecisionDocument,
-    DecisionPage,
-    HealthDocument,
-    ReadinessDocument,
-    ServiceDocument,
-    ServiceList,
-    TroublesDocument,
-)
+from engine.api.documents import HealthDocument, ReadinessDocument, TroublesDocument
 from engine.api.problems import Problem, ProblemError, wrong
+from engine.api.service_documents import ServiceDocument, ServiceList
 from engine.api.snapshot import EncodedText, StepLook, encoded
 from engine.api.standing import floors_of, pauses_of
 from engine.config.complaints import close

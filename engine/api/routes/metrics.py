@@ -14,7 +14,7 @@ from engine.api.access import Asker, Context, Reader
 from engine.api.answers import answer, documented, duration_s, moment, named_services
 from engine.api.board import figure, shown
 from engine.api.context import ApiContext
-from engine.api.documents import (
+from engine.api.metrics_documents import (
     AnalysisDocument,
     BottlenecksDocument,
     CapacityDocument,

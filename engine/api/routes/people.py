@@ -14,20 +14,17 @@ from fastapi.responses import Response
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh
 from engine.api.context import ApiContext, NotedChange
-from engine.api.documents import (
+from engine.api.decision_documents import (
     AnswerDocument,
     ApproveRequest,
     AwaitingList,
-    FloorRequest,
-    PauseRequest,
     RejectRequest,
-    StandingDocument,
-    StandingList,
-    WithdrawnDocument,
 )
 from engine.api.events import PLATFORM, EventKind
 from engine.api.problems import FieldProblem, Problem, ProblemError, wrong
 from engine.api.routes.actions import kept_action
+from engine.api.scale_documents import WithdrawnDocument
+from engine.api.service_documents import FloorRequest, PauseRequest, StandingDocument, StandingList
 from engine.api.standing import asked_for, standing
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence

@@ -16,7 +16,8 @@ from fastapi.responses import Response
 from engine.api.access import Asker, Context, PlatformAsker, Writer
 from engine.api.answers import CHANGING, answer, documented, fresh, moment
 from engine.api.context import ApiContext, NotedChange
-from engine.api.documents import (
+from engine.api.events import PLATFORM, EventKind
+from engine.api.planning_documents import (
     WEDDING_TYPES,
     OptimisationDocument,
     PlanDocument,
@@ -26,7 +27,6 @@ from engine.api.documents import (
     SeasonDocument,
     WeddingDayDocument,
 )
-from engine.api.events import PLATFORM, EventKind
 from engine.api.predictions import AskedWedding
 from engine.api.problems import FieldProblem, Problem, ProblemError, wrong
 from engine.api.snapshot import EncodedText, encoded
