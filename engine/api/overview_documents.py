@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 
 from engine.api.decision_documents import DecisionDocument
 from engine.api.documents import Document, Figure
-from engine.api.metrics_documents import SampleDocument
+from engine.api.metrics_documents import SampleDocument, WeddingsDocument
 from engine.security.roles import Extent, Method, Permission, PlatformState, Role
 
 MajorState = Literal["ready", "on_its_way", "late"]
@@ -35,16 +35,9 @@ class BookedAhead(Document):
     major: list[float]
 
 
-class OverviewWeddings(Document):
+class OverviewWeddings(WeddingsDocument):
     """What is booked: now, by phase, and in the hours to come."""
 
-    noun: str
-    in_progress: Figure
-    major_in_progress: Figure
-    next_peak: Figure
-    next_peak_at_s: Figure
-    protection: bool
-    known_until_s: Figure
     phases: list[PhaseDocument]
     ahead: BookedAhead
 

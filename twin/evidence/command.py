@@ -109,7 +109,7 @@ def _measure(
     advance: Callable[[float], None],
 ) -> None:
     level, seed = options.level, options.seed
-    waiting = [claim for claim in measured if not lanes.only_computes(claim)]
+    waiting = [claim for claim in measured if not lanes.may_go_beside(claim)]
     computing = [claim for claim in measured if claim not in waiting or lanes.of_two_worlds(claim)]
     if computing and waiting:
         minutes = sum(claim.level(level).minutes for claim in waiting)

@@ -26,7 +26,7 @@ LOWEST = 19
 LOOK_S = 0.2
 
 
-def only_computes(claim: Claim) -> bool:
+def may_go_beside(claim: Claim) -> bool:
     """Whether no live part takes part in measuring `claim`, or it may be measured beside others.
 
     As far as it says itself.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,15 @@ QUICK = "quick_predictions:connect"
 """Predictions that cost nothing; its folder has to be on the path."""
 NOW_S = 1_781_870_400.0
 """2026-06-19 12:00 UTC."""
+
+
+@pytest.fixture(scope="session")
+def factories_on_path() -> Iterator[None]:
+    """`quick_predictions` and `quick_trials` can be imported, by processes that are started too."""
+    folder = str(Path(__file__).parent)
+    sys.path.insert(0, folder)
+    yield
+    sys.path.remove(folder)
 
 
 def spec(name: str, **changes: Any) -> ServiceSpec:

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,17 +33,15 @@ PLENTY = RateLimit(per_s=1e6, burst=1_000_000)
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(tmp_path_factory: pytest.TempPathFactory, factories_on_path: None) -> Iterator[Engine]:
     limits = ApiLimits(reads=PLENTY, writes=PLENTY, predictions=PLENTY)
     predictions = PredictionsConfig(factory=QUICK)
     config = ApiConfig(limits=limits, predictions=predictions)
-    sys.path.insert(0, str(Path(__file__).parent))  # for the process that works predictions out
     made = engine_in(tmp_path_factory.mktemp("engine"), config)
     made.step(Plan(taken=(recommendation(),), actions=(action("d1"),), awaiting=(action("d2"),)),
               awaiting=["d2"])  # fmt: skip
     yield made
     made.context.predictor.close()
-    sys.path.remove(str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="module")

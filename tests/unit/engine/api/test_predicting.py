@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,12 +22,7 @@ from tests.unit.engine.api.conftest import QUICK, Engine, engine_in
 API = "/api/scalability"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _path() -> Iterator[None]:
-    folder = str(Path(__file__).parent)
-    sys.path.insert(0, folder)
-    yield
-    sys.path.remove(folder)
+pytestmark = pytest.mark.usefixtures("factories_on_path")
 
 
 @pytest.fixture(scope="module")

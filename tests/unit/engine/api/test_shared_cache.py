@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -25,12 +24,7 @@ STARTED_S = 30.0
 TEXT = encoded({"year": 2027})
 
 
-@pytest.fixture(autouse=True)
-def _path() -> Iterator[None]:
-    folder = str(Path(__file__).parent)
-    sys.path.insert(0, folder)
-    yield
-    sys.path.remove(folder)
+pytestmark = pytest.mark.usefixtures("factories_on_path")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +24,7 @@ API = "/api/scalability/what-if"
 QUICK = "quick_trials:connect"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _path() -> Iterator[None]:
-    folder = str(Path(__file__).parent)
-    sys.path.insert(0, folder)
-    yield
-    sys.path.remove(folder)
+pytestmark = pytest.mark.usefixtures("factories_on_path")
 
 
 @pytest.fixture(scope="module")

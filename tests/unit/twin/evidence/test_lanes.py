@@ -62,7 +62,7 @@ def claim_of(own_text: str, number: int, source: str, **measure: Any) -> Claim:
 
 def both_lanes(folder: Path, claims: list[Claim]) -> None:
     """As the command measures them: all but what one lane has left is not made again."""
-    live = [claim for claim in claims if not lanes.only_computes(claim)]
+    live = [claim for claim in claims if not lanes.may_go_beside(claim)]
     beside = [claim for claim in claims if claim not in live or lanes.of_two_worlds(claim)]
     with lanes.beside(folder, beside, level="quick", seed=1) as other:
         lanes.measure(
@@ -93,7 +93,7 @@ def test_what_needs_live_parts_is_not_computed_beside_others(
         claim = parse(yaml.safe_dump(raw).encode(), "own.yaml")
     else:
         claim = claim_of(own_text, 1, source, **measure)
-    assert lanes.only_computes(claim) is computes
+    assert lanes.may_go_beside(claim) is computes
 
 
 def niceness(folder: Path, claim: str) -> set[int]:
