@@ -34,6 +34,7 @@ COMMANDS = {
     "keys": Command(
         "engine.commands.keys:run", "make|use|list|rotate|retire", "what is kept is sealed"
     ),
+    "record": Command("engine.commands.record:run", "open", "a sealed record of a live run"),
     "privacy": Command(
         "engine.commands.privacy:run", "export|erase|retain|page", "what is held on one wedding"
     ),

@@ -48,7 +48,8 @@ from engine.record.folders import OutputError
 from engine.record.journal import JournalHeading, in_progress
 from engine.record.live.notes import LiveRun
 from engine.record.live.writing import check_thresholds
-from engine.record.schema.summary import MARKS, PlayedDay, Summary, read
+from engine.record.schema.summary import MARKS, PlayedDay, Summary
+from engine.record.sealed import read_summary
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell, Notes
@@ -247,7 +248,7 @@ def run(
         folder, asked = asyncio.run(
             _drive(shell, metrics, recording, beside, courier, limited=limited)
         )
-    _show(read(folder), folder)
+    _show(read_summary(folder, sealer), folder)
     print(folder, flush=True)
     if asked is signal.SIGINT:
         log.info("interrupted: the record so far is kept")

@@ -21,10 +21,11 @@ import structlog
 from engine.model import Action, ActionResult, Observation, Plan, Status
 from engine.ports.metrics import MetricsSource, Reading
 from engine.record.files import remove
-from engine.record.journal import Journal, JournalHeading, LineSealer
+from engine.record.journal import Journal, JournalHeading
 from engine.record.live.notes import LiveRun
 from engine.record.live.writing import write
 from engine.record.schema.summary import PlayedDay
+from engine.record.sealed import FileSealer
 from engine.runtime.patience import Patience, PortError
 from engine.security.audit.courier import Courier
 from engine.security.audit.log import AuditLog
@@ -45,7 +46,7 @@ class Recording:
     `run` is what the records say of the run, apart from its times and figures; `report` makes the
     reports of a record in its folder.  What the engine does the store stages for the audit log
     before it is done, and a `courier` carries it there; what cannot be staged goes to the log
-    itself.  With a `sealer` the journal is sealed.
+    itself.  With a `sealer` the journal and the records are sealed.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Recording:
         report: Callable[[Path], None],
         audit: AuditLog,
         courier: Courier,
-        sealer: LineSealer | None = None,
+        sealer: FileSealer | None = None,
     ) -> None:
         self._audit = audit
         self._courier = courier

@@ -44,12 +44,14 @@ def check_writable(folder: Path, key: str = "output") -> None:
 
 
 def write_whole(
-    base: Path, name: str, fill: Callable[[Path], None], render: Render | None = None
-) -> Path:
+    base: Path, name: str, fill: Callable[[Path], None], render: Render | None = None,
+    finish: Callable[[Path], None] | None = None,
+) -> Path:  # fmt: skip
     """A folder in `base` that `fill` has filled, called `name` or, if there is one, `name`-2 ….
 
-    `render` adds reports; when it fails the log says why, and the folder is without them.  Raises
-    OutputError when the folder cannot be written, and whatever `fill` raises.
+    `render` adds reports; when it fails the log says why, and the folder is without them.  `finish`
+    has the last word on all files.  Raises OutputError when the folder cannot be written, and
+    whatever `fill` and `finish` raise.
     """
     with explained(base):
         base.mkdir(parents=True, exist_ok=True)
@@ -57,6 +59,8 @@ def write_whole(
         try:
             fill(temporary)
             interrupt = None if render is None else _rendered(temporary, render)
+            if finish is not None:
+                finish(temporary)
             temporary.chmod(0o755)
             sync_whole(temporary)
             folder = _rename(temporary, base, name)

@@ -139,7 +139,10 @@ def test_its_configuration_is_shown(tmp_path: Path) -> None:
     assert "factory: engine.adapters.prometheus:connect" in ended.stdout
 
 
-def test_a_live_run_begins_acts_and_leaves_a_record(tmp_path: Path) -> None:
+def test_a_live_run_begins_acts_and_leaves_a_record_that_its_owner_opens(tmp_path: Path) -> None:
+    assert alone(tmp_path, "keys", "make", "of_mine").returncode == 0
+    used = alone(tmp_path, "keys", "use", "--file", "of_mine")
+    assert used.returncode == 0, used.stderr
     ended = alone(
         tmp_path,
         "run",
@@ -151,7 +154,13 @@ def test_a_live_run_begins_acts_and_leaves_a_record(tmp_path: Path) -> None:
         "engine=staging",
     )
     assert ended.returncode == 0, ended.stderr
-    record = tmp_path / ended.stdout.strip().splitlines()[-1]
+    sealed = ended.stdout.strip().splitlines()[-1]
+    assert not [
+        path for path in (tmp_path / sealed).iterdir() if path.suffix in (".parquet", ".html")
+    ]
+    opened = alone(tmp_path, "record", "open", sealed, "plain")
+    assert opened.returncode == 0, opened.stderr
+    record = tmp_path / "plain"
     summary = json.loads((record / "summary.json").read_text())
     assert summary["decision"]["cycles"] >= 1
     assert summary["decision"]["actions"] >= 1
@@ -159,8 +168,10 @@ def test_a_live_run_begins_acts_and_leaves_a_record(tmp_path: Path) -> None:
     # What it did is in the audit log: each action as it was decided, and what became of it.
     verified = alone(tmp_path, "audit", "verify")
     assert verified.returncode == 0, verified.stderr
-    shown = alone(tmp_path, "audit", "show", "--json", "--last", "1000")
-    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    exported = alone(tmp_path, "audit", "export", "log", "--opened")
+    assert exported.returncode == 0, exported.stderr
+    lines = (tmp_path / "log" / "opened.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
     decided = [row for row in rows if row["action"] == "scale"]
     assert len(decided) == summary["decision"]["actions"]
     results = {row["target"] for row in rows if row["action"] == "result"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,6 @@ import yaml
 from engine.model import Reason
 from engine.record import readiness
 from engine.record.folders import OutputError, Render, write_whole
-from engine.record.journal import LineSealer
 from engine.record.live import figures, tables
 from engine.record.live.notes import JournalContent, LiveRun, notes_of
 from engine.record.machine import peak_rss_mib, versions
@@ -18,6 +18,7 @@ from engine.record.schema import events, thresholds
 from engine.record.schema.paths import RunScope, possible
 from engine.record.schema.summary import FILE, VERSION, Simulation, Summary
 from engine.record.schema.tables import DECISIONS, PRESCALING, TIMELINE, WEDDINGS
+from engine.record.sealed import FileSealer, seal
 
 RESOLUTION = "requests"
 
@@ -28,12 +29,13 @@ def check_thresholds(run: LiveRun) -> None:
 
 
 def write(
-    run: LiveRun, journal: Path, output: Path, render: Render, sealer: LineSealer | None = None
+    run: LiveRun, journal: Path, output: Path, render: Render, sealer: FileSealer | None = None
 ) -> Path:
     """Write the record of what `journal` tells, let `render` add the reports; returns its folder.
 
-    It is on the disk when this returns.  Raises OutputError when that is impossible, also because
-    the journal is damaged or of another version: then it is all there is, and stays.
+    It is on the disk when this returns; with a `sealer` all of it is sealed.  Raises OutputError
+    when that is impossible, also because the journal is damaged or of another version: then it is
+    all there is, and stays.
     """
     try:
         notes = notes_of(run, journal, sealer)
@@ -56,7 +58,8 @@ def write(
 
     started = dt.datetime.fromtimestamp(run.started_s, dt.UTC)
     name = f"{started:%Y%m%dT%H%M%SZ}-{run.controller}-live"
-    return write_whole(output / run.scenario, name, fill, render)
+    finish = None if sealer is None else functools.partial(seal, sealer=sealer)
+    return write_whole(output / run.scenario, name, fill, render, finish)
 
 
 def described(run: LiveRun) -> str:

@@ -12,6 +12,8 @@ from pydantic import Field, ValidationError, computed_field, model_validator
 from engine.record.schema.parts import About, Figure, Part, WorldName
 
 FILE = "summary.json"
+SEALED = "sealed.json"
+"""The one file in plain of a record that is sealed."""
 
 Version = Literal[1]
 VERSION: Version = 1
@@ -448,6 +450,10 @@ def from_file(kind: type[Kind], path: Path) -> Kind:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        if (path.parent / SEALED).is_file():
+            raise SchemaError(
+                f"{path.parent}: is sealed; python -m engine record open {path.parent} FOLDER"
+            ) from error
         raise SchemaError(f"{path}: is missing; give the folder of a run record") from error
     except UnicodeDecodeError as error:
         raise SchemaError(f"{path}: cannot be read: it is not UTF-8 text") from error

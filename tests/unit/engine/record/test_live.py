@@ -24,7 +24,10 @@ from engine.record.live.writing import check_thresholds, write
 from engine.record.schema.summary import PlayedDay
 from engine.record.schema.summary import read as read_summary
 from engine.record.schema.thresholds import ThresholdConfig
+from engine.record.sealed import open_into
+from engine.record.sealed import read_summary as read_sealed_summary
 from engine.runtime.shell import ENGINE
+from engine.security.sealing import Sealer, keys_in, made
 from reports.run.reading import load
 from tests.unit.engine.runtime.conftest import LiveWorld, begun
 from twin.check.command import run as check
@@ -144,6 +147,23 @@ def test_the_record_is_one_that_reports_and_checks_read(busy: Any, tmp_path: Pat
     page = (folder / "report.html").read_text()
     assert "short of need" not in page
     assert "needed (in hindsight)" not in page
+
+
+def test_one_that_is_sealed_is_the_same_when_it_is_opened(busy: Any, tmp_path: Path) -> None:
+    key = made()
+    sealer = Sealer(lambda: keys_in(key, "here"))
+    journal = Journal(busy.state, heading(), sealer)
+    drive(busy, journal, 30.0)
+    journal.close()
+    run = a_run(specs_of(busy), START_S + 30.0)
+    folder = write(run, journal.path, tmp_path / "out", reports.write, sealer)
+    assert not any(path.suffix in (".parquet", ".html") for path in folder.rglob("*"))
+    sealed = read_sealed_summary(folder, sealer)
+    open_into(folder, tmp_path / "plain", sealer)
+    assert sealed == read_summary(tmp_path / "plain")
+    assert check([str(tmp_path / "plain")]) == 0
+    assert len(load(tmp_path / "plain").timeline) == 6
+    assert "report.html" in {path.name for path in (tmp_path / "plain").iterdir()}
 
 
 def test_it_says_how_ready_major_events_found_the_capacity(busy: Any, tmp_path: Path) -> None:
