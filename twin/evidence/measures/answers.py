@@ -66,7 +66,7 @@ def latencies(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TimedAnswer:
     """One answer: when its request was due, from the first, and what it took from then."""
 
     due_s: float
@@ -78,7 +78,7 @@ class Answer:
 class Load:
     """What came of a load."""
 
-    answers: Sequence[Answer]
+    answers: Sequence[TimedAnswer]
     events: int
     """That all streams heard."""
 
@@ -94,7 +94,7 @@ async def load(url: str, token: str, rate: float, seconds: float, streams: int) 
                 one.result()
                 raise ConnectionError(f"{url}: ended an event stream before its first event")
         await asyncio.sleep(0.05)
-    answers: list[Answer] = []
+    answers: list[TimedAnswer] = []
     queue: asyncio.Queue[float | None] = asyncio.Queue()
     begin_s = time.perf_counter() + 0.5
     asking = [
@@ -127,8 +127,8 @@ async def _listen(host: str, port: int, token: str, heard: list[int]) -> None:
 
 
 async def _ask(
-    host: str, port: int, token: str, queue: asyncio.Queue[float | None], answers: list[Answer],
-    begin_s: float,
+    host: str, port: int, token: str, queue: asyncio.Queue[float | None],
+    answers: list[TimedAnswer], begin_s: float,
 ) -> None:  # fmt: skip
     reader, writer = await asyncio.open_connection(host, port)
     etag, count = "", 0
@@ -143,7 +143,7 @@ async def _ask(
         given_etag = re.search(rb"etag: (\S+)", head, re.I)
         etag = given_etag[1].decode() if given_etag else ""
         took_ms = 1000.0 * (time.perf_counter() - begin_s - due_s)
-        answers.append(Answer(due_s, took_ms, status in (200, 304)))
+        answers.append(TimedAnswer(due_s, took_ms, status in (200, 304)))
     writer.close()
 
 

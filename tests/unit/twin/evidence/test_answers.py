@@ -46,8 +46,8 @@ def test_the_rows_are_what_the_claim_asks_for(monkeypatch: pytest.MonkeyPatch) -
     """Of the seconds before a row begins nothing counts."""
 
     async def paused(*_: object) -> answers.Load:
-        slow = [answers.Answer(0.5, 900.0, False)]
-        rows = [answers.Answer(1.0 + k / 10.0, float(k), k != 3) for k in range(40)]
+        slow = [answers.TimedAnswer(0.5, 900.0, False)]
+        rows = [answers.TimedAnswer(1.0 + k / 10.0, float(k), k != 3) for k in range(40)]
         return answers.Load(slow + rows, 7)
 
     monkeypatch.setattr(answers, "paused", paused)
