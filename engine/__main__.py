@@ -25,6 +25,9 @@ COMMANDS = {
     "alerts": Command(
         "engine.commands.alerts:run", "[list|ack|escalate]", "what the monitor finds wrong"
     ),
+    "monitor": Command(
+        "engine.commands.monitor:run", "[start|list|end]", "what is watched, and how often"
+    ),
     "audit": Command(
         "engine.commands.audit:run", "verify|show|export", "who did what, and is the log whole"
     ),

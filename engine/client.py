@@ -42,6 +42,7 @@ from engine.api.metrics_documents import (
     CapacityDocument,
     RealtimeDocument,
 )
+from engine.api.monitoring_documents import SessionDocument, SessionList
 from engine.api.overview_documents import BackgroundDocument, OverviewDocument, WhoDocument
 from engine.api.planning_documents import (
     OptimisationDocument,
@@ -113,6 +114,9 @@ OPERATIONS = {
     "alerts": "alerts",
     "acknowledge": "acknowledge",
     "escalate": "escalate",
+    "monitoring_sessions": "monitoringSessions",
+    "start_monitoring": "startMonitoring",
+    "end_monitoring": "endMonitoring",
     "troubles": "troubles",
     "health": "health",
     "readiness": "readiness",
@@ -402,6 +406,29 @@ class EngineClient:
         path = f"/alerts/{quote(incident, safe='')}/escalate"
         return self._post(IncidentAnswerDocument, path, {"why": why})
 
+    def monitoring_sessions(self) -> SessionList:
+        """What is watched, how often and since when."""
+        return self._get(SessionList, "/monitoring/sessions")
+
+    def start_monitoring(
+        self,
+        services: Sequence[str] = (),
+        *,
+        every_s: float = 5.0,
+        kinds: Sequence[str] = (),
+        for_s: float | None = None,
+        why: str = "",
+    ) -> SessionDocument:
+        """Watch these services, for these kinds of findings; without names all of them."""
+        body = {"services": list(services), "every_s": every_s, "kinds": list(kinds),
+                "for_s": for_s, "why": why}  # fmt: skip
+        return self._post(SessionDocument, "/monitoring/sessions", body)
+
+    def end_monitoring(self, session: str, *, why: str = "") -> SessionDocument:
+        """End a session, by its id."""
+        path = f"/monitoring/sessions/{quote(session, safe='')}"
+        return self._delete(SessionDocument, path, why)
+
     def health(self) -> HealthDocument:
         """Whether it answers."""
         return self._get(HealthDocument, "/health")
@@ -456,7 +483,7 @@ class EngineClient:
 
     def drop_floor(self, service: str, *, why: str = "") -> WithdrawnDocument:
         """Take the floors of a service back."""
-        return self._delete(f"/floors/{quote(service, safe='')}", why)
+        return self._delete(WithdrawnDocument, f"/floors/{quote(service, safe='')}", why)
 
     def pauses(self) -> StandingList:
         """The pauses that people let stand."""
@@ -480,7 +507,9 @@ class EngineClient:
 
     def resume(self, service: str = "", *, why: str = "") -> WithdrawnDocument:
         """Take the pauses of a service back, "": the one of all."""
-        return self._delete(f"/pauses/{quote(service or 'all-services', safe='')}", why)
+        return self._delete(
+            WithdrawnDocument, f"/pauses/{quote(service or 'all-services', safe='')}", why
+        )
 
     # --- events
 
@@ -524,11 +553,11 @@ class EngineClient:
             raise _problem(answer)
         return _parsed(kind, answer)
 
-    def _delete(self, path: str, why: str) -> WithdrawnDocument:
+    def _delete(self, kind: type[_Answer], path: str, why: str) -> _Answer:
         answer = self._send("DELETE", BASE + path, params={"why": why} if why else {})
         if answer.status_code != 200:
             raise _problem(answer)
-        return _parsed(WithdrawnDocument, answer)
+        return _parsed(kind, answer)
 
     def _send(self, method: str, path: str, **given: Any) -> httpx.Response:
         for attempt in range(1, TRIES + 1):

@@ -431,6 +431,35 @@ class AlertAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class MonitoringSession:
+    """What the monitor is to watch: `services` (none: all), for `kinds` of findings (none: all).
+
+    It looks every `every_s` from `since_s` to `until_s`, and stands in the list until `expires_s`.
+    `ended_by` is who ended it before its time.
+    """
+
+    id: str
+    services: tuple[str, ...]
+    every_s: float
+    kinds: tuple[str, ...]
+    since_s: float
+    until_s: float = math.inf
+    expires_s: float = math.inf
+    requested_by: str = ""
+    why: str = ""
+    ended_by: str = ""
+
+    @property
+    def service(self) -> str:
+        """That of several services is of the platform, as other requests say it."""
+        return self.services[0] if len(self.services) == 1 else ""
+
+    def runs(self, now_s: float) -> bool:
+        """Whether it has begun and is not over at `now_s`; who asked may have a clock ahead."""
+        return now_s < self.until_s
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A standing request: no scaling in `direction` until `expires_s`.
 

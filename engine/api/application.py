@@ -25,6 +25,7 @@ from engine.api.routes import (
     exposition,
     looking,
     metrics,
+    monitoring,
     overview,
     page,
     people,
@@ -57,8 +58,8 @@ def _routed(context: ApiContext | None) -> FastAPI:
     )
     app.state.context = context
     for each in (
-        overview, metrics, actions, predicting, trying, people, alerting, events, looking,
-        exposition, write, page,
+        overview, metrics, actions, predicting, trying, people, alerting, monitoring, events,
+        looking, exposition, write, page,
     ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)

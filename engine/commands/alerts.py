@@ -14,10 +14,12 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from engine.adapters.store.sealed import desk_of
 from engine.commands import requests
+from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
 from engine.config.complaints import close
 from engine.model import AlertAnswer
@@ -62,7 +64,7 @@ def _list(given: argparse.Namespace) -> int:
             _print(shown)
         return code
     try:
-        _print(_monitor(given))
+        _print(monitor_of(given.state))
     except (OSError, ValueError, SealError) as error:
         return failed(error)
     return 0
@@ -80,7 +82,7 @@ def _answer(given: argparse.Namespace) -> int:
             said,
         )
     try:
-        monitor = _monitor(given)
+        monitor = monitor_of(given.state)
     except (OSError, ValueError, SealError) as error:
         return failed(error)
     own = next((one for one in monitor["alerts"] if one["id"] == given.incident), None)
@@ -103,18 +105,16 @@ def _answer(given: argparse.Namespace) -> int:
     return requests.answer_incident(given, answer, ANSWERS[given.what], said)
 
 
-def _monitor(given: argparse.Namespace) -> dict[str, Any]:
+def monitor_of(state: Path) -> dict[str, Any]:
     """What the engine of the state folder showed last; raises ValueError, OSError, SealError."""
-    if not given.state.is_dir():
-        raise ValueError(f"{given.state} is not a folder of an engine's state")
-    with closing(desk_of(given.state)) as desk:
+    if not state.is_dir():
+        raise ValueError(f"{state} is not a folder of an engine's state")
+    with closing(desk_of(state)) as desk:
         status = json.loads(desk.status() or "{}")
     monitor = status.get("monitor")
     if monitor is None:
-        raise ValueError(
-            f"the engine of {given.state} runs without the monitor, or has not stepped yet"
-        )
-    return {**monitor, "time_s": status["time_s"]}
+        raise ValueError(f"the engine of {state} runs without the monitor, or has not stepped yet")
+    return {**monitor, "time_s": status["time_s"], "now_s": engine_s(status, time.time())}
 
 
 def _print(monitor: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,15 @@ from engine.commands.failing import failed
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.config.strict import ConfigError, validated
-from engine.model import AlertAnswer, Approval, Direction, ManualFloor, Pause
+from engine.model import (
+    AlertAnswer,
+    Approval,
+    Direction,
+    ManualFloor,
+    MonitoringSession,
+    Pause,
+)
+from engine.monitoring.sessions import said
 from engine.ports.desk import (
     EVERYTHING,
     Desk,
@@ -272,6 +280,18 @@ def answer_incident(
     return _done(given, asked, after, write, said)
 
 
+def ask_session(
+    given: argparse.Namespace, session: MonitoringSession, permission: Permission, what: str
+) -> int:
+    """Let a monitoring session stand, begun or ended; returns the exit code."""
+    asked = _Asked(permission.value, session.service, permission, session.service)
+
+    def write(desk: Desk, audit: str) -> None:
+        desk.ask(session, audit=audit)
+
+    return _done(given, asked, said(session), write, what)
+
+
 def local_name(state: Path) -> str:
     """Who runs this process."""
     return local.principal(state).name
@@ -292,7 +312,7 @@ def _withdraw(given: argparse.Namespace, action: str, kind: Kind) -> int:
 def _done(
     given: argparse.Namespace,
     asked: _Asked,
-    after: dict[str, Any],
+    after: Mapping[str, Any],
     write: Callable[[Desk, str], str | None],
     what: str,
     *,

@@ -23,7 +23,7 @@ from engine.commands.failing import failed
 from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
-from engine.model import AlertAnswer, ManualFloor, ManualScale, Pause
+from engine.model import AlertAnswer, ManualFloor, ManualScale, MonitoringSession, Pause
 from engine.ports.desk import Asked, Desk, Request
 from engine.ports.lease import NotLeadingError
 from engine.security.sealing import SealError
@@ -134,6 +134,9 @@ def _text(request: Request) -> str:
         case AlertAnswer():
             what = "escalated" if request.escalates else "acknowledged"
             return f"alert: {request.incident} {what}, by {request.requested_by}"
+        case MonitoringSession():
+            state = f"ended by {request.ended_by}" if request.ended_by else "asked for"
+            return f"monitoring session {request.id}: {state}, by {request.requested_by}"
     pinned = "" if request.pinned is None else f" at {request.pinned}"
     return f"paused: {request.service or 'all services'} ({request.direction.value}){pinned}"
 

@@ -19,10 +19,19 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from engine.model import AlertAnswer, Observation
+from engine.model import AlertAnswer, MonitoringSession, Observation
 from engine.monitoring.alerts.machine import Acknowledgement, AlertNotice, Alerts, NoticeKind
 from engine.monitoring.findings import Finding, Findings, Severity
 from engine.monitoring.monitor import Monitor
+from engine.monitoring.sessions import (
+    OWN,
+    Beats,
+    LookScope,
+    Watching,
+    is_everything,
+    running,
+    watching,
+)
 
 VERSION = 1
 UNKEPT_S = 30.0
@@ -76,7 +85,12 @@ class MonitorStage:
         """Deliveries that are on the disk, by receiver and notice."""
         self._answered: frozenset[str] = frozenset()
         """Ids of answers of people that were taken and stand yet."""
-        self._due_s = -math.inf
+        self._asked: tuple[MonitoringSession, ...] = ()
+        """Sessions that people asked for, as they were known last."""
+        self._beats = Beats()
+        self._names = tuple(spec.name for spec in monitor.specs)
+        self._turned_s = 0.0
+        self._watching: Watching = watching((self._own(0.0),), self._names)
         self._learned: tuple[float, str] = (-math.inf, "")
 
     # --- a turn
@@ -86,17 +100,25 @@ class MonitorStage:
         observation: Observation | None,
         now_s: float,
         answers: Sequence[AlertAnswer] | None = (),
+        sessions: Sequence[MonitoringSession] | None = None,
     ) -> News:
         """Look, if it is time, and see what people have to be told; what is new.
 
-        Without an observation nothing is looked at, and nothing ends.  `answers` are all that stand
-        (None: they could not be asked for).
+        Without an observation nothing is looked at, and nothing ends.  `answers` and `sessions` are
+        all that stand (None: they could not be asked for; the sessions known last hold then).
         """
-        every_s = self.monitor.settings.every_s
+        asked = self._asked if sessions is None else tuple(sessions)
+        runs = running(asked, self._own(now_s), now_s)
+        due = self._beats.due(runs, now_s)
+        watched = watching(runs, self._names)
         findings: Findings | None = None
-        is_due = not self._due_s - every_s <= now_s < self._due_s
-        if observation is not None and is_due:
-            findings = self.monitor.step(observation.services, observation.outlook, now_s)
+        if observation is not None and (due or self._has_unwatched(watched)):
+            scope = LookScope(watched, watching(due, self._names))
+            seen = [one for one in observation.services if one.spec.name in watched]
+            findings = self.monitor.step(
+                seen, observation.outlook, now_s,
+                None if is_everything(scope.due, self._names) else scope,
+            )  # fmt: skip
         new = [a for a in answers or () if a.id not in self._answered and now_s < a.expires_s]
         notices = self.alerts.step(
             findings,
@@ -112,8 +134,10 @@ class MonitorStage:
         # Nothing raises from here on.
         if answers is not None:
             self._answered = frozenset(a.id for a in answers)
+        self._asked, self._watching, self._turned_s = asked, watched, now_s
         if findings is not None:
-            self.findings, self._due_s = findings, now_s + every_s
+            self.findings = findings
+            self._beats.looked(due, now_s)
             self._heard(findings)
             self.looks += 1
             self.since_s = now_s if self.since_s is None else min(self.since_s, now_s)
@@ -125,6 +149,21 @@ class MonitorStage:
         if findings is None:
             return News(notices=notices)
         return News(findings.began, findings.ended, notices)
+
+    def _own(self, now_s: float) -> MonitoringSession:
+        """The session that begins by itself."""
+        since_s = now_s if self.since_s is None else self.since_s
+        return MonitoringSession(
+            OWN, (), self.monitor.settings.every_s, (), since_s, requested_by=OWN
+        )
+
+    def _has_unwatched(self, watched: Watching) -> bool:
+        """Whether something lasts that nobody watches any more."""
+        return any(one.kind not in watched.get(one.service, ()) for one in self.findings.lasting)
+
+    def unwatched(self) -> tuple[str, ...]:
+        """Services that no session watches."""
+        return tuple(name for name in self._names if name not in self._watching)
 
     # --- sending
 
@@ -207,11 +246,16 @@ class MonitorStage:
 
     def shown(self) -> dict[str, Any]:
         """What whoever asks is shown, as JSON has it."""
+        now_s = self._turned_s
+        sessions = {OWN: self._own(now_s)} | {one.id: one for one in self._asked}
+        every_s = [one.every_s for one in sessions.values() if one.runs(now_s)]
         return {
             "since_s": self.since_s,
-            "every_s": self.monitor.settings.every_s,
+            "every_s": min(every_s, default=None),
             "looks": self.looks,
-            "services": [spec.name for spec in self.monitor.specs],
+            "sessions": [self._beats.shown(one, now_s) for one in sessions.values()],
+            "services": [name for name in self._names if name in self._watching],
+            "unwatched": list(self.unwatched()),
             "watchers": sorted(self.monitor.settings.detectors),
             "silent": sorted(self.findings.silent),
             "findings": [finding_document(finding) for finding in self.findings.lasting],

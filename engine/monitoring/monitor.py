@@ -52,6 +52,7 @@ from engine.monitoring.picture import (
     residuals_of,
 )
 from engine.monitoring.rules import rules
+from engine.monitoring.sessions import LookScope
 from engine.monitoring.settings import MonitorSettings, WatcherConfig
 
 _OURS = "engine.monitoring."
@@ -122,12 +123,18 @@ class Monitor:
         return self._graph
 
     def step(
-        self, windows: Sequence[ServiceObservation], outlook: Outlook, now_s: float
+        self,
+        windows: Sequence[ServiceObservation],
+        outlook: Outlook,
+        now_s: float,
+        scope: LookScope | None = None,
     ) -> Findings:
         """What is wrong at `now_s` (epoch seconds).
 
         `windows` are the services with the newest samples of each and their counts of instances;
         one that is missing was not seen.  Raises ValueError for a service that is not watched.
+        `scope` says of what is spoken (None: of everything): what is not due stays as it was, and
+        what nobody watches any more ends.
         """
         memory = self.memory
         if self._is_calm(memory, windows, now_s):
@@ -143,7 +150,7 @@ class Monitor:
         settled = memory.learned_s >= self.settings.settle_s
         symptoms = [s for s in symptoms if settled or s.kind in ALWAYS]
         memory = memory._replace(detectors=detectors, bands=self._glances.bands(picture))
-        findings, memory = self._followed(memory, picture, symptoms)
+        findings, memory = self._followed(memory, picture, symptoms, scope)
         self.memory = memory
         return findings
 
@@ -269,18 +276,24 @@ class Monitor:
         )
 
     def _followed(
-        self, memory: MonitorMemory, picture: Picture, symptoms: Sequence[Symptom]
+        self,
+        memory: MonitorMemory,
+        picture: Picture,
+        symptoms: Sequence[Symptom],
+        scope: LookScope | None,
     ) -> tuple[Findings, MonitorMemory]:
         """The findings after this look's symptoms, and the memory with them."""
         silent = frozenset(
             name
             for name, fresh in zip(self._watched.names, picture.fresh, strict=True)
-            if not fresh
+            if not fresh and (scope is None or name in scope.watched)
         )
         if not symptoms and not memory.lasting:
             return Findings(picture.now_s, silent=silent), memory
         worst: dict[str, Symptom] = {}
         for symptom in symptoms:
+            if scope is not None and not scope.is_due(symptom.service, symptom.kind):
+                continue
             key = f"{symptom.service}/{symptom.watcher}/{symptom.kind}/{_of_what(symptom)}"
             if key not in worst or symptom.severity.rank > worst[key].severity.rank:
                 worst[key] = symptom
@@ -306,7 +319,12 @@ class Monitor:
         for key, own in memory.lasting.items():
             if key in worst:
                 continue
-            if own.finding.service in silent and own.finding.kind not in BLIND:
+            service, kind = own.finding.service, own.finding.kind
+            if scope is not None and not scope.is_watched(service, kind):
+                ended.append(lasting.pop(key).finding)
+            elif scope is not None and not scope.is_due(service, kind):
+                continue
+            elif own.finding.service in silent and own.finding.kind not in BLIND:
                 lasting[key] = own._replace(seen_s=picture.now_s)  # no data is no recovery
             elif picture.now_s - own.seen_s >= self.settings.clear_s:
                 ended.append(lasting.pop(key).finding)

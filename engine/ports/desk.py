@@ -16,14 +16,21 @@ from typing import Literal, Protocol
 
 from engine.config.recurrence import Recurrence
 from engine.config.standing import ends_s
-from engine.model import AlertAnswer, Approval, ManualFloor, ManualScale, Pause
+from engine.model import (
+    AlertAnswer,
+    Approval,
+    ManualFloor,
+    ManualScale,
+    MonitoringSession,
+    Pause,
+)
 from engine.ports.lease import Fence
 from engine.ports.store import HistoryRow, RowKind
 
-Kind = Literal["floor", "pause", "scale", "alert"]
+Kind = Literal["floor", "pause", "scale", "alert", "monitor"]
 """Of a standing request."""
 
-Request = ManualFloor | Pause | ManualScale | AlertAnswer
+Request = ManualFloor | Pause | ManualScale | AlertAnswer | MonitoringSession
 """What may stand; a schedule is for floors and pauses."""
 
 EVERYTHING = "all-services"
@@ -132,7 +139,7 @@ def request_id(request: Request, schedule: Recurrence | None = None) -> str:
     check_service(request.service)
     kind = kind_of(request)
     at = ""
-    if isinstance(request, AlertAnswer):
+    if isinstance(request, AlertAnswer | MonitoringSession):
         at = "@" + hashlib.sha256(request.id.encode()).hexdigest()[:16]
     if schedule is not None:
         when = f"{schedule.cron} {schedule.time_zone}".encode()
@@ -149,6 +156,8 @@ def kind_of(request: Request) -> Kind:
             return "scale"
         case AlertAnswer():
             return "alert"
+        case MonitoringSession():
+            return "monitor"
         case Pause():
             return "pause"
 

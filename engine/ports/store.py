@@ -16,7 +16,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from engine.model import AlertAnswer, Approval, ManualFloor, ManualScale, Pause
+from engine.model import (
+    AlertAnswer,
+    Approval,
+    ManualFloor,
+    ManualScale,
+    MonitoringSession,
+    Pause,
+)
 from engine.ports.lease import Fence
 
 
@@ -30,6 +37,7 @@ class Requests:
     complaints: tuple[str, ...] = ()
     scales: tuple[ManualScale, ...] = ()
     alert_answers: tuple[AlertAnswer, ...] = ()
+    sessions: tuple[MonitoringSession, ...] = ()
     aside: frozenset[str] = frozenset()
     """Ids of `scales` that are on the disk beside a store that takes nothing."""
 

@@ -331,8 +331,7 @@ class LiveShell:
         gathered = Gathered(sighting, outlook, reading.windows, requests)
         observation = self.cycle.observe(now_s, gathered)
         if self.watch is not None:
-            answers = None if requests is None else requests.alert_answers
-            self.watch.turn(now_s, observation, answers, self.cycle)
+            self.watch.turn(now_s, observation, requests, self.cycle)
         if observation is None:
             await self._show(now_s, None, None)
             return

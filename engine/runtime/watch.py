@@ -8,14 +8,14 @@ and in the notices that `deliver` sends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from engine.model import AlertAnswer, Observation
+from engine.model import Observation
 from engine.monitoring.beside import Delivery, MonitorStage, News, finding_document
 from engine.monitoring.findings import Finding
 from engine.ports.notices import NoticeSender
-from engine.ports.store import RowKind
+from engine.ports.store import Requests, RowKind
 from engine.runtime.cycle import Cycle
 from engine.runtime.patience import Patience, PortError, words
 
@@ -46,18 +46,22 @@ class LiveMonitor:
         self,
         now_s: float,
         observation: Observation | None,
-        answers: Sequence[AlertAnswer] | None,
+        requests: Requests | None,
         cycle: Cycle,
     ) -> None:
-        """Look, and note what is new."""
+        """Look, and note what is new; `requests` are all that stand (None: nobody knows)."""
+        answers = None if requests is None else requests.alert_answers
+        sessions = None if requests is None else requests.sessions
 
         def look() -> None:
-            news = self.stage.turn(observation, now_s, answers)
+            news = self.stage.turn(observation, now_s, answers, sessions)
             self.has_news = self.has_news or bool(news)
             self._note(news, now_s, cycle)
 
         if self._try(now_s, cycle, look):
             why = [f"{name}: {text}" for name, text in sorted(self.troubles.items())]
+            if unwatched := self.stage.unwatched():
+                why.append(f"no monitoring session watches {', '.join(unwatched)}")
             cycle.troubles.are(now_s, MONITOR, why)
 
     def remember(self, now_s: float, cycle: Cycle) -> str:

@@ -62,6 +62,10 @@ class Permission(StrEnum):
     """Take an incident on."""
     ESCALATE = "escalate"
     """Have the next people told of an incident now."""
+    WATCH = "watch"
+    """Start a monitoring session."""
+    END_WATCH = "end_watch"
+    """End a monitoring session."""
     READ_AUDIT = "read_audit"
     READ_WEDDING = "read_wedding"
     """See what is held on one wedding."""
@@ -183,6 +187,10 @@ def _table() -> frozenset[Cell]:
         | _cells(
             {r.OPERATOR, r.APPROVER, r.INCIDENT_COMMANDER}, {p.ACKNOWLEDGE, p.ESCALATE}, SERVICES
         )
+        # To look more closely harms nobody; to look away does, most of all on the day itself.
+        | _cells({r.OPERATOR, r.INCIDENT_COMMANDER}, {p.WATCH}, EVERYTHING)
+        | _cells({r.OPERATOR}, {p.END_WATCH}, SERVICES, {s.CALM})
+        | _cells({r.INCIDENT_COMMANDER}, {p.END_WATCH}, EVERYTHING)
         | _cells({r.AUDITOR}, {p.READ_AUDIT, p.REVIEW_BREAK_GLASS}, {e.PLATFORM})
         | _cells({r.PRIVACY_OFFICER}, {p.READ_WEDDING, p.ERASE_WEDDING}, {e.PLATFORM})
         # Who gives roles away has none of those that scale.

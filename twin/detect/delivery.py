@@ -55,9 +55,11 @@ class _Story(Monitor):
         super().__init__(specs, MonitorSettings())
         self._story = findings
 
-    def step(self, windows: object, outlook: object, now_s: float) -> Findings:
+    def step(
+        self, windows: object, outlook: object, now_s: float, scope: object = None
+    ) -> Findings:
         """What was written down for now."""
-        del windows, outlook
+        del windows, outlook, scope
         return self._story[now_s]
 
     def snapshot(self) -> str:

@@ -14,7 +14,14 @@ from engine.adapters.store import staging, written
 from engine.adapters.store.letters import PLAIN, Letters, readable
 from engine.adapters.store.schema import Transaction
 from engine.config.recurrence import Recurrence
-from engine.model import AlertAnswer, Approval, ManualFloor, ManualScale, Pause
+from engine.model import (
+    AlertAnswer,
+    Approval,
+    ManualFloor,
+    ManualScale,
+    MonitoringSession,
+    Pause,
+)
 from engine.ports.desk import (
     Asked,
     KeptRow,
@@ -99,6 +106,7 @@ def requests(transaction: Transaction, now_s: float, letters: Letters = PLAIN) -
         (*complaints, *unread),
         tuple([request for request in holding if isinstance(request, ManualScale)]),
         tuple([request for request in holding if isinstance(request, AlertAnswer)]),
+        tuple([request for request in holding if isinstance(request, MonitoringSession)]),
     )
 
 
@@ -116,9 +124,9 @@ def ask(
 ) -> str:
     """Let it stand; its id.  Raises RequestError."""
     name = request_id(request, schedule)
-    if isinstance(request, AlertAnswer):  # those that are over are of no use any more
+    if isinstance(request, AlertAnswer | MonitoringSession):  # what is over is of no use any more
         for one in asked(transaction, letters)[0]:
-            if isinstance(one.request, AlertAnswer) and one.request.expires_s <= now_s:
+            if isinstance(one.request, type(request)) and one.request.expires_s <= now_s:
                 transaction.execute("DELETE FROM requests WHERE id = ?", request_id(one.request))
     text = written.of_request(request, schedule)
     if isinstance(request, ManualScale):

@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 
 from engine.config.recurrence import Recurrence
 from engine.config.strict import validated
-from engine.model import AlertAnswer, Approval, Direction, ManualFloor, ManualScale, Pause
+from engine.model import (
+    AlertAnswer,
+    Approval,
+    Direction,
+    ManualFloor,
+    ManualScale,
+    MonitoringSession,
+    Pause,
+)
 from engine.ports.desk import Asked, Request
 
 _Parsed = TypeVar("_Parsed")
@@ -36,6 +44,14 @@ def of_request(request: Request, schedule: Recurrence | None) -> str:
             content |= {
                 "id": request.id, "incident": request.incident, "escalates": request.escalates,
                 "requested_by": request.requested_by, "why": request.why,
+            }  # fmt: skip
+        case MonitoringSession():
+            content |= {
+                "id": request.id, "services": list(request.services), "every_s": request.every_s,
+                "kinds": list(request.kinds), "since_s": request.since_s,
+                "until_s": None if math.isinf(request.until_s) else request.until_s,
+                "requested_by": request.requested_by, "why": request.why,
+                "ended_by": request.ended_by,
             }  # fmt: skip
         case Pause():
             content |= {"direction": request.direction.value, "pinned": request.pinned}
@@ -75,7 +91,7 @@ def asked_of(kind: str, text: str) -> Asked:
     raw = _mapping(text)
     readers: dict[str, Callable[[dict[str, Any]], Request]] = {
         "floor": _floor, "pause": _pause, "scale": _scale,
-        "alert": _alert_answer,
+        "alert": _alert_answer, "monitor": _session,
     }  # fmt: skip
     return Asked(readers[kind](raw), _schedule(raw))
 
@@ -137,6 +153,17 @@ def _alert_answer(raw: dict[str, Any]) -> AlertAnswer:
     )  # fmt: skip
 
 
+def _session(raw: dict[str, Any]) -> MonitoringSession:
+    every_s, since_s = float(raw["every_s"]), float(raw["since_s"])
+    if not 0.0 < every_s < math.inf or not math.isfinite(since_s):
+        raise ValueError("every_s or since_s is no time")
+    return MonitoringSession(
+        str(raw["id"]), _names(raw["services"], "services"), every_s,
+        _names(raw["kinds"], "kinds"), since_s, _time(raw, "until_s"), _expiry(raw),
+        str(raw.get("requested_by", "")), str(raw.get("why", "")), str(raw.get("ended_by", "")),
+    )  # fmt: skip
+
+
 def _pause(raw: dict[str, Any]) -> Pause:
     pinned = raw.get("pinned")
     return Pause(
@@ -162,9 +189,19 @@ def _count(value: object, name: str) -> int:
     return value
 
 
+def _names(value: object, name: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TypeError(f"{name} {value!r} is no list of names")
+    return tuple(value)
+
+
 def _expiry(raw: dict[str, Any]) -> float:
-    expires_s = raw.get("expires_s")
-    until_s = math.inf if expires_s is None else float(expires_s)
+    return _time(raw, "expires_s")
+
+
+def _time(raw: dict[str, Any], name: str) -> float:
+    """A time, inf where there is none."""
+    until_s = math.inf if raw.get(name) is None else float(raw[name])
     if math.isnan(until_s):
-        raise ValueError("expires_s is not a time")
+        raise ValueError(f"{name} is not a time")
     return until_s

@@ -38,7 +38,7 @@ STANDS_S = 86_400.0
 )
 async def findings(context: Context, principal: Reader) -> Response:
     """Of the services that one may see; the worst first."""
-    monitor, as_of_s = _monitor(context)
+    monitor, as_of_s = monitor_of(context)
     allowed = context.visible(principal)
     items = [one for one in monitor["findings"] if one["service"] in allowed]
     ranks = ("critical", "warning", "info")
@@ -67,7 +67,7 @@ async def findings(context: Context, principal: Reader) -> Response:
 )
 async def alerts(context: Context, principal: Reader) -> Response:
     """Those that are not over, oldest first."""
-    monitor, as_of_s = _monitor(context)
+    monitor, as_of_s = monitor_of(context)
     allowed = context.visible(principal)
     items = [one for one in monitor["alerts"] if one["service"] in allowed]
     return fresh(
@@ -112,7 +112,7 @@ async def escalate(
 async def _answered(
     context: ApiContext, principal: Principal, incident: str, why: str, permission: Permission
 ) -> Response:
-    monitor, _ = _monitor(context)
+    monitor, _ = monitor_of(context)
     allowed = context.visible(principal)
     own = next(
         (o for o in monitor["alerts"] if o["id"] == incident and o["service"] in allowed), None
@@ -148,7 +148,7 @@ async def _answered(
     return fresh(content, 202)
 
 
-def _monitor(context: ApiContext) -> tuple[Mapping[str, Any], float]:
+def monitor_of(context: ApiContext) -> tuple[Mapping[str, Any], float]:
     """What the monitor showed last, and when; raises the problem that there is none."""
     shown = context.board.shown
     if shown is None:

@@ -94,9 +94,11 @@ def _emptied(outlook: Outlook) -> Outlook:
 class Deaf(Monitor):
     """A monitor that never says anything."""
 
-    def step(self, windows: object, outlook: object, now_s: float) -> Findings:
+    def step(
+        self, windows: object, outlook: object, now_s: float, scope: object = None
+    ) -> Findings:
         """Nothing."""
-        del windows, outlook
+        del windows, outlook, scope
         return Findings(now_s)
 
 
@@ -110,9 +112,11 @@ class Alarmist(Monitor):
         self._due_s = -math.inf
         self._cries = 0
 
-    def step(self, windows: object, outlook: object, now_s: float) -> Findings:
+    def step(
+        self, windows: object, outlook: object, now_s: float, scope: object = None
+    ) -> Findings:
         """An alarm for each service, if it is time."""
-        del windows, outlook
+        del windows, outlook, scope
         if now_s < self._due_s:
             return Findings(now_s)
         self._due_s = now_s + self.AGAIN_S

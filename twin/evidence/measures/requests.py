@@ -34,6 +34,7 @@ from engine.model import (
     ActionResult,
     BootTime,
     Category,
+    MonitoringSession,
     Observation,
     Outlook,
     Plan,
@@ -43,6 +44,7 @@ from engine.model import (
     ServiceSpec,
     WeddingContext,
 )
+from engine.monitoring.sessions import session_document
 from engine.ports.metrics import Reading
 from engine.security import four_eyes
 from engine.security.audit.courier import Courier
@@ -78,7 +80,7 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     **dict.fromkeys(
         ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
          "events", "floors", "pauses", "approvals", "metrics", "action", "overview", "me",
-         "decisionBackground", "findings", "alerts"),
+         "decisionBackground", "findings", "alerts", "monitoringSessions"),
         TriedOperation(P.LOOK),
     ),
     "write": TriedOperation(P.SEND_SAMPLES),
@@ -100,6 +102,8 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     "rollback": TriedOperation(P.ROLL_BACK, ONE, {}),
     "acknowledge": TriedOperation(P.ACKNOWLEDGE, ONE, {}),
     "escalate": TriedOperation(P.ESCALATE, ONE, {}),
+    "startMonitoring": TriedOperation(P.WATCH, (*ONE, *WHOLE), {"for_s": 60.0}),
+    "endMonitoring": TriedOperation(P.END_WATCH, (*ONE, *WHOLE)),
     "approve": TriedOperation(P.APPROVE, ONE, {}),
     "reject": TriedOperation(P.REJECT, ONE, {"why": "a try"}),
 }  # fmt: skip
@@ -220,11 +224,14 @@ def _asked(
         body = {**body, "service": "" if extent is Extent.PLATFORM else name}
     elif body is not None and place == "orchestrate":
         body = {**body, "changes": [{"service": name, "instances": 6}]}
+    elif body is not None and place == "startMonitoring":
+        body = {**body, "services": [] if extent is Extent.PLATFORM else [name]}
     elif body is not None and place == "weddingAware":
         body = {**body, "services": [name]}
     address = path.format(
         service=name, name="api", decision_id=f"d-{name}", date="2026-06-20",
         action_id=actions.get(name, "none"), incident=f"i-{name}",
+        session=f"s-{name}",
     )  # fmt: skip
     with client.stream(method, address, headers=dict(headers), json=body) as answer:
         return answer.status_code
@@ -307,7 +314,14 @@ def step(context: ApiContext, rate: float = 100.0) -> None:
         "awaiting": [action.decision_id for action in waiting],
         "monitor": {
             "since_s": now_s, "looks": 1, "services": [spec.name for spec in specs], "silent": [],
-            "findings": [], "undelivered": 0,
+            "findings": [], "undelivered": 0, "unwatched": [],
+            "sessions": [
+                session_document(
+                    MonitoringSession(f"s-{NAMES[extent]}", services, 5.0, (), now_s), now_s
+                )
+                for extent in Extent
+                for services in [() if extent is Extent.PLATFORM else (NAMES[extent],)]
+            ],
             "alerts": [
                 {"id": f"i-{spec.name}", "service": spec.name, "severity": "warning",
                  "opened_s": now_s, "level": 1, "levels": 3, "acknowledged_by": "",

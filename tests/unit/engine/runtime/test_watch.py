@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from engine.model import Plan
+from engine.model import MonitoringSession, Plan
 from engine.monitoring.alerts.machine import AlertNotice, Alerts
 from engine.monitoring.alerts.settings import AlertSettings
 from engine.monitoring.beside import MonitorStage
 from engine.monitoring.monitor import Monitor
+from engine.monitoring.sessions import OWN, ended, session_of
 from engine.monitoring.settings import MonitorSettings
 from engine.ports.store import RowKind
 from engine.runtime import watch as watching
@@ -87,6 +88,33 @@ def test_a_restarted_engine_goes_on_with_its_incidents(world: LiveWorld, scripte
     (after,) = world.status()["monitor"]["alerts"]
     assert (after["id"], after["opened_s"]) == (before["id"], before["opened_s"])
     assert len(world.rows(RowKind.NOTICE)) == 1
+
+
+def test_a_session_that_was_asked_for_is_kept_over_a_restart(
+    world: LiveWorld, scripted: Any
+) -> None:
+    run(world, scripted(Plan(cycle=True)), made(), 30.0)
+    (own,) = world.status()["monitor"]["sessions"]
+    assert (own["id"], own["status"]) == (OWN, "running")
+    assert MONITOR not in world.status()["troubles"]
+    world.desk.ask(ended(session_of(own), "ada", world.status()["time_s"]))
+    world.desk.ask(MonitoringSession("s-1", (), 20.0, ("no_samples",), own["since_s"]))
+    for _ in range(2):
+        run(world, scripted(Plan(cycle=True)), made(), 60.0)
+        monitor = world.status()["monitor"]
+        assert [(one["id"], one["status"]) for one in monitor["sessions"]] == [
+            (OWN, "ended"), ("s-1", "running"),
+        ]  # fmt: skip
+        assert [one["looks"] for one in monitor["sessions"]] == [0, 3]
+        assert monitor["every_s"] == 20.0
+
+
+def test_what_no_session_watches_is_a_trouble(world: LiveWorld, scripted: Any) -> None:
+    over = MonitoringSession(OWN, (), 5.0, (), 0.0, until_s=1.0)
+    world.desk.ask(over)
+    run(world, scripted(Plan(cycle=True)), made(), 30.0)
+    assert world.status()["troubles"][MONITOR] == [f"no monitoring session watches {SPEC.name}"]
+    assert world.status()["monitor"]["looks"] == 0
 
 
 def test_a_memory_of_another_kind_is_a_trouble_and_it_begins_anew(

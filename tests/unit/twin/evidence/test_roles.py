@@ -58,7 +58,7 @@ def test_a_cell_that_is_closed_is_seen(
     monkeypatch: pytest.MonkeyPatch, cell: engine_roles.Cell
 ) -> None:
     monkeypatch.setattr("twin.evidence.measures.roles.TABLE", TABLE - {cell})
-    rows = tries(rows=1782, seed=1, matrix=MATRIX, http=False)
+    rows = tries(rows=1944, seed=1, matrix=MATRIX, http=False)
     assert [tuple(cell)] == [
         (row["roles"], row["permission"], row["extent"], row["state"])
         for row in rows if row["closed"]
