@@ -46,11 +46,23 @@ class ProblemDocument(Document):
     errors: list[FieldDocument] = Field(default_factory=list)
 
 
+class BookingsAge(Document):
+    """How fresh the outlook is: how many events are known, when their source was read and changed.
+
+    Times are epoch seconds, null for never; of a listing that was not believed nothing was read.
+    """
+
+    events: int
+    read_s: float | None
+    changed_s: float | None
+
+
 class TroublesDocument(Document):
-    """What does not work now, by source."""
+    """What does not work now, by source, and how fresh the bookings are where a feed says it."""
 
     as_of_s: float
     troubles: dict[str, list[str]]
+    bookings: BookingsAge | None = None
 
 
 class HealthDocument(Document):

@@ -100,10 +100,18 @@ def _show(status: Mapping[str, Any]) -> None:
             f"  {name}: {seen['desired']} desired, {seen['ready']} ready, {seen['booting']} "
             f"booting, {seen['draining']} draining; {age}{floor_text}"
         )
+    if (feed := status.get("bookings")) is not None:
+        print(f"  bookings: {feed['events']} known; {_age(feed['read_s'], status['time_s'])}")
     for source, troubles in status["troubles"].items():
         print(f"  trouble: {source}: {'; '.join(troubles)}")
     for decision in status["awaiting"]:
         print(f"  waits for approval: {decision}")
+
+
+def _age(read_s: float | None, now_s: float) -> str:
+    if read_s is None:
+        return "nothing has been read yet"
+    return f"read {max(now_s - read_s, 0.0):.0f} s ago"
 
 
 def _show_standing(standing: StandingRequests, now_s: float) -> None:

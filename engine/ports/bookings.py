@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from engine.model import Outlook
 
@@ -18,6 +20,47 @@ class Bookings(Protocol):
     async def close(self) -> None:
         """Let go of it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """How fresh the outlook is: times are epoch seconds, -inf for never.
+
+    `read_s` is when a listing was last had and believed, `changed_s` when one last changed
+    something, `events` how many are known; `troubles` are what is wrong with the feed, in words
+    that stay the same while it is.
+    """
+
+    read_s: float = -math.inf
+    changed_s: float = -math.inf
+    events: int = 0
+    troubles: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class FedBookings(Protocol):
+    """Bookings that can say how fresh they are; others need not."""
+
+    def feed(self) -> FeedState:
+        """How fresh the last outlook is."""
+        ...
+
+
+@runtime_checkable
+class NamesEvents(Protocol):
+    """Bookings with ids of their own, which get pseudonyms; others need not."""
+
+    def name_by(self, pseudonym: Callable[[str], str]) -> None:
+        """From now on `pseudonym` says what stands for an id."""
+        ...
+
+
+def feed_of(bookings: object) -> FeedState | None:
+    """How fresh these bookings are; None if they do not say it, or say something else."""
+    if not isinstance(bookings, FedBookings):
+        return None
+    state: object = bookings.feed()
+    return state if isinstance(state, FeedState) else None
 
 
 def booked(outlook: object, services: Sequence[str]) -> Outlook:

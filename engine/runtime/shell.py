@@ -37,7 +37,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from engine.model import Action, ActionResult, Observation, Outlook, Plan, ServiceSpec
-from engine.ports.bookings import Bookings, booked
+from engine.ports.bookings import Bookings, booked, feed_of
 from engine.ports.clock import Clock
 from engine.ports.infrastructure import Infrastructure, Sighting, notices_of, results_of, seen_there
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadingError
@@ -428,8 +428,14 @@ class LiveShell:
             BOOKINGS, now_s, self._booking,
             lambda: self._bookings.outlook(now_s),
             lambda outlook: seen.append(booked(outlook, self._names)),
+            complaints=lambda _: self._feed_troubles(),
         )  # fmt: skip
         return seen[0] if seen else None
+
+    def _feed_troubles(self) -> Sequence[str]:
+        """What the bookings find wrong with their source, though there is an outlook."""
+        feed = feed_of(self._bookings)
+        return () if feed is None else feed.troubles
 
     async def _asked(self, now_s: float) -> Requests | None:
         seen: list[Requests] = []
@@ -527,6 +533,13 @@ class LiveShell:
             "awaiting": self.cycle.awaiting(),
             "standing": self.cycle.standing.model_dump(mode="json"),
         }
+        feed = feed_of(self._bookings)
+        if feed is not None:
+            status["bookings"] = {
+                "events": feed.events,
+                "read_s": _known_time(feed.read_s),
+                "changed_s": _known_time(feed.changed_s),
+            }
         if self.watch is not None:
             status["monitor"] = self.watch.shown()
         self._note(partial(self._notes.status, status))
@@ -629,6 +642,10 @@ class LiveShell:
     def _sent(self, alert: Alert, _: None = None) -> None:
         if alert in self._alerts:
             self._alerts.remove(alert)
+
+
+def _known_time(time_s: float) -> float | None:
+    return time_s if math.isfinite(time_s) else None
 
 
 def _nothing(_: object) -> None:

@@ -104,6 +104,18 @@ class WeddingRegister:
             register = _parsed(self._cabinet.read(DOCUMENT))
         return _pseudonym(register, wedding)
 
+    def naming(self) -> Callable[[str], str]:
+        """What gives the pseudonym of any foreign id, at once; raises OSError, CabinetError.
+
+        An id of ours has the same one as everywhere.
+        """
+        register = _parsed(self._cabinet.read(DOCUMENT))
+        if not register["pseudonyms"]:
+            self._cabinet.change(DOCUMENT, lambda text: _written(_begun(_parsed(text))))
+            register = _parsed(self._cabinet.read(DOCUMENT))
+        key = base64.b64decode(register["pseudonyms"])
+        return lambda foreign: _name(key, foreign)
+
     def keep(
         self, wedding: str, kind: Held, fields: Mapping[str, Value], *, purpose: str, now_s: float
     ) -> tuple[str, str]:
@@ -250,8 +262,11 @@ def _pseudonym(register: Mapping[str, Any], wedding: str) -> str:
         raise WeddingError(
             "wedding: is no id (1 to 64 of A-Z a-z 0-9 _ . : -, without blanks; never a name)"
         )
-    key = base64.b64decode(register["pseudonyms"])
-    mac = hmac.digest(key, wedding.encode(), sha256)
+    return _name(base64.b64decode(register["pseudonyms"]), wedding)
+
+
+def _name(key: bytes, wedding: str) -> str:
+    mac = hmac.digest(key, wedding.encode(errors="surrogatepass"), sha256)
     return PREFIX + base64.b32encode(mac).decode().lower()[:PSEUDONYM_LETTERS]
 
 

@@ -16,11 +16,13 @@ from engine.adapters.bookings_compressed import Compressed
 from engine.config.run import Seed
 from engine.config.strict import ConfigError, Strict, validated
 from engine.model import ServiceSpec
-from engine.record.schema.summary import PlayedDay
+from engine.prediction.event_model import EventModel
+from engine.record.schema.summary import Noun, PlayedDay
 from scenarios.faults.kinds import resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
-from scenarios.weddings.config import DemandConfig, PopulationConfig
+from scenarios.weddings.config import ROLES, DemandConfig, PopulationConfig
+from scenarios.weddings.drawing import TYPES, mean_count, phase_offsets_s
 from scenarios.weddings.population import Population, generate, schedule
 from twin.world.feed import ScheduleFeed, foreknown_weddings
 from twin.world.script import major_ceremonies
@@ -54,6 +56,13 @@ class RehearsalConfig(Strict):
     population: PopulationConfig
     demand: DemandConfig
     schedule: ScheduleConfig = ScheduleConfig()
+
+
+class UsualConfig(Strict):
+    """What of the tree says how a wedding becomes load."""
+
+    population: PopulationConfig
+    demand: DemandConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +173,35 @@ def booked_day(config: RehearsalConfig, specs: tuple[ServiceSpec, ...], now_s: f
         clock,
         wanted.scale,
         tuple(clock.wall(at_s) for at_s in awaited_s.tolist()),
+    )
+
+
+def usual(
+    services: Sequence[str],
+    *,
+    population: Mapping[str, Any],
+    demand: Mapping[str, Any],
+) -> EventModel:
+    """How a wedding becomes load, as a scenario assumes it: for a feed until there is a history.
+
+    Raises ConfigError naming the keys of the tree.
+    """
+    given = {"population": population, "demand": demand}
+    config = validated(UsualConfig, given)
+    offsets_s = phase_offsets_s(config.population)
+    kinds = [config.population.types[kind] for kind in TYPES]
+    return EventModel(
+        noun=Noun().many,
+        phases=config.population.phase_names,
+        offsets_s=tuple(float(offset_s) for offset_s in offsets_s),
+        roles=ROLES,
+        usual=(
+            2.0,
+            sum(kind.share * mean_count(kind.guests) for kind in kinds),
+            sum(kind.share * mean_count(kind.vendors) for kind in kinds),
+            sum(kind.share * kind.planners for kind in kinds),
+        ),
+        response=demands.response(config.demand, config.population, tuple(services)),
     )
 
 

@@ -196,7 +196,12 @@ async def troubles(context: Context, principal: Reader) -> Response:
             for source, texts in all_of_them.items()
         }
         all_of_them = {source: texts for source, texts in limited.items() if texts}
-    return fresh({"as_of_s": shown.status["time_s"], "troubles": all_of_them})
+    document = {
+        "as_of_s": shown.status["time_s"],
+        "troubles": all_of_them,
+        "bookings": shown.status.get("bookings") if principal.services is None else None,
+    }
+    return fresh(document)
 
 
 @router.get(

@@ -278,3 +278,13 @@ def test_a_register_that_cannot_be_read_is_left_alone(
         with pytest.raises(CabinetError):
             use()
     assert (tmp_path / FOLDER / DOCUMENT).read_text() == text
+
+
+def test_any_foreign_id_has_a_pseudonym_and_one_of_ours_the_same_everywhere(
+    weddings: WeddingRegister,
+) -> None:
+    named = weddings.naming()
+    assert named("A-17") == weddings.pseudonym("A-17")
+    foreign = named("{weird} id@example.com/ä\udc80")
+    assert foreign.startswith("w_")
+    assert len(foreign) == len(named("A-17"))
