@@ -78,6 +78,7 @@ COMMANDS = {
 def main() -> None:
     """Run the command line; always ends the process."""
     lifetimes.interrupt_on_sigterm()
+    lifetimes.collect_seldom()
     dispatch("python -m twin", COMMANDS, sys.argv[1:])
 
 

@@ -89,7 +89,7 @@ class Sizing(NamedTuple):
         count = self.instances_along(likely, self.utilisation)
         if self.zones > 1:
             spared = self.with_zone_to_spare_along(self.instances_along(median, self.utilisation))
-            count = np.maximum(count, spared)
+            np.maximum(count, spared, out=count)
         return count
 
 

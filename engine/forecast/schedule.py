@@ -77,12 +77,18 @@ class Curve(NamedTuple):
 
     def ratio(self, z: float) -> FloatArray:
         """Rate over booked rate at the standard normal score `z`, for each bin."""
-        ratio: FloatArray = np.exp(self.correction + z * self.sd if z else self.correction)
-        return ratio
+        if not z:
+            median: FloatArray = np.exp(self.correction)
+            return median
+        ratio: FloatArray = z * self.sd
+        ratio += self.correction
+        return np.exp(ratio, out=ratio)
 
     def rate(self, z: float) -> FloatArray:
         """The rate (1/s) at the standard normal score `z`, for each bin."""
-        return self.booked * self.ratio(z)
+        rate = self.ratio(z)
+        rate *= self.booked
+        return rate
 
     def bins_within(self, time_s: float) -> int:
         """How many of the bins may begin within `time_s` from now."""

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from scipy.optimize import nnls
 
 from engine.model import Calendar, FloatArray, Series
 from engine.prediction.believed import (
@@ -222,6 +221,8 @@ def _solve(
     gram[kinds * KNOTS :, kinds * KNOTS :] += strength * along.T @ along
     gram += 1e-9 * strength * np.eye(len(gram))
     root = np.linalg.cholesky(gram)
+    from scipy.optimize import nnls  # only here: who has no history fits nothing
+
     solution: FloatArray = nnls(root.T, np.linalg.solve(root, right), maxiter=10_000)[0]
     return solution
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,9 @@ KILLED = 128 + signal.SIGKILL
 
 START_METHOD: Final = "spawn"
 """How the processes of a pool begin: each from nothing, on every platform."""
+
+COLLECT_AFTER = 100_000
+"""So many more objects than were freed, and the collector of cyclic garbage looks for some."""
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -79,12 +83,22 @@ def interrupt_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
 
 
+def collect_seldom() -> None:
+    """Look for cyclic garbage less often than Python does by itself.
+
+    What a command imports stays, a run keeps what it notes, and next to nothing in it is cyclic:
+    looking for it took a twentieth of a run and a seventh of the imports.
+    """
+    gc.set_threshold(COLLECT_AFTER)
+
+
 def _interrupt(_: int, __: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 def _begin(leash: Connection, warm_up: Callable[[], object] | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    collect_seldom()
     threading.Thread(target=_end_at, args=(leash,), daemon=True).start()
     if warm_up is not None:
         warm_up()

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from engine.record.schema.paths import figures_of, headlines
 from engine.record.schema.summary import Figures, Interval, Replications
@@ -89,6 +88,8 @@ def interval(values: Sequence[float]) -> Interval:
     if count == 1:
         return Interval(mean=mean, sd=None, low=None, high=None, min=low, max=high)
     sd = math.sqrt(math.fsum((figures - mean) ** 2) / (count - 1))
+    from scipy.special import stdtrit  # only here: a single run has no interval
+
     half = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2.0)) * sd / math.sqrt(count)
     return Interval(mean=mean, sd=sd, low=mean - half, high=mean + half, min=low, max=high)
 

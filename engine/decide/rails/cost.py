@@ -39,26 +39,32 @@ def cheapest(
     candidates = sorted(
         {round(needed + (current - needed) * i / (CANDIDATES - 1)) for i in range(CANDIDATES)}
     )
-    costs = [_cost(spec, n, current, ahead, window, lead_s, settings) for n in candidates]
-    return candidates[int(np.argmin(costs))]
+    # The window only rises: from its first bin above a count on that count is too little.
+    short = np.searchsorted(window, candidates, side="right").tolist()
+    again = min(float(window[-1]), float(current))
+    costs = [
+        _cost(spec, n, again, float(ahead[k]) if k < len(ahead) else None, lead_s, settings)
+        for n, k in zip(candidates, short, strict=True)
+    ]
+    return candidates[costs.index(min(costs))]
 
 
 def _cost(
     spec: ServiceSpec,
     count: int,
-    current: int,
-    ahead: FloatArray,
-    window: FloatArray,
+    again: float,
+    short_s: float | None,
     lead_s: float,
     settings: CostSettings,
 ) -> float:
-    """USD over the window of holding `count` until more is needed, and `current` at most then."""
-    short = np.nonzero(window > count)[0]
+    """USD over the window of holding `count` until more is needed, and `again` from then on.
+
+    That is `short_s` from now; None: never.
+    """
     horizon_s = settings.window_s
-    if short.size == 0:
+    if short_s is None:
         return count * spec.price_per_hour * horizon_s / 3600.0
-    held_s = min(max(float(ahead[short[0]]) - lead_s, 0.0), horizon_s)
-    again = min(float(window[-1]), float(current))
+    held_s = min(max(short_s - lead_s, 0.0), horizon_s)
     flap_hours = settings.flap_hours + lead_s / 3600.0
     hours = count * held_s + max(again, count) * (horizon_s - held_s)
     return spec.price_per_hour * (hours / 3600.0 + max(again - count, 0.0) * flap_hours)

@@ -34,8 +34,12 @@ def needed(curve: Curve, sizing: Sizing, slowdown: float, risk_z: float) -> Floa
     Enough for the accepted risk with everything ready and, where a zone is to be spared, for the
     median load without it.
     """
-    likely = curve.rate(risk_z) * slowdown
-    median = curve.rate(0.0) * slowdown if sizing.zones > 1 else likely
+    likely = curve.rate(risk_z)
+    likely *= slowdown
+    median = likely
+    if sizing.zones > 1:
+        median = curve.rate(0.0)
+        median *= slowdown
     return sizing.needed_along(likely, median)
 
 

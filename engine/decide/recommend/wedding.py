@@ -13,9 +13,11 @@ from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
+import numpy as np
+
 from engine.decide.sizing import Sizing
 from engine.forecast.schedule import Curve
-from engine.model import Outlook, Reason, Recommendation, ServiceSpec, WeddingContext
+from engine.model import FloatArray, Outlook, Reason, Recommendation, ServiceSpec, WeddingContext
 from engine.settings import WeddingSettings
 
 
@@ -47,16 +49,21 @@ def assess_weddings(
     near, far = curve.bins_within(lead_s), curve.bins_within(settings.lead_s)
     booked = curve.booked * ratio
     major = curve.major * ratio
-    highest_major = float(major[:far].max(initial=0.0))
+    highest_major = _highest(major[:far])
     floor = 0
     if highest_major > 0.0:
-        ordinary = float((booked[:near] - major[:near]).max(initial=0.0))
+        ordinary = _highest(booked[:near] - major[:near])
         floor = sizing.instances((ordinary + highest_major) * slowdown, sizing.utilisation)
     if settings.protection_quantile != settings.floor_quantile:
         booked = curve.rate(_score(settings.protection_quantile))
-    highest = float(booked[: curve.bins_within(settings.protection_s)].max(initial=0.0))
+    highest = _highest(booked[: curve.bins_within(settings.protection_s)])
     protected = sizing.instances(highest * slowdown, sizing.utilisation)
     return WeddingAssessment(floor, protected, highest_major)
+
+
+def _highest(rates: FloatArray) -> float:
+    """The highest of the rates, 0 without any; `ndarray.max` takes twice as long for so few."""
+    return float(np.maximum.reduce(rates, initial=0.0))
 
 
 @lru_cache(maxsize=64)
