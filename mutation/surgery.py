@@ -110,7 +110,8 @@ class Reach:
         """The tests that may notice `mutant`, in the order in which they are likely to, and fast.
 
         What is done on import may show in any test of a file that reaches the module: who only
-        looks at a constant or a default runs no line of it.
+        looks at a constant or a default runs no line of it.  A module without a line that could be
+        run is shown to the files that import it by its name.
         """
         first, last = mutant.lines
         reaching = self.lines.get(mutant.path, {})
@@ -118,10 +119,16 @@ class Reach:
             wanted = range(first, last + 1)
             tests = [test for test, lines in reaching.items() if not lines.isdisjoint(wanted)]
         else:
-            files = {test.split("::", 1)[0] for test in reaching}
+            files = {test.split("::", 1)[0] for test in reaching} or self._importing(mutant.module)
             tests = [test for test in self.took_s if test.split("::", 1)[0] in files]
         noticed = self.noticed.get((mutant.path, mutant.function), Counter())
         return sorted(tests, key=lambda test: (-noticed[test], self.took_s[test], test))
+
+    def _importing(self, module: str) -> set[str]:
+        """The files of tests that import something from `module`."""
+        files = {test.split("::", 1)[0] for test in self.took_s}
+        words = f"from {module} import "
+        return {file for file in files if words in Path(file).read_text("utf-8")}
 
     def note(self, mutant: Mutant, test: str) -> None:
         """This test noticed `mutant`."""

@@ -15,6 +15,7 @@ import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 from tests import warm
+from twin.runs import lifetimes
 
 # What is read again and again, by each process that tests start, is compiled once.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -136,9 +137,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Wait for the kernels: each process would compile them for itself."""
-    # Thousands of tests and all modules stay to the end: half a second for each look through them.
-    gc.collect()
+    # Thousands of tests and all modules stay to the end: half a second for each look through them,
+    # also for a last one now.
     gc.freeze()
+    gc.set_threshold(lifetimes.COLLECT_AFTER)
     gc.enable()
     if hasattr(session.config, "workerinput") and not session.config.option.collectonly:
         warm.connect()

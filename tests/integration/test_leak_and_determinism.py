@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -56,45 +57,62 @@ def scramble(after_s: int) -> Callable[[RealisedLoad], RealisedLoad]:
     return change
 
 
+AT_S = 3600
+"""When the future begins to differ."""
+
+
+def played(config: RunConfig, *, scrambled: bool = False) -> tuple[World, str]:
+    """A world at its end, and what its controller knew at `AT_S`."""
+    world = World(config, change_load=scramble(AT_S) if scrambled else None)
+    world.env.process(world.shell.run())
+    world.env.run(until=AT_S + 1e-6)
+    known = world.controller.snapshot()
+    world.env.run(until=world.duration_s + 1e-6)
+    world.finish()
+    return world, known
+
+
+@functools.cache
+def as_it_is(scenario: str) -> tuple[World, str]:
+    """The small afternoon of a scenario, played once for all that is asked of it."""
+    return played(configuration(f"scenario={scenario}", "population.simultaneous=400"))
+
+
 @pytest.mark.parametrize("scenario", ["june_peak", "zone_outage", "metrics_blackout"])
 def test_no_decision_depends_on_what_has_not_happened_yet(scenario: str) -> None:
-    config = configuration(f"scenario={scenario}", "population.simultaneous=400")
-    at_s = 3600
-    snapshots = []
-    worlds = [World(config), World(config, change_load=scramble(at_s))]
+    one, known = as_it_is(scenario)
+    other, known_there = played(one.config, scrambled=True)
+    assert decided(one, AT_S)
+    assert decided(one, AT_S) == decided(other, AT_S)
+    assert known == known_there
+    assert decided(one) != decided(other)  # the scrambling was there to be noticed
+
+
+def until_the_future(config: RunConfig) -> list[World]:
+    """The same world twice up to `AT_S`, once with another future."""
+    worlds = [World(config), World(config, change_load=scramble(AT_S))]
     for world in worlds:
         world.env.process(world.shell.run())
-        world.env.run(until=at_s + 1e-6)
-        snapshots.append(world.controller.snapshot())
-        world.env.run(until=world.duration_s)
-    one, other = worlds
-    assert decided(one, at_s)
-    assert decided(one, at_s) == decided(other, at_s)
-    assert snapshots[0] == snapshots[1]
-    assert decided(one) != decided(other)  # the scrambling was there to be noticed
+        world.env.run(until=AT_S + 1e-6)
+    return worlds
 
 
 @pytest.mark.parametrize(
     "name", ["hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static"]
 )
 def test_no_baseline_knows_what_has_not_happened_yet(name: str) -> None:
-    config = configuration(f"controller={name}")
-    one, other = World(config), World(config, change_load=scramble(3600))
-    one.run()
-    other.run()
-    assert decided(one, 3600.0) == decided(other, 3600.0)
+    one, other = until_the_future(configuration(f"controller={name}"))
+    assert decided(one) == decided(other)
 
 
 def test_the_clairvoyant_does_know_it() -> None:
     config = configuration("controller=clairvoyant", "platform.services.api.slots=1")
-    one, other = World(config), World(config, change_load=scramble(3600))
-    one.run()
-    other.run()
-    assert decided(one, 3600.0) != decided(other, 3600.0)
+    one, other = until_the_future(config)
+    assert decided(one) != decided(other)
 
 
 def test_taking_a_fault_away_leaves_the_demand_as_it_was() -> None:
-    with_fault = World(configuration("scenario=zone_outage", "population.simultaneous=400"))
+    with_fault, _ = as_it_is("zone_outage")
     without = World(configuration())
     np.testing.assert_array_equal(with_fault.load.arrivals, without.load.arrivals)
 
@@ -153,8 +171,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process_and_another_seed_
     ["june_peak", "flash_crowd", "zone_outage", "retry_storm", "slow_boot", "metrics_blackout"],
 )
 def test_requests_are_conserved_whatever_happens(scenario: str) -> None:
-    world = World(configuration(f"scenario={scenario}", "population.simultaneous=400"))
-    world.run()
+    world, _ = as_it_is(scenario)
     assert world.platform.conservation_error() < 1e-9
     started = {event["name"] for event in world.recorder.events if event["kind"] == "fault_started"}
     assert started == {fault.name for fault in world.config.faults.values()}

@@ -97,3 +97,12 @@ def test_what_is_done_on_import_is_shown_to_all_tests_of_a_file_that_reaches_the
     took_s = {"a.py::runs": 1.0, "a.py::looks": 2.0, "b.py::neither": 3.0}
     reach = Reach({"toy.py": {"a.py::runs": {7}}}, took_s)
     assert reach.tests_of(mutant) == ["a.py::runs", "a.py::looks"]
+
+
+def test_a_module_without_functions_is_shown_to_the_files_that_import_it(tmp_path: Path) -> None:
+    (mutant, *_) = mutants_of("own.toy", "own/toy.py", "class Toy:\n    step = 2\n")
+    texts = {"a.py": "from own.toy import Toy\n", "b.py": "from own.toys import Toys\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    took_s = {f"{tmp_path / name}::looks": 1.0 for name in texts}
+    assert Reach({}, took_s).tests_of(mutant) == [f"{tmp_path / 'a.py'}::looks"]

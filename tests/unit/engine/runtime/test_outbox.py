@@ -47,12 +47,14 @@ def test_rows_wait_in_their_order_until_they_are_kept() -> None:
 @pytest.mark.parametrize("doing", ["acts", "asks", "would"])
 def test_a_decision_says_all_of_its_action_and_whether_it_acts(doing: str) -> None:
     outbox = Outbox()
-    decided = dataclasses.replace(action("d1", 4, 6), evidence={"cpu": 0.9, "p95_s": math.nan})
+    # A controller of somebody's own may give more than figures as its evidence.
+    evidence: Any = {"cpu": 0.9, "p95_s": math.nan, "shares": (0.5, [math.inf])}
+    decided = dataclasses.replace(action("d1", 4, 6), evidence=evidence)
     outbox.decided([decided], doing)
     (row,) = outbox.rows(START_S)
     content = json.loads(row.content)
     assert (content["doing"], content["reason"], content["to_instances"]) == (doing, "cpu", 6)
-    assert content["evidence"] == {"cpu": 0.9, "p95_s": None}
+    assert content["evidence"] == {"cpu": 0.9, "p95_s": None, "shares": [0.5, [None]]}
     assert content["rollback"] == {"target": 4}
     assert row.audit == ""  # the intent and the result bring their words for the audit log along
 
