@@ -485,7 +485,8 @@ class Observation:
     """Everything that a controller may know at `now_s`.
 
     Level-triggered: standing requests are all listed each time, results and approvals are those
-    since the last step.
+    since the last step.  `at_once`: something was found, so all services are to be looked at now,
+    whenever their cycle is due.
     """
 
     now_s: float
@@ -497,6 +498,7 @@ class Observation:
     pauses: tuple[Pause, ...] = ()
     budget: Budget = Budget()
     scales: tuple[ManualScale, ...] = ()
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)

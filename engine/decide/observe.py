@@ -98,7 +98,7 @@ def due(
             for name, own in memory.services.items()
             if own.pending is not None and own.pending.action.decision_id in approvals
         )
-    if now_s >= memory.next_cycle_s:
+    if observation.at_once or now_s >= memory.next_cycle_s:
         return Scope(True, answered, frozenset(), {})
     newest_s: dict[str, float] = {}
     alarming = []

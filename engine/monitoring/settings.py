@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from engine.config.complaints import close
 from engine.config.load import Reference
 from engine.config.strict import Strict
+from engine.monitoring.findings import Finding, Severity
 from engine.settings import Fraction, Seconds
 
 Positive = Annotated[float, Field(gt=0.0, le=1e6)]
@@ -121,6 +122,21 @@ class EventSettings(Strict):
     """The service that takes uploads; "": none."""
 
 
+class EarlyStepSettings(Strict):
+    """When a finding lets the engine look at everything at once, before its cycle is due."""
+
+    enabled: bool = False
+    severity: Severity = Severity.CRITICAL
+    """Of a finding that begins: so bad or worse."""
+    apart_s: Annotated[float, Field(ge=5.0, le=3600.0)] = 30.0
+    """At most one such step in so long, however much is found."""
+
+    def asked_by(self, began: Iterable[Finding]) -> Finding | None:
+        """The worst finding that asks for a step; None: none does."""
+        bad = [f for f in began if self.enabled and f.severity.rank >= self.severity.rank]
+        return max(bad, key=lambda finding: finding.severity.rank, default=None)
+
+
 class WatcherConfig(Strict):
     """A rule or a detector: `factory` is called with the specs and, as keywords, `options`."""
 
@@ -162,6 +178,7 @@ class MonitorSettings(Strict):
     slo: SloSettings = SloSettings()
     capacity: CapacityWatch = CapacityWatch()
     events: EventSettings = EventSettings()
+    early_step: EarlyStepSettings = EarlyStepSettings()
     by_service: dict[str, ServiceMonitorSettings] = Field(default_factory=dict)
     detectors: dict[str, WatcherConfig] = Field(default_factory=dict)
     """By name; the rules are always there."""

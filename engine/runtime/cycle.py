@@ -236,6 +236,9 @@ class Cycle:
         self._question_s = question_s
         self._budget = budget
         self._last_s = -math.inf
+        self._hastened_s = -math.inf
+        self._at_once = False
+        """Whether the next step is to look at everything."""
         self._questions: dict[str, Question] = {}
         self._results = _Handed[ActionResult]()
         self._automatic = _Handed[Approval]()
@@ -349,6 +352,18 @@ class Cycle:
             scales=tuple([s for s in self._requests.scales if now_s < s.expires_s]),
         )
 
+    def hasten(self, now_s: float, apart_s: float, name: str, why: str) -> bool:
+        """Let the next step be a whole cycle, as something was found in service `name`.
+
+        It is an earlier step and nothing more: what limits any step limits it.  At most one in
+        `apart_s`, and one that waits is the same for all who ask; whether it will be.
+        """
+        if self._at_once or 0.0 <= now_s - self._hastened_s < apart_s:
+            return False
+        self._at_once, self._hastened_s = True, now_s
+        self._event(now_s, "step_hastened", name, "is looked at at once", why)
+        return True
+
     def decide(self, observation: Observation, when: str = "in its step") -> Plan | None:
         """The controller's plan, checked; None if it raised or wants what makes no sense.
 
@@ -356,6 +371,8 @@ class Cycle:
         hold.
         """
         now_s = observation.now_s
+        if self._at_once:
+            observation = replace(observation, at_once=True)
         try:
             plan = decide(self.controller, observation, self._by_name, when, self._name)
         except ControllerError as error:
@@ -369,6 +386,7 @@ class Cycle:
             return None
         self.troubles.are(now_s, CONTROLLER, ())
         self.steps += 1
+        self._at_once = self._at_once and not plan.cycle
         self._is_answered = bool(self._answering or self._automatic.new)
         self._results.hand_over()
         self._automatic.hand_over()

@@ -57,6 +57,9 @@ class LiveMonitor:
             news = self.stage.turn(observation, now_s, answers, sessions)
             self.has_news = self.has_news or bool(news)
             self._note(news, now_s, cycle)
+            early = self.stage.monitor.settings.early_step
+            if (finding := early.asked_by(news.began)) is not None:
+                cycle.hasten(now_s, early.apart_s, finding.service, _said(finding))
 
         if self._try(now_s, cycle, look):
             why = [f"{name}: {text}" for name, text in sorted(self.troubles.items())]

@@ -41,6 +41,7 @@ moment = st.fixed_dictionaries(
         "samples": st.sampled_from([0, 1, 2, 12]),
         "booked": st.floats(0.0, 20_000.0),
         "ready_share": st.floats(0.0, 1.0),
+        "at_once": st.booleans(),
     }
 )
 
@@ -55,7 +56,10 @@ def seen(spec: ServiceSpec, desired: int, now_s: float, m: dict, budget: Budget)
     service = make_service(
         spec, desired=desired, ready=ready, booting=desired - ready, window=window
     )
-    return Observation(now_s, (service,), make_outlook(m["booked"], major=0.3), budget=budget)
+    return Observation(
+        now_s, (service,), make_outlook(m["booked"], major=0.3), budget=budget,
+        at_once=m["at_once"],
+    )  # fmt: skip
 
 
 def replay(moments: list[dict], budget: Budget = UNLIMITED) -> list[tuple[Observation, Plan]]:

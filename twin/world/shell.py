@@ -230,6 +230,13 @@ class SimulatedShell:
         """Let the controller begin with what one before it knew; to be called before the run."""
         self._begin(self._cycle, self._now_s(), memory)
 
+    def hasten(self, now_s: float, apart_s: float, name: str, why: str) -> bool:
+        """Let the leading engine look at everything in its next step; as `Cycle.hasten`."""
+        hastened = self._cycle.hasten(now_s, apart_s, name, why)
+        if hastened:
+            self._recorder.event(self.env.now, "step_hastened", name, "is looked at at once", why)
+        return hastened
+
     def observe(self) -> Observation:
         """Everything that the controller may know now."""
         now_s, gathered = self._gather()

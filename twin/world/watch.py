@@ -7,17 +7,23 @@ stands still while the engine is dead; what it remembers lives on, as in product
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from engine.model import Observation, Plan
 from engine.monitoring.monitor import Monitor
 from engine.record.findings import FindingNotes
 
+Hasten = Callable[[float, float, str, str], object]
+"""As `engine.runtime.cycle.Cycle.hasten`."""
+
 
 class MonitorWatch:
     """Lets `monitor` look at each observation that is due, and keeps what it says."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Monitor, hasten: Hasten | None = None) -> None:
+        """`hasten` is asked for an early step, where the monitor's settings let findings ask."""
         self.monitor = monitor
+        self._hasten = hasten
         self.notes = FindingNotes()
         self.looks = 0
         self._due_s = -math.inf
@@ -32,4 +38,10 @@ class MonitorWatch:
             return
         self._due_s = now_s + every_s
         self.looks += 1
-        self.notes.note(self.monitor.step(observation.services, observation.outlook, now_s))
+        findings = self.monitor.step(observation.services, observation.outlook, now_s)
+        self.notes.note(findings)
+        early = self.monitor.settings.early_step
+        finding = early.asked_by(findings.began)
+        if finding is not None and self._hasten is not None:
+            words = f"{finding.severity} {finding.kind}"
+            self._hasten(now_s, early.apart_s, finding.service, words)

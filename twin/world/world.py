@@ -159,7 +159,7 @@ class World:
         self.watch: MonitorWatch | None = None
         if config.monitor.enabled:
             monitored = config.platform.monitored(config.monitor)
-            self.watch = MonitorWatch(Monitor(self.specs, monitored))
+            self.watch = MonitorWatch(Monitor(self.specs, monitored), self.shell.hasten)
             self.shell.watchers.append(self.watch)
         self.slowness = faults.Slowness(self.platform, list(self.fleets.values()))
         refused = getattr(self.controller, "refused", "")
