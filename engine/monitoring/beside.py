@@ -87,10 +87,12 @@ class MonitorStage:
         """Ids of answers of people that were taken and stand yet."""
         self._asked: tuple[MonitoringSession, ...] = ()
         """Sessions that people asked for, as they were known last."""
+        self._runs: tuple[MonitoringSession, ...] = (self._own(0.0),)
+        """Those that ran at the last turn."""
         self._beats = Beats()
         self._names = tuple(spec.name for spec in monitor.specs)
         self._turned_s = 0.0
-        self._watching: Watching = watching((self._own(0.0),), self._names)
+        self._watching: Watching = watching(self._runs, self._names)
         self._learned: tuple[float, str] = (-math.inf, "")
 
     # --- a turn
@@ -110,10 +112,10 @@ class MonitorStage:
         asked = self._asked if sessions is None else tuple(sessions)
         runs = running(asked, self._own(now_s), now_s)
         due = self._beats.due(runs, now_s)
-        watched = watching(runs, self._names)
+        watched = self._watching if runs == self._runs else watching(runs, self._names)
         findings: Findings | None = None
         if observation is not None and (due or self._has_unwatched(watched)):
-            scope = LookScope(watched, watching(due, self._names))
+            scope = LookScope(watched, watched if due == runs else watching(due, self._names))
             seen = [one for one in observation.services if one.spec.name in watched]
             findings = self.monitor.step(
                 seen, observation.outlook, now_s,
@@ -134,7 +136,8 @@ class MonitorStage:
         # Nothing raises from here on.
         if answers is not None:
             self._answered = frozenset(a.id for a in answers)
-        self._asked, self._watching, self._turned_s = asked, watched, now_s
+        self._asked, self._runs, self._turned_s = asked, runs, now_s
+        self._watching = watched
         if findings is not None:
             self.findings = findings
             self._beats.looked(due, now_s)

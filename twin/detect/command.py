@@ -124,11 +124,13 @@ def run(options: DetectArguments, line: str) -> Path:
 def _deliveries(options: DetectArguments) -> dict[str, int]:
     """What came of so many worlds in which notices are on their way."""
     from twin.detect import delivery, worlds
+    from twin.runs.workers import spread
 
     specs = tuple(worlds.base(options.seed, 0, options.overrides).platform.specs())
-    done = [delivery.world(specs, options.seed + k) for k in range(options.deliveries)]
+    tasks = delivery.tasks(specs, options.seed, options.deliveries)
+    done = [own for _, own in spread(delivery.done, tasks, options.workers)]
     return {
-        "worlds": len(done),
+        "worlds": options.deliveries,
         **{
             name: sum(getattr(one, name) for one in done)
             for name in ("notices", "sent", "crashes", "lost", "twice")

@@ -10,7 +10,8 @@ an incident of which a receiver was told the beginning under two ids.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -75,9 +76,10 @@ def world(specs: tuple[ServiceSpec, ...], seed: int, kept_share: float = 1.0) ->
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 43])))
     story = _story(specs, rng)
     settings = AlertSettings(group_wait_s=10.0, repeat_s=300.0, resolve_after_s=30.0)
+    monitor = _Story(specs, story)  # it remembers nothing, so each life may have the same
 
     def engine() -> MonitorStage:
-        return MonitorStage(_Story(specs, story), Alerts(specs, settings))
+        return MonitorStage(monitor, Alerts(specs, settings))
 
     crash, write_fails, cut, answer_lost = rng.uniform([0.0, 0.0, 0.1, 0.0], [0.1, 0.5, 0.9, 0.5])
     stage, stored = engine(), engine().snapshot(START_S)
@@ -125,6 +127,31 @@ def world(specs: tuple[ServiceSpec, ...], seed: int, kept_share: float = 1.0) ->
         twice=sum(len(ids) > 1 for ids in began.values()),
         crashes=crashes,
     )
+
+
+TOGETHER = 100
+"""Worlds of one task."""
+
+
+class DeliveryTask(NamedTuple):
+    """Worlds from the seed `first` on, `worlds` of them, of a platform of `specs`."""
+
+    specs: tuple[ServiceSpec, ...]
+    first: int
+    worlds: int
+
+
+def tasks(specs: tuple[ServiceSpec, ...], seed: int, count: int) -> list[DeliveryTask]:
+    """`count` worlds in tasks."""
+    return [
+        DeliveryTask(specs, seed + k, min(TOGETHER, count - k)) for k in range(0, count, TOGETHER)
+    ]
+
+
+def done(task: DeliveryTask) -> Delivered:
+    """The worlds of a task, added up."""
+    made = [world(task.specs, task.first + k) for k in range(task.worlds)]
+    return Delivered(*(sum(getattr(one, each.name) for one in made) for each in fields(Delivered)))
 
 
 LENGTH = STEPS + CALM_STEPS + int(UNKEPT_S / STEP_S)

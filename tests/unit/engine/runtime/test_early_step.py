@@ -175,7 +175,7 @@ def test_the_monitor_in_the_twin_asks_as_often_as_it_finds() -> None:
             platform.change("api", error_rate=0.5)
         platform.step()
         watch(Observation(platform.now_s, tuple(platform.services), platform.outlook), Plan())
-    began = [f for found in looks for f in found.began if f.severity is Severity.CRITICAL]
+    began = [f for look in looks for f in look.began if f.severity is Severity.CRITICAL]
     assert began
     assert {name for _, _, name, _ in asked} <= {f.service for f in began}
     assert {given[:2] for given in asked} == {(f.noticed_s, 60.0) for f in began}
