@@ -39,6 +39,8 @@ class CsvSource:
         self._reader = reader
         self._file = WatchedFile(config.path)
         self._calls = BlockingCalls("bookings")
+        self._ends_its_lines = False
+        """Whether the last good file ended with a line break, as whoever writes it does then."""
 
     async def read(self, now_s: float) -> Listing | None:
         """All rows, or None if the file has not changed; raises OSError."""
@@ -71,6 +73,8 @@ class CsvSource:
             raise BookingsError(f"{path} is not written in {self._config.encoding}") from None
         if "\0" in text:
             raise BookingsError(f"{path} holds binary data, no CSV")
+        if text and self._ends_its_lines and not text.endswith("\n"):
+            raise BookingsError(f"{path} ends within a line; it may be half written")
         events: list[BookedEvent] = []
         wrong: list[WrongRow] = []
         try:
@@ -85,6 +89,7 @@ class CsvSource:
                     wrong.append(made)
         except csv.Error as error:
             raise BookingsError(f"{path} is no CSV: {error}") from None
+        self._ends_its_lines = text.endswith("\n")
         return events, wrong
 
     def _rows(self, text: str) -> Iterator[tuple[str, Mapping[str, object] | str]]:

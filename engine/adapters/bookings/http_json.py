@@ -125,6 +125,11 @@ class HttpSource:
                 raise BookingsError(f"{self._first.host} has more than {MOST_PAGES:,} pages")
             room = self._config.max_mib * 1024 * 1024 - sum(page.bytes for page in pages.values())
             page = await self._page(url, room)
+            if not pages and self._config.as_of is not None and page.as_of_s is None:
+                name = self._config.as_of
+                raise BookingsError(
+                    f"{self._first.host}: {name} is no time (bookings.options.as_of)"
+                )
             has_changed = has_changed or page is not self._pages.get(key)
             pages[key] = page
             if not page.next:
@@ -213,8 +218,6 @@ class HttpSource:
         as_of_s = None
         if isinstance(document, dict) and config.as_of is not None:
             as_of_s = made_at_s(document.get(config.as_of))
-            if as_of_s is None:
-                raise BookingsError(f"{host}: {config.as_of} is no time (bookings.options.as_of)")
         return _Page(etag, kept, after or "", len(body), as_of_s)
 
     def _next(self, url: httpx.URL, after: str) -> httpx.URL:

@@ -84,7 +84,7 @@ class FeedConfig(Strict):
     """A listing that was made longer ago is a trouble; null: never."""
     wrong_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.2
     """A listing of which more than this share is wrong is not believed."""
-    vanished_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    vanished_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
     """Nor one in which more than this share of what is to come is missing without a word."""
     vanish_after_s: Annotated[float, Field(ge=0.0, le=3600.0)] = 20.0
     """What is missing counts as cancelled when it has been missing for so long."""

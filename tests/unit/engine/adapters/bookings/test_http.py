@@ -175,6 +175,23 @@ def test_whatever_is_answered_the_last_good_outlook_stays_and_a_trouble_says_why
     asyncio.run(story())
 
 
+def test_the_first_page_says_when_it_was_made(crm: Crm, model: str) -> None:
+    async def story() -> None:
+        source = feed(crm, model, as_of="made", max_age_s=3600)
+        await source.outlook(NOW_S)
+        assert "made is no time (bookings.options.as_of)" in source.feed().troubles[0]
+        for ago_s, is_late in ((3500.0, False), (3700.0, True)):
+            first = {"items": crm.rows[:2], "next": "/bookings?page=2", "made": NOW_S - ago_s}
+            crm.answers = {"/bookings": (200, json.dumps(first).encode())}
+            now_s = NOW_S + (20.0 if is_late else 10.0)
+            assert await load(source, now_s) == pytest.approx(5 + 300)
+            assert bool(source.feed().troubles) is is_late
+        assert source.feed().troubles[0].startswith("its listing was made at ")
+        await source.close()
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
