@@ -51,6 +51,10 @@ COMMANDS = {
         f"{MAKING}:detect", "[worlds=N] [saturdays=N] [key=value ...]",
         "score the monitor: the same worlds with and without each fault", f"{USAGE}:DETECT",
     ),
+    "benchmark": Command(
+        f"{MAKING}:benchmark", "nab|microsoft|nezha data=FOLDER [key=value ...]",
+        "the monitor's detectors on labelled series of others", f"{USAGE}:BENCHMARK",
+    ),
     "forecast": Command(
         f"{MAKING}:forecast", "day|wedding|season|train [key=value ...]",
         "a day, one wedding or a season ahead; or train the day-ahead model", f"{USAGE}:FORECAST",

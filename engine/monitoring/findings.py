@@ -217,7 +217,8 @@ CATALOGUE: Mapping[FindingKind, CatalogueEntry] = {
         "Look for what changed at that time: a release, a configuration, a provider.",
     ),
     FindingKind.UNUSUAL_TOGETHER: CatalogueEntry(
-        "Several figures are in their tails at once, each of them not enough by itself.",
+        "The course of a figure is unusual in several ways at once (`tails`), or beside its last "
+        "values and beside other days (`departures`).",
         "Look at the likely cause; often the first sign of a slow dependency.",
     ),
     FindingKind.ISOLATED: CatalogueEntry(

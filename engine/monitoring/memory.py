@@ -157,7 +157,7 @@ def _memory(
         own = document["detectors"].get(name)
         detectors[name] = (
             arrays
-            if own is None
+            if own is None or set(own) != set(arrays)  # another detector has its name now
             else {
                 key: array(own[key], template, f"detectors.{name}.{key}")
                 for key, template in arrays.items()

@@ -53,6 +53,17 @@ def detect(arguments: list[str]) -> int:
     return _make("detect", arguments, scored)
 
 
+def benchmark(arguments: list[str]) -> int:
+    """The detectors on labelled series of others."""
+
+    def judged(line: str) -> Path:
+        from twin.benchmark import command
+
+        return command.run(command.read(arguments), line)
+
+    return _make("benchmark", arguments, judged)
+
+
 def forecast(arguments: list[str]) -> int:
     """A day, a wedding, a season."""
     import json

@@ -51,6 +51,19 @@ DETECT = """usage: python -m twin detect [key=value ...]
   key=value     everything else as for run: monitor.limits.… =, population.date= …
 """
 
+BENCHMARK = """usage: python -m twin benchmark nab|microsoft|nezha data=FOLDER [key=value ...]
+
+The monitor's own detectors on series that others have labelled, value by value, with thresholds
+that were chosen before (conf/benchmark.yaml); a simple rule stands beside.
+
+  data=FOLDER      nab: labels/combined_windows.json and data/GROUP/NAME.csv
+                   microsoft: GROUP/NAME.csv with timestamp, value, label
+                   nezha: DAY/metrics.csv and DAY/faults.csv; all may end in .csv.gz
+  thresholds=FILE  thresholds of one's own
+  freeze=FILE      choose thresholds on these series, and write them down with the date
+  output=FOLDER    where to (default outputs); benchmark.json in it has every figure
+"""
+
 BACKTEST = """usage: python -m twin backtest [key=value ...]
 
 Without data= the twin's own seasons are forecast, service by service.

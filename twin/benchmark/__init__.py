@@ -1,0 +1,1 @@
+"""The product's own detectors on labelled series of others, with frozen thresholds."""
