@@ -52,6 +52,7 @@ from engine.api.planning_documents import (
     SeasonDocument,
     WeddingDayDocument,
 )
+from engine.api.record_documents import RecordList
 from engine.api.scale_documents import (
     ManualDocument,
     ScaleDocument,
@@ -96,6 +97,7 @@ OPERATIONS = {
     "roll_back": "rollback",
     "overview": "overview",
     "who_am_i": "me",
+    "records": "records",
     "services": "services",
     "service": "service",
     "decisions": "decisions",
@@ -353,13 +355,17 @@ class EngineClient:
 
     # --- what there is
 
-    def overview(self) -> OverviewDocument:
-        """How it stands with everything, on one page."""
-        return self._get(OverviewDocument, "/overview")
+    def overview(self, *, at_s: int = 0) -> OverviewDocument:
+        """How it stands with everything, on one page; with `at_s`, how it stood then."""
+        return self._get(OverviewDocument, "/overview", {"at": str(at_s)} if at_s else {})
 
     def who_am_i(self) -> WhoDocument:
         """Whom the token shows, and what he may do."""
         return self._get(WhoDocument, "/me")
+
+    def records(self) -> RecordList:
+        """What earlier runs came to, the newest first."""
+        return self._get(RecordList, "/records")
 
     def services(self) -> ServiceList:
         """All services."""

@@ -30,6 +30,7 @@ from engine.api.routes import (
     page,
     people,
     predicting,
+    records,
     trying,
     write,
 )
@@ -59,7 +60,7 @@ def _routed(context: ApiContext | None) -> FastAPI:
     app.state.context = context
     for each in (
         overview, metrics, actions, predicting, trying, people, alerting, monitoring, events,
-        looking, exposition, write, page,
+        looking, records, exposition, write, page,
     ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)

@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from engine.api.booked import weddings_of
 from engine.api.decisions import DecisionBook
 from engine.api.events import PLATFORM, EventKind, EventRing
+from engine.api.figures import sample
 from engine.api.manual import ManualBook
+from engine.api.past import Past
 from engine.api.samples import Samples
 from engine.api.snapshot import ServiceLook, Shown, StepLook, WeddingsLook
 from engine.config.api import ApiLimits
@@ -71,6 +74,7 @@ class Board:
         self._wall_s = wall_s
         kept = math.ceil(limits.range_s / settings.sample_s)
         self._samples = {name: Samples(kept) for name in self.specs}
+        self.past = Past(tuple(self.specs), limits.range_s)
         self._forecasts: dict[str, tuple[Forecast, ...]] = {}
         self._forecast_s = math.nan
         self._floors: Mapping[str, int] = {}
@@ -182,10 +186,12 @@ class Board:
             for seen in observation.services
         }  # fmt: skip
         self._note_decisions(time_s, observation, plan)
-        self.look = StepLook(
+        look = self.look = StepLook(
             self._number, now_s, services, weddings, observation.floors, observation.pauses,
             observation.scales, observation.budget, self._forecast_s, observation.outlook,
         )  # fmt: skip
+        if self.past.wants(now_s):
+            self.past.add(look, weddings_of(look))
         self.manual.step(now_s, observation, plan)
         self.events.publish(
             EventKind.SAMPLES, PLATFORM, {"at_s": now_s}, {n: shown(s) for n, s in services.items()}
@@ -215,11 +221,6 @@ class Board:
         return PlatformState.WEDDING_DAY if weddings.major_ahead else PlatformState.CALM
 
 
-def figure(value: float, digits: int = 6) -> float | None:
-    """A figure as JSON has it: so many significant digits, None where it is not known."""
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
-
-
 def shown(service: ServiceLook) -> dict[str, Any]:
     """A service's counts and its newest sample."""
     newest = service.samples.newest
@@ -231,16 +232,6 @@ def shown(service: ServiceLook) -> dict[str, Any]:
         "wedding_floor": service.wedding_floor,
         "state": service.state.value,
         "sample": sample(newest),
-    }
-
-
-def sample(row: FloatArray | None) -> dict[str, Any] | None:
-    """A sample by the names of its fields; the time in milliseconds, as it was taken."""
-    if row is None:
-        return None
-    return {
-        name: round(value, 3) if name == "time_s" else figure(value)
-        for name, value in zip(SAMPLE_FIELDS, row.tolist(), strict=True)
     }
 
 

@@ -25,6 +25,7 @@ from engine.api.predictions import Predictor
 from engine.api.problems import Problem, ProblemError
 from engine.api.rates import Rates
 from engine.api.receiving import Receiving
+from engine.api.records import Records
 from engine.api.snapshot import ServiceLook, StepLook
 from engine.api.what_if import Trials
 from engine.config.api import ApiConfig, RateLimit
@@ -87,6 +88,8 @@ class ApiContext:
     wall_s: Callable[[], float] = time.time
     aside: Aside | None = None
     """Takes what emergency access asks for while the store takes nothing; None: nothing does."""
+    records: Records | None = None
+    """The run records of the output folder; None: there are none to be shown."""
     draining: bool = False
     """Whether it is about to stop: no connection is kept open any more."""
     receiving: Receiving | None = None

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.api.board import figure, sample
+from engine.api.booked import weddings_of
+from engine.api.figures import figure, sample
 from engine.api.snapshot import ServiceLook, StepLook
 from engine.decide.sizing import Sizing
 from engine.model import SAMPLE_FIELDS, FloatArray, Forecast, Outlook
 from engine.settings import EngineSettings, WeddingSettings
 
-AHEAD_S = 7200.0
-"""So much of what is booked is shown."""
 GROUP_S = 1800.0
 """Major events that begin within so long of each other are one group."""
 NEED_S = 300.0
@@ -68,13 +67,17 @@ def overview(
     *,
     waited_for: frozenset[str],
     needs: Sequence[MajorNeed],
+    weddings: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The answer: of the services `names`, of which users wait for those `waited_for`."""
+    """The answer: of the services `names`, of which users wait for those `waited_for`.
+
+    `weddings` are those of a step that is over; without them they are read off the outlook.
+    """
     shown = [look.services[name] for name in names if name in look.services]
     return {
         "last_updated_s": round(look.time_s, 3),
         "step": look.number,
-        "weddings": _weddings(look),
+        "weddings": weddings_of(look) if weddings is None else weddings,
         "cost": {
             "usd_per_hour": round(math.fsum(s.desired * s.spec.price_per_hour for s in shown), 4),
             "budget_usd_per_hour": figure(look.budget.usd_per_hour),
@@ -89,39 +92,6 @@ def overview(
         },
         "majors": [_major(look, need, names, settings.weddings, waited_for) for need in needs],
     }
-
-
-# --- what is booked
-
-
-def _weddings(look: StepLook) -> dict[str, Any]:
-    booked, outlook = look.weddings, look.outlook
-    now = math.floor((look.time_s - outlook.start_s) / outlook.bin_s)
-    bins = slice(max(now, 0), max(now + math.ceil(AHEAD_S / outlook.bin_s) + 1, 0))
-    phases = outlook.phases if 0 <= now < outlook.in_phases.shape[1] else ()
-    return {
-        "noun": booked.noun,
-        "in_progress": figure(booked.now),
-        "major_in_progress": figure(booked.major_now),
-        "next_peak": figure(booked.peak),
-        "next_peak_at_s": figure(booked.peak_at_s, 12),
-        "protection": booked.major_ahead,
-        "known_until_s": figure(booked.known_until_s, 12),
-        "phases": [
-            {"phase": name, "in_progress": round(max(float(row[now]), 0.0), 1)}
-            for name, row in zip(phases, outlook.in_phases, strict=False)
-        ],
-        "ahead": {
-            "start_s": outlook.start_s + max(now, 0) * outlook.bin_s,
-            "bin_s": outlook.bin_s,
-            "events": _counts(outlook.events[bins]),
-            "major": _counts(outlook.major_events[bins]),
-        },
-    }
-
-
-def _counts(values: FloatArray) -> list[float]:
-    return [round(max(value, 0.0), 1) for value in values.tolist()]
 
 
 # --- services

@@ -36,6 +36,15 @@ class SampleView:
             return np.zeros((0, len(SAMPLE_FIELDS)))
         return np.concatenate(parts)
 
+    def until(self, time_s: float) -> SampleView:
+        """Those up to `time_s` (epoch seconds)."""
+        for i in range(len(self.blocks) - 1, -1, -1):
+            rows = self.blocks[i][: self.filled] if i == len(self.blocks) - 1 else self.blocks[i]
+            if len(rows) and rows[0, TIME] <= time_s:
+                there = int(np.searchsorted(rows[:, TIME], time_s, side="right"))
+                return SampleView(self.blocks[: i + 1], there)
+        return SampleView()
+
     @property
     def newest(self) -> FloatArray | None:
         """The newest sample (fields,), None without any."""

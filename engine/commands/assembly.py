@@ -200,12 +200,14 @@ def run(
         notes: Notes = recording
         if serves:
             from engine.api import assembly as api
+            from engine.api.records import Records
 
             context = api.assembled(
                 recording, specs, config.engine, config.api, config.security, state,
                 desk, courier,
                 acts=config.engine.mode == "act", tree=settings,
                 receiver=getattr(metrics, "receiver", None), aside=aside,
+                records=Records(output, sealer),
             )  # fmt: skip
             notes = context.board
             held.enter_context(api.served(context, _announce))

@@ -25,9 +25,10 @@ function room(isBeside) {
 
 /**
  * A chart over time.  `lines`: [{name, kind, points: [[time_s, value]]}], kind one of area, line,
- * dashed, limit; `bands`: [{name, points: [[time_s, low, high]]}]; `now_s` draws where now is.
+ * dashed, limit; `bands`: [{name, points: [[time_s, low, high]]}]; `now_s` draws where now is, or
+ * what `mark` says.
  */
-export function chart({ title, lines, bands = [], now_s = null, unit = "", isBeside = false }) {
+export function chart({ title, lines, bands = [], now_s = null, mark = "now", unit = "", isBeside = false }) {
   const width = room(isBeside);
   const height = 210;
   const points = [...lines.flatMap((l) => l.points), ...bands.flatMap((b) => b.points)];
@@ -59,7 +60,7 @@ export function chart({ title, lines, bands = [], now_s = null, unit = "", isBes
       })),
       now_s !== null && now_s >= from && now_s <= to && h("g", { key: "now" },
         h("line", { class: "now", x1: x(now_s), x2: x(now_s), y1: TOP, y2: height - BOTTOM }),
-        h("text", { x: x(now_s) + 4, y: TOP + 8 }, "now"))),
+        h("text", { x: x(now_s) + 4, y: TOP + 8 }, mark))),
     table(title, lines, bands, unit));
 }
 

@@ -51,7 +51,7 @@ function paint() {
   }
   const [, title, view] = VIEWS.find(([one]) => one === name);
   const isHeaded = name === "now" || (name === "why" && id !== ""); // those have a heading of their own
-  draw(main, h("div", { key: `${name} ${id}`, class: "view" }, !isHeaded && h("h1", { class: "unseen", key: "title" }, title), view(id)));
+  draw(main, h("div", { key: name === "then" ? name : `${name} ${id}`, class: "view" }, !isHeaded && h("h1", { class: "unseen", key: "title" }, title), view(id)));
   const { tone } = verdict();
   document.title = `${MARKS[tone]} ${title} · WedTwin`;
   const sound = `${tone} ${state.live} ${waiting()}`;

@@ -2,7 +2,7 @@
 
 import { chart } from "./charts.js";
 import { h } from "./dom.js";
-import { changed, now_s, state, waiting } from "./state.js";
+import { changed, state, waiting } from "./state.js";
 import { MARKS, standing, verdict } from "./verdict.js";
 import { clock, compact, count, date, local, minute, plural, roughly, seconds, sentence, usd, words } from "./words.js";
 
@@ -20,13 +20,23 @@ export function now() {
     h("span", { class: "sign", "aria-hidden": "true" }, MARKS[tone]),
     h("h1", { id: "verdict" }, text));
   if (!overview) return [head];
-  return [head, figures(overview), troubles(), weddings(overview.weddings), services(overview)];
+  return [head, figures(overview, engine()), troubles(), weddings(overview.weddings), services(overview)];
 }
 
-function figures({ weddings, cost }) {
+/** How the engine itself stands: label, value and note of each figure. */
+function engine() {
   const { readiness } = state;
   const waits = waiting();
-  const engine = !readiness ? "–" : readiness.ready ? (readiness.acts ? "leads and acts" : "recommends only") : "not ready";
+  const how = !readiness ? "–" : readiness.ready ? (readiness.acts ? "leads and acts" : "recommends only") : "not ready";
+  return [
+    ["Engine", how, !readiness ? "" : readiness.ready
+      ? `lead ${count(readiness.lead)}, ${plural(readiness.steps, "step")}${readiness.skipped ? `, ${count(readiness.skipped)} not made` : ""}`
+      : readiness.reason],
+    ["Waiting for people", count(waits), waits ? "see To do" : "nothing"],
+  ];
+}
+
+export function figures({ weddings, cost }, more = []) {
   const items = [
     [`${sentence(weddings.noun)} in progress`, count(weddings.in_progress === null ? null : Math.round(weddings.in_progress)),
       weddings.major_in_progress >= 1 ? `${count(Math.round(weddings.major_in_progress))} of them major` : "none of them major"],
@@ -35,10 +45,7 @@ function figures({ weddings, cost }) {
     ["Cost", `${usd(cost.usd_per_hour)}/h`,
       cost.budget_usd_per_hour === null ? "no budget is set" : `budget ${usd(cost.budget_usd_per_hour)}/h`],
     ["Instances", count(cost.instances), cost.quota === null ? "no quota is set" : `quota ${count(cost.quota)}`],
-    ["Engine", engine, !readiness ? "" : readiness.ready
-      ? `lead ${count(readiness.lead)}, ${plural(readiness.steps, "step")}${readiness.skipped ? `, ${count(readiness.skipped)} not made` : ""}`
-      : readiness.reason],
-    ["Waiting for people", count(waits), waits ? "see To do" : "nothing"],
+    ...more,
   ];
   return h("dl", { class: "figures" }, items.map(([label, value, note]) => h("div", { key: label },
     h("dt", null, label), h("dd", { class: "value" }, value), h("dd", { class: "note" }, note))));
@@ -53,7 +60,7 @@ function troubles() {
       h("li", { key: `${source} ${i}` }, mark("warn", words(source)), ` ${text}`)))));
 }
 
-function weddings(booked) {
+export function weddings(booked) {
   return h("section", { key: "weddings", "aria-labelledby": "weddings" },
     h("h2", { id: "weddings" }, `${sentence(booked.noun)} in progress`),
     h("p", { class: "intro" }, "As booked, and as late as they usually run. ",
@@ -93,7 +100,7 @@ const bar = (share, tone = "") => h("span", { class: `bar ${tone}`, "aria-hidden
 
 // --- services
 
-function services(overview) {
+export function services(overview) {
   const all = Object.entries(overview.services).map(([name, one]) => ({ name, one, how: standing(one) }));
   const kinds = new Map();
   for (const { how: [tone, text] } of all) kinds.set(text, { tone, number: (kinds.get(text)?.number ?? 0) + 1 });
@@ -106,7 +113,7 @@ function services(overview) {
   return h("section", { key: "services", "aria-labelledby": "services" },
     h("h2", { id: "services" }, "Services"),
     h("p", { class: "intro" }, "What is asked of each, what stands ready, and what that asks for. At ",
-      h("time", { title: local(now_s()) }, `${clock(now_s())} UTC, ${date(now_s())}`), "."),
+      h("time", { title: local(overview.last_updated_s) }, `${clock(overview.last_updated_s)} UTC, ${date(overview.last_updated_s)}`), "."),
     h("div", { class: "tools" },
       h("div", { class: "chips", role: "group", "aria-label": "Only those that are" },
         [...kinds].sort((a, b) => ORDER[a[1].tone] - ORDER[b[1].tone]).map(([text, { tone, number }]) => h("button", {

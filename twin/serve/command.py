@@ -25,6 +25,7 @@ from engine.adapters.store.sealed import letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.api import assembly as api
 from engine.api.context import ApiContext
+from engine.api.records import Records
 from engine.config import secrets
 from engine.config.strict import ConfigError
 from engine.monitoring.alerts.machine import Alerts
@@ -124,7 +125,7 @@ def _api(
     return api.assembled(
         WorldNotes(world, courier), world.specs, config.engine, config.api, config.security, state,
         desk, courier, acts=config.engine.mode == "act", tree=settings,
-        clock_s=clock.now_s, aside=Aside(state, letters),
+        clock_s=clock.now_s, aside=Aside(state, letters), records=Records(Path(config.output)),
     )  # fmt: skip
 
 

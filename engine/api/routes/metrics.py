@@ -12,8 +12,9 @@ from fastapi.responses import Response
 
 from engine.api.access import Asker, Context, Reader
 from engine.api.answers import answer, documented, duration_s, moment, named_services
-from engine.api.board import figure, shown
+from engine.api.board import shown
 from engine.api.context import ApiContext
+from engine.api.figures import figure
 from engine.api.metrics_documents import (
     AnalysisDocument,
     BottlenecksDocument,

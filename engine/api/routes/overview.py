@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from engine.api.access import Context, Reader
-from engine.api.answers import answer, documented, fresh
+from engine.api.answers import answer, documented, fresh, moment
 from engine.api.context import ApiContext
 from engine.api.decisions import Row
 from engine.api.overview import overview as overview_of
 from engine.api.overview_documents import BackgroundDocument, OverviewDocument, WhoDocument
 from engine.api.problems import Problem, ProblemError
-from engine.api.routes.metrics import sizes_of
+from engine.api.routes.metrics import LAST_S, sizes_of
 from engine.decide.callgraph import critical_services
 from engine.model import Reason, Status
 from engine.security.roles import TABLE, Extent, Permission, PlatformState, refusal
@@ -31,23 +31,48 @@ CARRIED_OUT = (Status.ACCEPTED.value, Status.COMPLETED.value)
     operation_id="overview",
     summary="How it stands with everything",
     response_model=OverviewDocument,
-    responses=documented(validated=True),
+    responses=documented(Problem.NOT_THERE, validated=True),
 )
-async def overview(request: Request, context: Context, principal: Reader) -> Response:
-    """Weddings by phase, services with demand, capacity and need, cost, major events to come."""
+async def overview(
+    request: Request,
+    context: Context,
+    principal: Reader,
+    at: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=LAST_S,
+            description="A moment that is over (epoch seconds), to the minute; without it: now",
+        ),
+    ] = 0,
+) -> Response:
+    """Weddings by phase, services with demand, capacity and need, cost, major events to come.
+
+    Of a moment that is over, by the step before it: without major events to come.
+    """
     look = context.look()
     names = context.visible(principal)
+    past, step = context.board.past, None
+    if at:
+        step = past.at(at)
+        if step is None:
+            span = past.span()
+            kept = f"; they reach from {moment(span[0])} to {moment(span[1])}" if span else ""
+            raise ProblemError(Problem.NOT_THERE, f"at: no step of {moment(at)} is kept{kept}")
 
     def made() -> dict[str, Any]:
         sizes = sizes_of(context)
-        waited_for = critical_services(tuple(context.board.specs.values()))
+        waited_for = frozenset(critical_services(tuple(context.board.specs.values())))
+        settings = context.board.settings
+        if step is not None:
+            return overview_of(
+                past.look(step, look), names, sizes, settings, waited_for=waited_for, needs=(),
+                weddings=step.weddings,
+            )  # fmt: skip
         needs = context.majors.of(look, sizes)
-        return overview_of(
-            look, names, sizes, context.board.settings, waited_for=frozenset(waited_for),
-            needs=needs,
-        )  # fmt: skip
+        return overview_of(look, names, sizes, settings, waited_for=waited_for, needs=needs)
 
-    return answer(request, look.text(("overview", names), made))
+    return answer(request, look.text(("overview", names, step and step.number), made))
 
 
 @router.get(

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from engine.api.records import Records
 from engine.page import files
 from engine.security.roles import Role
 from tests.integration.page.browser import Browser
 from tests.integration.page.conftest import Stage, action, enter, incident, show
+from tests.unit.reports.conftest import make
 
 NOTED = """(() => {
   const send = fetch;
@@ -161,6 +163,32 @@ def test_an_hour_that_is_over_has_an_address(browser: Browser, stage: Stage) -> 
     assert browser.value("location.hash") == f"#/then/{earlier}"
     browser.go("then/2027-13-45T99")  # no hour: the last whole one
     browser.reads("No sample of this hour is kept.")
+
+
+def test_a_minute_that_is_over_is_shown_as_it_was(browser: Browser, stage: Stage) -> None:
+    look = stage.context.look()
+    minute = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(look.time_s + 60.0))
+    enter(browser, stage, stage.token("vic", Role.VIEWER), f"then/{minute}")
+    browser.reads(f"As it stood at {time.strftime('%H:%M:%S', time.gmtime(look.time_s))} UTC")
+    browser.until("document.querySelectorAll('table.services tbody tr').length > 1")
+    browser.go("then/2001-01-01T10:30")
+    browser.reads("How all stood then is not kept")
+
+
+def test_two_runs_stand_beside_each_other(browser: Browser, stage: Stage, tmp_path: Path) -> None:
+    for number, cost in (("1", 100.0), ("2", 125.0)):
+        record = make()
+        record.summary["cost"]["total_usd"] = cost
+        record.write(tmp_path / "small" / number)
+        os.utime(tmp_path / "small" / number / "summary.json", (float(number), float(number)))
+    stage.context.records = Records(tmp_path)
+    enter(browser, stage, stage.token("vic", Role.VIEWER), "then")
+    browser.reads("cost · total usd")
+    rows = "[...document.querySelectorAll('[aria-labelledby=compare] tbody tr')]"
+    row = f"{rows}.map((one) => one.innerText)"
+    assert "cost · total usd\t100\t125\t+25\xa0%" in browser.value(row)
+    browser.choose("#compare-one", "small/2")
+    browser.until(f"{row}.includes('cost · total usd\\t125\\t125\\tnone')")
 
 
 def test_what_another_person_has_answered_meanwhile_is_said(browser: Browser, stage: Stage) -> None:

@@ -80,7 +80,7 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     **dict.fromkeys(
         ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
          "events", "floors", "pauses", "approvals", "metrics", "action", "overview", "me",
-         "decisionBackground", "findings", "alerts", "monitoringSessions"),
+         "decisionBackground", "findings", "alerts", "monitoringSessions", "records"),
         TriedOperation(P.LOOK),
     ),
     "write": TriedOperation(P.SEND_SAMPLES),

@@ -145,6 +145,39 @@ def test_needs_are_worked_out_anew_only_with_new_forecasts_or_another_calendar(
     assert needs.of(replace(look, time_s=look.time_s + 4000.0), sizes) == ()
 
 
+def test_a_moment_that_is_over_looks_as_it_did(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    for k in range(20):
+        engine.rate = 100.0 + k
+        engine.counts = {"api": 4 + k, "database": 3}
+        engine.now_s += 55.0
+        engine.budget = Budget(usd_per_hour=40.0 + k)
+        engine.step(Plan(floors={"api": k}))
+    newest = client.get(f"{API}/overview", headers=everybody).json()
+    then_s = int(newest["last_updated_s"]) - 180
+    then = client.get(f"{API}/overview", headers=everybody, params={"at": then_s}).json()
+    steps = newest["step"] - then["step"]
+    assert then["last_updated_s"] <= then_s < then["last_updated_s"] + 60.0
+    k = 19 - steps
+    api = then["services"]["api"]
+    assert (api["desired"], api["wedding_floor"]) == (4 + k, k)
+    assert api["sample"]["request_rate"] == 100.0 + k
+    assert then["cost"]["budget_usd_per_hour"] == 40.0 + k
+    assert then["weddings"]["in_progress"] == 12.0
+    assert then["majors"] == []
+    assert set(then) == set(newest)
+
+
+def test_a_moment_of_which_nothing_is_kept_is_named(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    for at in (1, 4_000_000_000):
+        answer = client.get(f"{API}/overview", headers=everybody, params={"at": at})
+        assert answer.status_code == 404
+        assert "they reach from 2026-06-19T12:00" in answer.json()["detail"]
+
+
 def test_who_is_limited_to_some_services_sees_and_pays_for_those_alone(
     client: TestClient, engine: Engine
 ) -> None:
