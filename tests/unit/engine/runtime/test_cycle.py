@@ -25,12 +25,13 @@ from engine.model import (
     Outlook,
     Pause,
     Plan,
+    Reason,
     Status,
 )
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.notifier import AlertState
 from engine.ports.store import Requests
-from engine.runtime.cycle import CONTROLLER, Cycle, Gathered, NotedEvent, SavedMemory
+from engine.runtime.cycle import CONTROLLER, Cycle, Gathered, NotedEvent, Safety, SavedMemory
 from tests.unit.engine.runtime.conftest import SPEC, START_S, Scripted, action
 
 OUTLOOK = Outlook(
@@ -314,6 +315,7 @@ def test_results_reach_the_controller_in_the_order_in_which_they_came() -> None:
     cycle.take([late])
     assert turn(cycle, 1, gathered([DONE]))[0].results == (late, DONE)
     failed = cycle.fail([action("c", 4, 5)], START_S + 6.0, "no route")
+    assert [result.sent for result in failed] == [True]  # it may be carried out yet
     assert turn(cycle, 2)[0].results == failed
     assert failed[0].detail == "no route"
 
@@ -503,3 +505,46 @@ def test_a_memory_that_nobody_leads_for_has_no_fence() -> None:
     memory = made(Scripted()).memory(START_S)
     assert memory is not None
     assert json.loads(memory.text)["lead"] == 0
+
+
+@pytest.mark.parametrize(
+    ("to_instances", "reason", "scale_id", "is_sent"),
+    [
+        (6, Reason.CPU, "", True),
+        (6, Reason.MANUAL, "", False),
+        (6, Reason.MANUAL, "beside", True),
+        (4, Reason.CPU, "", False),
+        (4, Reason.MANUAL, "beside", False),
+        (2, Reason.CPU, "", False),
+        (2, Reason.MANUAL, "beside", False),
+    ],
+)
+def test_while_nothing_is_kept_only_steps_out_that_protect_or_are_kept_beside_are_sent(
+    to_instances: int, reason: Reason, scale_id: str, is_sent: bool
+) -> None:
+    cycle = made(Scripted())
+    asked = gathered()
+    cycle.observe(START_S, replace(asked, requests=Requests(aside=frozenset({"beside"}))))
+    one = replace(action("a", 4, to_instances), reason=reason, scale_id=scale_id)
+    sent, left_out = cycle.sendable(Plan(actions=(one,)), START_S, Safety.NOT_KEPT)
+    assert (sent == (one,), [result.sent for result in left_out]) == (
+        is_sent, [] if is_sent else [False],
+    )  # fmt: skip
+
+
+def test_a_controller_that_cannot_say_what_it_remembers_has_its_rows_kept_all_the_same() -> None:
+    class Silent(Scripted):
+        def snapshot(self) -> str:
+            raise RuntimeError("it cannot say")
+
+    cycle = Cycle(Silent(), (SPEC,))
+    cycle.take([DONE])
+    kept = cycle.to_keep(START_S, 1)
+    assert (kept.memory, kept.taken) == (None, ())
+    assert [row.kind.value for row in kept.rows] == ["result"]
+
+
+def test_without_a_lead_what_is_to_be_kept_is_of_none() -> None:
+    kept = made(Scripted()).to_keep(START_S)
+    assert kept.memory is not None
+    assert json.loads(kept.memory)["lead"] == 0
