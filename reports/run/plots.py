@@ -733,6 +733,8 @@ def look() -> Iterator[None]:
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlepad": 8,
+        # No axis is on top.  To find that out by itself takes Matplotlib a tenth of the drawing.
+        "axes.titley": 1.0,
         "axes.titlecolor": INK,
         "axes.xmargin": 0,
         "grid.color": GRID,

@@ -23,7 +23,7 @@ from engine.monitoring.findings import (
     Severity,
     Symptom,
 )
-from engine.ports.store import RowKind
+from engine.ports.store import Requests, RowKind
 from engine.runtime.cycle import Cycle
 from engine.runtime.watch import MONITOR, LiveMonitor, deliver
 from tests.unit.engine.runtime.conftest import SPEC, START_S, Scripted, simulated
@@ -52,8 +52,11 @@ class Stage:
         self.broken = ""
         self.given: list[str] = []
         self.acknowledged: list[str] = []
+        self.alone: tuple[str, ...] = ()
+        self.asked: list[tuple[object, ...]] = []
 
-    def turn(self, *_: object) -> News:
+    def turn(self, *asked: object) -> News:
+        self.asked.append(asked)
         self._fail()
         return self.news.pop(0) if self.news else News()
 
@@ -76,6 +79,9 @@ class Stage:
 
     def shown(self) -> dict[str, Any]:
         return {"looks": 3}
+
+    def unwatched(self) -> tuple[str, ...]:
+        return self.alone
 
     def _fail(self) -> None:
         if self.broken:
@@ -128,8 +134,8 @@ def sent_until(
 
 def test_what_began_and_ended_is_an_event_and_a_row_of_the_history() -> None:
     watch, cycle = watched(Stage([News(began=(FINDING,)), News(ended=(FINDING,))]))
-    watch.turn(START_S, None, (), cycle)
-    watch.turn(START_S + 5.0, None, (), cycle)
+    watch.turn(START_S, None, Requests(), cycle)
+    watch.turn(START_S + 5.0, None, Requests(), cycle)
     said = "warning cpu: look at the database (the database is slow)"
     assert [(e.time_s, e.kind, e.name, e.what, e.detail) for e in cycle.events()] == [
         (START_S, "finding_began", "api", "api/cpu/1", said),
@@ -147,7 +153,7 @@ def test_what_began_and_ended_is_an_event_and_a_row_of_the_history() -> None:
 
 def test_a_notice_is_an_event_of_its_service_and_a_row_with_all_that_is_said() -> None:
     watch, cycle = watched(Stage([News(notices=(NOTICE,))]))
-    watch.turn(START_S, None, (), cycle)
+    watch.turn(START_S, None, Requests(), cycle)
     (event,) = cycle.events()
     assert (event.time_s, event.kind, event.name, event.what) == (
         START_S, "alert_triggered", "api", "n1",
@@ -166,7 +172,7 @@ def test_there_is_news_until_it_is_kept() -> None:
     watch, cycle = watched(stage)
     shown = [watch.has_news]
     for number in range(3):
-        watch.turn(START_S + number, None, (), cycle)
+        watch.turn(START_S + number, None, Requests(), cycle)
         shown.append(watch.has_news)
     assert shown == [False, False, True, True]
     watch.kept(watch.remember(START_S, cycle))
@@ -176,7 +182,7 @@ def test_there_is_news_until_it_is_kept() -> None:
 def test_where_nothing_is_remembered_nothing_counts_as_kept() -> None:
     stage = Stage([News(began=(FINDING,))])
     watch, cycle = watched(stage)
-    watch.turn(START_S, None, (), cycle)
+    watch.turn(START_S, None, Requests(), cycle)
     watch.kept("")
     assert (watch.has_news, stage.acknowledged) == (False, [])
 
@@ -206,19 +212,40 @@ def test_what_cannot_be_taken_over_is_a_trouble_until_a_look_comes_to_something(
     cycle.beside = "what another knew"
     watch.begin(START_S, cycle)
     assert cycle.troubles.all == {MONITOR: ("nonsense",)}
-    watch.turn(START_S, None, (), cycle)
+    watch.turn(START_S, None, Requests(), cycle)
     assert cycle.troubles.all == {MONITOR: ("nonsense",)}
     stage.broken = ""
-    watch.turn(START_S + 5.0, None, (), cycle)
+    watch.turn(START_S + 5.0, None, Requests(), cycle)
     assert cycle.troubles.all == {}
 
 
 def test_receivers_in_trouble_are_named_in_their_order() -> None:
     watch, cycle = watched(Stage())
     watch.troubles = {"on-call": "it is down", "chat": "no answer"}
-    watch.turn(START_S, None, (), cycle)
+    watch.turn(START_S, None, Requests(), cycle)
     assert cycle.troubles.all == {MONITOR: ("chat: no answer", "on-call: it is down")}
     assert watch.shown() == {"looks": 3, "receivers": watch.troubles}
+
+
+def test_services_that_nobody_watches_are_named_behind_the_receivers() -> None:
+    stage = Stage()
+    watch, cycle = watched(stage)
+    watch.troubles, stage.alone = {"chat": "no answer"}, ("api", "database")
+    watch.turn(START_S, None, Requests(), cycle)
+    alone = "no monitoring session watches api, database"
+    assert cycle.troubles.all == {MONITOR: ("chat: no answer", alone)}
+
+
+def test_the_stage_is_told_what_people_ask_for_as_far_as_anybody_knows() -> None:
+    stage = Stage()
+    watch, cycle = watched(stage)
+    requests = Requests()
+    watch.turn(START_S, None, requests, cycle)
+    watch.turn(START_S + 5.0, None, None, cycle)
+    assert stage.asked == [
+        (None, START_S, requests.alert_answers, requests.sessions),
+        (None, START_S + 5.0, None, None),
+    ]
 
 
 def test_a_receiver_that_refuses_is_asked_less_and_less_often_and_then_as_at_first() -> None:
