@@ -68,10 +68,12 @@ function stay(address) {
 
 /** How all stood at the moment that is chosen, in the view of now. */
 function stood({ overview, why }) {
-  if (!overview) return [h("p", { class: "intro", key: "stood" }, why || "…")];
+  if (!overview) return [h("section", { key: "stood" }, h("p", { class: "intro" }, why || "…"))];
   return [
-    h("h2", { key: "stood", id: "stood" }, `As it stood at ${clock(overview.last_updated_s)} UTC`),
-    figures(overview), weddings(overview.weddings), services(overview),
+    h("section", { key: "stood", "aria-labelledby": "stood" },
+      h("h2", { id: "stood" }, `As it stood at ${clock(overview.last_updated_s)} UTC`),
+      figures(overview)),
+    weddings(overview.weddings), services(overview),
   ];
 }
 
