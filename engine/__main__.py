@@ -22,6 +22,10 @@ COMMANDS = {
     "floor": Command(f"{REQUESTS}:floor", "SERVICE N [--for TIME]", "keep at least N instances"),
     "approve": Command(f"{REQUESTS}:approve", "DECISION", "let a waiting action pass"),
     "reject": Command(f"{REQUESTS}:reject", "DECISION", "refuse a waiting action"),
+    "learn": Command(
+        "engine.commands.learn:run", "load=FILE out=FILE [holdout=SHARE] [key=value ...]",
+        "how bookings become load, from those of the past",
+    ),
     "alerts": Command(
         "engine.commands.alerts:run", "[list|ack|escalate]", "what the monitor finds wrong"
     ),

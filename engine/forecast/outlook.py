@@ -194,9 +194,13 @@ def _summed(
 
 
 def _late(on_time: FloatArray, response: Response, grid: Grid) -> FloatArray:
-    """Shift and spread a curve (bins,) by the usual lateness, taken as normally distributed."""
-    sd_bins = max(response.lateness_sd_s / grid.bin_s, 1e-6)
-    mean_bins = response.lateness_mean_s / grid.bin_s
+    return lateness(on_time, response.lateness_mean_s, response.lateness_sd_s, grid.bin_s)
+
+
+def lateness(on_time: FloatArray, mean_s: float, sd_s: float, bin_s: float) -> FloatArray:
+    """Shift and spread a curve (bins,) by a lateness that is taken as normally distributed."""
+    sd_bins = max(sd_s / bin_s, 1e-6)
+    mean_bins = mean_s / bin_s
     reach = int(np.ceil(abs(mean_bins) + 4.0 * sd_bins)) + 1
     offsets = np.arange(-reach, reach + 1)
     kernel = np.exp(-0.5 * ((offsets - mean_bins) / sd_bins) ** 2)

@@ -42,8 +42,9 @@ class CsvSource:
         self._ends_its_lines = False
         """Whether the last good file ended with a line break, as whoever writes it does then."""
 
-    async def read(self, now_s: float) -> Listing | None:
-        """All rows, or None if the file has not changed; raises OSError."""
+    async def read(self, now_s: float, since_s: float | None = None) -> Listing | None:
+        """All rows, whenever they are, or None if the file has not changed; raises OSError."""
+        del since_s
         return await self._calls.call(lambda: self._listing(now_s))
 
     def hints(self) -> bool:

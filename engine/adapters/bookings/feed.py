@@ -45,8 +45,11 @@ SILENT_S = 30.0
 class Source(Protocol):
     """Where the rows come from."""
 
-    async def read(self, now_s: float) -> Listing | None:
-        """All rows now, or None if nothing has changed since the last listing; raises OSError."""
+    async def read(self, now_s: float, since_s: float | None = None) -> Listing | None:
+        """All rows now, or None if nothing has changed since the last listing; raises OSError.
+
+        With `since_s` (epoch seconds) also of what has been since then.
+        """
         ...
 
     def hints(self) -> bool:
@@ -124,6 +127,18 @@ class Feed:
         if oldest_s is not None and as_of_s is not None and self._now_s - as_of_s > oldest_s:
             troubles.append(f"its listing was made at {_clock(as_of_s)}, and there is no newer one")
         return FeedState(self._read_s, self._changed_s, len(self._known.events), tuple(troubles))
+
+    async def history(self, now_s: float, since_s: float) -> Listing:
+        """All that was booked since then; raises OSError."""
+        listing = await self._source.read(now_s, since_s)
+        if listing is None:
+            raise OSError("the bookings are being written; ask again")
+        return listing
+
+    @property
+    def model(self) -> EventModel:
+        """How its events become load."""
+        return self._model
 
     async def close(self) -> None:
         """Let go of the source."""

@@ -112,8 +112,9 @@ class HttpSource:
             transport=OutboundTransport(to_self=False, verify=trusted),
         )
 
-    async def read(self, now_s: float) -> Listing | None:
-        """All pages, or None if none has changed; raises OSError."""
+    async def read(self, now_s: float, since_s: float | None = None) -> Listing | None:
+        """All pages, whatever they hold, or None if none has changed; raises OSError."""
+        del since_s
         pages: dict[str, _Page] = {}
         has_changed = False
         url = self._first

@@ -78,9 +78,10 @@ class IcsSource:
         self._written_s = 0.0
         self._worked_out_s = -math.inf
 
-    async def read(self, now_s: float) -> Listing | None:
+    async def read(self, now_s: float, since_s: float | None = None) -> Listing | None:
         """All that takes place soon, or None if that has not changed; raises OSError."""
-        return await self._calls.call(lambda: self._listing(now_s))
+        from_s = now_s - 2.0 * DAY_S if since_s is None else since_s
+        return await self._calls.call(lambda: self._listing(now_s, from_s))
 
     def hints(self) -> bool:
         """Whether the file is another one."""
@@ -89,7 +90,7 @@ class IcsSource:
     async def close(self) -> None:
         """Nothing is held open."""
 
-    def _listing(self, now_s: float) -> Listing | None:
+    def _listing(self, now_s: float, from_s: float) -> Listing | None:
         found = self._file.content()
         if found is not None:
             content, self._written_s = found
@@ -103,7 +104,7 @@ class IcsSource:
         self._worked_out_s = now_s
         events: list[BookedEvent] = []
         wrong: list[WrongRow] = []
-        for made in self._rows(now_s):
+        for made in self._rows(now_s, from_s):
             if isinstance(made, BookedEvent):
                 events.append(made)
             else:
@@ -123,8 +124,7 @@ class IcsSource:
             raise BookingsError(f"{path} holds no calendar")
         return list(calendars)
 
-    def _rows(self, now_s: float) -> Iterator[BookedEvent | WrongRow]:
-        from_s = now_s - 2.0 * DAY_S
+    def _rows(self, now_s: float, from_s: float) -> Iterator[BookedEvent | WrongRow]:
         until_s = now_s + self._config.ahead_s + REACH_S
         for calendar in self._calendars:
             is_off = str(calendar.get("METHOD", "")).upper() == "CANCEL"

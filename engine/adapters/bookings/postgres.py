@@ -78,9 +78,10 @@ class PostgresSource:
         if config.channel is not None:
             threading.Thread(target=self._listen, name="bookings hints", daemon=True).start()
 
-    async def read(self, now_s: float) -> Listing | None:
+    async def read(self, now_s: float, since_s: float | None = None) -> Listing | None:
         """All rows of the query; raises OSError."""
-        return await self._calls.call(lambda: self._listing(now_s))
+        from_s = now_s - 2.0 * DAY_S if since_s is None else since_s
+        return await self._calls.call(lambda: self._listing(now_s, from_s))
 
     def hints(self) -> bool:
         """Whether somebody notified the channel since this was last asked."""
@@ -93,18 +94,18 @@ class PostgresSource:
         self._over.set()
         await self._calls.call(self._let_go)
 
-    def _listing(self, now_s: float) -> Listing:
+    def _listing(self, now_s: float, from_s: float) -> Listing:
         try:
-            return self._asked(now_s)
+            return self._asked(now_s, from_s)
         except psycopg.Error as error:
             self._let_go()
             reason = "; ".join(str(error).strip().splitlines()) or type(error).__name__
             address = self._config.url.get_secret_value()
             raise BookingsError(f"the database: {reason.replace(address, '(address)')}") from None
 
-    def _asked(self, now_s: float) -> Listing:
+    def _asked(self, now_s: float, from_s: float) -> Listing:
         span = {
-            "since": dt.datetime.fromtimestamp(now_s - 2.0 * DAY_S, dt.UTC),
+            "since": dt.datetime.fromtimestamp(from_s, dt.UTC),
             "until": dt.datetime.fromtimestamp(now_s + self._config.ahead_s + REACH_S, dt.UTC),
         }
         wanted = self._config.columns.all
