@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from engine.monitoring.alerts.machine import AlertNotice, NoticeKind
-from engine.monitoring.beside import Delivery, News
+from engine.monitoring.alerts.machine import AlertNotice, Alerts, NoticeKind
+from engine.monitoring.alerts.settings import AlertSettings
+from engine.monitoring.beside import Delivery, MonitorStage, News
 from engine.monitoring.findings import (
     Cause,
     CauseKind,
@@ -23,6 +24,8 @@ from engine.monitoring.findings import (
     Severity,
     Symptom,
 )
+from engine.monitoring.monitor import Monitor
+from engine.monitoring.settings import MonitorSettings
 from engine.ports.store import Requests, RowKind
 from engine.runtime.cycle import Cycle
 from engine.runtime.watch import MONITOR, LiveMonitor, deliver
@@ -42,12 +45,14 @@ NOTICE = AlertNotice(
 )  # fmt: skip
 
 
-class Stage:
+class Stage(MonitorStage):
     """Brings `news` at each turn, and has `waiting` to be sent."""
 
     def __init__(self, news: Sequence[News] = (), waiting: Sequence[Delivery] = ()) -> None:
+        monitor = Monitor((SPEC,), MonitorSettings())
+        super().__init__(monitor, Alerts((SPEC,), AlertSettings()))
         self.news = list(news)
-        self.waiting = tuple(waiting)
+        self._waiting = tuple(waiting)
         self.remembered = "what it knows"
         self.broken = ""
         self.given: list[str] = []
@@ -55,7 +60,7 @@ class Stage:
         self.alone: tuple[str, ...] = ()
         self.asked: list[tuple[object, ...]] = []
 
-    def turn(self, *asked: object) -> News:
+    def turn(self, *asked: Any, **_: Any) -> News:
         self.asked.append(asked)
         self._fail()
         return self.news.pop(0) if self.news else News()
@@ -64,24 +69,24 @@ class Stage:
         self._fail()
         return self.remembered
 
-    def restore(self, text: str) -> None:
+    def restore(self, snapshot: str) -> None:
         self._fail()
-        self.given.append(text)
+        self.given.append(snapshot)
 
-    def kept(self, text: str) -> None:
-        self.acknowledged.append(text)
+    def kept(self, snapshot: str) -> None:
+        self.acknowledged.append(snapshot)
 
     def due(self, _: float) -> tuple[Delivery, ...]:
-        return self.waiting
-
-    def taken(self, delivery: Delivery) -> None:
-        self.waiting = tuple(one for one in self.waiting if one != delivery)
+        return self._waiting
 
     def shown(self) -> dict[str, Any]:
         return {"looks": 3}
 
     def unwatched(self) -> tuple[str, ...]:
         return self.alone
+
+    def bring(self, delivery: Delivery) -> None:
+        self._waiting = (*self._waiting, delivery)
 
     def _fail(self) -> None:
         if self.broken:
@@ -109,7 +114,7 @@ class Receiver:
 
 
 def watched(stage: Stage) -> tuple[LiveMonitor, Cycle]:
-    return LiveMonitor(stage), Cycle(Scripted(), (SPEC,))  # type: ignore[arg-type]
+    return LiveMonitor(stage), Cycle(Scripted(), (SPEC,))
 
 
 def delivery(number: int, receiver: str = "on-call") -> Delivery:
@@ -297,7 +302,7 @@ def test_a_notice_goes_out_within_a_quarter_of_a_second() -> None:
         senders: Any = {"on-call": receiver}
         task = asyncio.create_task(deliver(watch, senders, lambda: START_S))
         await asyncio.sleep(1.1)
-        stage.waiting = (delivery(1),)
+        stage.bring(delivery(1))
         await asyncio.sleep(1.0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
