@@ -31,7 +31,7 @@ _WORDS = {
     CauseKind.LOAD: "more arrives at {} than is booked",
     CauseKind.SLOWNESS: "requests to {} take longer than they did",
     CauseKind.CALLS: "{} calls others more often than it did",
-    CauseKind.INSTANCES: "{} has lost instances",
+    CauseKind.INSTANCES: "{} has lost instances, or they restart",
     CauseKind.STARTS: "instances of {} that were asked for do not come",
     CauseKind.METRICS: "samples of {} do not come, or contradict one another",
 }
@@ -146,6 +146,8 @@ def _evidence(
         match symptom.kind:
             case FindingKind.INSTANCES_LOST:
                 add(row, CauseKind.INSTANCES, 2.0 * MOST)
+            case FindingKind.RESTARTING:
+                add(row, CauseKind.INSTANCES, MOST)
             case FindingKind.CAPACITY_MISSING:
                 add(row, CauseKind.STARTS, MOST)
             case FindingKind.NO_SAMPLES:

@@ -27,6 +27,7 @@ class FindingKind(StrEnum):
     BURN_RATE = "burn_rate"
     INSTANCES_LOST = "instances_lost"
     CAPACITY_MISSING = "capacity_missing"
+    RESTARTING = "restarting"
     PROMISE_BROKEN = "promise_broken"
     LIVE_UPDATES_STALLED = "live_updates_stalled"
     UPLOADS_FAILING = "uploads_failing"
@@ -190,6 +191,11 @@ CATALOGUE: Mapping[FindingKind, CatalogueEntry] = {
     FindingKind.CAPACITY_MISSING: CatalogueEntry(
         "Instances that were asked for are not ready although their time has passed.",
         "Check quota, stock and images; take another zone or size.",
+    ),
+    FindingKind.RESTARTING: CatalogueEntry(
+        "Instances that were ready fall back to booting again and again: `restarts.falls` times "
+        "within `restarts.within_s`.",
+        "Look at what they last wrote before they ended; roll the last change back.",
     ),
     FindingKind.PROMISE_BROKEN: CatalogueEntry(
         "What is ready cannot carry what the events in progress are booked for.",

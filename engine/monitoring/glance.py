@@ -41,8 +41,10 @@ FAR, MORE, MOST = 3.0, 1.0, 5.5
 an outlier is (six)."""
 COLUMNS = (
     "rate_low", "rate_high", "work_low", "work_high", "calls_low", "calls_high", "cpu_high",
-    "memory_high", "p95_high", "errors_high", "queue_high", "ready", "desired",
+    "memory_high", "p95_high", "errors_high", "queue_high", "ready", "desired", "most_ready",
 )  # fmt: skip
+MOST_READY = COLUMNS.index("most_ready")
+"""The most instances that were ready since the last look: what gets ready may fall again."""
 NEAR_FULL = 0.05
 """So much more of slots or memory may be taken than at the last look, where it may be full soon."""
 
@@ -106,12 +108,22 @@ class Glances:
                     np.fmin(self._warning[:, 4], high[:, WAITING]) * slots,
                     picture.ready,
                     picture.desired,
+                    picture.ready,
                 ),
                 axis=1,
             )
         bands[~np.isfinite(bands)] = np.nan
         result: FloatArray = bands
         return result
+
+    @staticmethod
+    def more_ready(services: Sequence[ServiceObservation], bands: Bands) -> dict[int, float]:
+        """The rows of which more are ready than ever since the last look, and how many."""
+        return {
+            row: float(service.ready)
+            for row, (service, band) in enumerate(zip(services, bands, strict=True))
+            if service.ready > band[13]
+        }
 
     def calm(self, services: Sequence[ServiceObservation], bands: Bands, now_s: float) -> bool:
         """Whether everything lies in its band; False where that cannot be said."""
@@ -123,7 +135,7 @@ class Glances:
             if service.spec is not spec and service.spec.name != spec.name:
                 return False
             ready = service.ready
-            if service.desired != band[12] or ready < band[11]:
+            if service.desired != band[12] or ready < band[13]:
                 return False  # asked for since, or gone
             # Of so many more or fewer instances the same requests keep another share busy.
             changed = band[11] / ready if ready > 0 else 1.0

@@ -152,6 +152,9 @@ def _memory(
         name: array(document["usual"][name], template, f"usual.{name}")
         for name, template in empty.usual._asdict().items()
     }
+    bands = empty.bands  # of another width they are of before: the next look makes them anew
+    if all(len(row) == bands.shape[1] for row in document["bands"]):
+        bands = array(document["bands"], empty.bands, "bands")
     detectors = {}
     for name, arrays in empty.detectors.items():
         own = document["detectors"].get(name)
@@ -175,7 +178,7 @@ def _memory(
         counts=array(document["counts"], empty.counts, "counts"),
         looked_s=looked_s,
         sampled_s=array(sampled, empty.sampled_s[:, None], "sampled_s")[:, 0],
-        bands=array(document["bands"], empty.bands, "bands"),
+        bands=bands,
         detectors=detectors,
         lasting={key: own for key, own in lasting.items() if own.finding.service in set(services)},
         findings=int(document["findings"]),

@@ -36,7 +36,7 @@ from engine.monitoring.findings import (
     Findings,
     Symptom,
 )
-from engine.monitoring.glance import COLUMNS, Bands, Glances
+from engine.monitoring.glance import COLUMNS, MOST_READY, Bands, Glances
 from engine.monitoring.memory import Lasting, MonitorMemory
 from engine.monitoring.picture import (
     EARLY_OR_LATE_S,
@@ -69,13 +69,15 @@ of how many they speak."""
 ALWAYS = frozenset({
     FindingKind.CPU, FindingKind.MEMORY, FindingKind.RESPONSE_TIME, FindingKind.ERRORS,
     FindingKind.QUEUE_GROWTH, FindingKind.SILENCE, FindingKind.NO_SAMPLES, FindingKind.BURN_RATE,
-    FindingKind.INSTANCES_LOST, FindingKind.CAPACITY_MISSING, FindingKind.PROMISE_BROKEN,
+    FindingKind.INSTANCES_LOST, FindingKind.CAPACITY_MISSING, FindingKind.RESTARTING,
+    FindingKind.PROMISE_BROKEN,
     FindingKind.LIVE_UPDATES_STALLED, FindingKind.UPLOADS_FAILING, FindingKind.OWN,
 })  # fmt: skip
 """What is said also before the monitor has learned what is usual."""
-BLIND = frozenset(
-    {FindingKind.NO_SAMPLES, FindingKind.INSTANCES_LOST, FindingKind.CAPACITY_MISSING}
-)
+BLIND = frozenset({
+    FindingKind.NO_SAMPLES, FindingKind.INSTANCES_LOST, FindingKind.CAPACITY_MISSING,
+    FindingKind.RESTARTING,
+})  # fmt: skip
 """What is seen without samples, and so also ends without them."""
 
 
@@ -184,7 +186,14 @@ class Monitor:
             return False
         if self._bands is None or self._bands[0] is not memory.bands:
             self._bands = (memory.bands, memory.bands.tolist())
-        return self._glances.calm(windows, self._bands[1], now_s)
+        if not self._glances.calm(windows, self._bands[1], now_s):
+            return False
+        more = self._glances.more_ready(windows, self._bands[1])
+        if more:
+            bands = memory.bands.copy()
+            bands[list(more), MOST_READY] = list(more.values())
+            self.memory = memory._replace(bands=bands)
+        return True
 
     def _look(
         self,
@@ -208,6 +217,7 @@ class Monitor:
         present = np.array([service is not None for service in services])
         ready = np.array([math.nan if s is None else float(s.ready) for s in services])
         desired = np.array([math.nan if s is None else float(s.desired) for s in services])
+        booting = np.array([0.0 if s is None else float(s.booting) for s in services])
 
         counts = np.concatenate(
             (memory.counts[:, 1:], np.stack((ready, desired), axis=1)[:, None]), axis=1
@@ -227,6 +237,7 @@ class Monitor:
         wanted = minute[:, :, 1]
         asked = np.fmax.reduce(np.fmax.accumulate(wanted, axis=1) - wanted, axis=1)
         lost = or_zero(np.maximum(gone - asked, 0.0))
+        fell = or_zero(np.maximum(memory.bands[:, MOST_READY] - ready - or_zero(asked), 0.0))
 
         # The median of three samples is that of the one in the middle.
         middle_s = float(evidence_s.max()) if fresh.any() else now_s
@@ -255,7 +266,9 @@ class Monitor:
             present=present,
             ready=ready,
             desired=desired,
+            booting=booting,
             lost=lost,
+            fell=fell,
             expected=expected,
             rise=rise,
             least=np.minimum(expected, expected * np.exp(-2.0 * EARLY_OR_LATE_S * rise)),

@@ -110,7 +110,8 @@ class Picture(NamedTuple):
     share, and `least` the booked load if everything is twice as late as it usually may be.
     `residuals` and `z` (services, residuals): how far from what is usual, in its spread;
     NaN where that is not known yet.  `centre` and `scale` are what is usual, chance included.
-    `lost` counts instances that went within a minute without anybody asking.
+    `lost` counts instances that went within a minute without anybody asking, `fell` those that were
+    ready at some time since the last look.
     """
 
     now_s: float
@@ -124,7 +125,9 @@ class Picture(NamedTuple):
     present: NDArray[np.bool_]
     ready: FloatArray
     desired: FloatArray
+    booting: FloatArray
     lost: FloatArray
+    fell: FloatArray
     expected: FloatArray
     rise: FloatArray
     least: FloatArray

@@ -111,6 +111,15 @@ class CapacityWatch(Strict):
     """... after so many times the 95 % boot and warm-up time."""
 
 
+class RestartSettings(Strict):
+    """When instances that fall and come back restart over and over."""
+
+    falls: Annotated[int, Field(ge=2, le=20)] = 3
+    """So many times at least ..."""
+    within_s: Seconds = 900.0
+    """... within so long."""
+
+
 class EventSettings(Strict):
     """What the monitor has to know of the events to say who is hurt."""
 
@@ -177,6 +186,7 @@ class MonitorSettings(Strict):
     silence: SilenceSettings = SilenceSettings()
     slo: SloSettings = SloSettings()
     capacity: CapacityWatch = CapacityWatch()
+    restarts: RestartSettings = RestartSettings()
     events: EventSettings = EventSettings()
     early_step: EarlyStepSettings = EarlyStepSettings()
     by_service: dict[str, ServiceMonitorSettings] = Field(default_factory=dict)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from engine.model import ServiceSpec
 from engine.monitoring.alerts.settings import AlertSettings
 from engine.monitoring.causes import CallGraph
-from engine.monitoring.findings import CauseKind, Finding, Findings, Severity
+from engine.monitoring.findings import CauseKind, Finding, FindingKind, Findings, Severity
 
 VERSION = 1
 NEVER = -math.inf
@@ -210,6 +210,8 @@ class Alerts:
             base = _key(finding)
             key = next((k for k in incidents if k.rpartition("#")[0] == base), "")
             if not key:
+                key = _of_the_same(incidents, finding)
+            if not key:
                 opened += 1
                 key = f"{base}#{opened}"
                 incidents[key] = Incident(key, _where(finding), now_s, finding.severity, {})
@@ -310,8 +312,27 @@ def _key(finding: Finding) -> str:
     """What findings of one incident have in common."""
     cause = finding.causes[0]
     if cause.kind is CauseKind.UNKNOWN:
-        return f"{finding.service}/{finding.kind}"
+        return f"{finding.service}/{cause.kind}"
     return f"{cause.service}/{cause.kind}"
+
+
+def _of_the_same(incidents: Mapping[str, Incident], finding: Finding) -> str:
+    """The incident that a finding without a cause of its own belongs to, "": there is none.
+
+    A budget burns because answers are slow or fail; and what nothing in the figures explains is of
+    the incident that its service has already.
+    """
+    follows = finding.causes[0].kind is CauseKind.UNKNOWN or finding.kind is FindingKind.BURN_RATE
+    unexplained = f"{finding.service}/{CauseKind.UNKNOWN}"
+    return next(
+        (
+            key
+            for key, incident in reversed(list(incidents.items()))
+            if any(member.service == finding.service for member in incident.members.values())
+            and (follows or key.rpartition("#")[0] == unexplained)
+        ),
+        "",
+    )
 
 
 def _member(finding: Finding) -> Member:

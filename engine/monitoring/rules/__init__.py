@@ -14,6 +14,7 @@ from engine.monitoring.rules.capacity import Capacity
 from engine.monitoring.rules.limits import FigureLimits
 from engine.monitoring.rules.promises import Promises
 from engine.monitoring.rules.queue import QueueGrowth
+from engine.monitoring.rules.restarts import Restarts
 from engine.monitoring.rules.saturation import SaturationAhead
 from engine.monitoring.rules.silence import Silences
 from engine.monitoring.settings import MonitorSettings
@@ -29,5 +30,6 @@ def rules(specs: Sequence[ServiceSpec], settings: MonitorSettings) -> Mapping[st
         "silence": Silences(traits, settings),
         "burn_rate": BurnRates(traits, settings.slo),
         "capacity": Capacity(traits, settings.capacity),
+        "restarts": Restarts(traits, settings.restarts),
         "promises": Promises(traits, settings),
     }

@@ -1,4 +1,8 @@
-"""Figures above their thresholds: cpu, memory, response time, failed share."""
+"""Figures above their thresholds: cpu, memory, response time, failed share.
+
+A service for which nobody waits may have all its slots busy: that is said for information, and its
+queue says when it is too much (`queue`).
+"""
 
 from __future__ import annotations
 
@@ -55,11 +59,14 @@ class FigureLimits:
             if kind is FindingKind.ERRORS and not picture.residuals[i, FAILURES] > 0.0:
                 continue  # so few requests that one failure is a large share
             critical = value > self._critical[i, k]
+            severity = Severity.CRITICAL if critical else Severity.WARNING
+            if kind is FindingKind.CPU and not picture.traits.waited_for[i]:
+                severity = Severity.INFO
             symptoms.append(
                 Symptom(
                     service=picture.traits.names[i],
                     kind=kind,
-                    severity=Severity.CRITICAL if critical else Severity.WARNING,
+                    severity=severity,
                     watcher="limits",
                     figure=figure,
                     value=value,

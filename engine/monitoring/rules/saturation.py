@@ -2,7 +2,8 @@
 
 Level and slope are Holt's linear smoothing (Holt 1957).  The slots are those of all instances that
 were asked for, as what boots is there in time or `capacity` says so; and of the slope only what the
-booked events do not explain counts, because for what is booked capacity is on its way.
+booked events do not explain counts, because for what is booked capacity is on its way.  Where
+nobody waits for a service its full slots are said for information.
 """
 
 from __future__ import annotations
@@ -77,7 +78,11 @@ class SaturationAhead:
             Symptom(
                 service=picture.traits.names[i],
                 kind=FindingKind.SATURATION_AHEAD,
-                severity=Severity.WARNING,
+                severity=(
+                    Severity.WARNING
+                    if picture.traits.waited_for[i] or FIGURES[k] != "cpu"
+                    else Severity.INFO
+                ),
                 watcher="saturation",
                 figure=FIGURES[k],
                 value=float(after[i, k]),

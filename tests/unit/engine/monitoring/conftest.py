@@ -41,6 +41,7 @@ class Platform:
         }  # fmt: skip
         self.ready = {"api": 10, "database": 10}
         self.desired = {"api": 10, "database": 10}
+        self.booting = {"api": 0, "database": 0}
         self.dark: set[str] = set()
         self.services: list[ServiceObservation] = []
         """What the monitor was shown last."""
@@ -63,7 +64,9 @@ class Platform:
                 rows.append(self._sample(spec.name))
             window = np.array(rows[-12:], dtype=SAMPLE_DTYPE)
             ready, desired = self.ready[spec.name], self.desired[spec.name]
-            services.append(ServiceObservation(spec, desired, ready, 0, 0, window))
+            services.append(
+                ServiceObservation(spec, desired, ready, self.booting.get(spec.name, 0), 0, window)
+            )
         self.services = services
         return self.monitor.step(services, self.outlook, self.now_s)
 

@@ -27,10 +27,11 @@ def finding_of(
     service: str = "api",
     severity: Severity = Severity.CRITICAL,
     cause: tuple[str, CauseKind] = ("api", CauseKind.SLOWNESS),
+    kind: FindingKind = FindingKind.CPU,
 ) -> Finding:
-    symptom = Symptom(service, FindingKind.CPU, severity, "limits", "cpu", 0.97, NOON_S, 0.9)
+    symptom = Symptom(service, kind, severity, "limits", "cpu", 0.97, NOON_S, 0.9)
     return Finding(
-        id_, service, FindingKind.CPU, severity, symptom, NOON_S, NOON_S, 10.0, 1090.0,
+        id_, service, kind, severity, symptom, NOON_S, NOON_S, 10.0, 1090.0,
         (Cause(*cause, 1.0, "slow"),), "do",
     )  # fmt: skip
 
@@ -71,6 +72,32 @@ class Desk:
 
 
 KEY = "api/slowness#1"
+UNKNOWN = ("api", CauseKind.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "cause", [UNKNOWN, ("database", CauseKind.SLOWNESS), ("api", CauseKind.LOAD)]
+)
+def test_a_budget_that_burns_is_of_the_incident_that_its_service_has(
+    cause: tuple[str, CauseKind],
+) -> None:
+    for first in (UNKNOWN, ("api", CauseKind.SLOWNESS)):
+        desk = Desk()
+        slow = finding_of("a", cause=first, kind=FindingKind.RESPONSE_TIME)
+        burns = finding_of("b", cause=cause, kind=FindingKind.BURN_RATE)
+        assert len(desk.step(slow)) == 1
+        assert desk.step(burns) == []
+        assert len(desk.alerts.incidents) == 1
+
+
+def test_what_nothing_explains_is_of_the_incident_of_its_service_and_of_no_other() -> None:
+    desk = Desk()
+    desk.step(finding_of("a", cause=UNKNOWN, kind=FindingKind.RESPONSE_TIME))
+    assert desk.step(finding_of("b", cause=UNKNOWN)) == []
+    assert desk.step(finding_of("c", cause=("api", CauseKind.LOAD))) == []
+    other = finding_of("d", service="database", cause=("database", CauseKind.UNKNOWN))
+    assert len(desk.step(other)) == 1
+    assert len(desk.alerts.incidents) == 2
 
 
 def test_what_is_critical_is_told_at_once_and_once() -> None:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.model import Outlook
+from engine.model import Call, Outlook
 from engine.monitoring.findings import CauseKind, Finding, FindingKind, Findings, Severity
 from tests.unit.engine.conftest import NOW_S, make_spec
 from tests.unit.engine.monitoring.conftest import API, DATABASE, Platform, booked, make_monitor
@@ -170,6 +170,64 @@ def test_what_is_lost_is_said_though_more_was_asked_for_just_before(settled: Pla
     settled.ready["api"] = 7
     looks = settled.steps(3)
     assert FindingKind.INSTANCES_LOST in {f.kind for look in looks for f in look.began}
+
+
+def fallen(platform: Platform, times: int, apart: int) -> list[Findings]:
+    """One of ten falls back to booting so many times, and is ready again soon after."""
+    looks = []
+    for _ in range(times):
+        platform.ready["api"], platform.booting["api"] = 9, 1
+        looks += platform.steps(3)
+        platform.ready["api"], platform.booting["api"] = 10, 0
+        looks += platform.steps(apart)
+    return looks
+
+
+def test_instances_that_keep_falling_restart_though_never_many_are_gone_at_once() -> None:
+    platform = Platform(make_monitor(capacity={"lost_share": 0.5}))
+    platform.steps(120)
+    finding = next(f for f in began(fallen(platform, 3, 20)) if f.kind is FindingKind.RESTARTING)
+    assert finding.causes[0].kind is CauseKind.INSTANCES
+    assert finding.severity is Severity.WARNING
+    assert finding.symptom.value == 3.0
+
+
+@pytest.mark.parametrize(("times", "apart"), [(2, 20), (3, 120)])
+def test_what_falls_now_and_then_does_not_restart(times: int, apart: int) -> None:
+    platform = Platform(make_monitor(capacity={"lost_share": 0.5}))
+    platform.steps(120)
+    assert FindingKind.RESTARTING not in {f.kind for f in began(fallen(platform, times, apart))}
+
+
+def test_restarts_are_counted_after_the_monitor_itself_was_restarted() -> None:
+    platform = Platform(make_monitor(capacity={"lost_share": 0.5}))
+    platform.steps(120)
+    fallen(platform, 2, 20)
+    snapshot = platform.monitor.snapshot()
+    platform.monitor = make_monitor(capacity={"lost_share": 0.5})
+    platform.monitor.restore(snapshot)
+    assert FindingKind.RESTARTING in {f.kind for f in began(fallen(platform, 1, 5))}
+
+
+def test_scale_ins_one_after_the_other_are_no_restarts(settled: Platform) -> None:
+    looks = []
+    for count in (9, 8, 7, 6):
+        settled.desired["api"] = settled.ready["api"] = count
+        settled.booting["api"] = 1
+        looks += settled.steps(10)
+    assert FindingKind.RESTARTING not in {f.kind for f in began(looks)}
+
+
+def test_full_slots_are_no_alarm_where_nobody_waits_for_the_service() -> None:
+    calls = (Call("database", 2.0, asynchronous=True),)
+    platform = Platform(make_monitor((make_spec("api", calls=calls, user_facing=True), DATABASE)))
+    platform.steps(120)
+    platform.change("database", cpu=0.97)
+    platform.change("api", cpu=0.97)
+    severities = {
+        f.service: f.severity for f in began(platform.steps(10)) if f.kind is FindingKind.CPU
+    }
+    assert severities == {"database": Severity.INFO, "api": Severity.CRITICAL}
 
 
 def test_instances_that_never_come_are_said_when_their_time_has_passed(settled: Platform) -> None:
