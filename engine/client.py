@@ -36,6 +36,7 @@ from engine.api.documents import (
     ReadinessDocument,
     TroublesDocument,
 )
+from engine.api.emergency_documents import EmergencyDocument
 from engine.api.metrics_documents import (
     AnalysisDocument,
     BottlenecksDocument,
@@ -98,6 +99,7 @@ OPERATIONS = {
     "overview": "overview",
     "who_am_i": "me",
     "records": "records",
+    "open_emergency_access": "breakGlass",
     "services": "services",
     "service": "service",
     "decisions": "decisions",
@@ -362,6 +364,14 @@ class EngineClient:
     def who_am_i(self) -> WhoDocument:
         """Whom the token shows, and what he may do."""
         return self._get(WhoDocument, "/me")
+
+    def open_emergency_access(
+        self, code: str, reason: str, *, for_s: float = 3600.0
+    ) -> EmergencyDocument:
+        """A token for a code that was sealed beforehand; everybody is told."""
+        return self._post(
+            EmergencyDocument, "/break-glass", {"code": code, "reason": reason, "for_s": for_s}
+        )
 
     def records(self) -> RecordList:
         """What earlier runs came to, the newest first."""

@@ -21,6 +21,7 @@ from engine.api.problems import FieldProblem, Problem, ProblemError, response, w
 from engine.api.routes import (
     actions,
     alerting,
+    emergency,
     events,
     exposition,
     looking,
@@ -38,7 +39,7 @@ from engine.config.complaints import close, lines
 
 TITLE = "WedTwin engine"
 VERSION = "1"
-OPEN = ("health", "readiness")
+OPEN = ("health", "readiness", "breakGlass")
 """Operations that do not ask who asks."""
 
 
@@ -60,7 +61,7 @@ def _routed(context: ApiContext | None) -> FastAPI:
     app.state.context = context
     for each in (
         overview, metrics, actions, predicting, trying, people, alerting, monitoring, events,
-        looking, records, exposition, write, page,
+        looking, records, emergency, exposition, write, page,
     ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)

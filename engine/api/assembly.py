@@ -32,6 +32,7 @@ from engine.record.folders import OutputError
 from engine.runtime.shell import Notes
 from engine.security import exposure, gate
 from engine.security.audit.courier import Courier
+from engine.security.break_glass import BreakGlass
 from engine.security.four_eyes import Approvals
 from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
@@ -83,6 +84,7 @@ def assembled(
         predictor=_predictor(config, tree),
         trials=_trials(config, tree),
         config=config,
+        emergency=BreakGlass(cabinet_files.FileCabinet(state / cabinet_files.FOLDER)),
         acts=acts,
         aside=aside,
         records=records,

@@ -36,6 +36,7 @@ from engine.security.audit.courier import Courier
 from engine.security.audit.log import AuditLog
 from engine.security.audit.noting import new_id, staged
 from engine.security.audit.rows import AuditEntry, Value
+from engine.security.break_glass import BreakGlass
 from engine.security.four_eyes import Approvals
 from engine.security.identity import Identity
 from engine.security.roles import Permission, Principal, Situation, refusal, visible
@@ -81,6 +82,8 @@ class ApiContext:
     trials: Trials
     """Tries the hours to come out."""
     config: ApiConfig
+    emergency: BreakGlass
+    """The book of emergency access."""
     acts: bool
     bootstrap: Callable[[float], str]
     """Makes a first token at a time (epoch seconds); "" if one is there or none may be made."""

@@ -20,7 +20,6 @@ from engine.ports.cabinet import CabinetError
 from engine.security import local
 from engine.security.audit.log import FOLDER as AUDIT
 from engine.security.audit.log import AuditLog, opened
-from engine.security.audit.rows import AuditEntry
 from engine.security.break_glass import LONGEST_S, BreakGlass, BreakGlassError, SealedAccess
 from engine.security.roles import Permission
 from engine.security.sealing import SealError
@@ -122,25 +121,10 @@ def exchanged(state: Path, code: str, reason: str, for_s: float) -> str:
 
     Raises BreakGlassError, OSError, CabinetError.
     """
-    access = BreakGlass(FileCabinet(state / FOLDER))
-    audit = _audit(state)
-    sealed = access.opened_with(code)
-
-    def note(outcome: str, why: str) -> None:
-        entry = AuditEntry(
-            at_ms=round(time.time() * 1000.0), actor=sealed.holder if sealed else "",
-            action="use break-glass", target=sealed.id if sealed else "", outcome=outcome, why=why,
-            after={"seconds": for_s, "user": local.principal(state).name},
-        )  # fmt: skip
-        audit.append(entry)
-
-    note("accepted" if sealed else "refused", reason)
-    try:
-        return access.use(code, reason, now_s=time.time(), for_s=for_s)
-    except BreakGlassError as error:
-        if sealed:
-            note("refused", str(error))
-        raise
+    return BreakGlass(FileCabinet(state / FOLDER)).exchanged(
+        code, reason, _audit(state).append, now_s=time.time(), for_s=for_s,
+        asked_by={"user": local.principal(state).name},
+    )  # fmt: skip
 
 
 def _audit(state: Path) -> AuditLog:

@@ -4,7 +4,7 @@ import { draw, h, say } from "./dom.js";
 import { openKeys, watchKeys } from "./keys.js";
 import { next } from "./next.js";
 import { now } from "./now.js";
-import { keep } from "./session.js";
+import { ask, keep } from "./session.js";
 import { age_s, changed, enter, hasToken, isStale, leave, now_s, painted_by, state, waiting } from "./state.js";
 import { then } from "./then.js";
 import { todo } from "./todo.js";
@@ -94,7 +94,7 @@ function freshness() {
 
 // --- who looks
 
-const typed = { token: "", isOut: false };
+const typed = { token: "", code: "", reason: "", isOut: false };
 
 function login() {
   return h("form", {
@@ -108,14 +108,43 @@ function login() {
   },
     h("img", { src: "/page/icon.svg", alt: "", width: 44, height: 44 }),
     h("h1", null, "WedTwin"),
-    h("p", { class: "intro" }, "Are the weddings safe? Show who you are with a token: the engine prints one at its first start (", h("code", null, "token: wt_…"), "), and makes others with ", h("code", null, "python -m engine token create"), ". Where nobody can log in, a sealed code gives one for an hour: ", h("code", null, "python -m engine break-glass use"), "."),
+    h("p", { class: "intro" }, "Are the weddings safe? Show who you are with a token: the engine prints one at its first start (", h("code", null, "token: wt_…"), "), and makes others with ", h("code", null, "python -m engine token create"), "."),
     h("label", { class: "field" }, "Token ", h("input", {
       id: "token", type: "password", autocomplete: "off", spellcheck: "false", value: typed.token,
       on: { input: (event) => { typed.token = event.target.value; } },
     })),
     h("button", { type: "submit", class: "primary", disabled: typed.isOut }, "Log in"),
+    emergencyEntry(),
     state.problem && h("p", { class: "problem", role: "alert" }, state.problem),
     h("p", { class: "facts" }, "It stays in this tab, and goes when the tab is closed."));
+}
+
+/** Where nobody can log in: a code that was sealed beforehand gives a token for an hour. */
+function emergencyEntry() {
+  const open = () => {
+    typed.isOut = true;
+    ask("/break-glass", { method: "POST", body: { code: typed.code.trim(), reason: typed.reason.trim() } })
+      .then((answer) => {
+        Object.assign(typed, { code: "", reason: "" });
+        return begin(answer.token);
+      })
+      .catch((error) => {
+        state.problem = error.status ? error.message : "The engine cannot be reached.";
+        typed.isOut = false;
+        changed();
+      });
+    changed();
+  };
+  const field = (name, label, more) => h("label", { class: "field" }, `${label} `, h("input", {
+    id: `emergency-${name}`, autocomplete: "off", spellcheck: "false", value: typed[name], ...more,
+    on: { input: (event) => { typed[name] = event.target.value; changed(); } },
+  }));
+  return h("details", { key: "emergency" },
+    h("summary", null, "Nobody can log in?"),
+    h("p", { class: "intro" }, "A code that was sealed for you opens the engine once, for an hour. Everybody is told at once, and somebody else reviews what you did."),
+    field("code", "Sealed code", { type: "password" }),
+    field("reason", "What happens", { type: "text", placeholder: "at least ten characters" }),
+    h("button", { type: "button", id: "emergency-open", disabled: typed.isOut || !typed.code.trim() || typed.reason.trim().length < 10, on: { click: open } }, "Open emergency access"));
 }
 
 async function begin(shown) {

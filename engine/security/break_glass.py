@@ -22,6 +22,7 @@ import structlog
 from engine.ports.cabinet import Cabinet, CabinetError
 from engine.ports.clock import Clock
 from engine.ports.notifier import Alert, AlertState, Notifier
+from engine.security.audit.rows import AuditEntry, Values
 from engine.security.identity import NotAuthenticatedError
 from engine.security.roles import Method, Principal, Role, is_same
 from engine.security.tokens import DAY_S, ID_BYTES, SECRET_BYTES, digest, person
@@ -143,6 +144,39 @@ class BreakGlass:
 
         self._change(edit, now_s)
         return token
+
+    def exchanged(
+        self,
+        code: str,
+        reason: str,
+        write: Callable[[AuditEntry], object],
+        *,
+        now_s: float,
+        for_s: float,
+        asked_by: Values,
+    ) -> str:
+        """As `use`; that it was asked for, and by whom, is written down before, a refusal after.
+
+        Raises what `use` and `write` raise; nothing is opened that cannot be written down.
+        """
+        sealed = self.opened_with(code)
+
+        def note(outcome: str, why: str) -> None:
+            write(
+                AuditEntry(
+                    at_ms=round(now_s * 1000.0), actor=sealed.holder if sealed else "",
+                    action="use break-glass", target=sealed.id if sealed else "", outcome=outcome,
+                    why=why, after={"seconds": for_s, **asked_by},
+                )
+            )  # fmt: skip
+
+        note("accepted" if sealed else "refused", reason)
+        try:
+            return self.use(code, reason, now_s=now_s, for_s=for_s)
+        except BreakGlassError as error:
+            if sealed:
+                note("refused", str(error))
+            raise
 
     def review(self, which: str, verdict: str, *, now_s: float, reviewer: str) -> SealedAccess:
         """Say what came of the access with that id; it ends with it, if it had not ended before.

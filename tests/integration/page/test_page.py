@@ -191,6 +191,24 @@ def test_two_runs_stand_beside_each_other(browser: Browser, stage: Stage, tmp_pa
     browser.until(f"{row}.includes('cost · total usd\\t125\\t125\\tnone')")
 
 
+def test_who_has_a_sealed_code_comes_in_where_nobody_can_log_in(
+    browser: Browser, stage: Stage, pictures: Path
+) -> None:
+    code = stage.context.emergency.seal("pat", now_s=time.time(), sealed_by="ada", for_s=3600.0)
+    show(browser, stage, "")
+    browser.click("summary")
+    browser.type("#emergency-code", "wtbg_nobody_sealed_this")
+    browser.type("#emergency-reason", "nobody can log in")
+    browser.picture(pictures / "emergency.png")
+    browser.click("#emergency-open")
+    browser.reads("there is no such sealed code", ".problem")
+    browser.value("document.querySelector('#emergency-code').value = ''")
+    browser.type("#emergency-code", code)
+    browser.click("#emergency-open")
+    browser.reads("Emergency access of pat", "#bar")
+    assert code not in browser.value("document.documentElement.outerHTML")
+
+
 def test_what_another_person_has_answered_meanwhile_is_said(browser: Browser, stage: Stage) -> None:
     stage.step(awaiting=[action("d-api", "api")])
     enter(browser, stage, stage.token("ann", Role.APPROVER), "todo")

@@ -110,8 +110,8 @@ OPERATIONS: Mapping[str, TriedOperation] = {
 SAME = ":"
 """What comes after it tells two tries of one operation apart."""
 
-OPEN = ("health", "readiness")
-"""Operations that anybody may ask for."""
+OPEN = ("health", "readiness", "breakGlass")
+"""Operations that anybody may ask for; the last one only with a code that was sealed for him."""
 
 
 class _Silent:
