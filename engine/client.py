@@ -37,6 +37,7 @@ from engine.api.documents import (
     TroublesDocument,
 )
 from engine.api.emergency_documents import EmergencyDocument
+from engine.api.kept_documents import KeptRangeDocument
 from engine.api.metrics_documents import (
     AnalysisDocument,
     BottlenecksDocument,
@@ -118,6 +119,7 @@ OPERATIONS = {
     "alerts": "alerts",
     "acknowledge": "acknowledge",
     "escalate": "escalate",
+    "kept_samples": "metricsRange",
     "monitoring_sessions": "monitoringSessions",
     "start_monitoring": "startMonitoring",
     "end_monitoring": "endMonitoring",
@@ -421,6 +423,24 @@ class EngineClient:
         """Have the next people told of it now."""
         path = f"/alerts/{quote(incident, safe='')}/escalate"
         return self._post(IncidentAnswerDocument, path, {"why": why})
+
+    def kept_samples(
+        self,
+        service: str,
+        figure: str,
+        *,
+        from_s: int = 0,
+        to_s: int = 0,
+        step: str = "1m",
+        limit: int = 100,
+        cursor: str = "",
+    ) -> KeptRangeDocument:
+        """Kept samples of the series that a figure is made of; 0: until now, an hour of it."""
+        query = {"service": service, "figure": figure, "step": step, "limit": str(limit)}
+        query |= {"from": str(from_s)} if from_s else {}
+        query |= {"to": str(to_s)} if to_s else {}
+        query |= {"cursor": cursor} if cursor else {}
+        return self._get(KeptRangeDocument, "/metrics/range", query)
 
     def monitoring_sessions(self) -> SessionList:
         """What is watched, how often and since when."""

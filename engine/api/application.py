@@ -24,6 +24,7 @@ from engine.api.routes import (
     emergency,
     events,
     exposition,
+    keeping,
     looking,
     metrics,
     monitoring,
@@ -61,7 +62,7 @@ def _routed(context: ApiContext | None) -> FastAPI:
     app.state.context = context
     for each in (
         overview, metrics, actions, predicting, trying, people, alerting, monitoring, events,
-        looking, records, emergency, exposition, write, page,
+        looking, records, keeping, emergency, exposition, write, page,
     ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)

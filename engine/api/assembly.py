@@ -15,7 +15,7 @@ from engine.api.board import Board
 from engine.api.context import ApiContext
 from engine.api.events import EventRing
 from engine.api.predictions import NOT_SHARED, Predictor
-from engine.api.receiving import Receiving, SampleSink
+from engine.api.receiving import KeptSamples, Receiving, SampleSink
 from engine.api.records import Records
 from engine.api.serving import serving
 from engine.api.shared_cache import RedisCache, SharedCache
@@ -53,15 +53,16 @@ def assembled(
     receiver: SampleSink | None = None,
     aside: Aside | None = None,
     records: Records | None = None,
+    kept: KeptSamples | None = None,
     clock_s: Callable[[], float] = time.time,
 ) -> ApiContext:
     """The API of an engine; its `board` is to be the shell's notes, which passes them to `notes`.
 
     `clock_s` is the shell's time (epoch seconds), `tree` the configuration as it was composed, of
     which predictions are handed the keys that `api.predictions.keys` names; `receiver` takes
-    samples in, `aside` what emergency access asks for while the store takes nothing; `records` are
-    those of earlier runs.  Raises ConfigError where it would be reached by others without TLS or
-    without knowing them.
+    samples in, `kept` has those of before, `aside` takes what emergency access asks for while the
+    store takes nothing; `records` are those of earlier runs.  Raises ConfigError where it would be
+    reached by others without TLS or without knowing them.
     """
     try:
         loopback = exposure.is_loopback(config.address)
@@ -88,6 +89,7 @@ def assembled(
         acts=acts,
         aside=aside,
         records=records,
+        kept=kept,
         receiving=None if receiver is None else Receiving(receiver),
         clock_s=clock_s,
         bootstrap=Tokens(cabinet, loopback=True).bootstrap if loopback else _no_token,

@@ -24,7 +24,7 @@ from engine.api.overview import MajorNeeds
 from engine.api.predictions import Predictor
 from engine.api.problems import Problem, ProblemError
 from engine.api.rates import Rates
-from engine.api.receiving import Receiving
+from engine.api.receiving import KeptSamples, Receiving
 from engine.api.records import Records
 from engine.api.snapshot import ServiceLook, StepLook
 from engine.api.what_if import Trials
@@ -97,6 +97,8 @@ class ApiContext:
     """Whether it is about to stop: no connection is kept open any more."""
     receiving: Receiving | None = None
     """What takes samples in; None: nothing does."""
+    kept: KeptSamples | None = None
+    """What keeps samples; None: nothing does."""
     streams: int = 0
     """Clients of the event stream now."""
     majors: MajorNeeds = field(default_factory=MajorNeeds)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from engine.api.rates import Rates
 from engine.config.api import RateLimit
 from engine.ingest.plain import WireVersion
 
 if TYPE_CHECKING:
+    from engine.ingest.ranges import SeriesRanges
     from engine.ingest.receiver import WrittenCounts
     from engine.ingest.settings import ReceivedConfig
 
@@ -33,6 +34,18 @@ class SampleSink(Protocol):
 
     def write(self, body: bytes, version: WireVersion, now_s: float) -> WrittenCounts:
         """Take a body in that came at `now_s` (epoch s); raises WireError, BombError."""
+        ...
+
+
+@runtime_checkable
+class KeptSamples(Protocol):
+    """What keeps samples; see `engine.ingest.sources`."""
+
+    async def kept(
+        self, service: str, figure: str, from_ms: int, to_ms: int, step_ms: int,
+        *, skip: int = 0, most: int = 1_000_000,
+    ) -> SeriesRanges:  # fmt: skip
+        """Those of a range of whole steps; raises KeyError, OSError, ValueError."""
         ...
 
 

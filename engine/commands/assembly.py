@@ -200,6 +200,7 @@ def run(
         notes: Notes = recording
         if serves:
             from engine.api import assembly as api
+            from engine.api.receiving import KeptSamples
             from engine.api.records import Records
 
             context = api.assembled(
@@ -208,6 +209,7 @@ def run(
                 acts=config.engine.mode == "act", tree=settings,
                 receiver=getattr(metrics, "receiver", None), aside=aside,
                 records=Records(output, sealer),
+                kept=metrics if isinstance(metrics, KeptSamples) else None,
             )  # fmt: skip
             notes = context.board
             held.enter_context(api.served(context, _announce))

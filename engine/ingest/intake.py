@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from engine.ingest.labels import NAME
 from engine.ingest.plain import Labels
+from engine.ingest.ranges import RangeQuery, SeriesRanges, added_up
 from engine.ingest.rare import Exemplar, FamilyMetadata
 from engine.ingest.ring import SampleRing
+from engine.ingest.segments import SpanRows, summed
 from engine.ingest.series import SeriesNumbers
 from engine.ingest.settings import SamplesConfig
 from engine.ingest.watching import NOWHERE, SeriesWatch
@@ -127,6 +129,27 @@ class Intake:
         """What the ring has of some series from one time until before another."""
         with self.lock:
             return self._ring.between(series, from_ms, to_ms)
+
+    def rows_of(
+        self, query: RangeQuery, series: NDArray[np.int64], at_ms: NDArray[np.int64],
+        values: NDArray[np.float64],
+    ) -> SpanRows:  # fmt: skip
+        """Samples, as they came, as rows in the steps of `query`, of the series that it wants."""
+        inside = (at_ms >= query.from_ms) & (at_ms < query.to_ms)
+        used, numbers = np.unique(series[inside], return_inverse=True)
+        labels = [self.written(number) for number in used.tolist()]
+        wanted = np.array([bool(one) and query.wanted(one) for one in labels], np.bool_)
+        chosen = wanted[numbers] if len(labels) else inside[:0]
+        return summed(
+            labels, numbers[chosen], at_ms[inside][chosen], values[inside][chosen], query.step_ms
+        )
+
+    def ring(self, query: RangeQuery) -> SeriesRanges:
+        """What the ring has of the series that figures are made of."""
+        with self.lock:
+            numbers = np.flatnonzero(self.watch.place_of != NOWHERE)
+            kept = self._ring.between(numbers, query.from_ms, query.to_ms)
+        return added_up(query, [self.rows_of(query, *kept)])
 
     def refuse(self, reason: str, samples: int) -> None:
         """Count samples that were refused."""

@@ -8,9 +8,11 @@ trouble of the source, and the samples stay in memory for the next time, as long
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ import structlog
 from engine.ingest import labels as label_sets
 from engine.ingest.intake import Intake, Kept
 from engine.ingest.plain import Labels
+from engine.ingest.ranges import RangeQuery, SeriesRanges, added_up, memoised
 from engine.ingest.segments import (
     NO_ROWS,
     Sealing,
@@ -36,6 +39,8 @@ OPEN_MS = 10_000
 """Samples so new stay in memory: their span is still filling."""
 MOST_PENDING = 20_000_000
 """Samples that wait for a disk that fails; what is beyond is lost, and said to be."""
+SHORT_MS = 6 * HOUR_MS
+"""A range that is no longer is read in the finest spans that there are."""
 LOOK_S = 60.0
 """Between two looks for what is to be made coarser, or removed."""
 
@@ -118,6 +123,57 @@ class SampleKeeper:
             if len(rows):
                 return rows
         return NO_ROWS
+
+    async def range(self, query: RangeQuery) -> SeriesRanges:
+        """Samples of a range, those too that are not written yet; raises OSError, SealError.
+
+        It is read by the thread that writes, so nothing of it is read twice or in between.
+        """
+        return await asyncio.wrap_future(self._worker.submit(self._range, query))
+
+    def _range(self, query: RangeQuery) -> SeriesRanges:
+        query = replace(query, wanted=memoised(query.wanted))
+        tiers = (self._fine, self._minutes, self._hours)
+        best = 0
+        if query.to_ms - query.from_ms > SHORT_MS:
+            best = max(k for k, one in enumerate(tiers) if one.tier.span_ms <= max(
+                query.step_ms, tiers[0].tier.span_ms))  # fmt: skip
+        parts: list[SpanRows] = []
+        # What is older than the best tier reaches is in coarser ones.
+        to_ms = query.to_ms
+        for coarser_one in range(best, len(tiers)):
+            folder = tiers[coarser_one]
+            filed = folder.filed()
+            begin_ms = query.from_ms
+            if coarser_one + 1 < len(tiers):
+                oldest_ms = min(filed) * folder.tier.filed_ms if filed else to_ms
+                begin_ms = min(max(query.from_ms, oldest_ms), to_ms)
+            rows = folder.between(begin_ms, to_ms, query.wanted) if begin_ms < to_ms else NO_ROWS
+            parts.append(rows)
+            if coarser_one == best:
+                newest = rows
+            to_ms = begin_ms
+            if to_ms <= query.from_ms:
+                break
+        # What is newer than it reaches yet is in finer ones.
+        from_ms = query.from_ms
+        for finer in range(best - 1, -1, -1):
+            if len(newest):
+                done_ms = tiers[finer].tier.filed_ms
+                from_ms = (int(newest.time_ms[-1]) // done_ms + 1) * done_ms
+            newer = tiers[finer].between(from_ms, query.to_ms, query.wanted)
+            parts.append(newer)
+            newest = newer if len(newer) else newest
+        return added_up(query, [*parts, self._unwritten(query)])
+
+    def _unwritten(self, query: RangeQuery) -> SpanRows:
+        """What is pending, of the series that are asked for."""
+        with self._intake.lock:
+            pending = list(self._intake.pending or ())
+        if not pending:
+            return NO_ROWS
+        series, at_ms, values = (np.concatenate(column) for column in zip(*pending, strict=True))
+        return self._intake.rows_of(query, series, at_ms, values)
 
     def close(self, now_s: float) -> None:
         """Write what is pending, and end."""

@@ -27,10 +27,12 @@ from engine.adapters.prometheus_answers import (
     possible,
 )
 from engine.config.strict import ConfigError, validated
+from engine.ingest import labels as label_sets
 from engine.ingest.figures import Instant, at_time, in_order, taken, thinned
 from engine.ingest.growth import Growth
 from engine.ingest.intake import Intake
 from engine.ingest.keeping import SampleKeeper
+from engine.ingest.ranges import RangeQuery, SeriesRanges
 from engine.ingest.segments import Sealing
 from engine.ingest.settings import (
     FIGURES,
@@ -154,6 +156,24 @@ class SamplesSource:
             )
             for k, name in enumerate(self._services)
         }
+
+    async def kept(
+        self, service: str, figure: str, from_ms: int, to_ms: int, step_ms: int,
+        *, skip: int = 0, most: int = 1_000_000,
+    ) -> SeriesRanges:  # fmt: skip
+        """Samples of the series that a figure of a service is made of, kept or in the ring.
+
+        Both times are whole steps; see `RangeQuery`.  Raises KeyError for a figure that is made of
+        nothing here, and OSError, SealError.
+        """
+        wanted = self.intake.watch.wanted(service, self.config.figures[figure])
+        query = RangeQuery(
+            from_ms, to_ms, step_ms, lambda raw: wanted(label_sets.read(raw)), skip, most
+        )
+        keeper = self.keeper
+        if keeper is None:
+            return await asyncio.to_thread(self.intake.ring, query)
+        return await keeper.range(query)
 
     def instances(self) -> Iterable[InstanceSample]:
         """The newest figures of each instance."""

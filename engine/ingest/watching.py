@@ -106,6 +106,20 @@ class SeriesWatch:
         """The one of a part of the configuration; quantiles of one histogram share it."""
         return self._selections[_key(config)]
 
+    def wanted(self, service: str, rule: FigureRule) -> Callable[[Labels], bool]:
+        """Whether a series is one that a figure of a service is made of, or divided by."""
+        label = self._config.names.get(service, service)
+        rules = [rule] if rule.over is None else [rule, rule.over]
+        selections = [(one.metric, self.selection(one)) for one in rules]
+
+        def of_it(labels: Labels) -> bool:
+            named = dict(labels)
+            return named.get(self._config.label) == label and any(
+                named.get(NAME) == metric and own.takes(named) for metric, own in selections
+            )
+
+        return of_it
+
     @property
     def selections(self) -> Iterable[Selection]:
         """All of them."""

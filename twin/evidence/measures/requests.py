@@ -80,7 +80,8 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     **dict.fromkeys(
         ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
          "events", "floors", "pauses", "approvals", "metrics", "action", "overview", "me",
-         "decisionBackground", "findings", "alerts", "monitoringSessions", "records"),
+         "decisionBackground", "findings", "alerts", "monitoringSessions", "records",
+         "metricsRange"),
         TriedOperation(P.LOOK),
     ),
     "write": TriedOperation(P.SEND_SAMPLES),
