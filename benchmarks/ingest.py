@@ -1,10 +1,10 @@
 """How fast samples come in, and what they cost: ratios and figures of one run.
 
-    python benchmarks/ingest.py receive    # HTTP to figures, samples/s of a core; delay at
-    100,000/s python benchmarks/ingest.py wire       # against plain Python, and against snappy
-    alone python benchmarks/ingest.py series     # memory and time of many series, and of churn
-    python benchmarks/ingest.py pages      # OpenMetrics, against prometheus_client python
-    benchmarks/ingest.py query      # 2,000 series x 1 h of 5 s from the disk
+    python benchmarks/ingest.py receive    # HTTP to figures, by stage; delay at 100,000/s
+    python benchmarks/ingest.py wire       # against plain Python, and against snappy alone
+    python benchmarks/ingest.py series     # memory and time of many series, and of churn
+    python benchmarks/ingest.py pages      # OpenMetrics, against prometheus_client
+    python benchmarks/ingest.py query      # 2,000 series x 1 h of 5 s from the disk, in steps
 
 Processor time counts, so that other work on the machine disturbs little.
 """
@@ -125,12 +125,14 @@ def pages() -> None:
 
 
 def query() -> None:
-    """What an hour of a middling platform takes to be read."""
+    """What an hour of a middling platform takes to be read, as rows and in steps."""
     import tempfile
     from pathlib import Path
 
     import numpy as np
+    import pyarrow.parquet as parquet
 
+    from engine.ingest.ranges import RangeQuery, added_up
     from engine.ingest.segments import SegmentFolder, Tier, summed
 
     chance = np.random.default_rng(1)
@@ -138,16 +140,30 @@ def query() -> None:
     with tempfile.TemporaryDirectory(prefix="wt-query-") as name:
         folder = SegmentFolder(Path(name), Tier("fine", 5_000, 3_600_000, 2.0))
         hour_ms = NOW_MS // 3_600_000 * 3_600_000
+        end_ms = hour_ms + 3_600_000
         for minute in range(60):
             at_ms = hour_ms + 60_000 * minute + np.repeat(5_000 * np.arange(12), 2000)
             values = chance.normal(size=24_000)
             folder.add(summed(labels, np.tile(np.arange(2000), 12), at_ms, values, 5_000))
-        took_s = cpu_s(lambda: folder.between(hour_ms, hour_ms + 3_600_000), 5)
-        rows = len(folder.between(hour_ms, hour_ms + 3_600_000))
-        size = sum(path.stat().st_size for path in Path(name).rglob("*.parquet"))
+        files = list(Path(name).rglob("*.parquet"))
+        took_s = cpu_s(lambda: folder.between(hour_ms, end_ms), 5)
+        alone_s = cpu_s(lambda: [parquet.read_table(one, use_threads=False) for one in files], 5)
+        rows = len(folder.between(hour_ms, end_ms))
+        size = sum(path.stat().st_size for path in files)
+        stepped = {}
+        for step_ms in (60_000, 300_000):
+            asked = RangeQuery(hour_ms, end_ms, step_ms, lambda labels: b"api" in labels)
+            stepped[step_ms] = cpu_s(
+                lambda asked=asked: added_up(asked, list(folder.parts(hour_ms, end_ms))), 5
+            )
     print(
         f"{rows:,} rows of 2,000 series in {1000.0 * took_s:.0f} ms; {size / rows:.1f} bytes a row"
     )
+    for step_ms, step_s in stepped.items():
+        print(
+            f"in steps of {step_ms / 1000.0:.0f} s: {1000.0 * step_s:.0f} ms, "
+            f"{step_s / alone_s:.1f} x reading the files alone"
+        )
 
 
 PARTS = {"receive": receive, "wire": wire, "series": series, "pages": pages, "query": query}

@@ -141,29 +141,21 @@ class SampleKeeper:
         parts: list[SpanRows] = []
         # What is older than the best tier reaches is in coarser ones.
         to_ms = query.to_ms
-        for coarser_one in range(best, len(tiers)):
-            folder = tiers[coarser_one]
-            filed = folder.filed()
-            begin_ms = query.from_ms
-            if coarser_one + 1 < len(tiers):
-                oldest_ms = min(filed) * folder.tier.filed_ms if filed else to_ms
+        for k in range(best, len(tiers)):
+            filed, begin_ms = tiers[k].filed(), query.from_ms
+            if k + 1 < len(tiers):
+                oldest_ms = min(filed) * tiers[k].tier.filed_ms if filed else to_ms
                 begin_ms = min(max(query.from_ms, oldest_ms), to_ms)
-            rows = folder.between(begin_ms, to_ms, query.wanted) if begin_ms < to_ms else NO_ROWS
-            parts.append(rows)
-            if coarser_one == best:
-                newest = rows
+            if begin_ms < to_ms:
+                parts += tiers[k].parts(begin_ms, to_ms, query.wanted)
             to_ms = begin_ms
-            if to_ms <= query.from_ms:
-                break
         # What is newer than it reaches yet is in finer ones.
         from_ms = query.from_ms
-        for finer in range(best - 1, -1, -1):
-            if len(newest):
-                done_ms = tiers[finer].tier.filed_ms
-                from_ms = (int(newest.time_ms[-1]) // done_ms + 1) * done_ms
-            newer = tiers[finer].between(from_ms, query.to_ms, query.wanted)
-            parts.append(newer)
-            newest = newer if len(newer) else newest
+        for finer in reversed(tiers[:best]):
+            newest = max((int(part.time_ms[-1]) for part in parts if len(part)), default=None)
+            if newest is not None:
+                from_ms = (newest // finer.tier.filed_ms + 1) * finer.tier.filed_ms
+            parts += finer.parts(from_ms, query.to_ms, query.wanted)
         return added_up(query, [*parts, self._unwritten(query)])
 
     def _unwritten(self, query: RangeQuery) -> SpanRows:

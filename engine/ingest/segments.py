@@ -172,9 +172,14 @@ class SegmentFolder:
         self, from_ms: int, to_ms: int, wanted: Callable[[bytes], bool] | None = None
     ) -> SpanRows:
         """Rows whose span begins from one time until before another, of `wanted` labels."""
+        return self._joined(list(self.parts(from_ms, to_ms, wanted)))
+
+    def parts(
+        self, from_ms: int, to_ms: int, wanted: Callable[[bytes], bool] | None = None
+    ) -> Iterator[SpanRows]:
+        """The same, a part a segment: a series may be there once in each for one span."""
         first, last = from_ms // self.tier.filed_ms, (to_ms - 1) // self.tier.filed_ms
         files = [one for one in self._covered(self._files()) if first <= one.filed <= last]
-        parts = []
         for one in sorted(files, key=lambda one: (one.filed, one.first)):
             rows = self._read(one.path)
             if wanted is not None:
@@ -184,8 +189,7 @@ class SegmentFolder:
             if len(rows) and (rows.time_ms[0] < from_ms or rows.time_ms[-1] >= to_ms):
                 start, end = np.searchsorted(rows.time_ms, (from_ms, to_ms))
                 rows = rows.at(np.arange(start, end))
-            parts.append(rows)
-        return self._joined(parts)
+            yield rows
 
     def forget(self, now_ms: int) -> None:
         """Remove what is older than it is kept."""
@@ -265,14 +269,15 @@ class SegmentFolder:
         write_atomically(self._folder / f"{stem}.{kind}", plain)
 
     def _read(self, path: Path) -> SpanRows:
-        raw = path.read_bytes()
         if path.suffix == ".sealed":
             if self._sealing is None:
                 raise OSError(f"{path}: it is sealed, and there is no key")
-            raw = self._sealing.open(raw, self._context(path.stem))
-        table = parquet.read_table(
-            pyarrow.BufferReader(raw), read_dictionary=["series"], use_threads=False
-        )
+            opened = self._sealing.open(path.read_bytes(), self._context(path.stem))
+            file = pyarrow.BufferReader(opened)
+        else:
+            file = pyarrow.memory_map(str(path))
+        with file:
+            table = parquet.read_table(file, read_dictionary=["series"], use_threads=False)
         names = table.column("series").combine_chunks()
         if isinstance(names, pyarrow.ChunkedArray):
             names = names.chunk(0)
