@@ -22,6 +22,10 @@ COMMANDS = {
     "floor": Command(f"{REQUESTS}:floor", "SERVICE N [--for TIME]", "keep at least N instances"),
     "approve": Command(f"{REQUESTS}:approve", "DECISION", "let a waiting action pass"),
     "reject": Command(f"{REQUESTS}:reject", "DECISION", "refuse a waiting action"),
+    "occasion": Command(
+        "engine.commands.occasion:run", "propose|list|approve|drop",
+        "what is in no calendar: a launch, a TV spot, a load test",
+    ),
     "learn": Command(
         "engine.commands.learn:run", "load=FILE out=FILE [holdout=SHARE] [key=value ...]",
         "how bookings become load, from those of the past",

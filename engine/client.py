@@ -45,6 +45,7 @@ from engine.api.metrics_documents import (
     RealtimeDocument,
 )
 from engine.api.monitoring_documents import SessionDocument, SessionList
+from engine.api.occasion_documents import OccasionDocument, OccasionList
 from engine.api.overview_documents import BackgroundDocument, OverviewDocument, WhoDocument
 from engine.api.planning_documents import (
     OptimisationDocument,
@@ -123,6 +124,10 @@ OPERATIONS = {
     "monitoring_sessions": "monitoringSessions",
     "start_monitoring": "startMonitoring",
     "end_monitoring": "endMonitoring",
+    "occasions": "occasions",
+    "propose_occasion": "proposeOccasion",
+    "approve_occasion": "approveOccasion",
+    "drop_occasion": "dropOccasion",
     "troubles": "troubles",
     "health": "health",
     "readiness": "readiness",
@@ -464,6 +469,36 @@ class EngineClient:
         """End a session, by its id."""
         path = f"/monitoring/sessions/{quote(session, safe='')}"
         return self._delete(SessionDocument, path, why)
+
+    def occasions(self) -> OccasionList:
+        """What is expected that no calendar knows."""
+        return self._get(OccasionList, "/occasions")
+
+    def propose_occasion(
+        self,
+        name: str,
+        times: Mapping[str, float],
+        starts_s: float,
+        ends_s: float,
+        *,
+        sure: float = 1.0,
+        ramp_s: float = 300.0,
+        dry_run: bool = False,
+        why: str = "",
+    ) -> OccasionDocument:
+        """Expect `times` the usual load at some services between two times (epoch seconds)."""
+        body = {"name": name, "times": dict(times), "starts_s": starts_s, "ends_s": ends_s,
+                "sure": sure, "ramp_s": ramp_s, "dry_run": dry_run, "why": why}  # fmt: skip
+        return self._post(OccasionDocument, "/occasions", body)
+
+    def approve_occasion(self, occasion: str, *, why: str = "") -> OccasionDocument:
+        """Let the engine expect it, by its id."""
+        path = f"/occasions/{quote(occasion, safe='')}/approve"
+        return self._post(OccasionDocument, path, {"why": why})
+
+    def drop_occasion(self, occasion: str, *, why: str = "") -> OccasionDocument:
+        """Take it back, by its id."""
+        return self._delete(OccasionDocument, f"/occasions/{quote(occasion, safe='')}", why)
 
     def health(self) -> HealthDocument:
         """Whether it answers."""

@@ -277,6 +277,8 @@ class Outlook:
     phases: tuple[str, ...] = ()
     in_phases: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     major_starts: FloatArray = field(default_factory=lambda: np.zeros(0))
+    as_booked: Outlook | None = None
+    """The calendar's alone, where occasions are on top of it."""
 
     @property
     def end_s(self) -> float:
@@ -457,6 +459,44 @@ class MonitoringSession:
     def runs(self, now_s: float) -> bool:
         """Whether it has begun and is not over at `now_s`; who asked may have a clock ahead."""
         return now_s < self.until_s
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What is in no calendar: `times` the usual load at some services, from `starts_s` to `ends_s`.
+
+    It rises within `ramp_s` before its beginning.  `sure` (0 to 1) is how sure whoever says so is.
+    It counts once it is approved, until it is over or `ended_by` says who took it back; it stands
+    in the list until `expires_s`.
+    """
+
+    id: str
+    name: str
+    times: tuple[tuple[str, float], ...]
+    starts_s: float
+    ends_s: float
+    sure: float = 1.0
+    ramp_s: float = 300.0
+    expires_s: float = math.inf
+    requested_by: str = ""
+    why: str = ""
+    approved_by: str = ""
+    ended_by: str = ""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Those that are named."""
+        return tuple(name for name, _ in self.times)
+
+    @property
+    def service(self) -> str:
+        """That of several services is of the platform, as other requests say it."""
+        return self.times[0][0] if len(self.times) == 1 else ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is approved and was not taken back."""
+        return bool(self.approved_by) and not self.ended_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from engine.api.routes import (
     looking,
     metrics,
     monitoring,
+    occasions,
     overview,
     page,
     people,
@@ -61,8 +62,8 @@ def _routed(context: ApiContext | None) -> FastAPI:
     )
     app.state.context = context
     for each in (
-        overview, metrics, actions, predicting, trying, people, alerting, monitoring, events,
-        looking, records, keeping, emergency, exposition, write, page,
+        overview, metrics, actions, predicting, trying, people, alerting, monitoring, occasions,
+        events, looking, records, keeping, emergency, exposition, write, page,
     ):  # fmt: skip
         app.include_router(each.router)
     app.add_exception_handler(ProblemError, _on_problem)

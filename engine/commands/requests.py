@@ -32,6 +32,7 @@ from engine.model import (
     Direction,
     ManualFloor,
     MonitoringSession,
+    Occasion,
     Pause,
 )
 from engine.monitoring.sessions import said
@@ -43,6 +44,7 @@ from engine.ports.desk import (
     check_decision,
     check_service,
 )
+from engine.ports.occasions import said as occasion_said
 from engine.security import local
 from engine.security.four_eyes import Approvals, question
 from engine.security.roles import Permission, Situation, approvals_needed, refusal
@@ -290,6 +292,30 @@ def ask_session(
         desk.ask(session, audit=audit)
 
     return _done(given, asked, said(session), write, what)
+
+
+def ask_occasion(
+    given: argparse.Namespace,
+    occasion: Occasion,
+    permission: Permission,
+    what: str,
+    situation: Situation,
+) -> int:
+    """Let an occasion stand, proposed, approved or taken back; returns the exit code.
+
+    Who asks may do so for each of its services.
+    """
+    who = local.principal(given.state)
+    for name in occasion.services[1:]:
+        if reason := refusal(who, permission, name, situation, time.time()):
+            return failed(reason)
+    service = occasion.services[0]
+    asked = _Asked(f"{permission.value}_occasion", service, permission, service, situation)
+
+    def write(desk: Desk, audit: str) -> None:
+        desk.ask(occasion, audit=audit)
+
+    return _done(given, asked, occasion_said(occasion), write, what)
 
 
 def local_name(state: Path) -> str:

@@ -23,7 +23,7 @@ from engine.commands.failing import failed
 from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
-from engine.model import AlertAnswer, ManualFloor, ManualScale, MonitoringSession, Pause
+from engine.model import AlertAnswer, ManualFloor, ManualScale, MonitoringSession, Occasion, Pause
 from engine.ports.desk import Asked, Desk, Request
 from engine.ports.lease import NotLeadingError
 from engine.security.sealing import SealError
@@ -145,6 +145,16 @@ def _text(request: Request) -> str:
         case MonitoringSession():
             state = f"ended by {request.ended_by}" if request.ended_by else "asked for"
             return f"monitoring session {request.id}: {state}, by {request.requested_by}"
+        case Occasion():
+            begins = dt.datetime.fromtimestamp(request.starts_s, dt.UTC)
+            state = "waits for approval"
+            if request.approved_by:
+                state = f"approved by {request.approved_by}"
+            if request.ended_by:
+                state = f"taken back by {request.ended_by}"
+            return (
+                f"occasion {request.id}: {request.name}, from {begins:%Y-%m-%d %H:%M} UTC, {state}"
+            )
     pinned = "" if request.pinned is None else f" at {request.pinned}"
     return f"paused: {request.service or 'all services'} ({request.direction.value}){pinned}"
 

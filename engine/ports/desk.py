@@ -22,15 +22,16 @@ from engine.model import (
     ManualFloor,
     ManualScale,
     MonitoringSession,
+    Occasion,
     Pause,
 )
 from engine.ports.lease import Fence
 from engine.ports.store import HistoryRow, RowKind
 
-Kind = Literal["floor", "pause", "scale", "alert", "monitor"]
+Kind = Literal["floor", "pause", "scale", "alert", "monitor", "occasion"]
 """Of a standing request."""
 
-Request = ManualFloor | Pause | ManualScale | AlertAnswer | MonitoringSession
+Request = ManualFloor | Pause | ManualScale | AlertAnswer | MonitoringSession | Occasion
 """What may stand; a schedule is for floors and pauses."""
 
 EVERYTHING = "all-services"
@@ -139,7 +140,7 @@ def request_id(request: Request, schedule: Recurrence | None = None) -> str:
     check_service(request.service)
     kind = kind_of(request)
     at = ""
-    if isinstance(request, AlertAnswer | MonitoringSession):
+    if isinstance(request, AlertAnswer | MonitoringSession | Occasion):
         at = "@" + hashlib.sha256(request.id.encode()).hexdigest()[:16]
     if schedule is not None:
         when = f"{schedule.cron} {schedule.time_zone}".encode()
@@ -158,6 +159,8 @@ def kind_of(request: Request) -> Kind:
             return "alert"
         case MonitoringSession():
             return "monitor"
+        case Occasion():
+            return "occasion"
         case Pause():
             return "pause"
 

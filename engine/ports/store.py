@@ -22,6 +22,7 @@ from engine.model import (
     ManualFloor,
     ManualScale,
     MonitoringSession,
+    Occasion,
     Pause,
 )
 from engine.ports.lease import Fence
@@ -40,6 +41,7 @@ class Requests:
     sessions: tuple[MonitoringSession, ...] = ()
     aside: frozenset[str] = frozenset()
     """Ids of `scales` that are on the disk beside a store that takes nothing."""
+    occasions: tuple[Occasion, ...] = ()
 
 
 class RowKind(StrEnum):

@@ -43,6 +43,7 @@ from engine.config.run import Approver
 from engine.config.secrets import redacted
 from engine.config.standing import NOTHING_STANDS, StandingRequests
 from engine.decide.recommend.manual import FALLBACK
+from engine.forecast.occasions import with_occasions
 from engine.model import (
     Action,
     ActionResult,
@@ -50,6 +51,7 @@ from engine.model import (
     Budget,
     Controller,
     Observation,
+    Occasion,
     Outlook,
     Plan,
     Reason,
@@ -253,6 +255,8 @@ class Cycle:
         """Whether the last step had an answer."""
         self._requests = Requests()
         self._outlook: Outlook | None = None
+        self._expected: tuple[Outlook, tuple[Occasion, ...], Outlook] | None = None
+        """The outlook as booked, what people expect besides, and both together."""
         self._events: list[NotedEvent] = []
         self._snapshot = ""
         """What a controller that raises is put back to."""
@@ -337,7 +341,7 @@ class Cycle:
         return Observation(
             now_s=now_s,
             services=self._services(sighting.services, gathered.windows, now_s),
-            outlook=self._outlook,
+            outlook=self._with_occasions(self._outlook),
             results=self._results.new,
             approvals=self._answers(now_s),
             floors=(
@@ -363,6 +367,15 @@ class Cycle:
         self._at_once, self._hastened_s = True, now_s
         self._event(now_s, "step_hastened", name, "is looked at at once", why)
         return True
+
+    def _with_occasions(self, booked: Outlook) -> Outlook:
+        """The outlook with what people expect besides: the same object until one changes."""
+        occasions = tuple([one for one in self._requests.occasions if one.counts])
+        known = self._expected
+        if known is None or known[0] is not booked or known[1] != occasions:
+            shown = with_occasions(booked, occasions, self._specs)
+            self._expected = known = booked, occasions, shown
+        return known[2]
 
     def decide(self, observation: Observation, when: str = "in its step") -> Plan | None:
         """The controller's plan, checked; None if it raised or wants what makes no sense.

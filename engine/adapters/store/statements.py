@@ -20,6 +20,7 @@ from engine.model import (
     ManualFloor,
     ManualScale,
     MonitoringSession,
+    Occasion,
     Pause,
 )
 from engine.ports.desk import (
@@ -107,6 +108,7 @@ def requests(transaction: Transaction, now_s: float, letters: Letters = PLAIN) -
         tuple([request for request in holding if isinstance(request, ManualScale)]),
         tuple([request for request in holding if isinstance(request, AlertAnswer)]),
         tuple([request for request in holding if isinstance(request, MonitoringSession)]),
+        occasions=tuple([request for request in holding if isinstance(request, Occasion)]),
     )
 
 
@@ -124,7 +126,8 @@ def ask(
 ) -> str:
     """Let it stand; its id.  Raises RequestError."""
     name = request_id(request, schedule)
-    if isinstance(request, AlertAnswer | MonitoringSession):  # what is over is of no use any more
+    # What is over is of no use any more.
+    if isinstance(request, AlertAnswer | MonitoringSession | Occasion):
         for one in asked(transaction, letters)[0]:
             if isinstance(one.request, type(request)) and one.request.expires_s <= now_s:
                 transaction.execute("DELETE FROM requests WHERE id = ?", request_id(one.request))

@@ -19,6 +19,7 @@ from engine.model import (
     ManualFloor,
     ManualScale,
     MonitoringSession,
+    Occasion,
     Pause,
 )
 from engine.ports.desk import Asked, Request
@@ -51,6 +52,14 @@ def of_request(request: Request, schedule: Recurrence | None) -> str:
                 "kinds": list(request.kinds), "since_s": request.since_s,
                 "until_s": None if math.isinf(request.until_s) else request.until_s,
                 "requested_by": request.requested_by, "why": request.why,
+                "ended_by": request.ended_by,
+            }  # fmt: skip
+        case Occasion():
+            content |= {
+                "id": request.id, "name": request.name, "times": dict(request.times),
+                "starts_s": request.starts_s, "ends_s": request.ends_s, "sure": request.sure,
+                "ramp_s": request.ramp_s, "requested_by": request.requested_by,
+                "why": request.why, "approved_by": request.approved_by,
                 "ended_by": request.ended_by,
             }  # fmt: skip
         case Pause():
@@ -91,7 +100,7 @@ def asked_of(kind: str, text: str) -> Asked:
     raw = _mapping(text)
     readers: dict[str, Callable[[dict[str, Any]], Request]] = {
         "floor": _floor, "pause": _pause, "scale": _scale,
-        "alert": _alert_answer, "monitor": _session,
+        "alert": _alert_answer, "monitor": _session, "occasion": _occasion,
     }  # fmt: skip
     return Asked(readers[kind](raw), _schedule(raw))
 
@@ -161,6 +170,23 @@ def _session(raw: dict[str, Any]) -> MonitoringSession:
         str(raw["id"]), _names(raw["services"], "services"), every_s,
         _names(raw["kinds"], "kinds"), since_s, _time(raw, "until_s"), _expiry(raw),
         str(raw.get("requested_by", "")), str(raw.get("why", "")), str(raw.get("ended_by", "")),
+    )  # fmt: skip
+
+
+def _occasion(raw: dict[str, Any]) -> Occasion:
+    times = raw["times"]
+    if not isinstance(times, dict) or not times:
+        raise TypeError("times is no mapping of services")
+    starts_s, ends_s = float(raw["starts_s"]), float(raw["ends_s"])
+    sure, ramp_s = float(raw["sure"]), float(raw["ramp_s"])
+    by_service = tuple((str(name), float(value)) for name, value in times.items())
+    figures = (starts_s, ends_s, ramp_s, *(value for _, value in by_service))
+    if not all(map(math.isfinite, figures)) or not starts_s < ends_s or not 0.0 < sure <= 1.0:
+        raise ValueError("it has times or figures that cannot be")
+    return Occasion(
+        str(raw["id"]), str(raw["name"]), by_service, starts_s, ends_s, sure, max(ramp_s, 0.0),
+        _expiry(raw), str(raw.get("requested_by", "")), str(raw.get("why", "")),
+        str(raw.get("approved_by", "")), str(raw.get("ended_by", "")),
     )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ from engine.model import (
     Category,
     MonitoringSession,
     Observation,
+    Occasion,
     Outlook,
     Plan,
     Reason,
@@ -81,7 +82,7 @@ OPERATIONS: Mapping[str, TriedOperation] = {
         ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
          "events", "floors", "pauses", "approvals", "metrics", "action", "overview", "me",
          "decisionBackground", "findings", "alerts", "monitoringSessions", "records",
-         "metricsRange"),
+         "metricsRange", "occasions"),
         TriedOperation(P.LOOK),
     ),
     "write": TriedOperation(P.SEND_SAMPLES),
@@ -105,6 +106,9 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     "escalate": TriedOperation(P.ESCALATE, ONE, {}),
     "startMonitoring": TriedOperation(P.WATCH, (*ONE, *WHOLE), {"for_s": 60.0}),
     "endMonitoring": TriedOperation(P.END_WATCH, (*ONE, *WHOLE)),
+    "proposeOccasion": TriedOperation(P.FLOOR, ONE, {"name": "a try", "dry_run": True}),
+    "approveOccasion": TriedOperation(P.APPROVE, ONE, {}),
+    "dropOccasion": TriedOperation(P.DROP_FLOOR, ONE),
     "approve": TriedOperation(P.APPROVE, ONE, {}),
     "reject": TriedOperation(P.REJECT, ONE, {"why": "a try"}),
 }  # fmt: skip
@@ -227,12 +231,15 @@ def _asked(
         body = {**body, "changes": [{"service": name, "instances": 6}]}
     elif body is not None and place == "startMonitoring":
         body = {**body, "services": [] if extent is Extent.PLATFORM else [name]}
+    elif body is not None and place == "proposeOccasion":
+        now_s = time.time()
+        body = {**body, "times": {name: 2.0}, "starts_s": now_s + 60.0, "ends_s": now_s + 120.0}
     elif body is not None and place == "weddingAware":
         body = {**body, "services": [name]}
     address = path.format(
         service=name, name="api", decision_id=f"d-{name}", date="2026-06-20",
         action_id=actions.get(name, "none"), incident=f"i-{name}",
-        session=f"s-{name}",
+        session=f"s-{name}", occasion=f"o-{name}",
     )  # fmt: skip
     with client.stream(method, address, headers=dict(headers), json=body) as answer:
         return answer.status_code
@@ -309,6 +316,13 @@ def step(context: ApiContext, rate: float = 100.0) -> None:
         for spec in specs
     )  # fmt: skip
     plan = Plan(awaiting=waiting)
+    for spec in specs:
+        context.desk.ask(
+            Occasion(
+                f"o-{spec.name}", "a try", ((spec.name, 2.0),), now_s + 60.0, now_s + 3600.0,
+                requested_by="nobody",
+            )
+        )  # fmt: skip
     context.board.step(now_s, Observation(now_s, seen, outlook), plan, 0.001, Reading(windows))
     context.board.status({
         "time_s": now_s, "acts": True, "lead": 1, "steps": 1, "skipped": 0, "troubles": {},
