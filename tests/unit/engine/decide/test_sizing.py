@@ -51,6 +51,7 @@ def test_the_rest_suffices_when_the_fullest_zone_is_lost(
     ("size", "likely", "median", "count"),
     [
         (ONE_ZONE, 400.0, 100.0, 5),  # without a zone to spare the median is of no account
+        (ONE_ZONE, 100.0, 400.0, 2),  # not even where it is the higher one
         (THREE_ZONES, 400.0, 400.0, 8),  # 5, and half as many again, rounded up
         (THREE_ZONES, 440.0, 400.0, 8),  # 4.4 / 0.8 = 5.5: 6, less than the 8 for the median
         (THREE_ZONES, 10_000.0, 400.0, 125),  # very uncertain: the quantile takes more
@@ -60,6 +61,7 @@ def test_a_zone_and_the_unlikely_minute_are_not_lost_at_once(
     size: Sizing, likely: float, median: float, count: int
 ) -> None:
     assert size.needed(likely, median) == count
+    assert size.needed_along(np.array([likely]), np.array([median])).tolist() == [count]
 
 
 rates = st.floats(0.0, 1e7)
