@@ -1,4 +1,4 @@
-"""What the store is asked in one step, and how often: a store that counts, and fails when told to."""
+"""What the store is asked in one step, and how often: one that counts, and fails when told to."""
 
 from __future__ import annotations
 
