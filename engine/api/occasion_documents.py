@@ -47,8 +47,21 @@ class OccasionPreviewDocument(Document):
     is_ready: bool
 
 
+class PastOccasion(Document):
+    """What came of an earlier one of the same name: times the usual load, by service."""
+
+    id: str
+    starts_s: float
+    expected: dict[str, float]
+    came: dict[str, float]
+
+
 class OccasionDocument(Document):
-    """One occasion; `preview` is null for one that is over or was taken back."""
+    """One occasion; `preview` is null for one that is over or was taken back.
+
+    `came` is how many times the usual load came, null as long as it is not over; `past` are earlier
+    ones of the same name, newest first.
+    """
 
     id: str
     name: str
@@ -63,6 +76,8 @@ class OccasionDocument(Document):
     ended_by: str
     why: str
     preview: OccasionPreviewDocument | None
+    came: dict[str, float] | None
+    past: list[PastOccasion]
 
 
 class OccasionList(Document):

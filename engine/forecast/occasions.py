@@ -11,10 +11,11 @@ asked for goes by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.decide.callgraph import call_order
 from engine.model import FloatArray, Occasion, Outlook, ServiceSpec
@@ -86,3 +87,49 @@ def _share(outlook: Outlook, occasion: Occasion) -> FloatArray:
     rise = np.clip((centre_s - occasion.starts_s) / ramp_s + 1.0, 0.0, 1.0)
     share: FloatArray = np.where(centre_s < occasion.ends_s, rise, 0.0)
     return share
+
+
+@dataclass(frozen=True, slots=True)
+class CameOfOccasion:
+    """What came so far while an occasion was under way: sums over samples, by service.
+
+    `rate` is what was measured (1/s), `booked` what the calendar alone let expect then; `newest_s`
+    is the time of the newest sample that counts.
+    """
+
+    rate: tuple[float, ...]
+    booked: tuple[float, ...]
+    newest_s: float = -math.inf
+
+    def times(self, occasion: Occasion) -> dict[str, float]:
+        """How many times the usual load came, by service; those of which nothing is known not."""
+        return {
+            name: rate / booked
+            for name, rate, booked in zip(occasion.services, self.rate, self.booked, strict=True)
+            if booked > 0.0
+        }
+
+
+def came(
+    before: CameOfOccasion | None,
+    occasion: Occasion,
+    outlook: Outlook,
+    windows: Mapping[str, NDArray[np.void]],
+) -> CameOfOccasion:
+    """With the newest samples, where they are of the occasion's time and new."""
+    count = len(occasion.times)
+    so_far = before or CameOfOccasion((0.0,) * count, (0.0,) * count)
+    booked = outlook.as_booked or outlook
+    rates, usual, newest_s = list(so_far.rate), list(so_far.booked), so_far.newest_s
+    for k, name in enumerate(occasion.services):
+        window, row = windows.get(name), booked.services.get(name)
+        if window is None or row is None or not len(window):
+            continue
+        at_s, rate = float(window["time_s"][-1]), float(window["request_rate"][-1])
+        expected = booked.rate(row, at_s)
+        is_new = so_far.newest_s < at_s and occasion.starts_s <= at_s < occasion.ends_s
+        if is_new and rate >= 0.0 and expected > 0.0:
+            rates[k] += rate
+            usual[k] += expected
+            newest_s = max(newest_s, at_s)
+    return CameOfOccasion(tuple(rates), tuple(usual), newest_s)

@@ -63,6 +63,8 @@ class RowKind(StrEnum):
     """A time for which the store took nothing, and what was done meanwhile."""
     SCALE = "scale"
     """A count that a person asked for."""
+    OCCASION = "occasion"
+    """What came of an occasion that is over, beside what was expected."""
     MEMORY = "memory"
     """A memory that could not be read and was put aside."""
 

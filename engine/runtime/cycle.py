@@ -43,7 +43,7 @@ from engine.config.run import Approver
 from engine.config.secrets import redacted
 from engine.config.standing import NOTHING_STANDS, StandingRequests
 from engine.decide.recommend.manual import FALLBACK
-from engine.forecast.occasions import with_occasions
+from engine.forecast.occasions import CameOfOccasion, came, with_occasions
 from engine.model import (
     Action,
     ActionResult,
@@ -62,7 +62,7 @@ from engine.model import (
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.metrics import NO_SAMPLES
 from engine.ports.notifier import Alert, AlertState
-from engine.ports.store import Kept, Requests
+from engine.ports.store import Kept, Requests, RowKind
 from engine.runtime.ask import blaming, decide
 from engine.runtime.errors import ControllerError
 from engine.runtime.outbox import Outbox
@@ -257,6 +257,8 @@ class Cycle:
         self._outlook: Outlook | None = None
         self._expected: tuple[Outlook, tuple[Occasion, ...], Outlook] | None = None
         """The outlook as booked, what people expect besides, and both together."""
+        self._came: dict[str, tuple[Occasion, CameOfOccasion]] = {}
+        """What came so far of the occasions that are under way, by id."""
         self._events: list[NotedEvent] = []
         self._snapshot = ""
         """What a controller that raises is put back to."""
@@ -338,6 +340,7 @@ class Cycle:
         if sighting is None or self._outlook is None:
             self.skipped += 1
             return None
+        self._measure_occasions(now_s, self._with_occasions(self._outlook), gathered.windows)
         return Observation(
             now_s=now_s,
             services=self._services(sighting.services, gathered.windows, now_s),
@@ -376,6 +379,31 @@ class Cycle:
             shown = with_occasions(booked, occasions, self._specs)
             self._expected = known = booked, occasions, shown
         return known[2]
+
+    def _measure_occasions(
+        self, now_s: float, outlook: Outlook, windows: Mapping[str, NDArray[np.void]]
+    ) -> None:
+        """What comes of those that are under way; of those that are over it is kept and noted."""
+        under_way = {one.id: one for one in self._requests.occasions if one.counts
+                     and one.starts_s <= now_s < one.ends_s}  # fmt: skip
+        for name, own in under_way.items():
+            before = self._came[name][1] if name in self._came else None
+            self._came[name] = own, came(before, own, outlook, windows)
+        for name in [name for name in self._came if name not in under_way]:
+            own, seen = self._came.pop(name)
+            times = seen.times(own)
+            if not times:
+                continue
+            self.outbox.noted(
+                RowKind.OCCASION, name, now_s,
+                {"id": name, "name": own.name, "starts_s": own.starts_s,
+                 "expected": dict(own.times), "came": times},
+            )  # fmt: skip
+            words = ", ".join(
+                f"{service} {times[service]:.2f} times ({expected:g} expected)"
+                for service, expected in own.times if service in times
+            )  # fmt: skip
+            self._event(now_s, "occasion_over", own.name, "came", words)
 
     def decide(self, observation: Observation, when: str = "in its step") -> Plan | None:
         """The controller's plan, checked; None if it raised or wants what makes no sense.

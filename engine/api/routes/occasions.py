@@ -7,8 +7,11 @@ propose it, and who may take them back may take it back.
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -26,6 +29,7 @@ from engine.api.occasion_documents import (
 )
 from engine.api.problems import Problem, ProblemError, wrong
 from engine.model import Occasion
+from engine.ports.desk import KeptRow
 from engine.ports.occasions import (
     MOST_OCCASIONS,
     SHOWN_S,
@@ -36,11 +40,15 @@ from engine.ports.occasions import (
     state_of,
     taken_back,
 )
+from engine.ports.store import RowKind
 from engine.prediction.occasions import preview
 from engine.security.roles import Permission, Principal
 
 router = APIRouter(prefix="/api/scalability/occasions")
 
+PAST = ("id", "starts_s", "expected", "came")
+MOST_PAST, LOOKED_THROUGH = 5, 500
+"""So many earlier ones of a name are shown, of so many occasions that were."""
 TO_COME = (OccasionState.PROPOSED, OccasionState.APPROVED, OccasionState.UNDER_WAY)
 
 
@@ -183,11 +191,23 @@ async def _document(context: ApiContext, occasion: Occasion) -> dict[str, Any]:
         "starts_s": occasion.starts_s, "ends_s": occasion.ends_s, "sure": occasion.sure,
         "ramp_s": occasion.ramp_s, "status": state.value, "requested_by": occasion.requested_by,
         "approved_by": occasion.approved_by, "ended_by": occasion.ended_by, "why": occasion.why,
-        "preview": None,
+        "preview": None, "came": None, "past": [],
     }  # fmt: skip
+    for row in await context.read(_rows_of(context)):
+        past = json.loads(row.row.content)
+        if past["id"] == occasion.id:
+            content["came"] = past["came"]
+        elif past["name"].casefold() == occasion.name.casefold():
+            content["past"].append({key: past[key] for key in PAST})
+    content["past"] = content["past"][:MOST_PAST]
     if state in TO_COME:
         content["preview"] = await asyncio.to_thread(_preview, context, occasion, now_s)
     return content
+
+
+def _rows_of(context: ApiContext) -> Callable[[], list[KeptRow]]:
+    """What came of occasions, newest first."""
+    return partial(context.desk.history_back, None, LOOKED_THROUGH, (RowKind.OCCASION,))
 
 
 def _preview(context: ApiContext, occasion: Occasion, now_s: float) -> dict[str, Any]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from engine.adapters.store.halves import SqlStore
+from engine.adapters.store.sqlite import SqliteFile
 from engine.model import Occasion
+from engine.ports.lease import Fence
+from engine.ports.store import HistoryRow, Kept, RowKind
 from engine.security.roles import Role
 from tests.unit.engine.api.conftest import Engine
 
@@ -105,3 +111,19 @@ def test_what_is_of_other_services_is_not_there(client: TestClient, engine: Engi
     assert client.get(BASE, headers=dan).json()["items"] == []
     assert client.delete(f"{BASE}/{name}", headers=dan).status_code == 404
     assert client.delete(f"{BASE}/none", headers=ann).status_code == 404
+
+
+def test_what_came_of_earlier_ones_of_the_same_name_is_shown_with_a_new_one(
+    client: TestClient, engine: Engine
+) -> None:
+    for name, title, times in (("o-1", "tv spot", 2.4), ("o-2", "launch", 9.0)):
+        content = {"id": name, "name": title, "starts_s": 5.0, "expected": {"api": 3.0},
+                   "came": {"api": times}}  # fmt: skip
+        row = HistoryRow(RowKind.OCCASION, name, 5.0, json.dumps(content))
+        asyncio.run(SqlStore(SqliteFile(engine.state)).keep(Kept(rows=(row,)), Fence(1)))
+    who = engine.token("ann", Role.OPERATOR)
+    given = client.post(BASE, json=asked(engine, dry_run=True), headers=who)
+    assert given.json()["past"] == [
+        {"id": "o-1", "starts_s": 5.0, "expected": {"api": 3.0}, "came": {"api": 2.4}}
+    ]
+    assert given.json()["came"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from engine import Autoscaler, EngineSettings
 from engine.forecast.occasions import planned, with_occasions
 from engine.model import BootTime, Call, Occasion, Outlook, ServiceSpec
 from engine.ports.infrastructure import Counts, Sighting
-from engine.ports.store import Requests
+from engine.ports.store import Requests, RowKind
 from engine.prediction.occasions import preview
 from engine.runtime.cycle import Cycle, Gathered
 from tests.unit.engine.conftest import make_window
@@ -142,3 +143,28 @@ def test_the_engine_holds_its_floor_two_hours_ahead_and_lets_go_by_itself() -> N
     assert floors[5_000.0] > 30  # 3,000 requests/s of 100 each, with room
     turn(14_715.0, replace(SPOT, ends_s=NOW_S + 90_000.0, ended_by="cy"))
     assert floors[14_715.0] == 0
+
+
+def test_what_came_is_measured_while_it_lasts_and_kept_when_it_is_over() -> None:
+    cycle = Cycle(Autoscaler(), SPECS)
+    outlook = booked(rate=100.0)
+    sighting = Sighting({name: Counts(20, 20, 0, 0) for name in ("api", "database")})
+
+    def turn(ahead_s: float, rate: float, *occasions: Occasion) -> None:
+        now_s = NOW_S + ahead_s
+        windows = {name: make_window(now_s=now_s, rate=rate) for name in sighting.services}
+        cycle.observe(now_s, Gathered(sighting, outlook, windows, Requests(occasions=occasions)))
+
+    turn(10_000.0, 900.0, SPOT)  # before it: of no account
+    for ahead_s in (11_000.0, 11_000.0, 12_000.0):
+        turn(ahead_s, 240.0, SPOT)
+    assert not cycle.events()
+    turn(14_405.0, 100.0, SPOT)
+    (event,) = cycle.events()
+    assert (event.kind, event.name) == ("occasion_over", "TV spot")
+    assert event.detail == "api 2.40 times (3 expected)"
+    (row,) = cycle.outbox.rows(NOW_S)
+    assert row.kind is RowKind.OCCASION
+    assert json.loads(row.content)["came"]["api"] == pytest.approx(2.4)
+    turn(14_410.0, 100.0, SPOT)
+    assert not cycle.events()
