@@ -44,8 +44,8 @@ class ColumnsConfig(Strict):
     ends: Column | None = None
     zone: Column | None = None
     """An IANA time zone, of times that are local."""
-    people: dict[str, Column] = Field(default_factory=dict)
-    """By role of the model: how many of them come."""
+    people: dict[str, Column | None] = Field(default_factory=dict)
+    """By role of the model: how many of them come; null: as usual."""
     status: Column | None = None
     major: Column | None = None
     updated: Column | None = None
@@ -56,8 +56,8 @@ class ColumnsConfig(Strict):
         """Every column that is read."""
         starts = (self.starts,) if isinstance(self.starts, str) else self.starts
         others = (self.ends, self.zone, self.status, self.major, self.updated)
-        named = (self.id, *starts, *self.people.values(), *(one for one in others if one))
-        return tuple(dict.fromkeys(named))
+        perhaps = [one for one in (*self.people.values(), *others) if one]
+        return tuple(dict.fromkeys((self.id, *starts, *perhaps)))
 
 
 class FeedConfig(Strict):

@@ -118,6 +118,14 @@ def test_an_event_is_major_by_its_word_or_its_size(
     assert event(row, **options).major is is_major
 
 
+def test_a_column_of_people_that_is_not_there_is_taken_out_with_null() -> None:
+    columns = {**COLUMNS, "people": {"guest": "guests", "vendor": None}}
+    one = event({}, columns=columns)
+    assert one.people[0] == 120.0
+    assert math.isnan(one.people[1])
+    assert "None" not in str(validated(FeedConfig, {"columns": columns}, "x").columns.all)
+
+
 def test_the_id_becomes_what_stands_for_it() -> None:
     named = reader()
     named.named = lambda text: f"p({text})"
