@@ -39,7 +39,7 @@ from engine.monitoring.beside import MonitorStage
 from engine.monitoring.monitor import Monitor
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
-from engine.ports.bookings import Bookings, NamesEvents
+from engine.ports.bookings import Bookings, KeepsEvents, NamesEvents
 from engine.ports.lease import Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource
 from engine.ports.notices import NoticeSender
@@ -148,6 +148,8 @@ def run(
             )
             if isinstance(booked, NamesEvents):
                 booked.name_by(weddings.naming())
+            if isinstance(booked, KeepsEvents):
+                booked.keep_in(state / "bookings", sealer)
             infrastructure = infrastructure_port.connect(
                 config.infrastructure.factory, specs, config.infrastructure.options
             )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from engine.model import Outlook
+from engine.security.sealing import Sealer
 
 
 class Bookings(Protocol):
@@ -52,6 +54,15 @@ class NamesEvents(Protocol):
 
     def name_by(self, pseudonym: Callable[[str], str]) -> None:
         """From now on `pseudonym` says what stands for an id."""
+        ...
+
+
+@runtime_checkable
+class KeepsEvents(Protocol):
+    """Bookings that keep what they know for the next start; others need not."""
+
+    def keep_in(self, folder: Path, sealing: Sealer | None) -> None:
+        """Go on with what `folder` holds, and keep it there; sealed if there is a `sealing`."""
         ...
 
 

@@ -24,6 +24,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from engine.adapters.bookings.known import KnownEvents, Listing, still_missing, take
+from engine.adapters.bookings.last_good import LastGood
 from engine.adapters.bookings.rows import BookedEvent, FeedConfig, RowReader
 from engine.config.load import build
 from engine.config.strict import ConfigError, validated
@@ -33,11 +34,14 @@ from engine.model import Outlook, Schedule, ServiceSpec
 from engine.ports.bookings import FeedState
 from engine.prediction import event_model
 from engine.prediction.event_model import EventModel
+from engine.security.sealing import Sealer
 
 PROMPT_S = 1.5
 BEFORE_S = 3600.0
 ROLL_S = 3600.0
 """The outlook's window moves on by so much."""
+REACH_S = 604_800.0
+"""What is known is followed so long behind the outlook's reach when the source is gone."""
 SILENT_S = 30.0
 """A source may take so long for a listing before that is a trouble."""
 
@@ -89,6 +93,10 @@ class Feed:
         self._complaints: tuple[str, ...] = ()
         self._is_put_aside = False
         """Whether the last listing was not believed: that it has not changed is no news then."""
+        self._last_good: LastGood | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._is_kept = True
+        self._not_kept = ""
         self._outlook: Outlook | None = None
         self._is_built = False
         self._now_s = -math.inf
@@ -98,6 +106,12 @@ class Feed:
     def name_by(self, pseudonym: Callable[[str], str]) -> None:
         """From now on `pseudonym` says what stands for an id."""
         self._reader.named = pseudonym
+
+    def keep_in(self, folder: Path, sealing: Sealer | None) -> None:
+        """Go on with what `folder` holds, and keep it there; sealed if there is a `sealing`."""
+        self._last_good = LastGood(folder, sealing, self._config, self._model.roles)
+        self._known, self._read_s = self._last_good.read()
+        self._is_built = False
 
     async def outlook(self, now_s: float) -> Outlook:
         """The outlook as known at `now_s` (epoch seconds); the same object until it changes."""
@@ -113,11 +127,14 @@ class Feed:
             if self._reading.done():
                 task, self._reading = self._reading, None
                 self._take(task, now_s)
+        self._keep()
         return self._shown(now_s)
 
     def feed(self) -> FeedState:
         """How fresh the last outlook is."""
         troubles = [*self._complaints]
+        if self._not_kept:
+            troubles.append(f"what is known cannot be kept for the next start: {self._not_kept}")
         if self._failure:
             troubles.append(f"{self._failure}; {self._kept()}")
         late_s = self._now_s - self._began_s
@@ -145,6 +162,8 @@ class Feed:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        if self._keeping is not None:
+            await asyncio.gather(self._keeping, return_exceptions=True)
         await self._source.close()
 
     def _take(self, task: asyncio.Task[Listing | None], now_s: float) -> None:
@@ -171,17 +190,30 @@ class Feed:
         self._known = taken.known
         if taken.changes:
             self._changed_s = now_s
-            self._is_built = False
+            self._is_built = self._is_kept = False
+
+    def _keep(self) -> None:
+        """Keep what is known, beside the steps: one write at a time."""
+        if self._keeping is not None and self._keeping.done():
+            failure = self._keeping.exception()
+            self._not_kept = "" if failure is None else str(failure) or type(failure).__name__
+            self._is_kept = self._is_kept and failure is None
+            self._keeping = None
+        if self._last_good is not None and self._keeping is None and not self._is_kept:
+            write = asyncio.to_thread(self._last_good.write, self._known, self._read_s)
+            self._keeping, self._is_kept = asyncio.create_task(write), True
 
     def _shown(self, now_s: float) -> Outlook:
         shown = self._outlook
         start_s = math.floor((now_s - BEFORE_S) / ROLL_S) * ROLL_S
         if shown is not None and self._is_built and self._is_of(shown, start_s):
             return shown
-        if not self._known.ever:
+        until_s = min(
+            start_s + BEFORE_S + ROLL_S + self._config.ahead_s,
+            self._read_s + self._config.ahead_s + REACH_S,
+        )
+        if not self._known.ever or until_s <= start_s:
             start_s, until_s = start_s - ROLL_S, start_s  # it covers nothing that is to come
-        else:
-            until_s = start_s + BEFORE_S + ROLL_S + self._config.ahead_s
         grid = Grid(start_s, round((until_s - start_s) / BIN_S))
         load = event_load(self._schedule(start_s, until_s), self._model.response, grid)
         # It is as old as what it was made of, and no older than itself.
@@ -193,7 +225,8 @@ class Feed:
         return self._outlook
 
     def _is_of(self, shown: Outlook, start_s: float) -> bool:
-        return shown.start_s == (start_s if self._known.ever else start_s - ROLL_S)
+        reaches = self._known.ever and self._read_s + self._config.ahead_s + REACH_S > start_s
+        return shown.start_s == (start_s if reaches else start_s - ROLL_S)
 
     def _schedule(self, from_s: float, until_s: float) -> Schedule:
         """The events that may have a part in a span (epoch seconds)."""
@@ -206,7 +239,7 @@ class Feed:
 
     def _kept(self) -> str:
         if not self._known.ever:
-            return "nothing has been read since the engine began"
+            return "nothing has been read yet"
         return f"what was known at {_clock(self._read_s)} stays in force"
 
 

@@ -7,7 +7,8 @@ A listing is a claim of somebody else's, and may be wrong in ways that look like
 - An event that is *marked* as cancelled is gone at once.  One that is only *missing* is gone when
   it has been missing for a while: a file may have been read while it was written.
 - A listing in which most of what is to come is missing is not believed, however long it says so:
-  calendars do not empty themselves.  Whoever means it marks the events, or restarts the engine.
+  calendars do not empty themselves.  Whoever means it marks the events, or sets `vanished_share`
+  to 1 for once.
 - Of two rows with one id the newer counts, and one that is older than what is known counts never.
 """
 
@@ -93,7 +94,7 @@ def take(known: KnownEvents, listing: Listing, now_s: float, config: FeedConfig)
     ahead = [one for one in known.events.values() if _end_s(one) > now_s]
     missing = [one.id for one in ahead if one.id not in listed] if listing.is_whole else []
     is_much = len(missing) > FEW and len(missing) > config.vanished_share * len(ahead)
-    if missing and (is_much or not listed):
+    if missing and (is_much or (not listed and config.vanished_share < 1.0)):
         troubles.append(
             f"{len(missing)} of {len(ahead)} events to come are missing without being marked as "
             f"cancelled: the listing is not believed"

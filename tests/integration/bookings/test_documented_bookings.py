@@ -21,6 +21,7 @@ from engine.config.composition import composed
 from engine.config.live import LiveConfig, handed, parse
 from engine.config.load import build
 from tests import warm
+from tests.unit.engine.adapters.bookings.conftest import MODEL
 
 ROOT = Path(engine.__file__).parents[1]
 PAGE = (ROOT / "docs" / "bookings.md").read_text(encoding="utf-8")
@@ -49,8 +50,12 @@ def test_the_page_shows_a_command_for_each_source() -> None:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_each_command_of_the_page_connects_and_says_what_is_wrong_with_its_source(
-    line: str, monkeypatch: pytest.MonkeyPatch
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    rates = {"api": {"guest": {"during": 0.1}}}
+    (tmp_path / "events.json").write_text(json.dumps(MODEL | {"rates": rates}))
+
     async def nowhere(*_: object, **__: object) -> httpx.Response:
         raise httpx.ConnectError("it is not there")
 
@@ -65,7 +70,7 @@ def test_each_command_of_the_page_connects_and_says_what_is_wrong_with_its_sourc
             shown = await source.outlook(now_s)
             await asyncio.sleep(0.01)
         assert list(shown.services) == [spec.name for spec in config.platform.specs()]
-        assert "nothing has been read since the engine began" in troubles[0]
+        assert "nothing has been read yet" in troubles[0]
         await source.close()
 
     asyncio.run(story())

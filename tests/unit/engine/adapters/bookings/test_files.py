@@ -154,7 +154,7 @@ def test_before_anything_was_read_the_outlook_does_not_cover_the_present(
         assert not shown.covers(NOW_S)
         assert shown.issued_s <= NOW_S
         (trouble,) = source.feed().troubles
-        assert trouble.endswith("; nothing has been read since the engine began")
+        assert trouble.endswith("; nothing has been read yet")
         written(path, HEADING + ROW)
         assert (await source.outlook(NOW_S + 10.0)).covers(NOW_S)
 
@@ -266,3 +266,67 @@ def test_a_wrong_option_is_named(path: Path, model: str, options: Any, said: str
     with pytest.raises(ConfigError) as error:
         csv_file.connect(SPECS, NOW_S, **given)
     assert said in str(error.value)
+
+
+def test_an_engine_that_is_started_again_goes_on_with_what_was_known(
+    path: Path, model: str, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        kept = tmp_path / "state"
+        before = feed(path, model)
+        before.keep_in(kept, None)
+        first = await before.outlook(NOW_S)
+        await before.outlook(NOW_S + 5.0)
+        await before.close()
+        assert b"Jane" not in (kept / "known").read_bytes()
+        assert b"A1" not in (kept / "known").read_bytes()
+        written(path, HEADING, 30.0)
+        again = feed(path, model)
+        again.name_by(before._reader.named)
+        again.keep_in(kept, None)
+        shown = await again.outlook(NOW_S + 60.0)
+        assert np.array_equal(shown.load, first.load)
+        assert again.feed().read_s == NOW_S
+        assert "1 of 1 events to come are missing" in again.feed().troubles[0]
+        # Who means it says so.
+        meant = feed(path, model, vanished_share=1.0)
+        meant.keep_in(kept, None)
+        for k in range(4):
+            shown = await meant.outlook(NOW_S + 100.0 + 20.0 * k)
+        assert during(shown) == pytest.approx(5.0)
+
+    play(story)
+
+
+@pytest.mark.parametrize("spoiled", [b"", b"{}", b"[1", b'{"version": 1, "of": "x"}', b"\xff"])
+def test_what_was_kept_and_cannot_be_read_or_is_of_another_source_is_left_aside(
+    path: Path, model: str, tmp_path: Path, spoiled: bytes
+) -> None:
+    async def story() -> None:
+        (tmp_path / "known").write_bytes(spoiled)
+        source = feed(path, model)
+        source.keep_in(tmp_path, None)
+        assert during(await source.outlook(NOW_S)) == pytest.approx(5 + 100)
+        await source.close()
+        other = csv_file.connect(
+            SPECS, NOW_S, path=str(tmp_path / "other.csv"), columns=COLUMNS, model=model
+        )
+        other.keep_in(tmp_path, None)
+        assert not (await other.outlook(NOW_S)).covers(NOW_S)
+
+    play(story)
+
+
+def test_of_a_source_that_is_gone_for_long_the_present_is_not_covered_any_more(
+    path: Path, model: str
+) -> None:
+    async def story() -> None:
+        source = feed(path, model, ahead_s=14_400)
+        await source.outlook(NOW_S)
+        path.unlink()
+        assert (await source.outlook(NOW_S + 6.9 * 86_400)).covers(NOW_S + 6.9 * 86_400)
+        assert not (await source.outlook(NOW_S + 7.5 * 86_400)).covers(NOW_S + 7.5 * 86_400)
+        written(path, HEADING + ROW, 5.0)
+        assert (await source.outlook(NOW_S + 8.0 * 86_400)).covers(NOW_S + 8.0 * 86_400)
+
+    play(story)
