@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-random mutants evidence staging-demo guard guard-power baselines lint format clean
+.PHONY: help run serve test test-random mutants evidence staging-demo kube-tools guard guard-power baselines lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -37,6 +37,9 @@ evidence: $(VENV)/.installed-test ## What has to be shown before a deployment, a
 
 staging-demo: $(VENV)/.installed-test ## The peak for real on this machine: real parts, Locust, the engine; 6 minutes
 	$(BIN)/python -m twin staging demo $(if $(findstring folder=,$(ARGS)),,folder=/tmp/wedtwin-demo) $(ARGS)
+
+kube-tools: ## Build the real Kubernetes of the tests into ~/.cache: once, 20 minutes of processor time; needs Go
+	$(PYTHON) tools/kube/build.py
 
 guard: $(VENV)/.installed-test ## Did scaling get worse than the stored baseline? (ARGS="surge" for one world)
 	$(BIN)/python -m twin guard $(ARGS)
