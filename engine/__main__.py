@@ -39,6 +39,9 @@ COMMANDS = {
     "audit": Command(
         "engine.commands.audit:run", "verify|show|export", "who did what, and is the log whole"
     ),
+    "kubernetes": Command(
+        "engine.commands.kubernetes:run", "rbac|check|show", "what it needs and sees in a cluster"
+    ),
     "token": Command(
         "engine.commands.token:run", "create|list|revoke", "what is shown to the API"
     ),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from engine.config.load import build
 from engine.model import Action, ActionResult, ServiceSpec
@@ -75,6 +75,15 @@ class Infrastructure(Protocol):
 
     async def close(self) -> None:
         """Let go of it.  The instances stay as they are."""
+        ...
+
+
+@runtime_checkable
+class TellsAdvice(Protocol):
+    """An infrastructure where people see what an engine that only recommends would do."""
+
+    async def advise(self, actions: Sequence[Action]) -> None:
+        """Show it, and change nothing; the same advice comes again in each cycle that gives it."""
         ...
 
 

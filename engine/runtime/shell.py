@@ -39,7 +39,14 @@ import structlog
 from engine.model import Action, ActionResult, Observation, Outlook, Plan, ServiceSpec
 from engine.ports.bookings import Bookings, booked, feed_of
 from engine.ports.clock import Clock
-from engine.ports.infrastructure import Infrastructure, Sighting, notices_of, results_of, seen_there
+from engine.ports.infrastructure import (
+    Infrastructure,
+    Sighting,
+    TellsAdvice,
+    notices_of,
+    results_of,
+    seen_there,
+)
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadingError
 from engine.ports.metrics import NO_SAMPLES, MetricsSource, Reading, checked
 from engine.ports.notifier import Alert, Notifier
@@ -51,6 +58,7 @@ from engine.runtime.watch import LiveMonitor
 
 BOOKINGS, LEASE, NOTIFIER, RECORD = "schedule", "lease", "notifier", "record"
 REQUESTS, MEMORY, STORE, STATUS = "requests", "memory", "store", "status"
+ADVICE = "advice"
 CLOCK, ENGINE = "clock", "engine"
 """Sources of troubles, beside those of the cycle."""
 
@@ -149,6 +157,7 @@ class LiveShell:
         self._keeping = Patience[None](look_s)
         self._showing = Patience[None](look_s)
         self._notifying = Patience[None](look_s)
+        self._advising = Patience[None](look_s)
         self._last_reading = Reading({})
         self._ready_since: dict[str, float] = {}
         """Since when each service has had an instance that is ready."""
@@ -220,7 +229,7 @@ class LiveShell:
         calls = (
             self._reading, self._looking, self._booking, self._asking, self._holding,
             self._newest, self._remembering, self._setting_aside, self._applying, self._keeping,
-            self._showing, self._notifying,
+            self._showing, self._notifying, self._advising,
         )  # fmt: skip
         for call in calls:
             call.abandon()
@@ -348,6 +357,8 @@ class LiveShell:
             await self._act(plan, noted)
         elif self.cycle.is_worth_keeping(plan) or (self.watch is not None and self.watch.has_news):
             await self._keep(now_s)
+        if not self.cycle.acts:
+            await self._advise(plan.dry, now_s)
         await self._show(now_s, observation, plan)
 
     async def _act(self, plan: Plan, noted: bool) -> None:
@@ -363,6 +374,14 @@ class LiveShell:
                 self._note(partial(self._notes.without_store, actions, self._now_s()))
             await self._apply(actions)
         await self._keep(self._now_s())
+
+    async def _advise(self, actions: Sequence[Action], now_s: float) -> None:
+        """Show what would be done, where the infrastructure can; no step depends on it."""
+        infrastructure = self._infrastructure
+        if actions and isinstance(infrastructure, TellsAdvice):
+            await self._ask(
+                ADVICE, now_s, self._advising, lambda: infrastructure.advise(actions), _nothing
+            )
 
     async def _newest_kept(self, now_s: float) -> Fence:
         """The newest fence that the store has seen."""

@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from engine import Autoscaler, EngineSettings
-from engine.model import ActionResult, Approval, Direction, ManualFloor, Pause, Plan, Reason, Status
+from engine.model import (
+    Action,
+    ActionResult,
+    Approval,
+    Direction,
+    ManualFloor,
+    Pause,
+    Plan,
+    Reason,
+    Status,
+)
 from engine.ports.store import RowKind
 from tests.unit.engine.runtime.conftest import simulated
 
@@ -193,6 +203,36 @@ def test_recommending_only_never_touches_the_infrastructure(
     noted = world.notes.steps[0][2]
     assert [a.decision_id for a in noted.dry] == ["a", "b"]
     assert noted.actions == noted.awaiting == ()
+
+
+def test_advice_reaches_an_infrastructure_that_shows_it_and_no_step_depends_on_that(
+    world: Any, scripted: Any, act: Act
+) -> None:
+    shown: list[str] = []
+
+    async def advise(actions: Sequence[Action]) -> None:
+        shown.extend(action.decision_id for action in actions)
+        if len(shown) > 1:
+            raise ConnectionError("events are refused")
+
+    world.pool.advise = advise
+    plans = [Plan(actions=(act("a", 4, 5),)), Plan(actions=(act("b", 4, 6),)), Plan()]
+    asyncio.run(world.shell(scripted(*plans), acts=False).run())
+    assert shown == ["a", "b"]
+    assert len(world.notes.steps) > len(plans)
+    assert world.notes.kinds("advice") == ["trouble_started"]
+
+
+def test_an_engine_that_acts_gives_no_advice(world: Any, scripted: Any, act: Act) -> None:
+    shown: list[str] = []
+
+    async def advise(actions: Sequence[Action]) -> None:
+        shown.extend(action.decision_id for action in actions)
+
+    world.pool.advise = advise
+    asyncio.run(world.shell(scripted(Plan(actions=(act("a", 4, 5),)))).run())
+    assert world.pool.desired == 5
+    assert shown == []
 
 
 def test_the_engine_itself_recommends_only_when_it_is_told_so(world: Any) -> None:

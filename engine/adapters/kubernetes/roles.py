@@ -1,0 +1,104 @@
+"""The least that the engine has to be allowed, as Kubernetes' own objects.
+
+Rights to read one object and to change it are for the workloads by name.  What has no name that is
+known before (pods, autoscalers) may be listed in the workloads' namespaces.  Nodes are the
+cluster's, and only their labels are looked at.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from engine.adapters.kubernetes.looking import ONE_BY_ONE
+from engine.adapters.kubernetes.owners import HPAS, SCALED_OBJECTS
+from engine.adapters.kubernetes.settings import PLURALS, KubernetesConfig, Mode
+from engine.adapters.kubernetes.workloads import KubeObject
+
+RBAC = "rbac.authorization.k8s.io"
+NAME = "wedtwin"
+
+_Rule = dict[str, Any]
+
+
+def objects(
+    config: KubernetesConfig,
+    targets: Mapping[str, KubeObject],
+    floors: Iterable[KubeObject],
+    account: tuple[str, str],
+    *,
+    acts: bool,
+) -> list[dict[str, Any]]:
+    """Roles and their bindings for the service account `account` (namespace, name).
+
+    `floors` are the autoscalers whose floor is set; without `acts` nothing may be changed.
+    """
+    by_namespace: dict[str, list[KubeObject]] = defaultdict(list)
+    for target in targets.values():
+        by_namespace[target.namespace].append(target)
+    floors = list(floors)
+    made: list[dict[str, Any]] = []
+    for namespace, workloads in sorted(by_namespace.items()):
+        rules = _of_namespace(
+            config, workloads, [f for f in floors if f.namespace == namespace], acts=acts
+        )
+        made += _granted("Role", rules, account, namespace)
+    if config.zones:
+        made += _granted("ClusterRole", [_rule("", "nodes", ["list", "watch"])], account)
+    return made
+
+
+def _of_namespace(
+    config: KubernetesConfig, workloads: list[KubeObject], floors: list[KubeObject], *, acts: bool
+) -> list[_Rule]:
+    rules = [_rule("", "pods", ["list", "watch"])]
+    by_kind: dict[tuple[str, str], list[KubeObject]] = defaultdict(list)
+    for target in workloads:
+        by_kind[(_group(target.api), target.plural)].append(target)
+    built_in = {(_group(api), plural) for api, plural, _ in PLURALS.values()}
+    sets = acts and config.mode is Mode.SCALE
+    for (group, plural), those in sorted(by_kind.items()):
+        names = sorted(target.name for target in those)
+        rules.append(_rule(group, plural, ["get", *(["patch"] if sets else [])], names))
+        if len(names) > ONE_BY_ONE:
+            rules.append(_rule(group, plural, ["list"]))
+        if (group, plural) not in built_in:
+            rules.append(_rule(group, f"{plural}/scale", ["get"], names))
+    for api, plural, kind in (HPAS, SCALED_OBJECTS):
+        rules.append(_rule(_group(api), plural, ["list"]))
+        names = sorted(floor.name for floor in floors if floor.kind == kind)
+        if names:
+            verbs = ["get", *(["patch"] if acts else [])]
+            rules.append(_rule(_group(api), plural, verbs, names))
+    if config.events:
+        rules.append(_rule("", "events", ["create"]))
+    return rules
+
+
+def _rule(group: str, resource: str, verbs: list[str], names: list[str] | None = None) -> _Rule:
+    rule: _Rule = {"apiGroups": [group], "resources": [resource]}
+    if names is not None:
+        rule["resourceNames"] = names
+    return {**rule, "verbs": verbs}
+
+
+def _group(api: str) -> str:
+    return api.partition("/")[0] if "/" in api else ""
+
+
+def _granted(
+    kind: str, rules: list[_Rule], account: tuple[str, str], namespace: str = ""
+) -> list[dict[str, Any]]:
+    meta = {"name": NAME, **({"namespace": namespace} if namespace else {})}
+    who = {"kind": "ServiceAccount", "namespace": account[0], "name": account[1]}
+    return [
+        {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": meta, "rules": rules},
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": f"{kind}Binding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": RBAC, "kind": kind, "name": NAME},
+            "subjects": [who],
+        },
+    ]

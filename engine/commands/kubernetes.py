@@ -1,0 +1,53 @@
+"""`python -m engine kubernetes`: what the engine needs in a cluster, and what it sees there.
+
+    rbac    the roles that it needs and no more, to be applied by whoever may
+    check   whether a run would find all that its configuration names, with these rights
+    show    one look: counts, zones, ages, and what is amiss
+
+All take the overrides of `python -m engine run`.  Exit codes: 0 done, 1 it cannot be seen now,
+2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from engine.commands.failing import failed
+
+COMMANDS = ("rbac", "check", "show")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the first argument says; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m engine kubernetes", allow_abbrev=False, description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument(
+        "--config-dir", action="append", default=[], metavar="DIR",
+        help="a folder of your own, searched besides the packaged tree",
+    )  # fmt: skip
+    parser.add_argument(
+        "--account", default="wedtwin/wedtwin", metavar="NAMESPACE/NAME",
+        help="rbac: the service account that the engine runs as (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--recommend", action="store_true", help="rbac: for an engine that only recommends"
+    )
+    given = parser.parse_intermixed_args(arguments)
+    account = tuple(given.account.split("/"))
+    if len(account) != 2 or not all(account):
+        return failed(f'--account: "{given.account}" is not allowed (NAMESPACE/NAME)')
+
+    from engine.commands import kubernetes_cluster as cluster
+
+    try:
+        settings = cluster.composed_for(given.overrides, given.config_dir)
+        return cluster.done(
+            given.command, settings, (account[0], account[1]), recommends=given.recommend
+        )
+    except ValueError as error:
+        return failed(error)

@@ -1,0 +1,97 @@
+"""What `python -m engine kubernetes` does, once it is known what is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from engine.adapters.kubernetes import infrastructure as adapter
+from engine.adapters.kubernetes import roles
+from engine.adapters.kubernetes.access import AccessError, access_of
+from engine.adapters.kubernetes.preflight import floors_of
+from engine.adapters.kubernetes.settings import KubernetesConfig, Mode
+from engine.adapters.kubernetes.workloads import KubeObject
+from engine.config import secrets
+from engine.config.composition import composed
+from engine.config.live import parse
+from engine.config.strict import ConfigError
+from engine.model import ServiceSpec
+from engine.ports.infrastructure import Unreachable
+
+
+def composed_for(overrides: Sequence[str], config_dirs: Sequence[str]) -> dict[str, Any]:
+    """The tree of a run with the infrastructure of this name; raises ConfigError."""
+    secrets.learn_arguments(overrides)
+    chosen = any(one.startswith("infrastructure=") for one in overrides)
+    ours = [] if chosen else ["infrastructure=kubernetes"]
+    return composed([*ours, *overrides], config_dirs, root="live")
+
+
+def done(
+    command: str, settings: Mapping[str, Any], account: tuple[str, str], *, recommends: bool
+) -> int:
+    """Do what `command` says; returns the exit code, and raises ValueError for bad input."""
+    config = parse(settings)
+    if not config.infrastructure.factory.startswith(adapter.__name__):
+        raise ConfigError("infrastructure: this is for infrastructure=kubernetes alone")
+    specs, options = config.platform.specs(), config.infrastructure.options
+    if command == "rbac":
+        return _print_roles(specs, options, account, acts=not recommends)
+    made = adapter.connect(specs, **options)
+    if command == "check":
+        for name, target in made.targets.items():
+            print(f"{name}: {target.title}")
+        asyncio.run(made.close())
+        return 0
+    return asyncio.run(_show(made))
+
+
+def _print_roles(
+    specs: Sequence[ServiceSpec],
+    options: Mapping[str, Any],
+    account: tuple[str, str],
+    *,
+    acts: bool,
+) -> int:
+    config = KubernetesConfig.of(options)
+    floors: list[KubeObject] = []
+    namespace = config.namespace
+    if namespace is None or config.mode is Mode.FLOOR:
+        # Which namespace and which autoscalers are meant only the cluster's own words say.
+        try:
+            access = access_of(config)
+        except AccessError as error:
+            raise ConfigError(f"infrastructure.options.kubeconfig: {error}") from None
+        namespace = access.namespace
+        if config.mode is Mode.FLOOR:
+            floors = asyncio.run(floors_of(specs, config, access))
+    targets = adapter.targets_of([spec.name for spec in specs], config, namespace)
+    made = roles.objects(config, targets, floors, account, acts=acts)
+    yaml.safe_dump_all(made, sys.stdout, sort_keys=False, explicit_start=True)
+    return 0
+
+
+async def _show(made: adapter.KubernetesInfrastructure) -> int:
+    try:
+        sighting = await made.observe()
+    except Unreachable as error:
+        print(f"it cannot be seen: {error}", file=sys.stderr)
+        return 1
+    finally:
+        await made.close()
+    for name, counts in sighting.services.items():
+        seen = made.seen[name]
+        states = ", ".join(f"{n} {state}" for state, n in sorted(seen.pods.states.items()) if n)
+        spread = sorted(seen.pods.zones.items())
+        zones = ", ".join(f"{n} in {zone or 'no zone'}" for zone, n in spread)
+        print(
+            f"{name} ({made.targets[name].title}): {counts.desired} desired; "
+            f"{states or 'no pods'}; {zones or 'none ready'}; {seen.age_s:.1f} s old"
+        )
+    for notice in sighting.notices:
+        print(f"trouble: {notice}")
+    return 0
