@@ -49,6 +49,8 @@ def test_each_command_of_the_guide_does_what_it_says(
 ) -> None:
     cluster.namespace("shop")
     api = cluster.workload("shop", "api", 1)
+    for name in ("file-storage", "real-time", "ai-services"):
+        cluster.workload("shop", name, 1)
     cluster.workload("shop", "postgres", 1, kind="StatefulSet")
     blocks = BLOCK.findall((repository / "docs" / "kubernetes.md").read_text(encoding="utf-8"))
     said = [typed(block, tmp_path, at_a_desk) for block in blocks]
@@ -59,25 +61,37 @@ def test_each_command_of_the_guide_does_what_it_says(
         return output
 
     shown = of("kubernetes show")
-    assert "api: Deployment shop/api\ndatabase: StatefulSet shop/postgres\n" in shown
+    assert "database: StatefulSet shop/postgres\n" in shown
     assert "api (Deployment shop/api): 1 desired; 1 ready; 1 in " in shown
     assert "WouldScale" in of("reason=WouldScale")  # 1 is below the 2 that the service has at least
     assert "wedtwin/decisions" in of("jsonpath")
     assert cluster.ask("GET", api)["spec"]["replicas"] >= 2
-    assert "serviceaccount/wedtwin" in of("apply -k deploy/kubernetes\n")
-    for path in ("deployments/engine", "deployments/engine/scale"):
-        assert cluster.is_there(f"/apis/apps/v1/namespaces/wedtwin/{path}")
-    # The pod passes what the namespace demands of its pods.
-    engine = "/apis/apps/v1/namespaces/wedtwin/deployments/engine"
-    until(
-        lambda: (
-            cluster.ask("GET", engine)["status"].get("unavailableReplicas")
-            or cluster.ask("GET", engine)["status"].get("readyReplicas")
-        ),
-        "the engine's pod",
+    hpas = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
+    assert re.search(r" 2 +8 ", of("get hpa api"))  # the floor is the service's least
+    released = cluster.ask("GET", f"{hpas}/api")
+    assert released["spec"]["minReplicas"] == 1
+    assert not any(
+        key.startswith("wedtwin/") for key in released["metadata"].get("annotations", {})
     )
-    pods = cluster.ask("GET", "/api/v1/namespaces/wedtwin/pods")["items"]
-    assert pods
+    assert "serviceaccount/wedtwin" in of("apply -k deploy/kubernetes/engine\n")
+
+
+def test_the_manifests_make_a_pod_that_passes_what_its_namespace_demands(
+    cluster: ControlPlane, tmp_path: Path, at_a_desk: dict[str, str]
+) -> None:
+    for folder in ("engine", "reachable"):
+        typed(f"kubectl apply -k deploy/kubernetes/{folder}", tmp_path, at_a_desk)
+    inside = "/api/v1/namespaces/wedtwin"
+    labels = cluster.ask("GET", inside)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    until(lambda: cluster.ask("GET", f"{inside}/pods")["items"], "the engine's pod")
+    (port,) = cluster.ask("GET", f"{inside}/services/engine")["spec"]["ports"]
+    assert port["port"] == 8700
+    engine = cluster.ask("GET", "/apis/apps/v1/namespaces/wedtwin/deployments/engine")["spec"]
+    (container,) = engine["template"]["spec"]["containers"]
+    assert {"/state", "/etc/wedtwin", "/tmp", "/tls"} == {
+        mount["mountPath"] for mount in container["volumeMounts"]
+    }
 
 
 def test_the_example_arguments_are_a_configuration(repository: Path) -> None:
@@ -85,7 +99,7 @@ def test_the_example_arguments_are_a_configuration(repository: Path) -> None:
     from engine.config.live import parse
 
     folder = repository / "deploy" / "kubernetes"
-    arguments = (folder / "arguments").read_text().split()
+    arguments = (folder / "engine" / "arguments").read_text().split()
     patch = yaml.safe_load((folder / "reachable" / "tls.yaml").read_text())
     (more,) = patch["spec"]["template"]["spec"]["containers"][0]["env"]
     config = parse(composed([*arguments, *more["value"].split()], root="live"))
