@@ -33,7 +33,10 @@ def receive() -> None:
     from twin.evidence.measures.ingest import over_loopback
 
     (row,) = over_loopback(rows=1, seed=1)
-    print(f"{row['speed']:,.0f} samples/s of a core, HTTP to figures")
+    print(f"{row['speed']:,.0f} samples/s of a core, HTTP to figures; ns of each sample:")
+    print(
+        ", ".join(f"{stage} {row[f'{stage}_ns']:.0f}" for stage in ("http", "receiver", "figures"))
+    )
     print(f"at 100,000/s: p99 {row['p99_s']:.2f} s to the figures, lost {row['lost']:.3%}")
 
 

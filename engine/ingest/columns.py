@@ -109,8 +109,8 @@ class Reader:
         symbols = 0
         if version is WireVersion.ONE:
             series, samples, rare = wire.walk_1(
-                raw, b.scratch, self.key, *table.arrays, b.entries, b.hashes, b.label_at,
-                b.label_end, b.apart, b.row, b.value, b.at_ms, b.started_ms, b.rare,
+                raw, b.scratch, self.key, *table.arrays, table.after, b.entries, b.hashes,
+                b.label_at, b.label_end, b.apart, b.row, b.value, b.at_ms, b.started_ms, b.rare,
             )  # fmt: skip
         else:
             series, samples, rare, symbols = wire.walk_2(

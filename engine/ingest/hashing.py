@@ -114,7 +114,7 @@ def siphash_of(hashes, refs, start, end, key):
 
 
 @njit(cache=True, nogil=True)
-def _alike(a, i, b, j, size):
+def alike(a, i, b, j, size):
     """Whether `size` bytes of `a` from `i` and of `b` from `j` are the same; both have so many."""
     k = 0
     while k + 8 <= size:
@@ -138,7 +138,7 @@ def look_up(b, start, end, h, keys, places, starts, sizes, arena):
         if (
             keys[k] == h
             and sizes[one] == end - start
-            and _alike(arena, starts[one], b, start, end - start)
+            and alike(arena, starts[one], b, start, end - start)
         ):
             return one
         k = (k + 1) & mask
@@ -162,7 +162,7 @@ def look_up_refs(
                 if (
                     at + 4 + size > stop
                     or _size(arena, at) != size
-                    or not _alike(arena, at + 4, b, symbol_at[refs[r]], size)
+                    or not alike(arena, at + 4, b, symbol_at[refs[r]], size)
                 ):  # fmt: skip
                     same = False
                     break

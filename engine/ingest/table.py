@@ -35,6 +35,8 @@ class LabelTable:
         self.starts = np.zeros(FIRST, np.int64)
         self.sizes = np.zeros(FIRST, np.int64)
         self.series = np.zeros(FIRST, np.int64)
+        self.after = np.zeros(FIRST + 1, np.int64)
+        """Entry + 1 that came after each entry the last time; by entry + 1, 0 is the beginning."""
         self.arena = np.zeros(1 << 18, np.uint8)
         self._hashes = np.zeros(FIRST, np.uint64)
 
@@ -54,6 +56,7 @@ class LabelTable:
         if one == len(self.starts):
             self.starts, self.sizes = _doubled(self.starts), _doubled(self.sizes)
             self.series, self._hashes = _doubled(self.series), _doubled(self._hashes)
+            self.after = _doubled(self.after)
         while self._used + size > len(self.arena):
             self.arena = _doubled(self.arena)
         self.arena[self._used : self._used + size] = np.frombuffer(raw, np.uint8)
@@ -84,6 +87,7 @@ class LabelTable:
         self.series[:count] = self.series[stay]
         self._hashes[:count] = self._hashes[stay]
         self._count = count
+        self.after[:] = 0  # they have other numbers now
         self._enter_all(max(2 * FIRST, 1 << (2 * count).bit_length()))
 
     def _enter_all(self, size: int) -> None:

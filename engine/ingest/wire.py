@@ -10,6 +10,11 @@ exemplars, metadata) is only located, as a row of the third, for `engine.ingest.
 2012) of the label bytes.  Whoever does not know the key cannot aim at one place of the table, and
 the bytes themselves are compared before a hash counts: no two series are ever taken for one.
 
+A sender writes its series in one order, message after message.  So `walk_1` first compares a series
+with the one that followed its predecessor the last time (`after` of the table): if its label bytes
+are those, nothing of them has to be parsed or hashed.  If not, it is looked up as if nobody had
+guessed.
+
 **Nothing is trusted.**  Every index is compared with the end of what it lies in before it is used;
 what does not fit ends the walk with a negative number that says why (`FAULTS`).  Fields may come in
 any order, as the wire format allows, fields that nobody knows are skipped, and nothing is
@@ -25,7 +30,7 @@ import numpy as np
 from numba import njit
 
 from engine.ingest import plain
-from engine.ingest.hashing import eight_bytes, look_up, look_up_refs, siphash, siphash_of
+from engine.ingest.hashing import alike, eight_bytes, look_up, look_up_refs, siphash, siphash_of
 
 BROKEN, TOO_MANY, NO_SYMBOL, ODD_LABELS, OTHER = -1, -2, -3, -4, -5
 FAULTS = {
@@ -127,23 +132,24 @@ def _sample(b, i, end, bits, real, n, value, at_ms, started_ms, latest):
 
 @njit(cache=True, nogil=True)
 def walk_1(
-    b, scratch, key, keys, places, starts, sizes, arena,
+    b, scratch, key, keys, places, starts, sizes, arena, after,
     number, hashes, label_at, label_end, apart, row, value, at_ms, started_ms, rare,
 ):  # fmt: skip
     """Read a `prometheus.WriteRequest` of all bytes of `b`.
 
     `scratch` is as long as `b`: labels that do not lie together are put together there.  `key` is
-    the hash's; `keys` … `arena` are the table's.  Fills for each series its `number` in the table
-    (-1: not in it), its `hashes`, and where its labels are (`label_at` to `label_end`, in `scratch`
-    where `apart`); for each sample the `row` of its series, `value`, `at_ms`, and 0 for
-    `started_ms`; and in `rare` (kind, row of the series or -1, from, to).  Returns how many series,
-    samples and rare rows there are, or a fault, 0, 0.
+    the hash's; `keys` … `after` are the table's.  Fills for each series its `number` in the table
+    (-1: not in it), its `hashes` if it had to be hashed, and where its labels are (`label_at` to
+    `label_end`, in `scratch` where `apart`); for each sample the `row` of its series, `value`,
+    `at_ms`, and 0 for `started_ms`; and in `rare` (kind, row of the series or -1, from, to).
+    Returns how many series, samples and rare rows there are, or a fault, 0, 0.
     """
     end = np.int64(len(b))
     i = np.int64(0)
     s, n, x, used = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
     bits = np.empty(1, np.uint64)
     real = bits.view(np.float64)
+    previous = np.int64(0)
     while i < end:
         tag, i = _varint(b, i, end)
         if i < 0:
@@ -171,12 +177,21 @@ def walk_1(
             return TOO_MANY, 0, 0
         begun = i
         first, last, together = np.int64(0), np.int64(0), True
+        guessed = after[previous] - 1
+        if guessed >= 0:
+            size = sizes[guessed]
+            if size <= stop - i and alike(arena, starts[guessed], b, i, size):
+                first, last = i, i + size  # whole labels, as those in the table are
+                i = last
+            else:
+                guessed = np.int64(-1)
         while i < stop:
             before = i
             tag, i = _varint(b, i, stop)
             if i < 0:
                 return BROKEN, 0, 0
             if tag == 10:
+                guessed = np.int64(-1)  # it has other labels besides
                 _, i = _part(b, i, stop)
                 if i < 0:
                     return BROKEN, 0, 0
@@ -208,7 +223,9 @@ def walk_1(
                 i = _skip(b, i, stop, tag)
                 if i < 0:
                     return BROKEN, 0, 0
-        if together:
+        if guessed >= 0:
+            number[s] = guessed
+        elif together:
             hashes[s] = siphash(b, first, last, key)
             number[s] = look_up(b, first, last, hashes[s], keys, places, starts, sizes, arena)
         else:
@@ -228,6 +245,10 @@ def walk_1(
             hashes[s] = siphash(scratch, first, last, key)
             number[s] = look_up(scratch, first, last, hashes[s], keys, places, starts, sizes, arena)
         label_at[s], label_end[s], apart[s] = first, last, not together
+        if number[s] >= 0:
+            if after[previous] != number[s] + 1:
+                after[previous] = number[s] + 1
+            previous = number[s] + 1
         s += 1
     return s, n, x
 

@@ -2,14 +2,16 @@
 
 The sender is a process of its own.  First it sends as fast as it is let, and what counts is the
 processor time that the receiving process takes for it, all in all: HTTP, snappy, protobuf, looking
-the series up, and the figures that the engine decides by.  Then it sends 100,000 samples a second,
-and what counts is the time from the arrival of a body to the end of the round that has it in its
-figures.  Each series is a counter that grows by a known amount, so a sample that is lost is seen in
-the figures, and not only in what the receiver says of itself.
+the series up, and the figures that the engine decides by, worked out as often as its steps do.
+Then it sends 100,000 samples a second, and what counts is the time from the arrival of a body to
+the end of the round that has it in its figures.  Each series is a counter that grows by a known
+amount, so a sample that is lost is seen in the figures, and not only in what the receiver says of
+itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import subprocess
@@ -48,9 +50,12 @@ LABELS = 8
 """Of each series besides name, service and instance."""
 GROWS = 7.0
 """Of each counter, a second."""
+STEPS_S = 5.0
+"""Of the engine."""
 STEP_S = 0.1
 """Between two bodies of the second part, of 10,000 samples each."""
 ROUND_S = 0.2
+"""Between two rounds of the second part; those of the first are a step of the engine apart."""
 FOREVER_S = 1e6
 """The delay of what never came."""
 BATCH = "from twin.evidence.measures.ingest import send; send()"
@@ -111,6 +116,8 @@ class _Timed:
     inner: Receiver
     came: list[tuple[float, int]] = field(default_factory=list)
     """Time (monotonic) and how many samples there were with it."""
+    took_s: float = 0.0
+    """Processor time so far."""
 
     @property
     def config(self) -> ReceivedConfig:
@@ -119,8 +126,9 @@ class _Timed:
 
     def write(self, body: bytes, version: WireVersion, now_s: float) -> WrittenCounts:
         """Take a body in."""
-        came_s = time.monotonic()
+        came_s, begun_s = time.monotonic(), time.thread_time()
         counts = self.inner.write(body, version, now_s)
+        self.took_s += time.thread_time() - begun_s
         self.came.append((came_s, self.inner.intake.samples))
         return counts
 
@@ -148,11 +156,13 @@ def over_loopback(
             receiving(Path(name), config) as loopback,
         ):
             _sent(loopback, series, 2, pause_s=0.0)  # the kernels are there, the series known
-            fast = _sent(loopback, series, bodies, pause_s=0.0)
+            fast = _sent(loopback, series, bodies, pause_s=0.0, round_s=STEPS_S)
             paced = _sent(loopback, series, round(seconds / STEP_S), pause_s=STEP_S)
         made.append(
             {
                 "seed": seed + row, "speed": fast.samples / fast.cpu_s,
+                **{f"{stage}_ns": 1e9 * took_s / fast.samples
+                   for stage, took_s in fast.stages_s.items()},
                 "lost": (fast.lost + paced.lost) / (fast.sent + paced.sent),
                 "p99_s": paced.p99_s, "wrong_rate": paced.wrong_rate,
             }
@@ -222,9 +232,13 @@ class _Sent:
     p99_s: float
     wrong_rate: float
     """How far the figures are from what was sent, as a share."""
+    stages_s: Mapping[str, float]
+    """Processor time of the parts of it: HTTP is what is left."""
 
 
-def _sent(loopback: Loopback, series: int, bodies: int, *, pause_s: float) -> _Sent:
+def _sent(
+    loopback: Loopback, series: int, bodies: int, *, pause_s: float, round_s: float = ROUND_S
+) -> _Sent:
     source, timed = loopback.source, loopback.timed
     order = {
         "url": loopback.url, "token": loopback.token, "series": series, "bodies": bodies,
@@ -238,7 +252,7 @@ def _sent(loopback: Loopback, series: int, bodies: int, *, pause_s: float) -> _S
     sender.stdin.write(json.dumps(order) + "\n")
     sender.stdin.flush()
     sender.stdout.readline()  # it has made its bodies
-    cpu_s = time.process_time()
+    cpu_s, receiver_s, figures_s = time.process_time(), timed.took_s, 0.0
     sender.stdin.write("go\n")
     sender.stdin.close()
     delays: list[float] = []
@@ -247,7 +261,9 @@ def _sent(loopback: Loopback, series: int, bodies: int, *, pause_s: float) -> _S
     while True:
         over = sender.poll() is not None
         there = source.intake.samples
+        begun_s = time.thread_time()
         reading = source.round(time.time())
+        figures_s += time.thread_time() - begun_s
         now_s = time.monotonic()
         while seen < len(timed.came) and timed.came[seen][1] <= there:
             delays.append(now_s - timed.came[seen][0])
@@ -255,14 +271,16 @@ def _sent(loopback: Loopback, series: int, bodies: int, *, pause_s: float) -> _S
         rates.append(sum(float(w["request_rate"][-1]) for w in reading.windows.values() if len(w)))
         if over:
             break
-        time.sleep(ROUND_S)
-    cpu_s = time.process_time() - cpu_s
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            sender.wait(round_s)
+    cpu_s, receiver_s = time.process_time() - cpu_s, timed.took_s - receiver_s
     sender.stdout.close()
     expected, taken = series * GROWS, source.intake.samples - before
     return _Sent(
         series * bodies, taken, cpu_s, series * bodies - taken,
         float(np.quantile(delays, 0.99)) if delays else FOREVER_S,
         abs(rates[-1] - expected) / expected,
+        {"receiver": receiver_s, "figures": figures_s, "http": cpu_s - receiver_s - figures_s},
     )  # fmt: skip
 
 

@@ -186,6 +186,54 @@ def test_a_series_that_is_remembered_is_known_again_by_its_bytes(version: WireVe
     assert table.series[after.entries[1::2]].tolist() == [7 * k for k in range(1, 300, 2)]
 
 
+POOL = [
+    series("up"), series("up", job="x"), series("up", job="x", zone="a"), series("up", zone="a"),
+    series("down"), series("down", job="x" * 40), series("down", job="x" * 40 + "y"),
+]  # fmt: skip
+"""Labels of which some begin as others do."""
+
+
+def written_1(one: Written, way: int) -> bytes:
+    """A series of 1.0 with its sample behind its labels, before them, or in between."""
+    labels = [
+        part(1, part(1, name.encode()) + part(2, value.encode())) for name, value in one.labels
+    ]
+    at = (len(labels), 0, 1)[way]
+    body = b"".join(labels[:at]) + part(2, sample(1.0, NOW_MS)) + b"".join(labels[at:])
+    return part(1, body)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, len(POOL) - 1), st.integers(0, 2)), max_size=12),
+        min_size=1, max_size=8,
+    ),
+    st.integers(0, 7),
+)  # fmt: skip
+def test_a_series_is_the_same_in_whatever_order_messages_have_them(
+    messages: list[list[tuple[int, int]]], forgotten_at: int
+) -> None:
+    table, known = LabelTable(1000), dict[bytes, int]()
+    for turn, order in enumerate(messages):
+        if turn == forgotten_at:
+            table.forget(np.array([0, 3]))
+            known = {raw: which for raw, which in known.items() if which not in (0, 3)}
+        raw = b"".join(written_1(POOL[which], way) for which, way in order)
+        for _ in range(2):
+            columns = read(raw, WireVersion.ONE, table)
+            for k, (which, _) in enumerate(order):
+                labels = columns.written(k)
+                assert pairs(WireVersion.ONE, labels) == [
+                    (name.encode(), value.encode()) for name, value in POOL[which].labels
+                ]
+                entry = int(columns.entries[k])
+                assert (-1 if entry < 0 else int(table.series[entry])) == known.get(labels, -1)
+            for k, (which, _) in enumerate(order):
+                if columns.written(k) not in known:
+                    known[columns.written(k)] = which
+                    table.add(columns.written(k), int(columns.hashes[k]), which)
+
+
 @pytest.mark.parametrize("version", WireVersion)
 def test_two_series_of_one_hash_are_two_series(version: WireVersion) -> None:
     table = LabelTable(1000)
