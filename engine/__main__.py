@@ -27,7 +27,7 @@ COMMANDS = {
         "what is in no calendar: a launch, a TV spot, a load test",
     ),
     "learn": Command(
-        "engine.commands.learn:run", "load=FILE out=FILE [holdout=SHARE] [key=value ...]",
+        "engine.commands.learn:run", "load=FILE|prometheus out=FILE [key=value ...]",
         "how bookings become load, from those of the past",
     ),
     "alerts": Command(

@@ -136,7 +136,7 @@ class PrometheusConfig(Strict):
         return queries
 
 
-def _trusted(config: PrometheusConfig) -> ssl.SSLContext | bool:
+def trusted(config: PrometheusConfig) -> ssl.SSLContext | bool:
     """What the connection goes by; raises TlsError."""
     if config.ca is None and config.certificate is None:
         return True
@@ -190,7 +190,7 @@ class PrometheusSource:
             timeout=config.timeout_s,
             transport=transport
             or OutboundTransport(
-                to_self=True, verify=_trusted(config), limits=httpx.Limits(max_connections=16)
+                to_self=True, verify=trusted(config), limits=httpx.Limits(max_connections=16)
             ),
             trust_env=False,
         )

@@ -30,8 +30,10 @@ from engine.config.strict import ConfigError
 from engine.prediction import event_learning, event_model
 from engine.prediction.event_learning import LearnedEvents, PastLoad
 
-OWN = ("load", "out", "holdout")
+OWN = ("load", "out", "holdout", "days")
 HOLDOUT = 0.25
+PROMETHEUS, METRICS = "prometheus", "engine.adapters.prometheus:connect"
+DAYS, MOST_DAYS = 365, 3660
 DAY_S = 86_400.0
 
 
@@ -40,15 +42,19 @@ def run(arguments: Sequence[str]) -> int:
     secrets.learn_arguments(arguments)
     try:
         given = assignments.read(arguments, OWN)
+        if "days" in given.own and given.own.get("load") != PROMETHEUS:
+            raise ConfigError(f"days: is for load={PROMETHEUS}; a file says how far it goes")
         for key in ("load", "out"):
             if key not in given.own:
                 raise ConfigError(f"{key}: is missing; {key}=FILE")
         holdout = _share(given.own.get("holdout", str(HOLDOUT)))
         raw = composed(given.overrides, root="live", own=OWN)
         config = parse(raw)
-        past = load_history.read(
-            Path(given.own["load"]), [spec.name for spec in config.platform.specs()]
-        )
+        names = [spec.name for spec in config.platform.specs()]
+        if given.own["load"] == PROMETHEUS:
+            past = _asked(config, names, given.own.get("days", str(DAYS)))
+        else:
+            past = load_history.read(Path(given.own["load"]), names)
         learned, events = _learned(config, raw, past, holdout)
         out = Path(given.own["out"])
         event_model.write(learned.model, out, _figures(learned, events))
@@ -60,6 +66,17 @@ def run(arguments: Sequence[str]) -> int:
     _show(learned, events)
     print(out, flush=True)
     return 0
+
+
+def _asked(config: LiveConfig, names: Sequence[str], days: str) -> PastLoad:
+    """The load that the configured metrics had, over so many days until now."""
+    from engine.adapters import load_prometheus
+
+    if config.metrics.factory != METRICS:
+        raise ConfigError(f"load: {PROMETHEUS} needs metrics={PROMETHEUS}")
+    until_s = time.time()
+    span = assignments.whole("days", days, 15, MOST_DAYS)
+    return load_prometheus.read(config.metrics.options, names, until_s - span * DAY_S, until_s)
 
 
 def _share(text: str) -> float:

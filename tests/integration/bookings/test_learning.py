@@ -92,6 +92,12 @@ def test_a_model_is_learned_from_files_and_taken_by_the_bookings(
         (["load=b.csv", "out=a.json", "holdout=2"], "holdout: 2 is not allowed (0.05 … 0.5)"),
         (["load=good.csv", "out=a.json"], "bookings: have no past to learn from; choose"),
         (["load=good.csv", "out=a.json", *BOOKINGS], "past.csv cannot be read"),
+        (
+            ["load=prometheus", "out=a.json", "metrics=scrape"],
+            "load: prometheus needs metrics=prom",
+        ),
+        (["load=prometheus", "out=a.json", "days=3"], "days: 3 is not allowed (15 … 3,660"),
+        (["load=b.csv", "out=a.json", "days=30"], "days: is for load=prometheus"),
         (["lod=b.csv", "out=a.json", "load=b.csv"], "lod: unknown key"),
     ],
 )
