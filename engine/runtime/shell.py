@@ -378,7 +378,9 @@ class LiveShell:
     async def _advise(self, actions: Sequence[Action], now_s: float) -> None:
         """Show what would be done, where the infrastructure can; no step depends on it."""
         infrastructure = self._infrastructure
-        if actions and isinstance(infrastructure, TellsAdvice):
+        if not actions:
+            self.cycle.troubles.are(now_s, ADVICE, ())
+        elif isinstance(infrastructure, TellsAdvice):
             await self._ask(
                 ADVICE, now_s, self._advising, lambda: infrastructure.advise(actions), _nothing
             )

@@ -220,7 +220,7 @@ def test_advice_reaches_an_infrastructure_that_shows_it_and_no_step_depends_on_t
     asyncio.run(world.shell(scripted(*plans), acts=False).run())
     assert shown == ["a", "b"]
     assert len(world.notes.steps) > len(plans)
-    assert world.notes.kinds("advice") == ["trouble_started"]
+    assert world.notes.kinds("advice") == ["trouble_started", "trouble_ended"]
 
 
 def test_an_engine_that_acts_gives_no_advice(world: Any, scripted: Any, act: Act) -> None:
