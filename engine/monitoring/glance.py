@@ -6,7 +6,7 @@ detector could have something to say.  Two samples, as the figures of a look are
 and only two that agree move them: what a glance lets pass would not have moved a look either.
 What builds up slowly (budgets, levels that creep) is weighed by time and waits for the next look,
 `calm_s` after the last at the latest.  Whatever cannot be compared, a service or a sample that
-is missing, instances that were asked for or went, is looked at.
+is missing, instances that went or are not asked for any more, is looked at.
 
 It is plain Python: for a handful of services that takes a fortieth of a look.
 """
@@ -41,10 +41,11 @@ FAR, MORE, MOST = 3.0, 1.0, 5.5
 an outlier is (six)."""
 COLUMNS = (
     "rate_low", "rate_high", "work_low", "work_high", "calls_low", "calls_high", "cpu_high",
-    "memory_high", "p95_high", "errors_high", "queue_high", "ready", "desired", "most_ready",
+    "memory_high", "p95_high", "errors_high", "queue_high", "ready", "most_desired", "most_ready",
 )  # fmt: skip
-MOST_READY = COLUMNS.index("most_ready")
-"""The most instances that were ready since the last look: what gets ready may fall again."""
+MOST_DESIRED, MOST_READY = COLUMNS.index("most_desired"), COLUMNS.index("most_ready")
+"""The most instances that were asked for, and that were ready, since the last look: whatever gets
+less is looked at, and what gets more may get less again."""
 NEAR_FULL = 0.05
 """So much more of slots or memory may be taken than at the last look, where it may be full soon."""
 
@@ -117,13 +118,18 @@ class Glances:
         return result
 
     @staticmethod
-    def more_ready(services: Sequence[ServiceObservation], bands: Bands) -> dict[int, float]:
-        """The rows of which more are ready than ever since the last look, and how many."""
-        return {
-            row: float(service.ready)
+    def more(
+        services: Sequence[ServiceObservation], bands: Bands
+    ) -> list[tuple[int, float, float]]:
+        """The rows of which more are asked for or ready than ever since the last look.
+
+        With the most of both.
+        """
+        return [
+            (row, max(service.desired, band[12]), max(service.ready, band[13]))
             for row, (service, band) in enumerate(zip(services, bands, strict=True))
-            if service.ready > band[13]
-        }
+            if service.desired > band[12] or service.ready > band[13]
+        ]
 
     def calm(self, services: Sequence[ServiceObservation], bands: Bands, now_s: float) -> bool:
         """Whether everything lies in its band; False where that cannot be said."""
@@ -135,8 +141,8 @@ class Glances:
             if service.spec is not spec and service.spec.name != spec.name:
                 return False
             ready = service.ready
-            if service.desired != band[12] or ready < band[13]:
-                return False  # asked for since, or gone
+            if service.desired < band[12] or ready < band[13]:
+                return False  # not asked for any more, or gone
             # Of so many more or fewer instances the same requests keep another share busy.
             changed = band[11] / ready if ready > 0 else 1.0
             least, most = band[2] * changed, band[3] * changed

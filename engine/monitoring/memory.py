@@ -171,6 +171,10 @@ def _memory(
         str(key): Lasting(_finding(raw["finding"], now_s), time(raw["seen_s"]))
         for key, raw in document["lasting"].items()
     }
+    # In the order in which they began, as they were before; JSON has them by name.
+    lasting = dict(
+        sorted(lasting.items(), key=lambda item: int(item[1].finding.id.rpartition("-")[2]))
+    )
     return MonitorMemory(
         last_s=NEVER if last_s is None else now_s,
         learned_s=float(document["learned_s"]),

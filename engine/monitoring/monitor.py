@@ -36,7 +36,7 @@ from engine.monitoring.findings import (
     Findings,
     Symptom,
 )
-from engine.monitoring.glance import COLUMNS, MOST_READY, Bands, Glances
+from engine.monitoring.glance import COLUMNS, MOST_DESIRED, MOST_READY, Bands, Glances
 from engine.monitoring.memory import Lasting, MonitorMemory
 from engine.monitoring.picture import (
     EARLY_OR_LATE_S,
@@ -56,7 +56,7 @@ from engine.monitoring.sessions import LookScope
 from engine.monitoring.settings import MonitorSettings, WatcherConfig
 
 _OURS = "engine.monitoring."
-MOST_ELAPSED_S = 120.0
+MOST_ELAPSED_S = 240.0
 """A look stands for no longer than this, whatever went by since the last."""
 MINUTE_S = 60.0
 NEWEST_S = 25.0
@@ -188,10 +188,11 @@ class Monitor:
             self._bands = (memory.bands, memory.bands.tolist())
         if not self._glances.calm(windows, self._bands[1], now_s):
             return False
-        more = self._glances.more_ready(windows, self._bands[1])
+        more = self._glances.more(windows, self._bands[1])
         if more:
             bands = memory.bands.copy()
-            bands[list(more), MOST_READY] = list(more.values())
+            for row, desired, ready in more:
+                bands[row, MOST_DESIRED], bands[row, MOST_READY] = desired, ready
             self.memory = memory._replace(bands=bands)
         return True
 
@@ -236,6 +237,7 @@ class Monitor:
         # What was asked for less stays asked for, though more was since: that boots yet.
         wanted = minute[:, :, 1]
         asked = np.fmax.reduce(np.fmax.accumulate(wanted, axis=1) - wanted, axis=1)
+        asked = np.fmax(asked, memory.bands[:, MOST_DESIRED] - desired)
         lost = or_zero(np.maximum(gone - asked, 0.0))
         fell = or_zero(np.maximum(memory.bands[:, MOST_READY] - ready - or_zero(asked), 0.0))
 

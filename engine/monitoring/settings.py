@@ -170,7 +170,7 @@ class MonitorSettings(Strict):
     """Whether the monitor runs with the engine."""
     every_s: Annotated[float, Field(ge=1.0, le=3600.0)] = 5.0
     """Time between two looks while something is unusual, and between two glances."""
-    calm_s: Annotated[float, Field(ge=1.0, le=120.0)] = 120.0
+    calm_s: Annotated[float, Field(ge=1.0, le=240.0)] = 240.0
     """While the newest samples are as usual, a look comes so long after the last one."""
     stale_after_s: Seconds = 45.0
     """Without a sample for so long a service is silent, which is no calm."""

@@ -1,8 +1,8 @@
 """Change points: a residual that has moved and stays there.
 
 Two-sided cumulative sums of the standardised residuals (CUSUM; Page, "Continuous inspection
-schemes", Biometrika 1954), each look counting by the time it stands for and by four spreads at
-most, so that one sample alone changes no level.
+schemes", Biometrika 1954), each look counting by the time that it stands for, two minutes and four
+spreads at most, so that one look alone changes no level.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from engine.monitoring.picture import CALLS, LOAD, RESPONSE, WORK, Arrays, Pictu
 
 COLUMNS = (LOAD, WORK, CALLS, RESPONSE)
 LOOK_S = 5.0
+MOST_S = 120.0
 MOST = 4.0
 
 
@@ -37,7 +38,7 @@ class LevelChanges:
 
     def look(self, memory: Arrays, picture: Picture) -> tuple[Arrays, Sequence[Symptom]]:
         """Which levels changed."""
-        weight = picture.elapsed_s / LOOK_S
+        weight = min(picture.elapsed_s, MOST_S) / LOOK_S
         z = np.clip(or_zero(picture.z[:, COLUMNS]), -MOST, MOST)
         up = np.clip(memory["up"] + weight * (z - self._slack), 0.0, 2.0 * self._limit)
         down = np.clip(memory["down"] - weight * (z + self._slack), 0.0, 2.0 * self._limit)

@@ -1,7 +1,7 @@
 """Twice unusual: a residual far from its last values and far from this hour of other days.
 
 How far is in `engine.monitoring.series.departures`; here it goes through the residuals of each
-service, a value a minute, whatever the pace of the looks.
+service, a value every five minutes, whatever the pace of the looks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Departures:
     """Above `limit` a value is unusual; one value every `every_s`, hours that have a past each."""
 
     def __init__(
-        self, specs: Sequence[ServiceSpec], limit: float = 4.0, every_s: float = 60.0
+        self, specs: Sequence[ServiceSpec], limit: float = 4.0, every_s: float = 300.0
     ) -> None:
         self._services, self._limit, self._every_s = len(specs), limit, every_s
         self._series = SeriesDepartures(len(specs) * len(COLUMNS), left=288, slots=24)

@@ -1,7 +1,7 @@
 """Several features of one figure in their tails at once: a sum of tail ranks, with a rest.
 
 What is summed is in `engine.monitoring.series.tails`; here it goes through the residuals of each
-service, a value a minute, whatever the pace of the looks.
+service, a value every five minutes, whatever the pace of the looks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TailSums:
         self,
         specs: Sequence[ServiceSpec],
         least: float = 6.5,
-        every_s: float = 60.0,
+        every_s: float = 300.0,
         rest: int = 96,
     ) -> None:
         self._services, self._least, self._every_s = len(specs), least, every_s

@@ -21,8 +21,8 @@ def looks(platform: Platform, steps: int) -> int:
     return count
 
 
-def test_while_nothing_is_unusual_it_looks_every_two_minutes(settled: Platform) -> None:
-    assert looks(settled, 96) <= 8
+def test_while_nothing_is_unusual_it_looks_every_four_minutes(settled: Platform) -> None:
+    assert looks(settled, 96) <= 3
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_is_unusual_is_said_as_soon_as_by_a_monitor_that_always_looks(
     unusual: Callable[[Platform], None],
 ) -> None:
     said = []
-    for calm_s in (120.0, 5.0):
+    for calm_s in (240.0, 5.0):
         platform = Platform(make_monitor(calm_s=calm_s))
         platform.steps(120)
         unusual(platform)
@@ -58,6 +58,27 @@ def test_what_is_unusual_is_said_as_soon_as_by_a_monitor_that_always_looks(
     assert glancing
     assert min(glancing.values()) == min(looking.values())
     assert set(glancing) == set(looking)
+
+
+def test_what_is_asked_for_more_and_gets_ready_is_no_reason_to_look(settled: Platform) -> None:
+    settled.step()
+    settled.desired["api"] = settled.ready["api"] = 11
+    settled.change("api", cpu=0.5 * 10 / 11)
+    assert looks(settled, 6) <= 2  # what is the most of both is remembered, and nothing else
+    assert settled.monitor.memory.last_s < settled.now_s - 25.0
+
+
+def test_a_scale_in_after_a_scale_out_that_was_not_looked_at_is_no_loss(settled: Platform) -> None:
+    settled.step()
+    said = []
+    for count, busy in ((14, 10 / 14), (11, 10 / 11)):
+        settled.desired["api"] = settled.ready["api"] = count
+        settled.booting["api"] = 1
+        settled.change("api", cpu=0.5 * busy)
+        said += [f.kind for findings in settled.steps(8) for f in findings.began]
+    assert said == []
+    settled.ready["api"] = 8
+    assert [f.kind for f in settled.step().began] == [FindingKind.INSTANCES_LOST]
 
 
 def test_the_bands_are_part_of_its_memory(settled: Platform) -> None:
