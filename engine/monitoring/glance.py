@@ -51,6 +51,8 @@ NEAR_FULL = 0.05
 
 Bands = Sequence[Sequence[float]]
 """A row for each service, in the order of `COLUMNS`; NaN bounds nothing."""
+More = tuple[int, float, float]
+"""Of a row of which more are asked for or ready than ever since the last look: the most of both."""
 
 
 class Glances:
@@ -117,44 +119,36 @@ class Glances:
         result: FloatArray = bands
         return result
 
-    @staticmethod
-    def more(
-        services: Sequence[ServiceObservation], bands: Bands
-    ) -> list[tuple[int, float, float]]:
-        """The rows of which more are asked for or ready than ever since the last look.
-
-        With the most of both.
-        """
-        return [
-            (row, max(service.desired, band[12]), max(service.ready, band[13]))
-            for row, (service, band) in enumerate(zip(services, bands, strict=True))
-            if service.desired > band[12] or service.ready > band[13]
-        ]
-
-    def calm(self, services: Sequence[ServiceObservation], bands: Bands, now_s: float) -> bool:
-        """Whether everything lies in its band; False where that cannot be said."""
+    def calm(
+        self, services: Sequence[ServiceObservation], bands: Bands, now_s: float
+    ) -> Sequence[More] | None:
+        """None: something left its band, or that cannot be said; else what became more."""
         if len(services) != len(self._specs):
-            return False
-        rates = []
+            return None
+        rates: list[tuple[float, float]] = []
+        more: list[More] = []
         stale_s = now_s - self._stale_after_s
         for service, spec, band in zip(services, self._specs, bands, strict=True):
             if service.spec is not spec and service.spec.name != spec.name:
-                return False
+                return None
             ready = service.ready
             if service.desired < band[12] or ready < band[13]:
-                return False  # not asked for any more, or gone
+                return None  # not asked for any more, or gone
+            if service.desired > band[12] or ready > band[13]:
+                row = len(rates)
+                more.append((row, max(service.desired, band[12]), max(ready, band[13])))
             # Of so many more or fewer instances the same requests keep another share busy.
             changed = band[11] / ready if ready > 0 else 1.0
             least, most = band[2] * changed, band[3] * changed
             window = service.window
             if len(window) < 2:
-                return False
+                return None
             (
                 (before_s, cpu_0, memory_0, rate_0, _, p95_0, _, errors_0, queue_0),
                 (newest_s, cpu_1, memory_1, rate_1, _, p95_1, _, errors_1, queue_1),
             ) = window[-2:].tolist()
             if not (before_s < newest_s <= now_s and newest_s >= stale_s):
-                return False
+                return None
             if (
                 (rate_0 < band[0] and rate_1 < band[0])
                 or (rate_0 > band[1] and rate_1 > band[1])
@@ -165,11 +159,11 @@ class Glances:
                 or (p95_0 > band[8] and p95_1 > band[8])
                 or (queue_0 > band[10] and queue_1 > band[10])
             ):
-                return False
+                return None
             if errors_0 > band[9] and errors_1 > band[9]:
                 bad = min(errors_0 * rate_0, errors_1 * rate_1) * (newest_s - before_s) * NEWEST
                 if bad >= LEAST_BAD:
-                    return False
+                    return None
             rates.append((rate_0, rate_1))
         for callee, callers in self._calls:
             called_0 = called_1 = 0.0
@@ -182,5 +176,5 @@ class Glances:
             if (rate_0 < low * called_0 and rate_1 < low * called_1) or (
                 rate_0 > high * called_0 and rate_1 > high * called_1
             ):
-                return False
-        return True
+                return None
+        return more

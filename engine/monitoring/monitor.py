@@ -186,9 +186,9 @@ class Monitor:
             return False
         if self._bands is None or self._bands[0] is not memory.bands:
             self._bands = (memory.bands, memory.bands.tolist())
-        if not self._glances.calm(windows, self._bands[1], now_s):
+        more = self._glances.calm(windows, self._bands[1], now_s)
+        if more is None:
             return False
-        more = self._glances.more(windows, self._bands[1])
         if more:
             bands = memory.bands.copy()
             for row, desired, ready in more:
