@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.decide.rails.rise import YOUNG_S, before_rise, bounded, by_figures, enough
+from engine.decide.rails.rise import before_rise, bounded, by_figures, enough
 from engine.memory import ResponseMemory, ServiceMemory
 from engine.model import Reason
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
@@ -56,8 +56,8 @@ def test_which_recommendations_go_by_figures(
         (ROSE._replace(before_rise=0), 0),
         (ROSE._replace(before_rise=10), 10),
         (ROSE._replace(before_rise=12), 10),
-        (ROSE._replace(rise_s=NOW_S - YOUNG_S), 6),
-        (ROSE._replace(rise_s=NOW_S - YOUNG_S - 1.0), 10),
+        (ROSE._replace(rise_s=NOW_S - 1800.0), 6),
+        (ROSE._replace(rise_s=NOW_S - 1801.0), 10),
     ],
 )
 def test_what_there_was_before_figures_asked_for_more(memory: ServiceMemory, count: int) -> None:
@@ -121,3 +121,13 @@ def test_of_none_ready_one_is_the_measure_of_what_is_short() -> None:
         desired=10, ready=0, window=make_window(**(QUIET | {"rate": 1.0, "queue": 0.5}))
     )
     assert bounded(seen_of(service), wish_of(40), NOW_S) == 40
+
+
+def test_a_service_without_an_instance_is_short_only_of_what_one_would_be_short_of() -> None:
+    """Nothing waits, nothing fails and nothing comes: the figures ask for nobody."""
+    window = make_window(**(QUIET | {"rate": 0.0, "queue": 0.0}))
+    nobody = seen_of(make_service(desired=1, ready=0, window=window))
+    assert bounded(nobody, wish_of(50), NOW_S) == 4  # twice the minimum
+    waiting = make_window(**(QUIET | {"rate": 0.0, "queue": 0.5}))
+    wanted = seen_of(make_service(desired=1, ready=0, window=waiting))
+    assert bounded(wanted, wish_of(50), NOW_S) == 50

@@ -81,7 +81,7 @@ def test_a_fall_is_a_sixth_less_than_the_calendar_lets_expect() -> None:
     ("rate", "is_so"),
     [
         (400.0, True),
-        (899.9, True),
+        (900.0, True),
         (900.1, False),
         (400.1, True),
         (399.9, False),

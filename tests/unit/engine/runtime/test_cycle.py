@@ -22,6 +22,7 @@ from engine.model import (
     ManualFloor,
     ManualScale,
     Observation,
+    Occasion,
     Outlook,
     Pause,
     Plan,
@@ -548,3 +549,24 @@ def test_without_a_lead_what_is_to_be_kept_is_of_none() -> None:
     kept = made(Scripted()).to_keep(START_S)
     assert kept.memory is not None
     assert json.loads(kept.memory)["lead"] == 0
+
+
+def test_the_outlook_with_what_people_expect_is_made_anew_only_when_something_changes() -> None:
+    def shown(outlook: Outlook, *occasions: Occasion) -> Outlook:
+        given = replace(gathered(), outlook=outlook, requests=Requests(occasions=occasions))
+        observation = cycle.observe(START_S, given)
+        assert observation is not None
+        return observation.outlook
+
+    cycle = made(Scripted())
+    spot = Occasion("o1", "a spot", (("api", 2.0),), START_S, START_S + 600.0, approved_by="ada")
+    assert shown(OUTLOOK) is OUTLOOK
+    assert shown(OUTLOOK, replace(spot, approved_by="")) is OUTLOOK
+    expected = shown(OUTLOOK, spot)
+    assert expected.load.max() == 18.0
+    assert shown(OUTLOOK, spot) is expected
+    more = shown(OUTLOOK, replace(spot, times=(("api", 3.0),)))
+    assert more.load.max() == 27.0
+    booked = replace(OUTLOOK, load=2.0 * OUTLOOK.load)
+    assert shown(booked, spot).load.max() == 36.0
+    assert shown(OUTLOOK, replace(spot, ended_by="ada")) is OUTLOOK

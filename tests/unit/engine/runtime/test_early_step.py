@@ -179,3 +179,16 @@ def test_the_monitor_in_the_twin_asks_as_often_as_it_finds() -> None:
     assert began
     assert {name for _, _, name, _ in asked} <= {f.service for f in began}
     assert {given[:2] for given in asked} == {(f.noticed_s, 60.0) for f in began}
+
+
+@pytest.mark.parametrize(
+    ("later_s", "may"),
+    [(0.0, False), (0.5, False), (29.9, False), (30.0, True), (31.0, True), (-5.0, True)],
+)
+def test_two_early_steps_are_so_far_apart_whatever_the_clock_does(
+    later_s: float, may: bool
+) -> None:
+    cycle = Cycle(Beating(), (SPEC,))
+    assert hastened(cycle, START_S)
+    turn(cycle, START_S)
+    assert hastened(cycle, START_S + later_s) is may
