@@ -79,7 +79,7 @@ def _values(column: pd.Series, path: Path, name: str) -> FloatArray:
 
 
 def _means(values: FloatArray, at: np.ndarray, steps: int) -> FloatArray:
-    known = np.isfinite(values)
-    total = np.bincount(at[known], values[known], steps)
-    count = np.bincount(at[known], minlength=steps)
+    measured = np.isfinite(values)
+    total = np.bincount(at[measured], values[measured], steps)
+    count = np.bincount(at[measured], minlength=steps)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -171,8 +171,8 @@ def _fitted(
 
     hours = _hours(past)[:, span]
     target = entering[:, span]
-    known = np.isfinite(target)
-    size = np.where(known, target, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    measured = np.isfinite(target)
+    size = np.where(measured, target, 0.0).sum(axis=1) / np.maximum(measured.sum(axis=1), 1)
     guess = assumed.response.rates.transpose(2, 0, 1).reshape(len(target), -1)
     best, least = None, np.inf
     for sd_s in LATE_SDS_S:
@@ -182,7 +182,7 @@ def _fitted(
             weights = np.zeros((len(target), len(design)))
             left = 0.0
             for k, values in enumerate(target):
-                rows = known[k]
+                rows = measured[k]
                 if not size[k] > 0.0:
                     continue
                 x, y = design[:, rows], values[rows]
@@ -242,12 +242,12 @@ def _errors(
     before = past.load[:, split - back : past.steps - back] if back <= split else came * np.nan
     errors = []
     for k, spec in enumerate(specs):
-        known = np.isfinite(came[k])
-        total = float(came[k][known].sum())
+        measured = np.isfinite(came[k])
+        total = float(came[k][measured].sum())
         if not total > 0.0:
             continue
-        wrong = (said[k] - came[k])[known]
-        both = known & np.isfinite(before[k])
+        wrong = (said[k] - came[k])[measured]
+        both = measured & np.isfinite(before[k])
         week = float(np.abs(before[k] - came[k])[both].sum()) / float(came[k][both].sum() or np.nan)
         errors.append(
             HeldOutError(

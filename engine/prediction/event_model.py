@@ -131,10 +131,10 @@ def read(path: Path, services: Sequence[str]) -> EventModel:
 def of_document(raw: Mapping[str, Any], services: Sequence[str]) -> EventModel:
     """The model that a document describes; raises ConfigError."""
     file = validated(_ModelFile, raw)
-    known = {*file.rates, *file.background}
-    if not known & set(services):
+    named = {*file.rates, *file.background}
+    if not named & set(services):
         raise ConfigError(
-            f"rates: speaks of {', '.join(sorted(known)) or 'no service'}, "
+            f"rates: speaks of {', '.join(sorted(named)) or 'no service'}, "
             f"the platform has {', '.join(services)}"
         )
     roles = tuple(file.usual)

@@ -374,11 +374,11 @@ class Cycle:
     def _with_occasions(self, booked: Outlook) -> Outlook:
         """The outlook with what people expect besides: the same object until one changes."""
         occasions = tuple([one for one in self._requests.occasions if one.counts])
-        known = self._expected
-        if known is None or known[0] is not booked or known[1] != occasions:
+        expected = self._expected
+        if expected is None or expected[0] is not booked or expected[1] != occasions:
             shown = with_occasions(booked, occasions, self._specs)
-            self._expected = known = booked, occasions, shown
-        return known[2]
+            self._expected = expected = booked, occasions, shown
+        return expected[2]
 
     def _measure_occasions(
         self, now_s: float, outlook: Outlook, windows: Mapping[str, NDArray[np.void]]

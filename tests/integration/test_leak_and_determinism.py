@@ -66,10 +66,10 @@ def played(config: RunConfig, *, scrambled: bool = False) -> tuple[World, str]:
     world = World(config, change_load=scramble(AT_S) if scrambled else None)
     world.env.process(world.shell.run())
     world.env.run(until=AT_S + 1e-6)
-    known = world.controller.snapshot()
+    remembered = world.controller.snapshot()
     world.env.run(until=world.duration_s + 1e-6)
     world.finish()
-    return world, known
+    return world, remembered
 
 
 @functools.cache
@@ -80,11 +80,11 @@ def as_it_is(scenario: str) -> tuple[World, str]:
 
 @pytest.mark.parametrize("scenario", ["june_peak", "zone_outage", "metrics_blackout"])
 def test_no_decision_depends_on_what_has_not_happened_yet(scenario: str) -> None:
-    one, known = as_it_is(scenario)
+    one, remembered = as_it_is(scenario)
     other, known_there = played(one.config, scrambled=True)
     assert decided(one, AT_S)
     assert decided(one, AT_S) == decided(other, AT_S)
-    assert known == known_there
+    assert remembered == known_there
     assert decided(one) != decided(other)  # the scrambling was there to be noticed
 
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from engine.adapters.blocking import BlockingCalls
 from engine.adapters.bookings.feed import Feed, configured
-from engine.adapters.bookings.files import BookingsError, WatchedFile
+from engine.adapters.bookings.files import FeedError, WatchedFile
 from engine.adapters.bookings.known import Listing
 from engine.adapters.bookings.rows import BookedEvent, FeedConfig, RowReader, WrongRow
 from engine.model import ServiceSpec
@@ -55,13 +55,13 @@ class CsvSource:
         """Nothing is held open."""
 
     def _listing(self, now_s: float) -> Listing | None:
-        found = self._file.content()
-        if found is None:
+        there = self._file.content()
+        if there is None:
             return None
-        content, written_s = found
+        content, written_s = there
         try:
             events, wrong = self._parsed(content, now_s)
-        except BookingsError:
+        except FeedError:
             self._file.again()  # it may have been half written
             raise
         return Listing(events, wrong, written_s)
@@ -71,11 +71,11 @@ class CsvSource:
         try:
             text = content.decode(self._config.encoding)
         except (UnicodeDecodeError, LookupError):
-            raise BookingsError(f"{path} is not written in {self._config.encoding}") from None
+            raise FeedError(f"{path} is not written in {self._config.encoding}") from None
         if "\0" in text:
-            raise BookingsError(f"{path} holds binary data, no CSV")
+            raise FeedError(f"{path} holds binary data, no CSV")
         if text and self._ends_its_lines and not text.endswith("\n"):
-            raise BookingsError(f"{path} ends within a line; it may be half written")
+            raise FeedError(f"{path} ends within a line; it may be half written")
         events: list[BookedEvent] = []
         wrong: list[WrongRow] = []
         try:
@@ -89,7 +89,7 @@ class CsvSource:
                 else:
                     wrong.append(made)
         except csv.Error as error:
-            raise BookingsError(f"{path} is no CSV: {error}") from None
+            raise FeedError(f"{path} is no CSV: {error}") from None
         self._ends_its_lines = text.endswith("\n")
         return events, wrong
 
@@ -98,12 +98,12 @@ class CsvSource:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=self._config.delimiter)
         heading = next(lines, None)
         if heading is None:
-            raise BookingsError(f"{self._config.path} is empty, without a heading")
+            raise FeedError(f"{self._config.path} is empty, without a heading")
         names = [name.strip() for name in heading]
         wanted = self._config.columns.all
         missing = [name for name in wanted if name not in names]
         if missing:
-            raise BookingsError(
+            raise FeedError(
                 f"{self._config.path} has no column {', '.join(missing)} "
                 f"(bookings.options.columns; there are {', '.join(names)})"
             )

@@ -81,7 +81,7 @@ class Feed:
         self._config = config
         self._model = model
         self._specs = tuple(specs)
-        self._known = KnownEvents()
+        self._calendar = KnownEvents()
         self._reading: asyncio.Task[Listing | None] | None = None
         self._began_s = math.nan
         """When the reading that goes on began."""
@@ -110,7 +110,7 @@ class Feed:
     def keep_in(self, folder: Path, sealing: Sealer | None) -> None:
         """Go on with what `folder` holds, and keep it there; sealed if there is a `sealing`."""
         self._last_good = LastGood(folder, sealing, self._config, self._model.roles)
-        self._known, self._read_s = self._last_good.read()
+        self._calendar, self._read_s = self._last_good.read()
         self._is_built = False
 
     async def outlook(self, now_s: float) -> Outlook:
@@ -143,7 +143,7 @@ class Feed:
         oldest_s, as_of_s = self._config.max_age_s, self._as_of_s
         if oldest_s is not None and as_of_s is not None and self._now_s - as_of_s > oldest_s:
             troubles.append(f"its listing was made at {_clock(as_of_s)}, and there is no newer one")
-        return FeedState(self._read_s, self._changed_s, len(self._known.events), tuple(troubles))
+        return FeedState(self._read_s, self._changed_s, len(self._calendar.events), tuple(troubles))
 
     async def history(self, now_s: float, since_s: float) -> Listing:
         """All that was booked since then; raises OSError."""
@@ -177,17 +177,17 @@ class Feed:
             return
         self._failure = ""
         if listing is None:
-            taken = still_missing(self._known, now_s, self._config)
+            taken = still_missing(self._calendar, now_s, self._config)
             if not self._is_put_aside:
                 self._read_s = now_s
         else:
-            taken = take(self._known, listing, now_s, self._config)
+            taken = take(self._calendar, listing, now_s, self._config)
             self._complaints = taken.troubles
             self._is_put_aside = not taken.believed
             self._as_of_s = listing.as_of_s
             if taken.believed:
                 self._read_s = now_s
-        self._known = taken.known
+        self._calendar = taken.calendar
         if taken.changes:
             self._changed_s = now_s
             self._is_built = self._is_kept = False
@@ -200,7 +200,7 @@ class Feed:
             self._is_kept = self._is_kept and failure is None
             self._keeping = None
         if self._last_good is not None and self._keeping is None and not self._is_kept:
-            write = asyncio.to_thread(self._last_good.write, self._known, self._read_s)
+            write = asyncio.to_thread(self._last_good.write, self._calendar, self._read_s)
             self._keeping, self._is_kept = asyncio.create_task(write), True
 
     def _shown(self, now_s: float) -> Outlook:
@@ -212,7 +212,7 @@ class Feed:
             start_s + BEFORE_S + ROLL_S + self._config.ahead_s,
             self._read_s + self._config.ahead_s + REACH_S,
         )
-        if not self._known.ever or until_s <= start_s:
+        if not self._calendar.ever or until_s <= start_s:
             start_s, until_s = start_s - ROLL_S, start_s  # it covers nothing that is to come
         grid = Grid(start_s, round((until_s - start_s) / BIN_S))
         load = event_load(self._schedule(start_s, until_s), self._model.response, grid)
@@ -225,20 +225,20 @@ class Feed:
         return self._outlook
 
     def _is_of(self, shown: Outlook, start_s: float) -> bool:
-        reaches = self._known.ever and self._read_s + self._config.ahead_s + REACH_S > start_s
+        reaches = self._calendar.ever and self._read_s + self._config.ahead_s + REACH_S > start_s
         return shown.start_s == (start_s if reaches else start_s - ROLL_S)
 
     def _schedule(self, from_s: float, until_s: float) -> Schedule:
         """The events that may have a part in a span (epoch seconds)."""
         margin_s = 86_400.0
         events = [
-            one for one in self._known.events.values()
+            one for one in self._calendar.events.values()
             if from_s - margin_s - self._model.length_s < one.starts_s < until_s + margin_s
         ]  # fmt: skip
         return schedule_of(events, self._model)
 
     def _kept(self) -> str:
-        if not self._known.ever:
+        if not self._calendar.ever:
             return "nothing has been read yet"
         return f"what was known at {_clock(self._read_s)} stays in force"
 

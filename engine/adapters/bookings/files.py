@@ -22,7 +22,7 @@ UNSETTLED = 20
 Signature = tuple[int, int, int, int]
 
 
-class BookingsError(OSError):
+class FeedError(OSError):
     """The source cannot be read; the message says why, the same each time."""
 
 
@@ -45,15 +45,15 @@ class WatchedFile:
     def content(self) -> tuple[bytes, float] | None:
         """The bytes and when they were written; None if they are as before, or being written.
 
-        Raises BookingsError.
+        Raises FeedError.
         """
         try:
             with self._path.open("rb") as file:
                 before = os.fstat(file.fileno())
                 if not stat.S_ISREG(before.st_mode):
-                    raise BookingsError(f"{self._path} is no file")
+                    raise FeedError(f"{self._path} is no file")
                 if before.st_size > MOST_BYTES:
-                    raise BookingsError(f"{self._path} is larger than {MOST_BYTES:,} bytes")
+                    raise FeedError(f"{self._path} is larger than {MOST_BYTES:,} bytes")
                 if _signature(before) == self._read:
                     return None
                 age_s = self._wall_s() - before.st_mtime
@@ -63,9 +63,9 @@ class WatchedFile:
                 content = file.read()
                 after = os.fstat(file.fileno())
         except OSError as error:
-            if isinstance(error, BookingsError):
+            if isinstance(error, FeedError):
                 raise
-            raise BookingsError(f"{self._path} cannot be read: {error.strerror}") from None
+            raise FeedError(f"{self._path} cannot be read: {error.strerror}") from None
         if _signature(before) != _signature(after):
             self._not_yet()
             return None
@@ -79,7 +79,7 @@ class WatchedFile:
     def _not_yet(self) -> None:
         self._unsettled += 1
         if self._unsettled >= UNSETTLED:
-            raise BookingsError(f"{self._path} is being written all the time")
+            raise FeedError(f"{self._path} is being written all the time")
 
 
 def _signature(seen: os.stat_result) -> Signature:

@@ -27,7 +27,7 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr
 
 from engine.adapters.bookings.feed import Feed, configured
-from engine.adapters.bookings.files import BookingsError
+from engine.adapters.bookings.files import FeedError
 from engine.adapters.bookings.known import Listing
 from engine.adapters.bookings.rows import BookedEvent, FeedConfig, RowReader, WrongRow, made_at_s
 from engine.adapters.notices.webhook import LEAST_SECRET, signature
@@ -121,16 +121,14 @@ class HttpSource:
         while True:
             key = str(url)
             if key in pages:
-                raise BookingsError(f"{self._first.host}: a next page is one that was read before")
+                raise FeedError(f"{self._first.host}: a next page is one that was read before")
             if len(pages) >= MOST_PAGES:
-                raise BookingsError(f"{self._first.host} has more than {MOST_PAGES:,} pages")
+                raise FeedError(f"{self._first.host} has more than {MOST_PAGES:,} pages")
             room = self._config.max_mib * 1024 * 1024 - sum(page.bytes for page in pages.values())
             page = await self._page(url, room)
             if not pages and self._config.as_of is not None and page.as_of_s is None:
                 name = self._config.as_of
-                raise BookingsError(
-                    f"{self._first.host}: {name} is no time (bookings.options.as_of)"
-                )
+                raise FeedError(f"{self._first.host}: {name} is no time (bookings.options.as_of)")
             has_changed = has_changed or page is not self._pages.get(key)
             pages[key] = page
             if not page.next:
@@ -151,7 +149,7 @@ class HttpSource:
         await self._http.aclose()
 
     async def _page(self, url: httpx.URL, room: float) -> _Page:
-        """The page, the same object if it has not changed; raises BookingsError."""
+        """The page, the same object if it has not changed; raises FeedError."""
         before = self._pages.get(str(url))
         headers = {"if-none-match": before.etag} if before is not None and before.etag else {}
         request = self._http.build_request("GET", url, headers=headers)
@@ -162,23 +160,19 @@ class HttpSource:
                 if answer.status_code == 304 and before is not None and headers:
                     return before
                 if answer.status_code != 200:
-                    raise BookingsError(f"{host} answered {answer.status_code}")
+                    raise FeedError(f"{host} answered {answer.status_code}")
                 body = bytearray()
                 async for part in answer.aiter_bytes():
                     body += part
                     if len(body) > room:
-                        raise BookingsError(
-                            f"{host} answered more than {self._config.max_mib:g} MiB"
-                        )
+                        raise FeedError(f"{host} answered more than {self._config.max_mib:g} MiB")
         except httpx.HTTPError as error:
-            raise BookingsError(
-                f"{host} cannot be reached: {error or type(error).__name__}"
-            ) from None
+            raise FeedError(f"{host} cannot be reached: {error or type(error).__name__}") from None
         self._check(answer.headers, bytes(body))
         return self._parsed(bytes(body), answer.headers.get("etag", ""))
 
     def _check(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Raises BookingsError unless it is signed, where it has to be, and new."""
+        """Raises FeedError unless it is signed, where it has to be, and new."""
         if self._config.secret is None:
             return
         host = self._first.host
@@ -186,34 +180,32 @@ class HttpSource:
         own = signature(self._config.secret.get_secret_value().encode(), stamp, body)
         given = headers.get("x-wedtwin-signature", "")
         if not hmac.compare_digest(given.encode(), f"sha256={own}".encode()):
-            raise BookingsError(f"{host}: an answer is not signed by who has the secret")
+            raise FeedError(f"{host}: an answer is not signed by who has the secret")
         try:
             age_s = self._wall_s() - float(stamp)
         except ValueError:
             age_s = OLDEST_S + 1.0
         if not abs(age_s) <= OLDEST_S:
-            raise BookingsError(f"{host}: a signed answer is more than {OLDEST_S:.0f} s off")
+            raise FeedError(f"{host}: a signed answer is more than {OLDEST_S:.0f} s off")
 
     def _parsed(self, body: bytes, etag: str) -> _Page:
         host = self._first.host
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):
-            raise BookingsError(f"{host} answered with something that is no JSON") from None
+            raise FeedError(f"{host} answered with something that is no JSON") from None
         config = self._config
         rows: object = document
         after: object = None
         if config.items is not None:
             if not isinstance(document, dict) or config.items not in document:
-                raise BookingsError(
-                    f"{host} answered without {config.items} (bookings.options.items)"
-                )
+                raise FeedError(f"{host} answered without {config.items} (bookings.options.items)")
             rows = document[config.items]
             after = document.get(config.next) if config.next is not None else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise BookingsError(f"{host} answered with rows that are no objects")
+            raise FeedError(f"{host} answered with rows that are no objects")
         if after is not None and not isinstance(after, str):
-            raise BookingsError(f"{host}: {config.next} is no address")
+            raise FeedError(f"{host}: {config.next} is no address")
         wanted = config.columns.all
         kept = tuple({name: row[name] for name in wanted if name in row} for row in rows)
         as_of_s = None
@@ -222,15 +214,15 @@ class HttpSource:
         return _Page(etag, kept, after or "", len(body), as_of_s)
 
     def _next(self, url: httpx.URL, after: str) -> httpx.URL:
-        """The next page's address; raises BookingsError for one of somebody else's."""
+        """The next page's address; raises FeedError for one of somebody else's."""
         try:
             following = url.join(after)
         except (httpx.InvalidURL, ValueError):
-            raise BookingsError(f"{self._first.host}: the next page has no address") from None
+            raise FeedError(f"{self._first.host}: the next page has no address") from None
         if (following.scheme, following.host, following.port) != (
             self._first.scheme, self._first.host, self._first.port
         ):  # fmt: skip
-            raise BookingsError(f"{self._first.host}: the next page is at another place")
+            raise FeedError(f"{self._first.host}: the next page is at another place")
         return following
 
     def _listing(self, pages: Sequence[_Page], now_s: float) -> Listing:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from engine.adapters.blocking import BlockingCalls
 from engine.adapters.bookings.feed import Feed, configured
-from engine.adapters.bookings.files import BookingsError, WatchedFile
+from engine.adapters.bookings.files import FeedError, WatchedFile
 from engine.adapters.bookings.known import Listing
 from engine.adapters.bookings.rows import (
     BookedEvent,
@@ -91,12 +91,12 @@ class IcsSource:
         """Nothing is held open."""
 
     def _listing(self, now_s: float, from_s: float) -> Listing | None:
-        found = self._file.content()
-        if found is not None:
-            content, self._written_s = found
+        there = self._file.content()
+        if there is not None:
+            content, self._written_s = there
             try:
                 self._calendars = self._parsed(content)
-            except BookingsError:
+            except FeedError:
                 self._file.again()  # it may have been half written
                 raise
         elif abs(now_s - self._worked_out_s) < EVERY_S:
@@ -115,13 +115,13 @@ class IcsSource:
         path = self._config.path
         # A calendar that was cut does not end.
         if content.upper().count(b"BEGIN:VCALENDAR") != content.upper().count(b"END:VCALENDAR"):
-            raise BookingsError(f"{path} does not end; it may be half written")
+            raise FeedError(f"{path} does not end; it may be half written")
         try:
             calendars = Calendar.from_ical(content, multiple=True)
         except (ValueError, IndexError, KeyError, RecursionError, TypeError):
-            raise BookingsError(f"{path} is no iCalendar file") from None
+            raise FeedError(f"{path} is no iCalendar file") from None
         if not calendars:
-            raise BookingsError(f"{path} holds no calendar")
+            raise FeedError(f"{path} holds no calendar")
         return list(calendars)
 
     def _rows(self, now_s: float, from_s: float) -> Iterator[BookedEvent | WrongRow]:

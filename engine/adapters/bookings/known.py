@@ -41,7 +41,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class CalendarChanges:
     """How many events a listing changed."""
 
     new: int = 0
@@ -70,13 +70,13 @@ class TakenListing:
     `believed` is False when all of it was put aside.
     """
 
-    known: KnownEvents
-    changes: Changes
+    calendar: KnownEvents
+    changes: CalendarChanges
     troubles: tuple[str, ...]
     believed: bool = True
 
 
-def take(known: KnownEvents, listing: Listing, now_s: float, config: FeedConfig) -> TakenListing:
+def take(calendar: KnownEvents, listing: Listing, now_s: float, config: FeedConfig) -> TakenListing:
     """What is known after `listing`, which was read at `now_s` (epoch seconds)."""
     troubles = [*listing.notes, *_wrong(listing.wrong)]
     rows = len(listing.events) + len(listing.wrong)
@@ -86,12 +86,12 @@ def take(known: KnownEvents, listing: Listing, now_s: float, config: FeedConfig)
         troubles.append(
             f"{len(listing.wrong)} of {rows} rows are wrong: the listing is not believed"
         )
-        return TakenListing(known, Changes(), tuple(troubles), believed=False)
+        return TakenListing(calendar, CalendarChanges(), tuple(troubles), believed=False)
     newest, twice = _newest(listing.events)
     if twice:
         troubles.append(f"{twice} ids come more than once with different words: the newest counts")
     listed = {*newest, *(row.id for row in listing.wrong if row.id)}
-    ahead = [one for one in known.events.values() if _end_s(one) > now_s]
+    ahead = [one for one in calendar.events.values() if _end_s(one) > now_s]
     missing = [one.id for one in ahead if one.id not in listed] if listing.is_whole else []
     is_much = len(missing) > FEW and len(missing) > config.vanished_share * len(ahead)
     if missing and (is_much or (not listed and config.vanished_share < 1.0)):
@@ -99,19 +99,19 @@ def take(known: KnownEvents, listing: Listing, now_s: float, config: FeedConfig)
             f"{len(missing)} of {len(ahead)} events to come are missing without being marked as "
             f"cancelled: the listing is not believed"
         )
-        return TakenListing(known, Changes(), tuple(troubles), believed=False)
-    return _merged(known, newest, missing, now_s, config, tuple(troubles))
+        return TakenListing(calendar, CalendarChanges(), tuple(troubles), believed=False)
+    return _merged(calendar, newest, missing, now_s, config, tuple(troubles))
 
 
 def _merged(
-    known: KnownEvents,
+    calendar: KnownEvents,
     newest: Mapping[str, BookedEvent],
     missing: Sequence[str],
     now_s: float,
     config: FeedConfig,
     troubles: tuple[str, ...],
 ) -> TakenListing:
-    events = {name: one for name, one in known.events.items() if _end_s(one) > now_s - BEHIND_S}
+    events = {name: one for name, one in calendar.events.items() if _end_s(one) > now_s - BEHIND_S}
     new = moved = cancelled = updated = 0
     for name, row in newest.items():
         before = events.get(name)
@@ -131,26 +131,28 @@ def _merged(
                 del events[name]
         elif row.updated_s > before.updated_s:
             events[name] = row
-    since = {name: min(known.missing_since.get(name, now_s), now_s) for name in missing}
+    since = {name: min(calendar.missing_since.get(name, now_s), now_s) for name in missing}
     for name, first_s in list(since.items()):
-        if now_s - first_s >= config.vanish_after_s and (name in known.missing_since):
+        if now_s - first_s >= config.vanish_after_s and (name in calendar.missing_since):
             cancelled += events.pop(name, None) is not None
             del since[name]
-    changes = Changes(new, moved, cancelled, updated)
+    changes = CalendarChanges(new, moved, cancelled, updated)
     return TakenListing(KnownEvents(events, since, ever=True), changes, troubles)
 
 
-def still_missing(known: KnownEvents, now_s: float, config: FeedConfig) -> TakenListing:
+def still_missing(calendar: KnownEvents, now_s: float, config: FeedConfig) -> TakenListing:
     """The same after a look that found the listing unchanged: what is missing may be gone now."""
-    events = dict(known.events)
+    events = dict(calendar.events)
     gone = [
-        name for name, first_s in known.missing_since.items()
+        name for name, first_s in calendar.missing_since.items()
         if now_s - first_s >= config.vanish_after_s
     ]  # fmt: skip
     cancelled = sum(events.pop(name, None) is not None for name in gone)
-    since = {name: at_s for name, at_s in known.missing_since.items() if name not in gone}
+    since = {name: at_s for name, at_s in calendar.missing_since.items() if name not in gone}
     return TakenListing(
-        replace(known, events=events, missing_since=since), Changes(cancelled=cancelled), ()
+        replace(calendar, events=events, missing_since=since),
+        CalendarChanges(cancelled=cancelled),
+        (),
     )
 
 

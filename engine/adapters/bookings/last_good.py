@@ -66,12 +66,12 @@ class LastGood:
             log.warning(f"{self._path}: what was known of the bookings is left aside ({error})")
             return nothing
 
-    def write(self, known: KnownEvents, read_s: float) -> None:
+    def write(self, calendar: KnownEvents, read_s: float) -> None:
         """Keep it, whole or not at all; raises OSError, SealError."""
         content = json.dumps(
             {
                 "version": VERSION, "of": self._of, "read_s": read_s,
-                "events": [_row(one) for one in known.events.values()],
+                "events": [_row(one) for one in calendar.events.values()],
             }
         ).encode()  # fmt: skip
         if self._sealer is not None:
@@ -82,8 +82,8 @@ class LastGood:
 
 def _row(event: BookedEvent) -> list[Any]:
     return [
-        event.id, event.starts_s, _known(event.ends_s), [_known(count) for count in event.people],
-        event.major, _known(event.updated_s),
+        event.id, event.starts_s, _finite(event.ends_s), [_finite(count) for count in event.people],
+        event.major, _finite(event.updated_s),
     ]  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def _event(row: list[Any]) -> BookedEvent:
     )  # fmt: skip
 
 
-def _known(figure: float) -> float | None:
+def _finite(figure: float) -> float | None:
     return None if math.isnan(figure) else figure
 
 

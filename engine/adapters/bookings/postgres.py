@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from engine.adapters.blocking import BlockingCalls
 from engine.adapters.bookings.feed import Feed, configured
-from engine.adapters.bookings.files import BookingsError
+from engine.adapters.bookings.files import FeedError
 from engine.adapters.bookings.known import Listing
 from engine.adapters.bookings.rows import BookedEvent, FeedConfig, RowReader, WrongRow
 from engine.config.strict import ConfigError
@@ -101,7 +101,7 @@ class PostgresSource:
             self._let_go()
             reason = "; ".join(str(error).strip().splitlines()) or type(error).__name__
             address = self._config.url.get_secret_value()
-            raise BookingsError(f"the database: {reason.replace(address, '(address)')}") from None
+            raise FeedError(f"the database: {reason.replace(address, '(address)')}") from None
 
     def _asked(self, now_s: float, from_s: float) -> Listing:
         span = {
@@ -117,13 +117,13 @@ class PostgresSource:
             there = [column.name for column in cursor.description or ()]
             missing = [name for name in wanted if name not in there]
             if missing:
-                raise BookingsError(
+                raise FeedError(
                     f"the query has no column {', '.join(missing)} "
                     f"(bookings.options.columns; there are {', '.join(there)})"
                 )
             for number, row in enumerate(cursor, 1):
                 if number > MOST_ROWS:
-                    raise BookingsError(f"the query gives more than {MOST_ROWS:,} rows")
+                    raise FeedError(f"the query gives more than {MOST_ROWS:,} rows")
                 made = self._reader.event(row, f"row {number}", now_s)
                 if isinstance(made, BookedEvent):
                     events.append(made)

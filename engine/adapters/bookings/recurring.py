@@ -30,7 +30,7 @@ class EventError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Occurrence:
+class EventTime:
     """One time at which something takes place, by the words of `event`."""
 
     id: str
@@ -50,7 +50,7 @@ class _Moved:
 
 def occurrences(
     series: Sequence[Component], floating: dt.tzinfo | None, from_s: float, until_s: float
-) -> Iterator[Occurrence]:
+) -> Iterator[EventTime]:
     """What of a series (all events of one UID) begins in a span (epoch seconds).
 
     `floating` is the zone of times that have none.  Raises EventError.
@@ -100,7 +100,7 @@ def _occurrence(
     meant: dt.datetime | None,
     floating: dt.tzinfo | None,
     number: int = 0,
-) -> Occurrence:
+) -> EventTime:
     length_s = _length_s(event, floating)
     name = str(event.get("UID", "")).strip()
     if not name:
@@ -108,7 +108,7 @@ def _occurrence(
     if meant is not None:
         name += f"/{meant:%Y%m%d}" + (f"/{number}" if number else "")
     starts_s = starts.timestamp()
-    return Occurrence(name, starts_s, starts_s + length_s if length_s else float("nan"), event)
+    return EventTime(name, starts_s, starts_s + length_s if length_s else float("nan"), event)
 
 
 def _dates(
@@ -119,18 +119,18 @@ def _dates(
     first = start.replace(tzinfo=None)
     # Of what is meant, a day more: it may have been moved into the span.
     last = dt.datetime.fromtimestamp(until_s, zone).replace(tzinfo=None) + dt.timedelta(days=1)
-    found = {first}
+    times = {first}
     for rule in _listed(base, "RRULE"):
-        found.update(_of_rule(rule, first, zone, last))
+        times.update(_of_rule(rule, first, zone, last))
     for lot in _listed(base, "RDATE"):
-        found.update(_local(_with_time(one.dt, floating), zone) for one in lot.dts)
+        times.update(_local(_with_time(one.dt, floating), zone) for one in lot.dts)
     for lot in _listed(base, "EXDATE"):
         for one in lot.dts:
             if isinstance(one.dt, dt.datetime):
-                found.discard(_local(_with_time(one.dt, floating), zone))
+                times.discard(_local(_with_time(one.dt, floating), zone))
             else:
-                found -= {meant for meant in found if meant.date() == one.dt}
-    return sorted(meant for meant in found if meant <= last)
+                times -= {meant for meant in times if meant.date() == one.dt}
+    return sorted(meant for meant in times if meant <= last)
 
 
 def _of_rule(

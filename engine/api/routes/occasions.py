@@ -215,22 +215,22 @@ def _preview(context: ApiContext, occasion: Occasion, now_s: float) -> dict[str,
     specs = tuple(context.board.specs.values())
     # What is approved is in the outlook of a step already: it must not count twice.
     booked = look.outlook.as_booked or look.outlook
-    found = preview(booked, occasion, specs, context.board.settings, max(now_s, booked.start_s))
+    previewed = preview(booked, occasion, specs, context.board.settings, max(now_s, booked.start_s))
     services = {
         name: {
-            "needed": peak, "usual": found.usual[name], "desired": look.services[name].desired,
+            "needed": peak, "usual": previewed.usual[name], "desired": look.services[name].desired,
             "ready": look.services[name].ready,
         }
-        for name, peak in found.peak.items()
+        for name, peak in previewed.peak.items()
     }  # fmt: skip
     return {
         "services": services,
         "steps": [
             {"at_s": step.at_s, "service": step.service, "from_instances": step.from_instances,
              "to_instances": step.to_instances, "ready_s": step.ready_s}
-            for step in found.steps
+            for step in previewed.steps
         ],
-        "cost_usd": found.cost_usd,
-        "is_known": found.is_known,
+        "cost_usd": previewed.cost_usd,
+        "is_known": previewed.is_known,
         "is_ready": all(one["ready"] >= one["needed"] for one in services.values()),
     }  # fmt: skip

@@ -29,9 +29,9 @@ COMMANDS = re.findall(r"^python -m engine serve (bookings=.*)$", PAGE, re.M)
 
 
 def example(name: str) -> str:
-    found = re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)```", PAGE, re.S)
-    assert found is not None, name
-    return found[1]
+    text = re.search(rf"<!-- example: {name} -->\n```\w+\n(.*?)```", PAGE, re.S)
+    assert text is not None, name
+    return text[1]
 
 
 def connected(config: LiveConfig, raw: Mapping[str, Any]) -> Feed:

@@ -233,7 +233,7 @@ class _Story:
         for k in range(WEDDINGS):
             starts_s = BEGIN_S + 900.0 * float(rng.integers(1, 28))
             self._add(f"w{k}", starts_s, float(rng.integers(40, 250)), "large")
-        self._truth = self._told(BEGIN_S)
+        self._truth = self._true_outlook(BEGIN_S)
         self._ports = _Ports(_Machines(specs, self._truth))
         self._beside = _Machines(specs, self._truth)
         self._reference = Cycle(Autoscaler(settings), specs)
@@ -261,7 +261,7 @@ class _Story:
         self._make(kind)
         # It is made between two steps.
         made_s = self._ports.time_s + float(self._rng.uniform(0.0, SAMPLE_S))
-        self._truth = self._told(self._ports.time_s)
+        self._truth = self._true_outlook(self._ports.time_s)
         already = self._is_true()  # a feed that stands still may be right by chance
         self._publish()
         late_s = math.nan
@@ -279,13 +279,13 @@ class _Story:
 
     async def _fault(self, fault: str) -> Row:
         self._publish(fault)
-        told = await self._until(troubled=True)
+        is_told = await self._until(troubled=True)
         kept = self._is_true()
         self._publish()
         over = await self._until(troubled=False)
         return {
             "what": fault, "reached": None, "late_s": None, "follows": None,
-            "told": int(told and kept and over and self._is_true()),
+            "told": int(is_told and kept and over and self._is_true()),
         }  # fmt: skip
 
     async def _until(self, *, troubled: bool) -> bool:
@@ -333,7 +333,7 @@ class _Story:
         self._ports.time_s += SAMPLE_S
         now_s = self._ports.time_s
         if self._truth.start_s != _start_s(now_s):
-            self._truth = self._told(now_s)
+            self._truth = self._true_outlook(now_s)
         self._ports.machines.truth = self._beside.truth = self._truth
         await self._shell.step(now_s)
         gathered = Gathered(self._beside.counts(), self._truth, self._beside.windows(now_s))
@@ -345,7 +345,7 @@ class _Story:
         if plan.cycle:
             self._reference_floors = dict(plan.floors)
 
-    def _told(self, now_s: float) -> Outlook:
+    def _true_outlook(self, now_s: float) -> Outlook:
         """The outlook of what is booked in truth."""
         start_s = _start_s(now_s)
         bins = round((BEFORE_S + ROLL_S + AHEAD_S) / BIN_S)

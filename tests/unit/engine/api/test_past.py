@@ -73,8 +73,8 @@ def test_a_clock_that_is_set_back_leaves_nothing_of_a_time_to_come(look: StepLoo
     assert past.wants(300.0)
     past.add(at(look, 300.0, 99), {})
     assert past.span() == (0.0, 300.0)
-    found = past.at(330.0)
-    assert found is not None and found.number == 99
+    step = past.at(330.0)
+    assert step is not None and step.number == 99
 
 
 def test_of_thousands_of_services_fewer_steps_are_kept() -> None:

@@ -35,10 +35,10 @@ def test_the_newest_is_first_and_what_is_no_record_is_counted(tmp_path: Path) ->
     (spoiled / "summary.json").write_text("{")
     record(tmp_path, ".unfinished-x", 1.0)
     (tmp_path / "small" / "empty").mkdir()
-    found, unreadable = Records(tmp_path).newest()
-    assert [one.id for one in found] == ["small/b", "small/a"]
+    newest, unreadable = Records(tmp_path).newest()
+    assert [one.id for one in newest] == ["small/b", "small/a"]
     assert unreadable == 1
-    assert found[0].figures["cost.total_usd"] is not None
+    assert newest[0].figures["cost.total_usd"] is not None
     assert Records(tmp_path / "nowhere").newest() == ([], 0)
 
 
@@ -46,8 +46,8 @@ def test_only_the_newest_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(module, "SHOWN", 2)
     for name, age_s in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
         record(tmp_path, name, age_s)
-    found, unreadable = Records(tmp_path).newest()
-    assert ([one.id for one in found], unreadable) == (["small/b", "small/c"], 0)
+    newest, unreadable = Records(tmp_path).newest()
+    assert ([one.id for one in newest], unreadable) == (["small/b", "small/c"], 0)
 
 
 def test_each_is_read_once_and_anew_where_it_was_written_anew(
@@ -69,8 +69,8 @@ def test_what_is_sealed_is_read_by_who_has_the_keys(tmp_path: Path) -> None:
     key = made()
     sealer = Sealer(lambda: keys_in(key, "here"))
     seal(record(tmp_path, "a", 20.0), sealer)
-    found, _ = Records(tmp_path, sealer).newest()
-    assert [one.id for one in found] == ["small/a"]
+    newest, _ = Records(tmp_path, sealer).newest()
+    assert [one.id for one in newest] == ["small/a"]
     assert Records(tmp_path).newest() == ([], 1)
 
 

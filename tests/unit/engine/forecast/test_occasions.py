@@ -93,28 +93,29 @@ def test_who_is_less_sure_has_more_stand_ready() -> None:
 
 def test_the_preview_says_instances_steps_in_time_and_what_they_cost() -> None:
     settings = EngineSettings()
-    found = preview(booked(1000.0), replace(SPOT, approved_by=""), SPECS, settings, NOW_S)
-    assert set(found.peak) == {"api", "database"}
-    assert all(found.peak[name] > 2 * found.usual[name] for name in found.peak)
-    ups = [step for step in found.steps if step.to_instances > step.from_instances]
-    downs = [step for step in found.steps if step.to_instances < step.from_instances]
-    assert {step.service for step in ups} == {step.service for step in downs} == set(found.peak)
-    for name, peak in found.peak.items():
+    previewed = preview(booked(1000.0), replace(SPOT, approved_by=""), SPECS, settings, NOW_S)
+    assert set(previewed.peak) == {"api", "database"}
+    assert all(previewed.peak[name] > 2 * previewed.usual[name] for name in previewed.peak)
+    ups = [step for step in previewed.steps if step.to_instances > step.from_instances]
+    downs = [step for step in previewed.steps if step.to_instances < step.from_instances]
+    assert {step.service for step in ups} == {step.service for step in downs} == set(previewed.peak)
+    for name, peak in previewed.peak.items():
         ready_s = max(step.ready_s for step in ups if step.service == name)
         assert ready_s <= SPOT.starts_s
         assert max(step.to_instances for step in ups if step.service == name) == peak
     more = sum(
-        (found.peak[spec.name] - found.usual[spec.name]) * spec.price_per_hour for spec in SPECS
+        (previewed.peak[spec.name] - previewed.usual[spec.name]) * spec.price_per_hour
+        for spec in SPECS
     )
-    assert more <= found.cost_usd <= 3.0 * more  # it touches two hours, or three with its rise
-    assert found.is_known
+    assert more <= previewed.cost_usd <= 3.0 * more  # it touches two hours, or three with its rise
+    assert previewed.is_known
 
 
 def test_a_preview_beyond_what_is_known_says_so() -> None:
     far = replace(SPOT, starts_s=NOW_S + 9e5, ends_s=NOW_S + 9.1e5)
-    found = preview(booked(), far, SPECS, EngineSettings(), NOW_S)
-    assert not found.is_known
-    assert (found.steps, found.cost_usd) == ((), 0.0)
+    previewed = preview(booked(), far, SPECS, EngineSettings(), NOW_S)
+    assert not previewed.is_known
+    assert (previewed.steps, previewed.cost_usd) == ((), 0.0)
 
 
 def test_the_engine_holds_its_floor_two_hours_ahead_and_lets_go_by_itself() -> None:

@@ -213,11 +213,11 @@ def written_1(one: Written, way: int) -> bytes:
 def test_a_series_is_the_same_in_whatever_order_messages_have_them(
     messages: list[list[tuple[int, int]]], forgotten_at: int
 ) -> None:
-    table, known = LabelTable(1000), dict[bytes, int]()
+    table, walked = LabelTable(1000), dict[bytes, int]()
     for turn, order in enumerate(messages):
         if turn == forgotten_at:
             table.forget(np.array([0, 3]))
-            known = {raw: which for raw, which in known.items() if which not in (0, 3)}
+            walked = {raw: which for raw, which in walked.items() if which not in (0, 3)}
         raw = b"".join(written_1(POOL[which], way) for which, way in order)
         for _ in range(2):
             columns = read(raw, WireVersion.ONE, table)
@@ -227,10 +227,10 @@ def test_a_series_is_the_same_in_whatever_order_messages_have_them(
                     (name.encode(), value.encode()) for name, value in POOL[which].labels
                 ]
                 entry = int(columns.entries[k])
-                assert (-1 if entry < 0 else int(table.series[entry])) == known.get(labels, -1)
+                assert (-1 if entry < 0 else int(table.series[entry])) == walked.get(labels, -1)
             for k, (which, _) in enumerate(order):
-                if columns.written(k) not in known:
-                    known[columns.written(k)] = which
+                if columns.written(k) not in walked:
+                    walked[columns.written(k)] = which
                     table.add(columns.written(k), int(columns.hashes[k]), which)
 
 

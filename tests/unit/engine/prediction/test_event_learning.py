@@ -101,10 +101,10 @@ def test_what_history_cannot_tell_apart_stays_as_it_was_assumed() -> None:
     people = schedule.participants.copy()
     people[:, 1] = people[:, 0] / 10.0  # always a tenth
     alike = replace(schedule, participants=people)
-    found = event_learning.learn(alike, came(alike, rng), assumed(), SPECS, 0.25)
-    guest, vendor = found.model.response.rates[:, 0, 0]
+    outcome = event_learning.learn(alike, came(alike, rng), assumed(), SPECS, 0.25)
+    guest, vendor = outcome.model.response.rates[:, 0, 0]
     assert vendor / guest == pytest.approx(10.0, rel=0.5)
-    assert found.errors[0].wape < 0.07
+    assert outcome.errors[0].wape < 0.07
 
 
 def test_a_model_is_the_same_after_it_was_written_and_read(

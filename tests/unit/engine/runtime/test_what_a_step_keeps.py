@@ -112,8 +112,8 @@ def test_a_memory_that_could_not_be_read_is_no_trouble_once_there_is_another(
     assert shell.cycle.troubles.all == {MEMORY: ("it cannot be read: Input/output error",)}
     stepped(shell, *times_s[MEMORY_TRIES:])
     assert shell.cycle.troubles.all == {}
-    told = [(a.state, a.time_s) for a in world.pager.alerts if a.source == MEMORY]
-    assert told == [
+    alerted = [(a.state, a.time_s) for a in world.pager.alerts if a.source == MEMORY]
+    assert alerted == [
         (AlertState.STARTED, times_s[0]), (AlertState.ENDED, times_s[MEMORY_TRIES]),
     ]  # fmt: skip
 

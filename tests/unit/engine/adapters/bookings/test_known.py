@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.adapters.bookings.known import (
-    Changes,
+    CalendarChanges,
     KnownEvents,
     Listing,
     TakenListing,
@@ -30,7 +30,7 @@ def event(name: str, ahead_h: float = 5.0, guests: float = 100.0, **more: Any) -
     return BookedEvent(name, NOW_S + ahead_h * HOUR_S, math.nan, (guests,), major=False, **more)
 
 
-def known(*events: BookedEvent) -> KnownEvents:
+def calendar(*events: BookedEvent) -> KnownEvents:
     return KnownEvents({one.id: one for one in events}, ever=True)
 
 
@@ -47,78 +47,78 @@ TEN = [event(f"e{k}") for k in range(10)]
 @pytest.mark.parametrize(
     ("listed", "changes", "names"),
     [
-        ([ONE, event("b")], Changes(new=1), {"a", "b"}),
-        ([event("a", 6.0)], Changes(moved=1), {"a"}),
-        ([event("a", guests=150.0)], Changes(updated=1), {"a"}),
-        ([replace(ONE, cancelled=True)], Changes(cancelled=1), set()),
-        ([ONE], Changes(), {"a"}),
-        ([ONE, event("old", -30.0)], Changes(), {"a"}),
-        ([ONE, event("off", cancelled=True)], Changes(), {"a"}),
+        ([ONE, event("b")], CalendarChanges(new=1), {"a", "b"}),
+        ([event("a", 6.0)], CalendarChanges(moved=1), {"a"}),
+        ([event("a", guests=150.0)], CalendarChanges(updated=1), {"a"}),
+        ([replace(ONE, cancelled=True)], CalendarChanges(cancelled=1), set()),
+        ([ONE], CalendarChanges(), {"a"}),
+        ([ONE, event("old", -30.0)], CalendarChanges(), {"a"}),
+        ([ONE, event("off", cancelled=True)], CalendarChanges(), {"a"}),
     ],
 )
 def test_a_listing_says_what_is_new_moved_updated_and_cancelled(
-    listed: list[BookedEvent], changes: Changes, names: set[str]
+    listed: list[BookedEvent], changes: CalendarChanges, names: set[str]
 ) -> None:
-    after = taken(known(ONE), listed)
+    after = taken(calendar(ONE), listed)
     assert after.changes == changes
-    assert set(after.known.events) == names
+    assert set(after.calendar.events) == names
     assert after.troubles == ()
 
 
 def test_what_is_only_missing_is_gone_when_it_has_been_missing_for_a_while() -> None:
-    first = taken(known(ONE, event("b")), [ONE])
-    assert set(first.known.events) == {"a", "b"}
-    soon = still_missing(first.known, NOW_S + CONFIG.vanish_after_s - 1.0, CONFIG)
-    assert set(soon.known.events) == {"a", "b"}
-    later = still_missing(soon.known, NOW_S + CONFIG.vanish_after_s, CONFIG)
-    assert set(later.known.events) == {"a"}
-    assert later.changes == Changes(cancelled=1)
-    again = taken(first.known, [ONE], CONFIG.vanish_after_s)
-    assert set(again.known.events) == {"a"}
+    first = taken(calendar(ONE, event("b")), [ONE])
+    assert set(first.calendar.events) == {"a", "b"}
+    soon = still_missing(first.calendar, NOW_S + CONFIG.vanish_after_s - 1.0, CONFIG)
+    assert set(soon.calendar.events) == {"a", "b"}
+    later = still_missing(soon.calendar, NOW_S + CONFIG.vanish_after_s, CONFIG)
+    assert set(later.calendar.events) == {"a"}
+    assert later.changes == CalendarChanges(cancelled=1)
+    again = taken(first.calendar, [ONE], CONFIG.vanish_after_s)
+    assert set(again.calendar.events) == {"a"}
 
 
 def test_what_is_there_again_was_never_gone() -> None:
-    first = taken(known(ONE, event("b")), [ONE])
-    back = taken(first.known, [ONE, event("b")], 5.0)
-    assert back.changes == Changes()
-    assert set(taken(back.known, [ONE], 60.0).known.events) == {"a", "b"}
+    first = taken(calendar(ONE, event("b")), [ONE])
+    back = taken(first.calendar, [ONE, event("b")], 5.0)
+    assert back.changes == CalendarChanges()
+    assert set(taken(back.calendar, [ONE], 60.0).calendar.events) == {"a", "b"}
 
 
 @pytest.mark.parametrize("left", [0, 1, 6])
 def test_a_listing_that_shrinks_by_most_is_never_believed(left: int) -> None:
-    state = known(*TEN)
+    state = calendar(*TEN)
     for k in range(100):
         after = taken(state, TEN[:left], 60.0 * k)
         assert not after.believed
         assert "are missing without being marked" in after.troubles[0]
-        state = after.known
+        state = after.calendar
     assert len(state.events) == 10
 
 
 def test_a_listing_in_which_all_are_marked_as_cancelled_is_believed() -> None:
-    after = taken(known(*TEN), [replace(one, cancelled=True) for one in TEN])
+    after = taken(calendar(*TEN), [replace(one, cancelled=True) for one in TEN])
     assert after.believed
-    assert after.changes == Changes(cancelled=10)
+    assert after.changes == CalendarChanges(cancelled=10)
 
 
 def test_the_only_event_does_not_go_with_an_empty_listing() -> None:
-    assert not taken(known(ONE), []).believed
-    assert taken(known(event("over", -2.0)), []).believed  # nothing that is to come is missing
+    assert not taken(calendar(ONE), []).believed
+    assert taken(calendar(event("over", -2.0)), []).believed  # nothing that is to come is missing
 
 
 def test_in_a_listing_that_was_cut_nothing_is_missing() -> None:
-    after = taken(known(*TEN), TEN[:1], is_whole=False)
+    after = taken(calendar(*TEN), TEN[:1], is_whole=False)
     assert after.believed
-    assert len(after.known.events) == 10
-    assert not after.known.missing_since
+    assert len(after.calendar.events) == 10
+    assert not after.calendar.missing_since
 
 
 def test_a_wrong_row_leaves_what_was_known_of_it() -> None:
     wrong = [WrongRow("e9", "line 11", "guests: nan is not allowed (0 … 100,000)")]
-    after = taken(known(*TEN), [*TEN[:8], event("e8", guests=7.0)], wrong=wrong)
+    after = taken(calendar(*TEN), [*TEN[:8], event("e8", guests=7.0)], wrong=wrong)
     assert after.believed
-    assert after.known.events["e9"] == TEN[9]
-    assert after.changes == Changes(updated=1)
+    assert after.calendar.events["e9"] == TEN[9]
+    assert after.changes == CalendarChanges(updated=1)
     assert after.troubles == (
         "rows that are left out: line 11: guests: nan is not allowed (0 … 100,000)",
     )
@@ -126,9 +126,9 @@ def test_a_wrong_row_leaves_what_was_known_of_it() -> None:
 
 def test_a_listing_of_which_much_is_wrong_is_not_believed() -> None:
     wrong = [WrongRow("", f"line {k}", "at: is no time") for k in range(3)]
-    after = taken(known(*TEN), [event("e0", guests=7.0), *TEN[1:]], wrong=wrong)
+    after = taken(calendar(*TEN), [event("e0", guests=7.0), *TEN[1:]], wrong=wrong)
     assert not after.believed
-    assert after.known == known(*TEN)
+    assert after.calendar == calendar(*TEN)
     assert after.troubles[-1] == "3 of 13 rows are wrong: the listing is not believed"
 
 
@@ -136,7 +136,7 @@ def test_of_two_rows_with_one_id_the_newer_counts_whichever_comes_first() -> Non
     old, new = event("a", 6.0, updated_s=10.0), event("a", 7.0, updated_s=20.0)
     for rows in ([old, new], [new, old]):
         after = taken(KnownEvents(), rows)
-        assert after.known.events["a"] == new
+        assert after.calendar.events["a"] == new
         assert after.troubles == (
             "1 ids come more than once with different words: the newest counts",
         )
@@ -145,9 +145,9 @@ def test_of_two_rows_with_one_id_the_newer_counts_whichever_comes_first() -> Non
 
 def test_a_row_that_comes_late_replaces_no_newer_one() -> None:
     new = event("a", 7.0, updated_s=20.0)
-    after = taken(known(new), [event("a", 6.0, updated_s=10.0)])
-    assert after.known.events["a"] == new
-    assert after.changes == Changes()
+    after = taken(calendar(new), [event("a", 6.0, updated_s=10.0)])
+    assert after.calendar.events["a"] == new
+    assert after.changes == CalendarChanges()
 
 
 NAMES = st.sampled_from([f"e{k}" for k in range(8)])
@@ -165,8 +165,8 @@ def test_a_listing_twice_changes_nothing_the_second_time(listings: list[list[Boo
     state = KnownEvents()
     for k, rows in enumerate(listings):
         after = taken(state, rows, 1.0 * k)
-        assert not any(one.cancelled for one in after.known.events.values())
-        again = taken(after.known, rows, 1.0 * k)
-        assert again.changes == Changes()
-        assert again.known.events.keys() == after.known.events.keys()
-        state = after.known
+        assert not any(one.cancelled for one in after.calendar.events.values())
+        again = taken(after.calendar, rows, 1.0 * k)
+        assert again.changes == CalendarChanges()
+        assert again.calendar.events.keys() == after.calendar.events.keys()
+        state = after.calendar

@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from icalendar import Calendar
 
-from engine.adapters.bookings.recurring import EventError, Occurrence, occurrences
+from engine.adapters.bookings.recurring import EventError, EventTime, occurrences
 
 ROME = ZoneInfo("Europe/Rome")
 BEGIN = dt.datetime(2027, 3, 1, tzinfo=dt.UTC)
 """What is looked at begins here, and lasts for 60 days."""
 
 
-def found(*events: str, floating: dt.tzinfo | None = None, zones: str = "") -> list[Occurrence]:
+def listed(*events: str, floating: dt.tzinfo | None = None, zones: str = "") -> list[EventTime]:
     text = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\n" + zones
     for event in events:
         lines = event.strip().replace("\n", "\r\n")
@@ -29,7 +29,7 @@ def times(*events: str, floating: dt.tzinfo | None = None, zones: str = "") -> l
     """When it begins, UTC."""
     return [
         dt.datetime.fromtimestamp(one.starts_s, dt.UTC).strftime("%m-%dT%H:%M")
-        for one in found(*events, floating=floating, zones=zones)
+        for one in listed(*events, floating=floating, zones=zones)
     ]
 
 
@@ -42,7 +42,7 @@ RRULE:FREQ=WEEKLY;COUNT=4
 
 def test_a_wedding_at_four_is_at_four_in_summer_and_winter() -> None:
     assert times(SATURDAYS) == ["03-13T15:00", "03-20T15:00", "03-27T15:00", "04-03T14:00"]
-    assert {one.ends_s - one.starts_s for one in found(SATURDAYS)} == {6 * 3600.0}
+    assert {one.ends_s - one.starts_s for one in listed(SATURDAYS)} == {6 * 3600.0}
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_an_occurrence_that_was_moved_takes_the_place_of_its_own() -> None:
     moved = "RECURRENCE-ID;TZID=Europe/Rome:20270320T160000\nDTSTART;TZID=Europe/Rome:20270321T1200"
     moved += "00\nX-GUESTS:300"
     assert times(SATURDAYS, moved) == ["03-13T15:00", "03-21T11:00", "03-27T15:00", "04-03T14:00"]
-    ids = [one.id for one in found(SATURDAYS, moved)]
+    ids = [one.id for one in listed(SATURDAYS, moved)]
     assert ids == ["u1/20270313", "u1/20270320", "u1/20270327", "u1/20270403"]
-    assert found(SATURDAYS, moved)[1].event["X-GUESTS"] == "300"
+    assert listed(SATURDAYS, moved)[1].event["X-GUESTS"] == "300"
 
 
 def test_an_occurrence_moved_with_all_later_ones_takes_them_along() -> None:
@@ -81,7 +81,7 @@ def test_an_occurrence_moved_with_all_later_ones_takes_them_along() -> None:
 
 def test_a_series_moved_by_hours_keeps_the_ids_of_its_days() -> None:
     later = SATURDAYS.replace("T160000", "T170000")
-    assert [one.id for one in found(SATURDAYS)] == [one.id for one in found(later)]
+    assert [one.id for one in listed(SATURDAYS)] == [one.id for one in listed(later)]
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_an_event_that_cannot_be_read_says_why_and_not_what(event: str, why: str
 
 def test_only_exceptions_of_a_series_are_events_of_their_own() -> None:
     moved = "RECURRENCE-ID:20270320T160000Z\nDTSTART:20270321T120000Z"
-    assert [one.id for one in found(moved)] == ["u1/20270320"]
+    assert [one.id for one in listed(moved)] == ["u1/20270320"]
