@@ -28,7 +28,7 @@ COMMANDS = {
     ),
     "learn": Command(
         "engine.commands.learn:run", "load=FILE|prometheus out=FILE [key=value ...]",
-        "how bookings become load, from those of the past",
+        "how bookings become load, from those of the past", "engine.commands.usage:LEARN",
     ),
     "alerts": Command(
         "engine.commands.alerts:run", "[list|ack|escalate]", "what the monitor finds wrong"

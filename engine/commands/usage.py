@@ -1,4 +1,4 @@
-"""What `python -m engine run` and `serve` say of themselves, and the keys of their tree."""
+"""What `python -m engine run`, `serve` and `learn` say of themselves, and the keys of their tree."""
 
 from __future__ import annotations
 
@@ -25,5 +25,17 @@ SERVE = page(
   --config-dir DIR  a folder of your own, searched besides the packaged tree
   --cfg job         show the whole configuration instead of running
   --hydra-help      what Hydra itself can do
+""",
+)
+
+LEARN = page(
+    "live",
+    """usage: python -m engine learn load=FILE|prometheus out=FILE [key=value ...]
+
+  load=FILE         CSV or Parquet: a column time, and one of requests/s for each service
+  load=prometheus   ask the configured metrics instead; days=N goes back so far (365)
+  out=FILE          the model, which bookings.options.model names
+  holdout=SHARE     of the history, at its end, that the model is judged on (0.25)
+  key=value         any key below, and all keys of the groups; bookings=NAME chooses the source
 """,
 )
