@@ -1,4 +1,4 @@
-"""What `python -m engine run`, `serve` and `learn` say of themselves, and the keys of their tree."""
+"""What `python -m engine run`, `serve` and `learn` say of themselves, and their keys."""
 
 from __future__ import annotations
 
