@@ -94,10 +94,12 @@ def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
     made.kill()
 
 
-def notice(number: int, kind: NoticeKind = NoticeKind.TRIGGERED) -> AlertNotice:
+def notice(
+    number: int, kind: NoticeKind = NoticeKind.TRIGGERED, severity: Severity = Severity.CRITICAL
+) -> AlertNotice:
     key = f"database/slowness#{number}"
     return AlertNotice(
-        f"{key}.{'2' if kind is NoticeKind.RESOLVED else '1'}", key, kind, Severity.CRITICAL,
+        f"{key}.{'2' if kind is NoticeKind.RESOLVED else '1'}", key, kind, severity,
         ("on-call",), time.time(), "database: slow", time.time() - 60.0,
     )  # fmt: skip
 
@@ -132,3 +134,17 @@ def test_it_gets_each_incident_once_though_it_is_killed_meanwhile(
     active = [alert["labels"]["incident"] for alert in alertmanager.alerts()]
     assert sorted(active) == ["database/slowness#2", "database/slowness#3"]
     assert live.troubles == {}
+
+
+def test_what_got_worse_and_is_over_is_no_alert_of_another_severity(
+    alertmanager: Alertmanager,
+) -> None:
+    async def send(one: AlertNotice) -> list[str]:
+        sender = AlertmanagerNotices(alertmanager.url)
+        await sender.send(one)
+        await sender.close()
+        return [str(alert["labels"]["severity"]) for alert in alertmanager.alerts()]
+
+    assert asyncio.run(send(notice(1, severity=Severity.WARNING))) == ["warning"]
+    assert asyncio.run(send(notice(1, NoticeKind.WORSE))) == ["critical"]
+    assert asyncio.run(send(notice(1, NoticeKind.RESOLVED, Severity.WARNING))) == []

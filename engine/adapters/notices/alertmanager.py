@@ -4,6 +4,9 @@ Its alert is one for each incident, told apart by the label `incident`; the same
 update there, so nothing is told twice.  It forgets an alert that is not renewed
 (`resolve_timeout`), so `endsAt` is given: far ahead while the incident goes on (the engine's
 reminders renew it), and the time of the resolution at its end.
+
+The severity is a label, as routes go by it, and so a part of what tells alerts apart: where it may
+have changed, the alert of the other severity is ended with the same request.
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ import json
 
 from engine.adapters.posting import Poster
 from engine.monitoring.alerts.machine import AlertNotice, NoticeKind
+from engine.monitoring.findings import Severity
 
+MAY_CHANGE = (NoticeKind.WORSE, NoticeKind.REMINDED, NoticeKind.RESOLVED)
+"""What may be told with another severity than what was told before."""
 HOLDS_S = 2.0 * 86_400.0
 """An alert that is not renewed ends there after so long; reminders come sooner."""
 
@@ -29,7 +35,19 @@ class AlertmanagerNotices:
 
     async def send(self, notice: AlertNotice) -> None:
         """Set its alert; raises NotTakenError."""
-        await self._poster.post(json.dumps([self.alert(notice)]).encode())
+        await self._poster.post(json.dumps(self.alerts(notice)).encode())
+
+    def alerts(self, notice: AlertNotice) -> list[dict[str, object]]:
+        """The alert of an incident, and the one that takes its place with another severity."""
+        now = [self.alert(notice)]
+        if notice.kind in MAY_CHANGE:
+            ended = notice._replace(kind=NoticeKind.RESOLVED)
+            now += [
+                self.alert(ended._replace(severity=other))
+                for other in (Severity.WARNING, Severity.CRITICAL)
+                if other is not notice.severity
+            ]
+        return now
 
     def alert(self, notice: AlertNotice) -> dict[str, object]:
         """The alert of an incident, as API v2 has it."""

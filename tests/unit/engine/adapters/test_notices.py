@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import hashlib
 import hmac
 import json
@@ -83,7 +84,7 @@ def test_alertmanager_is_told_when_an_incident_begins_and_when_it_is_over(
     sent(AlertmanagerNotices(receiver.url + "/", {"team": "weddings"}), notice(), over)
     (path, _, first), (_, _, last) = receiver.requests
     assert path == "/api/v2/alerts"
-    (began,), (ended,) = json.loads(first), json.loads(last)
+    (began,), (ended, _) = json.loads(first), json.loads(last)
     assert began["labels"] == ended["labels"]
     assert began["labels"] == {
         "alertname": "slowness", "service": "database", "severity": "critical",
@@ -92,6 +93,34 @@ def test_alertmanager_is_told_when_an_incident_begins_and_when_it_is_over(
     assert began["startsAt"] == "2026-06-19T12:00:00.000+00:00"
     assert began["endsAt"] > "2026-06-21"
     assert ended["endsAt"] == "2026-06-19T12:05:00.000+00:00"
+
+
+W, C = Severity.WARNING, Severity.CRITICAL
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        [(NoticeKind.TRIGGERED, W), (NoticeKind.WORSE, C), (NoticeKind.RESOLVED, C)],
+        [(NoticeKind.TRIGGERED, C), (NoticeKind.ESCALATED, C), (NoticeKind.RESOLVED, W)],
+        [(NoticeKind.TRIGGERED, C), (NoticeKind.REMINDED, W), (NoticeKind.RESOLVED, W)],
+        [(NoticeKind.TRIGGERED, W), (NoticeKind.WORSE, C), (NoticeKind.REMINDED, W),
+         (NoticeKind.WORSE, C), (NoticeKind.RESOLVED, W)],
+    ],
+)  # fmt: skip
+def test_an_incident_is_one_alert_of_alertmanager_whatever_its_severity_becomes(
+    story: list[tuple[NoticeKind, Severity]],
+) -> None:
+    sender = AlertmanagerNotices("http://127.0.0.1:9")
+    there: dict[str, str] = {}
+    for k, (kind, severity) in enumerate(story):
+        time_s = 1_781_870_460.0 + 600.0 * k
+        for alert in sender.alerts(notice(kind, severity=severity, time_s=time_s)):
+            there[json.dumps(alert["labels"], sort_keys=True)] = str(alert["endsAt"])
+        now = dt.datetime.fromtimestamp(time_s, dt.UTC).isoformat(timespec="milliseconds")
+        active = [labels for labels, ends in there.items() if ends > now]
+        assert len(active) == (kind is not NoticeKind.RESOLVED)
+        assert all(json.loads(labels)["severity"] == severity.value for labels in active)
 
 
 def test_the_signature_of_a_webhook_is_of_its_time_and_body(receiver: Receiver) -> None:
