@@ -17,10 +17,10 @@ from tests.unit.engine.conftest import observe as observation_of
 
 NAN = math.nan
 SETTINGS = EngineSettings()
-KNOWN = ServiceMemory(response=ResponseMemory(horizon_variance=(0.01,) * 4, issued=((),) * 4))
+REMEMBERED = ServiceMemory(response=ResponseMemory(horizon_variance=(0.01,) * 4, issued=((),) * 4))
 
 
-def seen(service: ServiceObservation, memory: ServiceMemory = KNOWN) -> Seen:
+def seen(service: ServiceObservation, memory: ServiceMemory = REMEMBERED) -> Seen:
     """One service in a whole cycle, with 500 requests/s booked."""
     (one,) = observe(
         Scope(True, frozenset(), frozenset(), {}),
@@ -38,7 +38,7 @@ def test_a_rate_of_nothing_that_busy_slots_speak_against_is_none(rate: float) ->
     """Ten instances that are half busy serve 500 requests/s; a rate is at most 1.5 times off."""
     one = seen(make_service(window=make_window(cpu=0.5, rate=rate)))
     assert one.view.request_rate == pytest.approx(500.0 / 1.5)
-    assert one.response == KNOWN.response  # what is bounded teaches nothing
+    assert one.response == REMEMBERED.response  # what is bounded teaches nothing
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_an_emergency_without_a_cpu_is_unconfirmed_only_where_one_was_measured_l
     measured_s: dict[str, float], is_unconfirmed: bool
 ) -> None:
     window = make_window(cpu=NAN, rate=2000.0, p95_s=3.0, error_rate=0.3, queue=400.0)
-    memory = KNOWN._replace(measured_s={"p95_s": NOW_S - 8.0} | measured_s)
+    memory = REMEMBERED._replace(measured_s={"p95_s": NOW_S - 8.0} | measured_s)
     alarm = seen(make_service(window=window), memory).alarm
     assert alarm is not None
     assert (UNCONFIRMED in alarm.evidence) is is_unconfirmed
