@@ -6,6 +6,7 @@ be split stand in JSON as themselves.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -22,6 +23,8 @@ LONGEST = 64 * 2**20
 """Bytes of one answer, or of one line of a watch."""
 
 GONE = 410
+TRIES, LONGEST_WAIT_S = 3, 2
+"""A server that says when to ask again is asked so often, if it is to be soon."""
 
 
 class ApiError(Exception):
@@ -116,13 +119,29 @@ class Api:
     ) -> dict[str, Any]:
         content = None if body is None else json.dumps(body).encode()
         headers = {**self._who(), **({"Content-Type": kind} if content else {})}
-        try:
-            answer = await self._client.request(
-                method, path, params=parameters, content=content, headers=headers
-            )
-        except (httpx.HTTPError, OSError) as error:
-            raise _silence(self.access.url, error) from error
+        for again in range(TRIES, 0, -1):
+            try:
+                answer = await self._client.request(
+                    method, path, params=parameters, content=content, headers=headers
+                )
+            except (httpx.HTTPError, OSError) as error:
+                raise _silence(self.access.url, error) from error
+            wait_s = _wait_s(answer)
+            if again == 1 or wait_s is None:
+                break
+            await asyncio.sleep(wait_s)
         return answered(answer, path)
+
+
+def _wait_s(answer: httpx.Response) -> float | None:
+    """When to ask a server again that says it took nothing and when it will; None: not at all.
+
+    API priority and fairness answers so, and a server whose storage is not there yet after a start.
+    """
+    after = answer.headers.get("retry-after", "")
+    if answer.status_code not in (429, 503) or not after.isdigit() or int(after) > LONGEST_WAIT_S:
+        return None
+    return float(after)
 
 
 def answered(answer: httpx.Response, path: str) -> dict[str, Any]:

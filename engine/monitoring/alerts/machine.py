@@ -309,8 +309,14 @@ def _where(finding: Finding) -> str:
 
 
 def _key(finding: Finding) -> str:
-    """What findings of one incident have in common."""
+    """What findings of one incident have in common.
+
+    A budget that burns has one of its own: it does so for as long as its windows remember, hours
+    after what burned it, and would keep an incident open that is over.
+    """
     cause = finding.causes[0]
+    if finding.kind is FindingKind.BURN_RATE:
+        return f"{finding.service}/{finding.kind}"
     if cause.kind is CauseKind.UNKNOWN:
         return f"{finding.service}/{cause.kind}"
     return f"{cause.service}/{cause.kind}"
@@ -319,17 +325,21 @@ def _key(finding: Finding) -> str:
 def _of_the_same(incidents: Mapping[str, Incident], finding: Finding) -> str:
     """The incident that a finding without a cause of its own belongs to, "": there is none.
 
-    A budget burns because answers are slow or fail; and what nothing in the figures explains is of
-    the incident that its service has already.
+    What nothing in the figures explains is of the incident that its service has already.
     """
-    follows = finding.causes[0].kind is CauseKind.UNKNOWN or finding.kind is FindingKind.BURN_RATE
+    if finding.kind is FindingKind.BURN_RATE:
+        return ""
+    burning = f"{finding.service}/{FindingKind.BURN_RATE}"
     unexplained = f"{finding.service}/{CauseKind.UNKNOWN}"
+    follows = finding.causes[0].kind is CauseKind.UNKNOWN
     return next(
         (
             key
             for key, incident in reversed(list(incidents.items()))
+            for base in (key.rpartition("#")[0],)
             if any(member.service == finding.service for member in incident.members.values())
-            and (follows or key.rpartition("#")[0] == unexplained)
+            and base != burning
+            and (follows or base == unexplained)
         ),
         "",
     )

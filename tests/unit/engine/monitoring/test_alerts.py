@@ -78,16 +78,21 @@ UNKNOWN = ("api", CauseKind.UNKNOWN)
 @pytest.mark.parametrize(
     "cause", [UNKNOWN, ("database", CauseKind.SLOWNESS), ("api", CauseKind.LOAD)]
 )
-def test_a_budget_that_burns_is_of_the_incident_that_its_service_has(
+def test_a_budget_that_burns_on_does_not_keep_an_incident_open_that_is_over(
     cause: tuple[str, CauseKind],
 ) -> None:
     for first in (UNKNOWN, ("api", CauseKind.SLOWNESS)):
         desk = Desk()
         slow = finding_of("a", cause=first, kind=FindingKind.RESPONSE_TIME)
         burns = finding_of("b", cause=cause, kind=FindingKind.BURN_RATE)
-        assert len(desk.step(slow)) == 1
-        assert desk.step(burns) == []
-        assert len(desk.alerts.incidents) == 1
+        desk.step(burns)
+        desk.step(slow)
+        assert len(desk.alerts.incidents) == 2
+        # What nothing explains does not join it either.
+        desk.step(finding_of("c", cause=UNKNOWN))
+        assert len(desk.alerts.incidents) == 2
+        (burning,) = (one for one in desk.alerts.incidents.values() if "b" in one.members)
+        assert set(burning.members) == {"b"}
 
 
 def test_what_nothing_explains_is_of_the_incident_of_its_service_and_of_no_other() -> None:
