@@ -83,7 +83,10 @@ def test_a_mutant_that_runs_for_ever_is_noticed_by_its_limit(toys: Path, reposit
     assert ran.returncode == 0, ran.stdout
     total = next(line for line in ran.stdout.splitlines() if line.startswith("all"))
     # For ever: `n += 1`, nothing, `n -= 2` (3, 1, -1, …), `n -= 0`.  `not n`, None: a wrong count.
-    assert total.split()[1:5] == ["6", "2", "4", "0"]
+    # On a machine that is busy one may be ended by the clock before its processor time is used up.
+    tried, noticed, limited, alive = map(int, total.split()[1:5])
+    assert (tried, noticed + limited, alive) == (6, 6, 0)
+    assert noticed >= 2
 
 
 def test_a_mutant_that_waits_for_ever_is_noticed_long_before_its_limit(

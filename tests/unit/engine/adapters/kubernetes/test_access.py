@@ -70,11 +70,11 @@ def test_a_file_beside_the_kubeconfig_is_named_relative_to_it(tmp_path: Path) ->
         tree["users"][0]["user"] = {"tokenFile": "token"}
 
     (tmp_path / "ca.pem").write_bytes(AUTHORITY.cert_pem.bytes())
-    (tmp_path / "token").write_text("first\n")
+    (tmp_path / "token").write_text("token-of-the-morning\n")
     access = access_of(config(kubeconfig(tmp_path, change)))
-    assert access.headers() == {"Authorization": "Bearer first"}
-    (tmp_path / "token").write_text("second\n")
-    assert access.headers() == {"Authorization": "Bearer second"}
+    assert access.headers() == {"Authorization": "Bearer token-of-the-morning"}
+    (tmp_path / "token").write_text("token-of-the-evening\n")
+    assert access.headers() == {"Authorization": "Bearer token-of-the-evening"}
 
 
 def test_a_certificate_is_shown_where_there_is_one(tmp_path: Path) -> None:
