@@ -12,6 +12,8 @@ Values that are NaN, infinite or negative are holes.  So are sums while the expr
 says that a part of the targets is lost, and whatever came with a warning that something may be
 missing: half of a rate is not the rate.  What else is amiss with an answer is in
 `engine.adapters.prometheus_answers`; all of it is told as trouble.
+
+It is one adapter, whose rounds, holes and catching up share what was last seen: so it is long.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""`pause`, `resume`, `floor`, `approve`, `reject`: what people ask of a running engine.
+"""`pause`, `resume`, `floor`, `approve`, `reject`, and how any command asks a running engine.
 
 They write into the store of the engine's state folder and return at once; the engine reads it
-before its next step, five seconds later at the most, and also when it is started only then.
+before its next step, five seconds later at the most, and also when it is started only then.  What
+commands of other modules ask for (incidents, monitoring sessions, occasions) goes the same way.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Written from the description of the algorithm in the Kubernetes documentation ("Horizontal Pod
 Autoscaling", "Algorithm details") and from its defaults, down to where it rounds: quantities are
 whole milli-units, utilisation is a whole percentage, both truncated.  All state is in `HpaMemory`;
-times are seconds, ages are differences of them.
+times are seconds, ages are differences of them.  It is one algorithm, in one place to be read
+beside the documentation, and so longer than most modules.
 """
 
 from __future__ import annotations
