@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, Phase, settings
 
+from engine.config import secrets
 from tests import warm
 from twin.runs import lifetimes
 
@@ -64,6 +66,18 @@ settings.load_profile("house")
 def repository() -> Path:
     """The checkout that the tests belong to."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _secrets_stay_in_their_test() -> Iterator[None]:
+    """Forget the secrets of a test: a short one would be a mark in the words of those that follow.
+
+    What a stack that stays up has taught this process before stays.
+    """
+    before = dict(secrets._learned)
+    yield
+    secrets._learned.clear()
+    secrets._learned.update(before)
 
 
 REAL_PARTS = (

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters.store.sealed import desk_of
-from engine.commands import requests
+from engine.commands import asking
 from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
 from engine.config.complaints import close
@@ -32,7 +32,7 @@ ANSWERS = {"ack": Permission.ACKNOWLEDGE, "escalate": Permission.ESCALATE}
 
 def run(arguments: Sequence[str]) -> int:
     """List incidents and findings, or answer an incident; returns the exit code."""
-    parser = requests.parser_of(
+    parser = asking.parser_of(
         "alerts", "List what the monitor finds wrong, take an incident on, or tell the next people."
     )
     parser.add_argument("what", metavar="list|ack|escalate", nargs="?", default="list",
@@ -59,7 +59,7 @@ def _list(given: argparse.Namespace) -> int:
             shown["alerts"] = engine.alerts().model_dump()["items"]
             shown["findings"] = engine.findings().model_dump()["items"]
 
-        code = requests.ask_remote(given, ask, "")
+        code = asking.ask_remote(given, ask, "")
         if code == 0:
             _print(shown)
         return code
@@ -74,7 +74,7 @@ def _answer(given: argparse.Namespace) -> int:
     escalates = given.what == "escalate"
     said = f"{given.incident}: {'the next people are told' if escalates else 'acknowledged'}"
     if given.api:
-        return requests.ask_remote(
+        return asking.ask_remote(
             given,
             lambda engine: (engine.escalate if escalates else engine.acknowledge)(
                 given.incident, why=given.why
@@ -99,10 +99,10 @@ def _answer(given: argparse.Namespace) -> int:
         escalates=escalates,
         # An engine that lives through another day has its own time.
         expires_s=max(time.time(), float(monitor["time_s"])) + STANDS_S,
-        requested_by=requests.local_name(given.state),
+        requested_by=asking.local_name(given.state),
         why=given.why,
     )
-    return requests.answer_incident(given, answer, ANSWERS[given.what], said)
+    return asking.answer_incident(given, answer, ANSWERS[given.what], said)
 
 
 def monitor_of(state: Path) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from engine.adapters.audit_place import row_sealer_of
+from engine.commands.asking import STATE
 from engine.commands.failing import failed
-from engine.commands.requests import STATE
 from engine.ports.cabinet import CabinetError
 from engine.security.audit import verifier
 from engine.security.audit.log import FOLDER, ROWS, VERIFIER, sizes

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from engine.adapters.audit_place import audit_of
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
+from engine.commands.asking import STATE, duration, folder
 from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
-from engine.commands.requests import STATE, duration, folder
 from engine.ports.cabinet import CabinetError
 from engine.security import local
 from engine.security.audit.log import FOLDER as AUDIT

@@ -13,9 +13,9 @@ from pathlib import Path
 from engine.adapters.cabinet_files import FOLDER, PLACE, PLAIN, FileCabinet, sealer_of
 from engine.adapters.store.resealing import reseal, texts_under
 from engine.adapters.store.sqlite import FILE, SqliteFile
+from engine.commands.asking import STATE, folder
 from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
-from engine.commands.requests import STATE, folder
 from engine.ports.cabinet import CabinetError
 from engine.record.files import replacing
 from engine.security.audit.sealed_rows import renew

@@ -15,7 +15,7 @@ from contextlib import closing
 from typing import Any
 
 from engine.adapters.store.sealed import desk_of
-from engine.commands import requests
+from engine.commands import asking
 from engine.commands.alerts import monitor_of
 from engine.commands.failing import failed
 from engine.config.complaints import close
@@ -35,18 +35,18 @@ from engine.security.sealing import SealError
 
 def run(arguments: Sequence[str]) -> int:
     """Start, list or end monitoring sessions; returns the exit code."""
-    parser = requests.parser_of(
+    parser = asking.parser_of(
         "monitor", "Say what the monitor is to watch and how often, or see what it watches."
     )
     parser.add_argument("what", metavar="start|list|end", nargs="?", default="list",
                         choices=("start", "list", "end"))  # fmt: skip
     parser.add_argument("names", metavar="SERVICE|SESSION", nargs="*",
                         help="for start: none are all; for end: as list shows it")  # fmt: skip
-    parser.add_argument("--every", type=requests.duration, metavar="TIME",
+    parser.add_argument("--every", type=asking.duration, metavar="TIME",
                         help="between two looks: 5s, 30s, 10m (default: 5s)")  # fmt: skip
     parser.add_argument("--kinds", metavar="KIND,…",
                         help="of findings: errors,response_time (default: all)")  # fmt: skip
-    parser.add_argument("--for", dest="duration", type=requests.duration, metavar="TIME",
+    parser.add_argument("--for", dest="duration", type=asking.duration, metavar="TIME",
                         help="how long: 30m, 2h (default: until it is ended)")  # fmt: skip
     given = parser.parse_args(arguments)
     if given.what != "start":
@@ -70,7 +70,7 @@ def _start(given: argparse.Namespace) -> int:
     every_s = STEP_S if given.every is None else given.every
     kinds = tuple(dict.fromkeys(given.kinds.split(","))) if given.kinds else ()
     if given.api:
-        return requests.ask_remote(
+        return asking.ask_remote(
             given, lambda engine: print(engine.start_monitoring(
                 services, every_s=every_s, kinds=kinds, for_s=given.duration, why=given.why,
             ).id), _begun(services, every_s),
@@ -88,9 +88,9 @@ def _start(given: argparse.Namespace) -> int:
     until_s = math.inf if given.duration is None else now_s + given.duration
     session = MonitoringSession(
         f"s-{secrets.token_hex(4)}", services, every_s, kinds, now_s, until_s, until_s + SHOWN_S,
-        requests.local_name(given.state), given.why,
+        asking.local_name(given.state), given.why,
     )  # fmt: skip
-    code = requests.ask_session(given, session, Permission.WATCH, _begun(services, every_s))
+    code = asking.ask_session(given, session, Permission.WATCH, _begun(services, every_s))
     if code == 0:
         print(session.id)
     return code
@@ -99,7 +99,7 @@ def _start(given: argparse.Namespace) -> int:
 def _end(given: argparse.Namespace, name: str) -> int:
     said = f"{name}: ended"
     if given.api:
-        return requests.ask_remote(
+        return asking.ask_remote(
             given, lambda engine: engine.end_monitoring(name, why=given.why), said
         )
     try:
@@ -111,8 +111,8 @@ def _end(given: argparse.Namespace, name: str) -> int:
     if name not in names:
         allowed = ", ".join(names) or "none runs"
         return failed(f'SESSION: "{name}" is not allowed ({allowed}){close(name, names)}')
-    over = ended(there[name], requests.local_name(given.state), now_s)
-    return requests.ask_session(given, over, Permission.END_WATCH, said)
+    over = ended(there[name], asking.local_name(given.state), now_s)
+    return asking.ask_session(given, over, Permission.END_WATCH, said)
 
 
 def _list(given: argparse.Namespace) -> int:
@@ -124,7 +124,7 @@ def _list(given: argparse.Namespace) -> int:
         def ask(engine: EngineClient) -> None:
             shown.update(engine.monitoring_sessions().model_dump())
 
-        code = requests.ask_remote(given, ask, "")
+        code = asking.ask_remote(given, ask, "")
         if code == 0:
             _print(shown["items"], shown["unwatched"])
         return code

@@ -20,7 +20,7 @@ from contextlib import closing
 from typing import Any
 
 from engine.adapters.store.sealed import desk_of
-from engine.commands import requests
+from engine.commands import asking
 from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
 from engine.config.complaints import close
@@ -42,7 +42,7 @@ VERBS = ("propose", "list", "approve", "drop")
 
 def run(arguments: Sequence[str]) -> int:
     """Propose, list, approve or take back an occasion; returns the exit code."""
-    parser = requests.parser_of(
+    parser = asking.parser_of(
         "occasion", "Say what load is expected that no calendar knows: a launch, a TV spot, a test."
     )
     parser.add_argument("what", metavar="propose|list|approve|drop", nargs="?", default="list",
@@ -52,11 +52,11 @@ def run(arguments: Sequence[str]) -> int:
                              "comes to which services; else its id, as list shows it")  # fmt: skip
     parser.add_argument("--from", dest="starts_s", type=_moment, metavar="TIME",
                         help="when it begins: 2027-06-19T20:15Z")  # fmt: skip
-    parser.add_argument("--for", dest="duration", type=requests.duration, metavar="TIME",
+    parser.add_argument("--for", dest="duration", type=asking.duration, metavar="TIME",
                         help="how long: 30m, 2h")  # fmt: skip
     parser.add_argument("--sure", type=float, metavar="SHARE",
                         help="how sure you are, 0 to 1 (default: 1)")  # fmt: skip
-    parser.add_argument("--ramp", type=requests.duration, metavar="TIME",
+    parser.add_argument("--ramp", type=asking.duration, metavar="TIME",
                         help="in which it rises before it begins (default: 5m)")  # fmt: skip
     given = parser.parse_args(arguments)
     if given.what != "propose":
@@ -104,7 +104,7 @@ def _propose(given: argparse.Namespace, name: str, times: tuple[tuple[str, float
     sure = 1.0 if given.sure is None else given.sure
     ramp_s = 300.0 if given.ramp is None else given.ramp
     if given.api:
-        return requests.ask_remote(
+        return asking.ask_remote(
             given, lambda engine: print(engine.propose_occasion(
                 name, dict(times), given.starts_s, given.starts_s + given.duration, sure=sure,
                 ramp_s=ramp_s, why=given.why,
@@ -118,14 +118,14 @@ def _propose(given: argparse.Namespace, name: str, times: tuple[tuple[str, float
     ends_s = given.starts_s + given.duration
     occasion = Occasion(
         f"o-{secrets.token_hex(4)}", name, times, given.starts_s, ends_s, sure, ramp_s,
-        ends_s + SHOWN_S, requests.local_name(given.state), given.why,
+        ends_s + SHOWN_S, asking.local_name(given.state), given.why,
     )  # fmt: skip
     services = list(status.get("services", {})) or None
     if fault := fault_of(occasion, now_s, services):
         return failed(str(fault))
     if sum(now_s < one.ends_s for one in there.values()) >= MOST_OCCASIONS:
         return failed(f"{MOST_OCCASIONS} occasions are to come; drop one first")
-    code = requests.ask_occasion(
+    code = asking.ask_occasion(
         given, occasion, Permission.FLOOR, f"{name}: proposed; somebody else approves it",
         Situation(),
     )  # fmt: skip
@@ -138,7 +138,7 @@ def _change(given: argparse.Namespace, name: str) -> int:
     approves = given.what == "approve"
     said = f"{name}: {'approved' if approves else 'taken back'}"
     if given.api:
-        return requests.ask_remote(
+        return asking.ask_remote(
             given, lambda engine: (
                 engine.approve_occasion(name, why=given.why) if approves
                 else engine.drop_occasion(name, why=given.why)
@@ -156,18 +156,18 @@ def _change(given: argparse.Namespace, name: str) -> int:
     if name not in names:
         allowed = ", ".join(names) or "there is none"
         return failed(f'ID: "{name}" is not allowed ({allowed}){close(name, names)}')
-    own, who = there[name], requests.local_name(given.state)
+    own, who = there[name], asking.local_name(given.state)
     if approves:
         situation = Situation(asked_by=own.requested_by)
-        return requests.ask_occasion(given, approved(own, who), Permission.APPROVE, said, situation)
+        return asking.ask_occasion(given, approved(own, who), Permission.APPROVE, said, situation)
     over = taken_back(own, who, now_s)
-    return requests.ask_occasion(given, over, Permission.DROP_FLOOR, said, Situation())
+    return asking.ask_occasion(given, over, Permission.DROP_FLOOR, said, Situation())
 
 
 def _list(given: argparse.Namespace) -> int:
     if given.api:
         shown: list[dict[str, Any]] = []
-        code = requests.ask_remote(
+        code = asking.ask_remote(
             given, lambda engine: shown.extend(
                 one.model_dump() for one in engine.occasions().items
             ), "",

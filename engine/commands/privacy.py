@@ -12,9 +12,9 @@ from typing import Any
 
 from engine.adapters import cabinet_files
 from engine.adapters.audit_place import row_sealer_of
+from engine.commands.asking import STATE, folder
 from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
-from engine.commands.requests import STATE, folder
 from engine.ports.cabinet import CabinetError
 from engine.record.files import write_atomically
 from engine.security.audit.log import FOLDER as AUDIT

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.adapters.cabinet_files import sealer_of
+from engine.commands.asking import STATE, folder
 from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
-from engine.commands.requests import STATE, folder
 from engine.ports.cabinet import CabinetError
 from engine.record.sealed import open_into
 from engine.security.roles import Permission

@@ -18,9 +18,9 @@ from typing import Any
 
 from engine.adapters.lease_file import take_lead
 from engine.adapters.store.sealed import desk_of
+from engine.commands.asking import STATE
 from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
-from engine.commands.requests import STATE
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
 from engine.model import AlertAnswer, ManualFloor, ManualScale, MonitoringSession, Occasion, Pause

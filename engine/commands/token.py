@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 
 from engine.adapters import cabinet_files
+from engine.commands.asking import STATE, duration, folder
 from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
-from engine.commands.requests import STATE, duration, folder
 from engine.ports.cabinet import CabinetError
 from engine.security.roles import Permission, Role
 from engine.security.sealing import SealError
