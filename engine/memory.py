@@ -315,11 +315,12 @@ def remember(memory: Memory, observation: Observation, settings: EngineSettings)
             continue
         if own.sent is not None and results:
             own = own.answered(results.get(own.sent.decision_id))
-        own = own._replace(counts=noted(own.counts, service.ready, now_s, COUNTS_S))
-        if not short:
-            own = own._replace(short_from_s=NEVER)
-        elif own.short_from_s == NEVER or service.desired > own.desired:
-            own = own._replace(short_from_s=now_s)
+        counts = noted(own.counts, service.ready, now_s, COUNTS_S)
+        short_from_s = own.short_from_s if short else NEVER
+        if short and (short_from_s == NEVER or service.desired > own.desired):
+            short_from_s = now_s
+        if counts is not own.counts or short_from_s != own.short_from_s:
+            own = own._replace(counts=counts, short_from_s=short_from_s)
         changed[service.spec.name] = own.compared(service.desired, now_s, settings.verify)
     if changed:
         kept = {**kept, **changed}

@@ -302,8 +302,8 @@ class Outlook:
         low = min(max(int(position), 0), last)
         high = min(low + 1, last)
         share = min(max(position - low, 0.0), 1.0)
-        before, after = float(self.load[row, low]), float(self.load[row, high])
-        return before + share * (after - before)
+        before, after = self.load.item(row, low), self.load.item(row, high)
+        return float(before + share * (after - before))
 
     def peak(self, service: str, from_s: float, to_s: float) -> float:
         """Highest load of `service` (requests/s) from the bin of `from_s` on until `to_s`.

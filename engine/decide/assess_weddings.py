@@ -9,7 +9,9 @@ away.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from engine.decide.observe import UNBOOKED, Seen
 from engine.decide.recommend import wedding
 from engine.decide.recommend.forecast import needed, step_discount
 from engine.decide.recommend.wedding import WeddingAssessment
+from engine.decide.sizing import Sizings
 from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
 from engine.forecast.schedule import Curve
@@ -54,73 +57,131 @@ def assess_weddings(
     settings: EngineSettings,
     blends: Mapping[str, ServiceBlend],
 ) -> tuple[Ahead | None, ...]:
-    """What is to come at each service; None where only the emergency path looks."""
+    """What is to come at each service; None where only the emergency path looks.
+
+    What is booked is worked out for all services at once, as arrays: that takes a fifth of the time
+    of one after the other.
+    """
     unbooked = "" if outlook.covers(now_s) else _outside(outlook)
-    return tuple(
-        [
-            _ahead(
-                one,
-                outlook,
-                now_s=now_s,
-                settings=settings,
-                blend=blends.get(one.traits.spec.name),
-                unbooked=unbooked,
-            )
-            if one.whole
-            else None
-            for one in seen
-        ]
-    )
+    ahead: dict[int, Ahead] = {}
+    whole = [(place, one) for place, one in enumerate(seen) if one.whole]
+    booked = [pair for pair in whole if not unbooked and pair[1].row != UNBOOKED]
+    if booked:
+        ahead |= _as_booked(booked, outlook, now_s=now_s, settings=settings, blends=blends)
+    if len(booked) < len(whole):
+        others = [pair for pair in whole if pair[0] not in ahead]
+        ahead |= _as_it_is(others, outlook, settings=settings, unbooked=unbooked)
+    return tuple([ahead.get(place) for place in range(len(seen))])
 
 
-def _ahead(
-    seen: Seen,
+def _as_booked(
+    those: Sequence[tuple[int, Seen]],
     outlook: Outlook,
     *,
     now_s: float,
     settings: EngineSettings,
-    blend: ServiceBlend | None,
-    unbooked: str,
-) -> Ahead:
-    traits, response = seen.traits, seen.response
-    blind = False
-    forecasts: tuple[Forecast, ...] = ()
-    if seen.row == UNBOOKED:
-        unbooked = f"the calendar says nothing of {traits.spec.name}, {STAYS}"
-    if unbooked:
-        rate = arrival_rate(seen.view, traits.spec, seen.service.ready, seen.slowdown)
-        blind = not rate >= 0.0
-        curve = schedule.persisting(response, outlook, 0.0 if blind else rate, traits.reach_s)
-    else:
-        curve = schedule.curve(
-            response, outlook, seen.row, now_s, traits.reach_s, settings.forecast, blend
+    blends: Mapping[str, ServiceBlend],
+) -> dict[int, Ahead]:
+    """What is to come at services of which the calendar tells, by their place."""
+    counts = [schedule.bins_to_come(outlook, now_s, one.traits.reach_s) for _, one in those]
+    forecast = schedule.bins_to_come(outlook, now_s, schedule.HORIZONS_S[-1])
+    curves = schedule.curves(
+        [one.response for _, one in those],
+        outlook,
+        [one.row for _, one in those],
+        now_s,
+        count=max(forecast, *counts),
+        settings=settings.forecast,
+        blends=[blends.get(one.traits.spec.name) for _, one in those],
+    )
+    issued = [
+        schedule.issue(one.response, outlook, curves.of(k, forecast), one.traits.spec.name, now_s)
+        for k, (_, one) in enumerate(those)
+    ]
+    weighed = _weighed([one for _, one in those], curves, counts, settings)
+    return {
+        place: Ahead(curve, need, discount, weddings, forecasts, response, "", False)
+        for (place, _), (response, forecasts), (curve, need, discount, weddings) in zip(
+            those, issued, weighed, strict=True
         )
-        response, forecasts = schedule.issue(
-            response, outlook, seen.row, traits.spec.name, now_s, settings.forecast, blend
-        )
+    }
+
+
+def _as_it_is(
+    those: Sequence[tuple[int, Seen]], outlook: Outlook, *, settings: EngineSettings, unbooked: str
+) -> dict[int, Ahead]:
+    """What is to come at services of which the calendar tells nothing, by their place."""
+    rates = [
+        arrival_rate(one.view, one.traits.spec, one.service.ready, one.slowdown) for _, one in those
+    ]
+    counts = [schedule.bins_of(one.traits.reach_s, outlook.bin_s) for _, one in those]
+    curves = schedule.persisting(
+        [one.response for _, one in those],
+        outlook,
+        [rate if rate >= 0.0 else 0.0 for rate in rates],
+        max(counts),
+    )
+    weighed = _weighed([one for _, one in those], curves, counts, settings)
+    ahead = {}
+    for (place, one), rate, (curve, need, discount, weddings) in zip(
+        those, rates, weighed, strict=True
+    ):
+        why, blind = unbooked, not rate >= 0.0
+        if one.row == UNBOOKED:
+            why = f"the calendar says nothing of {one.traits.spec.name}, {STAYS}"
+        if blind:
+            weddings = weddings._replace(protected=one.service.desired)
+        ahead[place] = Ahead(curve, need, discount, weddings, (), one.response, why, blind)
+    return ahead
+
+
+def _weighed(
+    seen: Sequence[Seen], curves: Curve, counts: Sequence[int], settings: EngineSettings
+) -> list[tuple[Curve, FloatArray, FloatArray, WeddingAssessment]]:
+    """The curve of each service (`counts` of the bins), its need, its discount and its floors."""
     limits = settings.limits
-    if traits.spec.min_instances == 0:
-        curve = _worth_waking(curve, max(limits.idle_s, traits.lead_s))
-    need = needed(curve, traits.sizing, seen.slowdown, traits.risk_z)
-    discount = step_discount(
-        len(curve.ahead_s), outlook.bin_s, traits.lead_s, limits.cooldown_out_s, limits.step_out
-    )
-    weddings = wedding.assess_weddings(
-        curve, traits.sizing, seen.slowdown, traits.lead_s, settings.weddings
-    )
-    if blind:
-        weddings = weddings._replace(protected=seen.service.desired)
-    return Ahead(curve, need, discount, weddings, forecasts, response, unbooked, blind)
+    traits = [one.traits for one in seen]
+    if any(own.spec.min_instances == 0 for own in traits):
+        idle_s = [
+            max(limits.idle_s, own.lead_s) if own.spec.min_instances == 0 else math.nan
+            for own in traits
+        ]
+        curves = _worth_waking(curves, np.array(idle_s)[:, None])
+    sizings = tuple([own.sizing for own in traits])
+    slowdowns = [one.slowdown for one in seen]
+    need = needed(
+        curves, Sizings.of(sizings), np.array(slowdowns)[:, None],
+        _column(tuple([own.risk_z for own in traits])),
+    )  # fmt: skip
+    leads_s = [own.lead_s for own in traits]
+    floors = wedding.assess_weddings(curves, sizings, slowdowns, leads_s, settings.weddings)
+    return [
+        (
+            curves.of(k, count),
+            need[k, :count],
+            step_discount(count, curves.bin_s, lead_s, limits.cooldown_out_s, limits.step_out),
+            floors[k],
+        )
+        for k, (count, lead_s) in enumerate(zip(counts, leads_s, strict=True))
+    ]
 
 
-def _worth_waking(curve: Curve, idle_s: float) -> Curve:
-    """The curve without the load of which fewer than one request is expected in `idle_s`.
+@lru_cache(maxsize=64)
+def _column(values: tuple[float, ...]) -> FloatArray:
+    column = np.array(values)[:, None]
+    column.setflags(write=False)
+    return column
 
-    Between two such requests the service would fall asleep: each wakes it itself.
+
+def _worth_waking(curves: Curve, idle_s: FloatArray) -> Curve:
+    """The curves without the load of which fewer than one request is expected in `idle_s`.
+
+    Between two such requests the service would fall asleep: each wakes it itself.  `idle_s`
+    (services, 1) is NaN for one that never sleeps.
     """
-    little = curve.rate(0.0) * idle_s < 1.0
-    return curve._replace(
-        booked=np.where(little, 0.0, curve.booked), major=np.where(little, 0.0, curve.major)
+    little = curves.median() * curves.booked * idle_s < 1.0
+    return curves._replace(
+        booked=np.where(little, 0.0, curves.booked), major=np.where(little, 0.0, curves.major)
     )
 
 

@@ -154,7 +154,8 @@ def observe(
                 if rate >= 0.0:
                     rate = borne_out(looked, spec, service.ready, expected, slowdown)
                     doubtful = rate != looked.request_rate
-                    looked = looked._replace(request_rate=rate)
+                    if doubtful:
+                        looked = looked._replace(request_rate=rate)
                 else:
                     rate = arrival_rate(looked, spec, service.ready, slowdown)
                     doubtful = not likely(rate, expected)

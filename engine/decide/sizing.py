@@ -18,6 +18,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.model import FloatArray, ServiceSpec
 from engine.settings import CapacitySettings, ForecastSettings
@@ -51,14 +52,7 @@ class Sizing(NamedTuple):
 
     def instances_along(self, rate: FloatArray, utilisation: float) -> FloatArray:
         """`instances` for an array of rates (1/s, any shape), as whole-numbered floats."""
-        busy = rate * self.instances_per_rate
-        count: FloatArray = np.sqrt(busy)
-        count *= self.spread
-        count += busy
-        busy /= utilisation
-        np.maximum(count, busy, out=count)
-        count -= ROUNDING
-        return np.ceil(count, out=count)
+        return _counts(rate * self.instances_per_rate, self.spread, utilisation)
 
     def with_zone_to_spare(self, count: int) -> int:
         """Smallest count that leaves `count` when the fullest of the zones is lost.
@@ -66,10 +60,6 @@ class Sizing(NamedTuple):
         Instances are spread evenly, so of n the fullest zone holds ceil(n / zones).
         """
         return count + math.ceil(count / (self.zones - 1)) if self.zones > 1 else count
-
-    def with_zone_to_spare_along(self, count: FloatArray) -> FloatArray:
-        """`with_zone_to_spare` for an array of counts."""
-        return count + np.ceil(count / (self.zones - 1)) if self.zones > 1 else count
 
     def needed(self, likely: float, median: float) -> int:
         """Instances to have ready for a load that is uncertain (both 1/s).
@@ -86,11 +76,55 @@ class Sizing(NamedTuple):
 
     def needed_along(self, likely: FloatArray, median: FloatArray) -> FloatArray:
         """`needed` for arrays of rates (1/s) of one shape, as whole-numbered floats."""
-        count = self.instances_along(likely, self.utilisation)
-        if self.zones > 1:
-            spared = self.with_zone_to_spare_along(self.instances_along(median, self.utilisation))
-            np.maximum(count, spared, out=count)
-        return count
+        needed: FloatArray = Sizings.of((self,)).needed_along(likely[None], median[None])[0]
+        return needed
+
+
+class Sizings(NamedTuple):
+    """The constants of several services' sizing, in columns (services, 1).
+
+    `zones_left` are those that are left when one is lost, where `spares` says that this need be
+    survived.
+    """
+
+    instances_per_rate: FloatArray
+    spread: FloatArray
+    utilisation: FloatArray
+    zones_left: FloatArray
+    spares: NDArray[np.bool_]
+
+    @staticmethod
+    @lru_cache(maxsize=256)
+    def of(sizings: tuple[Sizing, ...]) -> Sizings:
+        """Those of `sizings`, in their order."""
+        columns = np.array(sizings, dtype=np.float64)
+        columns[:, 3] = np.maximum(columns[:, 3] - 1.0, 1.0)
+        columns.setflags(write=False)
+        spares = np.array([[own.zones > 1] for own in sizings])
+        per_rate, spread, utilisation, zones_left = np.split(columns, 4, axis=1)
+        return Sizings(per_rate, spread, utilisation, zones_left, spares)
+
+    def needed_along(self, likely: FloatArray, median: FloatArray) -> FloatArray:
+        """`Sizing.needed` for rates (services, bins) in 1/s, as whole-numbered floats."""
+        per_rate, spread, utilisation, zones_left, spares = self
+        count = _counts(likely * per_rate, spread, utilisation)
+        spared = _counts(median * per_rate, spread, utilisation)
+        spared += np.ceil(spared / zones_left)
+        needed: FloatArray = np.maximum(count, spared, out=count, where=spares)
+        return needed
+
+
+def _counts(
+    busy: FloatArray, spread: float | FloatArray, utilisation: float | FloatArray
+) -> FloatArray:
+    """`Sizing.instances` for how many instances are kept busy, which is written over."""
+    count: FloatArray = np.sqrt(busy)
+    count *= spread
+    count += busy
+    busy /= utilisation
+    np.maximum(count, busy, out=count)
+    count -= ROUNDING
+    return np.ceil(count, out=count)
 
 
 def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> Sizing:

@@ -121,13 +121,12 @@ def view(
 ) -> View:
     """Read the window of `service` at `now_s`; `counts` says how many were ready when."""
     read = service.window[-READ:].tolist()
-    if not all(row[0] <= now_s for row in read):
-        # A time that is NaN, or ahead of now, cannot be placed; what lies before it can.
-        read = service.window[service.window["time_s"] <= now_s][-READ:].tolist()
-    read.reverse()
-    if any(after[0] <= row[0] for after, row in pairwise(read)):
+    if _in_order(read, now_s):
+        read.reverse()
+    else:
         # Out of order, or twice: by time, and of two with the same time only the later counts.
-        # Further back than else, as each may be there several times.
+        # Further back than else, as each may be there several times.  A time that is NaN, or ahead
+        # of now, cannot be placed; what lies before it can.
         past = service.window[service.window["time_s"] <= now_s][-COPIES * READ :].tolist()
         read = sorted({row[0]: row for row in past}.values(), reverse=True)[:READ]
     newest_s = read[0][0] if read else -math.inf
@@ -154,6 +153,16 @@ def view(
         error_rate=_median(fresh, 7),
         queue_depth=_median(fresh, 8),
     )
+
+
+def _in_order(rows: list[Row], now_s: float) -> bool:
+    """Whether the samples are by time, none of them twice or ahead of now."""
+    before_s = -math.inf
+    for row in rows:
+        if not before_s < row[0] <= now_s:
+            return False
+        before_s = row[0]
+    return True
 
 
 def fresh_for_s(spacing_s: float, stale_after_s: float) -> float:

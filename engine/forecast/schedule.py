@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -61,11 +62,12 @@ daily cycle moves by about as much within an hour or two)."""
 
 
 class Curve(NamedTuple):
-    """Load to come at one service, on the outlook's bins from the present one on.
+    """Load to come at one service, or several, on the outlook's bins from the present one on.
 
-    All arrays (bins,): `ahead_s` the earliest that a bin can begin from now, `booked` and `major`
-    the outlook's own rates (1/s), `correction` the logarithm of what they are to be multiplied by
-    for the median, `sd` the log-standard deviation around it, both for the middle of the bin.
+    All arrays but the first (bins,), or (services, bins): `ahead_s` (bins,) the earliest that a bin
+    can begin from now, `booked` and `major` the outlook's own rates (1/s), `correction` the
+    logarithm of what they are to be multiplied by for the median, `sd` the log-standard deviation
+    around it, both for the middle of the bin.
     """
 
     ahead_s: FloatArray
@@ -75,24 +77,34 @@ class Curve(NamedTuple):
     major: FloatArray
     bin_s: float
 
-    def ratio(self, z: float) -> FloatArray:
-        """Rate over booked rate at the standard normal score `z`, for each bin."""
-        if not z:
-            median: FloatArray = np.exp(self.correction)
-            return median
+    def of(self, service: int, bins: int) -> Curve:
+        """The first `bins` of one of several services."""
+        ahead_s, correction, sd, booked, major, bin_s = self
+        return Curve(
+            ahead_s[:bins], correction[service, :bins], sd[service, :bins],
+            booked[service, :bins], major[service, :bins], bin_s,
+        )  # fmt: skip
+
+    def median(self) -> FloatArray:
+        """Median rate over booked rate, for each bin."""
+        median: FloatArray = np.exp(self.correction)
+        return median
+
+    def ratio(self, z: float | FloatArray) -> FloatArray:
+        """Rate over booked rate at the standard normal score `z` (services, 1), for each bin."""
         ratio: FloatArray = z * self.sd
         ratio += self.correction
         return np.exp(ratio, out=ratio)
 
-    def rate(self, z: float) -> FloatArray:
-        """The rate (1/s) at the standard normal score `z`, for each bin."""
+    def rate(self, z: float | FloatArray) -> FloatArray:
+        """The rate (1/s) at the standard normal score `z` (services, 1), for each bin."""
         rate = self.ratio(z)
         rate *= self.booked
         return rate
 
     def bins_within(self, time_s: float) -> int:
         """How many of the bins may begin within `time_s` from now."""
-        return min(int(time_s / self.bin_s) + 2, len(self.ahead_s))
+        return min(bins_of(time_s, self.bin_s), len(self.ahead_s))
 
 
 def observe(
@@ -158,26 +170,61 @@ def curve(
     settings: ForecastSettings,
     blend: ServiceBlend | None = None,
 ) -> Curve:
-    """The load of service `row` from `now_s` on, for `reach_s` seconds.
+    """The load of service `row` from `now_s` on, for `reach_s` seconds."""
+    count = bins_to_come(outlook, now_s, reach_s)
+    several = curves(
+        [memory], outlook, [row], now_s, count=count, settings=settings, blends=[blend]
+    )
+    return several.of(0, count)
 
-    How the departure from the outlook goes on is what `blend` learned; without one it fades.
+
+def bins_to_come(outlook: Outlook, now_s: float, reach_s: float) -> int:
+    """How many bins of the outlook, the present one first, reach so far; it may end before."""
+    bins: int = outlook.load.shape[1]
+    first = _present(outlook, now_s)
+    return min(first + bins_of(reach_s, outlook.bin_s), bins) - first
+
+
+def bins_of(reach_s: float, bin_s: float) -> int:
+    """How many bins reach so far: the present one, which began up to a bin ago, and one more."""
+    return int(reach_s / bin_s) + 2
+
+
+def _present(outlook: Outlook, now_s: float) -> int:
+    """The bin of `now_s`, or the nearest that there is."""
+    last: int = outlook.load.shape[1] - 1
+    return min(max(int((now_s - outlook.start_s) / outlook.bin_s), 0), last)
+
+
+def curves(
+    memories: Sequence[ResponseMemory],
+    outlook: Outlook,
+    rows: Sequence[int],
+    now_s: float,
+    *,
+    count: int,
+    settings: ForecastSettings,
+    blends: Sequence[ServiceBlend | None],
+) -> Curve:
+    """The load of several services from `now_s` on, for `count` bins (`bins_to_come`).
+
+    How the departure from the outlook goes on is what the service's blend learned; without one it
+    fades.
     """
-    bins = outlook.load.shape[1]
-    bin_s = outlook.bin_s
-    first = min(max(int((now_s - outlook.start_s) / bin_s), 0), bins - 1)
-    last = min(first + int(reach_s / bin_s) + 2, bins)
-    if blend is not None:
-        correction = blend.correction(memory.level, memory.surge, last - first, bin_s)
-    else:
-        correction = memory.level * _decay(last - first, bin_s, settings.level_decay_s)
-        if abs(memory.surge) > 1e-4:
-            correction += memory.surge * _decay(last - first, bin_s, settings.surge_decay_s)
+    bin_s, first = outlook.bin_s, _present(outlook, now_s)
+    level = np.array([[memory.level] for memory in memories])
+    surge = np.array([[m.surge if abs(m.surge) > 1e-4 else 0.0] for m in memories])
+    correction = level * _decay(count, bin_s, settings.level_decay_s)
+    correction += surge * _decay(count, bin_s, settings.surge_decay_s)
+    for k, blend in enumerate(blends):
+        if blend is not None:
+            correction[k] = blend.correction(memories[k].level, memories[k].surge, count, bin_s)
     return Curve(
-        ahead_s=_earliest(last - first, bin_s),
+        ahead_s=_earliest(count, bin_s),
         correction=correction,
-        sd=_deviation(last - first, bin_s, _deviations(memory, outlook)),
-        booked=outlook.load[row, first:last],
-        major=outlook.major_load[row, first:last],
+        sd=np.array([_deviation(count, bin_s, _deviations(m, outlook)) for m in memories]),
+        booked=outlook.load[rows, first : first + count],
+        major=outlook.major_load[rows, first : first + count],
         bin_s=bin_s,
     )
 
@@ -205,40 +252,35 @@ def _deviation(bins: int, bin_s: float, deviations: tuple[float, ...]) -> FloatA
     return deviation
 
 
-def persisting(memory: ResponseMemory, outlook: Outlook, rate: float, reach_s: float) -> Curve:
-    """The load where no calendar says what is to come: it stays at `rate` (1/s), more or less."""
-    bins = int(reach_s / outlook.bin_s) + 2
-    deviation = _deviation(bins, outlook.bin_s, _deviations(memory, outlook))
+def persisting(
+    memories: Sequence[ResponseMemory], outlook: Outlook, rates: Sequence[float], count: int
+) -> Curve:
+    """The load where no calendar says what is to come: it stays at `rates` (1/s), more or less."""
+    bin_s, shape = outlook.bin_s, (len(rates), count)
+    sd = [_deviation(count, bin_s, _deviations(memory, outlook)) for memory in memories]
     return Curve(
-        ahead_s=_earliest(bins, outlook.bin_s),
-        correction=np.zeros(bins),
-        sd=np.maximum(deviation, UNBOOKED_SD),
-        booked=np.full(bins, rate),
-        major=np.zeros(bins),
-        bin_s=outlook.bin_s,
+        ahead_s=_earliest(count, bin_s),
+        correction=np.zeros(shape),
+        sd=np.maximum(sd, UNBOOKED_SD),
+        booked=np.broadcast_to(np.array(rates)[:, None], shape),
+        major=np.zeros(shape),
+        bin_s=bin_s,
     )
 
 
 def issue(
-    memory: ResponseMemory,
-    outlook: Outlook,
-    row: int,
-    service: str,
-    now_s: float,
-    settings: ForecastSettings,
-    blend: ServiceBlend | None = None,
+    memory: ResponseMemory, outlook: Outlook, load: Curve, service: str, now_s: float
 ) -> tuple[ResponseMemory, tuple[Forecast, ...]]:
     """Once a minute, forecast the fixed horizons and remember the medians to be judged by.
 
-    Returns the memory after it, and the forecasts.  They are read off the same `curve` as the
-    capacity to ask for, so what is judged is what is used.  A horizon that the outlook does not
-    cover gets no forecast.
+    Returns the memory after it, and the forecasts.  They are read off `load`, the same curve of the
+    service as the capacity to ask for, so what is judged is what is used; it has to reach as far as
+    the last horizon.  A horizon that the outlook does not cover gets no forecast.
     """
     if now_s - memory.issued_s < ISSUE_EVERY_S or not memory.horizon_variance:
         return memory, ()
     if not outlook.covers(now_s):
         return memory, ()
-    load = curve(memory, outlook, row, now_s, HORIZONS_S[-1], settings, blend)
     present = int((now_s - outlook.start_s) / outlook.bin_s)
     forecasts = []
     issued = []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.decide.callgraph import critical_services
 from engine.decide.recommend.forecast import needed
-from engine.decide.sizing import Sizing, risk_score, sizing
+from engine.decide.sizing import Sizing, Sizings, risk_score, sizing
 from engine.forecast.schedule import Curve
 from engine.model import BootTime, Call, ServiceSpec
 from engine.planning.needs import Horizon, Staffing, joint_peaks, quantile, staffing
@@ -28,6 +28,7 @@ from engine.planning.purchase import (
 )
 from engine.prediction.timeline import instances_needed
 from engine.settings import CapacitySettings, EngineSettings, ForecastSettings
+from tests.unit.engine.decide.conftest import alone
 
 PATHS, DAYS = 40, 6
 NOTHING = Profile(np.zeros((1, 48)), np.zeros(48), np.zeros((1, 24)))
@@ -212,7 +213,9 @@ def test_the_plan_buys_what_the_engine_will_ask_for(
     score = risk_score(settings.forecast, critical=critical)
     nothing = np.zeros_like(peaks)
     curve = Curve(nothing, nothing, np.full_like(peaks, noise), peaks, nothing, 60.0)
-    asked = np.maximum(needed(curve, size, 1.0, score), spec.min_instances)
+    one = np.ones((1, 1))
+    need = needed(alone(curve), Sizings.of((size,)), one, score * one)[0]
+    asked = np.maximum(need, spec.min_instances)
     np.testing.assert_array_equal(used.maximum, asked)
     # and what the forecast of a day announces
     likely = curve.rate(score)[None]
@@ -220,5 +223,5 @@ def test_the_plan_buys_what_the_engine_will_ask_for(
     if not called:
         np.testing.assert_array_equal(announced[0], asked)
     # each by itself as all at once
-    alone = [size.needed(*pair) for pair in zip(likely[0].tolist(), peaks.tolist(), strict=True)]
-    np.testing.assert_array_equal(np.maximum(alone, spec.min_instances), asked)
+    each = [size.needed(*pair) for pair in zip(likely[0].tolist(), peaks.tolist(), strict=True)]
+    np.testing.assert_array_equal(np.maximum(each, spec.min_instances), asked)

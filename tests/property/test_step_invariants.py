@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine import Autoscaler, EngineSettings
 from engine.decide.recommend.forecast import forecast, needed, step_discount
-from engine.decide.sizing import sizing
+from engine.decide.sizing import Sizings, sizing
 from engine.forecast import schedule
 from engine.memory import ResponseMemory, from_json, to_json
 from engine.model import Budget, Category, Observation, Plan, Reason, ServiceSpec
@@ -22,6 +22,7 @@ from tests.unit.engine.conftest import (
     make_spec,
     make_window,
 )
+from tests.unit.engine.decide.conftest import alone
 
 SPEC = make_spec(min_instances=3, max_instances=120)
 SETTINGS = EngineSettings(approval=ApprovalSettings(max_instances=10_000))
@@ -179,7 +180,8 @@ def test_a_higher_booked_load_never_lowers_the_forecasts_target(
         seen = schedule.curve(
             ResponseMemory(), make_outlook(load), 0, NOW_S, 9000.0, SETTINGS.forecast
         )
-        need = needed(seen, size, 1.0, 2.0)
+        one = np.ones((1, 1))
+        need = needed(alone(seen), Sizings.of((size,)), one, 2.0 * one)[0]
         discount = step_discount(len(need), 60.0, 130.0, 300.0, 0.5)
         return forecast(SPEC, seen, need, discount, 0.9, NOW_S).target
 

@@ -16,7 +16,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from engine.decide.sizing import Sizing
+from engine.decide.sizing import Sizings
 from engine.forecast.schedule import Curve
 from engine.model import FloatArray, Reason, Recommendation, ServiceSpec
 from engine.settings import ForecastSettings
@@ -28,19 +28,19 @@ def lead_time_s(spec: ServiceSpec, settings: ForecastSettings) -> float:
     return spec.boot.quantile_s(z) + spec.warmup_s
 
 
-def needed(curve: Curve, sizing: Sizing, slowdown: float, risk_z: float) -> FloatArray:
-    """Instances needed on the curve's bins (bins,), `slowdown` times as slow as specified.
+def needed(curves: Curve, sizings: Sizings, slowdown: FloatArray, risk_z: FloatArray) -> FloatArray:
+    """Instances needed along the curves (services, bins).
 
-    Enough for the accepted risk with everything ready and, where a zone is to be spared, for the
-    median load without it.
+    `slowdown` says how many times slower than specified each service works, `risk_z` the standard
+    normal score of the risk that is accepted for it (both (services, 1)).  Enough for that risk
+    with everything ready and, where a zone is to be spared, for the median load without it.
     """
-    likely = curve.rate(risk_z)
+    likely = curves.rate(risk_z)
     likely *= slowdown
-    median = likely
-    if sizing.zones > 1:
-        median = curve.rate(0.0)
-        median *= slowdown
-    return sizing.needed_along(likely, median)
+    median = curves.median()
+    median *= curves.booked
+    median *= slowdown
+    return sizings.needed_along(likely, median)
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ outlook needs, at an upper quantile, within the next two hours.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
@@ -42,28 +43,38 @@ def context(outlook: Outlook, at_s: float) -> WeddingContext:
 
 
 def assess_weddings(
-    curve: Curve, sizing: Sizing, slowdown: float, lead_s: float, settings: WeddingSettings
-) -> WeddingAssessment:
-    """Floor and protection for the service whose load `curve` describes."""
-    ratio = curve.ratio(_score(settings.floor_quantile))
-    near, far = curve.bins_within(lead_s), curve.bins_within(settings.lead_s)
-    booked = curve.booked * ratio
-    major = curve.major * ratio
-    highest_major = _highest(major[:far])
-    floor = 0
-    if highest_major > 0.0:
-        ordinary = _highest(booked[:near] - major[:near])
-        floor = sizing.instances((ordinary + highest_major) * slowdown, sizing.utilisation)
-    if settings.protection_quantile != settings.floor_quantile:
-        booked = curve.rate(_score(settings.protection_quantile))
-    highest = _highest(booked[: curve.bins_within(settings.protection_s)])
-    protected = sizing.instances(highest * slowdown, sizing.utilisation)
-    return WeddingAssessment(floor, protected, highest_major)
+    curves: Curve,
+    sizings: Sequence[Sizing],
+    slowdowns: Sequence[float],
+    leads_s: Sequence[float],
+    settings: WeddingSettings,
+) -> list[WeddingAssessment]:
+    """Floor and protection for each service whose load `curves` (services, bins) describe."""
+    ratio = curves.ratio(_score(settings.floor_quantile))
+    booked = curves.booked * ratio
+    major = curves.major * ratio
+    majors = _highest(major[:, : curves.bins_within(settings.lead_s)])
+    if settings.protection_quantile == settings.floor_quantile:
+        upper = booked
+    else:
+        upper = curves.rate(_score(settings.protection_quantile))
+    highest = _highest(upper[:, : curves.bins_within(settings.protection_s)])
+    assessments = []
+    for k, (sizing, slowdown, lead_s) in enumerate(zip(sizings, slowdowns, leads_s, strict=True)):
+        floor = 0
+        if majors[k] > 0.0:
+            near = curves.bins_within(lead_s)
+            ordinary = _highest(booked[k : k + 1, :near] - major[k : k + 1, :near])[0]
+            floor = sizing.instances((ordinary + majors[k]) * slowdown, sizing.utilisation)
+        protected = sizing.instances(highest[k] * slowdown, sizing.utilisation)
+        assessments.append(WeddingAssessment(floor, protected, majors[k]))
+    return assessments
 
 
-def _highest(rates: FloatArray) -> float:
-    """The highest of the rates, 0 without any; `ndarray.max` takes twice as long for so few."""
-    return float(np.maximum.reduce(rates, initial=0.0))
+def _highest(rates: FloatArray) -> list[float]:
+    """The highest rate of each service (services, bins); 0 without any."""
+    highest: list[float] = np.maximum.reduce(rates, axis=1, initial=0.0).tolist()
+    return highest
 
 
 @lru_cache(maxsize=64)

@@ -96,6 +96,12 @@ def curve_of(
     )
 
 
+def alone(curve: Curve) -> Curve:
+    """The curve as that of one service among one."""
+    figures = (curve.correction, curve.sd, curve.booked, curve.major)
+    return Curve(curve.ahead_s, *(figure[None] for figure in figures), curve.bin_s)
+
+
 def ahead_of(
     need: Sequence[float] | np.ndarray | float = 4.0,
     *,

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from engine.decide.recommend.forecast import forecast, lead_time_s, needed, step_discount
+from engine.decide.sizing import Sizings
+from engine.forecast.schedule import Curve
 from engine.model import Reason
 from engine.settings import ForecastSettings
 from tests.unit.engine.conftest import NOW_S, make_spec
-from tests.unit.engine.decide.conftest import SIMPLE, curve_of
+from tests.unit.engine.decide.conftest import SIMPLE, alone, curve_of
 
 
 def test_the_lead_time_is_the_boot_time_at_its_quantile_and_warming_up() -> None:
@@ -33,8 +35,27 @@ def test_the_lead_time_is_the_boot_time_at_its_quantile_and_warming_up() -> None
 )
 def test_what_a_load_needs(zones: int, sd: float, slowdown: float, count: int) -> None:
     curve = curve_of([400.0 - 1e-6] * 3, sd=sd)
-    need = needed(curve, SIMPLE._replace(zones=zones), slowdown, 1.0)
-    assert need.tolist() == [count] * 3
+    sizings = Sizings.of((SIMPLE._replace(zones=zones),))
+    need = needed(alone(curve), sizings, np.array([[slowdown]]), np.array([[1.0]]))
+    assert need.tolist() == [[count] * 3]
+
+
+def test_services_are_sized_at_once_as_they_are_one_by_one() -> None:
+    sizings = [SIMPLE, SIMPLE._replace(zones=3), SIMPLE._replace(utilisation=0.5, zones=2)]
+    own = [curve_of([80.0, 4000.0, 0.0], sd=0.1 * (k + 1), correction=0.2 * k) for k in range(3)]
+    slowdown, risk_z = np.array([[1.0], [1.5], [2.0]]), np.array([[2.0], [0.0], [1.0]])
+    together = Curve(
+        own[0].ahead_s, *(np.array([c[k] for c in own]) for k in range(1, 5)), own[0].bin_s
+    )  # fmt: skip
+    need = needed(together, Sizings.of(tuple(sizings)), slowdown, risk_z)
+    for k, curve in enumerate(own):
+        alike = needed(alone(curve), Sizings.of((sizings[k],)), slowdown[[k]], risk_z[[k]])
+        assert need[k].tolist() == alike[0].tolist()
+        rates = slowdown[k] * curve.rate(float(risk_z[k, 0])), slowdown[k] * curve.rate(0.0)
+        one_by_one = [
+            sizings[k].needed(*pair) for pair in zip(*map(np.ndarray.tolist, rates), strict=True)
+        ]
+        assert need[k].tolist() == one_by_one
 
 
 @pytest.mark.parametrize(

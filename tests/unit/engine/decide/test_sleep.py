@@ -32,7 +32,7 @@ from tests.unit.engine.conftest import (
     make_window,
     observe,
 )
-from tests.unit.engine.decide.conftest import SIMPLE, ahead_of, viewed
+from tests.unit.engine.decide.conftest import SIMPLE, ahead_of, alone, viewed
 
 NAN = math.nan
 SPEC = make_spec(min_instances=0)
@@ -131,8 +131,10 @@ def test_a_wake_up_brings_no_more_whole_instances_than_an_emergency_may() -> Non
 def test_load_of_fewer_than_one_request_in_its_idle_time_keeps_nobody_awake() -> None:
     curve = ahead_of([1.0, 2.0, 3.0], sd=0.5).curve
     rates = curve.rate(0.0)  # by the median, whatever could come as well
-    worth = _worth_waking(curve, 1.0 / float(rates[1]))
-    assert [kept > 0.0 for kept in worth.booked.tolist()] == [False, True, True]
+    several = alone(curve)._replace(booked=np.array([curve.booked, curve.booked]))
+    worth = _worth_waking(several, np.array([[1.0 / float(rates[1])], [math.nan]]))
+    assert [kept > 0.0 for kept in worth.booked[0].tolist()] == [False, True, True]
+    assert worth.booked[1].tolist() == curve.booked.tolist()  # who never sleeps is left as it is
 
 
 # --- step by step

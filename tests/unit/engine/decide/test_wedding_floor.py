@@ -17,15 +17,21 @@ from engine.decide.recommend.wedding import (
     context,
     wedding_floor,
 )
+from engine.forecast.schedule import Curve
 from engine.model import Reason
 from engine.settings import WeddingSettings
 from tests.unit.engine.conftest import NOW_S, make_outlook, make_spec
-from tests.unit.engine.decide.conftest import SIMPLE, curve_of
+from tests.unit.engine.decide.conftest import SIMPLE, alone, curve_of
 
 HALF = WeddingSettings(floor_quantile=0.5, protection_quantile=0.5)
 BINS = 200
 AT_S = 60.0 * (np.arange(BINS) - 1.0)
 LEAD_S = 300.0
+
+
+def floors(curve: Curve, slowdown: float, settings: WeddingSettings) -> WeddingAssessment:
+    [own] = assess_weddings(alone(curve), [SIMPLE], [slowdown], [LEAD_S], settings)
+    return own
 
 
 def between(from_s: float, until_s: float, rate: float, otherwise: float = 0.0) -> np.ndarray:
@@ -64,7 +70,7 @@ def between(from_s: float, until_s: float, rate: float, otherwise: float = 0.0) 
 )
 def test_floor_and_protection(ordinary, major, floor: int, protected: int) -> None:  # type: ignore[no-untyped-def]
     curve = curve_of(ordinary + major, major=major)
-    weddings = assess_weddings(curve, SIMPLE, 1.0, LEAD_S, HALF)
+    weddings = floors(curve, 1.0, HALF)
     assert (weddings.floor, weddings.protected) == (floor, protected)
     assert weddings.major_rate == major[AT_S <= 7200.0].max()
 
@@ -72,9 +78,9 @@ def test_floor_and_protection(ordinary, major, floor: int, protected: int) -> No
 def test_a_slow_service_and_a_busy_day_need_more() -> None:
     curve = curve_of(np.full(BINS, 400.0), major=np.full(BINS, 240.0))
     # 400 x 1.5 / 80 = 7.5
-    assert assess_weddings(curve, SIMPLE, 1.5, LEAD_S, HALF) == (8, 8, 240.0)
+    assert floors(curve, 1.5, HALF) == (8, 8, 240.0)
     busy = curve_of(np.full(BINS, 400.0), major=np.full(BINS, 240.0), correction=math.log(2.0))
-    weddings = assess_weddings(busy, SIMPLE, 1.0, LEAD_S, HALF)
+    weddings = floors(busy, 1.0, HALF)
     assert weddings == (10, 10, pytest.approx(480.0))
 
 
@@ -96,16 +102,16 @@ def test_each_covers_its_own_quantile(
     )
     # a hair less than 400, as twice the median is not exactly so
     curve = curve_of(np.full(BINS, 399.9), major=np.full(BINS, 100.0), sd=math.log(2.0))
-    weddings = assess_weddings(curve, SIMPLE, 1.0, LEAD_S, settings)
+    weddings = floors(curve, 1.0, settings)
     assert (weddings.floor, weddings.protected) == (floor, protected)
 
 
 def test_the_protection_looks_as_far_as_it_is_told_to() -> None:
     curve = curve_of(between(1800.0, 9000.0, 800.0, 80.0))
     near = HALF.model_copy(update={"protection_s": 1200.0})
-    assert assess_weddings(curve, SIMPLE, 1.0, LEAD_S, near).protected == 1
+    assert floors(curve, 1.0, near).protected == 1
     far = HALF.model_copy(update={"protection_s": 1800.0})
-    assert assess_weddings(curve, SIMPLE, 1.0, LEAD_S, far).protected == 10
+    assert floors(curve, 1.0, far).protected == 10
 
 
 def test_the_floor_as_a_recommendation() -> None:

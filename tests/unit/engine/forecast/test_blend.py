@@ -76,12 +76,12 @@ def test_with_the_prior_as_weights_it_says_what_the_schedule_alone_says() -> Non
     for k in range(40):
         memory = schedule.observe(memory, outlook, 0, 600.0, NOW_S + 15.0 * k, SETTINGS)
     now_s = NOW_S + 600.0
-    _, plain = schedule.issue(memory, outlook, 0, "api", now_s, SETTINGS)
-    _, learned = schedule.issue(memory, outlook, 0, "api", now_s, SETTINGS, usual())
-    for one, two in zip(plain, learned, strict=True):
-        assert two.q50 == pytest.approx(one.q50, rel=1e-9)
     one_curve = schedule.curve(memory, outlook, 0, now_s, 7200.0, SETTINGS)
     two_curve = schedule.curve(memory, outlook, 0, now_s, 7200.0, SETTINGS, usual())
+    _, plain = schedule.issue(memory, outlook, one_curve, "api", now_s)
+    _, learned = schedule.issue(memory, outlook, two_curve, "api", now_s)
+    for one, two in zip(plain, learned, strict=True):
+        assert two.q50 == pytest.approx(one.q50, rel=1e-9)
     np.testing.assert_allclose(two_curve.correction, one_curve.correction, atol=0.03)
 
 

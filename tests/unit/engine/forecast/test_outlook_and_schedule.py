@@ -12,7 +12,7 @@ from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
 from engine.forecast.outlook import Grid, event_load, outlook
 from engine.memory import ResponseMemory
-from engine.model import Call, Response, Schedule
+from engine.model import Call, Forecast, Outlook, Response, Schedule
 from engine.settings import ForecastSettings
 from tests.unit.engine.conftest import NOW_S, make_outlook, make_spec
 
@@ -49,6 +49,14 @@ def response(**changes: float) -> Response:
         background=np.zeros((24, 2)),
         **(figures | changes),
     )
+
+
+def issue(
+    memory: ResponseMemory, seen: Outlook, at_s: float, blend: ServiceBlend | None = None
+) -> tuple[ResponseMemory, tuple[Forecast, ...]]:
+    """What is forecast of the api, off its own curve."""
+    load = schedule.curve(memory, seen, 0, at_s, 7200.0, SETTINGS, blend)
+    return schedule.issue(memory, seen, load, "api", at_s)
 
 
 SPECS = (make_spec("api", calls=(Call("database", 1.6),)), make_spec("database"))
@@ -133,7 +141,7 @@ def follow(ratio: float, minutes: int, memory: ResponseMemory | None = None, beg
     for k in range(4 * begin, 4 * (begin + minutes)):
         at_s = NOW_S + 15.0 * k
         memory = schedule.observe(memory, seen, 0, 1000.0 * ratio, at_s, SETTINGS)
-        memory, _ = schedule.issue(memory, seen, 0, "api", at_s, SETTINGS)
+        memory, _ = issue(memory, seen, at_s)
     return memory, seen
 
 
@@ -162,7 +170,7 @@ def test_the_intervals_follow_the_errors_that_were_really_made() -> None:
     for k in range(4 * 300):  # each error counts as a few deviations at most: it takes a while
         rate = 1000.0 * math.exp(0.3 * rng.standard_normal())
         restless = schedule.observe(restless, seen, 0, rate, NOW_S + 15.0 * k, SETTINGS)
-        restless, _ = schedule.issue(restless, seen, 0, "api", NOW_S + 15.0 * k, SETTINGS)
+        restless, _ = issue(restless, seen, NOW_S + 15.0 * k)
     assert calm.horizon_variance[1] < 0.03**2
     assert 0.2**2 < restless.horizon_variance[1] < 0.6**2
 
@@ -175,7 +183,7 @@ def room(factor: float, length_s: float, begin_s: float = 3600.0) -> float:
         rate = 1000.0 * (factor if 0.0 <= after_s < length_s else 1.0)
         at_s = NOW_S + 15.0 * k
         memory = schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
-        memory, _ = schedule.issue(memory, seen, 0, "api", at_s, SETTINGS)
+        memory, _ = issue(memory, seen, at_s)
         if after_s >= length_s + 300.0:
             ahead = schedule.curve(memory, seen, 0, at_s, 3600.0, SETTINGS).rate(2.05)
             widest = max(widest, float(ahead.max()) / 1000.0)
@@ -214,7 +222,7 @@ def test_no_interval_is_wider_than_one_that_says_hardly_anything() -> None:
         at_s = NOW_S + 15.0 * k
         rate = 1000.0 * (50.0 if k // 20 % 2 else 1.0)
         memory = schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
-        memory, _ = schedule.issue(memory, seen, 0, "api", at_s, SETTINGS)
+        memory, _ = issue(memory, seen, at_s)
     assert max(memory.horizon_variance) <= schedule.MOST_SD**2
 
 
@@ -241,8 +249,8 @@ def test_what_is_expected_now_is_the_booked_rate_on_a_day_of_the_level_learned()
 def test_quantiles_are_in_order_and_horizons_are_issued_once_a_minute() -> None:
     memory, seen = follow(1.1, 10)
     at_s = memory.issued_s
-    assert schedule.issue(memory, seen, 0, "api", at_s + 59.0, SETTINGS) == (memory, ())
-    _, issued = schedule.issue(memory, seen, 0, "api", at_s + 60.0, SETTINGS)
+    assert issue(memory, seen, at_s + 59.0) == (memory, ())
+    _, issued = issue(memory, seen, at_s + 60.0)
     assert tuple(f.horizon_s for f in issued) == schedule.HORIZONS_S
     for f in issued:
         assert f.q10 < f.q50 < f.q90
@@ -273,7 +281,7 @@ def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
     memory = schedule.observe(ResponseMemory(), seen, 0, 700.0, now_s - 5.0, SETTINGS, blend)
     memory = memory._replace(level=0.2, surge=surge)
     used = schedule.curve(memory, seen, 0, now_s, 10_000.0, SETTINGS, blend)
-    memory, issued = schedule.issue(memory, seen, 0, "api", now_s, SETTINGS, blend)
+    memory, issued = issue(memory, seen, now_s, blend)
     assert tuple(f.horizon_s for f in issued) == schedule.HORIZONS_S
     for forecast, waiting in zip(issued, memory.issued, strict=True):
         due_s = now_s + forecast.horizon_s
@@ -291,18 +299,18 @@ def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
 def test_beyond_the_calendar_nothing_is_forecast_and_nothing_learned() -> None:
     seen = make_outlook(1000.0, start_s=NOW_S, bins=60)
     memory = schedule.observe(ResponseMemory(), seen, 0, 1500.0, NOW_S + 1800.0, SETTINGS)
-    _, issued = schedule.issue(memory, seen, 0, "api", NOW_S + 1800.0, SETTINGS)
+    _, issued = issue(memory, seen, NOW_S + 1800.0)
     assert [f.horizon_s for f in issued] == [300.0, 900.0]  # the calendar ends in half an hour
     for at_s in (NOW_S + 3600.0, NOW_S + 86_400.0):
         assert schedule.observe(memory, seen, 0, 9000.0, at_s, SETTINGS) == memory
-        assert schedule.issue(memory, seen, 0, "api", at_s, SETTINGS) == (memory, ())
+        assert issue(memory, seen, at_s) == (memory, ())
 
 
 def test_forecasts_that_nobody_can_judge_are_not_kept() -> None:
     memory, _ = follow(1.0, 1)
     long = make_outlook(1000.0, sigma=0.1, bins=6000)
     for k in range(1, 40 * 60):  # forty hours without a sample
-        memory, _ = schedule.issue(memory, long, 0, "api", NOW_S + 60.0 * k, SETTINGS)
+        memory, _ = issue(memory, long, NOW_S + 60.0 * k)
         for horizon_s, waiting in zip(schedule.HORIZONS_S, memory.issued, strict=True):
             assert len(waiting) <= (horizon_s + schedule.JUDGED_WITHIN_S) / 60.0 + 1
 
