@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.adapters.store.sealed import desk_of
-from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
 from engine.model import AlertAnswer, MonitoringSession, Occasion
 from engine.monitoring.sessions import said as session_said
 from engine.ports.desk import EVERYTHING, Desk, RequestError, check_decision, check_service
+from engine.ports.engine_time import engine_s
 from engine.ports.occasions import said as occasion_said
 from engine.security import local
 from engine.security.roles import Permission, Situation, refusal

@@ -21,10 +21,10 @@ from typing import Any
 
 from engine.adapters.store.sealed import desk_of
 from engine.commands import asking
-from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
 from engine.config.complaints import close
 from engine.model import Occasion
+from engine.ports.engine_time import engine_s
 from engine.ports.occasions import (
     MOST_OCCASIONS,
     SHOWN_S,

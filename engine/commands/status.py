@@ -19,12 +19,12 @@ from typing import Any
 from engine.adapters.lease_file import take_lead
 from engine.adapters.store.sealed import desk_of
 from engine.commands.asking import STATE
-from engine.commands.clocks import engine_s
 from engine.commands.failing import failed
 from engine.config.recurrence import Recurrence
 from engine.config.standing import CONFIGURATION, StandingRequests
 from engine.model import AlertAnswer, ManualFloor, ManualScale, MonitoringSession, Occasion, Pause
 from engine.ports.desk import Asked, Desk, Request
+from engine.ports.engine_time import engine_s
 from engine.ports.lease import NotLeadingError
 from engine.security.sealing import SealError
 

@@ -22,6 +22,7 @@ export const state = {
   troubles: {},
   approvals: [],
   standing: [],
+  occasions: [],
   decisions: [],
   capacity: null,
   alerts: null,
@@ -60,9 +61,10 @@ function worst(overview) {
   return ["emergency", "wedding_day"].find((one) => states.has(one)) ?? "calm";
 }
 
-/** Questions and incidents that somebody has to answer. */
+/** Questions, incidents and proposals that somebody has to answer. */
 export const waiting = () =>
-  state.approvals.length + (state.alerts ?? []).filter((one) => !one.acknowledged_by).length;
+  state.approvals.length + (state.alerts ?? []).filter((one) => !one.acknowledged_by).length
+  + state.occasions.filter((one) => one.status === "proposed").length;
 
 /** Services for which something is allowed. */
 export const allowed = (permission) =>
@@ -92,6 +94,7 @@ const questions = {
     const [floors, pauses] = await Promise.all([ask("/floors"), ask("/pauses")]);
     state.standing = [...floors.items, ...pauses.items];
   }],
+  occasions: [2000, async () => { state.occasions = (await ask("/occasions")).items; }],
   decisions: [2000, async () => {
     state.decisions = (await ask(`/decisions?kind=action&limit=${DECISIONS}`)).items;
   }],
@@ -166,7 +169,7 @@ function take(kind, content) {
   } else if (kind === "alert" || kind === "finding") {
     renew("alerts");
   } else if (kind === "request") {
-    renew("standing", "overview");
+    renew("standing", "overview", "occasions");
   }
   changed();
 }
@@ -200,7 +203,7 @@ export async function enter() {
   timer = setInterval(() => {
     beat += 1;
     if (beat % 5 === 0) renew("readiness");
-    if (beat % 15 === 0) renew("troubles", "approvals", "standing", "capacity", "alerts");
+    if (beat % 15 === 0) renew("troubles", "approvals", "standing", "occasions", "capacity", "alerts");
     changed();
   }, 1000);
   changed();
@@ -214,7 +217,7 @@ export function leave(problem = "") {
   forget();
   Object.assign(state, {
     me: null, problem, live: false, heardAt: 0, overview: null, readiness: null, troubles: {},
-    approvals: [], standing: [], decisions: [], capacity: null, alerts: null,
+    approvals: [], standing: [], occasions: [], decisions: [], capacity: null, alerts: null,
   });
   changed();
 }

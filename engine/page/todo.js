@@ -4,6 +4,7 @@ import { h, say } from "./dom.js";
 import { alerts } from "./alerts.js";
 import { forms } from "./asking.js";
 import { mark } from "./now.js";
+import { occasions } from "./occasions.js";
 import { change } from "./session.js";
 import { changed, may, now_s, renew, state } from "./state.js";
 import { clock, count, local, plural, roughly, seconds, usd, words } from "./words.js";
@@ -12,7 +13,7 @@ import { clock, count, local, plural, roughly, seconds, usd, words } from "./wor
 const answers = new Map();
 
 export function todo() {
-  return [approvals(), alerts(), ...forms(), standing()];
+  return [approvals(), alerts(), occasions(), ...forms(), standing()];
 }
 
 // --- approvals

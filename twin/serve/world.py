@@ -16,9 +16,9 @@ from typing import Any
 import simpy
 from numpy.typing import NDArray
 
-from engine.commands.clocks import CLOCK, WORLD
 from engine.model import Outlook
 from engine.ports.clock import Clock
+from engine.ports.engine_time import CLOCK, WORLD
 from engine.ports.lease import Fence
 from engine.ports.metrics import Reading
 from engine.ports.store import Requests, Store

@@ -7,6 +7,7 @@ lie in the tables, and `log` is the audit log that rows are staged for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 
 from engine.adapters.store import letters as contexts
@@ -34,6 +35,7 @@ from engine.ports.desk import (
     kind_of,
     request_id,
 )
+from engine.ports.engine_time import engine_s
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError
 from engine.ports.store import HistoryRow, Kept, Requests, RowKind
 
@@ -126,10 +128,11 @@ def ask(
 ) -> str:
     """Let it stand; its id.  Raises RequestError."""
     name = request_id(request, schedule)
-    # What is over is of no use any more.
+    # What is over is of no use any more: by the time of the engine, which may be another one.
     if isinstance(request, AlertAnswer | MonitoringSession | Occasion):
+        over_s = _engine_s(transaction, letters, now_s)
         for one in asked(transaction, letters)[0]:
-            if isinstance(one.request, type(request)) and one.request.expires_s <= now_s:
+            if isinstance(one.request, type(request)) and one.request.expires_s <= over_s:
                 transaction.execute("DELETE FROM requests WHERE id = ?", request_id(one.request))
     text = written.of_request(request, schedule)
     if isinstance(request, ManualScale):
@@ -144,6 +147,15 @@ def ask(
         staging.stage(transaction, (audit,), letters, log)
     put_request(transaction, name, kind_of(request), request.service, text, letters)
     return name
+
+
+def _engine_s(transaction: Transaction, letters: Letters, now_s: float) -> float:
+    """The engine's time, as its last status says it; the machine's where none can be read."""
+    try:
+        status = json.loads(shown(transaction, letters) or "{}")
+    except (OSError, ValueError):
+        return now_s
+    return engine_s(status, now_s) if isinstance(status, dict) else now_s
 
 
 def put_request(

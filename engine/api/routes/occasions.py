@@ -1,7 +1,8 @@
 """Occasions: what is in no calendar.  Somebody proposes, somebody else approves, anybody looks.
 
 An occasion lets capacity stand ready, as a floor does: who may set the floors of its services may
-propose it, and who may take them back may take it back.
+propose it, and who may take them back may take it back.  Until somebody approves it nothing stands,
+and who proposed it may think better of it.
 """
 
 from __future__ import annotations
@@ -135,14 +136,15 @@ async def drop(
     why: Annotated[str, Query(max_length=500, description="A reason, for the audit log")] = "",
 ) -> Response:
     """The engine expects it no more, and takes back what stood for it as after any event."""
-    own = await _own(context, principal, occasion)
+    own, now_s = await _own(context, principal, occasion), context.clock_s()
+    state = state_of(own, now_s)
+    is_own = state is OccasionState.PROPOSED and own.requested_by == principal.name
+    permission = Permission.FLOOR if is_own else Permission.DROP_FLOOR
     for name in own.services:
-        await context.check(principal, Permission.DROP_FLOOR, name, why=why)
-    now_s = context.clock_s()
-    if state_of(own, now_s) not in TO_COME:
+        await context.check(principal, permission, name, why=why)
+    if state not in TO_COME:
         raise ProblemError(Problem.CONFLICT, "the occasion is over")
-    over = taken_back(own, principal.name, now_s)
-    return await _stand(context, principal, Permission.DROP_FLOOR, over, why)
+    return await _stand(context, principal, permission, taken_back(own, principal.name, now_s), why)
 
 
 async def _occasions(context: ApiContext) -> dict[str, Occasion]:

@@ -244,6 +244,46 @@ def test_a_count_a_floor_and_a_pause_are_asked_for_after_their_effect_was_shown(
     assert {type(one.request).__name__ for one in asked} == {"ManualScale", "ManualFloor", "Pause"}
 
 
+def test_what_is_in_no_calendar_is_proposed_by_one_and_approved_by_another(
+    browser: Browser, stage: Stage, pictures: Path
+) -> None:
+    browser.screen(390)
+    enter(browser, stage, stage.token("pat", Role.OPERATOR), "todo")
+    browser.reads("No launch, TV spot or load test is expected.")
+    browser.click("main summary")
+    browser.until("document.querySelector('#occasion-starts').value.length === 16")
+    browser.type("#occasion-name", HOSTILE)
+    for given, effect in (
+        ("api", 'load: "api" is not allowed'),
+        ("apo 3", "apo"),  # the API says which services there are
+        ("api 3, payments 2", "It takes $"),
+    ):
+        browser.type("#occasion-times", given)
+        assert browser.value("document.querySelector('#occasion-do').disabled")
+        browser.click("#occasion-show")
+        browser.reads(effect, ".effect")
+    browser.click("#occasion-do")
+    browser.reads("You proposed it; somebody else approves it.")
+    browser.picture(pictures / "occasion.png")
+    assert not browser.overflows()
+    browser.reads(f"Proposed: {HOSTILE}.")
+    assert browser.text("header nav").split("\n")[-2:] == ["To do1", "Then"]
+    browser.click("#leave")
+    browser.reads("Show who you are")
+    enter(browser, stage, stage.token("ann", Role.APPROVER), "todo")
+    browser.reads("api ×3, payments ×2")
+    browser.click(".questions .primary")
+    browser.reads("Approved by")
+    browser.reads("What it needs")
+    assert browser.value("document.title") != "1"
+    assert not browser.value("document.querySelector('.questions .quiet')")  # not on the day
+    browser.click("#leave")
+    browser.reads("Show who you are")
+    enter(browser, stage, stage.token("ida", Role.INCIDENT_COMMANDER), "todo")
+    browser.click(".questions .quiet")
+    browser.reads("Taken back by")
+
+
 def test_a_changed_wish_has_to_be_shown_anew_and_what_is_not_allowed_is_said(
     browser: Browser, stage: Stage
 ) -> None:
@@ -393,7 +433,7 @@ def test_each_control_has_a_name_and_each_chart_a_table(browser: Browser, stage:
     enter(browser, stage, stage.token("pat", *Role))
     nameless = (
         "[...document.querySelectorAll('button, input, select, a, svg[role=img], dialog[open]')]"
-        ".filter((one) => !(one.innerText || one.ariaLabel || one.labels?.[0]?.innerText"
+        ".filter((one) => !(one.textContent || one.ariaLabel || one.labels?.[0]?.textContent"
         " || one.getAttribute('aria-labelledby') || '').trim()).map((one) => one.outerHTML)"
     )
     for view, seen in VIEWS.items():

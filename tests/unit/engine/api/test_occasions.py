@@ -62,6 +62,20 @@ def test_it_is_proposed_approved_by_somebody_else_and_taken_back_all_in_the_audi
     ]  # fmt: skip
 
 
+def test_who_proposed_it_may_think_better_of_it_until_it_is_approved(
+    client: TestClient, engine: Engine
+) -> None:
+    # The engine's world is long ago for the machine: what is over there says the engine's time.
+    status = json.dumps({"time_s": engine.now_s, "clock": "world"})
+    asyncio.run(SqlStore(SqliteFile(engine.state)).show_status(status, Fence(1)))
+    ann, bob = engine.token("ann", Role.PLANNER), engine.token("bob", Role.APPROVER)
+    first, second = (client.post(BASE, json=asked(engine), headers=ann).json()["id"] for _ in "12")
+    assert client.delete(f"{BASE}/{first}", headers=bob).status_code == 403  # not his
+    assert client.delete(f"{BASE}/{first}", headers=ann).json()["status"] == "taken_back"
+    client.post(f"{BASE}/{second}/approve", json={}, headers=bob).raise_for_status()
+    assert client.delete(f"{BASE}/{second}", headers=ann).status_code == 403  # it stands now
+
+
 def test_a_dry_run_says_what_it_would_take_and_leaves_nothing(
     client: TestClient, engine: Engine
 ) -> None:
