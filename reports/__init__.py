@@ -23,6 +23,7 @@ __all__ = [
     "write_evidence_page",
     "write_forecast",
     "write_plan",
+    "write_price",
     "write_sweep",
     "write_validation",
 ]  # fmt: skip
@@ -64,6 +65,14 @@ def write_comparison(folder: Path) -> None:
     from reports.compare import content as comparison
 
     for name, text in comparison.render(folder).items():
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_price(folder: Path) -> None:
+    """Write `report.html` and `report.md` into the `folder` of the rules' prices; as `write`."""
+    from reports.price import content as price
+
+    for name, text in price.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
 
 

@@ -1,4 +1,4 @@
-"""`python -m reports FOLDER`: make the reports of a run record, plan or backtest again.
+"""`python -m reports FOLDER`: make the reports of a run record, plan, price or backtest again.
 
 Prints the path of the page.  Exit codes: 0 done, 2 bad input.
 """
@@ -15,12 +15,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the reports of the one folder given; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     if len(given) != 1 or given[0].startswith("-"):
-        sys.stderr.write("usage: python -m reports FOLDER   (of a run record, plan or backtest)\n")
+        sys.stderr.write(
+            "usage: python -m reports FOLDER   (of a run record, plan, price or backtest)\n"
+        )
         return 0 if given in (["-h"], ["--help"]) else 2
     folder = Path(given[0])
     try:
         if (folder / "plan.json").is_file():
             reports.write_plan(folder)
+        elif (folder / "price.json").is_file():
+            reports.write_price(folder)
         elif (folder / "results.json").is_file():
             reports.write_backtest(folder)
         else:

@@ -18,6 +18,10 @@ COMMANDS = {
         f"{MAKING}:compare", "[scenario=NAME] [controllers=[A,B]] [replications=N] [key=value ...]",
         "run several controllers in the same world and write a comparison", f"{USAGE}:COMPARE",
     ),
+    "price": Command(
+        f"{MAKING}:price", "[scenario=[A,B]] [weddings=[N]] [seeds=N] [rules=[A]] [key=value ...]",
+        "what each rule of the engine costs and what it saves", f"{USAGE}:PRICE",
+    ),
     "plan": Command(
         f"{MAKING}:plan", "[date=DAY] [months=N] [risk=R] [simultaneous=N] [key=value ...]",
         "forecast the months to come, say what to buy and what gives way first", f"{USAGE}:PLAN",

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Foresight:
     [start_s + k * step_s, start_s + (k + 1) * step_s) within the SLO.  `boots[service](n)` says how
     long (s) each of the next n launches would take, shape (n,); `pending[service]()` when the
     instances that boot now will be ready, rising.  `drain_s` is paid for after an instance was
-    given back.
+    given back.  `rates[service][k]` is the load itself (1/s), for who has to keep rules about it.
     """
 
     start_s: float
@@ -47,6 +47,7 @@ class Foresight:
     boots: Mapping[str, Callable[[int], FloatArray]]
     pending: Mapping[str, Callable[[], FloatArray]]
     drain_s: float
+    rates: Mapping[str, FloatArray] = field(default_factory=dict)
 
 
 class Clairvoyant:
@@ -86,11 +87,13 @@ class Clairvoyant:
         steps = np.arange(first, first + len(need), dtype=np.float64)
         starts_s = foresight.start_s + steps * step_s
         coming_s = foresight.pending[spec.name]()
-        missing = self._missing(spec.name, need, starts_s, service.ready, coming_s, now_s)
+        missing = self.missing(
+            spec.name, need, starts_s, service.ready, coming_s, now_s + self.settings.sample_s
+        )
         if missing:
             target = service.ready + len(coming_s) + missing
         else:
-            target = len(coming_s) + self._kept(spec.name, need, starts_s, service, now_s)
+            target = len(coming_s) + self.kept(spec.name, need, starts_s, service.ready, now_s)
         target = min(max(target, spec.min_instances), spec.max_instances)
         if target == service.desired:
             return None
@@ -104,16 +107,16 @@ class Clairvoyant:
             explanation=f"{spec.name}: {service.desired} → {target}, known beforehand.",
         )
 
-    def _missing(
+    def missing(
         self,
         name: str,
         need: NDArray[np.int64],
         starts_s: FloatArray,
         ready: int,
         coming_s: FloatArray,
-        now_s: float,
+        until_s: float,
     ) -> int:
-        """How many launches would come too late if they waited for the next step."""
+        """How many launches would come too late if they waited until `until_s`."""
         highest = int(need.max()) - ready - len(coming_s)
         if highest <= 0:
             return 0
@@ -121,21 +124,20 @@ class Clairvoyant:
         short = np.maximum.accumulate(need - have)
         wait_s = self.foresight.boots[name](highest)
         # by the time that launch k, if it waited, would be ready: how many are missing then?
-        latest_s = now_s + wait_s + self.settings.sample_s
+        latest_s = until_s + wait_s
         by_then = np.searchsorted(starts_s, latest_s, side="left") - 1
         late = short[np.clip(by_then, 0, len(short) - 1)] > np.arange(highest)
         return int(np.nonzero(late)[0][-1]) + 1 if late.any() else 0
 
-    def _kept(
+    def kept(
         self,
         name: str,
         need: NDArray[np.int64],
         starts_s: FloatArray,
-        service: ServiceObservation,
+        ready: int,
         now_s: float,
     ) -> int:
-        """The ready instances that are needed now, or again before others could be had cheaper."""
-        ready = service.ready
+        """Those of the `ready` that are needed, or again before others could be had cheaper."""
         if ready <= need[0]:
             return ready
         again_s = float(np.mean(self.foresight.boots[name](8))) + self.foresight.drain_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from engine.record.schema.summary import (
 )
 from engine.settings import EngineSettings
 
+REVERSAL_S = 1800.0
+"""A step of a service against its last one within this time is a reversal."""
 FLAP_S = 600.0
 """Two steps of one service against each other within this time are a flap."""
 
@@ -61,7 +63,7 @@ def decision_figures(
     `rows` are those of `decisions.parquet`, `compute_s` the wall seconds of each full cycle.
     """
     actions = [row for row in rows if row["kind"] == "action"]
-    done = [row for row in actions if row["accepted_s"] == row["accepted_s"]]
+    done = carried_out(rows)
     emergency = [row for row in done if row["reason"] == Reason.EMERGENCY.value]
     by_reason: dict[str, int] = {}
     for row in actions:
@@ -71,6 +73,7 @@ def decision_figures(
         cycles=len(compute_s),
         actions=len(done),
         flaps=flaps(done),
+        reversals=sum(reversals(done).values()),
         by_reason=dict(sorted(by_reason.items())),
         trigger_to_execution_s=percentiles([r["accepted_s"] - r["trigger_s"] for r in done]),
         emergency_s=counted([row["accepted_s"] - row["trigger_s"] for row in emergency]),
@@ -141,20 +144,39 @@ def prediction_figures(
     return figures
 
 
+def carried_out(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The actions among the rows of `decisions.parquet` that were accepted."""
+    return [
+        row for row in rows if row["kind"] == "action" and row["accepted_s"] == row["accepted_s"]
+    ]
+
+
+def reversals(actions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How often each service was stepped against its last step within `REVERSAL_S`.
+
+    Services without any are left out; `actions` as for `flaps`.
+    """
+    return _turns(actions, REVERSAL_S)
+
+
 def flaps(actions: Sequence[Mapping[str, Any]]) -> int:
     """How often a service was stepped one way and, within `FLAP_S`, back again.
 
     `actions` in the order of time, each with `service`, `time_s`, `from_instances`, `to_instances`.
     """
+    return sum(_turns(actions, FLAP_S).values())
+
+
+def _turns(actions: Sequence[Mapping[str, Any]], within_s: float) -> dict[str, int]:
     last: dict[str, tuple[float, bool]] = {}
-    count = 0
+    counts: dict[str, int] = {}
     for action in actions:
-        up = action["to_instances"] > action["from_instances"]
-        before = last.get(action["service"])
-        if before is not None and before[1] != up and action["time_s"] - before[0] <= FLAP_S:
-            count += 1
-        last[action["service"]] = (action["time_s"], up)
-    return count
+        name, up = action["service"], action["to_instances"] > action["from_instances"]
+        before = last.get(name)
+        if before is not None and before[1] != up and action["time_s"] - before[0] <= within_s:
+            counts[name] = counts.get(name, 0) + 1
+        last[name] = (action["time_s"], up)
+    return counts
 
 
 def _scores(actual: FloatArray, quantiles: FloatArray) -> tuple[float, float, float]:

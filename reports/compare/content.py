@@ -145,13 +145,14 @@ def _main(comparison: Comparison) -> TextTable:
                 _ratio(comparison, name, "static"),
                 count(comparison.mean(name, "decision.actions")),
                 count(comparison.mean(name, "decision.flaps")),
+                count(comparison.mean(name, "decision.reversals")),
             )
         )
     headings = (
         "controller", "SLO violations", "violation minutes", "longest", "cost",
-        "× clairvoyant", "× hpa", "× static", "actions", "flaps",
+        "× clairvoyant", "× hpa", "× static", "actions", "flaps", "reversals",
     )  # fmt: skip
-    return TextTable(headings, tuple(rows), (False, *(True,) * 9))
+    return TextTable(headings, tuple(rows), (False, *(True,) * 10))
 
 
 def _pairs(comparison: Comparison) -> TextTable:

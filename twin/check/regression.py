@@ -54,6 +54,7 @@ GUARDS: Mapping[str, Guard] = {
     "slo.availability": Guard(False, 0.0, 1e-5),
     "cost.total_usd": Guard(True, 0.01, 0.0),
     "decision.actions": Guard(True, 0.25, 5.0),
+    "decision.reversals": Guard(True, 0.25, 2.0),
 }
 SERVICE_GUARD = Guard(True, 0.05, 0.0)  # p95 of each service
 WAPE_GUARD = Guard(True, 0.05, 0.005)  # of each forecast horizon

@@ -26,6 +26,18 @@ def compare(arguments: list[str]) -> int:
     )
 
 
+def price(arguments: list[str]) -> int:
+    """What each rule of the engine costs and saves."""
+    from twin.price import command
+
+    return _make(
+        "price",
+        arguments,
+        lambda line: command.run(arguments, line, reporter("price")),
+        interrupted="the same command goes on where it was",
+    )
+
+
 def plan(arguments: list[str]) -> int:
     """What to buy for the months to come."""
     from twin.plan import command
@@ -197,7 +209,12 @@ def _measure(name: str, arguments: list[str]) -> int:
     return _make(name, arguments, measured)
 
 
-def _make(name: str, arguments: list[str], make: Callable[[str], Path]) -> int:
+def _make(
+    name: str,
+    arguments: list[str],
+    make: Callable[[str], Path],
+    interrupted: str = "nothing is written",
+) -> int:
     """Run a command that makes a file or folder; `make` gets the line that was typed."""
     try:
         secrets.learn_arguments(arguments)
@@ -205,7 +222,7 @@ def _make(name: str, arguments: list[str], make: Callable[[str], Path]) -> int:
     except (ConfigError, ControllerError, OutputError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print("interrupted: nothing is written", file=sys.stderr)
+        print(f"interrupted: {interrupted}", file=sys.stderr)
         return 130
     print(made, flush=True)
     return 0

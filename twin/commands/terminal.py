@@ -106,7 +106,7 @@ def show_comparison(comparison: dict[str, Any], folder: Path) -> None:
     console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
     table = Table(box=None, pad_edge=False)
     table.add_column("controller")
-    headings = ("violations", "minutes", "USD", "× clairvoyant", "× hpa", "actions", "flaps")
+    headings = ("violations", "minutes", "USD", "× clairvoyant", "× hpa", "actions", "reversals")
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, own in comparison["figures"].items():
@@ -124,7 +124,7 @@ def show_comparison(comparison: dict[str, Any], folder: Path) -> None:
             f"{own['cost.total_usd']['mean']:,.0f}",
             *ratios,
             f"{own['decision.actions']['mean']:,.0f}",
-            f"{own['decision.flaps']['mean']:,.0f}",
+            f"{own['decision.reversals']['mean']:,.0f}",
         )
     console.print(
         f"\n[bold]{comparison['scenario']}[/bold], seed {comparison['seed']}, "
@@ -132,6 +132,36 @@ def show_comparison(comparison: dict[str, Any], folder: Path) -> None:
         highlight=False,
     )
     console.print(table)
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def show_price(content: dict[str, Any], folder: Path) -> None:
+    """What each rule costs by itself, and whether it pays against its fault."""
+    console = Console(stderr=True, width=None if "COLUMNS" in os.environ else _width())
+    for place in content["places"]:
+        ratios = place["ratios"]
+        console.print(
+            f"\n[bold]{place['name']}[/bold]: the engine costs "
+            f"{ratios['clairvoyant']['mean']:.3f} × the clairvoyant, "
+            f"{ratios['clairvoyant_within_rules']['mean']:.3f} × the one within the rules",
+            highlight=False,
+        )
+        table = Table(box=None, pad_edge=False)
+        table.add_column("rule")
+        for heading in ("USD a day", "share", "violations saved", "against its fault"):
+            table.add_column(heading, justify="right")
+        for name, one in place["rules"].items():
+            threat = place["threats"].get(name)
+            table.add_row(
+                name,
+                f"{one['usd_a_day']['mean']:+,.2f}",
+                f"{one['share']['mean']:+.2%}",
+                f"{one['violations_saved']['mean']:+.4%}",
+                "" if threat is None else threat["verdict"],
+            )
+        console.print(table)
+    if content["idle"]:
+        console.print(f"cost and save nothing anywhere: {', '.join(content['idle'])}")
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 

@@ -28,6 +28,20 @@ COMPARE = """usage: python -m twin compare [key=value ...] [--config-dir DIR]
   key=value             everything else as for run: scenario=, seed=, output=, engine.limits.… =
 """
 
+PRICE = """usage: python -m twin price [key=value ...] [--config-dir DIR]
+
+Runs the engine without each rule of caution in turn, on the day as it is and where the fault comes
+true that the rule is there for.  Interrupted, the same command goes on where it was.
+
+  scenario=[A,B]      where (default june_peak)
+  weddings=[N,M]      at these sizes instead of each scenario's own
+  seeds=N             so many seeds, the same for everybody (default 3)
+  rules=[A,B]         these rules only; all of them are in conf/price/rules.yaml
+  threats=false       the day as it is only
+  workers=N           processes (default: as many as cores)
+  key=value           everything else as for run: seed=, output=, engine.limits.… =
+"""
+
 FORECAST = """usage: python -m twin forecast day|wedding|season|train [key=value ...]
 
   day      all weddings of a day:  date=YYYY-MM-DD [now=TIME] [weddings=FILE.csv] [model=FILE]

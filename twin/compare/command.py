@@ -16,7 +16,7 @@ from engine.record import folders
 
 EVERYBODY = (
     "engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static",
-    "clairvoyant",
+    "clairvoyant", "clairvoyant_within_rules",
 )  # fmt: skip
 OWN = ("controllers", "hpa_targets", "kpa_delays")
 HPA_TARGETS = (40, 50, 60, 70, 80, 90)

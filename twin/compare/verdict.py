@@ -12,7 +12,7 @@ from twin.compare.contest import Run
 from twin.runs.replications import interval
 from twin.runs.summary import VIOLATION_MINUTE
 
-REFERENCES = ("clairvoyant", "hpa", "static")
+REFERENCES = ("clairvoyant", "clairvoyant_within_rules", "hpa", "static")
 COST, VIOLATION = "cost.total_usd", "slo.violation_ratio"
 SHOWN = (
     VIOLATION,
@@ -22,6 +22,7 @@ SHOWN = (
     COST,
     "decision.actions",
     "decision.flaps",
+    "decision.reversals",
 )
 LOSSES_SHOWN = 20
 SAME = 1.01

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from engine.model import FloatArray, Reason
 from engine.record.figures import (
+    carried_out,
     decision_figures,
     forecaster_figures,
     horizons,
     prediction_figures,
+    reversals,
 )
 from engine.record.readiness import InstancesOverTime, Readiness, figures, readiness
 from engine.record.schema.paths import RunScope
@@ -48,11 +51,14 @@ def summarise(world: World) -> Figures:
     """Everything in the summary that follows from the simulation alone."""
     samples = world.platform.samples
     truth = world.platform.truth[:, :samples]
+    turns = reversals(carried_out(world.recorder.decisions))
     return Figures(
         weddings=_weddings(world),
         requests=_requests(world, truth),
         slo=_slo(world, truth),
-        services={spec.name: _service(world, i, truth[i]) for i, spec in enumerate(world.specs)},
+        services={
+            spec.name: _service(world, i, truth[i], turns) for i, spec in enumerate(world.specs)
+        },
         cost=bill(world),
         elasticity=_elasticity(world, truth),
         decision=decision_figures(
@@ -174,7 +180,7 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole > 0.0 else 0.0
 
 
-def _service(world: World, i: int, truth: FloatArray) -> Service:
+def _service(world: World, i: int, truth: FloatArray, turns: Mapping[str, int]) -> Service:
     spec = world.specs[i]
     samples = len(truth)
     cpu = world.platform.metrics[i, :samples, 1]
@@ -198,6 +204,7 @@ def _service(world: World, i: int, truth: FloatArray) -> Service:
         violation_ratio=_share(bad, float(done_requests(truth).sum())),
         under_provisioned_share=float(np.mean(ready < needed)) if samples else 0.0,
         over_provisioned_share=float(np.mean(ready > needed)) if samples else 0.0,
+        reversals=turns.get(spec.name, 0),
         unverified_share=(
             0.0
             if world.config.resolution == "request"

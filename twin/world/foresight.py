@@ -40,4 +40,5 @@ def foresee(
         {name: fleet.boots_to_come for name, fleet in fleets.items()},
         {name: pending(fleet) for name, fleet in fleets.items()},
         drain_s,
+        {spec.name: rates[i] for i, spec in enumerate(specs)},
     )

@@ -18,10 +18,12 @@ from engine.decide.sizing import sizing
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from engine.record.figures import (
     Issued,
+    carried_out,
     counted,
     decision_figures,
     percentiles,
     prediction_figures,
+    reversals,
 )
 from engine.record.live.notes import JournalContent, LiveRun, S
 from engine.record.live.tables import served_s
@@ -123,6 +125,7 @@ def _service(run: LiveRun, notes: JournalContent, spec: ServiceSpec, instance_s:
         violation_ratio=_violation_ratio([totals]),
         under_provisioned_share=None,
         over_provisioned_share=None,
+        reversals=reversals(carried_out(notes.decisions.rows)).get(spec.name, 0),
         unverified_share=None,
     )
 

@@ -28,6 +28,7 @@ HEADLINES = (
     "requests.peak_rate_per_s",
     "weddings.peak_simultaneous",
     "decision.actions",
+    "decision.reversals",
     "decision.emergency_s.count",
 )
 """What replications are compared by; and of each service and each horizon:"""

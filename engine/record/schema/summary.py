@@ -107,6 +107,9 @@ class Service(Part):
     over_provisioned_share: Annotated[
         Figure, About("share of the time with more instances ready than needed", only="twin")
     ]
+    reversals: Annotated[int | None, About("its steps one way and, within half an hour, back")] = (
+        None
+    )
     unverified_share: Annotated[
         Figure,
         About(
@@ -157,6 +160,9 @@ class Decision(Part):
     actions: Annotated[int, About("actions that were accepted")]
     flaps: Annotated[
         int | None, About("steps of a service one way and, within ten minutes, back")
+    ] = None
+    reversals: Annotated[
+        int | None, About("steps of a service one way and, within half an hour, back")
     ] = None
     by_reason: Annotated[dict[str, int], About("actions by their reason", keys="reasons")]
     trigger_to_execution_s: Annotated[

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from engine.config.strict import ConfigError
-from engine.record.figures import flaps
+from engine.record.figures import carried_out, flaps, reversals
 from twin.compare import command, verdict
 from twin.compare.contest import Run
 from twin.compare.elasticity import elasticity, longest_run
@@ -79,6 +79,21 @@ def test_elasticity_by_hand() -> None:
     # need: still, up, still; supply: up, down, up
     assert figures["instability"] == 1.0
     assert set(elasticity(np.zeros(0), np.zeros(0), 12).values()) == {0.0}
+
+
+def test_reversals_are_counted_of_each_service_within_half_an_hour_of_what_was_accepted() -> None:
+    steps = [
+        ("api", 0.0, 5, 7), ("api", 1800.0, 7, 6), ("api", 3601.0, 6, 8), ("api", 3700.0, 8, 9),
+        ("web", 100.0, 5, 4), ("web", 200.0, 4, 6), ("web", 300.0, 6, 5), ("db", 0.0, 1, 2),
+    ]  # fmt: skip
+    rows = [
+        {"kind": "action", "service": name, "time_s": time_s, "from_instances": one,
+         "to_instances": other, "accepted_s": time_s + 1.0}
+        for name, time_s, one, other in sorted(steps, key=lambda step: step[1])
+    ]  # fmt: skip
+    lost = rows[-1] | {"time_s": 3800.0, "to_instances": 3, "accepted_s": float("nan")}
+    declined = rows[-1] | {"kind": "declined", "time_s": 3800.0, "to_instances": 3}
+    assert reversals(carried_out([*rows, lost, declined])) == {"api": 1, "web": 2}
 
 
 def test_flaps_and_longest_run() -> None:

@@ -1,0 +1,1 @@
+"""The report of what the engine's rules cost and save."""

@@ -1,0 +1,1 @@
+"""What each rule of caution costs, and what it saves."""
