@@ -88,8 +88,8 @@ REAL_PARTS = (
     (
         "tests/integration/staging/", "tests/integration/metrics/",
         "tests/integration/test_haproxy_by_hand.py", "tests/integration/page/",
-        "tests/integration/kubernetes/",
     ),
+    ("tests/integration/kubernetes/",),
 )  # fmt: skip
 """Tests of real servers: they wait more than they work, and must not wait longer.
 
@@ -105,8 +105,11 @@ def group_of(nodeid: str) -> int | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """More than there are processors, as those with the real parts mostly wait for them."""
-    return (os.cpu_count() or 1) + len(REAL_PARTS)
+    """More than there are processors, as those with the real parts mostly wait for them.
+
+    One for each group of these, and never fewer than one that computes from the beginning on.
+    """
+    return max(os.cpu_count() or 1, 1) + len(REAL_PARTS) - 1
 
 
 def pytest_collection(session: pytest.Session) -> None:

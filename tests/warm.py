@@ -32,7 +32,7 @@ import tempfile
 import threading
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import NoReturn
@@ -54,7 +54,7 @@ class WarmProcess:
         """Start it; the processes of its commands' pools get `niceness`."""
         self.address = f"\0wedtwin-tests-{uuid.uuid4()}"
         alive, self._held = os.pipe()
-        with socket.socket(socket.AF_UNIX) as listener:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(self.address)
             listener.listen(64)
             descriptors = listener.fileno(), alive
@@ -75,30 +75,29 @@ class Client:
 
     def __init__(self, address: str) -> None:
         """Wait until it is warm; raises TimeoutError when it never is."""
-        self._channel = socket.socket(socket.AF_UNIX)
+        self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.settimeout(LIMIT_S)
         self._channel.connect(address)
         self._answer()
 
-    def run(
-        self, module: str, arguments: tuple[str, ...], cwd: Path, environment: Mapping[str, str]
-    ) -> subprocess.CompletedProcess[str]:
-        """What `python -m module arguments` does; raises TimeoutError for what hangs."""
-        with (
-            tempfile.TemporaryFile("w+") as asked,
-            tempfile.TemporaryFile("w+") as out,
-            tempfile.TemporaryFile("w+") as err,
-        ):
+    def start(
+        self, module: str, arguments: tuple[str, ...], cwd: Path, environment: Mapping[str, str],
+        files: tuple[int, int],
+    ) -> int:  # fmt: skip
+        """Let `python -m module arguments` run, its streams into these files; returns its pid."""
+        with tempfile.TemporaryFile("w+") as asked:
             niceness = os.getpriority(os.PRIO_PROCESS, 0)
             json.dump([module, arguments, str(cwd), dict(environment), niceness], asked)
             asked.seek(0)
-            socket.send_fds(self._channel, [b"?"], [file.fileno() for file in (asked, out, err)])
-            code = int(self._answer())
-            out.seek(0)
-            err.seek(0)
-            return subprocess.CompletedProcess(
-                ["python", "-m", module, *arguments], code, out.read(), err.read()
-            )
+            socket.send_fds(self._channel, [b"?"], [asked.fileno(), *files])
+            return int(self._answer())
+
+    def code(self, timeout_s: float = LIMIT_S) -> int:
+        """The exit code of what runs, once it has ended; raises TimeoutError when it does not."""
+        ready, _, _ = select.select([self._channel], [], [], timeout_s)
+        if not ready:
+            raise TimeoutError(f"what was started did not end in {timeout_s:g} s")
+        return int(self._answer())
 
     def _answer(self) -> bytes:
         answer = self._channel.recv(16)
@@ -109,6 +108,55 @@ class Client:
     def close(self) -> None:
         """End what it runs for this one."""
         self._channel.close()
+
+
+class Command:
+    """A command that runs: what tests need of a `subprocess.Popen` with text in both streams."""
+
+    def __init__(
+        self, client: Client, module: str, arguments: tuple[str, ...], cwd: Path,
+        environment: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        """Start it; nobody else may ask `client` for anything until it has ended."""
+        self.args = ["python", "-m", module, *arguments]
+        self.returncode: int | None = None
+        self._client = client
+        self._streams = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
+        out, err = (stream.fileno() for stream in self._streams)
+        self.pid = client.start(module, arguments, cwd, environment, (out, err))
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        with contextlib.suppress(TimeoutError):
+            self.wait(0.0)
+        return self.returncode
+
+    def wait(self, timeout: float = LIMIT_S) -> int:
+        """Its exit code; raises TimeoutError when it runs for longer."""
+        if self.returncode is None:
+            self.returncode = self._client.code(timeout)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float = LIMIT_S) -> tuple[str, str]:
+        """What it said on stdout and on stderr, once it has ended."""
+        self.wait(timeout)
+        for stream in self._streams:
+            stream.seek(0)
+        out, err = (stream.read() for stream in self._streams)
+        return out, err
 
 
 SHARED = "WEDTWIN_TESTS_WARM"
@@ -125,16 +173,20 @@ def share() -> WarmProcess:
     return process
 
 
+def address() -> str:
+    """Where there is a process that is warm, or will be."""
+    global _process
+    if SHARED in os.environ:
+        return f"\0{os.environ[SHARED]}"
+    _process = _process or WarmProcess()
+    return _process.address
+
+
 def connect() -> Client:
     """The client of this process; waits until there is a process that is warm."""
-    global _client, _process
+    global _client
     if _client is None:
-        if SHARED in os.environ:
-            address = f"\0{os.environ[SHARED]}"
-        else:
-            _process = _process or WarmProcess()
-            address = _process.address
-        _client = Client(address)
+        _client = Client(address())
     return _client
 
 
@@ -146,10 +198,30 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`python -m module arguments` in `cwd`; raises TimeoutError after ten minutes."""
     try:
-        return connect().run(module, arguments, cwd or Path.cwd(), environment)
+        command = Command(connect(), module, arguments, cwd or Path.cwd(), environment)
+        out, err = command.communicate()
     except BaseException:
         close()
         raise
+    return subprocess.CompletedProcess(command.args, command.wait(), out, err)
+
+
+@contextlib.contextmanager
+def started(
+    module: str,
+    *arguments: str,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[Command]:
+    """The same while it runs; it is killed in the end, if it still does."""
+    client = Client(address())
+    try:
+        command = Command(client, module, arguments, cwd or Path.cwd(), environment)
+        yield command
+        command.kill()
+        command.wait()
+    finally:
+        client.close()
 
 
 def close() -> None:
@@ -197,6 +269,7 @@ def _attend(channel: socket.socket) -> tuple[str, list[str]] | None:
             return _become(*files)
         for file in files:
             os.close(file)
+        channel.sendall(str(child).encode())
         channel.sendall(str(_ended(child, channel)).encode())
 
 

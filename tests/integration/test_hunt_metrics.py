@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 import engine.decide.observe
 import engine.decide.restraints
+from tests import warm
 from twin.hunt import campaign
 from twin.hunt.apart import NO_DOUBLE, NO_FALL, RECOVERED
 from twin.hunt.examine import examine
@@ -92,8 +92,7 @@ def test_two_runs_of_a_world_are_the_same_to_the_byte() -> None:
 
 
 def hunt(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "twin", "hunt", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return warm.run("twin", "hunt", *arguments)
 
 
 def test_the_command_shows_how_far_each_kind_went(tmp_path: Path) -> None:

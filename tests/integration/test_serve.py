@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from engine.record.schema.summary import read
+from tests import warm
 
 PATIENCE_S = 120.0
 
@@ -97,11 +98,7 @@ def test_a_scenario_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
 def test_what_cannot_be_served_is_refused_by_its_key(
     words: list[str], complaint: str, tmp_path: Path
 ) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "twin", "serve", *words],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+    run = warm.run("twin", "serve", *words, cwd=tmp_path)
     assert run.returncode == 2
     assert complaint in run.stderr
     assert "Traceback" not in run.stderr

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -18,6 +15,7 @@ import pandas as pd
 import pytest
 
 from engine.adapters.store.sqlite import local_desk
+from tests import warm
 from tests.control_plane import ControlPlane, until
 from tests.integration.kubernetes.test_roles import ONE_SERVICE, granted
 
@@ -113,7 +111,7 @@ class Engine:
     """One `python -m engine serve` in folders of the test."""
 
     folder: Path
-    process: subprocess.Popen[str]
+    process: warm.Command
     out: list[str] = field(default_factory=list)
 
     def status(self) -> dict[str, Any]:
@@ -153,24 +151,15 @@ def engine(
         (folder / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "mine" / name).write_text(text)
     (folder / "calendar_of_the_test.py").write_text(CALENDAR)
-    root = Path(__file__).parents[3]
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "engine", "serve", "--config-dir=mine", *ONE_SERVICE, *FAST,
-            "infrastructure=kubernetes", "metrics=page", "bookings=calendar", "api.port=0",
-            "api.predictions=null", "api.what_if=null", "reporter=null", "scenario=quiet_tuesday",
-            f"infrastructure.options.kubeconfig={config}",
-            f"metrics.targets=[{{urls: ['{load.url}'], labels: {{service: api}}}}]",
-            "live.state=state", "output=out", *more,
-        ],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": f"{folder}:{root}"},
-    )  # fmt: skip
-    try:
+    with warm.started(
+        "engine", "serve", "--config-dir=mine", *ONE_SERVICE, *FAST,
+        "infrastructure=kubernetes", "metrics=page", "bookings=calendar", "api.port=0",
+        "api.predictions=null", "api.what_if=null", "reporter=null", "scenario=quiet_tuesday",
+        f"infrastructure.options.kubeconfig={config}",
+        f"metrics.targets=[{{urls: ['{load.url}'], labels: {{service: api}}}}]",
+        "live.state=state", "output=out", *more, cwd=folder,
+    ) as process:  # fmt: skip
         yield Engine(folder, process)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def ready(cluster: ControlPlane, path: str) -> Callable[[], int]:

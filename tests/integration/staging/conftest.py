@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from engine.adapters.pool import processes
 from engine.adapters.pool.haproxy import HaproxyPool
 from engine.model import Action, Category, Reason, Rollback, WeddingContext
 from engine.ports.infrastructure import Counts
+from tests import warm
 from twin.staging import layout, parts
 from twin.staging.layout import Layout, Stack, StackError
 
@@ -36,15 +36,8 @@ FAST_BOOT = [
 
 
 def staged(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """One command of staging, as a user types it."""
-    return subprocess.run(
-        [sys.executable, "-m", "twin", "staging", *arguments],
-        env={**os.environ, **changed},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    """One command of staging."""
+    return warm.run("twin", "staging", *arguments, environment={**os.environ, **changed})
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +24,7 @@ from engine.adapters.pool.runtime_api import RuntimeApi
 from engine.adapters.store.sqlite import local_desk
 from engine.model import ManualFloor
 from reports.run.reading import load
+from tests import warm
 from tests.integration.staging.conftest import Staging
 
 pytestmark = [pytest.mark.slow, pytest.mark.load]
@@ -47,7 +47,8 @@ class Engine:
     staging: Staging
     folder: Path
     overrides: tuple[str, ...] = ()
-    process: subprocess.Popen[str] | None = None
+    process: warm.Command | None = None
+    stopping: ExitStack = field(default_factory=ExitStack)
     said: list[str] = field(default_factory=list)
     rivals: list[Engine] = field(default_factory=list)
 
@@ -61,14 +62,13 @@ class Engine:
             for name in ("api", "database", "file-storage", "real-time", "ai-services")
             for key in ("boot.median_s=1.2", "boot.p95_s=1.6", "warmup_s=0.2")
         ]
-        self.process = subprocess.Popen(
-            [
-                sys.executable, "-m", "engine", "run", "engine=staging", *FAST, *boots,
+        self.process = self.stopping.enter_context(
+            warm.started(
+                "engine", "run", "engine=staging", *FAST, *boots,
                 f"infrastructure.options.folder={self.staging.folder}",
                 f"live.state={self.state}", f"output={self.folder / 'out'}",
                 *self.overrides, *overrides,
-            ],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
         )  # fmt: skip
 
     def rival(self) -> Engine:
@@ -123,8 +123,8 @@ class Engine:
 
     def _explain(self) -> str:
         assert self.process is not None
-        if self.process.poll() is not None and self.process.stderr is not None:
-            return self.process.stderr.read()[-2000:]
+        if self.process.poll() is not None:
+            return self.process.communicate()[1][-2000:]
         return str(self.status())
 
 
@@ -143,9 +143,7 @@ def engine_of(staging: Staging, tmp_path: Path) -> Iterator[Engine]:
     engine_process = Engine(staging, tmp_path)
     yield engine_process
     for engine in (engine_process, *engine_process.rivals):
-        if engine.process is not None:
-            engine.process.kill()
-            engine.process.communicate()
+        engine.stopping.close()
 
 
 @contextmanager
@@ -304,10 +302,7 @@ def test_what_is_not_as_it_should_be_is_in_log_events_status_and_report(
         counts = engine_of.status()["services"]["api"]
         assert (counts["desired"] - counts["ready"], counts["draining"]) == (1, 1)
         wait_until(lambda: "real-time" in troubles("metrics"), engine_of.journal)
-        said = subprocess.run(
-            [sys.executable, "-m", "engine", "status", "--state", str(engine_of.state)],
-            capture_output=True, text=True, check=False,
-        ).stdout  # fmt: skip
+        said = warm.run("engine", "status", "--state", str(engine_of.state)).stdout
         assert f"trouble: infrastructure: {server} was changed by hand in HAProxy (MAINT)" in said
         assert "trouble: metrics: real-time: no series for any figure" in said
         assert api.servers()[server].status == "MAINT"
