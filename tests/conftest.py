@@ -107,9 +107,9 @@ def group_of(nodeid: str) -> int | None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """More than there are processors, as those with the real parts mostly wait for them.
 
-    One for each group of these, and never fewer than one that computes from the beginning on.
+    One for each group of these, and on each processor but one another one that computes.
     """
-    return max(os.cpu_count() or 1, 1) + len(REAL_PARTS) - 1
+    return max(os.cpu_count() or 1, 2) - 1 + len(REAL_PARTS)
 
 
 def pytest_collection(session: pytest.Session) -> None:
