@@ -51,6 +51,11 @@ COMMANDS = {
         "twin.hunt.command:run", "[--worlds N] [--seconds S] [--workers W] [--seed K]",
         "look for scaling failures in random worlds; exit with 1 if there is one",
     ),
+    "leases": Command(
+        f"{MAKING}:leases", "[worlds=N] [seed=K] [histories=N] [plants=N] [workers=N]",
+        "engines that share a platform while everything goes wrong; exit with 1 if it shows",
+        f"{USAGE}:LEASES",
+    ),
     "detect": Command(
         f"{MAKING}:detect", "[worlds=N] [saturdays=N] [key=value ...]",
         "score the monitor: the same worlds with and without each fault", f"{USAGE}:DETECT",

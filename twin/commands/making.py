@@ -65,6 +65,19 @@ def detect(arguments: list[str]) -> int:
     return _make("detect", arguments, scored)
 
 
+def leases(arguments: list[str]) -> int:
+    """Engines that share a platform, in worlds where everything goes wrong."""
+    from twin.leases import command
+
+    try:
+        return command.run(command.read(arguments))
+    except ConfigError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
 def benchmark(arguments: list[str]) -> int:
     """The detectors on labelled series of others."""
 

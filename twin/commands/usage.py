@@ -65,6 +65,20 @@ DETECT = """usage: python -m twin detect [key=value ...]
   key=value     everything else as for run: monitor.limits.… =, population.date= …
 """
 
+LEASES = """usage: python -m twin leases [key=value ...]
+
+Three to seven engines share a lease table by the protocol that runs in production; engines are
+killed and paused, messages are cut off, late, lost and doubled, clocks are set.  Exit code 1 if an
+action counts under an old epoch, two act at once, a shard has no owner for 15 s while there is a
+way to the table, or a history is not linearizable.
+
+  worlds=N      so many (default 1000), of 42 s each
+  seed=0        of the first world
+  histories=N   check the history of each N-th world (default 1; 0: of none)
+  plants=N      plant faults besides, one by one: each has to be seen in N worlds (default 0: no)
+  workers=N     processes (default: as many as cores)
+"""
+
 BENCHMARK = """usage: python -m twin benchmark nab|microsoft|nezha data=FOLDER [key=value ...]
 
 The monitor's own detectors on series that others have labelled, value by value, with thresholds

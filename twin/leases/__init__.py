@@ -1,0 +1,1 @@
+"""Worlds in which engines share shards and everything around them goes wrong."""
