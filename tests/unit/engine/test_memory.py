@@ -322,6 +322,7 @@ def test_a_step_that_raises_has_changed_nothing() -> None:
         ([(0.0, 10, 10), (5.0, 10, 9), (10.0, 10, 8)], 5.0),
         ([(0.0, 10, 9), (5.0, 10, 10)], NEVER),
         ([(0.0, 10, 9), (5.0, 10, 11)], NEVER),
+        ([(0.0, 10, 10), (5.0, 10, 11)], NEVER),
         ([(0.0, 10, 9), (5.0, 10, 10), (10.0, 10, 9)], 10.0),
         # Counted anew when more are desired, not when fewer are.
         ([(0.0, 10, 9), (5.0, 12, 9)], 5.0),
@@ -338,6 +339,7 @@ def test_since_when_instances_are_waited_for(
     own = memory.services["api"]
     assert own.short_from_s == (since_s if since_s == NEVER else 1000.0 + since_s)
     assert own.desired == looks[-1][1]
+    assert own.counts[-1][1] == looks[-1][2]  # and how many were ready
 
 
 @pytest.mark.parametrize(
