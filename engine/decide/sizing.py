@@ -61,6 +61,10 @@ class Sizing(NamedTuple):
         """
         return count + math.ceil(count / (self.zones - 1)) if self.zones > 1 else count
 
+    def with_zone_to_spare_along(self, count: FloatArray) -> FloatArray:
+        """`with_zone_to_spare` for an array of counts."""
+        return _with_spare(count, self.zones - 1) if self.zones > 1 else count
+
     def needed(self, likely: float, median: float) -> int:
         """Instances to have ready for a load that is uncertain (both 1/s).
 
@@ -108,10 +112,14 @@ class Sizings(NamedTuple):
         """`Sizing.needed` for rates (services, bins) in 1/s, as whole-numbered floats."""
         per_rate, spread, utilisation, zones_left, spares = self
         count = _counts(likely * per_rate, spread, utilisation)
-        spared = _counts(median * per_rate, spread, utilisation)
-        spared += np.ceil(spared / zones_left)
+        spared = _with_spare(_counts(median * per_rate, spread, utilisation), zones_left)
         needed: FloatArray = np.maximum(count, spared, out=count, where=spares)
         return needed
+
+
+def _with_spare(count: FloatArray, zones_left: int | FloatArray) -> FloatArray:
+    spared: FloatArray = count + np.ceil(count / zones_left)
+    return spared
 
 
 def _counts(
