@@ -42,6 +42,9 @@ COMMANDS = {
     "kubernetes": Command(
         "engine.commands.kubernetes:run", "rbac|check|show", "what it needs and sees in a cluster"
     ),
+    "aws": Command(
+        "engine.commands.aws:run", "policy|check|show", "what it needs and sees in an AWS account"
+    ),
     "token": Command(
         "engine.commands.token:run", "create|list|revoke", "what is shown to the API"
     ),

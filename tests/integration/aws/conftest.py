@@ -1,0 +1,71 @@
+"""One account of AWS for each test, as `tests.aws_world` makes one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from engine.adapters.aws.infrastructure import AwsInfrastructure
+from engine.adapters.aws.settings import AwsConfig
+from engine.model import ActionResult, BootTime, ServiceSpec
+from engine.ports.infrastructure import Counts, Sighting, Unreachable
+from tests.aws_world import AwsWorld, aws_world
+
+PATIENT = {"timeout_s": 20.0, "look_s": 60.0, "command_s": 60.0}
+"""Of a machine with much other work; what waits for a limit says so itself."""
+
+
+def spec(name: str, least: int = 0, most: int = 40) -> ServiceSpec:
+    """A service whose figures do not matter."""
+    return replace(
+        ServiceSpec(name, 1, most, 4, 0.1, 1.0, BootTime(2.0, 3.0), 0.0, 0.5, 0.1),
+        min_instances=least,
+    )
+
+
+@pytest.fixture
+def world() -> Iterator[AwsWorld]:
+    with aws_world() as made:
+        yield made
+
+
+Connect = Callable[..., AwsInfrastructure]
+
+
+@pytest.fixture
+def connect(world: AwsWorld) -> Connect:
+    """Makes adapters on the account."""
+
+    def make(*services: str, **options: object) -> AwsInfrastructure:
+        config = AwsConfig.of({"endpoint": world.url, **PATIENT, **options})
+        return AwsInfrastructure([spec(name) for name in services], config)
+
+    return make
+
+
+async def seen(
+    adapter: AwsInfrastructure, there: Callable[[Sighting], object], patience_s: float = 60.0
+) -> Sighting:
+    """Look until it is so, with the results of all looks; fails when it never is."""
+    last: object = None
+    results: list[ActionResult] = []
+    end = asyncio.get_running_loop().time() + patience_s
+    while asyncio.get_running_loop().time() < end:
+        try:
+            sighting = await adapter.observe()
+        except Unreachable as error:
+            last = error
+        else:
+            last = sighting
+            results += sighting.results
+            if there(sighting):
+                return replace(sighting, results=tuple(results))
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"it never came about; at last {last}")
+
+
+def all_ready(service: str, count: int) -> Callable[[Sighting], bool]:
+    return lambda sighting: sighting.services[service] == Counts(count, count, 0, 0)
