@@ -25,6 +25,7 @@ from typing import Any
 import boto3
 from moto.applicationautoscaling import models as scaling_models
 from moto.autoscaling import models, responses
+from moto.autoscaling.exceptions import ValidationError
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.ecs import models as ecs_models
@@ -48,6 +49,8 @@ NO_PLACE = (
     "(service {name}) was unable to place a task. Reason: Capacity is unavailable at this time. "
     "Please try again later or in a different availability zone."
 )
+SESSION = boto3.Session("a-person", "a-person's", region_name=REGION)
+"""One for all tests, since it reads what AWS's services are."""
 WRAPPED = {
     responses.AutoScalingResponse: (
         "create_or_update_tags", "describe_auto_scaling_groups", "describe_policies",
@@ -96,6 +99,7 @@ class AwsWorld:
         self.calls: Counter[str] = Counter()
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
         self.warm: dict[str, int] = {}
+        self._clients: dict[str, Any] = {}
         self.tasks: dict[str, list[Task]] = defaultdict(list)
         self._activities: list[dict[str, Any]] = []
         self._born: dict[str, tuple[float, float]] = {}
@@ -135,10 +139,9 @@ class AwsWorld:
 
     def client(self, service: str) -> Any:
         """boto3, as a person has it."""
-        return boto3.client(
-            service, endpoint_url=self.url, region_name=REGION,
-            aws_access_key_id="a-person", aws_secret_access_key="a-person's",
-        )  # fmt: skip
+        if service not in self._clients:
+            self._clients[service] = SESSION.client(service, endpoint_url=self.url)
+        return self._clients[service]
 
     def close(self) -> None:
         """End it, and leave moto as it was."""
@@ -167,16 +170,14 @@ class AwsWorld:
         self, name: str, desired: int, least: int = 0, most: int = 40, zones: int = 3, **more: Any
     ) -> None:
         """An Auto Scaling group, all of whose instances are ready."""
-        template = f"template-{name}"
-        self.client("ec2").create_launch_template(
-            LaunchTemplateName=template,
-            LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "t3.micro"},
+        groups = self.client("autoscaling")
+        groups.create_launch_configuration(
+            LaunchConfigurationName=name, ImageId="ami-12c6146b", InstanceType="t3.micro"
         )
         boot_s, self.boot_s = self.boot_s, 0.0
-        self.client("autoscaling").create_auto_scaling_group(
+        groups.create_auto_scaling_group(
             AutoScalingGroupName=name, MinSize=least, MaxSize=most, DesiredCapacity=desired,
-            LaunchTemplate={"LaunchTemplateName": template}, AvailabilityZones=list(ZONES[:zones]),
-            **more,
+            LaunchConfigurationName=name, AvailabilityZones=list(ZONES[:zones]), **more,
         )  # fmt: skip
         self.boot_s = boot_s
 
@@ -245,10 +246,9 @@ class AwsWorld:
                 count = of.min_size if wanted is None else wanted
                 for bound, word in ((of.max_size, "above max"), (of.min_size, "below min")):
                     if (count > bound) if word == "above max" else (count < bound):
-                        raise ServiceException(
-                            "ValidationError",
+                        raise ValidationError(
                             f"New SetDesiredCapacity value {count} is {word} value {bound} for the "
-                            "AutoScalingGroup.",
+                            "AutoScalingGroup."
                         )
                 before, there = alive(of), getattr(of, "desired_capacity", None)
                 if len(before) > count:
@@ -316,7 +316,9 @@ class AwsWorld:
             one.availability_zone = of.availability_zones[n % len(of.availability_zones)]
             if boot_s:
                 one.lifecycle_state = "Pending"
-            self._activity(of.name, "Successful", f"Launching a new EC2 instance: {one.instance_id}")
+            self._activity(
+                of.name, "Successful", f"Launching a new EC2 instance: {one.instance_id}"
+            )
         if of.name in self.warm:
             self.warm[of.name] = warm
 
@@ -414,7 +416,7 @@ class AwsWorld:
     # --- time, faults, patches
 
     def _live(self) -> None:
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.05):
             with self._lock:
                 now_s = time.monotonic()
                 for account in models.autoscaling_backends.values():
@@ -462,8 +464,9 @@ class AwsWorld:
                 return real(response)
             world._stop.wait(fault.before_s)
             if fault.code:
-                raise ServiceException(fault.code, "Rate exceeded" if "hrottl" in fault.code else
-                                       "as the test wants it")  # fmt: skip
+                # moto takes the service from the module of the error's class.
+                of = {"__module__": type(response).__module__}
+                raise type("OfTheTest", (ServiceException,), of)(fault.code, "the test wants it")
             answer = real(response)
             world._stop.wait(fault.after_s)
             return answer

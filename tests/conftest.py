@@ -89,7 +89,7 @@ REAL_PARTS = (
         "tests/integration/staging/", "tests/integration/metrics/",
         "tests/integration/test_haproxy_by_hand.py", "tests/integration/page/",
     ),
-    ("tests/integration/kubernetes/",),
+    ("tests/integration/kubernetes/", "tests/integration/aws/"),
 )  # fmt: skip
 """Tests of real servers: they wait more than they work, and must not wait longer.
 

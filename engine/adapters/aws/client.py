@@ -7,7 +7,7 @@ written goes out once, since only a new look says whether to do it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from typing import Any
@@ -25,7 +25,7 @@ AT_ONCE = 10
 """Connections to one of AWS's services."""
 
 
-class Trouble(StrEnum):
+class Obstacle(StrEnum):
     """What sort of thing went wrong."""
 
     CREDENTIALS = "credentials"
@@ -39,32 +39,32 @@ class Trouble(StrEnum):
 
 
 CODES = {
-    "InvalidClientTokenId": Trouble.CREDENTIALS,
-    "UnrecognizedClientException": Trouble.CREDENTIALS,
-    "SignatureDoesNotMatch": Trouble.CREDENTIALS,
-    "InvalidSignatureException": Trouble.CREDENTIALS,
-    "IncompleteSignature": Trouble.CREDENTIALS,
-    "MissingAuthenticationToken": Trouble.CREDENTIALS,
-    "MissingAuthenticationTokenException": Trouble.CREDENTIALS,
-    "AuthFailure": Trouble.CREDENTIALS,
-    "ExpiredToken": Trouble.EXPIRED,
-    "ExpiredTokenException": Trouble.EXPIRED,
-    "RequestExpired": Trouble.EXPIRED,
-    "AccessDenied": Trouble.RIGHTS,
-    "AccessDeniedException": Trouble.RIGHTS,
-    "UnauthorizedOperation": Trouble.RIGHTS,
-    "OptInRequired": Trouble.RIGHTS,
-    "Throttling": Trouble.THROTTLED,
-    "ThrottlingException": Trouble.THROTTLED,
-    "ThrottledException": Trouble.THROTTLED,
-    "RequestThrottled": Trouble.THROTTLED,
-    "RequestThrottledException": Trouble.THROTTLED,
-    "RequestLimitExceeded": Trouble.THROTTLED,
-    "TooManyRequestsException": Trouble.THROTTLED,
-    "SlowDown": Trouble.THROTTLED,
+    "InvalidClientTokenId": Obstacle.CREDENTIALS,
+    "UnrecognizedClientException": Obstacle.CREDENTIALS,
+    "SignatureDoesNotMatch": Obstacle.CREDENTIALS,
+    "InvalidSignatureException": Obstacle.CREDENTIALS,
+    "IncompleteSignature": Obstacle.CREDENTIALS,
+    "MissingAuthenticationToken": Obstacle.CREDENTIALS,
+    "MissingAuthenticationTokenException": Obstacle.CREDENTIALS,
+    "AuthFailure": Obstacle.CREDENTIALS,
+    "ExpiredToken": Obstacle.EXPIRED,
+    "ExpiredTokenException": Obstacle.EXPIRED,
+    "RequestExpired": Obstacle.EXPIRED,
+    "AccessDenied": Obstacle.RIGHTS,
+    "AccessDeniedException": Obstacle.RIGHTS,
+    "UnauthorizedOperation": Obstacle.RIGHTS,
+    "OptInRequired": Obstacle.RIGHTS,
+    "Throttling": Obstacle.THROTTLED,
+    "ThrottlingException": Obstacle.THROTTLED,
+    "ThrottledException": Obstacle.THROTTLED,
+    "RequestThrottled": Obstacle.THROTTLED,
+    "RequestThrottledException": Obstacle.THROTTLED,
+    "RequestLimitExceeded": Obstacle.THROTTLED,
+    "TooManyRequestsException": Obstacle.THROTTLED,
+    "SlowDown": Obstacle.THROTTLED,
     # Somebody else is at it just now.
-    "ResourceContention": Trouble.THROTTLED,
-    "ScalingActivityInProgress": Trouble.THROTTLED,
+    "ResourceContention": Obstacle.THROTTLED,
+    "ScalingActivityInProgress": Obstacle.THROTTLED,
 }
 """AWS's own words for it; what is not here is refused, or a fault of the server's (5xx)."""
 
@@ -83,15 +83,15 @@ _OF_CONFIGURATION = (
 class AwsError(Exception):
     """AWS refused, did not answer, or could not be asked."""
 
-    def __init__(self, message: str, trouble: Trouble, code: str = "") -> None:
+    def __init__(self, message: str, obstacle: Obstacle, code: str = "") -> None:
         super().__init__(message)
-        self.trouble = trouble
+        self.obstacle = obstacle
         self.code = code
 
     @property
     def may_pass(self) -> bool:
         """Whether the same call may succeed a moment later."""
-        return self.trouble in (Trouble.THROTTLED, Trouble.SILENT, Trouble.FAULT)
+        return self.obstacle in (Obstacle.THROTTLED, Obstacle.SILENT, Obstacle.FAULT)
 
 
 class AwsClients:
@@ -106,6 +106,17 @@ class AwsClients:
         self._stack = AsyncExitStack()
         self._lock = asyncio.Lock()
         self._learned = ("", "")
+
+    async def open(self, services: Sequence[str]) -> None:
+        """Have credentials, and know what these services are; raises AwsError.
+
+        That takes a moment, which is not that of an answer.
+        """
+        try:
+            for service in services:
+                await self._client(service, False)
+        except (exceptions.BotoCoreError, OSError, ValueError) as error:
+            raise self._silence(error) from None
 
     async def ask(
         self, service: str, operation: str, parameters: Mapping[str, Any], *, writes: bool = False
@@ -188,10 +199,10 @@ class AwsClients:
     def _silence(self, error: Exception) -> AwsError:
         if isinstance(error, _OF_CREDENTIALS):
             return AwsError(
-                f"there are no credentials that can be used ({_short(error)})", Trouble.CREDENTIALS
+                f"there are no credentials that can be used ({_short(error)})", Obstacle.CREDENTIALS
             )
         if isinstance(error, _OF_CONFIGURATION):
-            return AwsError(_short(error), Trouble.CONFIGURATION)
+            return AwsError(_short(error), Obstacle.CONFIGURATION)
         where = self.config.endpoint or "AWS"
         if isinstance(error, exceptions.ConnectTimeoutError):
             why = "takes no connection"
@@ -199,27 +210,27 @@ class AwsClients:
             why = "does not answer"
         else:
             why = _short(error)
-        return AwsError(f"{where}: {why}", Trouble.SILENT)
+        return AwsError(f"{where}: {why}", Obstacle.SILENT)
 
 
 def _refusal(error: exceptions.ClientError) -> AwsError:
     said = error.response.get("Error", {})
     code, message = str(said.get("Code", "")), str(said.get("Message", "")).strip()
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    trouble = CODES.get(code)
-    if trouble is None:
-        trouble = Trouble.FAULT if status >= 500 else Trouble.REFUSED
-    match trouble:
-        case Trouble.CREDENTIALS:
+    obstacle = CODES.get(code)
+    if obstacle is None:
+        obstacle = Obstacle.FAULT if status >= 500 else Obstacle.REFUSED
+    match obstacle:
+        case Obstacle.CREDENTIALS:
             # Its message may repeat the request.
             words = f"the credentials are not accepted ({code}): are they of this account?"
-        case Trouble.EXPIRED:
+        case Obstacle.EXPIRED:
             words = f"the credentials have expired ({code})"
-        case Trouble.THROTTLED:
+        case Obstacle.THROTTLED:
             words = f"{error.operation_name}: AWS asks for fewer requests ({code})"
         case _:
             words = f"{error.operation_name}: {message[:300] or 'no reason'} ({code or status})"
-    return AwsError(words, trouble, code)
+    return AwsError(words, obstacle, code)
 
 
 def _short(error: Exception) -> str:

@@ -13,7 +13,7 @@ from engine.adapters.aws import writers
 from engine.adapters.aws.client import AwsClients, AwsError
 from engine.adapters.aws.settings import AwsConfig
 from engine.adapters.aws.tags import read
-from engine.adapters.aws.target import AwsTarget, Event, OtherHands, SeenTarget
+from engine.adapters.aws.target import AwsEvent, AwsTarget, OtherHands, SeenTarget
 
 SERVICE, SCALING = "ecs", "application-autoscaling"
 A_PAGE, A_PAGE_OF_TASKS = 10, 100
@@ -37,7 +37,7 @@ class _Tasks:
 
 
 class EcsServices:
-    """`engine.adapters.aws.target.Counted` for services of ECS."""
+    """`engine.adapters.aws.target.AwsTargets` for services of ECS."""
 
     def __init__(self, clients: AwsClients, config: AwsConfig) -> None:
         self._clients = clients
@@ -94,7 +94,7 @@ class EcsServices:
             most=scalable[0].get("MaxCapacity"),
         )
 
-    async def events(self, target: AwsTarget) -> list[Event]:
+    async def events(self, target: AwsTarget) -> list[AwsEvent]:
         """What the service says of itself, as the last look had it."""
         events = self._bodies.get(target, {}).get("events") or ()
         return [_event(one) for one in events[:EVENTS]]
@@ -207,9 +207,9 @@ def _deploying(deployments: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _event(event: Mapping[str, Any]) -> Event:
+def _event(event: Mapping[str, Any]) -> AwsEvent:
     message = " ".join(str(event.get("message", "")).split())
-    return Event(
+    return AwsEvent(
         time_s=event["createdAt"].timestamp(),
         mark=str(event.get("id", "")),
         failed=any(words in message for words in FAILURES),

@@ -12,7 +12,7 @@ from typing import Any
 from engine.adapters.aws import writers
 from engine.adapters.aws.client import AwsClients, AwsError
 from engine.adapters.aws.tags import read
-from engine.adapters.aws.target import AwsTarget, Event, OtherHands, SeenTarget
+from engine.adapters.aws.target import AwsEvent, AwsTarget, OtherHands, SeenTarget
 
 SERVICE = "autoscaling"
 A_PAGE = 50
@@ -22,7 +22,7 @@ _CAUSE = re.compile(r"At \S+ (.*? changing the desired capacity from \d+ to (\d+
 
 
 class AutoScalingGroups:
-    """`engine.adapters.aws.target.Counted` for groups."""
+    """`engine.adapters.aws.target.AwsTargets` for groups."""
 
     def __init__(self, clients: AwsClients) -> None:
         self._clients = clients
@@ -62,7 +62,7 @@ class AutoScalingGroups:
             writers.refreshing(refreshes.get("InstanceRefreshes") or ()),
         )
 
-    async def events(self, target: AwsTarget) -> list[Event]:
+    async def events(self, target: AwsTarget) -> list[AwsEvent]:
         """Scaling activities."""
         asked = {"AutoScalingGroupName": target.name, "MaxRecords": EVENTS}
         answer = await self._clients.ask(SERVICE, "describe_scaling_activities", asked)
@@ -160,10 +160,10 @@ def state_of(instance: Mapping[str, Any]) -> str:
     return "draining"
 
 
-def _event(activity: Mapping[str, Any]) -> Event:
+def _event(activity: Mapping[str, Any]) -> AwsEvent:
     message = str(activity.get("StatusMessage") or activity.get("Description") or "")
     cause = _CAUSE.search(str(activity.get("Cause", "")))
-    return Event(
+    return AwsEvent(
         time_s=activity["StartTime"].timestamp(),
         mark=str(activity["ActivityId"]),
         failed=activity.get("StatusCode") == "Failed",

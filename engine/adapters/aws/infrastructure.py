@@ -17,9 +17,9 @@ from typing import Any
 from engine.adapters.aws.settings import AwsConfig
 from engine.adapters.aws.tags import TagRecord, as_tags, begun, ended
 from engine.adapters.aws.target import (
+    AwsEvent,
     AwsTarget,
-    Counted,
-    Event,
+    AwsTargets,
     OtherHands,
     SeenTarget,
     TargetKind,
@@ -29,9 +29,8 @@ from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence
 
 try:
+    from engine.adapters.aws import ecs, groups
     from engine.adapters.aws.client import AwsClients, AwsError
-    from engine.adapters.aws.ecs import EcsServices
-    from engine.adapters.aws.groups import AutoScalingGroups
 except ModuleNotFoundError as _missing:
     if (_missing.name or "").partition(".")[0] not in ("aiobotocore", "botocore"):
         raise
@@ -45,6 +44,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 """Before that, doubled each time."""
 AT_ONCE = 4
 """Commands under way at the same time."""
+ASKED = {TargetKind.GROUP: (groups.SERVICE,), TargetKind.ECS: (ecs.SERVICE, ecs.SCALING)}
+"""Which of AWS's services are asked for a target."""
+LASTS_S = 900.0
+"""What failed says so long why instances are missing; AWS tries again each few minutes."""
 
 
 def connect(specs: Sequence[ServiceSpec], **options: Any) -> AwsInfrastructure:
@@ -89,15 +92,20 @@ class AwsInfrastructure:
         self.targets = targets_of(list(self.specs), config)
         """What each service is."""
         self.clients = AwsClients(config)
-        self.kinds: Mapping[TargetKind, Counted] = {
-            TargetKind.GROUP: AutoScalingGroups(self.clients),
-            TargetKind.ECS: EcsServices(self.clients, config),
+        self.kinds: Mapping[TargetKind, AwsTargets] = {
+            TargetKind.GROUP: groups.AutoScalingGroups(self.clients),
+            TargetKind.ECS: ecs.EcsServices(self.clients, config),
         }
+        self._services = [
+            service
+            for kind in sorted({aim.kind for aim in self.targets.values()})
+            for service in ASKED[kind]
+        ]
         self.seen: Mapping[str, SeenTarget] = {}
         """The last look, in more detail than the port has."""
         self._hands: dict[str, OtherHands] = {}
         self._hands_s = float("-inf")
-        self._events: dict[str, list[Event]] = {}
+        self._events: dict[str, list[AwsEvent]] = {}
         self._newest: dict[str, int] = {}
         """The newest fence by service, of those that were seen or came with a command."""
         self._underway: dict[str, _Underway] = {}
@@ -109,6 +117,7 @@ class AwsInfrastructure:
     async def observe(self) -> Sighting:
         """The counts now; raises Unreachable when they are not known."""
         try:
+            await self.clients.open(self._services)
             async with asyncio.timeout(self.config.look_s):
                 seen = await self.look()
                 await self._look_around(seen)
@@ -218,10 +227,9 @@ class AwsInfrastructure:
                     f"{name}: somebody set {one.desired} on {aim.title}, where the engine's last "
                     f"decision had set {written}" + (f" ({by})" if by else "")
                 )
-            if one.is_short and events and events[0].failed:
+            if one.is_short and (failure := _newest_failure(events)):
                 said.append(
-                    f"{name}: {one.desired - one.ready} of {one.desired} are not there: "
-                    f"{events[0].words}"
+                    f"{name}: {one.desired - one.ready} of {one.desired} are not there: {failure}"
                 )
             if one.ill:
                 said.append(f"{name}: {one.ill} run and are not healthy")
@@ -256,7 +264,7 @@ class AwsInfrastructure:
             return _result(action, Status.FAILED, why, sent=command.sent)
 
     def accepted(
-        self, action: Action, count: int, events: Sequence[Event], detail: str = ""
+        self, action: Action, count: int, events: Sequence[AwsEvent], detail: str = ""
     ) -> ActionResult:
         """Watch what becomes of a count that was set."""
         marks = frozenset(event.mark for event in events)
@@ -374,6 +382,12 @@ def limits(one: SeenTarget, hands: OtherHands) -> tuple[int, int]:
     least = one.least if hands.least is None else max(one.least, hands.least)
     most = one.most if hands.most is None else min(one.most, hands.most)
     return least, most
+
+
+def _newest_failure(events: Sequence[AwsEvent]) -> str:
+    """What went wrong last, "" if that is long ago by AWS's own clock."""
+    newest_s = max((event.time_s for event in events), default=0.0)
+    return next((e.words for e in events if e.failed and newest_s - e.time_s <= LASTS_S), "")
 
 
 def _within(count: int, bounds: tuple[int, int]) -> int:

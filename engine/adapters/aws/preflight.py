@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.adapters.aws.client import AwsError, Trouble
+from engine.adapters.aws.client import AwsError, Obstacle
 from engine.adapters.aws.target import AwsTarget
 from engine.config.complaints import close
 from engine.model import ServiceSpec
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 RIGHTS = "python -m engine aws policy prints the rights that the engine needs"
 KEYS = {
-    Trouble.CREDENTIALS: "infrastructure.options.profile",
-    Trouble.EXPIRED: "infrastructure.options.profile",
-    Trouble.RIGHTS: "infrastructure.options.profile",
-    Trouble.CONFIGURATION: "infrastructure.options.region",
+    Obstacle.CREDENTIALS: "infrastructure.options.profile",
+    Obstacle.EXPIRED: "infrastructure.options.profile",
+    Obstacle.RIGHTS: "infrastructure.options.profile",
+    Obstacle.CONFIGURATION: "infrastructure.options.region",
 }
 
 
@@ -40,10 +40,10 @@ async def check(made: AwsInfrastructure, specs: Sequence[ServiceSpec]) -> None:
     except AwsError as error:
         if error.may_pass:
             return
-        key = KEYS.get(error.trouble, "infrastructure.options")
-        if error.trouble is Trouble.CONFIGURATION and "profile" in str(error):
+        key = KEYS.get(error.obstacle, "infrastructure.options")
+        if error.obstacle is Obstacle.CONFIGURATION and "profile" in str(error):
             key = "infrastructure.options.profile"
-        hint = f"; {RIGHTS}" if error.trouble is Trouble.RIGHTS else ""
+        hint = f"; {RIGHTS}" if error.obstacle is Obstacle.RIGHTS else ""
         raise ValueError(f"{key}: {error}{hint}") from None
     from engine.adapters.aws.infrastructure import limits
 

@@ -72,7 +72,7 @@ class SeenTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class AwsEvent:
     """What AWS says that it did or could not do; `mark` tells it from others and from earlier ones.
 
     `by` is what made it do so, in AWS's words, "" if it does not say.
@@ -98,7 +98,7 @@ class OtherHands:
     most: int | None = None
 
 
-class Counted(Protocol):
+class AwsTargets(Protocol):
     """The targets of one kind, as AWS has them; every method raises AwsError."""
 
     async def look(self, targets: Mapping[str, AwsTarget]) -> dict[str, SeenTarget]:
@@ -109,7 +109,7 @@ class Counted(Protocol):
         """Who else sets its count, and what else is being done to it."""
         ...
 
-    async def events(self, target: AwsTarget) -> list[Event]:
+    async def events(self, target: AwsTarget) -> list[AwsEvent]:
         """What was done or failed last, the newest first."""
         ...
 

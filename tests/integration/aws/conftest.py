@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from aiobotocore.session import AioSession
 
 from engine.adapters.aws.infrastructure import AwsInfrastructure
 from engine.adapters.aws.settings import AwsConfig
@@ -16,6 +17,9 @@ from tests.aws_world import AwsWorld, aws_world
 
 PATIENT = {"timeout_s": 20.0, "look_s": 60.0, "command_s": 60.0}
 """Of a machine with much other work; what waits for a limit says so itself."""
+
+SESSION = AioSession()
+"""One for all, since it reads what AWS's services are."""
 
 
 def spec(name: str, least: int = 0, most: int = 40) -> ServiceSpec:
@@ -41,7 +45,9 @@ def connect(world: AwsWorld) -> Connect:
 
     def make(*services: str, **options: object) -> AwsInfrastructure:
         config = AwsConfig.of({"endpoint": world.url, **PATIENT, **options})
-        return AwsInfrastructure([spec(name) for name in services], config)
+        made = AwsInfrastructure([spec(name) for name in services], config)
+        made.clients._session = SESSION
+        return made
 
     return make
 
@@ -63,7 +69,7 @@ async def seen(
             results += sighting.results
             if there(sighting):
                 return replace(sighting, results=tuple(results))
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
     raise AssertionError(f"it never came about; at last {last}")
 
 
