@@ -77,7 +77,7 @@ def test_each_command_of_the_guide_does_what_it_says(
         (output,) = (out for out, block in zip(said, blocks, strict=True) if words in block)
         return output
 
-    assert "workloads: {}" not in of("--cfg job")
+    assert "writers_s: 60.0" in of("--cfg job")
     checked = of("aws check")
     assert "as arn:aws:" in checked
     assert "file-storage: ECS service shop/files, 0 … 5000\n" in checked
