@@ -46,8 +46,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow or shared machine is no counterexample, and a failure must come back on the next run.
 # The same examples in each run: more of them find what is new once, `make test-random` each night.
+# As many as the mutants get, of which nine in ten are noticed.
 settings.register_profile(
-    "house", deadline=None, derandomize=True, print_blob=True, max_examples=60
+    "house", deadline=None, derandomize=True, print_blob=True, max_examples=40
 )
 settings.register_profile("random", deadline=None, max_examples=400, print_blob=True)
 # Whether it fails is all that is asked of a test that looks for a spoiled line.
@@ -83,11 +84,11 @@ def _secrets_stay_in_their_test() -> Iterator[None]:
 REAL_PARTS = (
     (
         "tests/integration/staging/test_live.py", "tests/integration/staging/test_pool.py",
-        "tests/integration/test_load.py",
+        "tests/integration/test_load.py", "tests/integration/page/",
     ),
     (
         "tests/integration/staging/", "tests/integration/metrics/",
-        "tests/integration/test_haproxy_by_hand.py", "tests/integration/page/",
+        "tests/integration/test_haproxy_by_hand.py",
     ),
     ("tests/integration/kubernetes/", "tests/integration/aws/"),
 )  # fmt: skip

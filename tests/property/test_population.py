@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import conf
@@ -21,7 +21,6 @@ CONF = Path(conf.__path__[0])
 US = yaml.safe_load((CONF / "population" / "us.yaml").read_text())
 WEDSYNC = DemandConfig(**yaml.safe_load((CONF / "demand" / "wedsync.yaml").read_text()))
 
-quick = settings(max_examples=40, deadline=None)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -58,7 +57,6 @@ def populations(draw: st.DrawFn) -> PopulationConfig:
     return PopulationConfig(**plain)
 
 
-@quick
 @given(populations(), seeds)
 def test_phases_rise_and_the_peak_is_reached(config: PopulationConfig, seed: int) -> None:
     population = generate(config, philox(seed))
@@ -76,7 +74,6 @@ def test_phases_rise_and_the_peak_is_reached(config: PopulationConfig, seed: int
         assert demand.in_progress[tick] == now.sum()
 
 
-@quick
 @given(populations(), seeds, st.floats(-200_000, 200_000), st.floats(0, 200_000))
 def test_cancellations_are_the_difference_between_schedules(
     config: PopulationConfig, seed: int, known_s: float, later_s: float
@@ -104,7 +101,6 @@ def event_times(draw: st.DrawFn, phases: int) -> np.ndarray:
     return np.sort(np.array(rows, dtype=np.int32), axis=1)
 
 
-@settings(max_examples=60, deadline=None)
 @given(event_times(1), st.integers(1, 12), st.integers(1, 100), seeds)
 def test_compiled_prefix_agrees_with_the_reference(
     times: np.ndarray, target: int, duration_s: int, seed: int
@@ -114,7 +110,6 @@ def test_compiled_prefix_agrees_with_the_reference(
     assert kernels.prefix_reaching(*arguments) == kernels.prefix_reaching_reference(*arguments)
 
 
-@settings(max_examples=60, deadline=None)
 @given(event_times(3), st.integers(1, 100), seeds)
 def test_compiled_levels_agree_with_the_reference(
     times: np.ndarray, duration_s: int, seed: int

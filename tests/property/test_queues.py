@@ -1,7 +1,7 @@
 """What holds for every load, capacity, fault and client of the fluid services."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.model import BootTime, Call, ServiceSpec
@@ -64,7 +64,6 @@ def _in_range_where_something_is_ready(metrics, ready):
     assert not missing[np.array(ready).T > 0].any()
 
 
-@settings(max_examples=60, deadline=None)
 @given(steps=steps, behaviours=st.lists(clients, min_size=3, max_size=3))
 def test_requests_are_conserved_and_every_figure_stays_in_its_range(steps, behaviours):
     arrivals = np.repeat(np.array([step[0] for step in steps]).T, EVERY, axis=1)
@@ -96,7 +95,6 @@ def test_requests_are_conserved_and_every_figure_stays_in_its_range(steps, behav
     assert (p95_s[answered] <= p99_s[answered]).all()
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     loads=st.lists(st.floats(0.0, 3.0), min_size=8, max_size=8),
     fewer=st.integers(1, 200),
@@ -130,7 +128,6 @@ def test_more_instances_never_leave_more_requests_waiting_refused_or_slow(
     assert bad[1] <= bad[0] * (1.0 + 1e-3) + scale
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     loads=st.lists(st.floats(0.0, 2.0), min_size=8, max_size=8), factor=st.integers(2, 1_000_000)
 )
@@ -151,7 +148,6 @@ def test_backlog_scales_with_the_platform(loads, factor):
     )
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     steps=steps,
     behaviours=st.lists(clients, min_size=3, max_size=3),

@@ -92,7 +92,6 @@ messages = st.lists(written, max_size=6)
 
 
 @pytest.mark.parametrize("version", WireVersion)
-@settings(max_examples=60)
 @given(given_series=messages)
 def test_what_is_written_is_read(version: WireVersion, given_series: Sequence[Written]) -> None:
     raw = MESSAGES[version](given_series)
