@@ -1,7 +1,7 @@
 """Notices in the format of PagerDuty's Events API v2.
 
 An incident is one alert there by its `dedup_key` (at most 255 characters); whatever is sent of it
-again changes that one.
+again changes that one.  Who takes it on here has taken it on there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from engine.monitoring.alerts.machine import AlertNotice, NoticeKind
 
 URL = "https://events.pagerduty.com/v2/enqueue"
 LONGEST_KEY, LONGEST_SUMMARY = 255, 1024
+ACTIONS = {NoticeKind.ACKNOWLEDGED: "acknowledge", NoticeKind.RESOLVED: "resolve"}
+"""Any other notice triggers."""
 
 
 class PagerDutyNotices:
@@ -32,13 +34,13 @@ class PagerDutyNotices:
 
     def event(self, notice: AlertNotice) -> dict[str, object]:
         """The event of a notice."""
-        over = notice.kind is NoticeKind.RESOLVED
+        action = ACTIONS.get(notice.kind, "trigger")
         event: dict[str, object] = {
             "routing_key": self._routing_key,
-            "event_action": "resolve" if over else "trigger",
+            "event_action": action,
             "dedup_key": _short(notice.key),
         }
-        if over:
+        if action != "trigger":
             return event
         time = dt.datetime.fromtimestamp(notice.time_s, dt.UTC).isoformat(timespec="milliseconds")
         service, _, kind = notice.key.partition("#")[0].partition("/")

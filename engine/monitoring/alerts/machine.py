@@ -33,6 +33,8 @@ class NoticeKind(StrEnum):
     WORSE = "worse"
     ESCALATED = "escalated"
     REMINDED = "reminded"
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody has taken it on: nobody else has to."""
     RESOLVED = "resolved"
 
 
@@ -123,11 +125,12 @@ class Alerts:
         opened = self._opened
         if findings is not None:
             opened = self._assigned(incidents, findings, now_s, opened)
+        notices: list[AlertNotice] = []
         for key, by in acknowledgements:
             incident = incidents.get(key)
             if incident is not None and incident.level:
-                incidents[key] = incident._replace(acknowledged_by=by, acknowledged_s=now_s)
-        notices: list[AlertNotice] = []
+                incidents[key], said = self._taken_on(incident, by, now_s)
+                notices += said
         for key in escalations:
             incident = incidents.get(key)
             if incident is not None and incident.members:
@@ -296,6 +299,18 @@ class Alerts:
             told_as=severity,
             notices=incident.notices + 1,
         ), [notice]
+
+    def _taken_on(
+        self, incident: Incident, by: str, now_s: float
+    ) -> tuple[Incident, list[AlertNotice]]:
+        """The incident that `by` has taken on, and what everybody is told who was told of it."""
+        taken = incident._replace(acknowledged_by=by, acknowledged_s=now_s)
+        if by == incident.acknowledged_by:
+            return taken, []
+        receivers = self._receivers(incident.level)
+        notice = _notice(taken, NoticeKind.ACKNOWLEDGED, incident.told_as, receivers, now_s)
+        words = f"taken on by {by}; {notice.words}" if notice.words else f"taken on by {by}"
+        return taken._replace(notices=taken.notices + 1), [notice._replace(words=words)]
 
     def _receivers(self, level: int) -> tuple[str, ...]:
         """Everybody who was told up to `level`."""

@@ -136,9 +136,11 @@ def test_the_signature_of_a_webhook_is_of_its_time_and_body(receiver: Receiver) 
 
 def test_pagerduty_knows_an_incident_by_its_key(receiver: Receiver) -> None:
     sender = PagerDutyNotices("route", receiver.url)
-    sent(sender, notice(), notice(NoticeKind.ESCALATED), notice(NoticeKind.RESOLVED))
+    kinds = (NoticeKind.ESCALATED, NoticeKind.ACKNOWLEDGED, NoticeKind.RESOLVED)
+    sent(sender, notice(), *map(notice, kinds))
     events = [json.loads(body) for _, _, body in receiver.requests]
-    assert [event["event_action"] for event in events] == ["trigger", "trigger", "resolve"]
+    actions = [event["event_action"] for event in events]
+    assert actions == ["trigger", "trigger", "acknowledge", "resolve"]
     assert {event["dedup_key"] for event in events} == {"database/slowness#3"}
     assert events[0]["payload"]["severity"] == "critical"
     assert events[0]["payload"]["source"] == "database"

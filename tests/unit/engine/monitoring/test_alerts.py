@@ -131,6 +131,11 @@ def test_levels_are_told_one_after_the_other_until_somebody_acknowledges() -> No
     desk.step(finding_of("a"))
     (second,) = desk.notices(after_s=600.0)
     assert (second.kind, second.receivers) == (NoticeKind.ESCALATED, ("second",))
+    (taken,) = desk.notices(acknowledged=(KEY,))
+    # Whoever was told of it hears that it is somebody's, once for each who takes it on.
+    assert (taken.kind, taken.receivers) == (NoticeKind.ACKNOWLEDGED, ("on-call", "second"))
+    assert taken.words == "taken on by ada; api: cpu, do"
+    assert taken.id not in (second.id, f"{KEY}.1")
     assert desk.step(acknowledged=(KEY,)) == []
     assert desk.step(after_s=3000.0) == []
 
