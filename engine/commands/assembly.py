@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import structlog
 
@@ -29,20 +29,16 @@ from engine.adapters.store.sealed import letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
+from engine.commands.sharing import made, shared_shell, watched
 from engine.config import secrets
 from engine.config.live import LiveConfig, handed
 from engine.config.load import build, load
 from engine.config.strict import ConfigError
-from engine.controllers import registry as controllers
-from engine.monitoring.alerts.machine import Alerts
-from engine.monitoring.beside import MonitorStage
-from engine.monitoring.monitor import Monitor
 from engine.ports import infrastructure as infrastructure_port
 from engine.ports import metrics as metrics_port
 from engine.ports.bookings import Bookings, KeepsEvents, NamesEvents
 from engine.ports.lease import Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource
-from engine.ports.notices import NoticeSender
 from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError
 from engine.record.journal import JournalHeading, in_progress
@@ -53,7 +49,7 @@ from engine.record.sealed import read_summary
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
 from engine.runtime.shell import LiveShell, Notes
-from engine.runtime.watch import LiveMonitor, deliver
+from engine.runtime.watch import deliver
 from engine.security import break_glass
 from engine.security.audit.courier import Courier
 from engine.security.audit.rows import AuditEntry
@@ -76,6 +72,19 @@ class DescribedBookings(Protocol):
 
     def played(self, from_s: float, to_s: float) -> PlayedDay:
         """What is booked between two times (epoch seconds)."""
+
+
+class Shell(Protocol):
+    """What drives the engine, over the whole platform or its shards."""
+
+    def stop(self) -> None:
+        """Finish the step in progress and end."""
+
+    async def run(self) -> None:
+        """Step until that."""
+
+    async def close(self) -> None:
+        """Let go of every port."""
 
 
 @runtime_checkable
@@ -102,7 +111,7 @@ def run(
     with contextlib.ExitStack() as held:
         held.callback(lead.release)
         try:
-            controller = controllers.make(config.controller, config.engine, _not_here, _not_here)
+            controller = made(config)
             now_s = time.time()
             meta = LiveRun(
                 scenario=config.scenario.name,
@@ -123,7 +132,7 @@ def run(
                 horizons=horizons(controller),
             )
             check_thresholds(meta)
-            watch, senders = _watched(config)
+            watch, senders = watched(config, specs)
             weddings = WeddingRegister(cabinet_files.opened(state))
             sealer = cabinet_files.sealer_of(state)
             audit = audit_of(state, key=config.live.audit.key, copies=config.live.audit.copies)
@@ -224,21 +233,30 @@ def run(
             budget=config.budget.budget(),
             standing=config.live.standing,
         )
-        shell = LiveShell(
-            cycle,
-            specs,
-            metrics=metrics,
-            infrastructure=infrastructure,
-            bookings=booked,
-            store=StoreWithAside(store, desk, aside),
-            lease=_lease(database, state, lead),
-            notifier=notifier,
-            notes=notes,
-            clock=WallClock(),
-            settings=config.live.shell,
-            sample_s=config.engine.sample_s,
-            watch=watch,
-        )
+        shell: Shell
+        if config.live.lease == "shards":
+            shell = shared_shell(
+                config, database, letters, of_log, metrics=metrics, infrastructure=infrastructure,
+                bookings=booked, store=StoreWithAside(store, desk, aside), notifier=notifier,
+                notes=notes,
+            )  # fmt: skip
+            watch = None  # each shard has a monitor of its own
+        else:
+            shell = LiveShell(
+                cycle,
+                specs,
+                metrics=metrics,
+                infrastructure=infrastructure,
+                bookings=booked,
+                store=StoreWithAside(store, desk, aside),
+                lease=_lease(database, state, lead),
+                notifier=notifier,
+                notes=notes,
+                clock=WallClock(),
+                settings=config.live.shell,
+                sample_s=config.engine.sample_s,
+                watch=watch,
+            )
         log.info(_beginning(config, lead, recording, now_s), lead=lead.fence)
         refused = meta.forecaster.refused
         if refused:
@@ -265,7 +283,7 @@ def run(
 
 
 async def _drive(
-    shell: LiveShell,
+    shell: Shell,
     metrics: MetricsSource,
     recording: Recording,
     beside: Sequence[Coroutine[Any, Any, None]],
@@ -301,16 +319,6 @@ async def _drive(
         await asyncio.to_thread(courier.try_to_carry)
         await shell.close()
     return folder, (asked[0] if asked else None)
-
-
-def _watched(config: LiveConfig) -> tuple[LiveMonitor | None, Mapping[str, NoticeSender]]:
-    """The monitor with its alerts, and how to reach who is told; None if it is not enabled."""
-    senders = config.alerts.senders()
-    if not config.monitor.enabled:
-        return None, senders
-    specs = config.platform.specs()
-    monitor = Monitor(specs, config.platform.monitored(config.monitor))
-    return LiveMonitor(MonitorStage(monitor, Alerts(specs, config.alerts))), senders
 
 
 def _announce(url: str, token: str) -> None:
@@ -404,7 +412,3 @@ def _show(summary: Summary, folder: Path) -> None:
 
 def _nobody(_: Path) -> None:
     """Makes no report."""
-
-
-def _not_here() -> NoReturn:
-    raise ValueError("controller: it needs what only the twin has")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
 
@@ -133,6 +133,8 @@ class LiveRunSettings(LiveSettings):
     audit: AuditConfig = AuditConfig()
     store: SecretStr | None = None
     """`postgresql://…` that several engines share; null: a file in the state folder."""
+    lease: Literal["one", "shards"] = "one"
+    """Whether one engine leads, or each of several has shards of the platform."""
 
     @property
     def shell(self) -> LiveSettings:
@@ -177,6 +179,17 @@ class LiveConfig(Strict):
                 raise ValueError(
                     f'controller: "{self.controller.name}" needs {needed}, which only the twin has'
                 )
+        if self.live.lease == "shards":
+            if self.live.store is None:
+                raise ValueError(
+                    'live.lease: "shards" needs a database that all share (live.store)'
+                )
+            for key, ceiling in self.budget.model_dump().items():
+                if ceiling is not None:
+                    raise ValueError(
+                        f'budget.{key}: is not allowed with live.lease "shards": it is a ceiling '
+                        "over all services, and no engine sees what the others spend"
+                    )
         self.live.standing.check(list(self.platform.services), "live")
         self.monitor.check(list(self.platform.services))
         self.alerts.check()

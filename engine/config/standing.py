@@ -53,6 +53,15 @@ class StandingRequests(Strict):
                     f"({', '.join(services)}){close(name, services)}"
                 )
 
+    def of(self, services: Sequence[str]) -> StandingRequests:
+        """What of it is about these services, or about all."""
+        return StandingRequests(
+            floors=tuple([one for one in self.floors if one.service in services]),
+            pauses=tuple(
+                [one for one in self.pauses if not one.service or one.service in services]
+            ),
+        )
+
     def floors_at(self, now_s: float) -> tuple[ManualFloor, ...]:
         """The floors in force at `now_s` (epoch seconds)."""
         return tuple(

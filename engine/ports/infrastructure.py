@@ -13,7 +13,7 @@ under a fence that is not older than the newest one seen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from engine.config.load import build
@@ -50,6 +50,8 @@ class Sighting:
     results: tuple[ActionResult, ...] = ()
     fence: Fence = NO_FENCE
     notices: tuple[str, ...] = ()
+    fences: Mapping[str, Fence] = field(default_factory=dict)
+    """The newest one by service, where each has its own."""
 
 
 class Infrastructure(Protocol):

@@ -57,6 +57,8 @@ class Round:
     keep: tuple[tuple[str, int], ...] = ()
     drop: tuple[tuple[str, int], ...] = ()
     take: tuple[str, ...] = ()
+    above: tuple[tuple[str, int], ...] = ()
+    """Epochs that those of some shards have to be above: the infrastructure has heard of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ class MemberState:
     """The newest epoch of each shard that this engine had and has no more."""
     view: TableView = _NOTHING_SEEN
     leaves: bool = False
+    above: Mapping[str, int] = field(default_factory=dict)
+    """Epochs that the infrastructure has heard of and this engine's are not above."""
     _sent: tuple[_Sent, ...] = ()
     """Rounds without an answer yet."""
 
@@ -159,13 +163,13 @@ class LeaseProtocol:
             take, next_s = self._wanted(state, now_s, next_s, {*keep, *drop})
         asked = Round(
             me, state.number + 1, state.layout.digest, alive, state.leaves,
-            tuple(keep.items()), tuple(drop.items()), take,
+            tuple(keep.items()), tuple(drop.items()), take, tuple(state.above.items()),
         )  # fmt: skip
         sent = [one for one in state._sent if now_s - one.at_s <= ACT_S]
         # Not `replace`, here and below, which takes longer than all the rest.
         after = MemberState(
             me, state.layout, next_s, asked.number, state.held, state.over, view, state.leaves,
-            (*sent, _Sent(asked, now_s)),
+            state.above, (*sent, _Sent(asked, now_s)),
         )  # fmt: skip
         return after, asked
 
@@ -199,8 +203,9 @@ class LeaseProtocol:
                 due_s = now_s  # it could not ask for anything before
         rest = tuple([one for one in state._sent if one is not sent])
         after = MemberState(
-            state.member, state.layout, due_s, state.number, held, over, view, state.leaves, rest
-        )
+            state.member, state.layout, due_s, state.number, held, over, view, state.leaves,
+            state.above, rest,
+        )  # fmt: skip
         if view is not state.view and view.ours and now_s < view.sent_s + ACT_S:
             rows = view.rows.values()
             if len(rows) < len(state.layout.shards) or any(row.left_s <= 0.0 for row in rows):
@@ -227,6 +232,14 @@ class LeaseProtocol:
         for shard in sorted(state.held):
             if should.get(shard, state.member) != state.member:
                 return self._without(state, [shard], now_s)
+        return state
+
+    def raise_above(self, state: MemberState, shard: str, epoch: int, now_s: float) -> MemberState:
+        """The infrastructure has heard of `epoch`: have the shard under a higher one."""
+        above = {**state.above, shard: max(epoch, state.above.get(shard, 0))}
+        state = replace(state, above=above)
+        if shard in state.held and state.held[shard].epoch <= epoch:
+            return self._without(state, [shard], now_s)
         return state
 
     def leave(self, state: MemberState, now_s: float) -> MemberState:

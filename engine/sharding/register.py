@@ -52,6 +52,7 @@ class LeaseRegister:
             if layout == asked.layout or now_s >= layout_until_s:
                 layout, layout_until_s = asked.layout, until_s
         ours = layout == asked.layout
+        above = dict(asked.above)
         kept: list[tuple[str, int]] = []
         for shard, epoch in asked.keep:
             lot = lots.get(shard)
@@ -67,7 +68,7 @@ class LeaseRegister:
             for shard in asked.take:
                 lot = lots.get(shard)
                 if lot is None or self.may_take(lot, now_s):
-                    epoch = self.next_epoch(lot)
+                    epoch = max(self.next_epoch(lot), above.get(shard, 0) + 1)
                     lots[shard] = Lot(me, epoch, until_s)
                     taken.append((shard, epoch))
         answer = RoundAnswer(

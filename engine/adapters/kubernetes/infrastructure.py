@@ -72,6 +72,9 @@ class _Pending:
 class KubernetesInfrastructure:
     """`engine.ports.infrastructure.Infrastructure` over one API server."""
 
+    fences_each_service = True
+    """A workload carries the newest epoch that it was written under; so engines may share them."""
+
     def __init__(
         self,
         specs: Sequence[ServiceSpec],
@@ -117,6 +120,7 @@ class KubernetesInfrastructure:
             results,
             Fence(max(self._newest.values(), default=NO_FENCE)),
             self._notices(seen, records),
+            {name: Fence(newest) for name, newest in self._newest.items()},
         )
 
     async def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:

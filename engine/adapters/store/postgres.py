@@ -1,7 +1,8 @@
 """The store of several engines: a PostgreSQL database (15 or newer) that they share.
 
 The schema and the statements are those of the SQLite file.  One transaction writes at a time, by a
-lock that ends with it, so a pooler between may give each transaction another connection.  A commit
+lock on a table that ends with it, so a pooler between may give each transaction another connection;
+a transaction whose engine stands still in the middle of it ends after two seconds.  A commit
 counts once it is on the server's disk (`synchronous_commit=on`, whatever the server has otherwise).
 
 What psycopg raises becomes an OSError that names the server, never the password.
@@ -21,14 +22,22 @@ from psycopg import conninfo
 from engine.adapters.blocking import BlockingCalls
 from engine.adapters.store import leases
 from engine.adapters.store.database import Database
-from engine.adapters.store.schema import NewerStoreError, Transaction, is_current, migrate
+from engine.adapters.store.schema import (
+    FIRST_TABLE,
+    NewerStoreError,
+    Transaction,
+    is_current,
+    migrate,
+)
 from engine.ports.lease import NO_FENCE, Fence
 
 CONNECT_S = 3
-LOCK = 0x57454454
-"""Of whoever writes; a number of our own among the advisory locks of the database."""
-
-OPTIONS = "-c synchronous_commit=on -c lock_timeout=3000 -c statement_timeout=8000"
+OPTIONS = (
+    "-c synchronous_commit=on -c lock_timeout=3000 -c statement_timeout=8000 "
+    "-c idle_in_transaction_session_timeout=2000"
+)
+BEGIN_TRIES = 5
+"""For the first table: of two engines that make it at once one has to try again."""
 
 _Result = TypeVar("_Result")
 
@@ -182,13 +191,20 @@ class _Connection:
 
 def _begin_to_write(statements: Transaction) -> None:
     statements.execute("BEGIN")
-    statements.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+    statements.execute("LOCK TABLE schema_version IN EXCLUSIVE MODE")
 
 
 def _prepare(statements: Transaction) -> None:
     there = statements.execute("SELECT to_regclass('schema_version') IS NOT NULL")
     if there == [(True,)] and is_current(statements):
         return
+    for tries_left in reversed(range(BEGIN_TRIES)):
+        try:
+            statements.execute(FIRST_TABLE)
+            break
+        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+            if not tries_left:
+                raise
     _begin_to_write(statements)
     migrate(statements)
     statements.execute("COMMIT")

@@ -39,6 +39,7 @@ SMALL: tuple[tuple[str, str, Callable[[str], str]], ...] = (
     ("requests", "id", of_request),
     ("answers", "decision_id", of_answer),
     ("staged", "id", lambda _: STAGED),
+    ("shard_memory", "shard", lambda _: MEMORY),
 )
 """Tables that are looked through as a whole: name, key, and what their texts are sealed as."""
 
@@ -137,7 +138,7 @@ def _all(at: Transaction, table: str, key: str) -> list[tuple[str, str]]:
 
 
 def _column(table: str) -> str:
-    return "text" if table in ("memory", "shown") else "content"
+    return "text" if table in ("memory", "shown", "shard_memory") else "content"
 
 
 def _rows(at: Transaction, after: int) -> list[tuple[int, str, str]]:

@@ -34,10 +34,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE resealed (one INTEGER PRIMARY KEY CHECK (one = 1), key_id TEXT NOT NULL, "
         "position BIGINT NOT NULL)",
     ),
+    (
+        # Who has which shard, for engines that share a platform; see engine.sharding.register.
+        "CREATE TABLE shard_lease (shard TEXT PRIMARY KEY, holder TEXT NOT NULL, "
+        "epoch BIGINT NOT NULL, until_s DOUBLE PRECISION NOT NULL)",
+        "CREATE TABLE engine_member (member TEXT PRIMARY KEY, layout TEXT NOT NULL, "
+        "until_s DOUBLE PRECISION NOT NULL)",
+        "CREATE TABLE shard_layout (one INTEGER PRIMARY KEY CHECK (one = 1), layout TEXT NOT NULL, "
+        "until_s DOUBLE PRECISION NOT NULL)",
+        "CREATE TABLE shard_memory (shard TEXT PRIMARY KEY, text TEXT NOT NULL)",
+    ),
 )
 """Those that lead from version k to version k + 1; 0 is an empty database."""
 
 NEWEST = len(MIGRATIONS)
+FIRST_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)"
 
 
 class Transaction(Protocol):
@@ -62,7 +73,7 @@ def migrate(transaction: Transaction) -> bool:
 
     Raises NewerStoreError for those of a later version, and has then changed nothing.
     """
-    transaction.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+    transaction.execute(FIRST_TABLE)
     rows = transaction.execute("SELECT version FROM schema_version")
     version = int(rows[0][0]) if rows else 0
     if version > NEWEST:

@@ -68,6 +68,13 @@ def keep(
     if kept.memory is not None:
         text = letters.closed(kept.memory, contexts.MEMORY)
         _put_one(transaction, "memory", "text", text)
+    keep_rest(transaction, kept, fence, letters, log)
+
+
+def keep_rest(
+    transaction: Transaction, kept: Kept, fence: Fence, letters: Letters = PLAIN, log: str = ""
+) -> None:
+    """Keep all of it but the memory, and compare no fence: whoever calls has done both."""
     for given in kept.taken:
         # Read before it goes: one that was given anew since stays, and sealed texts do not compare.
         if given in _given(transaction, given.decision_id, letters)[0]:
@@ -94,6 +101,11 @@ def put_memory_aside(transaction: Transaction, fence: Fence, now_s: float) -> st
 def show(transaction: Transaction, text: str, fence: Fence, letters: Letters = PLAIN) -> None:
     """Show a status; raises FencedOffError."""
     check_fence(transaction, fence)
+    put_shown(transaction, text, letters)
+
+
+def put_shown(transaction: Transaction, text: str, letters: Letters = PLAIN) -> None:
+    """Put a status in place of the one before."""
     _put_one(transaction, "shown", "text", letters.closed(text, contexts.STATUS))
 
 
