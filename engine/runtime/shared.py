@@ -38,13 +38,6 @@ _Answer = TypeVar("_Answer")
 
 
 @runtime_checkable
-class FencesEachService(Protocol):
-    """An infrastructure that keeps the newest fence of each service by itself."""
-
-    fences_each_service: bool
-
-
-@runtime_checkable
 class TakesEpochs(Protocol):
     """One that can be told of a new epoch before the first command under it."""
 

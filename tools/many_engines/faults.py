@@ -5,8 +5,8 @@
 One fault after the other befalls the engine that has most shards: it is stopped (SIGSTOP), killed
 (SIGKILL), cut off from the database, or loses what it sends to it or hears of it.  A take-over is
 from the fault until another engine has told the actuator that it begins, for the last of the
-shards that the engine had.  What the actuator carried out says whether anything was done twice, or under an
-epoch that was over.  Exit code 1 if so, or if a shard finds no owner within 15 s.
+shards that the engine had.  What the actuator carried out says whether anything was done twice, or
+under an epoch that was over.  Exit code 1 if so, or if a shard finds no owner within 15 s.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class Cloud:
         return ()
 
 
-class Told:
+class Pager:
     """A notifier."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ def shared(cloud: Cloud, epochs: dict[str, Fence], **ports: Any) -> SharedPorts:
     some = SimpleNamespace(read=nothing, outlook=nothing, requests=nothing)
     keeper: Any = SimpleNamespace(epoch=lambda shard: epochs.get(shard, NO_FENCE))
     given: dict[str, Any] = {
-        "metrics": some, "bookings": some, "requests": some, "notifier": Told(), "notes": None,
+        "metrics": some, "bookings": some, "requests": some, "notifier": Pager(), "notes": None,
     } | ports  # fmt: skip
     return SharedPorts((), keeper=keeper, infrastructure=cloud, **given)  # type: ignore[arg-type]
 
@@ -232,8 +232,8 @@ def test_a_shard_is_given_what_people_ask_about_it_and_about_all() -> None:
 
 
 def test_what_all_shards_say_in_a_step_is_said_once() -> None:
-    told = Told()
-    ports = shared(Cloud(), {}, notifier=told)
+    pager = Pager()
+    ports = shared(Cloud(), {}, notifier=pager)
     alert = Alert(1.0, "metrics", AlertState.STARTED, "no answer")
 
     async def play() -> None:
@@ -242,7 +242,7 @@ def test_what_all_shards_say_in_a_step_is_said_once() -> None:
             await ShardNotifier(ports).notify(alert)
 
     asyncio.run(play())
-    assert len(told.alerts) == 2
+    assert len(pager.alerts) == 2
 
 
 def test_a_look_that_fails_fails_for_all_who_asked() -> None:
