@@ -16,6 +16,10 @@ COMMANDS = {
         "engine.commands.run:serve", "[key=value ...]", "scale it, and be asked over HTTP",
         "engine.commands.usage:SERVE",
     ),
+    "import": Command(
+        "engine.commands.importing:run", "kubernetes|prometheus [key=value ...]",
+        "what a cluster and its metrics say, as files to run with", "engine.commands.usage:IMPORT",
+    ),
     "status": Command("engine.commands.status:run", "", "what the running engine sees and does"),
     "pause": Command(f"{REQUESTS}:pause", "[SERVICE] [--for TIME]", "do not scale"),
     "resume": Command(f"{REQUESTS}:resume", "[SERVICE]", "take a pause back"),

@@ -79,10 +79,13 @@ def _of_http(url: SecretStr) -> SecretStr:
     return url
 
 
+HttpUrl = Annotated[SecretStr, AfterValidator(_of_http)]
+
+
 class PrometheusConfig(Strict):
     """Where the API is and what to ask it."""
 
-    url: Annotated[SecretStr, AfterValidator(_of_http)]
+    url: HttpUrl
     """May hold a password or a token."""
     queries: dict[str, str]
     totals: dict[str, str] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What `python -m engine run`, `serve` and `learn` say of themselves, and their keys."""
+"""What `python -m engine run`, `serve`, `learn` and `import` say of themselves, and their keys."""
 
 from __future__ import annotations
 
@@ -37,5 +37,19 @@ LEARN = page(
   out=FILE          the model, which bookings.options.model names
   holdout=SHARE     of the history, at its end, that the model is judged on (0.25)
   key=value         any key below, and all keys of the groups; bookings=NAME chooses the source
+""",
+)
+
+IMPORT = page(
+    "import",
+    """usage: python -m engine import kubernetes|prometheus [key=value ...] [--config-dir DIR]
+
+  kubernetes   workloads, autoscalers, requests, zones and node prices, as a platform file, an
+               infrastructure file, and the team's own autoscalers as a controller of the twin
+  prometheus   load, service times, boots, calls and instances of the last weeks: the figures of
+               that platform anew, and the load as a scenario for twin run, compare and hindcast
+
+  key=value         any key below; history=NAME chooses whose names the metrics have
+  --config-dir DIR  a folder of your own, searched besides the packaged tree
 """,
 )

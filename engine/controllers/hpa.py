@@ -42,6 +42,7 @@ class RulesOptions(Strict):
     stabilizationWindowSeconds: int | None = Field(default=None, ge=0, le=3600)
     selectPolicy: Literal["Max", "Min", "Disabled"] = "Max"
     policies: list[PolicyOptions] | None = Field(default=None, min_length=1)
+    tolerance: float | None = Field(default=None, ge=0.0, lt=1.0)
 
     def rules(self, default: k8s.Rules) -> k8s.Rules:
         """With the defaults of Kubernetes where nothing is given."""
@@ -118,7 +119,12 @@ class Hpa:
             self.behavior = k8s.Behavior(
                 given.scaleUp.rules(k8s.DEFAULT_UP), given.scaleDown.rules(k8s.DEFAULT_DOWN)
             )
-        tolerance = k8s.Tolerance(self.options.tolerance, self.options.tolerance)
+        own = BehaviorOptions() if given is None else given
+        down, up = (
+            self.options.tolerance if rules.tolerance is None else rules.tolerance
+            for rules in (own.scaleDown, own.scaleUp)
+        )
+        tolerance = k8s.Tolerance(down, up)
         self.flags = k8s.ManagerFlags(tolerance=tolerance)
         self._services: dict[str, _Service] = {}
         self._next_sync_s = -math.inf

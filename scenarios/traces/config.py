@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -26,6 +27,11 @@ def _without_zeros(mix: dict[str, float]) -> dict[str, float]:
 def _listed(given: object) -> object:
     """A single name is a list of one."""
     return (given,) if isinstance(given, str) and given else given or ()
+
+
+def _shares(mix: dict[str, float]) -> dict[str, float]:
+    """They add up to one, if there are any."""
+    return values_add_up_to_one(mix) if mix else mix
 
 
 OneOrMore = Annotated[
@@ -136,8 +142,13 @@ class TraceConfig(TraceFileConfig):
     scale: float | None = Field(
         default=None, gt=0, le=1e9, description="requests/s of users for each unit of the trace"
     )
-    mix: Annotated[dict[str, Share], Field(min_length=1), AfterValidator(values_add_up_to_one)] = (
-        Field(description="service at which users enter -> share of the requests")
+    mix: Annotated[dict[str, Share], AfterValidator(_shares)] = Field(
+        default_factory=dict,
+        description="service at which users enter -> share of the requests",
+    )
+    columns: dict[str, Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default_factory=dict,
+        description="service at which users enter -> column with its own load, instead of mix",
     )
     history_days: int = Field(
         default=28, ge=1, le=366, description="so much before the window is learned from"
@@ -151,6 +162,16 @@ class TraceConfig(TraceFileConfig):
                 "trace.path: is missing; give a CSV file of times and values, or with "
                 f"trace.folder=… a folder that holds {COUNTS_FILE} and {FIXTURES_FILE}"
             )
+        if bool(self.mix) == bool(self.columns):
+            raise ValueError(
+                "trace.mix: give either trace.mix (service -> share of one load) or trace.columns "
+                "(service -> column with its own load)"
+            )
+        if self.columns and (self.column or self.calendar_file is not None):
+            raise ValueError(
+                "trace.columns: each service has its own column, so neither trace.column nor a "
+                "calendar is of use; leave it out"
+            )
         if (self.peak_per_s is None) == (self.scale is None):
             raise ValueError(
                 "trace.peak_per_s: give either trace.peak_per_s (requests/s in the busiest step) "
@@ -161,7 +182,11 @@ class TraceConfig(TraceFileConfig):
     @property
     def services(self) -> tuple[str, ...]:
         """Services at which users enter."""
-        return tuple(self.mix)
+        return tuple(self.mix or self.columns)
+
+    def layout_of(self, column: str) -> FileLayout:
+        """How the file is to be read for one column of it."""
+        return replace(self.layout, columns=(column,))
 
     @property
     def file(self) -> Path:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -59,11 +60,27 @@ class Replay:
     calendar: Calendar
     read_as: tuple[str, ...]
     calendar_read_as: str
+    parts: Mapping[str, Replay] = field(default_factory=dict)
 
 
 def load(config: TraceConfig) -> Replay:
     """Read the files of `config` and cut the window out; raises ReplayError naming the key."""
-    series, trace = _series(config)
+    if not config.columns:
+        return _load(config, config.layout)[0]
+    together = replace(config.layout, columns=tuple(config.columns.values()))
+    whole, factor = _load(config, together)
+    parts = {
+        service: _load(config, config.layout_of(column), factor)[0]
+        for service, column in config.columns.items()
+    }
+    return replace(whole, parts=parts)
+
+
+def _load(
+    config: TraceConfig, layout: FileLayout, factor: float | None = None
+) -> tuple[Replay, float]:
+    """The replay of the columns of `layout`, and by what they are multiplied."""
+    series, trace = _series(config, layout)
     start_s = _start_s(config, series)
     end_s = series.start_s + series.step_s * len(series.values)
     first = math.floor((start_s - series.start_s) / series.step_s + 1e-9)
@@ -81,7 +98,8 @@ def load(config: TraceConfig) -> Replay:
             f"trace.path: {len(gaps)} of the {last - first} steps of {series.step_s:g} s in the "
             f"window have no value, the first at {_moment(at_s)}; choose another trace.date"
         )
-    factor = _factor(config, series.values[first:last])
+    if factor is None:
+        factor = _factor(config, series.values[first:last])
     rates = factor * _by_second(series, start_s, config.duration_s)
     begin = int((start_s - series.start_s) / series.step_s + 1e-9)
     oldest = max(begin - math.ceil(config.history_days * DAY_S / series.step_s), 0)
@@ -94,10 +112,11 @@ def load(config: TraceConfig) -> Replay:
     if not np.isfinite(history.values).any():
         raise ReplayError(f"trace.date: nothing was measured in the days before {_moment(start_s)}")
     events = _calendar(config, trace)
-    return Replay(
+    replay = Replay(
         start_s, config.duration_s, series.step_s, history, rates, events.calendar, trace.read_as,
         events.read_as,
     )  # fmt: skip
+    return replay, factor
 
 
 def realise(
@@ -111,12 +130,14 @@ def realise(
     persistence = math.exp(-1.0 / noise_time_s)
     since_s = (replay.start_s - replay.history.start_s) % replay.step_s
     step = ((np.arange(replay.duration_s) + since_s) // replay.step_s).astype(np.int64)
-    plain = np.bincount(step, replay.rates)
-    rates = np.empty((len(config.mix), replay.duration_s))
-    for row, (service, share) in enumerate(config.mix.items()):
+    rates = np.empty((len(config.services), replay.duration_s))
+    for row, service in enumerate(config.services):
+        share = config.mix.get(service, 1.0)
+        entering = replay.parts.get(service, replay).rates
+        plain = np.bincount(step, entering)
         noise_z = streams(f"demand.noise.{service}").standard_normal(replay.duration_s)
         noise = kernels.autoregressive(noise_z, persistence, noise_sigma)
-        shaped = replay.rates * np.exp(noise)
+        shaped = entering * np.exp(noise)
         sums = np.bincount(step, shaped)
         back = np.divide(plain, sums, out=np.zeros_like(plain), where=sums > 0.0)
         rates[row] = share * shaped * back[step]
@@ -146,10 +167,10 @@ def _in_progress(replay: Replay, config: EventConfig) -> NDArray[np.int32]:
     return count
 
 
-def _series(config: TraceConfig) -> tuple[Series, Trace]:
+def _series(config: TraceConfig, layout: FileLayout) -> tuple[Series, Trace]:
     """The trace on an even grid of a minute at least, checked; and as it is in the file."""
     try:
-        trace = _trace(config.file, _last_change(config.file), config.layout)
+        trace = _trace(config.file, _last_change(config.file), layout)
         if trace.duplicates and config.duplicates == "refuse":
             raise ReplayError(
                 f"trace.path: {config.file}: {trace.duplicates:,} rows repeat a time; each time "
@@ -176,7 +197,7 @@ def _series(config: TraceConfig) -> tuple[Series, Trace]:
     return series, trace
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=32)
 def _trace(file: Path, _stamp: tuple[int, int], layout: FileLayout) -> Trace:
     """A file is read once for all that ask, as long as nobody changes it (`_stamp`)."""
     return traces.read(file, layout=layout)

@@ -69,9 +69,28 @@ def _hourly(
 def recall_trace(replay: Replay, mix: FloatArray, specs: Sequence[ServiceSpec]) -> History:
     """Hourly loads of the same window in the weeks before it; of the day before if that is all.
 
-    `mix` (services,) is each one's share of the requests that enter.
+    `mix` (services,) is each one's share of the requests that enter, where they have no loads of
+    their own.
     """
     hours = -(-replay.duration_s // int(HOUR_S))
+    if replay.parts:
+        own = {name: _weeks_before(part, hours) for name, part in replay.parts.items()}
+        many = min(len(weeks) for weeks in own.values())
+        idle = [np.zeros(hours)] * many
+        entering = [
+            np.stack([own.get(spec.name, idle)[week] for spec in specs]) for week in range(many)
+        ]
+    else:
+        entering = [mix[:, None] * week for week in _weeks_before(replay, hours)]
+    loads = [with_calls(specs, rates) for rates in entering]
+    return History(
+        replay.start_s,
+        {spec.name: np.stack([load[i] for load in loads]) for i, spec in enumerate(specs)},
+    )
+
+
+def _weeks_before(replay: Replay, hours: int) -> list[FloatArray]:
+    """The hours of the window in the weeks before, one at least."""
     history = replay.history
     weeks = [_hours_before(history, replay.start_s - 7 * DAY_S * k, hours) for k in (1, 2)]
     if np.isnan(weeks[0]).any():
@@ -79,11 +98,7 @@ def recall_trace(replay: Replay, mix: FloatArray, specs: Sequence[ServiceSpec]) 
         weeks = [_hours_before(history, replay.start_s - DAY_S * days, hours)]
     usual = float(np.nanmean(history.values))
     filled = [np.where(np.isnan(week), usual, week) for week in weeks if np.isfinite(week).any()]
-    loads = [with_calls(specs, mix[:, None] * week) for week in filled or [np.full(hours, usual)]]
-    return History(
-        replay.start_s,
-        {spec.name: np.stack([load[i] for load in loads]) for i, spec in enumerate(specs)},
-    )
+    return filled or [np.full(hours, usual)]
 
 
 def _hours_before(history: Series, start_s: float, hours: int) -> FloatArray:

@@ -100,7 +100,17 @@ def replayed(
     span = Span(60.0 * event.before_min, 60.0 * (event.length_min + event.after_min))
     expected = learn(replay.history, replay.calendar, span, trace.time_zone)
     names = tuple(spec.name for spec in specs)
-    mix = np.array([trace.mix.get(name, 0.0) for name in names])
+    own = {name: learn(part.history, part.calendar, span, trace.time_zone)
+           for name, part in replay.parts.items()}  # fmt: skip
+    mix = _mix(trace, replay, names)
+
+    def base(grid: Grid) -> FloatArray:
+        if not own:
+            return mix[:, None] * expected.base(_centres(grid))[None, :]
+        idle = np.zeros(grid.bins)
+        rows = [own[name].base(_centres(grid)) if name in own else idle for name in names]
+        return np.stack(rows)
+
     starts_s, end_s = replay.calendar.start_s, replay.start_s + replay.duration_s
     inside = (starts_s >= replay.start_s) & (starts_s < end_s)
     return Script(
@@ -117,11 +127,20 @@ def replayed(
             noun(config),
             Fixtures(replay.calendar, expected, event.major_size or math.inf),
             _event_response(expected, names, mix),
-            lambda grid: mix[:, None] * expected.base(_centres(grid))[None, :],
+            base,
         ),
         history=lambda: recall_trace(replay, mix, specs),
         trace=source(trace, replay),
     )
+
+
+def _mix(trace: TraceConfig, replay: Replay, names: tuple[str, ...]) -> FloatArray:
+    """Each service's share of the requests that enter; of the history's, with columns."""
+    if not replay.parts:
+        return np.array([trace.mix.get(name, 0.0) for name in names])
+    usual = {name: float(np.nanmean(part.history.values)) for name, part in replay.parts.items()}
+    total = sum(usual.values()) or 1.0
+    return np.array([usual.get(name, 0.0) / total for name in names])
 
 
 def source(trace: TraceConfig, replay: Replay) -> ReplayedTrace:
