@@ -22,6 +22,7 @@ __all__ = [
     "write_evidence",
     "write_evidence_page",
     "write_forecast",
+    "write_hindcast",
     "write_plan",
     "write_price",
     "write_sweep",
@@ -97,6 +98,14 @@ def write_validation(folder: Path) -> None:
     from reports.validation import content as validation
 
     for name, text in validation.render(folder).items():
+        (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def write_hindcast(folder: Path) -> None:
+    """Write `report.html` and `report.md` into the hindcast `folder`; raises as `write` does."""
+    from reports.hindcast import content as hindcast
+
+    for name, text in hindcast.render(folder).items():
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
 
 

@@ -43,6 +43,11 @@ COMMANDS = {
         f"{MAKING}:validate", "[key=value ...]", "compare the twin with a live stack",
         f"{USAGE}:VALIDATE",
     ),
+    "hindcast": Command(
+        f"{MAKING}:hindcast", "scenario=NAME [controllers=[A,B]] [key=value ...] --config-dir DIR",
+        "hold the twin against days that were imported and that it was not fitted to",
+        f"{USAGE}:HINDCAST",
+    ),
     "serve": Command(
         f"{MAKING}:serve", "[scenario=NAME] [speed=60] [begin=peak-3600] [key=value ...]",
         "play a scenario in wall time with the live engine and its API on it", f"{USAGE}:SERVE",

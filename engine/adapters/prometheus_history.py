@@ -35,7 +35,7 @@ class HistoryError(ConfigError):
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class HistoryGrid:
     """Steps of the past; the value of a step is asked for at its end."""
 
     start_s: float
@@ -62,7 +62,7 @@ class PastMetrics:
         self._client = client
         self._parameters = parameters
 
-    def over(self, key: str, query: str, grid: Grid) -> list[PastSeries]:
+    def over(self, key: str, query: str, grid: HistoryGrid) -> list[PastSeries]:
         """All series of `query` on the grid; raises HistoryError naming `key`."""
         rows: dict[tuple[tuple[str, str], ...], FloatArray] = {}
         for first in range(0, grid.steps, STEPS_AT_ONCE):
@@ -88,7 +88,7 @@ class PastMetrics:
         return answers
 
     def _piece(
-        self, key: str, query: str, grid: Grid, first: int, count: int
+        self, key: str, query: str, grid: HistoryGrid, first: int, count: int
     ) -> Iterator[dict[str, Any]]:
         parameters = {
             "query": query, "step": f"{grid.step_s:.0f}",
@@ -156,7 +156,7 @@ def connected(
         yield PastMetrics(client, revealed(dict(parameters)))
 
 
-def _take(row: FloatArray, values: Sequence[Any], grid: Grid) -> None:
+def _take(row: FloatArray, values: Sequence[Any], grid: HistoryGrid) -> None:
     for time_s, text in values:
         step = round((float(time_s) - grid.start_s) / grid.step_s) - 1
         value = float(text)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from engine.adapters.prometheus_history import Grid, PastMetrics
+from engine.adapters.prometheus_history import HistoryGrid, PastMetrics
 from engine.config.strict import ConfigError
 from engine.importing.figures import ImportedPlatform, ImportedService
 from engine.importing.settings import FIGURES_OF_HISTORY, HistoryConfig, ImportConfig
@@ -25,7 +25,7 @@ WHOLE_DAY = 0.99
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class HistoryDays:
     """The time that is read, in whole local days: those to fit, then those to check."""
 
     midnights_s: tuple[float, ...]
@@ -58,7 +58,7 @@ class ServiceHistory:
     boots: FloatArray
     days: Mapping[str, FloatArray]
 
-    def of(self, name: str, grid: Grid) -> FloatArray:
+    def of(self, name: str, grid: HistoryGrid) -> FloatArray:
         """A figure, NaN where it was not measured."""
         return self.figures.get(name, np.full(grid.steps, np.nan))
 
@@ -67,35 +67,37 @@ class ServiceHistory:
 class PlatformHistory:
     """All services, and the calls between them (1/s); `silent` are queries without any answer."""
 
-    span: Span
-    grid: Grid
+    span: HistoryDays
+    grid: HistoryGrid
     services: Mapping[str, ServiceHistory]
     calls: Mapping[tuple[str, str], FloatArray]
     silent: tuple[str, ...]
 
 
-def span_of(config: ImportConfig, now: dt.datetime) -> Span:
+def span_of(config: ImportConfig, now: dt.datetime) -> HistoryDays:
     """The days that are meant."""
     zone = ZoneInfo(config.time_zone)
     end = (config.until or now).astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     days = [end.replace(tzinfo=None) - dt.timedelta(days=k) for k in range(config.days, -1, -1)]
     midnights = tuple(day.replace(tzinfo=zone).timestamp() for day in days)
-    return Span(midnights, config.days - config.check_days)
+    return HistoryDays(midnights, config.days - config.check_days)
 
 
 def read(
     metrics: PastMetrics,
     config: ImportConfig,
     platform: ImportedPlatform,
-    span: Span,
-    told: Callable[[str], None],
+    span: HistoryDays,
+    advance: Callable[[str], None],
 ) -> PlatformHistory:
-    """Ask for everything; `told` is told of each service.  Raises HistoryError, ConfigError."""
-    grid = Grid(span.start_s, config.step_s, round((span.end_s - span.start_s) / config.step_s))
+    """Ask for everything; `advance` hears of each service.  Raises HistoryError, ConfigError."""
+    grid = HistoryGrid(
+        span.start_s, config.step_s, round((span.end_s - span.start_s) / config.step_s)
+    )
     silent: list[str] = []
     services = {}
     for name, one in platform.services.items():
-        told(name)
+        advance(name)
         services[name] = _service(metrics, config.history, one, grid, span, silent)
     if all("load" not in one.figures for one in services.values()):
         example = next(iter(platform.services.values()))
@@ -120,8 +122,8 @@ def _service(
     metrics: PastMetrics,
     history: HistoryConfig,
     one: ImportedService,
-    grid: Grid,
-    span: Span,
+    grid: HistoryGrid,
+    span: HistoryDays,
     silent: list[str],
 ) -> ServiceHistory:
     figures = {}
@@ -141,7 +143,7 @@ def _service(
         if query is not None and figure in figures:
             days[figure] = np.concatenate([
                 _one(metrics, f"history.queries.{figure}", _filled(query, one, until - since),
-                     Grid(since, until - since, 1))
+                     HistoryGrid(since, until - since, 1))
                 for since, until in zip(
                     span.midnights_s[span.fitted:], span.midnights_s[span.fitted + 1:], strict=False
                 )
@@ -149,22 +151,22 @@ def _service(
     return ServiceHistory(figures, _boots(metrics, history, one, span), days)
 
 
-def _one(metrics: PastMetrics, key: str, query: str, grid: Grid) -> FloatArray:
+def _one(metrics: PastMetrics, key: str, query: str, grid: HistoryGrid) -> FloatArray:
     """The one series of a query; raises ConfigError where there are several."""
     series = metrics.over(key, query, grid)
     if len(series) > 1:
         labels = ", ".join(sorted({label for one in series for label in one.labels}))
         raise ConfigError(
-            f"{key}: gives {len(series)} series of one service, told apart by {labels}; one is "
+            f"{key}: gives {len(series)} series of one service, advance apart by {labels}; one is "
             "needed: put sum(…) or max(…) around it"
         )
     return series[0].values if series else np.full(grid.steps, np.nan)
 
 
 def _boots(
-    metrics: PastMetrics, history: HistoryConfig, one: ImportedService, span: Span
+    metrics: PastMetrics, history: HistoryConfig, one: ImportedService, span: HistoryDays
 ) -> FloatArray:
-    """From creation to ready, of each pod that was made in the time (as far as can be told)."""
+    """From creation to ready, of each pod that was made in the time (as far as can be advance)."""
     if history.boots is None:
         return np.zeros(0)
     first: set[str] = set()
@@ -187,7 +189,7 @@ def _calls(
     metrics: PastMetrics,
     history: HistoryConfig,
     platform: ImportedPlatform,
-    grid: Grid,
+    grid: HistoryGrid,
     silent: list[str],
 ) -> dict[tuple[str, str], FloatArray]:
     if history.calls is None:

@@ -27,7 +27,7 @@ FEWEST_BOOTS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class CallGraph:
+class MeasuredCalls:
     """Calls that each request makes, by caller and callee; `waits`: the caller waits for them."""
 
     per_request: Mapping[tuple[str, str], float]
@@ -71,7 +71,7 @@ def fitted(
     return replace(platform, services=services), why
 
 
-def call_graph(platform: ImportedPlatform, history: PlatformHistory, part: slice) -> CallGraph:
+def call_graph(platform: ImportedPlatform, history: PlatformHistory, part: slice) -> MeasuredCalls:
     """Who calls whom how often; nobody waits for a call that takes longer than its response."""
     counts: dict[tuple[str, str], float] = {}
     waits: dict[tuple[str, str], bool] = {}
@@ -88,7 +88,7 @@ def call_graph(platform: ImportedPlatform, history: PlatformHistory, part: slice
         longer = both.any() and count * np.median(times[1][both]) >= np.median(times[0][both])
         waits[caller, callee] = not longer
     names = list(platform.services)
-    graph = CallGraph(counts, waits)
+    graph = MeasuredCalls(counts, waits)
     _callees_first(names, graph)
     return graph
 
@@ -109,7 +109,7 @@ def entered(history: PlatformHistory, name: str, part: slice | None = None) -> f
     return float(from_outside[both].sum()) / total if total > 0.0 else 0.0
 
 
-def _callees_first(names: list[str], graph: CallGraph) -> list[str]:
+def _callees_first(names: list[str], graph: MeasuredCalls) -> list[str]:
     """So that what a caller waits for is there before it; raises ConfigError for a circle."""
     done: list[str] = []
     under: list[str] = []
@@ -137,7 +137,7 @@ def _callees_first(names: list[str], graph: CallGraph) -> list[str]:
 def _work(
     name: str,
     history: PlatformHistory,
-    graph: CallGraph,
+    graph: MeasuredCalls,
     services: Mapping[str, ImportedService],
     part: slice,
 ) -> MeasuredWork:
@@ -205,7 +205,7 @@ def _boots(seconds: FloatArray) -> dict[str, SourcedFigure]:
     }
 
 
-def _calls(name: str, graph: CallGraph) -> dict[str, SourcedFigure]:
+def _calls(name: str, graph: MeasuredCalls) -> dict[str, SourcedFigure]:
     figures = {}
     for callee, count in graph.of(name).items():
         figures[f"calls.{callee}.per_request"] = SourcedFigure(

@@ -47,13 +47,13 @@ def draw(content: dict[str, Any]) -> ValidationPlots:
     """Draw what the validation holds."""
     with look():
         return ValidationPlots(
-            {cell["name"]: _differences(cell) for cell in content["cells"]},
+            {cell["name"]: differences(cell) for cell in content["cells"]},
             {cell["name"]: _busy(cell) for cell in content["cells"] if not cell["steady"]},
             _closed(content.get("closed_loop")),
         )
 
 
-def _differences(cell: dict[str, Any]) -> Plot:
+def differences(cell: dict[str, Any]) -> Plot:
     """Each figure's interval in units of its limit: inside the band it is equivalent."""
     rows = [
         (f"{service} {figure}", verdict)

@@ -54,6 +54,15 @@ def backtest(arguments: list[str]) -> int:
     )
 
 
+def hindcast(arguments: list[str]) -> int:
+    """The twin against imported days."""
+    from twin.hindcast import command
+
+    return _make(
+        "hindcast", arguments, lambda line: command.run(arguments, line, reporter("hindcast"))
+    )
+
+
 def detect(arguments: list[str]) -> int:
     """How well the monitor detects faults."""
 

@@ -42,6 +42,18 @@ true that the rule is there for.  Interrupted, the same command goes on where it
   key=value           everything else as for run: seed=, output=, engine.limits.… =
 """
 
+HINDCAST = """usage: python -m twin hindcast scenario=NAME [key=value ...] [--config-dir DIR]
+
+The days that `python -m engine import prometheus` kept back: what the twin makes of them against
+what was measured, within the limits of `twin validate`.
+
+  scenario=NAME      of the import; its files are in --config-dir
+  measured=FILE      what was measured (default: measured.json beside the scenario's load)
+  controllers=[A,B]  who scales in the twin (default: NAME_hpas, the team's own autoscalers, and
+                     NAME_as_measured, the counts that there were)
+  key=value          everything else as for run: seed=, output=, platform.services.… =
+"""
+
 FORECAST = """usage: python -m twin forecast day|wedding|season|train [key=value ...]
 
   day      all weddings of a day:  date=YYYY-MM-DD [now=TIME] [weddings=FILE.csv] [model=FILE]

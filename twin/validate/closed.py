@@ -32,6 +32,7 @@ from twin.config import RunConfig, parse
 from twin.measure.bench import Bench, BenchError
 from twin.measure.driver import Arrivals, poisson
 from twin.measure.settings import MeasureConfig
+from twin.validate.limits import CLOSED_LIMITS
 from twin.world.rehearsal import Excerpt, demand, rehearse
 from twin.world.script import script
 from twin.world.world import HOUR_S, World, standing_counts
@@ -39,8 +40,6 @@ from twin.world.world import HOUR_S, World, standing_counts
 SAMPLE_S = 5
 BEGINS_S = 12.0
 """From starting the engine's process until the part begins: it has to be up by then."""
-
-LIMITS = {"replicas": 1.0, "cost": 0.05}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -219,8 +218,8 @@ def _said(
                 "live": f"{lives[:, index].mean():.2f}",
                 "twin": f"{twins[:, index].mean():.2f}",
                 "difference": f"trajectory {error:.2f} (live runs {noise:.2f})",
-                "limit": f"{LIMITS['replicas']:g}",
-                "within": error <= LIMITS["replicas"],
+                "limit": f"{CLOSED_LIMITS['replicas']:g}",
+                "within": error <= CLOSED_LIMITS["replicas"],
                 "value": error,
                 "noise": noise,
             }
@@ -235,8 +234,8 @@ def _said(
             "live": f"{costs.mean():.4f} USD",
             "twin": f"{twin_cost:.4f} USD",
             "difference": f"{100 * ratio:+.1f} % (live runs ±{100 * spread:.1f} %)",
-            "limit": f"{100 * LIMITS['cost']:g} %",
-            "within": abs(ratio) <= LIMITS["cost"],
+            "limit": f"{100 * CLOSED_LIMITS['cost']:g} %",
+            "within": abs(ratio) <= CLOSED_LIMITS["cost"],
             "value": ratio,
             "noise": spread,
         }

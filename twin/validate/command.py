@@ -29,16 +29,9 @@ from twin.validate import closed as closed_loop
 from twin.validate.cells import Cell, cells
 from twin.validate.equivalence import judge
 from twin.validate.figures import MeasuredFigures, of_live, of_twin, with_calls_of
+from twin.validate.limits import LIMITS
 
 SCHEMA = 1
-
-LIMITS = {
-    "throughput": (0.02, True),
-    "utilisation": (0.03, False),
-    "p50": (0.10, True),
-    "p95": (0.15, True),
-}
-"""What is to be reached: the limit, and whether it is a share of the live figure."""
 
 
 def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> Path:
