@@ -84,13 +84,14 @@ def _secrets_stay_in_their_test() -> Iterator[None]:
 REAL_PARTS = (
     (
         "tests/integration/staging/test_live.py", "tests/integration/staging/test_pool.py",
-        "tests/integration/test_load.py", "tests/integration/page/",
+        "tests/integration/test_load.py",
     ),
     (
         "tests/integration/staging/", "tests/integration/metrics/",
         "tests/integration/test_haproxy_by_hand.py",
     ),
-    ("tests/integration/kubernetes/", "tests/integration/aws/"),
+    ("tests/integration/kubernetes/", "tests/integration/page/"),
+    ("tests/integration/aws/",),
 )  # fmt: skip
 """Tests of real servers: they wait more than they work, and must not wait longer.
 

@@ -224,6 +224,28 @@ def started(
         client.close()
 
 
+PYTHON = """#!{program} -IS
+import sys
+
+sys.path.insert(0, {root!r})
+from tests import warm
+
+_, _, module, *arguments = sys.argv
+ended = warm.run(module, *arguments)
+sys.stdout.write(ended.stdout)
+sys.stderr.write(ended.stderr)
+sys.exit(ended.returncode)
+"""
+
+
+def write_python(folder: Path) -> dict[str, str]:
+    """Write a program `python` that knows `-m MODULE …`; returns what its environment needs."""
+    program = folder / "python"
+    program.write_text(PYTHON.format(program=sys.executable, root=str(ROOT)))
+    program.chmod(0o755)
+    return {SHARED: address().removeprefix("\0")}
+
+
 def close() -> None:
     """End what runs; the next command finds a new way."""
     global _client

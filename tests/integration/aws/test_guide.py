@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.aws_world import KEYS, AwsWorld
 from tests.integration.kubernetes.test_guide import BLOCK, typed
 
@@ -67,8 +68,8 @@ def test_each_command_of_the_guide_does_what_it_says(
     program.write_text(PROGRAM.format(python=sys.executable))
     program.chmod(0o755)
     environment = {
-        **os.environ, **KEYS, "AWS_ENDPOINT_URL": world.url, "PYTHONPATH": str(repository),
-        "PATH": f"{tmp_path}/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **os.environ, **KEYS, **warm.write_python(tmp_path / "bin"),
+        "AWS_ENDPOINT_URL": world.url, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
     }  # fmt: skip
     blocks = BLOCK.findall((repository / "docs" / "aws.md").read_text(encoding="utf-8"))
     said = [typed(block, tmp_path, environment) for block in blocks]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import pandas as pd
 import pytest
 
 from engine.adapters.aws.tags import DECISION, DECISIONS, FENCE, SET
+from tests import warm
 from tests.aws_world import KEYS, AwsWorld
 from tests.integration.kubernetes.test_live import (
     CALENDAR,
@@ -34,23 +33,15 @@ def engine(world: AwsWorld, folder: Path, load: Load, *more: str) -> Iterator[En
         (folder / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "mine" / name).write_text(text)
     (folder / "calendar_of_the_test.py").write_text(CALENDAR)
-    root = Path(__file__).parents[3]
-    process = subprocess.Popen(
-        [
-            sys.executable, "-m", "engine", "run", "--config-dir=mine", *ONE_SERVICE, *FAST,
-            "infrastructure=aws", "metrics=page", "bookings=calendar", "reporter=null",
-            "scenario=quiet_tuesday", f"infrastructure.options.endpoint={world.url}",
-            f"metrics.targets=[{{urls: ['{load.url}'], labels: {{service: api}}}}]",
-            "live.state=state", "output=out", *more,
-        ],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **KEYS, "PYTHONPATH": f"{folder}:{root}"},
-    )  # fmt: skip
-    try:
+    with warm.started(
+        "engine", "run", "--config-dir=mine", *ONE_SERVICE, *FAST,
+        "infrastructure=aws", "metrics=page", "bookings=calendar", "reporter=null",
+        "scenario=quiet_tuesday", f"infrastructure.options.endpoint={world.url}",
+        f"metrics.targets=[{{urls: ['{load.url}'], labels: {{service: api}}}}]",
+        "live.state=state", "output=out", *more,
+        cwd=folder, environment={**os.environ, **KEYS},
+    ) as process:  # fmt: skip
         yield Engine(folder, process)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_a_load_comes_and_goes_while_capacity_is_short_and_the_server_is_away(

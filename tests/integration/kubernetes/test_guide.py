@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,6 @@ from tests.control_plane import ControlPlane, tools, until
 
 pytestmark = pytest.mark.slow
 
-PYTHON = """#!{program} -IS
-import sys
-
-sys.path.insert(0, {root!r})
-from tests import warm
-
-_, _, module, *arguments = sys.argv
-ended = warm.run(module, *arguments)
-sys.stdout.write(ended.stdout)
-sys.stderr.write(ended.stderr)
-sys.exit(ended.returncode)
-"""
-"""`python -m MODULE …` of the guide, by the process that is warm."""
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.M | re.S)
 
 
@@ -39,13 +25,10 @@ def at_a_desk(cluster: ControlPlane, tmp_path: Path, repository: Path) -> dict[s
     kubectl = tmp_path / "bin" / "kubectl"
     kubectl.write_text(f'#!/bin/sh\nexec {tools()}/kube kubectl "$@"\n')
     kubectl.chmod(0o755)
-    python = tmp_path / "bin" / "python"
-    python.write_text(PYTHON.format(program=sys.executable, root=str(repository)))
-    python.chmod(0o755)
     (tmp_path / "deploy").symlink_to(repository / "deploy")
     config = cluster.kubeconfig(tmp_path / "kubeconfig")
     return {
-        **os.environ, "KUBECONFIG": str(config), warm.SHARED: warm.address().removeprefix("\0"),
+        **os.environ, "KUBECONFIG": str(config), **warm.write_python(tmp_path / "bin"),
         "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
     }  # fmt: skip
 
