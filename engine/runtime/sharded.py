@@ -179,6 +179,7 @@ class ShardedShell:
             "awaiting": sorted({one for part in parts for one in part["awaiting"]}),
             "standing": parts[0]["standing"] if parts else {},
             "engine": self._keeper.member,
+            "step_s": self.last_step_s,
             "engines": engines,
             "epochs": {shard: epoch for shard, (_, epoch) in owners.items()},
         }

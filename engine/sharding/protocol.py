@@ -20,6 +20,8 @@ and with who lives.  A round is one statement of the database, so it counts whol
   else one whose questions arrive and whose answers do not would hold shards that it cannot serve.
 - *A shard goes to another engine between two cycles*, one in each cycle of an engine: its step is
   over, its memory is kept, and a newcomer does not set off a storm.
+- *Who has just come takes nothing for 2 s*: of engines that are started together each sees the
+  others first, and none takes all.
 - *A free shard is the best-placed engine's*; the next one takes it if that has not, 4 s later.
 - *One layout at a time.*  Engines whose platform is cut otherwise share no shard with these; they
   wait until the last of them is gone.
@@ -129,6 +131,8 @@ class MemberState:
     leaves: bool = False
     above: Mapping[str, int] = field(default_factory=dict)
     """Epochs that the infrastructure has heard of and this engine's are not above."""
+    since_s: float = math.inf
+    """Since when it says that it lives, and answers come."""
     _sent: tuple[_Sent, ...] = ()
     """Rounds without an answer yet."""
 
@@ -159,7 +163,8 @@ class LeaseProtocol:
             keep.update({s: h.epoch for s, h in state.held.items() if now_s < h.until_s})
         take: tuple[str, ...] = ()
         next_s = now_s + RENEW_S
-        if alive and view.ours:
+        since_s = min(state.since_s, now_s) if alive else math.inf
+        if alive and view.ours and now_s - since_s >= RENEW_S:
             take, next_s = self._wanted(state, now_s, next_s, {*keep, *drop})
         asked = Round(
             me, state.number + 1, state.layout.digest, alive, state.leaves,
@@ -169,7 +174,7 @@ class LeaseProtocol:
         # Not `replace`, here and below, which takes longer than all the rest.
         after = MemberState(
             me, state.layout, next_s, asked.number, state.held, state.over, view, state.leaves,
-            state.above, (*sent, _Sent(asked, now_s)),
+            state.above, since_s, (*sent, _Sent(asked, now_s)),
         )  # fmt: skip
         return after, asked
 
@@ -204,9 +209,10 @@ class LeaseProtocol:
         rest = tuple([one for one in state._sent if one is not sent])
         after = MemberState(
             state.member, state.layout, due_s, state.number, held, over, view, state.leaves,
-            state.above, rest,
+            state.above, state.since_s, rest,
         )  # fmt: skip
-        if view is not state.view and view.ours and now_s < view.sent_s + ACT_S:
+        is_fresh = view is not state.view and view.ours and now_s < view.sent_s + ACT_S
+        if is_fresh and now_s - state.since_s >= RENEW_S:
             rows = view.rows.values()
             if len(rows) < len(state.layout.shards) or any(row.left_s <= 0.0 for row in rows):
                 settled = {row.shard for row in rows if row.holder == state.member}

@@ -107,6 +107,8 @@ class Place:
     services: int
     calls: int
     """Services in a row that call one another: a shard."""
+    sample_s: float = 1.0
+    cycle_s: float = 5.0
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     lives: dict[str, int] = field(default_factory=dict)
 
@@ -171,11 +173,17 @@ class Place:
 
 @contextlib.contextmanager
 def place(
-    folder: Path, engines: Sequence[str], *, services: int = 12, calls: int = 2
+    folder: Path,
+    engines: Sequence[str],
+    *,
+    services: int = 12,
+    calls: int = 2,
+    sample_s: float = 1.0,
+    cycle_s: float = 5.0,
 ) -> Iterator[Place]:
     """A database, an actuator and engines that run."""
     networks = Networks([SERVER, ACTUATOR, *engines]) if has_networks() else None
-    made = Place(folder, networks, services, calls)
+    made = Place(folder, networks, services, calls, sample_s, cycle_s)
     user = postgres_user()
     folder.chmod(0o755)
     os.chown(folder, user.pw_uid, user.pw_gid)
@@ -241,7 +249,11 @@ def _configure(made: Place) -> None:
     }  # fmt: skip
     files: dict[str, Any] = {
         "platform": {"name": "many", "zones": ["a"], "services": services},
-        "engine": {"defaults": ["staging", "_self_"], "sample_s": 1.0, "cycle_s": 5.0},
+        "engine": {
+            "defaults": ["staging", "_self_"],
+            "sample_s": made.sample_s,
+            "cycle_s": made.cycle_s,
+        },
         "infrastructure": {
             "factory": "tools.many_engines.actuator:connect",
             "options": {"address": None, "port": ACTUATOR_PORT, "by": None},

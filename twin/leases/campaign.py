@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from twin.leases.faults import drawn
+from twin.leases.faults import LeaseWorld, drawn
 from twin.leases.linearizable import is_linearizable
 from twin.leases.plants import PLANTS
 from twin.leases.world import LeaseOutcome, LeasePlant, LeaseSimulation
@@ -58,7 +58,13 @@ def played(
     seed: int, plant: LeasePlant | None = None, *, history: bool = True
 ) -> tuple[LeaseOutcome, set[str]]:
     """A world's outcome, and what of it must not be."""
-    simulation = LeaseSimulation(drawn(seed), plant)
+    return _played(drawn(seed), plant, history=history)
+
+
+def _played(
+    world: LeaseWorld, plant: LeasePlant | None, *, history: bool
+) -> tuple[LeaseOutcome, set[str]]:
+    simulation = LeaseSimulation(world, plant)
     outcome = simulation.run()
     wrong = {text.partition(": ")[2] for text in outcome.violations}
     if history and not is_linearizable(outcome.calls, simulation.shards):
@@ -70,10 +76,11 @@ def tallied(task: tuple[int, int, int]) -> LeaseTally:
     """Worlds from a seed on; of each so many the history of one is checked."""
     first, count, apart = task
     tally, begun_s = LeaseTally(), time.process_time()
-    gc.disable()  # no world leaves a cycle behind that would not be gone with it
+    gc.disable()  # what a few hundred worlds leave behind is little, and looking for it is much
     for seed in range(first, first + count):
         history = apart > 0 and seed % apart == 0
-        outcome, wrong = played(seed, history=history)
+        world = drawn(seed)
+        outcome, wrong = _played(world, None, history=history)
         tally.worlds += 1
         tally.histories += history
         tally.rounds += len(outcome.calls)
@@ -81,12 +88,10 @@ def tallied(task: tuple[int, int, int]) -> LeaseTally:
         tally.refused += outcome.refused
         tally.moves += outcome.moves
         tally.longest_unowned_s = max(tally.longest_unowned_s, outcome.longest_unowned_s)
-        tally.kinds.update({fault.kind.value for fault in drawn(seed).faults})
+        tally.kinds.update({fault.kind.value for fault in world.faults})
         for violation in wrong:
             tally.violations[violation] += 1
             tally.examples.setdefault(violation, seed)
-        if seed % 50 == 0:
-            gc.collect()
     gc.enable()
     tally.cpu_s = time.process_time() - begun_s
     return tally

@@ -166,6 +166,12 @@ def test_each_shard_has_one_owner_and_in_the_end_all_engines_have_some() -> None
     assert min(len(place.acts(member)) for member in "xyz") > 1
 
 
+def test_of_engines_that_are_started_together_none_takes_all() -> None:
+    place = Place("x", "y", "z", calls={f"s{k}": [] for k in range(9)})
+    place.run(6.0, "x", "y", "z")
+    assert [len(place.acts(member)) for member in "xyz"] == [3, 3, 3]
+
+
 def test_a_holder_stops_six_seconds_after_it_sent_its_last_good_renewal() -> None:
     place = Place("x")
     place.run(3.0, "x")
@@ -266,9 +272,12 @@ def test_a_free_shard_goes_to_the_next_engine_if_the_first_does_not_take_it() ->
         takers = 0
         for me in ("x", "y"):
             state: MemberState = PROTOCOL.begin(me, layout, 0.0)
-            state, asked = PROTOCOL.asks(state, 0.0)
-            answer = RoundAnswer(1, (), (), (replace(row, left_s=-free_s),), ("x", "y"), True)
-            _, asked = PROTOCOL.asks(PROTOCOL.answered(state, answer, 0.0), 0.0)
+            for number, now_s in enumerate((0.0, 0.0, RENEW_S), start=1):
+                state, asked = PROTOCOL.asks(state, now_s)
+                rows = (replace(row, left_s=now_s - RENEW_S - free_s),)
+                answer = RoundAnswer(number, (), (), rows, ("x", "y"), True)
+                state = PROTOCOL.answered(state, answer, now_s)
+            _, asked = PROTOCOL.asks(replace(state, due_s=RENEW_S), RENEW_S)
             takers += asked is not None and asked.take == ("a",)
         assert takers == wants
 
