@@ -19,7 +19,7 @@ import pytest
 from engine.record.schema.summary import read
 from tests import warm
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 def asked(url: str, token: str, body: dict[str, Any] | None = None) -> Any:
