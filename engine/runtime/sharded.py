@@ -93,7 +93,11 @@ class ShardedShell:
                 if self._stop.is_set() or self._clock.now_s() < due_s:
                     continue
                 stepped = due
-                await self.step(due_s)
+                try:
+                    await self.step(due_s)
+                except Exception:
+                    # What nobody thought of must not leave the platform to itself.
+                    log.exception("a step came to nothing")
         finally:
             await asyncio.to_thread(self._keeper.leave, 3.0)
 
@@ -133,7 +137,8 @@ class ShardedShell:
                 log.warning(f"a port could not be closed: {error}")
 
     def _forget(self, shard: str, why: str) -> None:
-        self.shells.pop(shard)
+        if self.shells.pop(shard, None) is None:
+            return  # it came after this step had begun
         self._ends.pop(shard)()
         log.info(f"shard {shard}: this engine has it no more: {why}")
 
