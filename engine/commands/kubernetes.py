@@ -4,6 +4,11 @@
     check   whether a run would find all that its configuration names, with these rights
     show    one look: counts, zones, ages, and what is amiss
 
+With infrastructure.options.mode=keda besides:
+
+    scaledobjects   what KEDA needs to know of each workload, to be applied by whoever may
+    scaler          the scaler that KEDA asks, until it is told to end
+
 All take the overrides of `python -m engine run`.  Exit codes: 0 done, 1 it cannot be seen now,
 2 bad input.
 """
@@ -15,7 +20,7 @@ from collections.abc import Sequence
 
 from engine.commands.failing import failed
 
-COMMANDS = ("rbac", "check", "show")
+COMMANDS = ("rbac", "check", "show", "scaledobjects", "scaler")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,6 +42,9 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--recommend", action="store_true", help="rbac: for an engine that only recommends"
     )
+    parser.add_argument(
+        "--scaler", action="store_true", help="rbac: for the scaler (account NAME-scaler)"
+    )
     given = parser.parse_intermixed_args(arguments)
     account = tuple(given.account.split("/"))
     if len(account) != 2 or not all(account):
@@ -47,7 +55,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         settings = cluster.composed_for(given.overrides, given.config_dir)
         return cluster.done(
-            given.command, settings, (account[0], account[1]), recommends=given.recommend
-        )
+            given.command, settings, (account[0], account[1]), recommends=given.recommend,
+            scaler=given.scaler,
+        )  # fmt: skip
     except ValueError as error:
         return failed(error)

@@ -12,6 +12,7 @@ import yaml
 from engine.adapters.kubernetes import infrastructure as adapter
 from engine.adapters.kubernetes import roles
 from engine.adapters.kubernetes.access import AccessError, access_of
+from engine.adapters.kubernetes.keda import scaled_objects
 from engine.adapters.kubernetes.preflight import floors_of
 from engine.adapters.kubernetes.settings import KubernetesConfig, Mode
 from engine.adapters.kubernetes.workloads import KubeObject
@@ -32,7 +33,12 @@ def composed_for(overrides: Sequence[str], config_dirs: Sequence[str]) -> dict[s
 
 
 def done(
-    command: str, settings: Mapping[str, Any], account: tuple[str, str], *, recommends: bool
+    command: str,
+    settings: Mapping[str, Any],
+    account: tuple[str, str],
+    *,
+    recommends: bool,
+    scaler: bool,
 ) -> int:
     """Do what `command` says; returns the exit code, and raises ValueError for bad input."""
     config = parse(settings)
@@ -40,7 +46,18 @@ def done(
         raise ConfigError("infrastructure: this is for infrastructure=kubernetes alone")
     specs, options = config.platform.specs(), config.infrastructure.options
     if command == "rbac":
-        return _print_roles(specs, options, account, acts=not recommends)
+        return _print_roles(specs, options, account, acts=not recommends, scaler=scaler)
+    if command in ("scaledobjects", "scaler"):
+        from engine.commands import kubernetes_scaler
+
+        given = KubernetesConfig.of(options)
+        if given.mode is not Mode.KEDA:
+            raise ConfigError(
+                f"infrastructure.options.mode: {command} is for keda, and this is {given.mode}"
+            )
+        if command == "scaledobjects":
+            return kubernetes_scaler.print_objects(specs, given)
+        return kubernetes_scaler.serve(specs, given)
     made = adapter.connect(specs, **options)
     if command == "check":
         for name, target in made.targets.items():
@@ -56,8 +73,11 @@ def _print_roles(
     account: tuple[str, str],
     *,
     acts: bool,
+    scaler: bool,
 ) -> int:
     config = KubernetesConfig.of(options)
+    if scaler and config.mode is not Mode.KEDA:
+        raise ConfigError("infrastructure.options.mode: --scaler is for keda")
     floors: list[KubeObject] = []
     namespace = config.namespace
     if namespace is None or config.mode is Mode.FLOOR:
@@ -70,7 +90,14 @@ def _print_roles(
         if config.mode is Mode.FLOOR:
             floors = asyncio.run(floors_of(specs, config, access))
     targets = adapter.targets_of([spec.name for spec in specs], config, namespace)
-    made = roles.objects(config, targets, floors, account, acts=acts)
+    if scaler:
+        its = (account[0], f"{account[1]}-scaler")
+        made = roles.scaler_objects(config, targets, its, namespace)
+    else:
+        if config.mode is Mode.KEDA:
+            floors = [scaled_objects.written_on(target) for target in targets.values()]
+        lease_in = namespace if config.mode is Mode.KEDA else ""
+        made = roles.objects(config, targets, floors, account, acts=acts, lease_in=lease_in)
     yaml.safe_dump_all(made, sys.stdout, sort_keys=False, explicit_start=True)
     return 0
 

@@ -89,6 +89,15 @@ class TellsAdvice(Protocol):
         ...
 
 
+@runtime_checkable
+class HearsOfSteps(Protocol):
+    """An infrastructure with parts that go by what the engine wants for as long as it is there."""
+
+    async def affirm(self, fence: Fence) -> None:
+        """The engine under `fence` has just decided, and may act: what it last wanted holds."""
+        ...
+
+
 def seen_there(sighting: object, services: Sequence[str]) -> Sighting:
     """`sighting`, if it is one that can be acted on: an adapter may say anything.
 

@@ -40,6 +40,7 @@ from engine.model import Action, ActionResult, Observation, Outlook, Plan, Servi
 from engine.ports.bookings import Bookings, booked, feed_of
 from engine.ports.clock import Clock
 from engine.ports.infrastructure import (
+    HearsOfSteps,
     Infrastructure,
     Sighting,
     TellsAdvice,
@@ -58,7 +59,7 @@ from engine.runtime.watch import LiveMonitor
 
 BOOKINGS, LEASE, NOTIFIER, RECORD = "schedule", "lease", "notifier", "record"
 REQUESTS, MEMORY, STORE, STATUS = "requests", "memory", "store", "status"
-ADVICE = "advice"
+ADVICE, PULSE = "advice", "pulse"
 CLOCK, ENGINE = "clock", "engine"
 """Sources of troubles, beside those of the cycle."""
 
@@ -158,6 +159,7 @@ class LiveShell:
         self._showing = Patience[None](look_s)
         self._notifying = Patience[None](look_s)
         self._advising = Patience[None](look_s)
+        self._affirming = Patience[None](look_s)
         self._last_reading = Reading({})
         self._ready_since: dict[str, float] = {}
         """Since when each service has had an instance that is ready."""
@@ -229,7 +231,7 @@ class LiveShell:
         calls = (
             self._reading, self._looking, self._booking, self._asking, self._holding,
             self._newest, self._remembering, self._setting_aside, self._applying, self._keeping,
-            self._showing, self._notifying, self._advising,
+            self._showing, self._notifying, self._advising, self._affirming,
         )  # fmt: skip
         for call in calls:
             call.abandon()
@@ -357,7 +359,9 @@ class LiveShell:
             await self._act(plan, noted)
         elif self.cycle.is_worth_keeping(plan) or (self.watch is not None and self.watch.has_news):
             await self._keep(now_s)
-        if not self.cycle.acts:
+        if self.cycle.acts:
+            await self._affirm(now_s)
+        else:
             await self._advise(plan.dry, now_s)
         await self._show(now_s, observation, plan)
 
@@ -383,6 +387,14 @@ class LiveShell:
         elif isinstance(infrastructure, TellsAdvice):
             await self._ask(
                 ADVICE, now_s, self._advising, lambda: infrastructure.advise(actions), _nothing
+            )
+
+    async def _affirm(self, now_s: float) -> None:
+        """Say that there was a step, where somebody goes by that; no step depends on it."""
+        infrastructure, fence = self._infrastructure, self.fence
+        if isinstance(infrastructure, HearsOfSteps):
+            await self._ask(
+                PULSE, now_s, self._affirming, lambda: infrastructure.affirm(fence), _nothing
             )
 
     async def _newest_kept(self, now_s: float) -> Fence:

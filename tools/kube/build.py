@@ -1,12 +1,18 @@
-"""Build a real Kubernetes for the tests: `make kube-tools`.
+"""Build a real Kubernetes and a real KEDA for the tests: `make kube-tools`.
 
-    python tools/kube/build.py            build what is not there; ends with the folder
-    python tools/kube/build.py --where    the folder that belongs to these sources, built or not
+    python tools/kube/build.py [kubernetes|keda]           build what is not there; ends with the
+                                                           folder
+    python tools/kube/build.py [kubernetes|keda] --where   the folder that belongs to these
+                                                           sources, built or not
 
-Two programs come of it: `kube` (etcd, API server, controller manager, scheduler, kubectl, and an
-oracle of the HorizontalPodAutoscaler) and `kwok`, which plays nodes and pods.  They go into a cache
-under a hash of all that they are made of, so a machine that is kept builds them once; a folder is
-there whole or not at all.  Nothing but Go and its modules is needed.
+Without a name both are built, and `--where` says where Kubernetes is.
+
+Of Kubernetes come `kube` (etcd, API server, controller manager, scheduler, kubectl, and an oracle
+of the HorizontalPodAutoscaler) and `kwok`, which plays nodes and pods; of KEDA `keda-operator`,
+`keda-adapter` and the definitions of its kinds.  Each goes into a cache under a hash of all that
+it is made of, so a machine that is kept builds it once, and a change of one leaves the other; a
+folder is there whole or not at all.  If KEDA cannot be built, Kubernetes is there all the same.
+Nothing but Go and its modules is needed.
 """
 
 from __future__ import annotations
@@ -19,23 +25,70 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-KEYED = ("go.mod", "go.sum", "main.go", "oracle.go")
-PROGRAMS = {"kwok": "sigs.k8s.io/kwok/cmd/kwok", "kube": "."}
 DAY_S = 86_400.0
 USUAL = Path("/usr/local/go/bin/go")
+COMMANDS = "github.com/kedacore/keda/v2/cmd"
 
 
-def folder() -> Path:
-    """Where the programs of these sources are, or will be."""
-    digest = hashlib.sha256()
-    for name in KEYED:
-        text = (HERE / name).read_bytes()
-        digest.update(f"{name} {len(text)}\n".encode() + text)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "wedtwin-kube" / digest.hexdigest()[:16]
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Programs that are built and kept together, out of one Go module."""
+
+    module: Path
+    keyed: tuple[str, ...]
+    programs: Mapping[str, str]
+    cache: str
+    versioned: str
+    """The module whose version the programs are to give."""
+    version_places: tuple[str, ...]
+    definitions: str = ""
+    """The folder of the versioned module whose YAML is kept beside the programs, as crds/."""
+    stamps: Mapping[str, str] = field(default_factory=dict)
+
+    def folder(self) -> Path:
+        """Where the programs of these sources are, or will be."""
+        digest = hashlib.sha256()
+        for name in self.keyed:
+            text = (self.module / name).read_bytes()
+            digest.update(f"{name} {len(text)}\n".encode() + text)
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / self.cache / digest.hexdigest()[:16]
+
+    def link_flags(self) -> str:
+        """What the linker is told, so that the programs give their version, not that of a draft."""
+        text = (self.module / "go.mod").read_text()
+        version = re.search(rf"{re.escape(self.versioned)} v(\d+)\.(\d+)\.(\d+)", text)
+        assert version is not None, f"go.mod does not say which {self.versioned}"
+        major, minor, patch = version.groups()
+        parts = {"major": major, "minor": minor, "patch": patch}
+        said = {key: value.format(**parts) for key, value in self.stamps.items()}
+        return " ".join(
+            ["-s -w", *(f"-X {p}.{k}={v}" for p in self.version_places for k, v in said.items())]
+        )
+
+
+SETS = {
+    "kubernetes": Set(
+        HERE, ("go.mod", "go.sum", "main.go", "oracle.go"),
+        {"kwok": "sigs.k8s.io/kwok/cmd/kwok", "kube": "."}, "wedtwin-kube", "k8s.io/kubernetes",
+        ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
+        stamps={
+            "gitVersion": "v{major}.{minor}.{patch}", "gitMajor": "{major}", "gitMinor": "{minor}",
+            "gitTreeState": "clean",
+        },
+    ),
+    "keda": Set(
+        HERE / "keda", ("go.mod", "go.sum"),
+        {"keda-operator": f"{COMMANDS}/operator", "keda-adapter": f"{COMMANDS}/adapter"},
+        "wedtwin-keda", "github.com/kedacore/keda/v2", ("github.com/kedacore/keda/v2/version",),
+        definitions="config/crd/bases", stamps={"Version": "{major}.{minor}.{patch}"},
+    ),
+}  # fmt: skip
 
 
 def compiler() -> str | None:
@@ -43,20 +96,7 @@ def compiler() -> str | None:
     return shutil.which("go") or (str(USUAL) if USUAL.exists() else None)
 
 
-def stamp() -> str:
-    """What the linker is told, so that the servers give their version and not that of a draft."""
-    version = re.search(r"k8s\.io/kubernetes v(\d+)\.(\d+)\.(\d+)", (HERE / "go.mod").read_text())
-    assert version is not None, "go.mod does not say which Kubernetes"
-    major, minor, patch = version.groups()
-    said = {
-        "gitVersion": f"v{major}.{minor}.{patch}", "gitMajor": major, "gitMinor": minor,
-        "gitTreeState": "clean",
-    }  # fmt: skip
-    places = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
-    return " ".join(["-s -w", *(f"-X {p}.{k}={v}" for p in places for k, v in said.items())])
-
-
-def build(there: Path, go: str) -> None:
+def build(made: Set, there: Path, go: str) -> None:
     """Build into a folder beside, and put that in its place when it is whole."""
     there.parent.mkdir(parents=True, exist_ok=True)
     for left in there.parent.glob("building-*"):
@@ -65,13 +105,21 @@ def build(there: Path, go: str) -> None:
     aside = Path(tempfile.mkdtemp(prefix="building-", dir=there.parent))
     aside.chmod(0o755)
     try:
-        for name, package in PROGRAMS.items():
+        for name, package in made.programs.items():
             print(f"building {name} …", file=sys.stderr, flush=True)
             subprocess.run(
-                [go, "build", "-mod=readonly", "-ldflags", stamp(),
+                [go, "build", "-mod=readonly", "-ldflags", made.link_flags(),
                  "-o", str(aside / name), package],
-                cwd=HERE, check=True,
+                cwd=made.module, check=True,
             )  # fmt: skip
+        if made.definitions:
+            asked = [go, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", made.versioned]
+            module = subprocess.run(
+                asked, cwd=made.module, check=True, stdout=subprocess.PIPE, text=True
+            ).stdout.strip()
+            (aside / "crds").mkdir()
+            for path in sorted((Path(module) / made.definitions).glob("*.yaml")):
+                (aside / "crds" / path.name).write_bytes(path.read_bytes())
         try:
             aside.rename(there)
         except OSError:
@@ -83,19 +131,31 @@ def build(there: Path, go: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code."""
-    if arguments not in ([], ["--where"]):
+    names = [one for one in arguments if one in SETS]
+    asks = "--where" in arguments
+    if len(names) > 1 or len(arguments) != len(names) + asks:
         print(__doc__, file=sys.stderr)
         return 2
-    there = folder()
-    if not arguments and not there.exists():
+    if asks:
+        print(SETS[names[0] if names else "kubernetes"].folder())
+        return 0
+    failed = 0
+    for name in names or SETS:
+        failed = max(failed, _built(SETS[name], name))
+    return failed
+
+
+def _built(made: Set, name: str) -> int:
+    there = made.folder()
+    if not there.exists():
         go = compiler()
         if go is None:
             print("error: Go is not on this machine (go, /usr/local/go/bin/go)", file=sys.stderr)
             return 2
         try:
-            build(there, go)
+            build(made, there, go)
         except subprocess.CalledProcessError as error:
-            print(f"error: go build ended with {error.returncode}", file=sys.stderr)
+            print(f"error: {name}: go ended with {error.returncode}", file=sys.stderr)
             return 1
     print(there)
     return 0

@@ -13,8 +13,8 @@ from engine.adapters.kubernetes.api import MANAGER, Api, ApiError
 from engine.adapters.kubernetes.workloads import KubeObject
 from engine.model import Action
 
-DONE, ADVISED = "Scaled", "WouldScale"
-"""Reasons of events: it was done, or only recommended."""
+DONE, ADVISED, PUBLISHED = "Scaled", "WouldScale", "Wanted"
+"""Reasons of events: it was done, only recommended, or said to KEDA."""
 LONGEST_NOTE = 1000
 """Characters of an event's words; the API server takes 1,024 bytes."""
 AGAIN_S = 600.0

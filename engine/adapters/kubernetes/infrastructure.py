@@ -4,7 +4,9 @@ With `mode: scale` the count of each workload is the engine's, and a workload th
 targets is refused.  With `mode: floor` an autoscaler scales, and what the engine is asked for
 becomes the least that it may go to: what is desired is then that floor, and if the engine is gone
 the last one stays.  Nothing else of the autoscaler's is touched, and its floor never goes below
-what it was before the engine came.
+what it was before the engine came.  With `mode: keda` the count stands on a ScaledObject as what is
+wanted, KEDA asks the engine's scaler for it (`engine.adapters.kubernetes.keda`), and its autoscaler
+sets it: accepted means that it will be asked for, and the pods say whether it was done.
 
 A command is one JSON Patch (`engine.adapters.kubernetes.workloads`), so it is done or not done.  A
 patch that nobody answered may be either: the object, which holds the ids of the last decisions, is
@@ -16,17 +18,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.adapters.kubernetes.access import Access, AccessError, access_of
 from engine.adapters.kubernetes.api import Api, ApiError
-from engine.adapters.kubernetes.events import ADVISED, DONE, Teller
+from engine.adapters.kubernetes.events import ADVISED, DONE, PUBLISHED, Teller
+from engine.adapters.kubernetes.keda.pulse import Pulse
 from engine.adapters.kubernetes.looking import Looker, SeenWorkload
-from engine.adapters.kubernetes.owners import Owner, floor_target, refusal
+from engine.adapters.kubernetes.owners import Owner, floor_target, published_target, refusal
 from engine.adapters.kubernetes.pods import PodState
 from engine.adapters.kubernetes.settings import KubernetesConfig, Mode, WorkloadConfig
-from engine.adapters.kubernetes.workloads import KubeObject, WrittenCount, change, read, target
+from engine.adapters.kubernetes.workloads import (
+    KubeObject,
+    WrittenCount,
+    change,
+    read,
+    target,
+)
 from engine.model import Action, ActionResult, ServiceSpec, Status
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence
@@ -35,6 +44,8 @@ TRIES = 4
 """A patch that came too late is tried again on what there is then, if it still may be."""
 AT_ONCE = 8
 """Commands under way at the same time."""
+FOLLOWS_S = 60.0
+"""So long KEDA may take for what is wanted; its autoscaler looks each 15 s."""
 
 
 def connect(specs: Sequence[ServiceSpec], **options: Any) -> KubernetesInfrastructure:
@@ -90,7 +101,13 @@ class KubernetesInfrastructure:
         self.looker = Looker(self.api, config, self.targets)
         self.seen: Mapping[str, SeenWorkload] = {}
         """The last look, in more detail than the port has."""
+        self.scales_to_zero = config.scales_to_zero
         self._teller = Teller(self.api)
+        self._pulse = Pulse(self.api, config.namespace or access.namespace, config.keda.lease)
+        self._unsaid: tuple[str, ...] = ()
+        """Services of which nothing has been said to KEDA yet."""
+        self._behind_s: dict[str, float] = {}
+        """Since when KEDA has set something else than what is wanted, by service."""
         self._owners: list[Owner] = []
         self._owners_s = float("-inf")
         self._newest: dict[str, int] = {}
@@ -113,6 +130,7 @@ class KubernetesInfrastructure:
         self.seen, self._seen_s = seen, time.monotonic()
         for name, record in records.items():
             self._newest[name] = max(self._newest.get(name, 0), record.fence)
+        self._unsaid = tuple(name for name, record in records.items() if record.set is None)
         self._complete(seen, records)
         results, self._results = tuple(self._results), []
         return Sighting(
@@ -172,9 +190,9 @@ class KubernetesInfrastructure:
             if workload.body is None:
                 continue
             written, body = self.targets[name], workload.body
-            if self.config.mode is Mode.FLOOR:
+            if self.config.mode is not Mode.SCALE:
                 try:
-                    written = floor_target(written, self._owners)
+                    written = self._written(name, workload.body)
                 except ValueError:
                     continue  # there is a notice
                 body = await self.api.get(written.path)
@@ -219,9 +237,11 @@ class KubernetesInfrastructure:
             if workload.body is None:
                 said.append(f"{name}: there is no {aim.title}")
                 continue
-            if why := self._amiss(aim):
+            if why := self._amiss(name):
                 said.append(f"{name}: {why}")
             record = records.get(name)
+            if record is not None and (why := self._behind(name, record, workload.body)):
+                said.append(why)
             if record is not None and record.is_changed:
                 said.append(
                     f"{name}: {record.writer or 'somebody'} set {record.count} on {aim.title}, "
@@ -239,15 +259,61 @@ class KubernetesInfrastructure:
                     said.append(f"{name}: all {pods[PodState.READY]} ready are in zone {zone}")
         return tuple(said)
 
-    def _amiss(self, aim: KubeObject) -> str:
+    def _amiss(self, service: str) -> str:
         """Why the engine must not write, "" if it may."""
         if self.config.mode is Mode.SCALE:
-            return refusal(aim, self._owners)
+            return refusal(self.targets[service], self._owners)
         try:
-            floor_target(aim, self._owners)
+            self._written(service, {})
         except ValueError as error:
             return str(error)
         return ""
+
+    def _written(self, service: str, body: Mapping[str, Any]) -> KubeObject:
+        """What the engine writes to, of a workload that is `body`; raises ValueError."""
+        aim = self.targets[service]
+        if self.config.mode is Mode.FLOOR:
+            return floor_target(aim, self._owners)
+        if self.config.mode is Mode.KEDA:
+            # What there is is wanted, until the engine says something else.
+            return replace(
+                published_target(service, aim, self._owners), absent=read(body, aim).count
+            )
+        return aim
+
+    def _behind(self, service: str, record: WrittenCount, body: Mapping[str, Any]) -> str:
+        """That KEDA does not do what is wanted, "" while it does or has not had the time."""
+        if self.config.mode is not Mode.KEDA or record.set is None:
+            return ""
+        count = read(body, self.targets[service]).count
+        if count == record.set:
+            self._behind_s.pop(service, None)
+            return ""
+        since_s = time.monotonic() - self._behind_s.setdefault(service, time.monotonic())
+        if since_s < FOLLOWS_S:
+            return ""
+        return (
+            f"{service}: KEDA has {self.targets[service].title} at {count} for {since_s:.0f} s, "
+            f"where {record.set} are wanted: does it run, and does it reach the scaler?"
+        )
+
+    async def affirm(self, fence: Fence) -> None:
+        """The engine has decided, and what it wanted last holds: KEDA may go by it."""
+        if self.config.mode is not Mode.KEDA:
+            return
+        try:
+            for service in self._unsaid:
+                await self._adopt(service, fence)
+            await self._pulse.beat(fence)
+        except (ApiError, ValueError) as error:
+            raise Unreachable(str(error)) from None
+
+    async def _adopt(self, service: str, fence: Fence) -> None:
+        """Before the first decision what there is is what is wanted: that is said as well."""
+        written = self._written(service, await self.api.get(self.targets[service].path))
+        record = read(await self.api.get(written.path), written)
+        if record.set is None and record.fence <= fence:
+            await self.api.patch(written.path, change(record, written, "", record.count, fence))
 
     # --- carrying out
 
@@ -255,15 +321,18 @@ class KubernetesInfrastructure:
         aim = self.targets.get(action.service)
         if aim is None:
             return _result(action, Status.FAILED, f'there is no service "{action.service}"')
-        if why := self._amiss(aim):
+        if why := self._amiss(action.service):
             return _result(action, Status.FAILED, why, sent=False)
-        written = aim if self.config.mode is Mode.SCALE else floor_target(aim, self._owners)
         newest = self._newest.get(action.service, 0)
         self._newest[action.service] = max(newest, fence)
         sent, why = False, ""
         for _ in range(TRIES):
             try:
-                body = await self.api.get(written.path)
+                is_floor = self.config.mode is Mode.FLOOR
+                body = {} if is_floor else await self.api.get(aim.path)
+                written = self._written(action.service, body)
+                if written.path != aim.path:
+                    body = await self.api.get(written.path)
                 record = read(body, written)
             except (ApiError, ValueError) as error:
                 why = why or str(error)
@@ -299,12 +368,12 @@ class KubernetesInfrastructure:
             return (
                 f"{count} instances are not allowed ({spec.min_instances} … {spec.max_instances})"
             )
+        if record.most is not None and count > record.most:
+            return f"{count} is above {record.most}, the most that its autoscaler may set"
         if self.config.mode is Mode.FLOOR:
             before = record.count if record.own_floor is None else record.own_floor
             if count < before:
                 return f"{count} is below {before}, the floor before the engine came"
-            if record.most is not None and count > record.most:
-                return f"{count} is above {record.most}, the most that its autoscaler may set"
         return ""
 
     def _accepted(
@@ -314,7 +383,8 @@ class KubernetesInfrastructure:
             self._pending[action.service] = _Pending(action.decision_id, action.to_instances)
             if self.config.events:
                 seen = self.seen.get(action.service)
-                self._teller.tell(aim, _uid(seen.body if seen else body), DONE, action)
+                reason = PUBLISHED if self.config.mode is Mode.KEDA else DONE
+                self._teller.tell(aim, _uid(seen.body if seen else body), reason, action)
         return _result(action, Status.ACCEPTED)
 
 

@@ -16,6 +16,8 @@ from engine.adapters.kubernetes.workloads import KubeObject
 HPAS = ("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 SCALED_OBJECTS = ("keda.sh/v1alpha1", "scaledobjects", "ScaledObject")
 """API, name in paths, kind."""
+EXTERNAL = ("external", "external-push")
+"""Types of triggers with which KEDA asks somebody else's scaler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Owner:
     of: tuple[str, str]
     """Kind and name of the workload."""
     made_by: str = ""
+    asks: tuple[str, ...] = ()
+    """Services that it asks an external scaler about."""
 
     @property
     def title(self) -> str:
@@ -58,9 +62,19 @@ def autoscalers(objects: Iterable[Mapping[str, Any]], kind: str) -> list[Owner]:
                 # KEDA takes a Deployment where no kind is given.
                 (str(aim.get("kind") or "Deployment"), str(aim.get("name", ""))),
                 makers[0] if makers else "",
+                asked_about(spec),
             )
         )
     return owners
+
+
+def asked_about(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The services about which the triggers of a ScaledObject ask an external scaler."""
+    return tuple(
+        str((trigger.get("metadata") or {}).get("service", ""))
+        for trigger in spec.get("triggers") or ()
+        if trigger.get("type") in EXTERNAL
+    )
 
 
 def refusal(workload: KubeObject, owners: Iterable[Owner]) -> str:
@@ -72,6 +86,29 @@ def refusal(workload: KubeObject, owners: Iterable[Owner]) -> str:
         f"{workload.title} is scaled by {' and '.join(others)}; two writers of one count pull it "
         "to and fro: remove that, or choose infrastructure.options.mode=floor"
     )
+
+
+def published_target(service: str, workload: KubeObject, owners: Iterable[Owner]) -> KubeObject:
+    """The ScaledObject on which the wanted count stands; raises ValueError if it is not one."""
+    mine = [owner for owner in owners if not owner.made_by and owner.owns(workload)]
+    if len(mine) != 1 or mine[0].kind != SCALED_OBJECTS[2]:
+        others = " and ".join(owner.title for owner in mine) or "none"
+        raise ValueError(
+            f"{workload.title} needs one ScaledObject that asks the engine's scaler, and has "
+            f"{others}; python -m engine kubernetes scaledobjects prints it"
+        )
+    owner = mine[0]
+    if owner.asks != (service,):
+        others = ", ".join(f'"{name}"' for name in owner.asks) or "none"
+        raise ValueError(
+            f'{owner.title} needs one external trigger, with service: "{service}", and has '
+            f"{others}; python -m engine kubernetes scaledobjects prints it"
+        )
+    api, plural, kind = SCALED_OBJECTS
+    return KubeObject(
+        kind, api, owner.namespace, plural, owner.name, most="/spec/maxReplicaCount",
+        published=True,
+    )  # fmt: skip
 
 
 def floor_target(workload: KubeObject, owners: Iterable[Owner]) -> KubeObject:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.adapters.kubernetes.access import Access
 from engine.adapters.kubernetes.api import ApiError
-from engine.adapters.kubernetes.owners import floor_target, refusal
+from engine.adapters.kubernetes.owners import floor_target, published_target, refusal
 from engine.adapters.kubernetes.settings import KubernetesConfig, Mode
 from engine.adapters.kubernetes.workloads import KubeObject, at, read
 from engine.config.complaints import close
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from engine.adapters.kubernetes.infrastructure import KubernetesInfrastructure
 
 RIGHTS = "python -m engine kubernetes rbac prints the role that the engine needs"
+MOST_OF_KEDA = 100
+"""What KEDA takes for maxReplicaCount where there is none."""
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 
 
@@ -126,6 +128,9 @@ async def _autoscalers(made: KubernetesInfrastructure, specs: Sequence[ServiceSp
                 raise ValueError(f"infrastructure.options.workloads.{spec.name}: {why}")
             continue
         try:
+            if made.config.mode is Mode.KEDA:
+                await _published(made, spec, published_target(spec.name, aim, owners))
+                continue
             floor = floor_target(aim, owners)
         except ValueError as error:
             raise ValueError(f"infrastructure.options.workloads.{spec.name}: {error}") from None
@@ -140,4 +145,21 @@ async def _autoscalers(made: KubernetesInfrastructure, specs: Sequence[ServiceSp
             raise ValueError(
                 f"platform.services.{spec.name}.max_instances: {spec.max_instances} is above "
                 f"{record.most}, the most that {floor.title} may set"
+            )
+
+
+async def _published(made: KubernetesInfrastructure, spec: ServiceSpec, there: KubeObject) -> None:
+    """Raise ValueError where a ScaledObject does not let all counts of the service be."""
+    body = await made.api.get(there.path)
+    for key, own, pointer, usual in (
+        ("min_instances", spec.min_instances, "/spec/minReplicaCount", 0),
+        ("max_instances", spec.max_instances, "/spec/maxReplicaCount", MOST_OF_KEDA),
+    ):
+        given = at(body, pointer)
+        limit = given if isinstance(given, int) else usual
+        if (limit > own) if key == "min_instances" else (limit < own):
+            raise ValueError(
+                f"{there.title} has {pointer[6:]} {limit}, and "
+                f"platform.services.{spec.name}.{key} is {own}; "
+                "python -m engine kubernetes scaledobjects prints it"
             )

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from engine.adapters.kubernetes.keda import pulse
 from engine.adapters.kubernetes.looking import ONE_BY_ONE
 from engine.adapters.kubernetes.owners import HPAS, SCALED_OBJECTS
 from engine.adapters.kubernetes.settings import PLURALS, KubernetesConfig, Mode
@@ -29,23 +30,52 @@ def objects(
     account: tuple[str, str],
     *,
     acts: bool,
+    lease_in: str = "",
 ) -> list[dict[str, Any]]:
     """Roles and their bindings for the service account `account` (namespace, name).
 
-    `floors` are the autoscalers whose floor is set; without `acts` nothing may be changed.
+    `floors` are the autoscalers on which the engine writes; without `acts` nothing may be changed.
+    `lease_in` is where the engine says that it is there, "" where it does not.
     """
     by_namespace: dict[str, list[KubeObject]] = defaultdict(list)
     for target in targets.values():
         by_namespace[target.namespace].append(target)
     floors = list(floors)
     made: list[dict[str, Any]] = []
-    for namespace, workloads in sorted(by_namespace.items()):
-        rules = _of_namespace(
-            config, workloads, [f for f in floors if f.namespace == namespace], acts=acts
-        )
-        made += _granted("Role", rules, account, namespace)
+    for namespace in sorted({*by_namespace, *([lease_in] if lease_in else ())}):
+        rules: list[_Rule] = []
+        if workloads := by_namespace.get(namespace):
+            rules = _of_namespace(
+                config, workloads, [f for f in floors if f.namespace == namespace], acts=acts
+            )
+        if namespace == lease_in and acts:
+            rules.append(_rule(_group(pulse.API), "leases", ["create"]))
+            verbs = ["get", "patch"]
+            rules.append(_rule(_group(pulse.API), "leases", verbs, [config.keda.lease]))
+        if rules:
+            made += _granted("Role", rules, account, namespace)
     if config.zones:
         made += _granted("ClusterRole", [_rule("", "nodes", ["list", "watch"])], account)
+    return made
+
+
+def scaler_objects(
+    config: KubernetesConfig,
+    targets: Mapping[str, KubeObject],
+    account: tuple[str, str],
+    lease_in: str,
+) -> list[dict[str, Any]]:
+    """The same for the account of the scaler, which only reads."""
+    made: list[dict[str, Any]] = []
+    places = {target.namespace for target in targets.values()}
+    for namespace in sorted({*places, lease_in}):
+        rules = []
+        if namespace in places:
+            api, plural, _ = SCALED_OBJECTS
+            rules.append(_rule(_group(api), plural, ["list", "watch"]))
+        if namespace == lease_in:
+            rules.append(_rule(_group(pulse.API), "leases", ["get"], [config.keda.lease]))
+        made += _granted("Role", rules, account, namespace, f"{NAME}-scaler")
     return made
 
 
@@ -88,9 +118,13 @@ def _group(api: str) -> str:
 
 
 def _granted(
-    kind: str, rules: list[_Rule], account: tuple[str, str], namespace: str = ""
+    kind: str,
+    rules: list[_Rule],
+    account: tuple[str, str],
+    namespace: str = "",
+    name: str = NAME,
 ) -> list[dict[str, Any]]:
-    meta = {"name": NAME, **({"namespace": namespace} if namespace else {})}
+    meta = {"name": name, **({"namespace": namespace} if namespace else {})}
     who = {"kind": "ServiceAccount", "namespace": account[0], "name": account[1]}
     return [
         {"apiVersion": f"{RBAC}/v1", "kind": kind, "metadata": meta, "rules": rules},
@@ -98,7 +132,7 @@ def _granted(
             "apiVersion": f"{RBAC}/v1",
             "kind": f"{kind}Binding",
             "metadata": meta,
-            "roleRef": {"apiGroup": RBAC, "kind": kind, "name": NAME},
+            "roleRef": {"apiGroup": RBAC, "kind": kind, "name": name},
             "subjects": [who],
         },
     ]

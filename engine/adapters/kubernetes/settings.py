@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from engine.config.api import TlsConfig
 from engine.config.strict import Strict
 
 NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
@@ -22,10 +23,19 @@ PLURALS = {
 
 
 class Mode(StrEnum):
-    """What the engine writes: a workload's count, or only the least that somebody else may set."""
+    """What the engine writes: a workload's count, the least that another may set, or a wish."""
 
     SCALE = "scale"
     FLOOR = "floor"
+    KEDA = "keda"
+
+
+def _address(given: str) -> str:
+    """`host:port`."""
+    host, colon, port = given.rpartition(":")
+    if not (host and colon and port.isdigit() and 0 < int(port) < 65_536) or "/" in given:
+        raise ValueError(f'"{given}" is not allowed (HOST:PORT)')
+    return given
 
 
 class WorkloadConfig(Strict):
@@ -68,6 +78,30 @@ def _spelled_out(given: object) -> object:
     raise ValueError(f'"{given}" is not allowed (deployment/NAME or NAMESPACE/deployment/NAME)')
 
 
+class KedaConfig(Strict):
+    """The scaler that KEDA asks, and what it is told."""
+
+    lease: Name = "wedtwin"
+    """The Lease in which the engine says that it is there; one for each engine of a namespace."""
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8701"
+    """Where the scaler takes calls."""
+    address: Annotated[str, AfterValidator(_address)] | None = None
+    """What KEDA asks, such as scaler.wedtwin.svc:8701; null: `listen`."""
+    tls: TlsConfig | None = None
+    """The scaler's certificate; with `clients`, KEDA shows one of its own."""
+    authentication: Name | None = None
+    """The TriggerAuthentication with the authority and KEDA's certificate; null: none."""
+    silent_s: Annotated[float, Field(ge=5.0, le=86_400.0)] = 60.0
+    """After so long without a word of the engine the scaler refuses to say how many."""
+    fallback: Mapping[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """By service, at least so many while the scaler refuses; others keep what they have."""
+
+    @property
+    def asked_at(self) -> str:
+        """What KEDA asks."""
+        return self.address or self.listen
+
+
 class KubernetesConfig(Strict):
     """How the cluster is reached, and what is what in it."""
 
@@ -82,6 +116,10 @@ class KubernetesConfig(Strict):
     )
     """By service; one that is not here is the deployment of its name."""
     mode: Mode = Mode.SCALE
+    keda: KedaConfig = KedaConfig()
+    """With `mode: keda`."""
+    scales_to_zero: bool = False
+    """Whether requests wait, and are counted, while no pod is there: then a service may have 0."""
     zones: bool = True
     """Whether the nodes are watched, to know in which zone each pod is."""
     events: bool = True

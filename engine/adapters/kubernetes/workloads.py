@@ -28,8 +28,9 @@ REMEMBERED = 50
 class KubeObject:
     """An object with a count in it.
 
-    `pointer` is where, `absent` what it means if it is not there, `least` and `most` where the
-    object's own limits for it are ("": none).
+    `pointer` is where, `absent` what it means if it is not there, `most` where the object's own
+    limit for it is ("": none).  `floor`: the count is the least that somebody else may set.
+    `published`: it stands in the annotation alone, and somebody else does what it says.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class KubeObject:
     absent: int = 1
     most: str = ""
     floor: bool = False
+    published: bool = False
 
     @property
     def collection(self) -> str:
@@ -99,7 +101,7 @@ def read(body: Mapping[str, Any], target: KubeObject) -> WrittenCount:
     meta = body.get("metadata") or {}
     annotations = meta.get("annotations")
     given = annotations or {}
-    count = at(body, target.pointer)
+    count = _number(given.get(SET)) if target.published else at(body, target.pointer)
     if count is not None and (type(count) is not int or count < 0):
         raise ValueError(f"{target.title}: {target.pointer} is {count!r:.40}, which is no count")
     most = at(body, target.most) if target.most else None
@@ -120,11 +122,15 @@ def read(body: Mapping[str, Any], target: KubeObject) -> WrittenCount:
 def change(
     record: WrittenCount, target: KubeObject, decision: str, count: int, fence: int
 ) -> list[Any]:
-    """The JSON Patch that carries a decision out, on top of `record` or not at all."""
-    operations: list[dict[str, Any]] = [
-        {"op": "test", "path": target.pointer, "value": record.count if record.is_there else None}
-    ]
-    kept = " ".join([decision, *record.decisions][:REMEMBERED])
+    """The JSON Patch that carries a decision out, on top of `record` or not at all.
+
+    Without a decision ("") it only says that what there is is wanted.
+    """
+    operations: list[dict[str, Any]] = []
+    if not target.published:
+        there = record.count if record.is_there else None
+        operations.append({"op": "test", "path": target.pointer, "value": there})
+    kept = " ".join([*([decision] if decision else ()), *record.decisions][:REMEMBERED])
     written = {FENCE: str(fence), SET: str(count), DECISIONS: kept}
     if target.floor and record.own_floor is None:
         written[OWN_FLOOR] = str(record.count)
@@ -140,14 +146,14 @@ def change(
                 "path": f"/metadata/annotations/{_escaped(name)}",
                 "value": record.annotations.get(name),
             }
-            for name in (FENCE, DECISIONS)
+            for name in (FENCE, DECISIONS, *([SET] if target.published else ()))
         ]
         operations += [
             {"op": "add", "path": f"/metadata/annotations/{_escaped(name)}", "value": value}
             for name, value in written.items()
         ]
-    # "add" replaces what is there.
-    operations.append({"op": "add", "path": target.pointer, "value": count})
+    if not target.published:  # "add" replaces what is there
+        operations.append({"op": "add", "path": target.pointer, "value": count})
     return operations
 
 
