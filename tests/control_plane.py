@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 ROOT = Path(__file__).resolve().parent.parent
 ADMIN = "administrator-of-the-tests"
+PROXY = "proxy-of-the-api-server"
 CONTROLLERS = (
     "deployment-controller", "replicaset-controller", "statefulset-controller",
     "horizontal-pod-autoscaler-controller", "garbage-collector-controller",
@@ -121,15 +122,15 @@ spec:
 """  # noqa: E501
 
 
-def tools() -> Path:
+def tools(what: str = "kubernetes", title: str = "Kubernetes") -> Path:
     """The folder of the programs; skips the test, loudly, where they are not built."""
     where = subprocess.run(
-        [sys.executable, str(ROOT / "tools/kube/build.py"), "--where"],
+        [sys.executable, str(ROOT / "tools/kube/build.py"), what, "--where"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     folder = Path(where.stdout.strip())
     if not folder.exists():
-        pytest.skip(f"no Kubernetes on this machine ({folder}); build it: make kube-tools")
+        pytest.skip(f"no {title} on this machine ({folder}); build it: make kube-tools")
     return folder
 
 
@@ -140,7 +141,7 @@ class ControlPlane:
         self.folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         names = ("etcd", "peer", "api", "controllers", "scheduler", "kwok")
-        ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.port = ports["api"]
         self.url = f"https://127.0.0.1:{self.port}"
         self.authority = trustme.CA()
@@ -172,6 +173,14 @@ class ControlPlane:
                 "authorization-mode": "RBAC", "disable-admission-plugins": "ServiceAccount",
                 "profiling": "false", "shutdown-delay-duration": "0s",
                 "service-account-extend-token-expiration": "false",
+                # For servers of further APIs behind it: who asks, as the API server says.
+                "requestheader-client-ca-file": folder / "ca.pem",
+                "requestheader-allowed-names": PROXY,
+                "requestheader-username-headers": "X-Remote-User",
+                "requestheader-group-headers": "X-Remote-Group",
+                "requestheader-extra-headers-prefix": "X-Remote-Extra-",
+                "proxy-client-cert-file": folder / "proxy.pem",
+                "proxy-client-key-file": folder / "proxy.pem",
             },
             "controller-manager": {
                 **part_of_it, "secure-port": ports["controllers"],
@@ -333,6 +342,8 @@ class ControlPlane:
         folder, server = self.folder, self.authority.issue_cert("127.0.0.1", "localhost")
         (folder / "server.pem").write_bytes(server.private_key_and_cert_chain_pem.bytes())
         (folder / "ca.pem").write_bytes(self.authority.cert_pem.bytes())
+        proxy = self.authority.issue_cert(common_name=PROXY)
+        (folder / "proxy.pem").write_bytes(proxy.private_key_and_cert_chain_pem.bytes())
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         (folder / "accounts.key").write_bytes(
             key.private_bytes(
@@ -365,10 +376,12 @@ def _kubeconfig(url: str, authority: bytes, token: str, namespace: str) -> dict[
 
 
 @contextmanager
-def control_plane(programs: Path, *, nodes: int = 3) -> Iterator[ControlPlane]:
+def control_plane(
+    programs: Path, *, nodes: int = 3, hpa_sync: str = "1s"
+) -> Iterator[ControlPlane]:
     """A cluster that is up, with nodes in three zones; nothing of it is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="wt-kube-", dir="/tmp"))
-    made = ControlPlane(programs, folder)
+    made = ControlPlane(programs, folder, hpa_sync=hpa_sync)
     try:
         made.up()
         made.nodes(nodes)
@@ -386,7 +399,7 @@ def until(there: Callable[[], object], what: str, patience_s: float = PATIENCE_S
         time.sleep(0.05)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

@@ -43,7 +43,7 @@ LIMIT_S = 600.0
 
 LIBRARIES = ("hydra.main", "jinja2", "matplotlib.backends.backend_svg", "pyarrow.parquet")
 OURS = ("engine", "reports", "scenarios", "twin")
-NOT_FOR_FORKS = ("twin.staging",)
+NOT_FOR_FORKS = ("twin.staging", "engine.adapters.kubernetes.keda.server")
 """What starts threads or loops, or belongs to processes that tests start as a user does."""
 
 

@@ -47,6 +47,7 @@ def granted(cluster: ControlPlane, namespace: str, folder: Path, *more: str) -> 
     printed = kubernetes("rbac", config, f"--account={namespace}/{account}", *more, folder=folder)
     assert printed.returncode == 0, printed.stderr
     accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    account += "-scaler" if "--scaler" in more else ""
     if not cluster.is_there(f"{accounts}/{account}"):
         cluster.ask("POST", accounts, {"metadata": {"name": account}})
     root = "/apis/rbac.authorization.k8s.io/v1"

@@ -235,6 +235,37 @@ def test_an_engine_that_acts_gives_no_advice(world: Any, scripted: Any, act: Act
     assert shown == []
 
 
+def test_who_goes_by_the_engines_steps_hears_of_each_and_no_step_depends_on_that(
+    world: Any, scripted: Any, act: Act
+) -> None:
+    heard: list[tuple[int, int]] = []
+
+    async def affirm(fence: int) -> None:
+        heard.append((fence, world.pool.desired))
+        if len(heard) == 2:
+            raise ConnectionError("the API server is away")
+
+    world.pool.affirm = affirm
+    shell = world.shell(scripted(Plan(actions=(act("a", 4, 5),)), Plan()))
+    asyncio.run(shell.run())
+    assert heard[0] == (1, 5)  # under the lead's fence, and after the commands were given
+    assert len(heard) == shell.cycle.steps > 2
+    assert world.notes.kinds("pulse") == ["trouble_started", "trouble_ended"]
+
+
+def test_an_engine_that_only_recommends_is_not_heard_of(
+    world: Any, scripted: Any, act: Act
+) -> None:
+    heard: list[int] = []
+
+    async def affirm(fence: int) -> None:
+        heard.append(fence)
+
+    world.pool.affirm = affirm
+    asyncio.run(world.shell(scripted(Plan(actions=(act("a", 4, 5),))), acts=False).run())
+    assert heard == []
+
+
 def test_the_engine_itself_recommends_only_when_it_is_told_so(world: Any) -> None:
     world.calendar.rate = world.source.rate = 2000.0
     settings = EngineSettings(mode="recommend_only")

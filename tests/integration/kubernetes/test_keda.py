@@ -1,0 +1,243 @@
+"""From a decision to the pods through a real KEDA and the real controller of its autoscaler.
+
+The controller looks once a second here, so that a test is short; anywhere else it is every 15 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.adapters.kubernetes.infrastructure import KubernetesInfrastructure
+from engine.model import Status
+from engine.ports.contract import action
+from engine.ports.infrastructure import Counts
+from engine.ports.lease import Fence
+from tests.control_plane import ControlPlane, control_plane, free_ports, tools, until
+from tests.integration.kubernetes.conftest import Connect, all_ready, seen, spec
+from tests.integration.kubernetes.scalers import a_scaler, at_least, let_keda_scale
+from tests.keda import keda
+
+pytestmark = [pytest.mark.slow, pytest.mark.keda]
+
+API = at_least(spec("api"), 1)
+LEAD = Fence(1)
+_decisions = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ControlPlane]:
+    """One with KEDA, in place of that of the other tests."""
+    programs = tools("keda", "KEDA")
+    with control_plane(tools()) as made, keda(programs, made):
+        yield made
+
+
+async def asked_for(adapter: KubernetesInfrastructure, count: int) -> None:
+    """Let the engine want so many, and look until there are so many."""
+    desired = (await adapter.observe()).services["api"].desired
+    decision = action("api", desired, count, f"d{next(_decisions)}")
+    (result,) = await adapter.apply([decision], LEAD)
+    assert result.status is Status.ACCEPTED, result
+    await adapter.affirm(LEAD)
+    done = await seen(adapter, all_ready("api", count))
+    assert done.services["api"].desired == count
+
+
+def desired(cluster: ControlPlane, workload: str) -> int:
+    return int(cluster.ask("GET", workload)["spec"]["replicas"])
+
+
+def test_each_count_that_is_wanted_is_set_exactly_also_one_that_differs_by_one(
+    cluster: ControlPlane, namespace: str, connect: Connect, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with a_scaler(config, [API], listen):
+            adapter = connect("api", mode="keda")
+            await seen(adapter, all_ready("api", 2))
+            await adapter.affirm(LEAD)  # what there is is wanted: KEDA leaves it
+            for count in (20, 21, 20, 3):
+                await asked_for(adapter, count)
+            (late,) = await adapter.apply([action("api", 20, 30, "late")], LEAD)
+            assert "conflict: 3 are desired, not 20" in late.detail
+            (old,) = await adapter.apply([action("api", 3, 30, "old")], Fence(0))
+            assert "fence 0 is over, 1 leads" in old.detail
+            assert (await adapter.observe()).notices == ()
+            await adapter.close()
+
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    config = cluster.kubeconfig(tmp_path / "config", namespace=namespace)
+    cluster.workload(namespace, "api", 2)
+    let_keda_scale(cluster, namespace, API, {"listen": listen})
+    asyncio.run(story())
+    events = cluster.ask("GET", f"/api/v1/namespaces/{namespace}/events")["items"]
+    mine = [e["message"] for e in events if e["reason"] == "Wanted"]
+    assert any(message.startswith("20 → 21") for message in mine)
+
+
+def test_a_count_that_is_wanted_outlives_the_engine_and_the_scaler(
+    cluster: ControlPlane, namespace: str, connect: Connect, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with a_scaler(config, [API], listen):
+            adapter = connect("api", mode="keda")
+            await seen(adapter, all_ready("api", 2))
+            await asked_for(adapter, 6)
+            await adapter.close()
+        async with a_scaler(config, [API], listen):
+            another = connect("api", mode="keda")
+            again = await seen(another, all_ready("api", 6))
+            assert (again.services["api"].desired, again.fence) == (6, LEAD)
+            await asked_for(another, 7)
+            await another.close()
+
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    config = cluster.kubeconfig(tmp_path / "config", namespace=namespace)
+    cluster.workload(namespace, "api", 2)
+    let_keda_scale(cluster, namespace, API, {"listen": listen})
+    asyncio.run(story())
+
+
+def test_from_none_to_some_it_is_pushed_and_back_to_none(
+    cluster: ControlPlane, namespace: str, connect: Connect, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with a_scaler(config, [spec("api")], listen):
+            adapter = connect("api", mode="keda", scales_to_zero=True)
+            await seen(adapter, lambda s: s.services["api"] == Counts(0, 0, 0, 0))
+            await adapter.affirm(LEAD)
+            await asked_for(adapter, 8)
+            await asked_for(adapter, 0)
+            await asked_for(adapter, 1)
+            await adapter.close()
+
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    config = cluster.kubeconfig(tmp_path / "config", namespace=namespace)
+    cluster.workload(namespace, "api", 0)
+    # It would take KEDA an hour to ask by itself.
+    let_keda_scale(cluster, namespace, spec("api"), {"listen": listen}, pollingInterval=3600)
+    asyncio.run(story())
+
+
+def test_keda_falls_back_while_the_engine_is_silent_and_follows_it_when_it_is_heard_again(
+    cluster: ControlPlane, namespace: str, connect: Connect, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with a_scaler(config, [API], listen, silent_s=5):
+            adapter = connect("api", mode="keda")
+            await seen(adapter, all_ready("api", 2))
+            await asked_for(adapter, 5)
+            # Nobody affirms any more: the engine is gone, or cannot decide.
+            await seen(adapter, lambda s: s.services["api"].ready == 9)
+            conditions = cluster.ask("GET", scaled)["status"]["conditions"]
+            assert ("Fallback", "True") in [(c["type"], c["status"]) for c in conditions]
+            assert (await adapter.observe()).services["api"].desired == 5
+            await adapter.affirm(LEAD)
+            await seen(adapter, all_ready("api", 5))
+            await adapter.close()
+
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    config = cluster.kubeconfig(tmp_path / "config", namespace=namespace)
+    cluster.workload(namespace, "api", 2)
+    scaled = let_keda_scale(cluster, namespace, API, {"listen": listen, "fallback": {"api": 9}})
+    asyncio.run(story())
+
+
+def test_without_any_scaler_the_count_is_held_and_two_of_them_stand_in_for_each_other(
+    cluster: ControlPlane, namespace: str, connect: Connect, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with AsyncExitStack() as scalers:
+            one, two = AsyncExitStack(), AsyncExitStack()
+            await scalers.enter_async_context(one)
+            await scalers.enter_async_context(two)
+            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{port}"))
+            await two.enter_async_context(a_scaler(config, [API], f"[::1]:{port}"))
+            adapter = connect("api", mode="keda")
+            await seen(adapter, all_ready("api", 2))
+            await asked_for(adapter, 5)
+            await one.aclose()
+            await asked_for(adapter, 7)
+            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{port}"))
+            await asked_for(adapter, 6)
+            await two.aclose()
+            await asked_for(adapter, 8)
+            await one.aclose()
+            # Nobody is left.  KEDA does not fall back where it cannot ask for the metric's name.
+            await asyncio.to_thread(until, lambda: not is_active(), "the autoscaler's complaint")
+            await adapter.apply([action("api", 8, 12, "unheard")], LEAD)
+            looked = looks()
+            await asyncio.to_thread(until, lambda: looks() > looked, "a look of the autoscaler")
+            assert desired(cluster, workload) == 8
+            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{port}"))
+            await seen(adapter, all_ready("api", 12))
+            await adapter.close()
+
+    def status() -> dict[str, Any]:
+        path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/keda-hpa-api"
+        return dict(cluster.ask("GET", path)["status"])
+
+    def is_active() -> bool:
+        return any(
+            (c["type"], c["status"]) == ("ScalingActive", "True") for c in status()["conditions"]
+        )
+
+    def looks() -> int:
+        events = cluster.ask("GET", f"/api/v1/namespaces/{namespace}/events")["items"]
+        return sum(e.get("count") or 1 for e in events if e["reason"] == "FailedGetExternalMetric")
+
+    port = free_ports(1)[0]
+    config = cluster.kubeconfig(tmp_path / "config", namespace=namespace)
+    workload = cluster.workload(namespace, "api", 2)
+    let_keda_scale(
+        cluster, namespace, API,
+        {"listen": f"127.0.0.1:{port}", "address": f"localhost:{port}", "fallback": {"api": 9}},
+    )  # fmt: skip
+    asyncio.run(story())
+
+
+def test_keda_and_the_scaler_show_each_other_certificates(
+    cluster: ControlPlane, namespace: str, connect: Connect, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with a_scaler(config, [API], listen, tls=tls):
+            adapter = connect("api", mode="keda")
+            await seen(adapter, all_ready("api", 2))
+            await asked_for(adapter, 4)
+            await adapter.close()
+
+    own, kedas = cluster.authority.issue_cert("127.0.0.1"), cluster.authority.issue_cert("keda")
+    (tmp_path / "key").write_bytes(own.private_key_pem.bytes())
+    (tmp_path / "certificate").write_bytes(own.cert_chain_pems[0].bytes())
+    (tmp_path / "clients").write_bytes(cluster.authority.cert_pem.bytes())
+    tls = {name: str(tmp_path / name) for name in ("certificate", "key", "clients")}
+    secret = {
+        "caCert": cluster.authority.cert_pem.bytes(),
+        "tlsClientCert": kedas.cert_chain_pems[0].bytes(),
+        "tlsClientKey": kedas.private_key_pem.bytes(),
+    }
+    cluster.ask("POST", f"/api/v1/namespaces/{namespace}/secrets", {
+        "metadata": {"name": "scaler"},
+        "data": {name: base64.b64encode(text).decode() for name, text in secret.items()},
+    })  # fmt: skip
+    cluster.ask("POST", f"/apis/keda.sh/v1alpha1/namespaces/{namespace}/triggerauthentications", {
+        "apiVersion": "keda.sh/v1alpha1", "kind": "TriggerAuthentication",
+        "metadata": {"name": "scaler"},
+        "spec": {"secretTargetRef": [
+            {"parameter": name, "name": "scaler", "key": name} for name in secret
+        ]},
+    })  # fmt: skip
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    config = cluster.kubeconfig(tmp_path / "config", namespace=namespace)
+    cluster.workload(namespace, "api", 2)
+    let_keda_scale(
+        cluster, namespace, API, {"listen": listen, "tls": tls, "authentication": "scaler"}
+    )
+    asyncio.run(story())
