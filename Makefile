@@ -38,7 +38,7 @@ evidence: $(VENV)/.installed-test ## What has to be shown before a deployment, a
 staging-demo: $(VENV)/.installed-test ## The peak for real on this machine: real parts, Locust, the engine; 6 minutes
 	$(BIN)/python -m twin staging demo $(if $(findstring folder=,$(ARGS)),,folder=/tmp/wedtwin-demo) $(ARGS)
 
-kube-tools: ## Build the real Kubernetes of the tests into ~/.cache: once, 20 minutes of processor time; needs Go
+kube-tools: ## Build the real Kubernetes and KEDA of the tests into ~/.cache: once, 35 minutes of processor time; needs Go
 	$(PYTHON) tools/kube/build.py
 
 guard: $(VENV)/.installed-test ## Did scaling get worse than the stored baseline? (ARGS="surge" for one world)
