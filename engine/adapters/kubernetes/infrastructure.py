@@ -103,7 +103,7 @@ class KubernetesInfrastructure:
         """The last look, in more detail than the port has."""
         self.scales_to_zero = config.scales_to_zero
         self._teller = Teller(self.api)
-        self._pulse = Pulse(self.api, config.namespace or access.namespace, config.keda.lease)
+        self._pulse = Pulse(self.api, config.namespace or access.namespace, config.keda)
         self._unsaid: tuple[str, ...] = ()
         """Services of which nothing has been said to KEDA yet."""
         self._behind_s: dict[str, float] = {}

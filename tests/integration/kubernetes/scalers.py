@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -64,3 +66,45 @@ async def a_scaler(
 def at_least(spec: ServiceSpec, least: int) -> ServiceSpec:
     """The service with another minimum."""
     return replace(spec, min_instances=least)
+
+
+class Front:
+    """An address before several ports, as a service of a cluster is: who takes calls gets them."""
+
+    def __init__(self, *ports: int) -> None:
+        self.port = 0
+        self._ports = ports
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Front:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for port in self._ports:
+            with contextlib.suppress(OSError):
+                there, back = await asyncio.open_connection("127.0.0.1", port)
+                for source, sink in ((reader, back), (there, writer)):
+                    task = asyncio.create_task(_carried(source, sink))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                return
+        writer.close()
+
+
+async def _carried(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while piece := await source.read(65_536):
+            sink.write(piece)
+            await sink.drain()
+    with contextlib.suppress(OSError):
+        sink.close()

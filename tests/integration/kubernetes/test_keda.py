@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,10 +24,13 @@ from engine.ports.infrastructure import Counts
 from engine.ports.lease import Fence
 from tests.control_plane import ControlPlane, control_plane, free_ports, tools, until
 from tests.integration.kubernetes.conftest import Connect, all_ready, seen, spec
-from tests.integration.kubernetes.scalers import a_scaler, at_least, let_keda_scale
+from tests.integration.kubernetes.scalers import Front, a_scaler, at_least, let_keda_scale, path_of
+from tests.integration.kubernetes.test_guide import BLOCK, at_a_desk, typed
 from tests.keda import keda
 
 pytestmark = [pytest.mark.slow, pytest.mark.keda]
+
+__all__ = ["at_a_desk"]  # a fixture
 
 API = at_least(spec("api"), 1)
 LEAD = Fence(1)
@@ -154,52 +159,41 @@ def test_without_any_scaler_the_count_is_held_and_two_of_them_stand_in_for_each_
     cluster: ControlPlane, namespace: str, connect: Connect, tmp_path: Path
 ) -> None:
     async def story() -> None:
-        async with AsyncExitStack() as scalers:
-            one, two = AsyncExitStack(), AsyncExitStack()
-            await scalers.enter_async_context(one)
-            await scalers.enter_async_context(two)
-            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{port}"))
-            await two.enter_async_context(a_scaler(config, [API], f"[::1]:{port}"))
+        async with Front(first, second) as front, AsyncExitStack() as scalers:
+            let_keda_scale(
+                cluster, namespace, API,
+                {"address": f"127.0.0.1:{front.port}", "fallback": {"api": 9}},
+            )  # fmt: skip
+            one = await scalers.enter_async_context(AsyncExitStack())
+            two = await scalers.enter_async_context(AsyncExitStack())
+            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{first}"))
+            await two.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{second}"))
             adapter = connect("api", mode="keda")
             await seen(adapter, all_ready("api", 2))
             await asked_for(adapter, 5)
             await one.aclose()
             await asked_for(adapter, 7)
-            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{port}"))
-            await asked_for(adapter, 6)
+            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{first}"))
             await two.aclose()
             await asked_for(adapter, 8)
             await one.aclose()
             # Nobody is left.  KEDA does not fall back where it cannot ask for the metric's name.
-            await asyncio.to_thread(until, lambda: not is_active(), "the autoscaler's complaint")
             await adapter.apply([action("api", 8, 12, "unheard")], LEAD)
             looked = looks()
-            await asyncio.to_thread(until, lambda: looks() > looked, "a look of the autoscaler")
+            await asyncio.to_thread(until, lambda: looks() > looked + 5, "looks of the autoscaler")
             assert desired(cluster, workload) == 8
-            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{port}"))
+            await one.enter_async_context(a_scaler(config, [API], f"127.0.0.1:{first}"))
+            await adapter.affirm(LEAD)
             await seen(adapter, all_ready("api", 12))
             await adapter.close()
-
-    def status() -> dict[str, Any]:
-        path = f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/keda-hpa-api"
-        return dict(cluster.ask("GET", path)["status"])
-
-    def is_active() -> bool:
-        return any(
-            (c["type"], c["status"]) == ("ScalingActive", "True") for c in status()["conditions"]
-        )
 
     def looks() -> int:
         events = cluster.ask("GET", f"/api/v1/namespaces/{namespace}/events")["items"]
         return sum(e.get("count") or 1 for e in events if e["reason"] == "FailedGetExternalMetric")
 
-    port = free_ports(1)[0]
+    first, second = free_ports(2)
     config = cluster.kubeconfig(tmp_path / "config", namespace=namespace)
     workload = cluster.workload(namespace, "api", 2)
-    let_keda_scale(
-        cluster, namespace, API,
-        {"listen": f"127.0.0.1:{port}", "address": f"localhost:{port}", "fallback": {"api": 9}},
-    )  # fmt: skip
     asyncio.run(story())
 
 
@@ -241,3 +235,54 @@ def test_keda_and_the_scaler_show_each_other_certificates(
         cluster, namespace, API, {"listen": listen, "tls": tls, "authentication": "scaler"}
     )
     asyncio.run(story())
+
+
+def test_each_command_of_the_guide_does_what_it_says(
+    cluster: ControlPlane, tmp_path: Path, repository: Path, at_a_desk: dict[str, str]
+) -> None:
+    """As printed, but for the scaler's address: the played pods do nothing, so it runs beside."""
+    cluster.namespace("market")
+    for name in ("api", "file-storage", "real-time", "ai-services"):
+        cluster.workload("market", name, 2)
+    cluster.workload("market", "postgres", 2, kind="StatefulSet")
+    for name in ("scaler", "keda"):
+        own = cluster.authority.issue_cert(f"{name}.example")
+        (tmp_path / f"{name}.pem").write_bytes(own.cert_chain_pems[0].bytes())
+        (tmp_path / f"{name}.key").write_bytes(own.private_key_pem.bytes())
+    (tmp_path / "authority.pem").write_bytes(cluster.authority.cert_pem.bytes())
+    blocks = BLOCK.findall((repository / "docs" / "keda.md").read_text(encoding="utf-8"))
+    here = f"127.0.0.1:{free_ports(1)[0]}"
+    said: list[str] = []
+    scaler: subprocess.Popen[bytes] | None = None
+    try:
+        for block in blocks:
+            printed = re.sub(r"(scaler\.wedtwin\.svc|0\.0\.0\.0):8701", here, block)
+            said.append(typed(printed, tmp_path, at_a_desk))
+            if "apply -k deploy/kubernetes/scaler" in block:
+                scaler = subprocess.Popen(
+                    [sys.executable, "-m", "engine", "kubernetes", "scaler",
+                     "--config-dir", "mine", "infrastructure=market"],
+                    cwd=tmp_path, env=at_a_desk,
+                )  # fmt: skip
+        assert scaler is not None
+        assert scaler.poll() is None
+        scaler.terminate()
+        assert scaler.wait(timeout=120.0) == 0
+    finally:
+        if scaler is not None:
+            scaler.kill()
+            scaler.wait()
+    assert len(said) >= 9
+
+    def of(words: str) -> str:
+        (output,) = (out for out, block in zip(said, blocks, strict=True) if words in block)
+        return output
+
+    assert "scaledobject.keda.sh/postgres condition met" in of("kubernetes check")
+    assert "database: StatefulSet market/postgres" in of("kubernetes check")
+    decided = of("reason=Wanted")
+    assert re.search(r"^\d+", decided)
+    assert "keda-hpa-api" in decided
+    assert "scaledobject.keda.sh/api configured" in of("infrastructure=secured")
+    assert not cluster.is_there(path_of("market", "api"))
+    assert re.search(r"^api +", of("get deployment/api\n"), re.M)

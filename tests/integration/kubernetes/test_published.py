@@ -6,6 +6,7 @@ With a real KEDA it is in test_keda.py.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.integration.kubernetes.test_roles import granted, kubernetes, refused
 KEDA = "infrastructure.options.mode=keda"
 
 
-class Caller:
+class AskingLikeKeda:
     """Asks a scaler as KEDA does."""
 
     def __init__(self, address: str, namespace: str) -> None:
@@ -51,8 +52,10 @@ class Caller:
             return f"{error.code().name}: {error.details()}"
         return int(value.metricValue)
 
-    async def until(self, expected: int | str) -> None:
-        """Wait until that is the answer, or a refusal with these words."""
+    async def until(
+        self, expected: int | str, affirmed: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Wait until that is the answer, or a refusal with these words, affirming meanwhile."""
         answer: int | str = ""
         async with asyncio.timeout(120.0):
             while True:
@@ -61,6 +64,8 @@ class Caller:
                     isinstance(answer, str) and isinstance(expected, str) and expected in answer
                 ):
                     return
+                if affirmed is not None:
+                    await affirmed()
                 await asyncio.sleep(0.02)
 
 
@@ -70,22 +75,22 @@ def test_what_is_generated_is_enough_for_the_engine_and_its_scaler_and_no_more(
     async def story() -> None:
         adapter = connect("api", token=engine, mode="keda", zones=False)
         async with a_scaler(config, [spec("api")], address, silent_s=5):
-            caller = Caller(address, namespace)
+            caller = AskingLikeKeda(address, namespace)
             await caller.until("UNAVAILABLE: the engine was last heard never")
             await seen(adapter, lambda s: s.services["api"].ready == 2)
             await adapter.affirm(Fence(3))
-            await caller.until(2)  # what there is
+            await caller.until(2, lambda: adapter.affirm(Fence(3)))  # what there is
             (result,) = await adapter.apply([action("api", 2, 5, "d1")], Fence(3))
             assert result.status is Status.ACCEPTED, result
             (again,) = await adapter.apply([action("api", 2, 5, "d1")], Fence(3))
             assert again.status is Status.ACCEPTED, again
-            await caller.until(5)
+            await caller.until(5, lambda: adapter.affirm(Fence(3)))
             assert cluster.ask("GET", workload)["spec"]["replicas"] == 2  # that is KEDA's
             (over,) = await adapter.apply([action("api", 5, 41, "d2")], Fence(3))
             assert "41 instances are not allowed (0 … 40)" in over.detail
             await caller.until("UNAVAILABLE: the engine was last heard ")  # nobody affirms
             await adapter.affirm(Fence(4))
-            await caller.until(5)
+            await caller.until(5, lambda: adapter.affirm(Fence(4)))
             another = connect("api", token=engine, mode="keda", zones=False)
             with pytest.raises(Unreachable, match="fence 3 is over, 4 leads"):
                 await another.affirm(Fence(3))

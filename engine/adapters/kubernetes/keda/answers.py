@@ -35,7 +35,7 @@ class ScalerRefusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScalerCaller:
     """By which ScaledObject, and with which metadata of its trigger, a scaler is asked."""
 
     name: str
@@ -44,7 +44,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WantedNow:
     """What a scaler has to go by."""
 
     objects: Mapping[tuple[str, str], PublishedCount]
@@ -58,7 +58,7 @@ def metric_name(service: str) -> str:
     return f"wedtwin-{service}"
 
 
-def service_of(asked: Asked, targets: Mapping[str, KubeObject]) -> str:
+def service_of(asked: ScalerCaller, targets: Mapping[str, KubeObject]) -> str:
     """The service that is asked about; raises ScalerRefusal."""
     service = asked.metadata.get("service", "")
     target = targets.get(service)
@@ -75,7 +75,10 @@ def service_of(asked: Asked, targets: Mapping[str, KubeObject]) -> str:
 
 
 def wanted(
-    asked: Asked, targets: Mapping[str, KubeObject], standing: Standing, metric: str | None = None
+    asked: ScalerCaller,
+    targets: Mapping[str, KubeObject],
+    standing: WantedNow,
+    metric: str | None = None,
 ) -> int:
     """How many instances are wanted; raises ScalerRefusal.
 

@@ -14,15 +14,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.adapters.kubernetes.api import Api, ApiError
-from engine.adapters.kubernetes.keda.answers import Standing
-from engine.adapters.kubernetes.keda.pulse import Ear, path_of
+from engine.adapters.kubernetes.keda.answers import WantedNow
+from engine.adapters.kubernetes.keda.pulse import SHARE, Ear, path_of
 from engine.adapters.kubernetes.keda.scaled_objects import PublishedCount, published
 from engine.adapters.kubernetes.owners import SCALED_OBJECTS
 from engine.adapters.kubernetes.reflector import Reflector
 from engine.adapters.kubernetes.settings import KubernetesConfig
 
 LISTENS_S = 2.0
-"""How often the Lease is read."""
+"""How often the Lease is read, unless silence is to be noticed sooner."""
 
 
 class Published:
@@ -53,14 +53,14 @@ class Published:
             watch.start()
         self._task = asyncio.create_task(self._listen())
 
-    def standing(self) -> Standing:
+    def standing(self) -> WantedNow:
         """What is to be gone by now."""
         objects = {
             (one.namespace, one.name): one
             for watch in self._watches
             for one in watch.objects.values()
         }
-        return Standing(objects, self._trouble())
+        return WantedNow(objects, self._trouble())
 
     async def close(self) -> None:
         """Stop looking."""
@@ -107,4 +107,4 @@ class Published:
                         await watch.recheck()
             if self._trouble() != was:
                 self._tell()
-            await asyncio.sleep(LISTENS_S)
+            await asyncio.sleep(min(LISTENS_S, self._config.keda.silent_s / SHARE))

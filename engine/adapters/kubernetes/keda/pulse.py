@@ -15,12 +15,15 @@ import time
 from typing import Any
 
 from engine.adapters.kubernetes.api import Api, ApiError
+from engine.adapters.kubernetes.settings import KedaConfig
 from engine.adapters.kubernetes.workloads import at
 from engine.ports.lease import Fence
 
 API, KIND = "coordination.k8s.io/v1", "Lease"
-EVERY_S = 5.0
-"""The Lease is renewed no oftener."""
+OFTEN_S = 5.0
+"""The Lease is renewed no oftener, unless silence is to be noticed sooner."""
+SHARE = 4
+"""So many times it is renewed, and read, before silence is noticed."""
 
 
 def path_of(namespace: str, name: str = "") -> str:
@@ -31,16 +34,17 @@ def path_of(namespace: str, name: str = "") -> str:
 class Pulse:
     """Renews the Lease; of the engine."""
 
-    def __init__(self, api: Api, namespace: str, name: str) -> None:
+    def __init__(self, api: Api, namespace: str, config: KedaConfig) -> None:
         self._api = api
         self._namespace = namespace
-        self._name = name
+        self._name = config.lease
+        self._every_s = min(OFTEN_S, config.silent_s / SHARE)
         self._beaten_s = float("-inf")
 
     async def beat(self, fence: Fence) -> None:
         """Say that the engine under `fence` has just decided; raises ApiError."""
         now_s = time.monotonic()
-        if now_s - self._beaten_s < EVERY_S:
+        if now_s - self._beaten_s < self._every_s:
             return
         path = path_of(self._namespace, self._name)
         spec = {

@@ -16,7 +16,7 @@ import grpc
 import structlog
 
 from engine.adapters.kubernetes.keda import answers, contract
-from engine.adapters.kubernetes.keda.answers import Asked, ScalerRefusal, Standing
+from engine.adapters.kubernetes.keda.answers import ScalerCaller, ScalerRefusal, WantedNow
 from engine.adapters.kubernetes.settings import KedaConfig
 from engine.adapters.kubernetes.workloads import KubeObject
 from engine.config.api import TlsConfig
@@ -37,7 +37,7 @@ class Scaler:
     def __init__(
         self,
         targets: Mapping[str, KubeObject],
-        standing: Callable[[], Standing],
+        standing: Callable[[], WantedNow],
         changed: Callable[[], asyncio.Event],
     ) -> None:
         self._targets = targets
@@ -201,8 +201,8 @@ def _stamps(tls: TlsConfig) -> tuple[int, ...]:
     return tuple(path.stat().st_mtime_ns for path in paths)
 
 
-def _asked(reference: Any) -> Asked:
-    return Asked(reference.name, reference.namespace, reference.scalerMetadata)
+def _asked(reference: Any) -> ScalerCaller:
+    return ScalerCaller(reference.name, reference.namespace, reference.scalerMetadata)
 
 
 def _specs(service: str) -> Any:

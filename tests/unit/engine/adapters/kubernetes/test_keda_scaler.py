@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from engine.adapters.kubernetes.keda import contract
-from engine.adapters.kubernetes.keda.answers import Standing
+from engine.adapters.kubernetes.keda.answers import WantedNow
 from engine.adapters.kubernetes.keda.scaled_objects import PublishedCount
 from engine.adapters.kubernetes.keda.server import Scaler, listening
 from engine.adapters.kubernetes.settings import KedaConfig, WorkloadConfig
@@ -32,20 +32,20 @@ def published(wanted: int | None, name: str = "api", workload: str = "api") -> P
     return PublishedCount("shop", name, "Deployment", workload, ("api",), wanted)
 
 
-def standing(*objects: PublishedCount, trouble: str = "") -> Standing:
-    return Standing({(one.namespace, one.name): one for one in objects}, trouble)
+def standing(*objects: PublishedCount, trouble: str = "") -> WantedNow:
+    return WantedNow({(one.namespace, one.name): one for one in objects}, trouble)
 
 
 class Bench:
     """A scaler that takes calls, and a client of it that only knows bytes or our messages."""
 
-    def __init__(self, now: Standing) -> None:
+    def __init__(self, now: WantedNow) -> None:
         self.now = now
         self.news = asyncio.Event()
         self.address = f"127.0.0.1:{free_ports(1)[0]}"
         self.channel: Any = None
 
-    def say(self, now: Standing) -> None:
+    def say(self, now: WantedNow) -> None:
         """Something else stands there."""
         self.now = now
         self.news.set()
@@ -63,7 +63,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(now: Standing, **options: Any) -> AsyncIterator[Bench]:
+async def bench(now: WantedNow, **options: Any) -> AsyncIterator[Bench]:
     made = Bench(now)
     scaler = Scaler(TARGETS, lambda: made.now, lambda: made.news)
     server = await listening(scaler, KedaConfig(listen=made.address, **options))
@@ -88,12 +88,12 @@ def metrics(ref: Any, metric: str = "wedtwin-api") -> Any:
     return contract.CLASSES["GetMetricsRequest"](scaledObjectRef=ref, metricName=metric)
 
 
-def run(now: Standing, story: Callable[[Bench], Any], **options: Any) -> None:
-    async def told() -> None:
+def run(now: WantedNow, story: Callable[[Bench], Any], **options: Any) -> None:
+    async def whole() -> None:
         async with asyncio.timeout(60.0), bench(now, **options) as made:
             await story(made)
 
-    asyncio.run(told())
+    asyncio.run(whole())
 
 
 def test_the_bytes_on_the_wire_are_those_of_the_interface() -> None:
