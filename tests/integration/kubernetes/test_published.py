@@ -1,7 +1,4 @@
-"""What the engine says to KEDA and a scaler reads, on a real API server; KEDA's part is left out.
-
-With a real KEDA it is in test_keda.py.
-"""
+"""What the engine says to KEDA and a scaler reads, on a real API server without KEDA."""
 
 from __future__ import annotations
 

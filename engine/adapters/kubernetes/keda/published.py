@@ -45,6 +45,7 @@ class Published:
             )
             for name in sorted(set(namespaces))
         ]
+        self._by_name: dict[tuple[str, str], PublishedCount] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -55,12 +56,13 @@ class Published:
 
     def standing(self) -> WantedNow:
         """What is to be gone by now."""
-        objects = {
-            (one.namespace, one.name): one
-            for watch in self._watches
-            for one in watch.objects.values()
-        }
-        return WantedNow(objects, self._trouble())
+        if self._by_name is None:
+            self._by_name = {
+                (one.namespace, one.name): one
+                for watch in self._watches
+                for one in watch.objects.values()
+            }
+        return WantedNow(self._by_name, self._trouble())
 
     async def close(self) -> None:
         """Stop looking."""
@@ -89,6 +91,7 @@ class Published:
         return published(body)
 
     def _tell(self) -> None:
+        self._by_name = None
         self.changed.set()
         self.changed = asyncio.Event()
 

@@ -1,6 +1,6 @@
 """The scaler as KEDA meets it: real gRPC on the loopback interface, without KEDA.
 
-What KEDA itself makes of the answers is in tests/integration/kubernetes/test_keda.py.
+How the count gets into the cluster is in tests/integration/kubernetes/test_published.py.
 """
 
 from __future__ import annotations
