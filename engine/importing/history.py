@@ -157,7 +157,7 @@ def _one(metrics: PastMetrics, key: str, query: str, grid: HistoryGrid) -> Float
     if len(series) > 1:
         labels = ", ".join(sorted({label for one in series for label in one.labels}))
         raise ConfigError(
-            f"{key}: gives {len(series)} series of one service, advance apart by {labels}; one is "
+            f"{key}: gives {len(series)} series of one service, told apart by {labels}; one is "
             "needed: put sum(…) or max(…) around it"
         )
     return series[0].values if series else np.full(grid.steps, np.nan)
@@ -166,7 +166,7 @@ def _one(metrics: PastMetrics, key: str, query: str, grid: HistoryGrid) -> Float
 def _boots(
     metrics: PastMetrics, history: HistoryConfig, one: ImportedService, span: HistoryDays
 ) -> FloatArray:
-    """From creation to ready, of each pod that was made in the time (as far as can be advance)."""
+    """From creation to ready, of each pod that was made in the time (as far as can be told)."""
     if history.boots is None:
         return np.zeros(0)
     first: set[str] = set()

@@ -41,6 +41,11 @@ def texts(
         out / "scenario" / f"{name}.yaml": _scenario(
             platform, history, columns, folder / "load.csv", zone, where
         ),
+        out / "bookings" / f"{name}.yaml": (
+            f"# What the time of the week lets expect of {platform.source}, for a live run.\n"
+            "defaults: [usual]\n"
+            f"options: {{path: {json.dumps(str(folder / 'load.csv'))}, time_zone: {zone}}}\n"
+        ),
         out / "controller" / f"{name}_as_measured.yaml": (
             f"# The counts that {platform.source} had, step by step, for the twin.\n"
             f"name: {name}_as_measured\n"

@@ -98,10 +98,12 @@ def test_each_command_of_the_tutorial_does_what_it_says(
     text = (repository / "docs" / "import.md").read_text(encoding="utf-8")
     fewer = text.replace("days=28 check_days=7", f"days={DAYS} check_days={KEPT}")
     fewer = fewer.replace("http://127.0.0.1:8428", server.url).replace("shop", shop)
-    assert fewer.count(server.url) == 1
+    assert fewer.count(server.url) == 2
     said = [typed(block, tmp_path, environment) for block in BLOCK.findall(fewer)]
     assert len(said) >= 6
 
+    events = cluster.ask("GET", f"/api/v1/namespaces/{shop}/events")["items"]
+    assert {"WouldScale"} <= {one["reason"] for one in events}
     platform = yaml.safe_load((tmp_path / "mine" / "platform" / f"{shop}.yaml").read_text())
     for name, true in past_weeks.SERVICES.items():
         measured = platform["services"][name]

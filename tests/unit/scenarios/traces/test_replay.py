@@ -309,3 +309,37 @@ def test_a_window_that_is_idle_in_a_part_is_replayed(tmp_path: Path, idle: slice
     hourly = replay.rates.reshape(24, 3600).mean(axis=1)
     assert (hourly[idle] == 0.0).all()
     assert hourly.max() == pytest.approx(1000.0)
+
+
+def test_each_service_may_have_a_column_with_its_own_load(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    lines = ["time,web,jobs,other"]
+    for hour in range(80):
+        at = dt.datetime(2024, 5, 1, tzinfo=dt.UTC) + dt.timedelta(hours=hour)
+        lines.append(f"{at:%Y-%m-%dT%H:%MZ},{100 + hour % 24},{5 if hour % 24 < 12 else 50},9")
+    path.write_text("\n".join(lines) + "\n")
+    asked = config(
+        path, mix={}, columns={"api": "web", "queue": "jobs"}, peak_per_s=None, scale=2.0
+    )
+    replay = load(asked)
+    demand = realise(replay, asked, 0.0, 120.0, streams)
+    assert demand.services == ("api", "queue")
+    hourly = demand.rates.reshape(2, 24, 3600).mean(axis=2)
+    np.testing.assert_allclose(hourly[0], 2.0 * (100 + np.arange(24)), rtol=1e-9)
+    np.testing.assert_allclose(hourly[1], 2.0 * np.where(np.arange(24) < 12, 5, 50), rtol=1e-9)
+    np.testing.assert_allclose(replay.rates, demand.rates.sum(axis=0), rtol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"columns": {"api": "web"}}, "give either trace.mix"),
+        ({"mix": {}}, "give either trace.mix"),
+        ({"mix": {}, "columns": {"api": "web"}, "column": "web"}, "so neither trace.column nor"),
+    ],
+)
+def test_shares_and_columns_exclude_each_other(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        config(tmp_path / "t.csv", **changes)
