@@ -98,6 +98,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=500, metavar="N")
     options = parser.parse_args()
     if options.what == "services":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # and take everything down
         print(json.dumps(services(options.services, options.calls, options.cycles), indent=1))
         return 0
     command = {

@@ -308,4 +308,10 @@ class LeaseProtocol:
             if name in holders and view.rows[name].epoch <= epoch:
                 del holders[name]
         holders.update(dict.fromkeys(state.held, state.member))
-        return owners(state.layout.shards, view.members, holders)
+        # Who let a lease run out, and has none besides, is gone: its sign of life ended with it.
+        gone = {row.holder for row in view.rows.values() if row.left_s <= age_s}
+        gone -= {*holders.values(), state.member}
+        members = (
+            [member for member in view.members if member not in gone] if gone else view.members
+        )
+        return owners(state.layout.shards, members, holders)
