@@ -261,7 +261,7 @@ def test_every_edit_of_a_bundle_is_found(make: Make, tmp_path: Path, key: Path) 
     assert verify.problems(folder, public) == []
     rng = np.random.default_rng(11)
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    for number in range(400):
+    for number in range(1000):
         file = folder / files[int(rng.integers(len(files)))]
         original = file.read_bytes()
         touched = _edited(original, rng)
