@@ -32,6 +32,9 @@ class LimitSettings(Strict):
     """A scale-in goes no lower than the highest target of this long."""
     flip_hold_s: Seconds = 300.0
     """Rest before a step against the direction of the last one."""
+    again_s: Seconds = 0.0
+    """A step in leaves what may be needed again within so long, beyond the noise of the forecast: a
+    service turns back less often, and costs a little more.  0: it leaves what is needed."""
     idle_s: Seconds = 300.0
     """A service whose minimum is 0 keeps one instance until nobody asked for it for this long."""
     tolerance_out: Fraction = 0.02

@@ -17,12 +17,14 @@ from typing import NamedTuple
 from engine.decide.assess_weddings import Ahead
 from engine.decide.figures import OF_LOAD, listed
 from engine.decide.observe import Seen
+from engine.decide.rails.again import needed_again
 from engine.decide.rails.cost import cheapest
 from engine.decide.rails.limits import SOON, spent_on_little
 from engine.decide.sleep import ASLEEP
 from engine.model import Reason, Recommendation
 from engine.settings import EngineSettings
 
+AGAIN = "it may be needed again soon"
 PROTECTED = "wedding protection for the next 2 h"
 
 
@@ -70,6 +72,11 @@ def scale_in(
         if chosen.target < current and protected >= current:
             return stay._replace(why=PROTECTED)
         return stay
+    if limits.again_s > 0.0:
+        again = needed_again(seen, ahead.curve, limits.again_s, settings.forecast.surge_decay_s)
+        if again >= current:
+            return stay._replace(why=AGAIN)
+        lowest, floor = max(lowest, again), max(floor, again)
     if spent_on_little(current, floor, lowest, targets, now_s, limits):
         return stay._replace(why=SOON)
     target = cheapest(
