@@ -31,6 +31,7 @@ import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -166,6 +167,10 @@ class LiveShell:
         self._begun = False
         """Whether the cycle has what the engine before this one remembered."""
         self._tries = 0
+        self._blind = False
+        """Whether it has begun afresh because the store could not say what was remembered."""
+        self._takes = False
+        """Whether the store has taken something since."""
         self._unseen = True
         """Whether the infrastructure has not been seen under this lead."""
         self._timed = (0.0, 0.0)
@@ -289,18 +294,24 @@ class LiveShell:
             trouble = str(error)
             if isinstance(error.cause, NotLeadingError):
                 fence = NO_FENCE
+            elif fence == NO_FENCE:
+                trouble += "; until it says who leads, no count is changed"
         self.cycle.troubles.are(now_s, LEASE, [trouble] if trouble else ())
         if fence != self.fence:
             # Somebody else may have led meanwhile, and knows better.
             self.fence, self._begun, self._tries, self._unseen = fence, False, 0, True
+            self._blind = False
         if fence == NO_FENCE:
             return False
-        if not self._begun:
+        if not self._begun or self._blind:
             await self._begin(now_s)
         return self._begun
 
     async def _begin(self, now_s: float) -> None:
-        """Take over what the engine before this one knew; without it, begin afresh."""
+        """Take over what the engine before this one knew; without it, begin afresh.
+
+        What could not be read is not written over: it is taken over once the store gives it.
+        """
         try:
             text = await self._remembering.call(self._store.memory, _nothing)
         except PortError as error:
@@ -308,9 +319,16 @@ class LiveShell:
             self.cycle.troubles.are(now_s, MEMORY, [f"it cannot be read: {error}"])
             if self._tries < MEMORY_TRIES:
                 return
-            text = ""
+            if self._begun:
+                # A store that takes what is new and gives nothing has lost what it had.
+                self._blind = not self._takes
+                return
+            text, self._blind, self._takes = "", True, False
         else:
             self.cycle.troubles.are(now_s, MEMORY, ())
+            self._blind = False
+            if self._begun and not text:
+                return
         self._begun = True
         begun = self.cycle.begin(now_s, text)
         if self.watch is not None:
@@ -526,6 +544,8 @@ class LiveShell:
     async def _put(self, kept: Kept, now_s: float) -> Safety:
         """Whether the store has taken it; what it has not taken goes with the next one."""
         self._tried_to_keep = True
+        if self._blind:
+            kept = replace(kept, memory=None, taken=())
         fence, safety, trouble = self.fence, Safety.KEPT, ""
         try:
             await self._keeping.call(lambda: self._store.keep(kept, fence), _nothing)
@@ -536,6 +556,8 @@ class LiveShell:
             self.cycle.outbox.not_kept(now_s, trouble)
         else:
             self.cycle.outbox.kept(kept.rows)
+            if self._blind and not self._takes:
+                self._takes, self._tries = True, 0
             if kept.memory is not None:
                 self.cycle.troubles.are(now_s, MEMORY, ())  # there is one that can be read
         self.cycle.troubles.are(now_s, STORE, [trouble] if trouble else ())
