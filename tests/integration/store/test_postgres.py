@@ -272,6 +272,36 @@ def test_of_two_engines_one_acts_and_the_other_goes_on_with_what_it_remembered(
     assert world.pool.writes == [(4, 5)]
 
 
+def test_an_engine_whose_database_comes_later_holds_still_until_then_and_leads_from_there(
+    server: Server, tmp_path: Path
+) -> None:
+    name = server.new()
+    bench = PostgresBench(server, name)
+    world = begun(tmp_path)
+    database = PostgresDatabase(server.url(name))
+    controller = Scripted(Plan(actions=(action("a", 4, 5),)))
+    shell = world.shell(
+        controller, duration_s=None, store=SqlStore(database),
+        lease=PostgresLease(database, "late"),
+    )  # fmt: skip
+
+    async def run() -> None:
+        await bench.break_off()
+        for k in range(1, 5):
+            await shell.step(1_000_000.0 + 5.0 * k)
+        (words,) = shell.cycle.troubles.all["lease"]
+        assert words.startswith("PostgreSQL at ")
+        assert words.endswith("; until it says who leads, no count is changed")
+        assert (shell.fence, controller.count, world.pool.writes) == (0, 0, [])
+        await bench.mend()
+        await shell.step(1_000_025.0)
+        await shell.close()
+
+    asyncio.run(run())
+    assert (shell.fence, controller.count, world.pool.writes) == (1, 1, [(4, 5)])
+    assert shell.cycle.troubles.all == {}
+
+
 @pytest.mark.parametrize(
     ("store", "said"),
     [("https://db.example", "live.store: no address of a PostgreSQL database"), ("", "live.store")],
