@@ -300,7 +300,6 @@ class LiveShell:
         if fence != self.fence:
             # Somebody else may have led meanwhile, and knows better.
             self.fence, self._begun, self._tries, self._unseen = fence, False, 0, True
-            self._blind = False
         if fence == NO_FENCE:
             return False
         if not self._begun or self._blind:
@@ -556,7 +555,7 @@ class LiveShell:
             self.cycle.outbox.not_kept(now_s, trouble)
         else:
             self.cycle.outbox.kept(kept.rows)
-            if self._blind and not self._takes:
+            if not self._takes:
                 self._takes, self._tries = True, 0
             if kept.memory is not None:
                 self.cycle.troubles.are(now_s, MEMORY, ())  # there is one that can be read

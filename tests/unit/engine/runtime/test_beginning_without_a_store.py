@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.model import Plan
+from engine.model import Approval, Plan
 from engine.ports.lease import Fence
 from engine.ports.store import Kept, RowKind
 from engine.runtime.shell import MEMORY_TRIES
@@ -100,7 +100,15 @@ def test_a_store_that_has_nothing_when_it_comes_leaves_what_was_learned_meanwhil
     store = Store(world, "memory", "keep")
     controller = scripted()
     shell = world.shell(controller, duration_s=None, store=store)
+    begins, begin = [], shell.cycle.begin
+
+    def counted(now_s: float, text: str) -> bool:
+        begins.append(text)
+        return begin(now_s, text)
+
+    shell.cycle.begin = counted  # type: ignore[method-assign]
     driven(shell, world, {MEMORY_TRIES + 2: store.down.clear}, MEMORY_TRIES + 4)
+    assert begins == [""]
     assert controller.count == 5
     assert shell.cycle.troubles.all == {}
     assert json.loads(json.loads(world.memory())["snapshot"]) == {"count": 4}  # at the last cycle
@@ -116,12 +124,17 @@ def test_while_it_cannot_be_read_rows_are_kept_and_no_memory_and_at_last_it_is_g
     plans = [Plan(actions=(act(f"a{k}", 4 + k, 5 + k),)) for k in range(8)]
     shell = world.shell(scripted(*plans), duration_s=None, store=store)
     same: list[bool] = []
+    answer = Approval("asked-1", False, START_S + 1.0, "ada")
+    world.desk.answer(answer)
     at = {k: lambda: same.append(world.memory() == before) for k in range(1, 10)}
     driven(shell, world, at, 9)
     # Three in vain before it begins, three more since the store has taken something.
     assert same == [True] * (2 * MEMORY_TRIES) + [False] * (9 - 2 * MEMORY_TRIES)
     assert store.reads == 2 * MEMORY_TRIES
     assert {row.id for row in world.rows(RowKind.INTENT)} >= {"a0", "a1"}
+    # An answer stays in the store until a memory holds it.
+    assert {kept.taken for kept in store.kept if kept.memory is None} == {()}
+    assert any(answer in kept.taken for kept in store.kept if kept.memory is not None)
     assert shell.cycle.troubles.all == {}
 
 
