@@ -342,7 +342,8 @@ class ControlPlane:
         folder, server = self.folder, self.authority.issue_cert("127.0.0.1", "localhost")
         (folder / "server.pem").write_bytes(server.private_key_and_cert_chain_pem.bytes())
         (folder / "ca.pem").write_bytes(self.authority.cert_pem.bytes())
-        proxy = self.authority.issue_cert(common_name=PROXY)
+        # Without a name it would have an empty list of them, marked critical, which Go refuses.
+        proxy = self.authority.issue_cert(f"{PROXY}.example", common_name=PROXY)
         (folder / "proxy.pem").write_bytes(proxy.private_key_and_cert_chain_pem.bytes())
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         (folder / "accounts.key").write_bytes(
