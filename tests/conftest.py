@@ -90,8 +90,11 @@ REAL_PARTS = (
         "tests/integration/staging/", "tests/integration/metrics/",
         "tests/integration/test_haproxy_by_hand.py",
     ),
+    (
+        "tests/integration/aws/", "tests/integration/page/",
+        "tests/integration/kubernetes/test_keda.py",
+    ),
     ("tests/integration/kubernetes/",),
-    ("tests/integration/aws/", "tests/integration/page/"),
 )  # fmt: skip
 """Tests of real servers: they wait more than they work, and must not wait longer.
 
