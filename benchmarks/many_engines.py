@@ -90,7 +90,9 @@ def _watch(here: Any, seconds: float) -> dict[tuple[str, float], float]:
 def main() -> int:
     """As the module says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("leases", "services", "faults"))
+    parser.add_argument(
+        "what", nargs="?", default="leases", choices=("leases", "services", "faults")
+    )
     parser.add_argument("--worlds", type=int, default=1000, metavar="N")
     parser.add_argument("--services", type=int, default=5000, metavar="N")
     parser.add_argument("--calls", type=int, default=25, metavar="N", help="services of a shard")

@@ -43,9 +43,13 @@ def connected(config: LiveConfig, raw: Mapping[str, Any]) -> Feed:
     return made
 
 
+NO_SOURCES = {"scenario", "usual"}
+"""What is booked in a scenario, and nothing: no bookings of anybody are read."""
+
+
 def test_the_page_shows_a_command_for_each_source() -> None:
     groups = {path.stem for path in (ROOT / "conf" / "bookings").glob("*.yaml")}
-    assert {line.split()[0].partition("=")[2] for line in COMMANDS} == groups - {"scenario"}
+    assert {line.split()[0].partition("=")[2] for line in COMMANDS} == groups - NO_SOURCES
 
 
 @pytest.mark.parametrize("line", COMMANDS)
