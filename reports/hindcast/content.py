@@ -5,7 +5,6 @@ Everything is read from `hindcast.json`, so the report can be made again at any 
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from reports import html
 from reports.compare.content import as_markdown
-from reports.errors import RecordError
+from reports.reading import pages_of
 from reports.run.plots import Plot, look
 from reports.run.story import TextTable
 from reports.validation.content import SIGNS
@@ -32,14 +31,7 @@ FIGURES = {
 
 def render(folder: Path) -> dict[str, str]:
     """The pages of the hindcast in `folder`: name and text of each."""
-    path = folder / "hindcast.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return _pages(content)
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: {error}") from error
-    except KeyError as error:
-        raise RecordError(f"{path}: {error} is missing") from error
+    return pages_of(folder / "hindcast.json", _pages)
 
 
 def _pages(content: dict[str, Any]) -> dict[str, str]:

@@ -5,14 +5,13 @@ Everything is read from `validation.json`, so the report can be made again at an
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from reports import html
 from reports.compare.content import as_markdown
-from reports.errors import RecordError
+from reports.reading import pages_of
 from reports.run.story import TextTable
 from reports.validation import plots as validation_plots
 from reports.wording import plural
@@ -28,14 +27,7 @@ SIGNS = {"equivalent": "✓ equivalent", "not shown": "· not shown", "different
 
 def render(folder: Path) -> dict[str, str]:
     """The pages of the validation in `folder`: name and text of each."""
-    path = folder / "validation.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return _pages(content)
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path}: {error}") from error
-    except KeyError as error:
-        raise RecordError(f"{path}: {error} is missing") from error
+    return pages_of(folder / "validation.json", _pages)
 
 
 def _pages(content: dict[str, Any]) -> dict[str, str]:

@@ -19,11 +19,6 @@ COUNTS_FILE = "requests_per_minute.csv.gz"
 FIXTURES_FILE = "fixtures.csv"
 
 
-def _without_zeros(mix: dict[str, float]) -> dict[str, float]:
-    """A share of 0 takes a service out that the scenario's file has."""
-    return {service: share for service, share in mix.items() if share > 0.0}
-
-
 def _listed(given: object) -> object:
     """A single name is a list of one."""
     return (given,) if isinstance(given, str) and given else given or ()
