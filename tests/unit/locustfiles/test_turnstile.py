@@ -72,18 +72,44 @@ def test_what_was_held_longer_than_its_client_waits_is_dropped(short: LoadPlan) 
     assert cell.counts["sent"] + cell.counts["dropped"] == cell.counts["intended"]
 
 
-def test_some_clients_try_again_as_the_scenario_says(short: LoadPlan) -> None:
+class StoppedClock:
+    """Begins at 0 and then stands at `at_s`, however slow the machine is."""
+
+    def __init__(self, at_s: float) -> None:
+        self.at_s = at_s
+        self.began = False
+
+    def __call__(self) -> float:
+        began, self.began = self.began, True
+        return self.at_s if began else 0.0
+
+
+@pytest.mark.parametrize(("at_s", "most_attempts"), [(0.9, 3), (0.999, 1)])
+def test_some_clients_try_again_as_the_scenario_says(
+    short: LoadPlan, at_s: float, most_attempts: int
+) -> None:
+    # Pauses of 5 to 30 ms: after 0.999 s of a load of one second none would end within it.
     clients = tuple(
         replace(client, max_retries=2, retry_share=1.0, backoff_s=0.01) for client in short.clients
     )
-    failing = Somebody(0.0, RequestOutcome("shed", "HTTP 503"))
-    _, cell = played(replace(short, clients=clients), failing, max_in_flight=1000)
+    assert short.wall_s == 1.0
+    plan = replace(short, clients=clients)
+    failing, clock = Somebody(0.0, RequestOutcome("shed", "HTTP 503")), StoppedClock(at_s)
+    stand_ins = dict.fromkeys((role for role, _ in plan.kinds), failing)
+    turnstile = Turnstile(ArrivalSchedule(plan), stand_ins, 1000, clock)
+    running = gevent.spawn(turnstile.run, 0.0)
+    intended = len(list(ArrivalSchedule(plan)))
+    with gevent.Timeout(60.0):
+        while len(failing.asked) < most_attempts * intended:
+            gevent.sleep(0.01)
+    gevent.sleep(0.1)
+    clock.at_s = 2.0
+    running.get()
+    counts = turnstile.news().of(range(len(plan.services))).counts
     attempts = Counter(arrival.attempt for arrival in failing.asked)
-    assert attempts[0] == cell.counts["intended"]
-    assert attempts[1] > 0.9 * attempts[0]  # none begins after the end of the load
-    assert attempts[2] > 0.9 * attempts[1]
-    assert set(attempts) == {0, 1, 2}
-    assert cell.counts["retried"] == attempts[1] + attempts[2]
+    assert attempts == dict.fromkeys(range(most_attempts), intended)
+    assert counts["intended"] == intended
+    assert counts["retried"] == (most_attempts - 1) * intended
 
 
 def test_a_journey_with_a_bug_is_a_failed_request_with_its_reason(short: LoadPlan) -> None:
