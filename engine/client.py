@@ -215,13 +215,17 @@ class EngineClient:
         why: str = "",
         for_s: float = 3600.0,
         dry_run: bool = False,
+        override: bool = False,
         version: str = "",
         key: str = "",
     ) -> ScaleDocument:
-        """Take a service to a count; `version` is the service's when it was looked at."""
+        """Take a service to a count; `version` is the service's when it was looked at.
+
+        `override`: in an emergency, at once, past steps, rests, quota and budget.
+        """
         body = {
             "service": service, "instances": instances, "why": why, "for_s": for_s,
-            "dry_run": dry_run,
+            "dry_run": dry_run, "override": override,
         }  # fmt: skip
         headers = {"if-match": f'"{version}"'} if version else {}
         return self._post(ScaleDocument, "/actions/scale", body, key, headers)
@@ -243,12 +247,13 @@ class EngineClient:
         why: str = "",
         for_s: float = 3600.0,
         dry_run: bool = False,
+        override: bool = False,
         key: str = "",
     ) -> ScalingResult:
         """Several services at once, all or none."""
         body = {
             "changes": [{"service": name, "instances": n} for name, n in changes.items()],
-            "why": why, "for_s": for_s, "dry_run": dry_run,
+            "why": why, "for_s": for_s, "dry_run": dry_run, "override": override,
         }  # fmt: skip
         return self._post(ScalingResult, "/actions/orchestrate", body, key)
 

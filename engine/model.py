@@ -404,7 +404,8 @@ class ManualScale:
     Limits, cooldowns, budget and protection hold for it as for any step, and an emergency or a
     wedding floor passes it.  By its `id` whoever asked for it finds it again; `why` is their words.
     `before` is what was desired when it was asked for, to which it is taken back (None: nobody
-    knows).
+    knows).  With `override` more instances come at once, whatever step, rest, budget and quota say;
+    of fewer it changes nothing.
     """
 
     id: str
@@ -414,6 +415,7 @@ class ManualScale:
     requested_by: str = ""
     why: str = ""
     before: int | None = None
+    override: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ class ScaleConfig(Strict):
     instances: Count
     at_s: Annotated[float, Field(ge=0.0)] = 0.0
     expires_s: Annotated[float, Field(ge=0.0)]
+    override: bool = False
+    """Past steps, rests, budget and quota, upwards."""
 
 
 class OperatorConfig(Strict):

@@ -59,6 +59,7 @@ class ManualAction:
             "to_instances": self.scale.instances,
             "requested_by": self.scale.requested_by,
             "why": self.scale.why,
+            "override": self.scale.override,
             "asked_s": round(self.asked_s, 3),
             "expires_s": round(self.scale.expires_s, 3),
             "estimated_completion_s": round(self.estimated_s, 3),

@@ -13,6 +13,14 @@ from pydantic import ConfigDict, Field
 from engine.api.documents import COUNT, LASTS_S, NAME, WHY, Document, RequestBody
 from engine.api.manual import ManualStatus
 
+OVERRIDE = Annotated[
+    bool,
+    Field(
+        description="In an emergency, by an incident commander: more at once, past steps, rests, "
+        "quota and budget; with a reason, for an hour at the most"
+    ),
+]
+
 
 class RollbackPlan(Document):
     """How to take it back."""
@@ -33,6 +41,7 @@ class ManualDocument(Document):
     to_instances: int
     requested_by: str
     why: str
+    override: bool
     asked_s: float
     expires_s: float
     estimated_completion_s: float
@@ -82,6 +91,7 @@ class ScaleRequest(RequestBody):
     why: WHY = ""
     for_s: LASTS_S = 3600.0
     dry_run: bool = False
+    override: OVERRIDE = False
 
 
 class ServiceChange(RequestBody):
@@ -113,6 +123,7 @@ class OrchestrateRequest(RequestBody):
     why: WHY = ""
     for_s: LASTS_S = 3600.0
     dry_run: bool = False
+    override: OVERRIDE = False
 
 
 class WeddingAwareRequest(RequestBody):

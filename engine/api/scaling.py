@@ -13,6 +13,9 @@ from engine.model import Direction
 from engine.security.roles import Permission
 from engine.settings import EngineSettings
 
+MOST_OVERRIDE_S = 3600.0
+"""What passes the limits holds for so long at the most, as emergency access does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -50,10 +53,27 @@ def permissions(targets: Sequence[Target], look: StepLook) -> Mapping[str, Permi
     }
 
 
+def check_override(targets: Sequence[Target], look: StepLook, why: str, for_s: float) -> None:
+    """Raises the problem that limits are to be passed for no reason, for long, or downwards."""
+    if not why.strip():
+        detail = "why: a count that passes the limits needs a reason"
+        raise ProblemError(
+            Problem.INVALID, detail, fields=[FieldProblem("why", detail, "a reason")]
+        )
+    if for_s > MOST_OVERRIDE_S:
+        raise wrong("for_s", for_s, f"1 … {MOST_OVERRIDE_S:,.0f} with override")
+    for target in targets:
+        if target.instances < look.services[target.service].desired:
+            raise wrong(
+                target.field, target.instances,
+                f"at least {look.services[target.service].desired:,} with override",
+            )  # fmt: skip
+
+
 def check(targets: Sequence[Target], look: StepLook, *, override: bool) -> None:
     """Raises the problem that a count is out of bounds, protected, or beyond quota or budget.
 
-    `override`: quota, budget and protection do not count.
+    `override`: quota and budget do not count.
     """
     for target in targets:
         spec = look.services[target.service].spec
@@ -61,8 +81,6 @@ def check(targets: Sequence[Target], look: StepLook, *, override: bool) -> None:
             raise wrong(
                 target.field, target.instances, f"{spec.min_instances:,} … {spec.max_instances:,}"
             )
-    if override:
-        return
     for target in targets:
         service = look.services[target.service]
         if target.instances < min(service.wedding_floor, service.desired):
@@ -71,6 +89,8 @@ def check(targets: Sequence[Target], look: StepLook, *, override: bool) -> None:
                 f"{target.service}: {service.wedding_floor} instances stand for "
                 f"{look.weddings.noun}; {target.instances} are fewer",
             )
+    if override:
+        return
     wanted = {target.service: target.instances for target in targets}
     after = {name: wanted.get(name, s.desired) for name, s in look.services.items()}
     before = {name: s.desired for name, s in look.services.items()}
@@ -114,11 +134,21 @@ def cost_per_hour(counts: Mapping[str, int], look: StepLook) -> float:
     return math.fsum(n * look.services[name].spec.price_per_hour for name, n in counts.items())
 
 
-def done_s(service: ServiceLook, target: int, settings: EngineSettings, now_s: float) -> float:
-    """When the engine should be there: in its steps, each after a rest, the last one booted."""
+def done_s(
+    service: ServiceLook,
+    target: int,
+    settings: EngineSettings,
+    now_s: float,
+    *,
+    override: bool = False,
+) -> float:
+    """When the engine should be there: in its steps, each after a rest, the last one booted.
+
+    With `override` in one step.
+    """
     limits, count, rests_s = settings.limits, service.desired, 0.0
     at_s = now_s + settings.cycle_s
-    while count != target:
+    while count != target and not override:
         if count < target:
             count = min(target, max(math.ceil(count * (1.0 + limits.step_out)), count + 1))
             rests_s = limits.cooldown_out_s

@@ -2,7 +2,8 @@
 
 Emergencies come first, then rollbacks, what people asked for, wedding floors, and last what is
 forecast or reacted to.  Falls cost nothing.  A rise that will wait for a person's approval takes
-nothing from those that need not wait.
+nothing from those that need not wait.  What somebody wants past budget and quota is had, and the
+others pay for it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from engine.decide.approvals import category, released
 from engine.decide.observe import Seen
+from engine.decide.recommend.manual import overrides
 from engine.decide.restraints import Allowed
 from engine.memory import ServiceMemory
 from engine.model import (
@@ -104,7 +106,9 @@ def allocate(
     for _, _, place in sorted(rises):
         one, wanted = seen[place], granted[place]
         spec, current = one.traits.spec, one.service.desired
-        added = rest.affords(spec, wanted.target - current)
+        added = wanted.target - current
+        if wanted.released is not None or not overrides(allowed[place].chosen, current):
+            added = rest.affords(spec, added)
         rest = rest.less(spec, added)
         if current + added < wanted.target:
             why = f"{wanted.why}; {EXHAUSTED}" if wanted.why else EXHAUSTED

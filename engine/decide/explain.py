@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from engine.decide.rails.take_back import VANISHED
+from engine.decide.recommend.manual import OVERRIDE
 from engine.decide.sleep import ASLEEP
 from engine.model import Reason, WeddingContext
 
@@ -83,7 +84,8 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
             if "pinned" in e:
                 return "it is pinned at this count"
             if "asked" in e:
-                return f"somebody asked for {_get(e, 'asked'):.0f}"
+                past = ", past steps, rests, budget and quota" if OVERRIDE in e else ""
+                return f"somebody asked for {_get(e, 'asked'):.0f}{past}"
             return "somebody asked for this floor"
 
 

@@ -119,7 +119,10 @@ def _allowed(
         return Allowed(chosen, current, declined, "", targets, wish.notes, most)
     if inside and (target == current or _not_worth_it(current, target, chosen.reason, limits)):
         return Allowed(chosen, current, declined, "", targets, wish.notes, most)
-    limited = limit(spec, current, target, chosen.reason, seen.memory, now_s, limits)
+    override = pin is None and manual.overrides(chosen, current)
+    limited = limit(
+        spec, current, target, chosen.reason, seen.memory, now_s, limits, override=override
+    )
     target = limited.target
     if not inside:
         if _waits(seen, chosen, target, settings):

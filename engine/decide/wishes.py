@@ -126,15 +126,16 @@ def _urgent(
     seen: Seen, alarm: Recommendation, wish: Wish, now_s: float, settings: EngineSettings
 ) -> Wish:
     again = seen.memory.calm_from_s > now_s
+    # At least as much, and at once as well.
+    overridden = manual.overrides(wish.chosen, max(seen.service.desired, alarm.target - 1))
     if UNCONFIRMED in alarm.evidence:
         rested = now_s >= seen.memory.last_out_s + settings.limits.cooldown_out_s
-        return (
-            wish._replace(chosen=alarm) if rested and alarm.target > seen.service.desired else wish
-        )
+        heard = rested and not overridden and alarm.target > seen.service.desired
+        return wish._replace(chosen=alarm) if heard else wish
     if seen.service.desired > 0:  # who is woken is kept awake for as long as it is asked for
         wish = wish._replace(calm_from_s=now_s + settings.emergency.calm_s)
     enough = _asked_for(seen.service.desired, seen.memory, now_s, settings.cycle_s)
-    if alarm.target > enough * (settings.emergency.again if again else 1.0):
+    if not overridden and alarm.target > enough * (settings.emergency.again if again else 1.0):
         return wish._replace(chosen=alarm)
     return wish
 

@@ -55,7 +55,7 @@ class Permission(StrEnum):
     ROLL_BACK = "roll_back"
     """Undo a manual action; the direction in which that scales is asked for besides."""
     OVERRIDE = "override"
-    """Go past budget, quota or protection."""
+    """Go past the size of a step, the rest after it, budget and quota, to more instances."""
     APPROVE = "approve"
     REJECT = "reject"
     ACKNOWLEDGE = "acknowledge"

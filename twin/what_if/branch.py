@@ -70,7 +70,12 @@ def config_of(
         for p in moment.pauses
     ]  # fmt: skip
     scales = [
-        {"service": s.service, "instances": s.instances, "expires_s": left_s(s.expires_s)}
+        {
+            "service": s.service,
+            "instances": s.instances,
+            "expires_s": left_s(s.expires_s),
+            "override": s.override,
+        }
         for s in moment.scales
     ]
     if change.floor_service:

@@ -83,7 +83,7 @@ class Operator:
                 start_s + scale.at_s,
                 ManualScale(
                     f"scale-{number}", scale.service, scale.instances, start_s + scale.expires_s,
-                    "operator",
+                    "operator", override=scale.override,
                 ),
                 None,
             )

@@ -39,7 +39,7 @@ def of_request(request: Request, schedule: Recurrence | None) -> str:
             content |= {
                 "id": request.id, "instances": request.instances,
                 "requested_by": request.requested_by, "why": request.why,
-                "before": request.before,
+                "before": request.before, "override": request.override,
             }  # fmt: skip
         case AlertAnswer():
             content |= {
@@ -83,10 +83,9 @@ def of_answer(approval: Approval) -> str:
 
 def is_same_scale(before: str, now: str) -> bool:
     """Whether two texts are one manual action: the count before it is no part of what is asked."""
+    there = {"override": False, **json.loads(before)}  # a release that knew of none wrote some
     return all(
-        json.loads(before).get(name) == value
-        for name, value in json.loads(now).items()
-        if name != "before"
+        there.get(name) == value for name, value in json.loads(now).items() if name != "before"
     )
 
 
@@ -150,6 +149,7 @@ def _scale(raw: dict[str, Any]) -> ManualScale:
         str(raw.get("requested_by", "")), str(raw.get("why", "")),
         # A release that knew of no count before it has written some of these.
         None if raw.get("before") is None else _count(raw["before"], "before"),
+        raw.get("override") is True,
     )  # fmt: skip
 
 

@@ -69,6 +69,7 @@ class _Wanted:
     why: str
     for_s: float
     dry_run: bool
+    override: bool = False
 
 
 @router.post(
@@ -89,10 +90,13 @@ async def scale(
     key: Key = "",
     if_match: IfMatch = "",
 ) -> Response:
-    """Checked against bounds, protection, quota, budget and who may; then the engine takes it."""
+    """Checked against bounds, protection, quota, budget and who may; then the engine takes it.
+
+    With `override` an incident commander has it done at once, past steps, rests, quota and budget.
+    """
     wanted = _Wanted(
         (Target(asked.service, asked.instances, "instances"),), asked.why, asked.for_s,
-        asked.dry_run,
+        asked.dry_run, asked.override,
     )  # fmt: skip
 
     async def work() -> Reply:
@@ -137,6 +141,7 @@ async def orchestrate(
         asked.why,
         asked.for_s,
         asked.dry_run,
+        asked.override,
     )
 
     async def work() -> Reply:
@@ -260,7 +265,11 @@ async def _asked(
     allowed = scaling.permissions(wanted.targets, look)
     for target in wanted.targets:
         await context.check(principal, allowed[target.service], target.service, why=wanted.why)
-    scaling.check(wanted.targets, look, override=False)
+        if wanted.override:
+            await context.check(principal, Permission.OVERRIDE, target.service, why=wanted.why)
+    if wanted.override:
+        scaling.check_override(wanted.targets, look, wanted.why, wanted.for_s)
+    scaling.check(wanted.targets, look, override=wanted.override)
     now_s = context.clock_s()
     actions = []
     for target in _callees_first(context, wanted.targets):
@@ -274,8 +283,11 @@ async def _asked(
             requested_by=principal.name,
             why=wanted.why,
             before=service.desired,
+            override=wanted.override,
         )
-        done_s = scaling.done_s(service, target.instances, board.settings, now_s)
+        done_s = scaling.done_s(
+            service, target.instances, board.settings, now_s, override=wanted.override
+        )
         actions.append(ManualAction(scale, now_s, done_s))
     if not wanted.dry_run:
         urgent = (
@@ -301,7 +313,11 @@ def _again(
     """
     same = []
     for one, kept in zip(actions, earlier, strict=True):
-        if kept is None or kept.scale.instances != one.scale.instances:
+        if (
+            kept is None
+            or kept.scale.instances != one.scale.instances
+            or kept.scale.override != one.scale.override
+        ):
             raise ProblemError(
                 Problem.KEY_REUSED, "another request was made under this Idempotency-Key"
             )
@@ -356,7 +372,8 @@ async def _ask(
         NotedChange(
             allowed[scale.service], scale.service, scale.why,
             before={"instances": scale.before},
-            after={"instances": scale.instances, "id": scale.id, "expires_s": scale.expires_s},
+            after={"instances": scale.instances, "id": scale.id, "expires_s": scale.expires_s,
+                   "override": scale.override},
         )
         for action in actions
         for scale in (action.scale,)

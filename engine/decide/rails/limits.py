@@ -1,7 +1,8 @@
 """How far a service may move now: step size, cooldown, min and max.
 
-The emergency path passes by step size and cooldown, never by max.  A rollback
-undoes a step, so it may move at once, but no further than any other step.
+The emergency path passes by step size and cooldown, never by max, and so does a person whose word
+overrides them.  A rollback undoes a step, so it may move at once, but no further than any other
+step.
 """
 
 from __future__ import annotations
@@ -46,8 +47,10 @@ def limit(
     memory: ServiceMemory,
     now_s: float,
     settings: LimitSettings,
+    *,
+    override: bool = False,
 ) -> Limited:
-    """Cut `target` to what may be done to this service now."""
+    """Cut `target` to what may be done to this service now; `override`: to its bounds alone."""
     bounded = min(max(target, spec.min_instances), spec.max_instances)
     why = ""
     if bounded != target:
@@ -63,14 +66,14 @@ def limit(
     if outside and bounded <= floor:
         return Limited(floor, why)
     out = bounded > current
-    if reason is not Reason.EMERGENCY:
+    if reason is not Reason.EMERGENCY and not override:
         lowest, highest = step_bounds(floor, settings)
         stepped = min(max(bounded, lowest), highest)
         if stepped != bounded:
             share = settings.step_out if out else settings.step_in
             why = f"one step is at most {'+' if out else '-'}{share:.0%}"
         bounded = stepped
-    if reason not in EXEMPT:
+    if reason not in EXEMPT and not override:
         rest = _rest_s(memory, out, now_s, settings)
         if rest > 0.0:
             return Limited(floor, f"cooldown for another {rest:.0f} s")

@@ -17,6 +17,8 @@ from engine.settings import FallbackSettings
 
 FALLBACK = "fallback"
 """The evidence by which a fallback's count is known from what people ask for."""
+OVERRIDE = "override"
+"""The evidence of a count that somebody wants past step, rest, budget and quota."""
 
 
 def manual(spec: ServiceSpec, floors: Sequence[ManualFloor], now_s: float) -> list[Recommendation]:
@@ -40,10 +42,17 @@ def scaled(spec: ServiceSpec, scales: Sequence[ManualScale], now_s: float) -> Re
     for scale in reversed(scales):
         if scale.service == spec.name and now_s < scale.expires_s:
             evidence = {"asked": float(scale.instances), "expires_in_s": scale.expires_s - now_s}
+            if scale.override:
+                evidence[OVERRIDE] = 1.0
             return Recommendation(
                 spec.name, scale.instances, Reason.MANUAL, evidence, 1.0, now_s, scale.id
             )
     return None
+
+
+def overrides(chosen: Recommendation | None, current: int) -> bool:
+    """Whether `chosen` raises a service past what else limits a rise; a fall is never one."""
+    return chosen is not None and OVERRIDE in chosen.evidence and chosen.target > current
 
 
 def static_fallback(

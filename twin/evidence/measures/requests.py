@@ -99,6 +99,9 @@ OPERATIONS: Mapping[str, TriedOperation] = {
     "resume": TriedOperation(P.RESUME, (*ONE, *WHOLE)),
     "scale": TriedOperation(P.SCALE_OUT, ONE, {"instances": 6, "dry_run": True}),
     "scale:in": TriedOperation(P.SCALE_IN, ONE, {"instances": 3, "dry_run": True}),
+    "scale:override": TriedOperation(
+        P.OVERRIDE, ONE, {"instances": 6, "override": True, "why": "a try", "dry_run": True}
+    ),
     "orchestrate": TriedOperation(P.SCALE_OUT, ONE, {"dry_run": True}),
     "weddingAware": TriedOperation(P.SCALE_OUT, ONE, {"dry_run": True}),
     "rollback": TriedOperation(P.ROLL_BACK, ONE, {}),

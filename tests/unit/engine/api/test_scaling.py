@@ -156,6 +156,95 @@ def test_in_an_emergency_nobody_scales_in(client: TestClient, engine: Engine) ->
     assert post(client, commander, service="api", instances=8).status_code == 202
 
 
+def drowning(engine: Engine) -> dict[str, str]:
+    """Headers of an incident commander, while the api drowns and there is no room or money."""
+    engine.budget = Budget(usd_per_hour=16.0, instances=7)
+    engine.step(Plan(actions=(action("d1", category=Category.EMERGENCY),), floors={"api": 3}))
+    return engine.token("ida", Role.INCIDENT_COMMANDER)
+
+
+def test_in_an_emergency_an_incident_commander_passes_quota_and_budget_with_a_reason(
+    client: TestClient, engine: Engine
+) -> None:
+    commander = drowning(engine)
+    more = {"service": "api", "instances": 40, "why": "guests wait"}
+    assert post(client, commander, **more).json()["type"] == "urn:wedtwin:problem:beyond-quota"
+    done = post(client, commander, **more, override=True)
+    assert (done.status_code, done.json()["override"]) == (202, True)
+    [scale] = scales(engine)
+    assert (scale.instances, scale.override, scale.expires_s) == (40, True, engine.now_s + 3600.0)
+    row = engine.rows()[-1]
+    assert (row["action"], row["why"], row["after"]["override"]) == (
+        "scale_out", "guests wait", True,
+    )  # fmt: skip
+    # In one step: no rests are counted.
+    look = engine.context.look().services["api"]
+    boot_s = look.spec.boot.quantile_s(1.645) + look.spec.warmup_s
+    late_s = done.json()["estimated_completion_s"] - engine.now_s
+    assert late_s == pytest.approx(engine.context.board.settings.cycle_s + boot_s, abs=1.0)
+    several = {"changes": [{"service": "api", "instances": 50}], "why": "guests wait"}
+    path = f"{API}/actions/orchestrate"
+    assert post(client, commander, path, **several).status_code == 409
+    assert post(client, commander, path, **several, override=True).status_code == 202
+    assert [(one.instances, one.override) for one in scales(engine)] == [(50, True)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"why": ""}, 400, "why: a count that passes the limits needs a reason"),
+        ({"why": " "}, 400, "why: a count that passes the limits needs a reason"),
+        ({"for_s": 3601.0}, 400, "for_s: 3601.0 is not allowed (1 … 3,600 with override)"),
+        ({"instances": 101}, 400, "instances: 101 is not allowed (2 … 100)"),
+        ({"instances": 3}, 403, "ida (incident_commander) may not scale in api (emergency)"),
+        ({"service": "database", "instances": 40}, 403,
+         "ida (incident_commander) may not override database (calm)"),
+    ],
+)  # fmt: skip
+def test_what_passes_the_limits_has_a_reason_and_an_end_and_goes_up_where_it_drowns(
+    client: TestClient, engine: Engine, body: dict[str, Any], status: int, said: str
+) -> None:
+    commander = drowning(engine)
+    asked = {"service": "api", "instances": 40, "why": "guests wait", "override": True, **body}
+    answer = post(client, commander, **asked)
+    assert (answer.status_code, answer.json()["detail"]) == (status, said)
+    assert scales(engine) == []
+
+
+def test_to_fewer_instances_nothing_is_passed_by_anybody(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    commander = engine.token("ida", Role.INCIDENT_COMMANDER)
+    engine.major = True
+    engine.step(Plan(floors={"api": 4}))
+    body = {"service": "api", "instances": 2, "why": "it is a mistake", "override": True}
+    for who in (commander, everybody):
+        assert post(client, who, **body).status_code == 403
+    body["override"] = False
+    assert post(client, commander, **body).json()["type"] == "urn:wedtwin:problem:protected"
+
+
+def test_who_is_no_incident_commander_passes_no_limit(client: TestClient, engine: Engine) -> None:
+    drowning(engine)
+    body = {"service": "api", "instances": 6, "why": "guests wait", "override": True}
+    answer = post(client, engine.token("olaf", Role.OPERATOR), **body)
+    assert answer.json()["detail"] == "olaf (operator) may not override api (emergency)"
+    assert engine.rows()[-1]["outcome"] == "refused"
+
+
+def test_under_the_same_key_a_count_that_passes_the_limits_is_another_request(
+    client: TestClient, engine: Engine, tmp_path: Any
+) -> None:
+    commander = {**drowning(engine), "idempotency-key": "k-9"}
+    body = {"service": "api", "instances": 4, "why": "guests wait"}
+    first = post(client, commander, **body, override=True).json()
+    anew = engine_in(tmp_path, ApiConfig())  # it remembers no reply
+    anew.step(Plan(actions=(action("d1", category=Category.EMERGENCY),)))
+    other = TestClient(application(anew.context))
+    assert post(other, commander, **body).status_code == 422
+    assert post(other, commander, **body, override=True).json()["id"] == first["id"]
+
+
 def test_the_same_key_asks_once(
     client: TestClient, engine: Engine, everybody: dict[str, str]
 ) -> None:
@@ -390,6 +479,8 @@ def test_when_it_should_be_done_counts_steps_rests_and_boots(engine: Engine) -> 
     assert done_s(service, 6, settings, 0.0) == pytest.approx(settings.cycle_s + boot_s)
     # 4 → 6 → 9 → 10: two rests between three steps.
     assert done_s(service, 10, settings, 0.0) == pytest.approx(settings.cycle_s + 600.0 + boot_s)
+    late_s = done_s(service, 10, settings, 0.0, override=True)
+    assert late_s == pytest.approx(settings.cycle_s + boot_s)
     # 4 → 2: at most 30 % a step, and at least one.
     assert done_s(service, 2, settings, 0.0) == settings.cycle_s
 

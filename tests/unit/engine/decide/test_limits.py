@@ -111,6 +111,15 @@ def test_rests(target, reason, memory, allowed, why) -> None:  # type: ignore[no
     assert limited == (allowed, why)
 
 
+def test_who_overrides_steps_and_rests_is_kept_within_the_bounds_alone() -> None:
+    memory = ServiceMemory(last_out_s=NOW_S, hold_out_until_s=NOW_S + 9.0)
+    spec = make_spec(max_instances=100)
+    args = (Reason.MANUAL, memory, NOW_S, LIMITS)
+    assert limit(spec, 10, 90, *args, override=True) == (90, "")
+    why = "limited to 2 … 100 instances"
+    assert limit(spec, 10, 900, *args, override=True) == (100, why)
+
+
 def test_below_its_minimum_a_service_goes_there_even_while_it_rests() -> None:
     memory = ServiceMemory(last_out_s=NOW_S)
     assert limit(make_spec(), 1, 3, Reason.CPU, memory, NOW_S, LIMITS) == (2, rested(300.0))

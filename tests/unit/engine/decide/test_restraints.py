@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from engine.decide.rails.scale_in import PROTECTED, asked_in
+from engine.decide.recommend.manual import OVERRIDE
 from engine.decide.restraints import PAUSED, UNBORNE, restrain
 from engine.decide.wishes import Wish
 from engine.memory import ServiceMemory
@@ -268,6 +270,31 @@ def test_what_a_person_wants_less_is_held_back_by_emergencies_and_bookings(  # t
     assert [d.why for d in one.declined] == ([why] if why else [])
     assert one.chosen == asked
     assert one.targets == ((NOW_S, target),)
+
+
+@pytest.mark.parametrize(
+    ("target", "override", "changes", "went_to"),
+    [
+        (90, False, {}, 60),  # half as much again is a step
+        (90, True, {}, 90),
+        (90, True, {"memory": ServiceMemory(last_out_s=NOW_S)}, 90),
+        (90, False, {"memory": ServiceMemory(last_out_s=NOW_S)}, 40),
+        # Neither pins, nor pauses, nor the maximum, nor what stands against fewer is passed.
+        (90, True, {"pauses": (Pause("api", Direction.OUT),)}, 40),
+        (900, True, {}, 100),
+        (10, True, {}, 28),
+        (30, True, {"ahead": ahead_of(4.0, protected=35, floor=33)}, 35),
+        (30, True, {"memory": ServiceMemory(last_in_s=NOW_S - 1.0)}, 40),
+        (90, True, {"pauses": (Pause("api", pinned=80),)}, 60),
+    ],
+)
+def test_who_overrides_goes_up_at_once_and_down_as_anybody(  # type: ignore[no-untyped-def]
+    target: int, override: bool, changes, went_to: int
+) -> None:
+    asked = wish_of(target, Reason.MANUAL, scale_id="scale-7")
+    if override:
+        asked = replace(asked, evidence={**asked.evidence, OVERRIDE: 1.0})
+    assert allowed(asked, **changes).target == went_to
 
 
 def test_a_floor_of_people_below_what_is_there_is_no_wish_for_less() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine import Autoscaler, EngineSettings
-from engine.model import Budget, Call, ManualFloor, Outlook, Reason, ServiceObservation
+from engine.model import Budget, Call, ManualFloor, ManualScale, Outlook, Reason, ServiceObservation
 from engine.settings import ApprovalSettings, CapacitySettings
 from tests.unit.engine.conftest import (
     NOW_S,
@@ -118,6 +118,24 @@ def test_what_waits_for_a_person_takes_nothing_from_what_need_not_wait() -> None
         observe(*services, outlook=outlook, budget=Budget(instances=22))
     )
     assert [a.service for a in plan.actions] == ["small"]
+
+
+@pytest.mark.parametrize("override", [True, False])
+def test_what_overrides_budget_and_quota_is_had_and_paid_for_by_the_others(override: bool) -> None:
+    wanted = ManualScale("m-1", "wanted", 40, NOW_S + 600.0, "ida", "guests wait", 10, override)
+    services = tuple(make_service(make_spec(name), desired=10) for name in ("wanted", "other"))
+    plan = Autoscaler(SETTINGS).step(
+        observe(
+            *services,
+            outlook=outlook_of({"wanted": 500.0, "other": 1100.0}, {}),
+            budget=Budget(usd_per_hour=2.5, instances=26),  # five and six more
+            scales=(wanted,),
+        )
+    )
+    got = {a.service: (a.to_instances, a.scale_id) for a in plan.actions}
+    assert got == ({"wanted": (40, "m-1")} if override else {"wanted": (15, "m-1")})
+    why = "; ".join(a.explanation for a in plan.actions if a.service == "wanted")
+    assert ("past steps, rests, budget and quota" in why) == override
 
 
 def test_a_fall_costs_nothing_and_pays_for_nothing_in_the_same_step() -> None:

@@ -12,6 +12,7 @@ from engine.decide.assess import assess
 from engine.decide.figures import FiguresThere
 from engine.decide.recommend.emergency import UNCONFIRMED
 from engine.decide.recommend.manual import (
+    OVERRIDE,
     is_paused,
     manual,
     pauses_in_force,
@@ -287,6 +288,27 @@ def test_an_emergency_that_has_lost_its_cpu_rests_as_any_step_and_needs_no_calm(
     (one,) = emergencies([seen], [before], NOW_S, SETTINGS)
     assert one.chosen is (alarm if heard else before.chosen)
     assert one.calm_from_s == 77.0
+
+
+@pytest.mark.parametrize("unconfirmed", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "override", "heard"),
+    [(30, True, False), (20, True, False), (19, True, True), (30, False, True)],
+)
+def test_an_alarm_gives_way_to_as_much_that_comes_at_once(
+    asked: int, override: bool, heard: bool, unconfirmed: bool
+) -> None:
+    alarm = wish_of(20, Reason.EMERGENCY)
+    if unconfirmed:
+        alarm = replace(alarm, evidence={**alarm.evidence, UNCONFIRMED: 1.0})
+    own = wish_of(asked, Reason.MANUAL)
+    if override:
+        own = replace(own, evidence={**own.evidence, OVERRIDE: 1.0})
+    before = Wish(own, (), "", -math.inf)
+    seen = seen_of(make_service(desired=10), alarm=alarm)
+    (one,) = emergencies([seen], [before], NOW_S, SETTINGS)
+    assert one.chosen is (alarm if heard else own)
+    assert one.calm_from_s == (-math.inf if unconfirmed else CALM)
 
 
 def test_who_does_not_drown_is_left_alone() -> None:
