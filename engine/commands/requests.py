@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from engine.ports.desk import (
     check_decision,
 )
 from engine.security import local
-from engine.security.four_eyes import Approvals, question
+from engine.security.four_eyes import Approvals, SoFar, question
 from engine.security.roles import Permission, Situation, approvals_needed, refusal
 
 
@@ -185,13 +186,16 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
     left = approvals_needed(situation) - len(situation.approved_by) - 1 if approved else 0
 
     def give(desk: Desk, audit: str) -> None:
-        approvals.add(given.decision, who.name, approved=approved, now_s=time.time())
+        answer = Approval(given.decision, approved, engine_now_s(given.state), who.name)
+        approvals.give(
+            given.decision, who.name, approved=approved, now_s=time.time(),
+            seen=SoFar(situation.approved_by, situation.rejected_by),
+            complete=partial(desk.answer, answer, audit=audit) if left <= 0 else None,
+        )  # fmt: skip
         if left > 0:
             say(f"{given.decision}: takes instances away on the day of a wedding, "
                  "so somebody else has to approve it as well")  # fmt: skip
             return
-        answer = Approval(given.decision, approved, engine_now_s(given.state), who.name)
-        desk.answer(answer, audit=audit)
         say(f"{given.decision}: {'approved' if approved else 'rejected'}")
 
     asked = CommandRequest(name, given.decision, permission, service, situation)

@@ -1,17 +1,19 @@
 """Two people for what takes two: who has approved a waiting action so far, and what it is.
 
-The desk takes one answer, so the first of two approvals is kept here until the second comes.
+The desk takes one answer, so the first of two approvals is kept here until the second comes.  What
+completes an answer is given to the desk before it is noted here, so that it can be said again where
+the store did not take it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.ports.cabinet import Cabinet, CabinetError
-from engine.ports.desk import Desk
+from engine.ports.desk import Desk, RequestError
 from engine.ports.store import RowKind
 from engine.security.roles import PlatformState, Situation
 
@@ -38,12 +40,43 @@ class Approvals:
         """What was said of it; raises OSError, CabinetError."""
         return _of(_parsed(self._cabinet.read(DOCUMENT)), decision_id)
 
-    def add(self, decision_id: str, name: str, *, approved: bool, now_s: float) -> None:
-        """Add what somebody says; of a refusal the first counts.  Raises OSError, CabinetError."""
+    def give(
+        self,
+        decision_id: str,
+        name: str,
+        *,
+        approved: bool,
+        seen: SoFar,
+        now_s: float,
+        complete: Callable[[], None] | None,
+    ) -> None:
+        """Give an answer of somebody who had `seen` what was said so far.
+
+        `complete` puts it on the desk, None: somebody else has to approve as well.  Raises
+        RequestError where somebody else has answered since, as it may be complete now; and OSError,
+        CabinetError, and whatever `complete` raises, and has then noted nothing.
+        """
+        if complete is None:
+            self.add(decision_id, name, approved=approved, now_s=now_s, seen=seen)
+            return
+        _check_seen(decision_id, self.so_far(decision_id), seen)
+        complete()
+        self.add(decision_id, name, approved=approved, now_s=now_s)
+
+    def add(
+        self, decision_id: str, name: str, *, approved: bool, now_s: float,
+        seen: SoFar | None = None,
+    ) -> None:  # fmt: skip
+        """Add what somebody says; of a refusal the first counts.  Raises OSError, CabinetError.
+
+        With `seen` also RequestError where something else was said so far.
+        """
 
         def edit(text: str) -> str:
             book = {key: one for key, one in _parsed(text).items() if now_s < one["at_s"] + KEPT_S}
             before = _of(book, decision_id)
+            if seen is not None:
+                _check_seen(decision_id, before, seen)
             by = before.approved_by
             if approved and name not in by:
                 by = (*by, name)
@@ -76,6 +109,11 @@ def question(desk: Desk, decision_id: str, so_far: SoFar) -> tuple[str, Situatio
         approved_by=so_far.approved_by,
         rejected_by=so_far.rejected_by,
     )
+
+
+def _check_seen(decision_id: str, before: SoFar, seen: SoFar) -> None:
+    if before != seen:
+        raise RequestError(f"{decision_id}: somebody else has answered meanwhile; look at it again")
 
 
 def _of(book: Mapping[str, Any], decision_id: str) -> SoFar:

@@ -30,6 +30,7 @@ from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.model import Approval, ManualFloor, Pause
 from engine.ports.desk import EVERYTHING
+from engine.security.four_eyes import SoFar
 from engine.security.roles import Permission, Principal, Situation, approvals_needed
 
 router = APIRouter(prefix="/api/scalability")
@@ -226,10 +227,11 @@ async def _answered(
     )  # fmt: skip
 
     def give(audit: str) -> None:
-        now_s = context.wall_s()
-        context.approvals.add(decision_id, principal.name, approved=approved, now_s=now_s)
-        if complete:
-            context.desk.answer(answer, audit=audit)
+        context.approvals.give(
+            decision_id, principal.name, approved=approved, now_s=context.wall_s(),
+            seen=SoFar(situation.approved_by, situation.rejected_by),
+            complete=partial(context.desk.answer, answer, audit=audit) if complete else None,
+        )  # fmt: skip
 
     if not complete:  # it is kept in the cabinet alone, which stages nothing
         await context.say_before(principal, change)

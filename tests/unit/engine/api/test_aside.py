@@ -20,12 +20,12 @@ from engine.adapters.store import aside as asides
 from engine.adapters.store.aside import Aside, StoreWithAside
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.api.routes import actions
-from engine.model import ManualScale
+from engine.model import ManualFloor, ManualScale, Pause, Plan
 from engine.ports.desk import Asked
 from engine.ports.store import RowKind
 from engine.security.break_glass import LONGEST_S, BreakGlass
 from engine.security.roles import Role
-from tests.unit.engine.api.conftest import Engine
+from tests.unit.engine.api.conftest import Engine, action
 
 SCALE = "/api/scalability/actions/scale"
 
@@ -250,3 +250,72 @@ def test_the_shell_acts_on_what_waits_and_says_that_the_store_is_silent(
 
     asyncio.run(run())
     assert json.loads(desk.history(kinds=[RowKind.SCALE])[-1].row.content)["id"] == "manual-new"
+
+
+FLOOR = "/api/scalability/floors"
+ANSWERS = "SELECT content FROM answers ORDER BY decision_id"
+
+
+def changes(client: TestClient, headers: dict[str, str]) -> dict[str, Any]:
+    """What people ask for besides manual actions, and the answer to each."""
+    api = "/api/scalability"
+    asked = {
+        "floor": ("POST", "/floors", {"service": "api", "instances": 8, "for_s": 600.0}),
+        "drop_floor": ("DELETE", "/floors/database", None),
+        "pause": ("POST", "/pauses", {"service": "api", "for_s": 600.0}),
+        "resume": ("DELETE", "/pauses/database", None),
+        "approve": ("POST", "/approvals/d1/approve", {}),
+        "reject": ("POST", "/approvals/d2/reject", {"why": "a test's load"}),
+    }
+    return {
+        name: client.request(method, api + path, headers=headers, json=body)
+        for name, (method, path, body) in asked.items()
+    }
+
+
+def test_while_the_store_takes_nothing_floors_pauses_and_answers_are_refused_whole(
+    client: TestClient, engine: Engine
+) -> None:
+    who = engine.token("kim", *Role)
+    desk = engine.context.desk
+    assert isinstance(desk, SqlDesk)
+    desk.database.write(lambda to: to.execute("PRAGMA busy_timeout = 50")).result()
+    desk.ask(ManualFloor("database", 5, engine.now_s + 900.0))
+    desk.ask(Pause("database", expires_s=engine.now_s + 900.0))
+    waiting = (action("d1"), action("d2"))
+    engine.step(Plan(awaiting=waiting), awaiting=["d1", "d2"])
+    before = desk.asked()
+    with held(engine):
+        for name, answer in changes(client, who).items():
+            assert answer.status_code == 503, name
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["retry-after"] == "5"
+            assert answer.json()["type"] == "urn:wedtwin:problem:store"
+        # What stands is shown: to look takes no place in the file.
+        assert len(client.get(FLOOR, headers=who).json()["items"]) == 1
+    assert desk.asked() == before
+    assert desk.database.read(lambda at: list(at.execute(ANSWERS))) == []
+    # Nobody has said anything that he could not say again, and everybody reads what became of it.
+    failed = [row["action"] for row in engine.rows() if row["outcome"] == "failed"]
+    assert failed == ["floor", "drop_floor", "pause", "resume", "approve", "reject"]
+    assert {name: answer.status_code for name, answer in changes(client, who).items()} == {
+        "floor": 201, "drop_floor": 200, "pause": 201, "resume": 200, "approve": 200, "reject": 200,
+    }  # fmt: skip
+    texts = desk.database.read(lambda at: list(at.execute(ANSWERS)))
+    assert [json.loads(text)["approved"] for [text] in texts] == [True, False]
+
+
+def test_of_two_who_approve_at_the_same_moment_one_is_asked_to_look_again(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.major = True
+    engine.step(Plan(awaiting=(action("d1", after=3),)), awaiting=["d1"])
+    anna, bert = engine.token("anna", Role.APPROVER), engine.token("bert", Role.APPROVER)
+    path = "/api/scalability/approvals/d1/approve"
+    before = engine.context.approvals.so_far("d1")
+    assert client.post(path, headers=anna, json={}).json()["complete"] is False
+    with monkeypatch.context() as patched:  # bert had looked before anna spoke
+        patched.setattr(engine.context.approvals, "so_far", lambda _: before)
+        answer = client.post(path, headers=bert, json={})
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:wedtwin:problem:conflict")
+    assert client.post(path, headers=bert, json={}).json()["complete"] is True

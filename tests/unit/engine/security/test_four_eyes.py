@@ -158,3 +158,20 @@ def test_a_book_that_cannot_be_read_lets_nothing_pass(tmp_path: Path, text: str)
         Approvals(FileCabinet(tmp_path / FOLDER)).so_far("a")
     assert run("approve", tmp_path) == 2
     assert answered(tmp_path) == []
+
+
+@pytest.mark.parametrize("verb", ["approve", "reject"])
+def test_what_the_store_does_not_take_can_be_said_again_on_the_command_line(
+    tmp_path: Path, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(tmp_path, major=0.0)
+    with monkeypatch.context() as patched:
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patched.setattr(statements, "answer", full)
+        assert run(verb, tmp_path) == 2
+    assert answered(tmp_path) == []
+    assert run(verb, tmp_path) == 0
+    assert answered(tmp_path) == [(verb == "approve", local.principal(tmp_path).name)]
