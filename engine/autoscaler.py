@@ -27,7 +27,8 @@ from engine.decide.verify import verify
 from engine.decide.wishes import emergencies, recommend
 from engine.forecast.blend import Blend
 from engine.forecast.schedule import HORIZONS_S
-from engine.memory import Memory, from_json, remember, to_json
+from engine.memory import Memory, remember
+from engine.memory_json import from_json, to_json
 from engine.model import Observation, Plan
 from engine.settings import EngineSettings
 

@@ -16,7 +16,10 @@ from mutation import survivors
 from mutation.mutants import Mutant, mutants_of
 from mutation.surgery import Fate, Runner
 
-TARGETS = ("engine/autoscaler.py", "engine/memory.py", "engine/decide", "engine/runtime")
+TARGETS = (
+    "engine/autoscaler.py", "engine/memory.py", "engine/memory_json.py", "engine/decide",
+    "engine/runtime",
+)  # fmt: skip
 TESTS = (
     "tests/unit/engine/decide",
     "tests/unit/engine/runtime",

@@ -12,7 +12,8 @@ from engine import Autoscaler, EngineSettings
 from engine.decide.recommend.forecast import forecast, needed, step_discount
 from engine.decide.sizing import Sizings, sizing
 from engine.forecast import schedule
-from engine.memory import ResponseMemory, from_json, to_json
+from engine.memory import ResponseMemory
+from engine.memory_json import from_json, to_json
 from engine.model import Budget, Category, Observation, Plan, Reason, ServiceSpec
 from engine.settings import ApprovalSettings, CapacitySettings
 from tests.unit.engine.conftest import (

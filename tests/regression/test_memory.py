@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine import Autoscaler
-from engine.memory import MIGRATIONS, VERSION, from_json, to_json
+from engine.memory_json import MIGRATIONS, VERSION, from_json, to_json
 from tests.regression.memory_course import SETTINGS, STORED_AFTER, moment
 
 COMPARED = 80

@@ -21,10 +21,9 @@ from engine.memory import (
     ServiceMemory,
     Straggler,
     Watch,
-    from_json,
     remember,
-    to_json,
 )
+from engine.memory_json import from_json, to_json
 from engine.model import ActionResult, Budget, ServiceObservation, Status
 from engine.settings import EngineSettings, VerifySettings
 from tests.unit.engine.conftest import (

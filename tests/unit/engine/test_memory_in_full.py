@@ -16,10 +16,9 @@ from engine.memory import (
     ServiceMemory,
     Straggler,
     Watch,
-    from_json,
     remember,
-    to_json,
 )
+from engine.memory_json import from_json, to_json
 from engine.model import (
     Action,
     ActionResult,
