@@ -139,6 +139,11 @@ class Board:
     # --- what the API's thread asks
 
     @property
+    def leads(self) -> bool:
+        """Whether the engine leads, as far as it has said."""
+        return self.shown is None or bool(self.shown.status.get("leads", True))
+
+    @property
     def awaiting(self) -> Mapping[str, Mapping[str, Any]]:
         """Actions that wait for approval, by their ids."""
         return self._awaiting

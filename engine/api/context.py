@@ -47,6 +47,8 @@ LOGIN_S, MOST_LOGINS = 3600.0, 10_000
 FAILURES = RateLimit(per_s=1.0, burst=30)
 """Of an address to show who asks: each one that fails is written down."""
 
+NOT_LEADING = "it does not lead; GET troubles says why"
+
 _Result = TypeVar("_Result")
 
 log = structlog.stdlib.get_logger(__name__)
@@ -124,9 +126,11 @@ class ApiContext:
         """The newest step's; raises the problem that there was none yet."""
         look = self.board.look
         if look is None:
+            why = "" if self.board.leads else f", as {NOT_LEADING}"
             raise ProblemError(
-                Problem.NOT_READY, "the engine has made no step yet", headers={"retry-after": "5"}
-            )
+                Problem.NOT_READY, f"the engine has made no step yet{why}",
+                headers={"retry-after": "5"},
+            )  # fmt: skip
         return look
 
     def visible(self, principal: Principal) -> tuple[str, ...]:

@@ -223,6 +223,8 @@ class LiveShell:
                 await self._turn(now_s)
             else:
                 self.cycle.skipped += 1
+                shown = self._status(now_s, None, None)
+                self._note(partial(self._notes.status, {**shown, "leads": False}))
             self.cycle.troubles.are(now_s, ENGINE, ())
         except Exception as error:
             # What nobody thought of must not leave the platform to itself either.
@@ -564,6 +566,17 @@ class LiveShell:
 
     async def _show(self, now_s: float, observation: Observation | None, plan: Plan | None) -> None:
         """What people and `python -m engine status` read."""
+        status = self._status(now_s, observation, plan)
+        self._note(partial(self._notes.status, status))
+        fence = self.fence
+        await self._ask(
+            STATUS, now_s, self._showing,
+            lambda: self._store.show_status(json.dumps(status), fence), _nothing,
+        )  # fmt: skip
+
+    def _status(
+        self, now_s: float, observation: Observation | None, plan: Plan | None
+    ) -> dict[str, Any]:
         services: dict[str, Any] = {}
         for seen in observation.services if observation is not None else ():
             newest_s = float(seen.window["time_s"][-1]) if len(seen.window) else None
@@ -574,7 +587,7 @@ class LiveShell:
                 "draining": seen.draining,
                 "newest_sample_s": newest_s,
             }
-        status = {
+        status: dict[str, Any] = {
             "time_s": now_s,
             "pid": os.getpid(),
             "lead": self.fence,
@@ -596,12 +609,7 @@ class LiveShell:
             }
         if self.watch is not None:
             status["monitor"] = self.watch.shown()
-        self._note(partial(self._notes.status, status))
-        fence = self.fence
-        await self._ask(
-            STATUS, now_s, self._showing,
-            lambda: self._store.show_status(json.dumps(status), fence), _nothing,
-        )  # fmt: skip
+        return status
 
     async def _end(self, now_s: float) -> None:
         """Keep what is known, also what an answer that is still under way says."""

@@ -17,7 +17,7 @@ from engine.api.alert_documents import (
     IncidentList,
 )
 from engine.api.answers import CHANGING, documented, fresh
-from engine.api.context import ApiContext, NotedChange
+from engine.api.context import NOT_LEADING, ApiContext, NotedChange
 from engine.api.events import EventKind
 from engine.api.problems import Problem, ProblemError
 from engine.model import AlertAnswer
@@ -154,6 +154,8 @@ def monitor_of(context: ApiContext) -> tuple[Mapping[str, Any], float]:
     if shown is None:
         context.look()
         raise ProblemError(Problem.NOT_READY, "the engine has shown nothing yet")
+    if not context.board.leads:
+        raise ProblemError(Problem.NOT_READY, NOT_LEADING, headers={"retry-after": "5"})
     monitor = shown.status.get("monitor")
     if monitor is None:
         raise ProblemError(

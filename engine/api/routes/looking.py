@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from engine.api import older
 from engine.api.access import Context, Reader
 from engine.api.answers import answer, below, cursor_of, documented, fresh
-from engine.api.context import ApiContext
+from engine.api.context import NOT_LEADING, ApiContext
 from engine.api.decision_documents import DecisionDocument, DecisionPage
 from engine.api.decisions import Row
 from engine.api.documents import HealthDocument, ReadinessDocument, TroublesDocument
@@ -248,6 +248,8 @@ def readiness_document(context: ApiContext) -> dict[str, Any]:
         reason = "the engine has made no step yet"
     elif age_s > SILENT_S:
         reason = f"the engine's last step was {age_s:.0f} s ago"
+    elif not context.board.leads:
+        reason = NOT_LEADING
     elif context.board.look is None:
         reason = "the engine could not make a step yet"
     return {

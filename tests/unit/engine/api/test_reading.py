@@ -267,6 +267,47 @@ def test_the_engine_is_ready_while_it_steps(client: TestClient, engine: Engine) 
     assert client.get(f"{API}/health").status_code == 200
 
 
+def idle(engine: Engine) -> None:
+    """It shows itself without a lead, as its shell does at each step."""
+    engine.context.board.status(
+        {"time_s": engine.now_s, "acts": True, "lead": 0, "steps": 0, "skipped": 3, "leads": False,
+         "awaiting": [], "troubles": {"lease": ("the database is away",)}}
+    )  # fmt: skip
+
+
+def test_an_engine_that_never_led_says_what_it_waits_for(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    engine.context.board.look = None
+    idle(engine)
+    ready = client.get(f"{API}/readiness")
+    # Whoever has shown no token is not told which database it is.
+    assert (ready.status_code, ready.json()["reason"]) == (
+        503, "it does not lead; GET troubles says why",
+    )  # fmt: skip
+    troubles = client.get(f"{API}/troubles", headers=everybody)
+    assert (troubles.status_code, troubles.json()["troubles"]) == (
+        200, {"lease": ["the database is away"]},
+    )  # fmt: skip
+    for path in ("services", "overview", "alerts", "findings", "metrics/realtime"):
+        answer = client.get(f"{API}/{path}", headers=everybody)
+        assert (answer.status_code, answer.json()["type"]) == (
+            503, "urn:wedtwin:problem:not-ready",
+        ), path  # fmt: skip
+        assert "it does not lead; GET troubles says why" in answer.json()["detail"]
+    assert 'wedtwin_troubles{source="lease"} 1.0' in client.get("/metrics", headers=everybody).text
+    engine.step()
+    assert client.get(f"{API}/readiness").json()["ready"] is True
+
+
+def test_an_engine_that_leads_no_longer_is_not_ready_and_shows_what_it_saw_last(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    idle(engine)
+    assert client.get(f"{API}/readiness").status_code == 503
+    assert client.get(f"{API}/services", headers=everybody).status_code == 200
+
+
 def test_troubles_are_those_of_the_newest_step(
     client: TestClient, engine: Engine, everybody: dict[str, str]
 ) -> None:

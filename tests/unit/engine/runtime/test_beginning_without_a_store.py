@@ -172,6 +172,13 @@ def test_without_knowing_who_leads_no_count_is_changed_and_that_is_said(
     driven(shell, world, {5: come}, 6)
     (words,) = troubles[0]["lease"]
     assert words.endswith("; until it says who leads, no count is changed")
+    # Whoever asks the engine itself is told so at each step, and the store is not.
+    said = world.notes.statuses[:4]
+    assert [(one["lead"], one["leads"], one["skipped"]) for one in said] == [
+        (0, False, k) for k in range(1, 5)
+    ]
+    assert said[-1]["troubles"] == troubles[0]
+    assert ["leads" in one for one in world.notes.statuses[4:]] == [False, False]
     assert world.pool.writes == [(4, 9)]
     assert shell.cycle.troubles.all == {}
 
@@ -189,3 +196,4 @@ def test_who_has_led_and_cannot_ask_says_no_more_than_that(world: LiveWorld, scr
     lease.broken, lease.taken = None, True
     driven(shell, world, {}, 1)
     assert shell.cycle.troubles.all["lease"] == ("the engine next door leads",)
+    assert [one.get("leads", True) for one in world.notes.statuses] == [True] * 4 + [False]
