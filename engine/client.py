@@ -57,7 +57,7 @@ from engine.api.planning_documents import (
     SeasonDocument,
     WeddingDayDocument,
 )
-from engine.api.record_documents import RecordList
+from engine.api.record_documents import RecordHour, RecordList
 from engine.api.scale_documents import (
     ManualDocument,
     ScaleDocument,
@@ -103,6 +103,7 @@ OPERATIONS = {
     "overview": "overview",
     "who_am_i": "me",
     "records": "records",
+    "record_hour": "recordHour",
     "open_emergency_access": "breakGlass",
     "services": "services",
     "service": "service",
@@ -390,6 +391,14 @@ class EngineClient:
     def records(self) -> RecordList:
         """What earlier runs came to, the newest first."""
         return self._get(RecordList, "/records")
+
+    def record_hour(
+        self, scenario: str, run: str, *, at_s: int = 0, service: str = ""
+    ) -> RecordHour:
+        """A moment of an earlier run and its hour; `scenario/run` is the id of its record."""
+        asked = ({"at": str(at_s)} if at_s else {}) | ({"service": service} if service else {})
+        place = f"/records/{quote(scenario, safe='')}/{quote(run, safe='')}/hour"
+        return self._get(RecordHour, place, asked)
 
     def services(self) -> ServiceList:
         """All services."""

@@ -17,7 +17,7 @@ from engine.api.booked import weddings_of
 from engine.api.figures import figure, sample
 from engine.api.snapshot import ServiceLook, StepLook
 from engine.decide.sizing import Sizing
-from engine.model import SAMPLE_FIELDS, FloatArray, Forecast, Outlook
+from engine.model import SAMPLE_FIELDS, Budget, FloatArray, Forecast, Outlook
 from engine.settings import EngineSettings, WeddingSettings
 
 GROUP_S = 1800.0
@@ -78,12 +78,7 @@ def overview(
         "last_updated_s": round(look.time_s, 3),
         "step": look.number,
         "weddings": weddings_of(look) if weddings is None else weddings,
-        "cost": {
-            "usd_per_hour": round(math.fsum(s.desired * s.spec.price_per_hour for s in shown), 4),
-            "budget_usd_per_hour": figure(look.budget.usd_per_hour),
-            "instances": sum(service.desired for service in shown),
-            "quota": figure(look.budget.instances),
-        },
+        "cost": cost_of(shown, look.budget),
         "services": {
             service.spec.name: _service(
                 look, service, sizes[service.spec.name], service.spec.name in waited_for
@@ -94,12 +89,34 @@ def overview(
     }
 
 
+def cost_of(shown: Sequence[ServiceLook], budget: Budget) -> dict[str, Any]:
+    """What these services cost, beside what is allowed."""
+    return {
+        "usd_per_hour": round(math.fsum(s.desired * s.spec.price_per_hour for s in shown), 4),
+        "budget_usd_per_hour": figure(budget.usd_per_hour),
+        "instances": sum(service.desired for service in shown),
+        "quota": figure(budget.instances),
+    }
+
+
 # --- services
 
 
 def _service(
     look: StepLook, service: ServiceLook, size: Sizing, waited_for: bool
 ) -> dict[str, Any]:
+    name = service.spec.name
+    return standing_of(service, size, look.time_s, waited_for=waited_for) | {
+        "floor": max((f.instances for f in look.floors if f.service == name), default=0),
+        "paused": any(pause.service in ("", name) for pause in look.pauses),
+        "state": service.state.value,
+    }
+
+
+def standing_of(
+    service: ServiceLook, size: Sizing, time_s: float, *, waited_for: bool
+) -> dict[str, Any]:
+    """What is asked of a service at `time_s` (epoch seconds), what it has, needs and costs."""
     spec, newest = service.spec, service.samples.newest
     rate = math.nan if newest is None else float(newest[RATE])
     carrying = needed = None
@@ -124,10 +141,7 @@ def _service(
         "waited_for": waited_for,
         "stateful": spec.stateful,
         "wedding_floor": service.wedding_floor,
-        "floor": max((f.instances for f in look.floors if f.service == spec.name), default=0),
-        "paused": any(pause.service in ("", spec.name) for pause in look.pauses),
-        "state": service.state.value,
-        "sample_age_s": None if newest is None else round(look.time_s - float(newest[TIME]), 3),
+        "sample_age_s": None if newest is None else round(time_s - float(newest[TIME]), 3),
         "sample": sample(newest),
     }
 

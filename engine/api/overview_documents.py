@@ -51,7 +51,7 @@ class CostDocument(Document):
     quota: Figure
 
 
-class OverviewService(Document):
+class StandingService(Document):
     """A service: what is asked of it, what it has, what it needs for that, what it costs."""
 
     desired: int
@@ -73,12 +73,17 @@ class OverviewService(Document):
     """Whether users wait for it, directly or through another service."""
     stateful: bool
     wedding_floor: int
+    sample_age_s: Figure
+    sample: SampleDocument | None
+
+
+class OverviewService(StandingService):
+    """The same, with what people want of it and how serious it is."""
+
     floor: int
     """The highest floor of a person that holds, 0 for none."""
     paused: bool
     state: PlatformState
-    sample_age_s: Figure
-    sample: SampleDocument | None
 
 
 class ShortService(Document):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import heapq
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from engine.api.recorded_hour import NotRecordedError, hour
 from engine.record.schema.paths import figures_of, headlines
 from engine.record.schema.summary import FILE, SEALED
 from engine.record.sealed import FileSealer, read_summary
@@ -16,6 +20,8 @@ from engine.record.sealed import FileSealer, read_summary
 SHOWN = 50
 MOST_KEPT = 500
 """Records whose figures are remembered."""
+PART = re.compile(r"[\w-][\w.-]{0,199}")
+"""A folder's name in the id of a record: it leads to no other place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class Records:
         self._sealer = sealer
         self._read: dict[tuple[str, int], RecordFigures] = {}
         self._lock = threading.Lock()
+        self.reading = asyncio.Lock()
+        """Held while one is replayed: so many rows are read for one question at a time."""
 
     def newest(self) -> tuple[list[RecordFigures], int]:
         """The newest `SHOWN`, and how many of as many cannot be read; raises OSError."""
@@ -56,6 +64,23 @@ class Records:
             with contextlib.suppress(ValueError, OSError):
                 records.append(self._of(folder, at))
         return records, len(newest) - len(records)
+
+    def hour(
+        self, id_: str, at_s: float, service: str,
+        visible: Callable[[Sequence[str]], Sequence[str]],
+    ) -> dict[str, Any]:  # fmt: skip
+        """A moment and its hour, of the record `id_`; see `engine.api.recorded_hour.hour`.
+
+        Raises NotRecordedError, also where there is no such record.
+        """
+        folder = self._folder / id_
+        if not (
+            id_.count("/") == 1
+            and all(PART.fullmatch(part) for part in id_.split("/"))
+            and any((folder / name).is_file() for name in (FILE, SEALED))
+        ):
+            raise NotRecordedError("is not there")
+        return {"id": id_, **hour(folder, self._sealer, at_s, service, visible)}
 
     def _of(self, folder: Path, written_ns: int) -> RecordFigures:
         key = (str(folder), written_ns)

@@ -7,11 +7,16 @@ import { compact, NOTHING, roughly, words } from "./words.js";
 
 const view = { of: null, items: null, unreadable: 0, one: "", other: "", isOut: false };
 
-/** The section; empty where there are no records. */
-export function compare() {
+/** The newest records; null while they are not there yet. */
+export function records() {
   if (view.of !== state.me) Object.assign(view, { of: state.me, items: null, isOut: false, one: "", other: "" });
   if (view.items === null && !view.isOut) look();
-  const items = view.items ?? [];
+  return view.items;
+}
+
+/** The section; empty where there are no records. */
+export function compare() {
+  const items = records() ?? [];
   const find = (id) => items.find((record) => record.id === id);
   const [one, other] = [find(view.one) ?? items[1] ?? items[0], find(view.other) ?? items[0]];
   return h("section", { key: "compare", "aria-labelledby": "compare" },
@@ -30,7 +35,7 @@ const choice = (name, label, items, chosen) => h("label", { class: "field", key:
   id: `compare-${name}`, value: chosen.id, on: { change: (event) => { view[name] = event.target.value; changed(); } },
 }, items.map((record) => h("option", { key: record.id, value: record.id }, title(record)))));
 
-const title = (record) =>
+export const title = (record) =>
   `${record.scenario}, ${record.controller}, ${record.started_at.slice(0, 16).replace("T", " ")}${record.partial ? ", cut short" : ""}`;
 
 function table(one, other) {

@@ -36,12 +36,13 @@ function engine() {
   ];
 }
 
+/** What a record does not hold is undefined, and left out. */
 export function figures({ weddings, cost }, more = []) {
   const items = [
     [`${sentence(weddings.noun)} in progress`, count(weddings.in_progress === null ? null : Math.round(weddings.in_progress)),
-      weddings.major_in_progress >= 1 ? `${count(Math.round(weddings.major_in_progress))} of them major` : "none of them major"],
-    ["Most within a day", count(weddings.next_peak === null ? null : Math.round(weddings.next_peak)),
-      weddings.next_peak_at_s ? `around ${minute(weddings.next_peak_at_s)} UTC` : "nothing is booked"],
+      weddings.major_in_progress === undefined ? "" : weddings.major_in_progress >= 1 ? `${count(Math.round(weddings.major_in_progress))} of them major` : "none of them major"],
+    ...(weddings.next_peak === undefined ? [] : [["Most within a day", count(weddings.next_peak === null ? null : Math.round(weddings.next_peak)),
+      weddings.next_peak_at_s ? `around ${minute(weddings.next_peak_at_s)} UTC` : "nothing is booked"]]),
     ["Cost", `${usd(cost.usd_per_hour)}/h`,
       cost.budget_usd_per_hour === null ? "no budget is set" : `budget ${usd(cost.budget_usd_per_hour)}/h`],
     ["Instances", count(cost.instances), cost.quota === null ? "no quota is set" : `quota ${count(cost.quota)}`],
@@ -60,33 +61,34 @@ function troubles() {
       h("li", { key: `${source} ${i}` }, mark("warn", words(source)), ` ${text}`)))));
 }
 
-export function weddings(booked) {
+/** `told` says what the figures are, where they are not what is booked now. */
+export function weddings(booked, told = null) {
   return h("section", { key: "weddings", "aria-labelledby": "weddings" },
     h("h2", { id: "weddings" }, `${sentence(booked.noun)} in progress`),
-    h("p", { class: "intro" }, "As booked, and as late as they usually run. ",
-      booked.protection ? "Major ones are near: nothing is scaled in below what they need." : "No major one is near."),
-    h("div", { class: "pair" }, phases(booked), ahead(booked)));
+    h("p", { class: "intro" }, told?.intro ?? ["As booked, and as late as they usually run. ",
+      booked.protection ? "Major ones are near: nothing is scaled in below what they need." : "No major one is near."]),
+    h("div", { class: "pair" }, phases(booked), ahead(booked, told?.ahead ?? "Booked for the next two hours")));
 }
 
 function phases(booked) {
   if (!booked.phases.length) return null;
   const total = Math.max(booked.phases.reduce((sum, one) => sum + one.in_progress, 0), 1);
   return h("table", { class: "phases" },
-    h("caption", null, "In each phase now"),
-    h("thead", { class: "unseen" }, h("tr", null, ["phase", "in it now", "share"].map((text) => h("th", { scope: "col", key: text }, text)))),
+    h("caption", null, "In each phase"),
+    h("thead", { class: "unseen" }, h("tr", null, ["phase", "in it", "share"].map((text) => h("th", { scope: "col", key: text }, text)))),
     h("tbody", null, booked.phases.map((one) => h("tr", { key: one.phase },
       h("th", { scope: "row" }, words(one.phase)),
       h("td", { class: "n" }, count(Math.round(one.in_progress))),
       h("td", null, bar(one.in_progress / total), h("span", { class: "unseen" }, roughly(one.in_progress / total)))))));
 }
 
-function ahead(booked) {
-  const { start_s, bin_s, events, major } = booked.ahead;
+function ahead(booked, title) {
+  const { start_s, bin_s, events, major = [] } = booked.ahead;
   const over = (values) => values.map((value, i) => [start_s + i * bin_s, value]);
   return h("div", null,
-    h("h3", null, "Booked for the next two hours"),
-    events.length < 2 ? h("p", { class: "intro" }, "The calendar does not cover them.") : chart({
-      title: `${sentence(booked.noun)} booked for the next two hours`,
+    h("h3", null, title),
+    events.length < 2 ? h("p", { class: "intro" }, booked.ahead.major ? "The calendar does not cover them." : "The record does not hold them.") : chart({
+      title: `${sentence(booked.noun)}: ${title.toLowerCase()}`,
       lines: [
         { name: `${booked.noun} in progress`, kind: "area", points: over(events) },
         ...(major.some((value) => value >= 0.5) ? [{ name: "of them major", kind: "dashed", points: over(major) }] : []),

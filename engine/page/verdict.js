@@ -1,7 +1,7 @@
 /** Are the weddings safe?  One sentence, by the worst that is known. */
 
-import { age_s, isStale, now_s, state } from "./state.js";
-import { ago, compact, count, plural, seconds, words } from "./words.js";
+import { age_s, isStale, state } from "./state.js";
+import { ago, compact, count, minute, plural, seconds, words } from "./words.js";
 
 const SPARE = "no zone to spare";
 export const MARKS = { good: "✓", warn: "!", bad: "✗", neutral: "○" };
@@ -20,17 +20,28 @@ export function standing(service) {
   return ["good", "well"];
 }
 
+const underWay = ({ last_updated_s, weddings }) => (weddings.in_progress === null
+  ? `what is booked is not known at ${minute(last_updated_s)} UTC`
+  : `${count(Math.round(weddings.in_progress))} ${weddings.noun} in progress`);
+
 /** {tone, text} for the whole platform. */
 export function verdict() {
-  const { overview, troubles, approvals } = state;
+  const { overview, troubles, approvals, readiness } = state;
   if (!overview) return { tone: "neutral", text: "Waiting for the engine’s first step." };
-  const booked = overview.weddings;
-  const under = booked.in_progress === null
-    ? `what is booked is not known at ${new Date(now_s() * 1000).toISOString().slice(11, 16)} UTC`
-    : `${count(Math.round(booked.in_progress))} ${booked.noun} in progress`;
   if (isStale()) {
-    return { tone: "warn", text: `Not known: the engine was heard of ${ago(age_s())}. Then it had ${under}.` };
+    return { tone: "warn", text: `Not known: the engine was heard of ${ago(age_s())}. Then it had ${underWay(overview)}.` };
   }
+  return fares(overview, Object.keys(troubles), Boolean(readiness && !readiness.acts), approvals.length);
+}
+
+/**
+ * The same of one overview, also of a moment that is over: `wrong` names what there is trouble with.
+ * @param {any} overview
+ * @param {string[]} wrong
+ */
+export function fares(overview, wrong = [], isAdvice = false, waiting = 0) {
+  const booked = overview.weddings;
+  const under = underWay(overview);
   const services = Object.entries(overview.services).map(([name, one]) => [name, one, standing(one)]);
   const of = (tone, text) => services.filter(([, , [t, w]]) => t === tone && w.startsWith(text));
   const drowning = of("bad", "emergency");
@@ -49,20 +60,19 @@ export function verdict() {
     const rest = short.length > 1 ? `, and ${plural(short.length - 1, "other service")} short too` : "";
     return { tone: "warn", text: `At risk: ${name} has ${count(one.ready)} of the ${count(one.carrying)} instances that its load needs${one.booting ? `, ${count(one.booting)} booting` : ""}${rest}; all answer in time, with ${under}.` };
   }
-  const late = overview.majors.filter((one) => one.state === "late");
+  const late = (overview.majors ?? []).filter((one) => one.state === "late");
   if (late.length) {
     return { tone: "warn", text: `At risk: the capacity for ${compact(late[0].events)} major ${booked.noun} is late, with ${under}.` };
   }
-  const wrong = Object.keys(troubles);
   if (wrong.length) {
     return { tone: "warn", text: `Safe, but there is trouble with ${wrong.map(words).join(", ")}: ${under}.` };
   }
-  if (state.readiness && !state.readiness.acts) {
+  if (isAdvice) {
     return { tone: "good", text: `Safe; the engine only recommends: ${under}.` };
   }
   const unspared = services.filter(([, , how]) => how[1] === SPARE);
   const comes = unspared.length ? `; ${names(unspared)} could not lose a zone now` : "";
-  const waits = approvals.length ? ` ${plural(approvals.length, "decision waits", "decisions wait")} for people.` : "";
+  const waits = waiting ? ` ${plural(waiting, "decision waits", "decisions wait")} for people.` : "";
   return { tone: "good", text: `Safe: ${under}, and ${services.length === 1 ? "the service has" : `all ${count(services.length)} services have`} what they need${comes}.${waits}` };
 }
 

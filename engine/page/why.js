@@ -40,12 +40,12 @@ function list() {
     rows.length === 0 ? h("p", null, "None so far.") : entries(rows))];
 }
 
-/** Decisions one below the other. */
-export function entries(rows) {
+/** Decisions one below the other, each with a link to its own page unless they are of an earlier run. */
+export function entries(rows, isLinked = true) {
   return h("ol", { class: "decisions", key: "entries" }, rows.map((row) => h("li", { key: row.decision_id },
     h("time", { title: `${date(row.time_s)}; ${local(row.time_s)}` }, clock(row.time_s)),
     h("div", null,
-      h("p", { class: "what" }, h("a", { href: link(row), class: "item" }, change(row)), " ", outcome(row)),
+      h("p", { class: "what" }, isLinked ? h("a", { href: link(row), class: "item" }, change(row)) : change(row), " ", outcome(row)),
       h("p", null, row.explanation || "–"),
       row.why && h("p", { class: "facts" }, row.why),
       h("p", { class: "facts" }, facts(row))))));

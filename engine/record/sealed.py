@@ -89,9 +89,15 @@ def read_summary(record: Path, sealer: FileSealer | None) -> Summary:
     """The summary of a record that may be sealed; raises ValueError, OSError."""
     if sealer is None or not (record / SEALED).is_file():
         return read(record)
+    return checked(Summary, json.loads(read_part(record, FILE, sealer)), str(record / FILE))
+
+
+def read_part(record: Path, name: str, sealer: FileSealer | None) -> bytes:
+    """One file of a record that may be sealed, in plain; raises ValueError, OSError."""
+    if sealer is None or not (record / SEALED).is_file():
+        return (record / name).read_bytes()
     mark, digests = _marker(record, sealer)
-    plain = _opened(record, FILE, digests.get(FILE, ""), mark, sealer)
-    return checked(Summary, json.loads(plain), str(record / FILE))
+    return _opened(record, name, digests.get(name, ""), mark, sealer)
 
 
 def _opened(record: Path, name: str, digest: str, mark: str, sealer: FileSealer) -> bytes:

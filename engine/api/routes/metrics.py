@@ -14,7 +14,7 @@ from engine.api.access import Asker, Context, Reader
 from engine.api.answers import answer, documented, duration_s, moment, named_services
 from engine.api.board import shown
 from engine.api.context import ApiContext
-from engine.api.figures import figure
+from engine.api.figures import TREND_FIELDS, figure, series_of
 from engine.api.metrics_documents import (
     AnalysisDocument,
     BottlenecksDocument,
@@ -29,9 +29,6 @@ from engine.security.roles import Principal
 
 router = APIRouter(prefix="/api/scalability")
 
-TREND_FIELDS = ("cpu", "memory", "request_rate", "p95_s", "error_rate", "queue_depth")
-POINTS = 60
-"""Values of a series: each is the mean of as long a part of the range."""
 SURE = 2.0
 """A line rises or falls if its slope is so many standard errors from none."""
 LEAST_RANGE_S = 60.0
@@ -217,7 +214,7 @@ def _service(look: StepLook, service: ServiceLook, range_s: float, end_s: float)
             }
             for one in service.forecasts
         ],
-        "series": _series(rows, end_s, range_s),
+        "series": series_of(rows, end_s, range_s),
     }
 
 
@@ -258,26 +255,6 @@ def line(times_s: FloatArray, values: FloatArray) -> tuple[float, float]:
     slope = float(x @ values) / spread
     rest = values - values.mean() - slope * x
     return slope, math.sqrt(float(rest @ rest) / max(len(values) - 2, 1) / spread)
-
-
-def _series(rows: FloatArray, now_s: float, range_s: float) -> dict[str, list[float | None]]:
-    """The figures in `POINTS` equal parts of the range, None where there is no sample."""
-    part_s = range_s / POINTS
-    ends = [round(now_s - range_s + (i + 1) * part_s, 3) for i in range(POINTS)]
-    series: dict[str, list[float | None]] = {"time_s": [float(end) for end in ends]}
-    at = ((rows[:, F["time_s"]] - (now_s - range_s)) / part_s - 1e-9).astype(np.int64)
-    at = np.clip(at, 0, POINTS - 1)
-    for name in TREND_FIELDS:
-        values = rows[:, F[name]]
-        there = np.isfinite(values)
-        sums = np.bincount(at[there], weights=values[there], minlength=POINTS)
-        counts = np.bincount(at[there], minlength=POINTS)
-        means = sums / np.maximum(counts, 1)
-        series[name] = [
-            figure(mean) if count else None
-            for mean, count in zip(means.tolist(), counts.tolist(), strict=True)
-        ]
-    return series
 
 
 # --- analysis

@@ -176,6 +176,42 @@ def test_a_minute_that_is_over_is_shown_as_it_was(browser: Browser, stage: Stage
     browser.reads("How all stood then is not kept")
 
 
+def test_an_hour_of_an_earlier_run_is_shown_from_its_record(
+    browser: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    record = make(samples=1440, interval_s=30.0)
+    actions = record.decisions["kind"] == "action"
+    record.decisions.loc[actions, "explanation"] = f"{HOSTILE} came"
+    record.write(tmp_path / "small" / "first")
+    stage.context.records = Records(tmp_path)
+    at_s = 60.0 * (record.decisions.loc[actions, "time_s"].iloc[0] // 60.0 + 1.0)
+    minute = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(at_s))
+    enter(browser, stage, stage.token("vic", Role.VIEWER), "then")
+    browser.choose("#then-run", "small/first")
+    browser.reads("An hour of an earlier run")
+    browser.reads("As it stood at 20:00:00 UTC")  # its last sample
+    assert browser.value("location.hash") == "#/then//small/first"
+    browser.go(f"then/{minute}/small/first")
+    browser.reads(f"As it stood at {minute[11:]}:00 UTC")
+    rows = record.timeline[record.timeline["time_s"] == at_s].set_index("service")
+    cells = (
+        "Object.fromEntries([...document.querySelectorAll('table.services tbody tr')]"
+        ".map((one) => [one.cells[0].firstChild.data, one.cells[3].innerText.split(' ')[0]]))"
+    )
+    browser.until("document.querySelectorAll('table.services tbody tr').length === 5")
+    assert browser.value(cells) == {name: f"{int(row['ready']):,}" for name, row in rows.iterrows()}
+    browser.reads(f"{HOSTILE} came")
+    assert browser.value("document.querySelector('a.item')") is None  # the store has no page of it
+    browser.choose("#then-service", "database")
+    browser.reads("What database was asked for")
+    browser.choose("#then-hour", "2027-06-19T09")
+    browser.reads("As it stood at 09:59:00 UTC")
+    browser.go("then//small/second")
+    browser.reads("the record small/second: is not there")
+    browser.choose("#then-run", "")
+    browser.reads("decisions for as long as the store has them")
+
+
 def test_two_runs_stand_beside_each_other(browser: Browser, stage: Stage, tmp_path: Path) -> None:
     for number, cost in (("1", 100.0), ("2", 125.0)):
         record = make()

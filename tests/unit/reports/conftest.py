@@ -369,11 +369,23 @@ def _config(services: dict[str, Any]) -> dict[str, Any]:
         "demand": {"rates": {"api": {"couple": {"ceremony": {"rate": 0.002}}}}},
         "platform": {
             "name": "wedsync",
+            "zones": ["a", "b", "c"],
             "services": {
-                name: {"user_facing": name not in ("database", "ai-services")} for name in services
+                name: {
+                    "slots": 16,
+                    "service_s": 16.0 / rate,
+                    "service_scv": 1.5,
+                    "boot": {"median_s": boot_s, "p95_s": 2 * boot_s},
+                    "price_per_hour": price,
+                    "slo_p95_s": slo_s,
+                    "min_instances": 1,
+                    "max_instances": 9000,
+                    "user_facing": name not in ("database", "ai-services"),
+                }
+                for name, (_, rate, slo_s, price, boot_s) in services.items()
             },
         },
-        "engine": {"mode": "automatic"},
+        "engine": {"mode": "act"},
         "controller": {"name": "engine"},
         "telemetry": {"interval_s": 5},
         "infrastructure": {"name": "simulated"},

@@ -82,7 +82,7 @@ OPERATIONS: Mapping[str, TriedOperation] = {
         ("realtime", "analysis", "services", "service", "decisions", "decision", "troubles",
          "events", "floors", "pauses", "approvals", "metrics", "action", "overview", "me",
          "decisionBackground", "findings", "alerts", "monitoringSessions", "records",
-         "metricsRange", "occasions"),
+         "recordHour", "metricsRange", "occasions"),
         TriedOperation(P.LOOK),
     ),
     "write": TriedOperation(P.SEND_SAMPLES),
@@ -242,7 +242,7 @@ def _asked(
     address = path.format(
         service=name, name="api", decision_id=f"d-{name}", date="2026-06-20",
         action_id=actions.get(name, "none"), incident=f"i-{name}",
-        session=f"s-{name}", occasion=f"o-{name}",
+        session=f"s-{name}", occasion=f"o-{name}", scenario="small", run="first",
     )  # fmt: skip
     with client.stream(method, address, headers=dict(headers), json=body) as answer:
         return answer.status_code
