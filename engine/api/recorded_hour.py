@@ -74,7 +74,8 @@ def hour(
     """The moment at or before `at_s` (epoch seconds, 0: its last), and the hour around it.
 
     Of the services that `visible` leaves, with the samples of `service` ("": the first that users
-    enter at).  A moment before the run or after it is its first or its last.  Raises NotRecordedError.
+    enter at).  A moment before the run or after it is its first or its last.
+    Raises NotRecordedError.
     """
     summary = _readable("summary.json", lambda: read_summary(record, sealer))
     platform = _platform(record, sealer)
