@@ -145,8 +145,18 @@ class Board:
 
     @property
     def awaiting(self) -> Mapping[str, Mapping[str, Any]]:
-        """Actions that wait for approval, by their ids."""
+        """Actions that wait for approval, by their ids; see `recall`."""
         return self._awaiting
+
+    @property
+    def asked_before(self) -> tuple[str, ...]:
+        """Ids of actions that wait and were asked about by the engine before this one."""
+        standing = self.shown.status["awaiting"] if self.shown is not None else ()
+        return tuple([one for one in standing if one not in self._awaiting])
+
+    def recall(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take actions of `asked_before` in, as the store has them."""
+        self._awaiting = {**{row["decision_id"]: row for row in rows}, **self._awaiting}
 
     def state(self, service: str) -> PlatformState:
         """How it stands with `service`, "": with the worst of all."""

@@ -64,6 +64,17 @@ def one(desk: Desk, decision_id: str) -> Row | None:
     return _document(kept, results.get(decision_id, ()))
 
 
+def asked(desk: Desk, decision_ids: Iterable[str]) -> list[Row]:
+    """Those of these actions that were asked about; raises OSError."""
+    rows = []
+    for decision_id in decision_ids:
+        kept = desk.row(RowKind.DECISION, decision_id)
+        if kept is not None:
+            scale_id = json.loads(kept.row.content).get("scale_id", "")
+            rows.append({**_document(kept, ()), "scale_id": scale_id})
+    return rows
+
+
 def position_of(desk: Desk, decision_id: str) -> int | None:
     """Where an action is in the history; None if it is not there.  Raises OSError."""
     kept = desk.row(RowKind.DECISION, decision_id)

@@ -72,7 +72,9 @@ class _Figures(Collector):
             "wedtwin_event_streams", "Clients of the event stream", value=context.streams
         )
         yield GaugeMetricFamily(
-            "wedtwin_awaiting_approval", "Actions that wait for people", value=len(board.awaiting)
+            "wedtwin_awaiting_approval",
+            "Actions that wait for people",
+            value=len(board.awaiting) + len(board.asked_before),
         )
         troubles = GaugeMetricFamily("wedtwin_troubles", "What does not work", labels=["source"])
         if board.shown is not None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
+from engine.api import older
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh
 from engine.api.context import ApiContext, NotedChange
@@ -170,7 +171,7 @@ async def approvals(context: Context, principal: Reader) -> Response:
     allowed = context.visible(principal)
     items = [
         await _awaiting(context, row)
-        for row in context.board.awaiting.values()
+        for row in (await _waiting(context)).values()
         if row["service"] in allowed
     ]
     return fresh({"items": items})
@@ -210,7 +211,7 @@ async def reject(
 async def _answered(
     context: ApiContext, principal: Principal, decision_id: str, why: str, *, approved: bool
 ) -> Response:
-    row = context.board.awaiting.get(decision_id)
+    row = (await _waiting(context)).get(decision_id)
     if row is None or row["service"] not in context.visible(principal):
         raise ProblemError(Problem.NOT_THERE, "nothing with this id waits for approval")
     permission = Permission.APPROVE if approved else Permission.REJECT
@@ -248,6 +249,14 @@ async def _answered(
         EventKind.APPROVAL, row["service"], {"at_s": answer.time_s, "answer": content, "why": why}
     )
     return fresh(content)
+
+
+async def _waiting(context: ApiContext) -> Mapping[str, Mapping[str, Any]]:
+    """What waits for approval, also what an engine before this one asked about."""
+    board = context.board
+    if before := board.asked_before:
+        board.recall(await context.read(partial(older.asked, context.desk, before)))
+    return board.awaiting
 
 
 async def _situation(context: ApiContext, row: Mapping[str, Any]) -> Situation:

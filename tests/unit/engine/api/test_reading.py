@@ -421,6 +421,32 @@ def kept_in_the_store(engine: Engine, *numbers: int) -> None:
     desk.database.write(lambda to: statements.keep(to, kept, Fence(1))).result()
 
 
+def test_what_waits_for_people_is_asked_by_an_engine_that_was_started_anew(
+    client: TestClient, engine: Engine, everybody: dict[str, str]
+) -> None:
+    outbox = Outbox()
+    asked = action("d1", after=3, scale_id="manual-1")
+    outbox.decided((asked,), "asks")
+    desk = engine.context.desk
+    assert isinstance(desk, SqlDesk)
+    kept = Kept(rows=outbox.rows(NOW_S))
+    desk.database.write(lambda to: statements.keep(to, kept, Fence(1))).result()
+    engine.step(awaiting=["d1", "not-kept"])
+    listed = client.get(f"{API}/approvals", headers=everybody).json()["items"]
+    assert [(one["decision_id"], one["scale_id"], one["outcome"]) for one in listed] == [
+        ("d1", "manual-1", "awaiting")
+    ]
+    assert "awaiting_approval 2.0" in client.get("/metrics", headers=everybody).text
+    only_database = engine.token("dora", Role.APPROVER, services=["database"])
+    assert client.get(f"{API}/approvals", headers=only_database).json()["items"] == []
+    path = f"{API}/approvals/d1/approve"
+    assert client.post(path, headers=only_database, json={}).status_code == 404
+    answer = client.post(path, headers=everybody, json={})
+    assert (answer.status_code, answer.json()["complete"]) == (200, True)
+    engine.step()  # what nobody waits for any more is answered by nobody
+    assert client.post(path, headers=everybody, json={}).status_code == 404
+
+
 def paged(client: TestClient, headers: dict[str, str], query: str) -> list[dict[str, Any]]:
     items, cursor = [], ""
     for _ in range(100):
