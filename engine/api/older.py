@@ -66,7 +66,7 @@ def one(desk: Desk, decision_id: str) -> Row | None:
 
 def asked(desk: Desk, decision_ids: Iterable[str]) -> list[Row]:
     """Those of these actions that were asked about; raises OSError."""
-    rows = []
+    rows: list[Row] = []
     for decision_id in decision_ids:
         kept = desk.row(RowKind.DECISION, decision_id)
         if kept is not None:

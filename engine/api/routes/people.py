@@ -164,7 +164,7 @@ async def resume(context: Context, principal: Writer, service: str, why: Why = "
     operation_id="approvals",
     summary="What waits for approval",
     response_model=AwaitingList,
-    responses=documented(),
+    responses=documented(Problem.STORE),
 )
 async def approvals(context: Context, principal: Reader) -> Response:
     """Each with who asked for it, who has approved it, and how many have to."""
