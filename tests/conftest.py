@@ -16,7 +16,7 @@ import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 from engine.config import secrets
-from tests import warm
+from tests import leftovers, warm
 from twin.runs import lifetimes
 
 # What is read again and again, by each process that tests start, is compiled once.
@@ -153,6 +153,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Warm up and compile the kernels once, while the processes that test gather their tests."""
+    if not hasattr(session.config, "workerinput"):
+        session.config.stash[WATCH] = leftovers.Watch()
     parallel = session.config.getoption("numprocesses", None)
     if parallel and not hasattr(session.config, "workerinput"):
         session.config.stash[WARM] = warm.share()
@@ -176,7 +178,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         process.close()
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """See to it that nothing is left running: fixtures have ended by now."""
+    watch = config.stash.get(WATCH, None)
+    if watch is not None:
+        watch.close()
+
+
 WARM = pytest.StashKey[warm.WarmProcess]()
+WATCH = pytest.StashKey[leftovers.Watch]()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
