@@ -138,7 +138,7 @@ async function doFloor(one) {
 
 // --- a pause
 
-async function showPause(one) {
+function showPause(one) {
   const all = one.service === ALL;
   const services = Object.entries(state.overview.services).filter(([name]) => all || name === one.service);
   const short = services.filter(([, s]) => s.carrying !== null && s.ready < s.carrying).map(([name]) => name);

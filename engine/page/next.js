@@ -48,7 +48,7 @@ function steps(overview) {
   for (const [name, one] of Object.entries(capacity.services)) {
     let from = overview.services[name]?.desired ?? one.desired;
     for (const need of one.needed) {
-      if (need.instances > from) {
+      if (need.instances > from && need.at_s > now_s()) {
         rows.push({ name, from, need });
         from = need.instances;
       }

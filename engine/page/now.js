@@ -37,12 +37,12 @@ function engine() {
 }
 
 /** What a record does not hold is undefined, and left out. */
-export function figures({ weddings, cost }, more = []) {
+export function figures({ weddings: booked, cost }, more = []) {
   const items = [
-    [`${sentence(weddings.noun)} in progress`, count(weddings.in_progress === null ? null : Math.round(weddings.in_progress)),
-      weddings.major_in_progress === undefined ? "" : weddings.major_in_progress >= 1 ? `${count(Math.round(weddings.major_in_progress))} of them major` : "none of them major"],
-    ...(weddings.next_peak === undefined ? [] : [["Most within a day", count(weddings.next_peak === null ? null : Math.round(weddings.next_peak)),
-      weddings.next_peak_at_s ? `around ${minute(weddings.next_peak_at_s)} UTC` : "nothing is booked"]]),
+    [`${sentence(booked.noun)} in progress`, count(booked.in_progress === null ? null : Math.round(booked.in_progress)),
+      booked.major_in_progress === undefined ? "" : booked.major_in_progress >= 1 ? `${count(Math.round(booked.major_in_progress))} of them major` : "none of them major"],
+    ...(booked.next_peak === undefined ? [] : [["Most within a day", count(booked.next_peak === null ? null : Math.round(booked.next_peak)),
+      booked.next_peak_at_s ? `around ${minute(booked.next_peak_at_s)} UTC` : "nothing is booked"]]),
     ["Cost", `${usd(cost.usd_per_hour)}/h`,
       cost.budget_usd_per_hour === null ? "no budget is set" : `budget ${usd(cost.budget_usd_per_hour)}/h`],
     ["Instances", count(cost.instances), cost.quota === null ? "no quota is set" : `quota ${count(cost.quota)}`],

@@ -118,7 +118,8 @@ const canPredict = () => {
 /** Ask anew, soon. */
 export function renew(...names) {
   for (const name of names) {
-    const one = (asked[name] ??= { at: -Infinity, timer: 0, isOut: false, again: false });
+    asked[name] ??= { at: -Infinity, timer: 0, isOut: false, again: false };
+    const one = asked[name];
     if (one.isOut) one.again = true;
     else if (!one.timer) {
       const wait = Math.max(one.at + questions[name][0] - performance.now(), 0);

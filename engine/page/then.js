@@ -3,10 +3,10 @@
 import { chart } from "./charts.js";
 import { compare, records, title } from "./compare.js";
 import { h } from "./dom.js";
-import { figures, mark, services, weddings } from "./now.js";
+import { figures, services, weddings } from "./now.js";
 import { ask } from "./session.js";
 import { changed, now_s, state } from "./state.js";
-import { fares } from "./verdict.js";
+import { fares, MARKS } from "./verdict.js";
 import { clock, count, date, local, minute, usd } from "./words.js";
 import { entries } from "./why.js";
 
@@ -121,8 +121,8 @@ function choices(id, start, at, first, last, names, problem) {
 const address = (when, id) => `#/then/${when}${id && `/${id}`}`;
 
 /** Another address, without a step in the browser's history and without a jump to the top. */
-function stay(address) {
-  history.replaceState(null, "", address);
+function stay(place) {
+  history.replaceState(null, "", place);
   changed();
 }
 
@@ -133,7 +133,7 @@ function stood({ overview, why = "" }, told = null) {
   return [
     h("section", { key: "stood", "aria-labelledby": "stood" },
       h("h2", { id: "stood" }, `As it stood at ${clock(overview.last_updated_s)} UTC`),
-      h("p", { class: "lede" }, mark(tone, text)),
+      h("p", { class: `verdict ${tone}` }, h("span", { class: "sign", "aria-hidden": "true" }, MARKS[tone]), h("span", { class: "said" }, text)),
       figures(overview)),
     weddings(overview.weddings, told), services(overview),
   ];

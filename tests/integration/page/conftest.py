@@ -88,10 +88,10 @@ class Stage:
     def step(
         self, *, actions: Sequence[Action] = (), awaiting: Sequence[Action] = (),
         troubles: Mapping[str, Sequence[str]] | None = None,
-        incidents: Sequence[Mapping[str, Any]] | None = None,
+        incidents: Sequence[Mapping[str, Any]] | None = None, later_s: float = 0.0,
     ) -> None:  # fmt: skip
         self.steps += 1
-        now_s, specs = time.time(), tuple(self.context.board.specs.values())
+        now_s, specs = time.time() + later_s, tuple(self.context.board.specs.values())
         flat = np.ones((len(specs), 360))
         starts = np.zeros(360)
         starts[150] = 3.0

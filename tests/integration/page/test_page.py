@@ -69,6 +69,18 @@ def test_who_logs_in_sees_how_it_stands_and_the_token_is_in_no_address(
     assert browser.value("sessionStorage.length") == 0
 
 
+def test_no_step_to_come_is_one_that_was_due(browser: Browser, stage: Stage) -> None:
+    stage.rate = 2000.0
+    stage.step()
+    enter(browser, stage, stage.token("pat", Role.OPERATOR), "next")
+    first = "document.querySelector('[aria-labelledby=steps] tbody td')?.innerText"
+    browser.until(f"{first} !== undefined")
+    due = browser.value(first)
+    stage.step(later_s=500.0)  # of a world that goes faster than the page asks
+    browser.until(f"document.querySelector('header time').textContent > {due!r}")
+    assert browser.value(first) != due
+
+
 def test_what_changes_is_seen_as_it_happens(browser: Browser, stage: Stage) -> None:
     enter(browser, stage, stage.token("pat", Role.VIEWER))
     browser.reads("Safe:")
@@ -206,6 +218,10 @@ def test_an_hour_of_an_earlier_run_is_shown_from_its_record(
     browser.reads("What database was asked for")
     browser.choose("#then-hour", "2027-06-19T09")
     browser.reads("As it stood at 09:59:00 UTC")
+    browser.screen(390)
+    browser.until("document.documentElement.clientWidth === 390")
+    assert not browser.overflows()
+    browser.screen(1440)
     browser.go("then//small/second")
     browser.reads("the record small/second: is not there")
     browser.choose("#then-run", "")
