@@ -223,11 +223,11 @@ class ControlPlane:
             self.start(part)
         until(lambda: self.is_there("/api/v1/namespaces/default"), "the namespace default")
 
-    def start(self, part: str) -> None:
-        """Start a part, again if it was killed."""
+    def start(self, part: str, *more: str) -> None:
+        """Start a part, again if it was killed; flags given here come after its own."""
         with (self.folder / f"{part}.log").open("ab") as log:
             self._processes[part] = subprocess.Popen(
-                self._commands[part], stdout=log, stderr=log, cwd=self.folder
+                [*self._commands[part], *more], stdout=log, stderr=log, cwd=self.folder
             )
 
     def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:

@@ -249,7 +249,7 @@ def run(
                 infrastructure=infrastructure,
                 bookings=booked,
                 store=StoreWithAside(store, desk, aside),
-                lease=_lease(database, state, lead),
+                lease=_lease(config, database, state, lead),
                 notifier=notifier,
                 notes=notes,
                 clock=WallClock(),
@@ -361,8 +361,12 @@ def _database(config: LiveConfig, state: Path) -> Database:
         raise ConfigError(f"live.store: {error}") from error
 
 
-def _lease(database: Database, state: Path, lead: FileLead) -> Lease:
-    """Who leads: where a database is shared, who has it there, and else who has the folder."""
+def _lease(config: LiveConfig, database: Database, state: Path, lead: FileLead) -> Lease:
+    """Who leads: who has the Lease, the lead in a shared database, or else the folder."""
+    if config.live.lease == "kubernetes":
+        from engine.adapters.kubernetes.lease import lease_of
+
+        return lease_of(config.live.cluster_lease.name, config.live.cluster_lease.options())
     if isinstance(database, SqliteFile):
         return FileLease(state, lead)
     from engine.adapters.store.postgres import PostgresLease

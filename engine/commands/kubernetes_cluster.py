@@ -18,7 +18,7 @@ from engine.adapters.kubernetes.settings import KubernetesConfig, Mode
 from engine.adapters.kubernetes.workloads import KubeObject
 from engine.config import secrets
 from engine.config.composition import composed
-from engine.config.live import parse
+from engine.config.live import ClusterLeaseConfig, parse
 from engine.config.strict import ConfigError
 from engine.model import ServiceSpec
 from engine.ports.infrastructure import Unreachable
@@ -46,7 +46,8 @@ def done(
         raise ConfigError("infrastructure: this is for infrastructure=kubernetes alone")
     specs, options = config.platform.specs(), config.infrastructure.options
     if command == "rbac":
-        return _print_roles(specs, options, account, acts=not recommends, scaler=scaler)
+        lead = config.live.cluster_lease if config.live.lease == "kubernetes" else None
+        return _print_roles(specs, options, account, acts=not recommends, scaler=scaler, lead=lead)
     if command in ("scaledobjects", "scaler"):
         from engine.commands import kubernetes_scaler
 
@@ -74,6 +75,7 @@ def _print_roles(
     *,
     acts: bool,
     scaler: bool,
+    lead: ClusterLeaseConfig | None,
 ) -> int:
     config = KubernetesConfig.of(options)
     if scaler and config.mode is not Mode.KEDA:
@@ -98,8 +100,19 @@ def _print_roles(
             floors = [scaled_objects.written_on(target) for target in targets.values()]
         lease_in = namespace if config.mode is Mode.KEDA else ""
         made = roles.objects(config, targets, floors, account, acts=acts, lease_in=lease_in)
+        if lead is not None:
+            made += roles.lease_objects(account, _namespace_of(lead), lead.name)
     yaml.safe_dump_all(made, sys.stdout, sort_keys=False, explicit_start=True)
     return 0
+
+
+def _namespace_of(lead: ClusterLeaseConfig) -> str:
+    if lead.namespace is not None:
+        return lead.namespace
+    try:
+        return access_of(KubernetesConfig.of(lead.options())).namespace
+    except AccessError as error:
+        raise ConfigError(f"live.cluster_lease: {error}") from None
 
 
 async def _show(made: adapter.KubernetesInfrastructure) -> int:

@@ -91,6 +91,7 @@ def _status(desk: Desk) -> Mapping[str, Any]:
 
 
 def _show(status: Mapping[str, Any]) -> None:
+    counted_s = status.get("counted_s", {})
     for name, seen in status["services"].items():
         newest_s = seen["newest_sample_s"]
         age = "no sample" if newest_s is None else f"sample {status['time_s'] - newest_s:.0f} s old"
@@ -98,14 +99,22 @@ def _show(status: Mapping[str, Any]) -> None:
         floor_text = f", wedding floor {floor}" if floor else ""
         print(
             f"  {name}: {seen['desired']} desired, {seen['ready']} ready, {seen['booting']} "
-            f"booting, {seen['draining']} draining; {age}{floor_text}"
+            f"booting, {seen['draining']} draining"
+            f"{_counted(counted_s.get(name), status['time_s'])}; {age}{floor_text}"
         )
+    for name in sorted(counted_s.keys() - status["services"].keys()):
+        print(f"  {name}: no counts for {max(status['time_s'] - counted_s[name], 0.0):.1f} s")
     if (feed := status.get("bookings")) is not None:
         print(f"  bookings: {feed['events']} known; {_age(feed['read_s'], status['time_s'])}")
     for source, troubles in status["troubles"].items():
         print(f"  trouble: {source}: {'; '.join(troubles)}")
     for decision in status["awaiting"]:
         print(f"  waits for approval: {decision}")
+
+
+def _counted(counted_s: float | None, now_s: float) -> str:
+    """How old the counts were at the last step, where the infrastructure says so."""
+    return "" if counted_s is None else f", counts {max(now_s - counted_s, 0.0):.1f} s old"
 
 
 def _age(read_s: float | None, now_s: float) -> str:

@@ -120,6 +120,23 @@ class AuditConfig(Strict):
     """Files that each checkpoint is added to as well, best on another machine, or "syslog"."""
 
 
+class ClusterLeaseConfig(Strict):
+    """The Lease that says who leads, with `lease: kubernetes`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] = "wedtwin-lead"
+    namespace: str | None = None
+    """Null: that of the pod, or of the kubeconfig's context."""
+    kubeconfig: Path | None = None
+    """Null: in a pod its own account, and elsewhere what $KUBECONFIG or ~/.kube/config says."""
+    context: str | None = None
+    """Of the kubeconfig; null: its current one."""
+
+    def options(self) -> dict[str, str]:
+        """What says how the cluster is reached."""
+        given = {name: getattr(self, name) for name in ("namespace", "kubeconfig", "context")}
+        return {name: str(value) for name, value in given.items() if value is not None}
+
+
 class LiveRunSettings(LiveSettings):
     """How the shell runs, and the limits of its run."""
 
@@ -133,8 +150,11 @@ class LiveRunSettings(LiveSettings):
     audit: AuditConfig = AuditConfig()
     store: SecretStr | None = None
     """`postgresql://…` that several engines share; null: a file in the state folder."""
-    lease: Literal["one", "shards"] = "one"
-    """Whether one engine leads, or each of several has shards of the platform."""
+    lease: Literal["one", "shards", "kubernetes"] = "one"
+    """Whether one engine leads, by the folder or database, or by a Lease of a cluster; or each of
+    several has shards of the platform."""
+    cluster_lease: ClusterLeaseConfig = ClusterLeaseConfig()
+    """That Lease."""
 
     @property
     def shell(self) -> LiveSettings:

@@ -12,6 +12,7 @@ under a fence that is not older than the newest one seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -52,6 +53,8 @@ class Sighting:
     notices: tuple[str, ...] = ()
     fences: Mapping[str, Fence] = field(default_factory=dict)
     """The newest one by service, where each has its own."""
+    ages_s: Mapping[str, float] = field(default_factory=dict)
+    """Since when the counts are known to be so, by service, where the infrastructure can tell."""
 
 
 class Infrastructure(Protocol):
@@ -118,6 +121,11 @@ def seen_there(sighting: object, services: Sequence[str]) -> Sighting:
             for count in (counts.desired, counts.ready, counts.booting, counts.draining)
         ):
             raise ValueError(f"{name}: {counts!r:.80} are no counts")
+    if not isinstance(sighting.ages_s, Mapping) or not all(
+        isinstance(age_s, (int, float)) and 0.0 <= age_s < math.inf
+        for age_s in sighting.ages_s.values()
+    ):
+        raise ValueError(f"{sighting.ages_s!r:.80} are no ages")
     return sighting
 
 

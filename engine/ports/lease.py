@@ -8,7 +8,7 @@ write); the fence does, since what it writes after it woke up is refused.
 
 from __future__ import annotations
 
-from typing import NewType, Protocol
+from typing import NewType, Protocol, runtime_checkable
 
 Fence = NewType("Fence", int)
 """Number of a lead; whoever leads later has a higher one."""
@@ -48,4 +48,16 @@ class Lease(Protocol):
 
     async def release(self) -> None:
         """Let another engine lead; the lead can be taken again."""
+        ...
+
+
+@runtime_checkable
+class EndsByItself(Protocol):
+    """A lease whose lead is over at some moment, whether its holder asks or not.
+
+    What was decided under it is not sent any more from then on.  Others need not be like this.
+    """
+
+    def holds(self, fence: Fence) -> bool:
+        """Whether this engine leads under `fence` at this moment; asks nobody."""
         ...

@@ -180,6 +180,7 @@ class ShardedShell:
             "skipped": sum(int(part["skipped"]) for part in parts),
             "troubles": troubles,
             "services": _merged(parts, "services"),
+            "counted_s": _merged(parts, "counted_s"),
             "floors": _merged(parts, "floors"),
             "awaiting": sorted({one for part in parts for one in part["awaiting"]}),
             "standing": parts[0]["standing"] if parts else {},

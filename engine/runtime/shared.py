@@ -154,6 +154,7 @@ class ShardInfrastructure:
             shared.results_of(services),
             before,
             sighting.notices,
+            ages_s={n: age_s for n, age_s in sighting.ages_s.items() if n in services},
         )
 
     async def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:

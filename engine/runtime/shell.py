@@ -49,7 +49,14 @@ from engine.ports.infrastructure import (
     results_of,
     seen_there,
 )
-from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadingError
+from engine.ports.lease import (
+    NO_FENCE,
+    EndsByItself,
+    Fence,
+    FencedOffError,
+    Lease,
+    NotLeadingError,
+)
 from engine.ports.metrics import NO_SAMPLES, MetricsSource, Reading, checked
 from engine.ports.notifier import Alert, Notifier
 from engine.ports.store import Kept, Requests, Store
@@ -164,6 +171,8 @@ class LiveShell:
         self._last_reading = Reading({})
         self._ready_since: dict[str, float] = {}
         """Since when each service has had an instance that is ready."""
+        self._counted_s: dict[str, float] = {}
+        """When each service's counts were true, where the infrastructure says so."""
         self._begun = False
         """Whether the cycle has what the engine before this one remembered."""
         self._tries = 0
@@ -358,6 +367,7 @@ class LiveShell:
                 for name in self._names
                 if sighting.services[name].ready > 0
             }
+            self._counted_s = {name: now_s - age_s for name, age_s in sighting.ages_s.items()}
         gathered = Gathered(sighting, outlook, reading.windows, requests)
         observation = self.cycle.observe(now_s, gathered)
         if self.watch is not None:
@@ -499,6 +509,10 @@ class LiveShell:
 
     async def _apply(self, actions: Sequence[Action]) -> None:
         fence = self.fence
+        if isinstance(self._lease, EndsByItself) and not self._lease.holds(fence):
+            why = f"the lead {fence} was over before it was sent"
+            self._note_results(self.cycle.fail(actions, self._now_s(), why, sent=False))
+            return
         try:
             results = await self._applying.call(
                 lambda: self._infrastructure.apply(actions, fence), self._late
@@ -596,6 +610,7 @@ class LiveShell:
             "skipped": self.cycle.skipped,
             "troubles": self.cycle.troubles.all,
             "services": services,
+            "counted_s": self._counted_s,
             "floors": dict(plan.floors) if plan is not None else {},
             "awaiting": self.cycle.awaiting(),
             "standing": self.cycle.standing.model_dump(mode="json"),

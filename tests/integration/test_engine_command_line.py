@@ -210,6 +210,7 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
     counts = {"desired": 2, "ready": 1, "booting": 1, "draining": 0, "newest_sample_s": None}
     seen = {
         "time_s": time.time(), "acts": True, "steps": 3, "skipped": 1, "services": {"api": counts},
+        "counted_s": {"api": time.time() - 4.0, "database": 0.0},
         "floors": {"api": 4}, "troubles": {"metrics": ["cpu: no answer"]}, "awaiting": ["api-12"],
         "standing": StandingRequests(
             floors=(StandingFloor(service="api", instances=7, schedule=always),)
@@ -221,7 +222,8 @@ def test_the_status_says_who_leads_and_what_people_asked_for(
     assert re.search(r"acts; last step \d+ s ago, 3 steps, 1 that could not be made", said)
     for part in (
         "leads",
-        "api: 2 desired, 1 ready, 1 booting, 0 draining; no sample, wedding floor 4",
+        "api: 2 desired, 1 ready, 1 booting, 0 draining, counts 4.0 s old; no sample, wedding "
+        "floor 4", "database: no counts for ",
         "trouble: metrics: cpu: no answer", "waits for approval: api-12",
         "floor: api at least 9, by ada\n", "paused: database (in)\n", "scale: api to 12, by eve\n",
         'floor: api at least 20, by bob, at "0 8 29 2 *" Europe/Rome, for 0.0166667 h: not now; '

@@ -90,7 +90,7 @@ def compare(
         fleets = world.fleets.values()
         cost = sum(f.instance_seconds(world.now_s) / 3600.0 * f.spec.price_per_hour for f in fleets)
         twin.append(ClosedLoopRun(world.recorder.counts[:, :, 1].astype(np.float64), cost, {}))
-    return _said(live, twin, specs, wanted.seconds)
+    return compared(live, twin, specs, wanted.seconds)
 
 
 def _run_config(config: MeasureConfig, fitted: Calibration, calibration: Path) -> RunConfig:
@@ -161,12 +161,18 @@ def _live(
         raise BenchError(
             f"the live engine ended with {engine.returncode}: {processes.last_words(log)}"
         )
-    record = Path(out.strip().splitlines()[-1])
+    return course(Path(out.strip().splitlines()[-1]), specs, starts_s, wanted.seconds)
+
+
+def course(
+    record: Path, specs: Sequence[ServiceSpec], starts_s: float, seconds: int
+) -> ClosedLoopRun:
+    """The part from `starts_s` (epoch seconds) on of a live run's record."""
     timeline = pd.read_parquet(record / "timeline.parquet")
     decision = read(record).decision
-    ready = np.stack([_ready(timeline, spec, starts_s, wanted.seconds) for spec in specs])
+    ready = np.stack([_ready(timeline, spec, starts_s, seconds) for spec in specs])
     prices = np.array([spec.price_per_hour for spec in specs])
-    paid = np.stack([_paid(timeline, spec, starts_s, wanted.seconds) for spec in specs])
+    paid = np.stack([_paid(timeline, spec, starts_s, seconds) for spec in specs])
     cost = float((paid * prices[:, None]).sum() * SAMPLE_S / 3600.0)
     return ClosedLoopRun(ready, cost, decision.model_dump())
 
@@ -199,7 +205,7 @@ def _at_samples(
     return own[column].to_numpy(dtype=np.float64)[row]
 
 
-def _said(
+def compared(
     live: Sequence[ClosedLoopRun],
     twin: Sequence[ClosedLoopRun],
     specs: Sequence[ServiceSpec],

@@ -139,6 +139,7 @@ class KubernetesInfrastructure:
             Fence(max(self._newest.values(), default=NO_FENCE)),
             self._notices(seen, records),
             {name: Fence(newest) for name, newest in self._newest.items()},
+            {name: workload.age_s for name, workload in seen.items()},
         )
 
     async def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:

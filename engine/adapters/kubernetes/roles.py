@@ -59,6 +59,16 @@ def objects(
     return made
 
 
+def lease_objects(account: tuple[str, str], namespace: str, name: str) -> list[dict[str, Any]]:
+    """The role for leading by the Lease `name`, which the engine makes if it is not there."""
+    group = _group(pulse.API)
+    rules = [
+        _rule(group, "leases", ["create"]),
+        _rule(group, "leases", ["get", "patch"], [name]),
+    ]
+    return _granted("Role", rules, account, namespace, f"{NAME}-lead")
+
+
 def scaler_objects(
     config: KubernetesConfig,
     targets: Mapping[str, KubeObject],

@@ -66,6 +66,10 @@ def test_each_command_of_the_guide_does_what_it_says(
     assert "WouldScale" in of("reason=WouldScale")  # 1 is below the 2 that the service has at least
     assert "wedtwin/decisions" in of("jsonpath")
     assert cluster.ask("GET", api)["spec"]["replicas"] >= 2
+    assert "wedtwin-lead" in of("get lease wedtwin-lead")
+    lead = cluster.ask("GET", "/apis/coordination.k8s.io/v1/namespaces/wedtwin/leases/wedtwin-lead")
+    assert lead["spec"]["leaseTransitions"] >= 1
+    assert "holderIdentity" not in lead["spec"]  # the engine gave it back
     hpas = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
     assert re.search(r" 2 +8 ", of("get hpa api"))  # the floor is the service's least
     released = cluster.ask("GET", f"{hpas}/api")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from engine.adapters.store import statements
 from engine.adapters.store.halves import SqlStore
 from engine.adapters.store.sqlite import SqliteFile
 from engine.model import ActionResult, Approval, Plan, Status
-from engine.ports.infrastructure import Sighting
+from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence
 from engine.ports.metrics import Reading
 from engine.ports.notifier import AlertState
@@ -35,6 +36,8 @@ RAISED = [
     MemoryError(), StopAsyncIteration(), asyncio.CancelledError(), TimeoutError(),
     SystemExit(3), Panic("unwrap() on None"), ExceptionGroup("two", [OSError(), ValueError()]),
 ]  # fmt: skip
+
+UNAGED = Sighting({"api": Counts(1, 1, 0, 0)}, ages_s={"api": math.nan})
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -108,7 +111,16 @@ def test_a_port_that_is_not_asynchronous_or_raises_before_it_is_awaited_is_one_a
 
 @pytest.mark.parametrize(
     "lie",
-    [None, 3, Sighting({}), Sighting({"api": None}), Sighting(None), Reading(None), Reading({})],  # type: ignore[dict-item, arg-type]
+    [
+        None,
+        3,
+        Sighting({}),
+        Sighting({"api": None}),
+        Sighting(None),
+        UNAGED,
+        Reading(None),
+        Reading({}),
+    ],  # type: ignore[dict-item, arg-type]
 )
 def test_a_port_that_answers_with_nonsense_is_in_trouble(
     world: LiveWorld, scripted: Any, lie: Any
@@ -248,6 +260,32 @@ def test_each_write_carries_the_fence_and_who_is_overtaken_sends_nothing(
     assert shell.cycle.troubles.all["status"] == ("fence 1 is over, 7 leads",)
     assert (world.pool.asked, world.memory()) == ([], "")
     assert [r.detail for r in controller.seen[2].results] == ["not sent: another engine leads"]
+
+
+class EndingLease(LosableLease):
+    """One whose lead may be over between two looks at it."""
+
+    def __init__(self, over: bool) -> None:
+        super().__init__()
+        self.over = over
+
+    def holds(self, fence: Fence) -> bool:
+        return not self.over and fence == self.fence
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_what_a_lead_that_is_over_had_not_sent_is_not_sent(
+    world: LiveWorld, scripted: Any, act: Act, over: bool
+) -> None:
+    controller = scripted(Plan(actions=(act("api-1", 4, 5),)))
+    asyncio.run(world.shell(controller, duration_s=20.0, lease=EndingLease(over)).run())
+    assert [one.decision_id for one in world.pool.asked] == ([] if over else ["api-1"])
+    (result,) = controller.seen[1].results
+    if over:
+        assert (result.status, result.sent) == (Status.FAILED, False)
+        assert result.detail == "the lead 1 was over before it was sent"
+    else:
+        assert result.status == Status.ACCEPTED
 
 
 def test_people_are_alerted_once_when_a_trouble_begins_and_once_when_it_ends(

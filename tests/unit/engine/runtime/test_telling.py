@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.model import ActionResult, Plan, Status
-from engine.ports.infrastructure import Counts, Sighting
+from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
 from engine.ports.notifier import Alert, AlertState
 from engine.runtime.shell import MEMORY_TRIES, LiveSettings
@@ -55,7 +55,7 @@ def steps(world: LiveWorld, controller: Any, *times_s: float, **options: Any) ->
 
 def test_the_status_says_all_that_people_ask_for(world: LiveWorld, scripted: Any, act: Act) -> None:
     async def observe() -> Sighting:
-        return Sighting({"api": Counts(9, 4, 3, 2)})
+        return Sighting({"api": Counts(9, 4, 3, 2)}, ages_s={"api": 1.5})
 
     world.pool.observe = observe  # type: ignore[method-assign]
     plan = Plan(awaiting=(act("api-1", 4, 90),), floors={"api": 7})
@@ -74,10 +74,30 @@ def test_the_status_says_all_that_people_ask_for(world: LiveWorld, scripted: Any
                 "newest_sample_s": START_S + 2.0,
             }
         },
+        "counted_s": {"api": START_S + 3.5},
         "floors": {"api": 7},
         "awaiting": ["api-1"],
         "standing": shell.cycle.standing.model_dump(mode="json"),
     }  # fmt: skip
+
+
+def test_the_status_of_a_platform_that_is_out_of_sight_says_when_it_was_counted(
+    world: LiveWorld, scripted: Any
+) -> None:
+    there = True
+
+    async def observe() -> Sighting:
+        if there:
+            return Sighting({"api": Counts(9, 4, 3, 2)}, ages_s={"api": 1.5})
+        raise Unreachable("no route")
+
+    world.pool.observe = observe  # type: ignore[method-assign]
+    shell = steps(world, scripted(), START_S + 5.0)
+    there = False
+    world.clock.time_s = START_S + 60.0
+    asyncio.run(shell.step(START_S + 60.0))
+    status = status_of(world)
+    assert (status["services"], status["counted_s"]) == ({}, {"api": START_S + 3.5})
 
 
 def test_the_status_without_samples_or_a_plan_says_so(world: LiveWorld, scripted: Any) -> None:

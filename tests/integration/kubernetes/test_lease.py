@@ -1,0 +1,230 @@
+"""Who leads, by a Lease of a real API server: the contract, take-overs, and what it may do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.adapters.kubernetes.access import access_of
+from engine.adapters.kubernetes.api import Api
+from engine.adapters.kubernetes.lease import ACT_S, RENEW_S, TTL_S, KubernetesLease
+from engine.adapters.kubernetes.settings import KubernetesConfig
+from engine.ports import contract
+from engine.ports.lease import NO_FENCE, NotLeadingError
+from tests.control_plane import ControlPlane
+from tests.integration.kubernetes.test_roles import granted, kubernetes
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces"
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.time_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.time_s
+
+
+Made = Callable[..., KubernetesLease]
+
+
+@pytest.fixture
+def made(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Made:
+    """Makes leases for engines that know each other by the Lease alone."""
+
+    def make(
+        clock_s: Callable[[], float] = time.monotonic, token: str = "", renew_s: float = 3600.0
+    ) -> KubernetesLease:
+        file = cluster.kubeconfig(
+            tmp_path / "config", namespace=namespace, **({"token": token} if token else {})
+        )
+        config = KubernetesConfig.of({"kubeconfig": str(file)})
+        api = Api(access_of(config), config.timeout_s)
+        return KubernetesLease(api, namespace, "wedtwin-lead", clock_s, renew_s)
+
+    return make
+
+
+def spec_of(cluster: ControlPlane, namespace: str) -> dict[str, Any]:
+    spec: dict[str, Any] = cluster.ask("GET", f"{LEASES}/{namespace}/leases/wedtwin-lead")["spec"]
+    return spec
+
+
+@contextlib.asynccontextmanager
+async def ending(*leases: KubernetesLease) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        for lease in leases:
+            await lease.release()
+
+
+def test_the_lease_of_a_cluster_keeps_the_contract(made: Made) -> None:
+    async def connect() -> KubernetesLease:
+        return made()
+
+    asyncio.run(contract.lease(connect))
+
+
+def test_who_does_not_renew_stops_before_another_can_lead(
+    cluster: ControlPlane, namespace: str, made: Made
+) -> None:
+    async def played() -> None:
+        ours, theirs = Clock(), Clock()
+        first, second = made(ours), made(theirs)
+        async with ending(first, second):
+            fence = await first.hold(0.0)
+            assert spec_of(cluster, namespace)["leaseTransitions"] == fence
+            with pytest.raises(NotLeadingError) as refused:
+                await second.hold(0.0)
+            assert refused.value.holder == first.holder
+            ours.time_s += ACT_S - 0.01
+            theirs.time_s += TTL_S - 0.01
+            assert first.holds(fence)
+            with pytest.raises(NotLeadingError):
+                await second.hold(0.0)
+            ours.time_s += 0.02
+            assert not first.holds(fence)
+            theirs.time_s += 0.02
+            newer = await second.hold(0.0)
+            assert newer == fence + 1
+            with pytest.raises(NotLeadingError) as refused:
+                await first.hold(0.0)
+            assert refused.value.holder == second.holder
+
+    asyncio.run(played())
+
+
+def test_a_renewal_that_the_other_saw_begins_its_waiting_anew(made: Made) -> None:
+    async def played() -> None:
+        ours, theirs = Clock(), Clock()
+        first, second = made(ours), made(theirs)
+        async with ending(first, second):
+            fence = await first.hold(0.0)
+            for _ in range(4):
+                with pytest.raises(NotLeadingError):
+                    await second.hold(0.0)
+                ours.time_s += 5.0
+                theirs.time_s += 5.0
+                await first._turn(NO_FENCE)
+                assert await first.hold(0.0) == fence
+
+    asyncio.run(played())
+
+
+def test_of_two_that_take_it_at_once_one_leads(made: Made) -> None:
+    async def played() -> None:
+        many = [made() for _ in range(5)]
+        async with ending(*many):
+            for again in range(3):
+                held = await asyncio.gather(
+                    *(one.hold(0.0) for one in many), return_exceptions=True
+                )
+                fences = [one for one in held if isinstance(one, int)]
+                assert fences == [again + 1], held
+                (leader,) = (one for one in many if one.holds(fences[0]))
+                await leader.release()
+
+    asyncio.run(played())
+
+
+def test_who_lost_it_for_a_while_leads_under_a_new_fence(made: Made) -> None:
+    async def played() -> None:
+        clock = Clock()
+        lease = made(clock)
+        async with ending(lease):
+            fence = await lease.hold(0.0)
+            clock.time_s += ACT_S
+            assert not lease.holds(fence)
+            assert await lease.hold(0.0) == fence + 1
+
+    asyncio.run(played())
+
+
+def test_a_lease_that_was_deleted_gives_no_fence_twice(
+    cluster: ControlPlane, namespace: str, made: Made
+) -> None:
+    async def played() -> None:
+        clock = Clock()
+        lease = made(clock)
+        async with ending(lease):
+            fence = await lease.hold(0.0)
+            cluster.ask("DELETE", f"{LEASES}/{namespace}/leases/wedtwin-lead")
+            await lease._turn(NO_FENCE)
+            clock.time_s += ACT_S
+            assert await lease.hold(0.0) > fence
+            assert spec_of(cluster, namespace)["leaseTransitions"] > fence
+
+    asyncio.run(played())
+
+
+@pytest.mark.slow
+def test_it_is_renewed_by_itself_and_is_over_while_the_api_server_is_away(
+    cluster: ControlPlane, made: Made
+) -> None:
+    async def played() -> None:
+        lease = made(renew_s=RENEW_S)
+        async with ending(lease):
+            fence = await lease.hold(0.0)
+            loop = asyncio.get_running_loop()
+            end_s = loop.time() + 1.5 * ACT_S
+            while loop.time() < end_s:
+                assert await lease.hold(0.0) == fence
+                await asyncio.sleep(0.2)
+            await asyncio.to_thread(cluster.kill, "apiserver")
+            try:
+                async with asyncio.timeout(60.0):
+                    while lease.holds(fence):
+                        await asyncio.sleep(0.1)
+                with pytest.raises(NotLeadingError, match="who leads is not known: the API server"):
+                    await lease.hold(0.0)
+            finally:
+                await asyncio.to_thread(cluster.start, "apiserver")
+                await asyncio.to_thread(cluster.ready)
+            newer = NO_FENCE
+            async with asyncio.timeout(120.0):
+                while newer == NO_FENCE:
+                    with contextlib.suppress(NotLeadingError):
+                        newer = await lease.hold(0.0)
+            assert newer == fence + 1
+
+    asyncio.run(played())
+
+
+@pytest.mark.parametrize("enough", [False, True])
+def test_the_rights_that_are_generated_are_enough_and_without_them_the_trouble_names_them(
+    cluster: ControlPlane, namespace: str, made: Made, tmp_path: Path, enough: bool
+) -> None:
+    lead = ("lease=kubernetes", f"live.cluster_lease.kubeconfig={tmp_path / 'admin'}")
+    token = granted(cluster, namespace, tmp_path, *(lead if enough else ()))
+
+    async def leads() -> int:
+        first, second = made(token=token), made(token=token)
+        async with ending(first, second):
+            await first.hold(0.0)
+            await first.release()
+            return await second.hold(0.0)
+
+    if enough:
+        assert asyncio.run(leads()) == 2
+    else:
+        with pytest.raises(NotLeadingError, match=r"leases.* is forbidden"):
+            asyncio.run(leads())
+
+
+def test_a_wrong_kubeconfig_is_named(cluster: ControlPlane, namespace: str, tmp_path: Path) -> None:
+    config = cluster.kubeconfig(tmp_path / "admin", namespace=namespace)
+    said = kubernetes(
+        "rbac", config, "lease=kubernetes", "live.cluster_lease.kubeconfig=/nowhere",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert said.returncode == 2
+    assert "live.cluster_lease: kubeconfig: /nowhere cannot be read" in said.stderr
