@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios.traces.config import TraceConfig
-from scenarios.traces.replay import NotRecordedError, load, realise
+from scenarios.traces.replay import ReplayError, load, realise
 
 START = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 MIX = {"api": 0.6, "file-storage": 0.4}
@@ -108,7 +108,7 @@ def test_a_column_can_be_named(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", lines, "time,cpu,hits")
     replay = load(config(path, column="hits"))
     np.testing.assert_allclose(replay.rates, 1000.0)
-    with pytest.raises(NotRecordedError, match=r'trace\.path.*"queries" is not one of its columns'):
+    with pytest.raises(ReplayError, match=r'trace\.path.*"queries" is not one of its columns'):
         load(config(path, column="queries"))
 
 
@@ -169,7 +169,7 @@ BAD: dict[str, tuple[Callable[[list[str]], list[str]], dict[str, object], str]] 
 def test_a_bad_trace_is_refused_with_its_key(tmp_path: Path, name: str) -> None:
     change, keys, expected = BAD[name]
     path = write(tmp_path / "t.csv", change(rows(96)))
-    with pytest.raises(NotRecordedError, match=expected):
+    with pytest.raises(ReplayError, match=expected):
         load(config(path, **keys))
 
 
@@ -189,7 +189,7 @@ def test_a_bad_calendar_is_refused_with_its_key(
     if content is not None:
         calendar.write_text(content)
     path = write(tmp_path / "t.csv", rows(96))
-    with pytest.raises(NotRecordedError, match=expected):
+    with pytest.raises(ReplayError, match=expected):
         load(config(path, calendar=str(calendar)))
 
 
@@ -202,10 +202,10 @@ def test_the_first_of_repeated_rows_is_taken_if_asked_for(tmp_path: Path) -> Non
 
 
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(NotRecordedError, match=r"trace\.path: .*nowhere\.csv: No such file"):
+    with pytest.raises(ReplayError, match=r"trace\.path: .*nowhere\.csv: No such file"):
         load(config(tmp_path / "nowhere.csv"))
     asked = TraceConfig(folder=str(tmp_path), mix=MIX, peak_per_s=1.0)
-    with pytest.raises(NotRecordedError, match=r"requests_per_minute\.csv\.gz: No such file"):
+    with pytest.raises(ReplayError, match=r"requests_per_minute\.csv\.gz: No such file"):
         load(asked)
 
 
@@ -264,7 +264,7 @@ def test_a_calendar_without_a_zone_beside_a_trace_of_another_is_refused(tmp_path
     calendar.write_text("start\n2024-05-03T15:00\n")
     path = write(tmp_path / "t.csv", [row.replace("Z", "+02:00") for row in rows(96)])
     with pytest.raises(
-        NotRecordedError, match=r"trace\.calendar: .*name the zone of both in trace\.tim"
+        ReplayError, match=r"trace\.calendar: .*name the zone of both in trace\.tim"
     ):
         load(config(path, calendar=str(calendar)))
     assert load(config(path, calendar=str(calendar), time_zone="Europe/Berlin")).calendar.kinds
@@ -276,7 +276,7 @@ def test_a_calendar_with_a_zone_in_some_rows_is_refused(tmp_path: Path) -> None:
     calendar = tmp_path / "c.csv"
     calendar.write_text("start\n2024-05-03T15:00\n2024-05-04T15:00Z\n")
     path = write(tmp_path / "t.csv", LOCAL)
-    with pytest.raises(NotRecordedError, match=r"trace\.calendar: .*line 2: .* has no time zone"):
+    with pytest.raises(ReplayError, match=r"trace\.calendar: .*line 2: .* has no time zone"):
         load(config(path, calendar=str(calendar)))
 
 
@@ -293,7 +293,7 @@ def test_a_calendar_is_read_as_people_export_it(tmp_path: Path, text: str) -> No
     calendar.write_text(text)
     path = write(tmp_path / "t.csv", LOCAL)
     if "05/03" in text:
-        with pytest.raises(NotRecordedError, match=r"may be"):
+        with pytest.raises(ReplayError, match=r"may be"):
             load(config(path, calendar=str(calendar)))
         return
     replay = load(config(path, calendar=str(calendar)))
