@@ -78,7 +78,10 @@ async def occasions(context: Context, principal: Reader) -> Response:
     summary="Propose an occasion",
     status_code=201,
     response_model=OccasionDocument,
-    responses=documented(*CHANGING),
+    responses={
+        **documented(*CHANGING),
+        200: {"model": OccasionDocument, "description": "dry_run: what it would take"},
+    },
 )
 async def propose(context: Context, principal: Writer, asked: OccasionRequest) -> Response:
     """It changes nothing until somebody else approves it; the answer says what it would take."""

@@ -75,3 +75,20 @@ def test_each_answer_is_documented(schema: Any, headers: dict[str, str], operati
         case.call_and_validate(headers=headers, checks=CHECKS)
 
     asked()
+
+
+def test_each_operation_that_can_say_what_it_would_do_documents_that_answer() -> (
+    None
+):
+    document = openapi()
+    schemas = document["components"]["schemas"]
+    tried = {}
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            name = body.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            if "dry_run" in schemas.get(name, {}).get("properties", {}):
+                tried[operation["operationId"]] = "200" in operation["responses"]
+    assert tried == dict.fromkeys(
+        ("scale", "orchestrate", "weddingAware", "prepareWeddingDay", "proposeOccasion"), True
+    )
