@@ -77,9 +77,7 @@ def test_each_answer_is_documented(schema: Any, headers: dict[str, str], operati
     asked()
 
 
-def test_each_operation_that_can_say_what_it_would_do_documents_that_answer() -> (
-    None
-):
+def test_each_operation_that_can_say_what_it_would_do_documents_that_answer() -> None:
     document = openapi()
     schemas = document["components"]["schemas"]
     tried = {}
