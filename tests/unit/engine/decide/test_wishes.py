@@ -166,6 +166,8 @@ def test_a_persons_count_is_a_recommendation_with_its_figures() -> None:
         6, Reason.MANUAL, evidence={"asked": 6.0, "expires_in_s": 60.0}, confidence=1.0,
         trigger_s=NOW_S, scale_id="scale-7",
     )  # fmt: skip
+    past = scaled(make_spec(), [replace(one, override=True) for one in scale_to(6)], NOW_S)
+    assert past == replace(one, evidence={**one.evidence, OVERRIDE: 1.0})
 
 
 @pytest.mark.parametrize(
