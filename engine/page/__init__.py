@@ -8,6 +8,7 @@ whoever looks, so the page itself holds nothing and anybody may have it.
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,11 +25,13 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file as it is sent, with its strong validator."""
+    """One file as it is sent, plain or packed (gzip), each with its strong validator."""
 
     content: bytes
     media_type: str
     etag: str
+    packed: bytes
+    packed_etag: str
 
 
 @functools.cache
@@ -44,4 +47,5 @@ def files() -> Mapping[str, PageFile]:
 
 def _read(content: bytes, suffix: str) -> PageFile:
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-    return PageFile(content, MEDIA_TYPES[suffix], f'"{digest}"')
+    packed = gzip.compress(content, mtime=0)
+    return PageFile(content, MEDIA_TYPES[suffix], f'"{digest}"', packed, f'"{digest}-gzip"')

@@ -5,6 +5,8 @@ They are no operations of the API: they say nothing of the engine, and are open 
 
 from __future__ import annotations
 
+import re
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -52,7 +54,20 @@ def _sent(request: Request, name: str) -> Response:
     file = files().get(name)
     if file is None:
         raise ProblemError(Problem.NOT_THERE, "there is no such path")
-    headers = {**HEADERS, "etag": file.etag}
-    if matches(request.headers.get("if-none-match", ""), file.etag):
+    content, etag, encoding = file.content, file.etag, {}
+    if takes_gzip(request.headers.get("accept-encoding", "")):
+        content, etag = file.packed, file.packed_etag
+        encoding = {"content-encoding": "gzip"}
+    headers = {**HEADERS, "etag": etag, "vary": "accept-encoding"}
+    if matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
-    return Response(file.content, headers=headers, media_type=file.media_type)
+    return Response(content, headers=headers | encoding, media_type=file.media_type)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether `Accept-Encoding` names gzip, and not with a weight of none (RFC 9110 12.5.3)."""
+    for one in accepted.split(","):
+        name, _, weight = one.partition(";")
+        if name.strip().lower() in ("gzip", "x-gzip"):
+            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
+    return False

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from engine.api.records import Records
-from engine.page import files
+from engine.page import DOCUMENT, files
 from engine.security.roles import Role
 from tests.integration.page.browser import Browser
 from tests.integration.page.conftest import Stage, action, enter, incident, show
@@ -580,6 +580,40 @@ def test_no_address_leads_elsewhere_and_no_other_origin_can_act(
     page = httpx.get(f"{stage.url}/")
     assert page.headers["x-frame-options"] == "DENY"
     assert "set-cookie" not in page.headers
+
+
+def test_the_document_asks_for_every_script_at_once() -> None:
+    document = files()[DOCUMENT].content.decode()
+    asked = set(re.findall(r'(?:href|src)="/page/([a-z]+\.js)"', document))
+    assert asked == {name for name in files() if name.endswith(".js")}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [("gzip, deflate, br", True), ("br;q=1, gzip;q=0.8", True), ("GZIP", True), ("", False),
+     ("identity", False), ("br, gzip;q=0", False), ("gzip; q=0.00", False), ("notgzip", False)],
+)  # fmt: skip
+def test_the_page_is_sent_packed_to_who_can_unpack_it(
+    stage: Stage, accepted: str, is_packed: bool
+) -> None:
+    path, file = "/page/main.js", files()["main.js"]
+    with httpx.Client(base_url=stage.url, trust_env=False, timeout=60.0) as client:
+        answer = client.get(path, headers={"accept-encoding": accepted})
+        assert (answer.headers.get("content-encoding") == "gzip") is is_packed
+        assert int(answer.headers["content-length"]) == len(
+            file.packed if is_packed else file.content
+        )
+        assert answer.content == file.content  # unpacked by the client
+        assert answer.headers["vary"] == "accept-encoding"
+        other = client.get(
+            path,
+            headers={
+                "accept-encoding": "identity" if is_packed else "gzip",
+                "if-none-match": answer.headers["etag"],
+            },
+        )
+        assert other.status_code == 200  # no other bytes under one validator
+    assert sum(len(one.packed) for one in files().values()) <= 60_000
 
 
 def test_the_page_is_small_and_its_policy_allows_nothing_from_elsewhere(stage: Stage) -> None:
