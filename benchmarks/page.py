@@ -1,7 +1,7 @@
 """What the live page weighs, how soon it is there, and what a day with it open does to the browser.
 
     python benchmarks/page.py                    # 50 services, a day in two minutes
-    python benchmarks/page.py --services 5 --speed 240
+    python benchmarks/page.py --services 5 --speed 60 --begin peak-3600 --seconds 60
 
 A real `twin serve` of `june_peak` and Debian's Chromium: the platform's own services, and further
 ones that the api calls.  From a step to the pixel is from when a listener in this process has the
@@ -69,6 +69,8 @@ def main() -> None:
     )
     parser.add_argument("--services", type=int, default=50)
     parser.add_argument("--speed", type=float, default=720.0, help="seconds of the day in one")
+    parser.add_argument("--begin", default="60", help="as `twin serve` has it")
+    parser.add_argument("--seconds", type=float, default=1e9, help="look so long; else the day")
     given = parser.parse_args()
     if PROGRAM is None:
         sys.exit(INSTALL)
@@ -82,7 +84,7 @@ def main() -> None:
         with served(folder, given) as (address, token), browsing(folder / "profile") as browser:
             browser.command("Page.addScriptToEvaluateOnNewDocument", source=PROBE)
             browser.screen(1440)
-            passed += measured(browser, address, token, given.speed)
+            passed += measured(browser, address, token, given)
         assert not browser.complaints, browser.complaints
         hosts = {one.split("/")[2] for one in browser.addresses if one.startswith("http")}
         assert hosts == {address.split("/")[2]}, hosts
@@ -90,7 +92,7 @@ def main() -> None:
     sys.exit(0 if all(passed) else 1)
 
 
-def measured(browser: Browser, address: str, token: str, speed: float) -> list[bool]:
+def measured(browser: Browser, address: str, token: str, given: argparse.Namespace) -> list[bool]:
     """Print the figures of a logged-in tab; returns which limits were kept."""
     browser.open(address)
     browser.type("#token", token)
@@ -104,26 +106,31 @@ def measured(browser: Browser, address: str, token: str, speed: float) -> list[b
         there.append(browser.value("probe.there"))
     passed = [
         said(f"first paint, ms, the slowest of {VISITS} visits", max(first), FIRST_MS),
-        said("… with all services", max(there), FIRST_MS),
+        said("… with all services, the slowest", max(there), FIRST_MS),
+        said("… with all services, the median", sorted(there)[VISITS // 2], FIRST_MS),
     ]
     browser.go("if")
     browser.choose("#if-zone", "b")
     browser.type("#if-load", "api")
     browser.value("performance.mark('asked')")
     browser.click("#if-try")
-    browser.until("/Tried out in|given up on/.test(document.querySelector('main').innerText)")
+    browser.until("/Tried out in|given up/.test(document.querySelector('main').innerText)")
     took_ms = browser.value(
         "performance.now() - performance.getEntriesByName('asked')[0].startTime"
     )
+    if not browser.text().count("Tried out in"):
+        took_ms = float("inf")  # the engine gave it up
     passed.append(said("what if a zone is lost and the load triples, ms", took_ms, TRIED_MS))
     browser.go("now")
     browser.until("document.querySelector('table.services tbody tr') !== null")
     sent: list[tuple[float, float]] = []
     threading.Thread(target=listen, args=(address, token, sent), daemon=True).start()
-    return passed + watched(browser, sent, speed)
+    return passed + watched(browser, sent, given)
 
 
-def watched(browser: Browser, sent: list[tuple[float, float]], speed: float) -> list[bool]:
+def watched(
+    browser: Browser, sent: list[tuple[float, float]], given: argparse.Namespace
+) -> list[bool]:
     """The rest of the day with the page open."""
     shown: list[tuple[str, float]] = []
     browser.value("probe.shown.length = 0")
@@ -133,7 +140,8 @@ def watched(browser: Browser, sent: list[tuple[float, float]], speed: float) -> 
         time.sleep(0.1)
     start_s = sent[0][0]
     end_s = start_s - start_s % DAY_S + 8 * 3600 + DAY_S - 3600  # an hour before the day is over
-    while sent[-1][0] < end_s and time.monotonic() < began + 2 * DAY_S / speed:
+    lasts_s = min(given.seconds, 2 * DAY_S / given.speed)
+    while sent[-1][0] < end_s and time.monotonic() < began + lasts_s:
         time.sleep(LOOK_S)
         shown += [(text, at / 1e3) for text, at in browser.value("probe.shown.splice(0)")]
         now, there = time.monotonic(), browser.value("probe.frames")
@@ -210,14 +218,14 @@ def served(folder: Path, given: argparse.Namespace) -> Iterator[tuple[str, str]]
         name = f"service-{number + 1:02}"
         further += [
             f"+platform.services.{name}={written(like)}",
-            f"+platform.services.api.calls.{name}={{per_request:0.2}}",
+            f"+platform.services.api.calls.{name}={{per_request:0.2,asynchronous:true}}",
         ]
     printed = folder / "stderr"
     with printed.open("wb") as to:
         process = subprocess.Popen(
             [
                 sys.executable, "-m", "twin", "serve", *further,
-                "scenario=june_peak", "api.port=0", "begin=60",
+                "scenario=june_peak", "api.port=0", f"begin={given.begin}",
                 f"speed={given.speed}", f"output={folder}",
             ],
             stdout=subprocess.DEVNULL, stderr=to, cwd=folder,

@@ -47,6 +47,8 @@ function paint() {
   if (!inside) {
     draw(main, h("div", { key: "login", class: "view" }, login()));
     document.title = "WedTwin";
+    heard = "";
+    say("");
     return;
   }
   const [, title, view] = VIEWS.find(([one]) => one === name);
@@ -55,7 +57,7 @@ function paint() {
   const { tone } = verdict();
   document.title = `${MARKS[tone]} ${title} · WedTwin`;
   const sound = `${tone} ${state.live} ${waiting()}`;
-  if (state.overview && sound !== heard) {
+  if (state.overview && state.isTried && sound !== heard) {
     heard = sound;
     say(state.live ? verdict().text : "The connection to the engine is lost; trying again.");
   }
@@ -86,6 +88,7 @@ function emergency() {
 
 function freshness() {
   const age = age_s();
+  if (!state.isTried) return ["neutral", "Connecting"];
   if (!state.live) return ["bad", `Disconnected${age === null ? "" : `, figures are ${ago(age).replace(" ago", " old")}`}; trying again`];
   if (age === null) return ["neutral", "Connected"];
   if (isStale()) return ["warn", `Stale: heard of ${ago(age)}`];

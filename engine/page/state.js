@@ -14,6 +14,7 @@ export const state = {
   me: null,
   problem: "",
   live: false,
+  isTried: false,
   lostAt: performance.now(),
   heardAt: 0,
   gap_s: 5,
@@ -31,17 +32,19 @@ export const state = {
 // --- drawing
 
 let drawing = 0;
+let drawn = -Infinity;
 let paint = () => {};
 
 export const painted_by = (draw) => { paint = draw; };
 
-/** Something has changed: draw it soon. */
+/** Something has changed: draw it, at once unless something was drawn just now. */
 export function changed() {
   if (drawing) return;
   drawing = setTimeout(() => {
     drawing = 0;
+    drawn = performance.now();
     paint();
-  }, DRAW_MS);
+  }, Math.max(drawn + DRAW_MS - performance.now(), 0));
 }
 
 // --- what may be done
@@ -85,8 +88,12 @@ export const now_s = () => state.overview?.last_updated_s ?? null;
 
 // --- questions, each asked again no sooner than it makes sense
 
+const look = async () => {
+  state.overview = await ask("/overview");
+  state.heardAt ||= performance.now();
+};
 const questions = {
-  overview: [1000, async () => { state.overview = await ask("/overview"); }],
+  overview: [1000, look],
   readiness: [2000, async () => { state.readiness = await ask("/readiness"); }],
   troubles: [2000, async () => { state.troubles = (await ask("/troubles")).troubles; }],
   approvals: [1000, async () => { state.approvals = (await ask("/approvals")).items; }],
@@ -189,14 +196,17 @@ function turn(isLive, error) {
     return;
   }
   if (state.live && !isLive) state.lostAt = performance.now();
-  state.live = isLive;
+  Object.assign(state, { live: isLive, isTried: true });
   if (isLive) renew(...Object.keys(questions));
   changed();
 }
 
 /** See who the token shows, and begin; raises Problem. */
 export async function enter() {
+  // Asked for at the same time, so that the first that is drawn says how it stands.
+  const first = look().catch(() => {});
   state.me = await ask("/me");
+  await first;
   state.problem = "";
   stream = new Stream(take, turn);
   stream.run();
@@ -217,7 +227,7 @@ export function leave(problem = "") {
   clearInterval(timer);
   forget();
   Object.assign(state, {
-    me: null, problem, live: false, heardAt: 0, overview: null, readiness: null, troubles: {},
+    me: null, problem, live: false, isTried: false, heardAt: 0, overview: null, readiness: null, troubles: {},
     approvals: [], standing: [], occasions: [], decisions: [], capacity: null, alerts: null,
   });
   changed();

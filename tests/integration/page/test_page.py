@@ -69,6 +69,26 @@ def test_who_logs_in_sees_how_it_stands_and_the_token_is_in_no_address(
     assert browser.value("sessionStorage.length") == 0
 
 
+def test_what_is_drawn_first_says_how_it_stands_and_nothing_that_is_not_so(
+    browser: Browser, stage: Stage
+) -> None:
+    enter(browser, stage, stage.token("pat", Role.OPERATOR))
+    watch = browser.command(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="""
+            globalThis.read = [];
+            new MutationObserver(() => globalThis.read.push(document.body?.innerText ?? ""))
+                .observe(document, {subtree: true, childList: true, characterData: true});
+        """,
+    )
+    browser.command("Page.reload")
+    browser.reads("Live", "#fresh")
+    browser.command("Page.removeScriptToEvaluateOnNewDocument", **watch)
+    read = browser.value("read.filter((one) => one.includes('Log out'))")
+    assert read and all("Safe: 812" in one for one in read)
+    assert not any("Disconnected" in one or "is lost" in one for one in read)
+
+
 def test_no_step_to_come_is_one_that_was_due(browser: Browser, stage: Stage) -> None:
     stage.rate = 2000.0
     stage.step()
