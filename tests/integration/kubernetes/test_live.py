@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -142,10 +143,10 @@ class Engine:
 @contextmanager
 def engine(
     cluster: ControlPlane, namespace: str, folder: Path, load: Load, *more: str,
-    rights: tuple[str, ...] = (),
+    rights: tuple[str, ...] = (), token: str = "",
 ) -> Iterator[Engine]:  # fmt: skip
-    """The engine with no more rights than it needs."""
-    token = granted(cluster, namespace, folder, *rights)
+    """The engine with no more rights than it needs, or those of a token."""
+    token = token or granted(cluster, namespace, folder, *rights)
     config = cluster.kubeconfig(folder / "config", token=token, namespace=namespace)
     for name, text in FILES.items():
         (folder / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -240,3 +241,40 @@ def test_an_engine_that_only_recommends_says_on_the_workload_what_it_would_do_an
     assert first["involvedObject"]["name"] == "api"
     assert first["message"].startswith("1 → ")
     assert cluster.ask("GET", path)["spec"]["replicas"] == 1
+
+
+def test_when_the_engine_that_leads_is_killed_another_goes_on_under_a_new_fence(
+    cluster: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    path = cluster.workload(namespace, "api", 1, boot="500ms")
+    there = ready(cluster, path)
+    until(lambda: there() == 1, "the first pod")
+    admin = cluster.kubeconfig(tmp_path / "admin", namespace=namespace)
+    lead = ("lease=kubernetes", f"live.cluster_lease.kubeconfig={admin}")
+    token = granted(cluster, namespace, tmp_path, *lead)
+    lease = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/wedtwin-lead"
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+
+    def fence() -> str:
+        return str(cluster.ask("GET", path)["metadata"]["annotations"].get("wedtwin/fence"))
+
+    with (
+        served(Load(there)) as load,
+        engine(cluster, namespace, folders[0], load, *lead, token=token) as first,
+    ):
+        first.until(lambda: first.status()["steps"] >= 2, "the first steps")
+        with engine(cluster, namespace, folders[1], load, *lead, token=token) as second:
+            load.per_s = 120.0
+            first.until(lambda: there() >= 3, "enough pods for the load")
+            assert second.status()["steps"] == 0
+            assert fence() == "1"
+            first.process.send_signal(signal.SIGKILL)
+            first.process.wait()
+            load.per_s = 240.0
+            second.until(lambda: there() >= 7, "enough pods, by the other engine")
+            assert int(fence()) >= 2
+            assert cluster.ask("GET", lease)["spec"]["leaseTransitions"] == int(fence())
+            second.end()
+    assert "holderIdentity" not in cluster.ask("GET", lease)["spec"]

@@ -48,6 +48,8 @@ class World:
         notes = SimpleNamespace(status=self.statuses.append)
         together = SimpleNamespace(statuses=[], flush=self.flush)
         shared: Any = SimpleNamespace(begin=lambda _: None, notes=notes, together=together)
+        self.together = together
+        self.parts: dict[str, dict[str, Any]] = {}
 
         async def nothing(*_: object) -> None:
             pass
@@ -66,6 +68,8 @@ class World:
     def make(self, shard: Shard) -> tuple[Any, Callable[[], None]]:
         async def step(due_s: float) -> None:
             self.stepped.append((shard.name, due_s))
+            if shard.name in self.parts:
+                self.together.statuses.append(self.parts[shard.name])
 
         return SimpleNamespace(step=step), lambda: self.ended.append(shard.name)
 
@@ -88,6 +92,29 @@ def test_an_engine_steps_the_shards_that_it_has() -> None:
     world.step(20.0)
     assert (world.stepped, world.ended) == ([("b", 20.0)], ["a"])
     assert world.statuses[-1]["troubles"] == {"leases": ("no engine has a",)}
+
+
+def part(lead: int, acts: bool, service: str, standing: str) -> dict[str, Any]:
+    """What a shard's own shell says of itself."""
+    return {
+        "lead": lead, "acts": acts, "skipped": lead, "troubles": {}, "awaiting": [],
+        "services": {service: {}}, "counted_s": {service: float(lead)}, "floors": {service: lead},
+        "standing": {standing: []},
+    }  # fmt: skip
+
+
+def test_the_status_is_that_of_all_shards_together() -> None:
+    world = World()
+    world.step(5.0)
+    assert (world.statuses[-1]["lead"], world.statuses[-1]["standing"]) == (0, {})
+    world.keeper.held = {"a": Fence(2), "b": Fence(4)}
+    world.parts = {"a": part(2, True, "api", "floors"), "b": part(4, False, "mail", "pauses")}
+    world.step(10.0)
+    status = world.statuses[-1]
+    assert (status["lead"], status["acts"], status["skipped"]) == (4, False, 6)
+    assert status["services"] == {"api": {}, "mail": {}}
+    assert status["counted_s"] == {"api": 2.0, "mail": 4.0}
+    assert (status["floors"], status["standing"]) == ({"api": 2, "mail": 4}, {"floors": []})
 
 
 def test_a_shard_goes_to_another_engine_at_the_end_of_a_cycle_alone() -> None:

@@ -135,7 +135,7 @@ class Cloud:
         self.looks += 1
         results, self.results = tuple(self.results), []
         counts = {name: Counts(2, 2, 0, 0) for name in ("api", "db", "mail")}
-        return Sighting(counts, results, Fence(99))
+        return Sighting(counts, results, Fence(99), ages_s={"api": 1.0, "mail": 2.0})
 
     async def claim(self, services: Sequence[str], fence: Fence) -> Fence:
         self.claims.append((tuple(services), fence))
@@ -178,6 +178,7 @@ def test_the_platform_is_looked_at_once_in_a_step_and_each_shard_sees_its_own() 
         seen, others = await asyncio.gather(one.observe(), other.observe())
         assert cloud.looks == 1
         assert (set(seen.services), set(others.services)) == ({"api", "db"}, {"mail"})
+        assert (seen.ages_s, others.ages_s) == ({"api": 1.0}, {"mail": 2.0})
         assert [r.decision_id for r in (*seen.results, *others.results)] == ["mail-12"]
         assert (seen.results, others.fence) == ((), 4)
         assert sorted(cloud.claims) == [(("api", "db"), 3), (("mail",), 1)]
