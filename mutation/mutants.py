@@ -215,26 +215,38 @@ def _changes(site: _Site) -> list[ast.AST]:
             return [_with(node, op=ast.And()), *_negated(site)]
         case ast.UnaryOp(op=ast.USub() | ast.Not(), operand=operand):
             return [operand]
-        case ast.Constant(value=bool(value)):
-            return [ast.Constant(not value)]
-        case ast.Constant(value=int(value)):
-            return [ast.Constant(value + 1), *([ast.Constant(value - 1)] if value > 0 else [])]
-        case ast.Constant(value=float(value)) if value == 0.0 or abs(value) > ROUNDING:
-            return [ast.Constant(2.0 * value if value else 1.0)]
+        case ast.Constant(value=value):
+            return _other_values(value)
         case ast.Call():
             return [*_calls(node), *_negated(site)]
         case ast.Name(ctx=ast.Load()) | ast.Attribute(ctx=ast.Load()):
             return _negated(site)
+    return _other_statements(site)
+
+
+def _other_statements(site: _Site) -> list[ast.AST]:
+    """What may stand in the place of a whole statement."""
+    match site.node:
         case ast.Return(value=ast.expr() as value) if not _is_none(value):
             return [ast.Return(ast.Constant(None))]
-        case ast.Expr() | ast.Delete() | ast.Raise():
-            return [ast.Pass()]
-        case ast.Break():
+        case ast.Expr() | ast.Delete() | ast.Raise() | ast.Break():
             return [ast.Pass()]
         case ast.Continue():
             return [ast.Pass(), ast.Break()]
         case ast.Assign() if site.assigned_before:
             return [ast.Pass()]
+    return []
+
+
+def _other_values(value: object) -> list[ast.AST]:
+    """Constants that are not this one; none for a text, or a float for rounding errors."""
+    match value:
+        case bool():
+            return [ast.Constant(not value)]
+        case int():
+            return [ast.Constant(value + 1), *([ast.Constant(value - 1)] if value > 0 else [])]
+        case float() if value == 0.0 or abs(value) > ROUNDING:
+            return [ast.Constant(2.0 * value if value else 1.0)]
     return []
 
 

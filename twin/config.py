@@ -168,7 +168,13 @@ class RunConfig(Strict):
 
     @model_validator(mode="after")
     def _names_known(self) -> RunConfig:
-        services = list(self.platform.services)
+        self._check_request()
+        self._check_faults()
+        self._check_services()
+        self._check_times()
+        return self
+
+    def _check_request(self) -> None:
         if self.request.simulated > self.request.cells:
             raise ValueError(
                 f"request.simulated: {self.request.simulated} is not allowed "
@@ -179,23 +185,30 @@ class RunConfig(Strict):
                 f"request.cells: nothing under request counts with resolution={self.resolution}; "
                 "ask for resolution=hybrid"
             )
+
+    def _check_faults(self) -> None:
+        services, last = list(self.platform.services), len(self.platform.zones) - 1
         for name, fault in self.faults.items():
             named = [getattr(fault, "service", None), *getattr(fault, "services", ())]
             for service in named:
                 if service is not None:
                     _check_name(service, services, f"faults.{name}.service")
-            last = len(self.platform.zones) - 1
             for key in ("zone", "zones"):
                 zones = getattr(fault, key, ())
-                for zone in zones if isinstance(zones, tuple) else (zones,):
-                    if zone > last:
-                        raise ValueError(f"faults.{name}.{key}: {zone} is not allowed (0 … {last})")
+                beyond = [z for z in (zones if isinstance(zones, tuple) else (zones,)) if z > last]
+                if beyond:
+                    raise ValueError(
+                        f"faults.{name}.{key}: {beyond[0]} is not allowed (0 … {last})"
+                    )
             if isinstance(fault, CapacityShortage) and fault.zones and fault.granted > 0.0:
                 raise ValueError(
                     f"faults.{name}.granted: {fault.granted:g} is not allowed with zones (0)"
                 )
             if isinstance(fault, FlashCrowd):
                 _check_name(fault.service, self.entered, f"faults.{name}.service")
+
+    def _check_services(self) -> None:
+        services = list(self.platform.services)
         for service in self.entered:
             _check_name(service, services, "demand.rates" if self.trace is None else "trace.mix")
         for service in self.engine.fallback_by_service:
@@ -208,6 +221,8 @@ class RunConfig(Strict):
         for pause in self.operator.pauses:
             if pause.service:
                 _check_name(pause.service, services, "operator.pauses.service")
+
+    def _check_times(self) -> None:
         if self.duration_s % self.telemetry.interval_s:
             key = "population" if self.trace is None else "trace"
             raise ValueError(
@@ -219,7 +234,6 @@ class RunConfig(Strict):
                 f"engine.sample_s: {self.engine.sample_s:g} has to equal "
                 f"telemetry.interval_s {self.telemetry.interval_s}"
             )
-        return self
 
 
 Kind = TypeVar("Kind", bound=RunConfig)

@@ -52,23 +52,9 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
         case Reason.WEDDING_FLOOR:
             return _major(e)
         case Reason.COST:
-            # What is asked for is less than what is there, by whichever rule asks for most.
-            why = "less will do"
-            if ASLEEP in e:
-                idle = _get(e, "unasked_s")
-                why = f"nobody has asked for it for {idle:.0f} s and nothing is booked"
-            elif "rate" in e:
-                why = _expected(e)
-            elif "major_rate" in e:
-                why = _major(e)
-            return f"{why}, trimming saves {_get(e, 'saving_usd_per_hour'):,.2f} USD/h"
+            return f"{_less(e)}, trimming saves {_get(e, 'saving_usd_per_hour'):,.2f} USD/h"
         case Reason.EMERGENCY:
-            if ASLEEP in e:
-                return f"it sleeps and is wanted ({_wanted(e)})"
-            if "passed_on_rate" in e:
-                passed = _get(e, "passed_on_rate")
-                return f"a drowning caller will pass on another {passed:,.0f} requests/s"
-            return f"it is drowning ({_drowning(e)})"
+            return _urgent(e)
         case Reason.BOUNDS:
             return f"it is outside its bounds of {_get(e, 'min'):.0f} … {_get(e, 'max'):.0f}"
         case Reason.ROLLBACK:
@@ -79,14 +65,37 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
                 f"{_get(e, 'error_rate'):.1%} failing)"
             )
         case Reason.MANUAL:
-            if "fallback" in e:
-                return "its metrics are stale and the fallback is a fixed count"
-            if "pinned" in e:
-                return "it is pinned at this count"
-            if "asked" in e:
-                past = ", past steps, rests, budget and quota" if OVERRIDE in e else ""
-                return f"somebody asked for {_get(e, 'asked'):.0f}{past}"
-            return "somebody asked for this floor"
+            return _by_hand(e)
+
+
+def _less(e: Mapping[str, float]) -> str:
+    """What is asked for is less than what is there, by whichever rule asks for most."""
+    if ASLEEP in e:
+        idle = _get(e, "unasked_s")
+        return f"nobody has asked for it for {idle:.0f} s and nothing is booked"
+    if "rate" in e:
+        return _expected(e)
+    return _major(e) if "major_rate" in e else "less will do"
+
+
+def _urgent(e: Mapping[str, float]) -> str:
+    if ASLEEP in e:
+        return f"it sleeps and is wanted ({_wanted(e)})"
+    if "passed_on_rate" in e:
+        passed = _get(e, "passed_on_rate")
+        return f"a drowning caller will pass on another {passed:,.0f} requests/s"
+    return f"it is drowning ({_drowning(e)})"
+
+
+def _by_hand(e: Mapping[str, float]) -> str:
+    if "fallback" in e:
+        return "its metrics are stale and the fallback is a fixed count"
+    if "pinned" in e:
+        return "it is pinned at this count"
+    if "asked" in e:
+        past = ", past steps, rests, budget and quota" if OVERRIDE in e else ""
+        return f"somebody asked for {_get(e, 'asked'):.0f}{past}"
+    return "somebody asked for this floor"
 
 
 def _wanted(e: Mapping[str, float]) -> str:

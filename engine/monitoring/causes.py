@@ -9,7 +9,7 @@ enter.  Signs at callees and callers of a finding's service count less the farth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -103,29 +103,59 @@ def _evidence(
 ) -> dict[tuple[int, CauseKind], float]:
     """What speaks for each service and kind of cause; a weight that is missing is 0."""
     far = np.clip(or_zero(picture.z), -MOST, MOST)
-    evidence: dict[tuple[int, CauseKind], float] = {}
+    evidence = _Evidence()
+    _of_slowness(graph, far, evidence)
+    _of_arrivals(graph, picture, far, evidence)
+    for symptom in symptoms:
+        row = graph.names.index(symptom.service)
+        if symptom.kind in SPEAKS_FOR:
+            evidence.add(row, *SPEAKS_FOR[symptom.kind])
+    return evidence.weights
 
-    def add(row: int, kind: CauseKind, weight: float) -> None:
+
+SPEAKS_FOR: Mapping[FindingKind, tuple[CauseKind, float]] = {
+    FindingKind.INSTANCES_LOST: (CauseKind.INSTANCES, 2.0 * MOST),
+    FindingKind.RESTARTING: (CauseKind.INSTANCES, MOST),
+    FindingKind.CAPACITY_MISSING: (CauseKind.STARTS, MOST),
+    FindingKind.NO_SAMPLES: (CauseKind.METRICS, 2.0 * MOST),
+    FindingKind.SILENCE: (CauseKind.LOAD, MOST),
+}
+"""What a symptom is evidence of by itself, and how much."""
+
+
+class _Evidence:
+    """Weights by row and kind of cause."""
+
+    def __init__(self) -> None:
+        self.weights: dict[tuple[int, CauseKind], float] = {}
+
+    def add(self, row: int, kind: CauseKind, weight: float) -> None:
         if weight > 0.0:
-            evidence[row, kind] = evidence.get((row, kind), 0.0) + weight
+            self.weights[row, kind] = self.weights.get((row, kind), 0.0) + weight
 
+
+def _of_slowness(graph: CallGraph, far: FloatArray, evidence: _Evidence) -> None:
+    """Work that takes longer than usual; a service that waits for a slow one is slow as well."""
     slow = _beyond(far[:, WORK])
     for i in range(len(graph.names)):
         below = graph.below[i].copy()
         below[i] = False
-        # A service that waits for a slow one is slow as well.
         own = slow[i] - 1.5 * float(slow[below].max(initial=0.0))
-        add(i, CauseKind.SLOWNESS, own)
+        evidence.add(i, CauseKind.SLOWNESS, own)
         if slow[i] > 0.0:
-            add(i, CauseKind.SLOWNESS, 0.25 * _beyond(far[i : i + 1, RESPONSE])[0])
-        add(i, CauseKind.SLOWNESS, 0.5 * _beyond(far[i : i + 1, FAILURES])[0] * (slow[i] > 0.0))
+            evidence.add(i, CauseKind.SLOWNESS, 0.25 * _beyond(far[i : i + 1, RESPONSE])[0])
+            evidence.add(i, CauseKind.SLOWNESS, 0.5 * _beyond(far[i : i + 1, FAILURES])[0])
+
+
+def _of_arrivals(graph: CallGraph, picture: Picture, far: FloatArray, evidence: _Evidence) -> None:
+    """More or less that arrives, more calls for the same, and figures that contradict."""
     many = _beyond(far[:, CALLS])
     surge = _beyond(np.abs(far[:, LOAD]))
     departure = or_zero(picture.residuals - picture.centre)
     # Much more arrives and nothing is busier: that is a figure that is wrong.
     wrong = (departure[:, LOAD] > CONTRADICTED) & (departure[:, WORK] < -CONTRADICTED)
     for i in np.flatnonzero(wrong).tolist():
-        add(i, CauseKind.METRICS, 3.0 * MOST)
+        evidence.add(i, CauseKind.METRICS, 3.0 * MOST)
         surge[i] = 0.0
     if wrong.any():  # what was made of its arrivals is wrong as well
         many = many * ~(wrong | (graph.calls.T @ wrong))
@@ -135,26 +165,12 @@ def _evidence(
         whole = float(share.sum())
         for caller in callers:
             part = float(share[caller]) / whole if whole > 0.0 else 1.0 / len(callers)
-            add(caller, CauseKind.CALLS, 2.0 * float(many[callee]) * part)
+            evidence.add(caller, CauseKind.CALLS, 2.0 * float(many[callee]) * part)
     for i in range(len(graph.names)):
         above = graph.calls[:, i]
         # What comes from callers, who have a surge themselves or call more often, is theirs.
         theirs = max(float(surge[above].max(initial=0.0)), float(many[i]))
-        add(i, CauseKind.LOAD, float(surge[i]) - 1.5 * theirs)
-    for symptom in symptoms:
-        row = graph.names.index(symptom.service)
-        match symptom.kind:
-            case FindingKind.INSTANCES_LOST:
-                add(row, CauseKind.INSTANCES, 2.0 * MOST)
-            case FindingKind.RESTARTING:
-                add(row, CauseKind.INSTANCES, MOST)
-            case FindingKind.CAPACITY_MISSING:
-                add(row, CauseKind.STARTS, MOST)
-            case FindingKind.NO_SAMPLES:
-                add(row, CauseKind.METRICS, 2.0 * MOST)
-            case FindingKind.SILENCE:
-                add(row, CauseKind.LOAD, MOST)
-    return evidence
+        evidence.add(i, CauseKind.LOAD, float(surge[i]) - 1.5 * theirs)
 
 
 def _beyond(z: FloatArray) -> FloatArray:

@@ -165,6 +165,13 @@ class Glances:
                 if bad >= LEAST_BAD:
                     return None
             rates.append((rate_0, rate_1))
+        return None if self._calls_changed(rates, bands) else more
+
+    def _calls_changed(self, rates: Sequence[tuple[float, float]], bands: Bands) -> bool:
+        """Whether a service is called more or less often than usual for what its callers get.
+
+        `rates` are those of the last two samples, by row.
+        """
         for callee, callers in self._calls:
             called_0 = called_1 = 0.0
             for caller, per_request in callers:
@@ -176,5 +183,5 @@ class Glances:
             if (rate_0 < low * called_0 and rate_1 < low * called_1) or (
                 rate_0 > high * called_0 and rate_1 > high * called_1
             ):
-                return None
-        return more
+                return True
+        return False

@@ -320,7 +320,7 @@ class Monitor:
             if not any(now.service == own.finding.service and now.kind in BLIND for now in symptoms)
         ]
         likely = causes(self._graph, picture, [*symptoms, *earlier]) if symptoms else {}
-        lasting, began, ended = dict(memory.lasting), [], []
+        lasting, began = dict(memory.lasting), []
         number = memory.findings
         for key, symptom in worst.items():
             before = lasting.get(key)
@@ -331,18 +331,15 @@ class Monitor:
             else:
                 finding = self._gone_on(before.finding, symptom, picture, likely[symptom.service])
             lasting[key] = Lasting(finding, picture.now_s)
+        ended = []
         for key, own in memory.lasting.items():
             if key in worst:
                 continue
-            service, kind = own.finding.service, own.finding.kind
-            if scope is not None and not scope.is_watched(service, kind):
+            still = self._still(own, picture.now_s, silent, scope)
+            if still is None:
                 ended.append(lasting.pop(key).finding)
-            elif scope is not None and not scope.is_due(service, kind):
-                continue
-            elif own.finding.service in silent and own.finding.kind not in BLIND:
-                lasting[key] = own._replace(seen_s=picture.now_s)  # no data is no recovery
-            elif picture.now_s - own.seen_s >= self.settings.clear_s:
-                ended.append(lasting.pop(key).finding)
+            else:
+                lasting[key] = still
         return Findings(
             picture.now_s,
             lasting=tuple(own.finding for own in lasting.values()),
@@ -350,6 +347,19 @@ class Monitor:
             ended=tuple(ended),
             silent=silent,
         ), memory._replace(lasting=lasting, findings=number)
+
+    def _still(
+        self, own: Lasting, now_s: float, silent: frozenset[str], scope: LookScope | None
+    ) -> Lasting | None:
+        """A finding without a symptom now: None once it is over."""
+        service, kind = own.finding.service, own.finding.kind
+        if scope is not None and not scope.is_watched(service, kind):
+            return None
+        if scope is not None and not scope.is_due(service, kind):
+            return own
+        if service in silent and kind not in BLIND:
+            return own._replace(seen_s=now_s)  # no data is no recovery
+        return None if now_s - own.seen_s >= self.settings.clear_s else own
 
     def _finding(
         self, symptom: Symptom, picture: Picture, likely: tuple[Cause, ...], number: int

@@ -183,20 +183,7 @@ class LeaseProtocol:
         sent = next((one for one in state._sent if one.asked.number == answer.number), None)
         if sent is None:
             return state
-        until_s = self.until_s(sent.at_s, now_s)
-        held, over = dict(state.held), dict(state.over)
-        for shard, epoch in (*answer.kept, *answer.taken):
-            before = held.get(shard)
-            if not self.is_new(epoch, over.get(shard, 0)):
-                continue
-            if before is None or (before.epoch, before.until_s) < (epoch, until_s):
-                held[shard] = HeldShard(epoch, until_s)
-        kept = dict(answer.kept)
-        for shard, epoch in sent.asked.keep:
-            if kept.get(shard) != epoch:
-                over[shard] = max(over.get(shard, 0), epoch)
-                if shard in held and held[shard].epoch == epoch:
-                    del held[shard]
+        held, over = self._confirmed(state, sent, answer, now_s)
         view, due_s = state.view, state.due_s
         if answer.number > view.number:
             first = not view.rows and not view.members
@@ -264,6 +251,26 @@ class LeaseProtocol:
         return epoch > over
 
     # --- inside
+
+    def _confirmed(
+        self, state: MemberState, sent: _Sent, answer: RoundAnswer, now_s: float
+    ) -> tuple[dict[str, HeldShard], dict[str, int]]:
+        """What is held after an answer, and which epochs are over."""
+        until_s = self.until_s(sent.at_s, now_s)
+        held, over = dict(state.held), dict(state.over)
+        for shard, epoch in (*answer.kept, *answer.taken):
+            before = held.get(shard)
+            if not self.is_new(epoch, over.get(shard, 0)):
+                continue
+            if before is None or (before.epoch, before.until_s) < (epoch, until_s):
+                held[shard] = HeldShard(epoch, until_s)
+        kept = dict(answer.kept)
+        for shard, epoch in sent.asked.keep:
+            if kept.get(shard) != epoch:
+                over[shard] = max(over.get(shard, 0), epoch)
+                if shard in held and held[shard].epoch == epoch:
+                    del held[shard]
+        return held, over
 
     def _without(self, state: MemberState, shards: list[str], now_s: float) -> MemberState:
         held, over = dict(state.held), dict(state.over)

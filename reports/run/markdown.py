@@ -19,6 +19,17 @@ def render(story: Story) -> str:
 
 
 def _lines(story: Story) -> Iterator[str]:
+    yield from _head(story)
+    yield from _limits(story)
+    yield from _services(story)
+    yield from _decisions(story)
+    yield from _forecasts(story)
+    yield from _load(story)
+    yield from _readiness(story)
+    yield from _events(story)
+
+
+def _head(story: Story) -> Iterator[str]:
     verdict = story.verdict
     yield f"# {text(story.title)}: {verdict.symbol} {verdict.word}\n"
     yield f"**{text(story.headline)}**\n"
@@ -27,6 +38,8 @@ def _lines(story: Story) -> Iterator[str]:
         if paragraph:
             yield f"{text(paragraph)}\n"
 
+
+def _limits(story: Story) -> Iterator[str]:
     yield "## Limits\n"
     if story.limits:
         rows = tuple(
@@ -40,6 +53,8 @@ def _lines(story: Story) -> Iterator[str]:
     else:
         yield "This run has no limits to keep.\n"
 
+
+def _services(story: Story) -> Iterator[str]:
     yield "## Key figures\n"
     figures = tuple(
         (text(k.label), f"**{text(k.value)}**", text(k.note)) for k in story.key_figures
@@ -55,6 +70,8 @@ def _lines(story: Story) -> Iterator[str]:
         yield f"{text(story.replications_note)}\n"
         yield from _table(story.replications)
 
+
+def _decisions(story: Story) -> Iterator[str]:
     yield "## Decision latency\n"
     yield from _table(story.latency_table)
     if story.reasons:
@@ -73,6 +90,8 @@ def _lines(story: Story) -> Iterator[str]:
         yield from _table(story.declined)
     yield f"{text(story.declined_note)}\n"
 
+
+def _forecasts(story: Story) -> Iterator[str]:
     yield "## Accuracy of the forecasts\n"
     if story.forecaster:
         yield f"{text(story.forecaster)}\n"
@@ -81,6 +100,8 @@ def _lines(story: Story) -> Iterator[str]:
     else:
         yield "No forecast fell due in this run.\n"
 
+
+def _load(story: Story) -> Iterator[str]:
     if story.sent is not None:
         yield "## Load as sent and as felt\n"
         yield f"{text(story.sent.sentence)}\n"
@@ -90,6 +111,8 @@ def _lines(story: Story) -> Iterator[str]:
             yield from _table(story.sent.reasons)
         yield f"{text(story.sent.note)}\n"
 
+
+def _readiness(story: Story) -> Iterator[str]:
     if story.prescaling is not None:
         yield f"## {text(story.prescaling.title)}\n"
         yield f"{text(story.prescaling.sentence)}\n"
@@ -97,6 +120,8 @@ def _lines(story: Story) -> Iterator[str]:
         yield from _table(story.prescaling.groups)
         yield f"{text(story.prescaling.note)}\n"
 
+
+def _events(story: Story) -> Iterator[str]:
     if story.findings_note:
         yield "## Findings\n"
         yield f"{text(story.findings_note)}\n"

@@ -337,6 +337,20 @@ def _full(year: int) -> int:
     return year if year >= 100 else year + (2000 if year < 70 else 1900)
 
 
+def _days(written: Sequence[_Written], order: str) -> list[float]:
+    """Days since 1970 in this order of the numbers, up to the first line that is none in it."""
+    days: list[float] = []
+    for w in written:
+        if order not in w.orders:
+            break
+        y, m, d = (w.date[k] for k in ORDERS[order])
+        day = _day(_full(y), m, d)
+        if day is None:
+            break
+        days.append(day)
+    return days
+
+
 def _dates(
     written: Sequence[_Written], texts: Sequence[str], lines: Sequence[int], asked: str,
     zone: str, repeats: bool,
@@ -346,21 +360,14 @@ def _dates(
     clock_s = np.array([w.clock_s for w in written])
     readings: dict[str, FloatArray] = {}
     refused = 0
-    for order, place in ORDERS.items():
+    for order in ORDERS:
         if asked and order != asked:
             continue
-        days = []
-        for at, w in enumerate(written):
-            day = None
-            if order in w.orders:
-                y, m, d = (w.date[k] for k in place)
-                day = _day(_full(y), m, d)
-            if day is None:
-                refused = max(refused, at)
-                break
-            days.append(day)
-        else:
+        days = _days(written, order)
+        if len(days) == len(written):
             readings[order] = 86_400.0 * np.array(days) + clock_s
+        else:
+            refused = max(refused, len(days))
     if not readings:
         so_far = f" (the lines before are {ORDER_NAMES.get(asked, 'written otherwise')})"
         raise TraceError(

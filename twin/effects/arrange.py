@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import simpy
@@ -132,52 +133,9 @@ class _Arranged:
     stage: Stage
 
     def start(self) -> None:
-        fault, stage = self.fault, self.stage
-        match fault:
-            case FlashCrowd():
-                process = self._flash_crowd(fault)
-            case MetricsBlackout():
-                held = sum(
-                    stage.telemetry[name].black_out(self.at_s, self.end_s, fault.late_s)
-                    for name in self._services(fault.services)
-                )
-                process = self._told_before(held, f"{held} samples held back")
-            case (
-                ScrapeLag() | SampleLoss() | SampleNan() | SampleDuplicates() | SampleReorder()
-                | UnitSpike()
-            ):  # fmt: skip
-                hit = self._spoil_samples(fault)
-                process = self._told_before(hit, f"{hit} samples")
-            case SlowBoot():
-                process = self._slow_boot(fault)
-            case HeavyBoots() | NeverReady() | CrashLoop():
-                process = self._bad_launches(fault)
-            case CapacityShortage():
-                process = self._shortage(fault)
-            case SlowService():
-                process = self._slow_service(fault)
-            case CacheFlush():
-                process = self._cache_flush(fault)
-            case ZoneLoss():
-                process = self._zone_loss(fault)
-            case SlowZone():
-                process = self._slow_zone(fault)
-            case SpotReclaim():
-                process = self._spot_reclaim(fault)
-            case ApiErrors() | ApiTimeout() | CommandsLost() | CommandsDuplicated():
-                process = self._spoil_commands(fault)
-            case EngineKill():
-                stage.shell.kill(fault, self.at_s, self.end_s, self._killed(fault))
-                return
-            case TwoLeaders():
-                process = self._two_leaders(fault)
-            case ClockStep():
-                process = self._clock_step(fault)
-            case ScheduleStale() | ScheduleLate():
-                process = self._held_feed(fault)
-            case ScheduleWrong():
-                process = self._wrong_feed(fault)
-        stage.env.process(process)
+        process = CARRIED_OUT[type(self.fault)](self, self.fault)
+        if process is not None:
+            self.stage.env.process(process)
 
     def _services(self, chosen: Sequence[str]) -> tuple[str, ...]:
         return tuple(chosen) or tuple(self.stage.fleets)
@@ -220,13 +178,20 @@ class _Arranged:
 
         return self._lasting(begin, lambda: self._fire(round(abs(more))))
 
+    def _black_out(self, fault: MetricsBlackout) -> Process:
+        held = sum(
+            self.stage.telemetry[name].black_out(self.at_s, self.end_s, fault.late_s)
+            for name in self._services(fault.services)
+        )
+        return self._told_before(held, f"{held} samples held back")
+
     def _told_before(self, hit: int, detail: str) -> Process:
         """A fault that was worked into the telemetry before the run."""
         self._fire(hit)
         return self._lasting(lambda: detail, _nothing)
 
-    def _spoil_samples(self, fault: Samples) -> int:
-        """Work the fault into the telemetry; returns how many samples it hits."""
+    def _spoil_samples(self, fault: Samples) -> Process:
+        """Work the fault into the telemetry."""
         hit = 0
         for name in self._services(fault.services):
             telemetry, rng = self.stage.telemetry[name], self._rng(name)
@@ -246,7 +211,7 @@ class _Arranged:
                     hit += telemetry.repeat(chosen)
                 case UnitSpike(figure=figure, factor=factor):
                     hit += telemetry.misread(chosen, figure, factor)
-        return hit
+        return self._told_before(hit, f"{hit} samples")
 
     def _slow_boot(self, fault: SlowBoot) -> Process:
         fleets = [self.stage.fleets[name] for name in self._services(fault.services)]
@@ -455,7 +420,9 @@ class _Arranged:
 
         return self._lasting(begin, lambda: faults.remove(active))
 
-    def _killed(self, fault: EngineKill) -> Callable[[str], None]:
+    def _kill(self, fault: EngineKill) -> None:
+        """The shell kills itself, after a step that acts; it says when."""
+
         def restarts() -> Process:
             yield self.stage.env.timeout(fault.down_s)
             self._note("fault_ended", "")
@@ -465,7 +432,7 @@ class _Arranged:
             self._note("fault_started", detail)
             self.stage.env.process(restarts())
 
-        return killed
+        self.stage.shell.kill(fault, self.at_s, self.end_s, killed)
 
     def _two_leaders(self, fault: TwoLeaders) -> Process:
         shell, before = self.stage.shell, 0
@@ -553,6 +520,39 @@ class _Arranged:
             self._fire(most)
 
         return self._lasting(begin, end)
+
+
+CARRIED_OUT: Mapping[type, Callable[[_Arranged, Any], Process | None]] = {
+    FlashCrowd: _Arranged._flash_crowd,
+    MetricsBlackout: _Arranged._black_out,
+    ScrapeLag: _Arranged._spoil_samples,
+    SampleLoss: _Arranged._spoil_samples,
+    SampleNan: _Arranged._spoil_samples,
+    SampleDuplicates: _Arranged._spoil_samples,
+    SampleReorder: _Arranged._spoil_samples,
+    UnitSpike: _Arranged._spoil_samples,
+    SlowBoot: _Arranged._slow_boot,
+    HeavyBoots: _Arranged._bad_launches,
+    NeverReady: _Arranged._bad_launches,
+    CrashLoop: _Arranged._bad_launches,
+    CapacityShortage: _Arranged._shortage,
+    SlowService: _Arranged._slow_service,
+    CacheFlush: _Arranged._cache_flush,
+    ZoneLoss: _Arranged._zone_loss,
+    SlowZone: _Arranged._slow_zone,
+    SpotReclaim: _Arranged._spot_reclaim,
+    ApiErrors: _Arranged._spoil_commands,
+    ApiTimeout: _Arranged._spoil_commands,
+    CommandsLost: _Arranged._spoil_commands,
+    CommandsDuplicated: _Arranged._spoil_commands,
+    EngineKill: _Arranged._kill,
+    TwoLeaders: _Arranged._two_leaders,
+    ClockStep: _Arranged._clock_step,
+    ScheduleStale: _Arranged._held_feed,
+    ScheduleLate: _Arranged._held_feed,
+    ScheduleWrong: _Arranged._wrong_feed,
+}
+"""What carries out each kind of fault; None is returned by what needs no process of its own."""
 
 
 def _nothing() -> None:

@@ -202,37 +202,48 @@ class Claim(Strict):
         for key in ("quick", "full", "control"):
             if getattr(self, key) is None:
                 raise ValueError(f"{key}: is missing")
+        self._check_figures()
+        self._check_control(self.measure)
+        self._check_words(self.measure)
+        self._check_rows(self.measure)
+        return self
+
+    def _check_figures(self) -> None:
         if not self.figures:
             raise ValueError("figures: is missing; a claim has at least one")
         names = [figure.name for figure in self.figures]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"figures.{name}: is there {names.count(name)} times")
-        control = self.control
+
+    def _check_control(self, measure: MeasurementConfig) -> None:
+        control, names = self.control, [figure.name for figure in self.figures]
         assert control is not None
-        if (control.command is not None) != (self.measure.command is not None):
+        if (control.command is not None) != (measure.command is not None):
             raise ValueError("control.command: belongs to a claim whose measure is a command")
-        if self.measure.command is None and not control.options:
+        if measure.command is None and not control.options:
             raise ValueError("control.options: is missing; what is broken on purpose?")
         for name in control.misses:
             if name not in names:
                 raise ValueError(f'control.misses: "{name}" is not allowed ({", ".join(names)})')
-        if self.measure.record is not None:
+
+    def _check_words(self, measure: MeasurementConfig) -> None:
+        if measure.record is not None:
             for key in ("measure", *LEVELS, "control"):
                 if not isinstance(getattr(self, key).options.get(RECORD, {}), Mapping):
                     raise ValueError(
                         f"{key}.options.{RECORD}: has to be a mapping, as {{seconds: 80}}"
                     )
+
+    def _check_rows(self, measure: MeasurementConfig) -> None:
         for figure in self.figures:
             for key in LEVELS:
                 rows = self.level(key).rows
-                measure = self.measure
                 if measure.each and not measure.of_record and rows < figure.smallest_n:
                     raise ValueError(
                         f"{key}.rows: {rows} is not allowed: "
                         f"figures.{figure.name}.smallest_n is {figure.smallest_n}"
                     )
-        return self
 
 
 def read(folder: Path | None = None) -> dict[str, tuple[Claim, bytes]]:

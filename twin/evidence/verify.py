@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -37,6 +38,13 @@ def problems(folder: Path, key: Ed25519PublicKey | None = None) -> list[str]:
         (folder / bundle.RESULTS).read_bytes() != canonical.text(results)
     ):
         wrong += _differences(folder, results)
+    wrong += _statements(folder, results, key)
+    return list(dict.fromkeys(wrong))
+
+
+def _statements(folder: Path, results: dict[str, Any], key: Ed25519PublicKey | None) -> list[str]:
+    """What is not as the data say in the statements, and in their signatures."""
+    wrong = []
     digest = bundle.bundle_digest(folder)
     for name, text in statement.statements(results, digest).items():
         file = folder / name
@@ -51,7 +59,7 @@ def problems(folder: Path, key: Ed25519PublicKey | None = None) -> list[str]:
                 wrong.append(f"{envelope.name}: {problem}")
         elif key is not None:
             wrong.append(f"{envelope.name}: is missing; the bundle is not signed")
-    return list(dict.fromkeys(wrong))
+    return wrong
 
 
 def _files(folder: Path, manifest: dict[str, object]) -> list[str]:

@@ -22,17 +22,14 @@ from omegaconf import OmegaConf
 from scenarios.faults.kinds import KINDS
 from twin.config import RunConfig, parse
 from twin.hunt import metrics
+from twin.hunt.draw import Draw
 from twin.hunt.ports import drawn
+from twin.hunt.world_faults import faults_of_world, figures_of_kind
 
 World = dict[str, Any]
 
 PHASES = ("getting_ready", "ceremony", "cocktail_hour", "dinner", "party", "after")
 ROLES = ("couple", "vendor", "planner")
-SCALING = frozenset({
-    "slow_boot", "heavy_boots", "never_ready", "crash_loop", "capacity_shortage", "api_errors",
-    "api_timeout", "commands_lost", "commands_duplicated", "two_leaders",
-})  # fmt: skip
-"""Faults that meet nothing unless the engine scales while they go on."""
 BESIDES = ("flash_crowd", "slow_service", "cache_flush", "slow_boot")
 """Faults of the platform that go together with those of the metrics."""
 METRICS_SETTLE_S = 1020
@@ -58,7 +55,7 @@ OVERRIDES = ["override /platform: blank", "override /demand: blank", "override /
 def generate(seed: int, index: int) -> World:
     """World number `index` of the swarm with `seed`."""
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, index])))
-    draw = _Draw(rng)
+    draw = Draw(rng)
     interval_s = draw.one_of([5, 10])
     faulty_s = draw.whole(420, 900)
     duration_s = -(-(faulty_s + draw.whole(780, 1140)) // 60) * 60
@@ -79,7 +76,7 @@ def generate(seed: int, index: int) -> World:
         "demand": _demand(draw, services, rate / (GUESTS * population["simultaneous"])),
         "telemetry": {"interval_s": interval_s},
         "engine": {"sample_s": interval_s, "capacity": {"zones": zones}},
-        "faults": _faults(draw, list(services), zones, faulty_s),
+        "faults": faults_of_world(draw, list(services), zones, faulty_s),
     }
     if draw.chance(0.4):
         world["telemetry"] |= _telemetry(draw)
@@ -128,7 +125,7 @@ def generate_metrics(seed: int, index: int) -> World:
     rng = np.random.Generator(
         np.random.Philox(np.random.SeedSequence([seed, index // METRICS_SHARED, 2]))
     )
-    draw = _Draw(rng)
+    draw = Draw(rng)
     faulty_s = draw.whole(420, 1200)
     duration_s = -(-(faulty_s + METRICS_SETTLE_S) // 60) * 60
     zones = draw.whole(1, 3)
@@ -161,7 +158,7 @@ def generate_metrics(seed: int, index: int) -> World:
     for kind in draw.some_of(list(BESIDES), 0, 1):
         at_s = draw.whole(60, faulty_s - 120)
         longest_s = faulty_s - at_s
-        fault = {"kind": kind, "at": at_s} | _figures(draw, kind, names, zones, longest_s)
+        fault = {"kind": kind, "at": at_s} | figures_of_kind(draw, kind, names, zones, longest_s)
         if "duration_s" in KINDS[kind].model_fields:
             fault["duration_s"] = draw.whole(60, longest_s)
         world["faults"][kind] = fault
@@ -229,40 +226,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class _Draw:
-    """Draws as plain Python values, short enough to be read."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-
-    def chance(self, probability: float) -> bool:
-        """True with this probability."""
-        return bool(self._rng.random() < probability)
-
-    def whole(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included."""
-        return int(self._rng.integers(low, high, endpoint=True))
-
-    def real(self, low: float, high: float) -> float:
-        """A number between, rounded to three digits."""
-        return float(f"{self._rng.uniform(low, high):.3g}")
-
-    def log(self, low: float, high: float) -> float:
-        """A number between, even in the logarithm."""
-        return float(f"{np.exp(self._rng.uniform(np.log(low), np.log(high))):.3g}")
-
-    def one_of(self, values: list[Any]) -> Any:
-        """One of the values."""
-        return values[int(self._rng.integers(len(values)))]
-
-    def some_of(self, values: list[Any], least: int, most: int) -> list[Any]:
-        """Between `least` and `most` of the values, in their order."""
-        count = min(self.whole(least, most), len(values))
-        rows = sorted(self._rng.choice(len(values), count, replace=False).tolist())
-        return [values[row] for row in rows]
-
-
-def _population(draw: _Draw, duration_s: int) -> dict[str, Any]:
+def _population(draw: Draw, duration_s: int) -> dict[str, Any]:
     actual: dict[str, Any] = {}
     if draw.chance(0.3):
         actual = {"actual": {"unbooked_share": draw.real(0, 0.6)}}
@@ -274,7 +238,7 @@ def _population(draw: _Draw, duration_s: int) -> dict[str, Any]:
     }
 
 
-def _services(draw: _Draw) -> dict[str, Any]:
+def _services(draw: Draw) -> dict[str, Any]:
     """One to four services; each may call those after it."""
     names = ["web", "store", "search", "jobs"][: draw.whole(1, 4)]
     services: dict[str, Any] = {}
@@ -315,7 +279,7 @@ def _services(draw: _Draw) -> dict[str, Any]:
     return services
 
 
-def _demand(draw: _Draw, services: Mapping[str, Any], level: float) -> dict[str, Any]:
+def _demand(draw: Draw, services: Mapping[str, Any], level: float) -> dict[str, Any]:
     """Guests ask the first service about `level` times a second each, and perhaps the last."""
     names = list(services)
     entered = dict.fromkeys([names[0], *([names[-1]] if draw.chance(0.4) else [])])
@@ -342,7 +306,7 @@ def _ranged(rate: float) -> dict[str, Any]:
     return {"rate": rate, "range": [0, 1000]}
 
 
-def _telemetry(draw: _Draw) -> dict[str, Any]:
+def _telemetry(draw: Draw) -> dict[str, Any]:
     return {
         "lag_s": draw.log(0.5, 30),
         "lag_sigma": draw.real(0, 1),
@@ -352,7 +316,7 @@ def _telemetry(draw: _Draw) -> dict[str, Any]:
     }
 
 
-def _infrastructure(draw: _Draw) -> dict[str, Any]:
+def _infrastructure(draw: Draw) -> dict[str, Any]:
     return {
         "accept_s": draw.log(0.1, 60),
         "drain_s": draw.one_of([0.0, 10.0, 60.0]),
@@ -360,7 +324,7 @@ def _infrastructure(draw: _Draw) -> dict[str, Any]:
     }
 
 
-def _engine(draw: _Draw, services: list[str]) -> dict[str, Any]:
+def _engine(draw: Draw, services: list[str]) -> dict[str, Any]:
     """Some of the settings, anywhere within what they allow."""
     every: dict[str, Any] = {
         "mode": lambda: draw.one_of(["act", "act", "act", "recommend_only"]),
@@ -431,7 +395,7 @@ def _engine(draw: _Draw, services: list[str]) -> dict[str, Any]:
     return {name: every[name]() for name in draw.some_of(list(every), 0, 4)}
 
 
-def _operator(draw: _Draw, services: list[str], duration_s: int) -> dict[str, Any]:
+def _operator(draw: Draw, services: list[str], duration_s: int) -> dict[str, Any]:
     at_s = draw.whole(0, duration_s // 2)
     expires_s = at_s + draw.whole(60, duration_s // 2)
     if draw.chance(0.3):
@@ -458,111 +422,3 @@ def _operator(draw: _Draw, services: list[str], duration_s: int) -> dict[str, An
         "expires_s": expires_s,
     }
     return {"pauses": [pause]}
-
-
-def _faults(draw: _Draw, services: list[str], zones: int, until_s: int) -> dict[str, Any]:
-    """None to five faults of different kinds, all over by `until_s`."""
-    faults: dict[str, Any] = {}
-    kinds = draw.some_of(list(KINDS), 0, 5)
-    if "flash_crowd" not in kinds and draw.chance(0.8 if SCALING & set(kinds) else 0.35):
-        kinds.insert(0, "flash_crowd")  # something to scale for while the others go on
-    for kind in kinds:
-        at_s = draw.whole(60, until_s - 120)
-        if kind in SCALING and "flash_crowd" in faults and draw.chance(0.75):
-            at_s = max(faults["flash_crowd"]["at"] - draw.whole(0, 60), 60)
-        longest_s = until_s - at_s
-        fault: dict[str, Any] = {"kind": kind, "at": at_s}
-        if "duration_s" in KINDS[kind].model_fields:
-            fault["duration_s"] = draw.whole(60, longest_s)
-        fault |= _figures(draw, kind, services, zones, longest_s)
-        if "services" in KINDS[kind].model_fields and draw.chance(0.4):
-            fault["services"] = draw.some_of(services, 1, 2)
-        faults[kind] = fault
-    return faults
-
-
-def _figures(
-    draw: _Draw, kind: str, services: list[str], zones: int, longest_s: int
-) -> dict[str, Any]:
-    """What belongs to this kind alone."""
-    zone = draw.whole(0, zones - 1)
-    service = draw.one_of(services)
-    share = draw.one_of([0.05, 0.2, 0.5, 1.0])
-    match kind:
-        case "flash_crowd":
-            parts = sorted(draw.whole(0, longest_s) for _ in range(2))
-            return {
-                "service": services[0],
-                "factor": draw.log(0.2, 10),
-                "ramp_s": parts[0],
-                "hold_s": parts[1] - parts[0],
-                "decay_s": longest_s - parts[1],
-            }
-        case "slow_service":
-            return {"service": service, "factor": draw.log(0.5, 10)}
-        case "cache_flush":
-            return {
-                "service": service,
-                "factor": draw.log(1.5, 10),
-                "refill_s": draw.whole(60, longest_s),
-            }
-        case "zone_loss":
-            return {"zone": zone}
-        case "slow_zone":
-            return {"zone": zone, "factor": draw.log(1.5, 10)}
-        case "spot_reclaim":
-            return {"share": share, "notice_s": min(draw.one_of([0, 30, 120]), longest_s)}
-        case "slow_boot":
-            return {"factor": draw.log(0.5, 10)}
-        case "heavy_boots":
-            return {"share": share, "tail": draw.real(0.8, 3)}
-        case "never_ready":
-            return {"share": share, "given_up_s": draw.whole(30, 300)}
-        case "crash_loop":
-            return {"share": share, "up_s": draw.whole(10, 60), "crashes": draw.whole(1, 4)}
-        case "capacity_shortage":
-            if draw.chance(0.3):
-                return {"zones": [zone]}
-            return {"granted": draw.one_of([0.0, 0.3, 0.7])}
-        case "api_errors":
-            return {"share": share, "status": draw.one_of([429, 500, 502, 503, 504])}
-        case "api_timeout":
-            return {"share": share, "timeout_s": draw.log(1, 60), "late_s": draw.log(1, 600)}
-        case "commands_lost":
-            return {"share": share}
-        case "commands_duplicated":
-            return {"share": share, "delay_s": draw.log(0.1, 600)}
-        case "metrics_blackout":
-            return {"late_s": draw.one_of([0, 60])}
-        case "scrape_lag":
-            return {"lag_s": draw.log(5, 300)}
-        case "sample_loss" | "sample_nan" | "sample_duplicates":
-            return {"share": share}
-        case "sample_reorder":
-            return {"share": share, "late_s": draw.log(5, 120)}
-        case "unit_spike":
-            figures = ["cpu", "memory", "request_rate", "p95_s", "error_rate", "queue_depth"]
-            return {
-                "share": draw.one_of([0.02, 0.1, 0.5]),
-                "factor": draw.one_of([0.001, 1000.0, 1e9]),
-                "figure": draw.one_of(figures),
-            }
-        case "engine_kill":
-            return {
-                "acted": draw.whole(0, 2),
-                "down_s": draw.whole(0, 120),
-                "snapshot_age_s": draw.one_of([0, 30, 300, 3600]),
-            }
-        case "two_leaders":
-            return {"behind_s": draw.one_of([0, 15, 60, 300])}
-        case "clock_step":
-            return {"step_s": draw.one_of([-3600, -300, -20, 20, 300, 3600])}
-        case "schedule_late":
-            return {"delay_s": draw.log(60, 86_400)}
-        case "schedule_wrong":
-            return {
-                "shift_s": draw.whole(-7200, 7200),
-                "missing": draw.real(0, 1),
-                "scale": draw.log(0.1, 10),
-            }
-    return {}

@@ -56,31 +56,40 @@ class _Call:
 
     def after(self, state: _State) -> list[_State]:
         """What the register may be afterwards; empty if it cannot have answered so."""
-        epoch, holder = state
         if self.keeps:
-            ours = state == (self.keeps, self.member)
-            if self.is_heard:
-                if self.kept and not ours:
-                    return []
-                if ours and not self.kept:
-                    holder = ""  # it had run out
+            states = self._after_keeping(state)
         elif self.drops:
-            if state == (self.drops, self.member):
-                holder = ""
+            ours = state == (self.drops, self.member)
+            states = [(self.drops, "")] if ours else [state]
         elif self.takes:
-            if not self.is_heard:
-                return [state, (epoch + 1, self.member)]
-            if self.taken:
-                if self.taken != epoch + 1:
-                    return []
-                epoch, holder = self.taken, self.member
-            elif not holder and self.row is not None and self.row[2]:
-                return []  # nobody had it, and it was refused
-        if self.row is not None:
-            seen_epoch, seen_holder, lasts = self.row
-            if seen_epoch != epoch or (lasts and seen_holder != holder):
-                return []
-        return [(epoch, holder)]
+            states = self._after_taking(state)
+        else:
+            states = [state]
+        if self.row is None:
+            return states
+        seen_epoch, seen_holder, lasts = self.row
+        return [
+            (epoch, holder)
+            for epoch, holder in states
+            if seen_epoch == epoch and (not lasts or seen_holder == holder)
+        ]
+
+    def _after_keeping(self, state: _State) -> list[_State]:
+        ours = state == (self.keeps, self.member)
+        if not self.is_heard or ours == self.kept:
+            return [state]
+        # It had run out; what was another's was not kept.
+        return [(self.keeps, "")] if ours else []
+
+    def _after_taking(self, state: _State) -> list[_State]:
+        epoch, holder = state
+        if not self.is_heard:
+            return [state, (epoch + 1, self.member)]
+        if self.taken:
+            return [(self.taken, self.member)] if self.taken == epoch + 1 else []
+        # Nobody had it, and it was refused: that cannot be.
+        is_free = not holder and self.row is not None and self.row[2]
+        return [] if is_free else [state]
 
 
 def _of_shard(calls: Sequence[TableCall], shard: str) -> list[_Call]:

@@ -353,22 +353,24 @@ class HaproxyPool:
                 if servers is not None:
                     self._keep_serving(book, instance, servers.get(instance.server), now_s)
             case WorkerPhase.DRAINING:
-                state = servers.get(instance.server) if servers is not None else None
-                if servers is None:
-                    return
-                if state is not None and state.up and now_s - instance.since_s <= self._drain_s:
-                    # It was interrupted, or somebody let it have requests again.
-                    self._drain(instance)
-                    _enter(instance, WorkerPhase.DRAINING)
-                    return
-                if state is not None and not self._idle(instance, state, now_s):
-                    return
-                if self._api.remove(instance.server):
-                    _enter(instance, WorkerPhase.STOPPING)
-                    self._signal(instance, signal.SIGTERM)
+                if servers is not None:
+                    self._go_on_draining(instance, servers.get(instance.server), now_s)
             case WorkerPhase.STOPPING:
                 if now_s - instance.since_s > self._drain_s:
                     self._kill(instance)  # its end is noted, as any, at the next look
+
+    def _go_on_draining(self, instance: Instance, state: ServerState | None, now_s: float) -> None:
+        """End it once HAProxy has let go of it."""
+        if state is not None and state.up and now_s - instance.since_s <= self._drain_s:
+            # It was interrupted, or somebody let it have requests again.
+            self._drain(instance)
+            _enter(instance, WorkerPhase.DRAINING)
+            return
+        if state is not None and not self._idle(instance, state, now_s):
+            return
+        if self._api.remove(instance.server):
+            _enter(instance, WorkerPhase.STOPPING)
+            self._signal(instance, signal.SIGTERM)
 
     def _keep_serving(
         self, book: Book, instance: Instance, state: ServerState | None, now_s: float

@@ -188,27 +188,14 @@ class Alerts:
         self, incidents: dict[str, Incident], findings: Findings, now_s: float, opened: int
     ) -> int:
         """Each finding to its incident, and out of it when it has ended; how many were opened."""
-        ended = {finding.id for finding in findings.ended}
         lasting = {f.id: f for f in findings.lasting if f.severity.rank >= Severity.WARNING.rank}
-        place: dict[str, str] = {}
+        placed: set[str] = set()
         for key, incident in incidents.items():
-            members = {}
-            for id_, member in incident.members.items():
-                if id_ in lasting:
-                    place[id_] = key
-                    members[id_] = _member(lasting[id_])
-                    continue
-                if id_ in ended:
-                    continue
-                # Neither there nor ended: of a silent service, or of a monitor that began anew.
-                since_s = now_s if member.absent_s == NEVER else member.absent_s
-                if member.service in findings.silent:
-                    since_s = now_s
-                if now_s - since_s <= self.settings.resolve_after_s:
-                    members[id_] = member._replace(absent_s=since_s)
+            placed.update(id_ for id_ in incident.members if id_ in lasting)
+            members = self._gone_on(incident, lasting, findings, now_s)
             incidents[key] = incident._replace(members=members)
         for id_, finding in lasting.items():
-            if id_ in place:
+            if id_ in placed:
                 continue
             base = _key(finding)
             key = next((k for k in incidents if k.rpartition("#")[0] == base), "")
@@ -232,6 +219,30 @@ class Alerts:
             severity = max(worst, incident.severity, key=lambda severity: severity.rank)
             incidents[key] = incident._replace(empty_s=empty_s, severity=severity)
         return opened
+
+    def _gone_on(
+        self,
+        incident: Incident,
+        lasting: Mapping[str, Finding],
+        findings: Findings,
+        now_s: float,
+    ) -> dict[str, Member]:
+        """What is left of an incident's findings, and as what."""
+        ended = {finding.id for finding in findings.ended}
+        members = {}
+        for id_, member in incident.members.items():
+            if id_ in lasting:
+                members[id_] = _member(lasting[id_])
+                continue
+            if id_ in ended:
+                continue
+            # Neither there nor ended: of a silent service, or of a monitor that began anew.
+            since_s = now_s if member.absent_s == NEVER else member.absent_s
+            if member.service in findings.silent:
+                since_s = now_s
+            if now_s - since_s <= self.settings.resolve_after_s:
+                members[id_] = member._replace(absent_s=since_s)
+        return members
 
     def _spoken_of(
         self, incident: Incident, now_s: float, wedding_day: bool, critical: set[str]
@@ -259,6 +270,13 @@ class Alerts:
             if self.inhibited(incident.service, others):
                 return incident, []
             return self._next(incident, NoticeKind.TRIGGERED, severity, now_s, level=1)
+        return self._spoken_of_again(incident, severity, now_s, pace=pace, quiet=quiet)
+
+    def _spoken_of_again(
+        self, incident: Incident, severity: Severity, now_s: float, *, pace: float, quiet: bool
+    ) -> tuple[Incident, list[AlertNotice]]:
+        """The same of one that somebody was told of and that goes on."""
+        own, pages = self.settings, severity is Severity.CRITICAL
         if severity.rank > incident.told_as.rank:
             # What got worse is nobody's yet, whoever took on what it was before.
             incident = incident._replace(acknowledged_by="", acknowledged_s=NEVER)

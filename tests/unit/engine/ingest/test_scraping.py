@@ -153,21 +153,21 @@ def test_targets_come_and_go_with_their_file(tmp_path: Path) -> None:
 
     async def story() -> None:
         rounds = run()
-        async for _ in rounds:
-            if "http://a/" in asked:
-                break
+
+        async def until(is_so: Callable[[Reading], bool]) -> None:
+            async for reading in rounds:
+                if is_so(reading):
+                    return
+
+        await until(lambda _: "http://a/" in asked)
         path.write_text('[{"urls": ["http://bb/"], "labels": {"service": "database"}}]')
-        async for reading in rounds:
-            if len(reading.windows["database"]):
-                break
+        await until(lambda reading: len(reading.windows["database"]) > 0)
         path.write_text("[{urls: [nowhere]}]")
-        async for reading in rounds:
-            if any("targets_file" in text and "nowhere" in text for text in reading.troubles):
-                break
+        await until(lambda reading: any(
+            "targets_file" in text and "nowhere" in text for text in reading.troubles
+        ))  # fmt: skip
         asked.clear()
-        async for _ in rounds:
-            if len(asked) > 2:
-                break
+        await until(lambda _: len(asked) > 2)
         assert set(asked) == {"http://bb/"}  # a file that is broken changes nothing
         await rounds.aclose()  # type: ignore[attr-defined]
 
