@@ -146,47 +146,15 @@ def observe(
                 callers_asked_s[call.service] = max(before_s, asked_s)
         if not looked.stale:
             expected = schedule.expected(response, outlook, row, looked.newest_s)
-            slowdown = learned_slowdown(slowdown, spec, looked)
-            rate, doubtful = looked.request_rate, False
-            if has_room(looked, spec):
-                if fallen(looked, expected):
-                    slowdown = min(slowdown, own.slowdown)
-                if rate >= 0.0:
-                    rate = borne_out(looked, spec, service.ready, expected, slowdown)
-                    doubtful = rate != looked.request_rate
-                    if doubtful:
-                        looked = looked._replace(request_rate=rate)
-                else:
-                    rate = arrival_rate(looked, spec, service.ready, slowdown)
-                    doubtful = not likely(rate, expected)
-            # What is bounded is good enough to go by, not to learn from.
-            if rate > 0.0 and row != UNBOOKED and not doubtful:
+            looked, slowdown, rate = _learned(service, own, looked, expected)
+            if rate > 0.0 and row != UNBOOKED:
                 response = schedule.observe(
                     response, outlook, row, rate, looked.newest_s,
                     settings.forecast, blends.get(name),
                 )  # fmt: skip
         measured = figures(own.measured_s, service.window, looked, now_s)
         if not looked.stale:
-            rows = looked.rows[:LOOKED_AT]
-            if wakes(service, rows) or (service.desired == 0 and name in called):
-                more = called.get(name, _Called(0.0, looked.newest_s))
-                alarm = wake(service, looked, traits.sizing, slowdown, *more, settings.emergency)
-            else:
-                alarm = emergency(
-                    service, looked, traits.sizing, slowdown, settings.emergency,
-                    measures_cpu="cpu" not in measured.absent,
-                )  # fmt: skip
-            if alarm is not None:
-                extra = unserved_rate(service, looked, slowdown, alarm.target)
-                for call in spec.calls:
-                    before = called.get(call.service, _Called(0.0, alarm.trigger_s))
-                    called[call.service] = before._replace(
-                        rate=before.rate + call.per_request * extra
-                    )
-            elif name in called and called[name].rate > 0.0:
-                alarm = passed_on(
-                    service, looked, traits.sizing, slowdown, *called[name], settings.emergency
-                )
+            alarm = _alarm(service, traits, looked, slowdown, measured, called, settings)
         seen.append(
             Seen(
                 service, traits, own, row, looked, assess(service, looked),
@@ -194,3 +162,60 @@ def observe(
             )
         )  # fmt: skip
     return tuple(seen)
+
+
+def _learned(
+    service: ServiceObservation, own: ServiceMemory, looked: View, expected: float
+) -> tuple[View, float, float]:
+    """What the samples show, the slowdown, and the rate (1/s) to learn from, 0 if there is none."""
+    spec = service.spec
+    slowdown = learned_slowdown(own.slowdown, spec, looked)
+    rate = looked.request_rate
+    if not has_room(looked, spec):
+        return looked, slowdown, rate
+    if fallen(looked, expected):
+        slowdown = min(slowdown, own.slowdown)
+    if rate >= 0.0:
+        bounded = borne_out(looked, spec, service.ready, expected, slowdown)
+        # What is bounded is good enough to go by, not to learn from.
+        return (
+            (looked, slowdown, rate)
+            if bounded == rate
+            else (looked._replace(request_rate=bounded), slowdown, 0.0)
+        )
+    rate = arrival_rate(looked, spec, service.ready, slowdown)
+    return looked, slowdown, rate if likely(rate, expected) else 0.0
+
+
+def _alarm(
+    service: ServiceObservation,
+    traits: Traits,
+    looked: View,
+    slowdown: float,
+    measured: FiguresThere,
+    called: dict[str, _Called],
+    settings: EngineSettings,
+) -> Recommendation | None:
+    """What the emergency path wants; what it will pass on to callees is added to `called`."""
+    name, calls = service.spec.name, traits.spec.calls
+    if wakes(service, looked.rows[:LOOKED_AT]) or (service.desired == 0 and name in called):
+        more = called.get(name, _Called(0.0, looked.newest_s))
+        alarm: Recommendation | None = wake(
+            service, looked, traits.sizing, slowdown, *more, settings.emergency
+        )
+    else:
+        alarm = emergency(
+            service, looked, traits.sizing, slowdown, settings.emergency,
+            measures_cpu="cpu" not in measured.absent,
+        )  # fmt: skip
+    if alarm is None:
+        if name not in called or called[name].rate <= 0.0:
+            return None
+        return passed_on(
+            service, looked, traits.sizing, slowdown, *called[name], settings.emergency
+        )
+    extra = unserved_rate(service, looked, slowdown, alarm.target)
+    for call in calls:
+        before = called.get(call.service, _Called(0.0, alarm.trigger_s))
+        called[call.service] = before._replace(rate=before.rate + call.per_request * extra)
+    return alarm

@@ -86,34 +86,9 @@ def _allowed(
         chosen = _back_inside(seen, now_s)
         target = chosen.target
     else:
-        target = bounded(seen, chosen, now_s)
-        if target < chosen.target:
-            declined = (*declined, Declined(chosen, UNBORNE))
-        if ahead is not None:
-            asked = max(target, enough(seen, now_s))
-            targets = stabilised(targets, asked, now_s, limits.stabilisation_s)
-            if target < current and chosen.reason is Reason.ROLLBACK:
-                # A step that did harm is undone at once, but not below what is booked.
-                booked = max(ahead.weddings.protected, ahead.weddings.floor)
-                target = min(max(target, booked), current)
-            elif target < current and chosen.scale_id:
-                checked = asked_in(seen, ahead, chosen, now_s)
-                target = checked.target
-                if checked.why:
-                    declined = (*declined, Declined(chosen, checked.why))
-            elif target < current:
-                checked = scale_in(
-                    seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings
-                )
-                back = take_back(
-                    seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings
-                )
-                if back is not None:
-                    target, chosen = min(back.target, checked.target), back
-                else:
-                    target, chosen = checked.target, checked.recommendation
-                    if checked.why:
-                        declined = (*declined, Declined(chosen, checked.why))
+        target, chosen, declined, targets = _borne_out(
+            seen, ahead, chosen, declined=declined, now_s=now_s, settings=settings
+        )
     if pin is None and _is_paused(in_force, current, target):
         declined = (*declined, Declined(chosen, PAUSED))
         return Allowed(chosen, current, declined, "", targets, wish.notes, most)
@@ -134,6 +109,53 @@ def _allowed(
             declined = (*declined, Declined(chosen, PAUSED))
             return Allowed(chosen, current, declined, "", targets, wish.notes, most)
     return Allowed(chosen, target, declined, limited.why, targets, wish.notes, most)
+
+
+class _BorneOut(NamedTuple):
+    target: int
+    chosen: Recommendation
+    declined: tuple[Declined, ...]
+    targets: tuple[tuple[float, int], ...]
+
+
+def _borne_out(
+    seen: Seen,
+    ahead: Ahead | None,
+    chosen: Recommendation,
+    *,
+    declined: tuple[Declined, ...],
+    now_s: float,
+    settings: EngineSettings,
+) -> _BorneOut:
+    """What is left of a wish by what bears it out and, where it is a step in, by the rules there.
+
+    Where nothing is known of what is to come (`ahead` is None) there are none.
+    """
+    current, targets = seen.service.desired, seen.memory.targets
+    target = bounded(seen, chosen, now_s)
+    if target < chosen.target:
+        declined = (*declined, Declined(chosen, UNBORNE))
+    if ahead is None:
+        return _BorneOut(target, chosen, declined, targets)
+    asked = max(target, enough(seen, now_s))
+    targets = stabilised(targets, asked, now_s, settings.limits.stabilisation_s)
+    if target >= current:
+        return _BorneOut(target, chosen, declined, targets)
+    if chosen.reason is Reason.ROLLBACK:
+        # A step that did harm is undone at once, but not below what is booked.
+        booked = max(ahead.weddings.protected, ahead.weddings.floor)
+        return _BorneOut(min(max(target, booked), current), chosen, declined, targets)
+    if chosen.scale_id:
+        checked = asked_in(seen, ahead, chosen, now_s)
+    else:
+        checked = scale_in(seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings)
+        back = take_back(seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings)
+        if back is not None:
+            return _BorneOut(min(back.target, checked.target), back, declined, targets)
+        chosen = checked.recommendation
+    if checked.why:
+        declined = (*declined, Declined(chosen, checked.why))
+    return _BorneOut(checked.target, chosen, declined, targets)
 
 
 def _is_paused(pauses: Sequence[Pause], current: int, target: int) -> bool:
