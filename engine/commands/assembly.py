@@ -146,19 +146,8 @@ def run(
             names = tuple(spec.name for spec in specs)
             heading = JournalHeading(now_s, names, config.engine.sample_s, config.controller.name)
             report = _nobody if config.reporter is None else load(config.reporter, "reporter")
-            booked: Bookings = build(
-                config.bookings.factory,
-                specs,
-                (in_progress(state, heading, sealer) or heading).started_s,
-                key="bookings.factory",
-                options=handed(config, settings),
-                options_key="bookings",
-                methods=("outlook", "close"),
-            )
-            if isinstance(booked, NamesEvents):
-                booked.name_by(weddings.naming())
-            if isinstance(booked, KeepsEvents):
-                booked.keep_in(state / "bookings", sealer)
+            began_s = (in_progress(state, heading, sealer) or heading).started_s
+            booked = _bookings(config, settings, began_s, weddings, sealer)
             infrastructure = infrastructure_port.connect(
                 config.infrastructure.factory, specs, config.infrastructure.options
             )
@@ -170,21 +159,7 @@ def run(
             )
             if isinstance(metrics, KeepsSamples):
                 metrics.keep_in(state / "samples", sealer)
-            notifier = Everybody(
-                [
-                    AlertLog(),
-                    *(
-                        build(
-                            one.factory,
-                            key=f"notifiers.{k}.factory",
-                            options=one.options,
-                            options_key=f"notifiers.{k}.options",
-                            methods=("notify", "close"),
-                        )
-                        for k, one in enumerate(config.notifiers)
-                    ),
-                ]
-            )
+            notifier = _notifier(config)
             if sealer is not None:
                 audit.append(_key_used(sealer, now_s))
             recording = Recording(
@@ -200,14 +175,11 @@ def run(
             )
             if isinstance(booked, DescribedBookings):
                 recording.about(booked.played, booked.awaited_s)
+            _check_received(metrics, serves=serves)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         except OSError as error:
             raise OutputError(f"{error.filename or state}: {error.strerror or error}") from error
-        if not serves and hasattr(metrics, "receiver"):
-            raise ConfigError(
-                "metrics: samples are received by python -m engine serve; run has no API"
-            )
         notes: Notes = recording
         if serves:
             from engine.api import assembly as api
@@ -267,8 +239,9 @@ def run(
             break_glass.watch(emergency, notifier, WallClock()),
             keep_to_it(weddings, WallClock()),
             courier.keep_carrying(),
-            *(() if sealer is None else (keep_resealed(database, sealer),)),
         ]
+        if sealer is not None:
+            beside.append(keep_resealed(database, sealer))
         if watch is not None:
             beside.append(deliver(watch, senders, WallClock().now_s))
         folder, asked = asyncio.run(
@@ -280,6 +253,50 @@ def run(
         log.info("interrupted: the record so far is kept")
         return 130
     return 0
+
+
+def _check_received(metrics: MetricsSource, *, serves: bool) -> None:
+    if not serves and hasattr(metrics, "receiver"):
+        raise ValueError("metrics: samples are received by python -m engine serve; run has no API")
+
+
+def _bookings(
+    config: LiveConfig,
+    settings: Mapping[str, Any],
+    began_s: float,
+    weddings: WeddingRegister,
+    sealer: Sealer | None,
+) -> Bookings:
+    """The source of bookings of a run that began then; raises ValueError for wrong options."""
+    booked: Bookings = build(
+        config.bookings.factory,
+        config.platform.specs(),
+        began_s,
+        key="bookings.factory",
+        options=handed(config, settings),
+        options_key="bookings",
+        methods=("outlook", "close"),
+    )
+    if isinstance(booked, NamesEvents):
+        booked.name_by(weddings.naming())
+    if isinstance(booked, KeepsEvents):
+        booked.keep_in(Path(config.live.state) / "bookings", sealer)
+    return booked
+
+
+def _notifier(config: LiveConfig) -> Everybody:
+    """The log and everybody who is to be told; raises ValueError for wrong options."""
+    others = [
+        build(
+            one.factory,
+            key=f"notifiers.{k}.factory",
+            options=one.options,
+            options_key=f"notifiers.{k}.options",
+            methods=("notify", "close"),
+        )
+        for k, one in enumerate(config.notifiers)
+    ]
+    return Everybody([AlertLog(), *others])
 
 
 async def _drive(

@@ -131,7 +131,7 @@ def _sample(b, i, end, bits, real, n, value, at_ms, started_ms, latest):
 
 
 @njit(cache=True, nogil=True)
-def walk_1(
+def walk_1(  # noqa: C901
     b, scratch, key, keys, places, starts, sizes, arena, after,
     number, hashes, label_at, label_end, apart, row, value, at_ms, started_ms, rare,
 ):  # fmt: skip
@@ -254,7 +254,7 @@ def walk_1(
 
 
 @njit(cache=True, nogil=True)
-def walk_2(
+def walk_2(  # noqa: C901
     b, key, keys, places, starts, sizes, arena,
     symbol_at, symbol_size, symbol_hash, refs,
     number, hashes, label_at, label_end, created_ms, row, value, at_ms, started_ms, rare,

@@ -210,7 +210,7 @@ def advance(
 
 
 @njit(cache=True, error_model="numpy")
-def _move(
+def _move(  # noqa: C901
     s: int,
     tick: int,
     spec: FloatArray,

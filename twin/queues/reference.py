@@ -138,7 +138,7 @@ class ReferencePlatform:
             self._answer(s)
         self.tick += 1
 
-    def _move(self, s: int, incoming: dict[int, float]) -> None:
+    def _move(self, s: int, incoming: dict[int, float]) -> None:  # noqa: C901
         spec, client, state, tick = self.specs[s], self.clients[s], self.services[s], self.tick
         slots = state.ready * spec.slots
         holding_s = spec.service_s * state.slowdown

@@ -113,7 +113,7 @@ _between = inlined(between)
 
 
 @compiled
-def run(
+def run(  # noqa: C901
     until: int,
     sample_s: int,
     start_s: float,
