@@ -147,8 +147,8 @@ def _weighed(
             for own in traits
         ]
         curves = _worth_waking(curves, np.array(idle_s)[:, None])
-    sizings = tuple([own.sizing for own in traits])
     slowdowns = [one.slowdown for one in seen]
+    sizings = tuple([one.traits.sizing.with_room_for(one.slowdown) for one in seen])
     need = needed(
         curves, Sizings.of(sizings), np.array(slowdowns)[:, None],
         _column(tuple([own.risk_z for own in traits])),

@@ -1,10 +1,18 @@
 """How many instances a rate of requests needs.
 
-The slots needed follow the square-root staffing rule, c = a + beta * sqrt(a * (1 + scv) / 2) with
-the offered load a = rate * service time (Halfin & Whitt 1981, "Heavy-traffic limits for queues
-with many exponential servers", with Allen-Cunneen's correction for the service time's
-variability): a small pool needs proportionally more room than a large one.  A ceiling on the
-utilisation is laid over it.
+The slots needed are those that are kept busy, a = rate * service time, and room for chance.  Two
+rules say how much room suffices, and the smaller of them counts:
+
+- *Hardly anybody waits*: the square-root staffing rule, beta * sqrt(a * v) with v = (1 + scv) / 2
+  (Halfin & Whitt 1981, "Heavy-traffic limits for queues with many exponential servers", with
+  Allen-Cunneen's correction for the service time's variability).
+- *Whoever waits does so for less than the SLO leaves*: with d slots more than are busy, the wait of
+  those who wait is exponential with the mean v * service time / d (Erlang C, with the same
+  correction), so d = v * service time / slack * ln(1 / share) keeps all but that share below the
+  slack.  It does not grow with the load: where the SLO is long against the service time, as for
+  jobs in the background, it takes a fraction of the first.
+
+A ceiling on the utilisation is laid over both, which decides in a large fleet.
 
 `Sizing.needed` is the one answer to how many instances a load takes: what the engine asks for by it
 is what the planner buys by it and what a forecast of a day announces by it.
@@ -26,6 +34,13 @@ from engine.settings import CapacitySettings, ForecastSettings
 BETA = 1.5
 """Square-root staffing coefficient: about 5 % of the requests wait at all (Halfin & Whitt)."""
 
+HELD_Z = NormalDist().inv_cdf(0.975)
+"""Of the 5 % that may take longer than the SLO's p95, half do so by their service time alone ..."""
+LATE_DEFERRED = 0.025
+"""... and half as they wait, where nobody waits for the answer."""
+LATE_CRITICAL = 0.0005
+"""Share that may wait for longer where somebody does."""
+
 ROUNDING = 1e-9
 """So much of an instance is rounding error, not a need for one more."""
 
@@ -35,24 +50,40 @@ class Sizing(NamedTuple):
 
     `instances_per_rate`: instances kept busy by one request a second; `spread`: the staffing
     coefficient in units of instances; `utilisation`: the ceiling; `zones`: the number of zones of
-    which one may be lost, 1 where that need not be survived.
+    which one may be lost, 1 where that need not be survived.  `room`: instances more than are busy
+    with which nobody waits for longer than the SLO leaves, infinite where it leaves nothing; `held`
+    the share of the SLO that a long service time takes by itself.
     """
 
     instances_per_rate: float
     spread: float
     utilisation: float
     zones: int
+    room: float = math.inf
+    held: float = 1.0
+
+    def with_room_for(self, slowdown: float) -> Sizing:
+        """The same where requests are held `slowdown` times longer: less is left to waiting.
+
+        The rate is multiplied by whoever asks.
+        """
+        if slowdown == 1.0:
+            return self
+        left = 1.0 - self.held * slowdown
+        room = self.room * slowdown * (1.0 - self.held) / left if left > 0.0 else math.inf
+        return self._replace(room=room, held=self.held * slowdown)
 
     def instances(self, rate: float, utilisation: float) -> int:
         """Smallest count that carries `rate` (1/s) at no more than `utilisation` (0-1)."""
         if rate <= 0.0:
             return 0
         busy = rate * self.instances_per_rate
-        return math.ceil(max(busy + self.spread * math.sqrt(busy), busy / utilisation) - ROUNDING)
+        room = min(self.spread * math.sqrt(busy), self.room)
+        return math.ceil(max(busy + room, busy / utilisation) - ROUNDING)
 
     def instances_along(self, rate: FloatArray, utilisation: float) -> FloatArray:
         """`instances` for an array of rates (1/s, any shape), as whole-numbered floats."""
-        return _counts(rate * self.instances_per_rate, self.spread, utilisation)
+        return _counts(rate * self.instances_per_rate, self.spread, self.room, utilisation)
 
     def with_zone_to_spare(self, count: int) -> int:
         """Smallest count that leaves `count` when the fullest of the zones is lost.
@@ -95,6 +126,7 @@ class Sizings(NamedTuple):
     spread: FloatArray
     utilisation: FloatArray
     zones_left: FloatArray
+    room: FloatArray
     spares: NDArray[np.bool_]
 
     @staticmethod
@@ -105,14 +137,14 @@ class Sizings(NamedTuple):
         columns[:, 3] = np.maximum(columns[:, 3] - 1.0, 1.0)
         columns.setflags(write=False)
         spares = np.array([[own.zones > 1] for own in sizings])
-        per_rate, spread, utilisation, zones_left = np.split(columns, 4, axis=1)
-        return Sizings(per_rate, spread, utilisation, zones_left, spares)
+        per_rate, spread, utilisation, zones_left, room, _ = np.split(columns, 6, axis=1)
+        return Sizings(per_rate, spread, utilisation, zones_left, room, spares)
 
     def needed_along(self, likely: FloatArray, median: FloatArray) -> FloatArray:
         """`Sizing.needed` for rates (services, bins) in 1/s, as whole-numbered floats."""
-        per_rate, spread, utilisation, zones_left, spares = self
-        count = _counts(likely * per_rate, spread, utilisation)
-        spared = _with_spare(_counts(median * per_rate, spread, utilisation), zones_left)
+        per_rate, spread, utilisation, zones_left, room, spares = self
+        count = _counts(likely * per_rate, spread, room, utilisation)
+        spared = _with_spare(_counts(median * per_rate, spread, room, utilisation), zones_left)
         needed: FloatArray = np.maximum(count, spared, out=count, where=spares)
         return needed
 
@@ -123,11 +155,15 @@ def _with_spare(count: FloatArray, zones_left: int | FloatArray) -> FloatArray:
 
 
 def _counts(
-    busy: FloatArray, spread: float | FloatArray, utilisation: float | FloatArray
+    busy: FloatArray,
+    spread: float | FloatArray,
+    room: float | FloatArray,
+    utilisation: float | FloatArray,
 ) -> FloatArray:
     """`Sizing.instances` for how many instances are kept busy, which is written over."""
     count: FloatArray = np.sqrt(busy)
     count *= spread
+    np.minimum(count, room, out=count)
     count += busy
     busy /= utilisation
     np.maximum(count, busy, out=count)
@@ -140,12 +176,25 @@ def sizing(spec: ServiceSpec, settings: CapacitySettings, *, critical: bool) -> 
     survives = settings.survive_zone_loss == "all" or (
         settings.survive_zone_loss == "critical" and critical
     )
+    variability = (1.0 + spec.service_scv) / 2.0
+    held = _held_s(spec) / spec.slo_p95_s
+    late = LATE_CRITICAL if critical else LATE_DEFERRED
+    slack_s = (1.0 - held) * spec.slo_p95_s
+    slots = variability * spec.service_s / slack_s * -math.log(late) if held < 1.0 else math.inf
     return Sizing(
         instances_per_rate=spec.service_s / spec.slots,
-        spread=BETA * math.sqrt((1.0 + spec.service_scv) / 2.0 / spec.slots),
+        spread=BETA * math.sqrt(variability / spec.slots),
         utilisation=settings.max_utilisation if critical else settings.max_utilisation_deferred,
         zones=settings.zones if survives else 1,
+        room=slots / spec.slots,
+        held=held,
     )
+
+
+def _held_s(spec: ServiceSpec) -> float:
+    """Time (s) for which all but a few requests hold a slot at most, if it is log-normal."""
+    variance = math.log1p(spec.service_scv)
+    return spec.service_s * math.exp(HELD_Z * math.sqrt(variance) - 0.5 * variance)
 
 
 def risk_score(settings: ForecastSettings, *, critical: bool) -> float:

@@ -50,7 +50,9 @@ def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySetting
     failing = error_rate >= settings.error_rate
     slow = p95_s >= settings.response_time * spec.slo_p95_s
     if 0.0 <= cpu < math.inf:
-        busy, full = cpu >= settings.cpu, cpu >= 0.99
+        # Who is meant to be as busy as that has full slots by chance: the wait tells the rest.
+        meant = spec.thresholds.cpu_up >= settings.cpu and 0.0 <= p95_s < math.inf
+        busy, full = cpu >= settings.cpu, cpu >= 0.99 and not meant
     else:
         offered = rate / (max(ready, 1) * spec.rate_per_instance)
         busy = settings.cpu <= offered < math.inf
