@@ -46,6 +46,8 @@ sizings = st.builds(
     spread=st.floats(0.0, 2.0),
     utilisation=st.floats(0.3, 0.97),
     zones=st.integers(1, 4),
+    room=st.floats(0.0, 3.0) | st.just(math.inf),
+    held=st.just(0.5),
 )
 discounts = st.floats(0.0, 0.9)
 risks = st.floats(0.0, 0.5)

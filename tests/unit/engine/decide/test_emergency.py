@@ -18,7 +18,7 @@ from engine.decide.recommend.emergency import (
     passed_on,
     unserved_rate,
 )
-from engine.model import Reason
+from engine.model import Reason, Thresholds
 from engine.settings import EmergencySettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 from tests.unit.engine.decide.conftest import SIMPLE, viewed
@@ -114,6 +114,26 @@ def sample(  # type: ignore[no-untyped-def]
 )
 def test_what_one_sample_shows(row, is_drowning: bool) -> None:  # type: ignore[no-untyped-def]
     assert drowning(row, make_spec(), 10, SETTINGS) is is_drowning
+
+
+@pytest.mark.parametrize(
+    ("cpu_up", "p95_s", "is_drowning"),
+    [
+        (0.95, 0.1, False),  # as busy as an emergency is where it should be, and nobody waits long
+        (0.9499, 0.1, True),
+        (0.95, 0.4999, False),
+        (0.95, 0.5, True),  # they do
+        (0.95, NAN, True),  # nobody measures whether they do
+        (0.95, math.inf, True),
+    ],
+)
+def test_full_slots_alone_are_no_emergency_of_who_is_meant_to_be_full(
+    cpu_up: float, p95_s: float, is_drowning: bool
+) -> None:
+    spec = make_spec(thresholds=Thresholds(cpu_up=cpu_up, cpu_down=0.9))
+    assert drowning(sample(1.0, p95_s=p95_s, rate=900.0), spec, 10, SETTINGS) is is_drowning
+    queueing = sample(1.0, p95_s=p95_s, rate=900.0, queue=50.0)
+    assert drowning(queueing, spec, 10, SETTINGS)
 
 
 @pytest.mark.parametrize(("ready", "rate"), [(0, 95.0), (1, 95.0), (2, 190.0)])

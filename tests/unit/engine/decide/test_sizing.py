@@ -34,6 +34,34 @@ def test_staffing_by_the_square_root_under_a_ceiling(rate: float, count: int) ->
 
 
 @pytest.mark.parametrize(
+    ("rate", "count"),
+    [
+        (0.0, 0),
+        (9.0, 1),  # 0.09 + the smaller of 0.5 x 0.3 and 0.25
+        (100.0, 2),  # 1 + 0.25, not the 0.5 of the square root, but 1 / 0.8 = 1.25: no less
+        (300.0, 4),  # 3 + 0.25 = 3.25, not 3.87; 3 / 0.8 = 3.75 decides
+        (10_000.0, 125),  # the ceiling as before
+    ],
+)
+def test_no_more_room_than_what_the_slo_leaves_for_waiting_takes(rate: float, count: int) -> None:
+    size = ONE_ZONE._replace(room=0.25)
+    assert size.instances(rate, size.utilisation) == count
+    assert size.instances_along(np.array([rate]), size.utilisation).tolist() == [count]
+    lax = size._replace(utilisation=0.99)
+    assert lax.instances(425.0, 0.99) == 5  # 4.25 + 0.25 = 4.5; the square root would take 5.28: 6
+
+
+def test_a_service_that_works_more_slowly_leaves_less_of_its_slo_to_waiting() -> None:
+    size = ONE_ZONE._replace(room=0.25, held=0.25)
+    assert size.with_room_for(1.0) is size
+    # Twice as long: 0.5 of the SLO is left instead of 0.75, for requests of twice the time.
+    assert size.with_room_for(2.0) == size._replace(room=0.75, held=0.5)
+    assert size.with_room_for(4.0).room == math.inf  # the service time alone takes the SLO
+    assert size.with_room_for(5.0).room == math.inf
+    assert size.with_room_for(5.0).instances(400.0, 0.8) == ONE_ZONE.instances(400.0, 0.8)
+
+
+@pytest.mark.parametrize(
     ("zones", "count", "spared"),
     [(1, 10, 10), (2, 10, 20), (3, 10, 15), (3, 11, 17), (4, 10, 14), (3, 0, 0), (3, 1, 2)],
 )
@@ -74,6 +102,8 @@ rates = st.floats(0.0, 1e7)
         spread=st.floats(0.0, 5.0),
         utilisation=st.floats(0.1, 0.99),
         zones=st.integers(1, 8),
+        room=st.floats(0.0, 5.0) | st.just(math.inf),
+        held=st.just(0.5),
     ),
     st.lists(st.tuples(rates, rates), min_size=1, max_size=20),
 )
@@ -101,6 +131,16 @@ def test_a_zone_is_spared_for_whom_it_is_to_be(survives: str, critical: bool, zo
     # ten slots of 0.1 s: 100 requests/s; exponential service: 1.5 x sqrt(1 / 10)
     assert size.instances_per_rate == pytest.approx(0.01)
     assert size.spread == pytest.approx(1.5 * math.sqrt(0.1))
+    # Log-normal with a variance of ln 2: 97.5 % take at most 0.1 exp(1.96 x 0.8326 - 0.3466) s
+    # = 0.3615 s of the SLO's 0.5, so 0.1385 s are left for waiting.
+    assert size.held == pytest.approx(0.7231, abs=1e-4)
+    # ln 2000 x 0.1 / 0.1385 = 5.49 of ten slots, or with ln 40 2.67
+    assert size.room == pytest.approx(0.549 if critical else 0.267, abs=1e-3)
+
+
+def test_where_the_service_time_alone_takes_the_slo_the_square_root_decides() -> None:
+    size = sizing(make_spec(slo_p95_s=0.36), CapacitySettings(), critical=True)
+    assert size.room == math.inf
 
 
 def test_each_service_has_the_risk_that_is_accepted_for_it() -> None:

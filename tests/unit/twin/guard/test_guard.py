@@ -25,7 +25,7 @@ from twin.guard.runs import GuardRow, Task
 
 OVERRIDES = (
     "scenario=flash_crowd",
-    "population.simultaneous=3000",
+    "population.simultaneous=4000",
     "population.start_utc=21:00",
     "population.duration_s=900",
     "faults.flash_crowd.at=240",
