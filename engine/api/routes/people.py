@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from engine.api import older
 from engine.api.access import Context, Reader, Writer
 from engine.api.answers import CHANGING, documented, fresh
-from engine.api.context import ApiContext, NotedChange
+from engine.api.context import NOT_LEADING, ApiContext, NotedChange
 from engine.api.decision_documents import (
     AnswerDocument,
     ApproveRequest,
@@ -252,8 +252,14 @@ async def _answered(
 
 
 async def _waiting(context: ApiContext) -> Mapping[str, Mapping[str, Any]]:
-    """What waits for approval, also what an engine before this one asked about."""
+    """What waits for approval, also what an engine before this one asked about.
+
+    Raises the problem that this engine cannot say it: another one leads, or nobody knows who.
+    """
     board = context.board
+    context.look()
+    if not board.leads:
+        raise ProblemError(Problem.NOT_READY, NOT_LEADING, headers={"retry-after": "5"})
     if before := board.asked_before:
         board.recall(await context.read(partial(older.asked, context.desk, before)))
     return board.awaiting

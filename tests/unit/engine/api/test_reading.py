@@ -289,7 +289,7 @@ def test_an_engine_that_never_led_says_what_it_waits_for(
     assert (troubles.status_code, troubles.json()["troubles"]) == (
         200, {"lease": ["the database is away"]},
     )  # fmt: skip
-    for path in ("services", "overview", "alerts", "findings", "metrics/realtime"):
+    for path in ("services", "overview", "alerts", "findings", "metrics/realtime", "approvals"):
         answer = client.get(f"{API}/{path}", headers=everybody)
         assert (answer.status_code, answer.json()["type"]) == (
             503, "urn:wedtwin:problem:not-ready",
@@ -303,9 +303,14 @@ def test_an_engine_that_never_led_says_what_it_waits_for(
 def test_an_engine_that_leads_no_longer_is_not_ready_and_shows_what_it_saw_last(
     client: TestClient, engine: Engine, everybody: dict[str, str]
 ) -> None:
+    engine.step(Plan(awaiting=(action("d1"),)), awaiting=["d1"])
     idle(engine)
     assert client.get(f"{API}/readiness").status_code == 503
     assert client.get(f"{API}/services", headers=everybody).status_code == 200
+    # What waits is the other engine's to say, and to be told of.
+    assert client.get(f"{API}/approvals", headers=everybody).status_code == 503
+    answer = client.post(f"{API}/approvals/d1/approve", headers=everybody, json={})
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:wedtwin:problem:not-ready")
 
 
 def test_troubles_are_those_of_the_newest_step(
