@@ -36,6 +36,7 @@ TTL_S = 8.0
 ACT_S = 6.0
 """The holder leads for so long after it sent its last good renewal."""
 RENEW_S = 2.0
+SOON_S = 0.05
 CHANGED = (404, 409, 422)
 """What a write is answered whose object is another one by now, or gone."""
 
@@ -126,9 +127,17 @@ class KubernetesLease:
     async def _renewed(self) -> None:
         """Renew, or look, in time; what goes wrong is told by `hold`."""
         while True:
-            await asyncio.sleep(self._renew_s)
+            await asyncio.sleep(self._pause_s())
             async with self._busy:
                 await self._turn(NO_FENCE)
+
+    def _pause_s(self) -> float:
+        """Until the next renewal or look: at once when another's lead is certain to be over."""
+        left_s = self._unchanged_since_s + TTL_S - self._clock_s()
+        seen = self._seen
+        if seen is None or self._is_kept(seen) or not SOON_S < left_s < self._renew_s:
+            return self._renew_s
+        return left_s + SOON_S
 
     async def _turn(self, above: Fence) -> None:
         """One renewal, or one look and a try to take it if it is over; `_trouble` is why not."""

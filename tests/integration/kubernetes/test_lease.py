@@ -13,7 +13,7 @@ import pytest
 
 from engine.adapters.kubernetes.access import access_of
 from engine.adapters.kubernetes.api import Api
-from engine.adapters.kubernetes.lease import ACT_S, RENEW_S, TTL_S, KubernetesLease
+from engine.adapters.kubernetes.lease import ACT_S, RENEW_S, SOON_S, TTL_S, KubernetesLease
 from engine.adapters.kubernetes.settings import KubernetesConfig
 from engine.ports import contract
 from engine.ports.lease import NO_FENCE, NotLeadingError
@@ -86,6 +86,8 @@ def test_who_does_not_renew_stops_before_another_can_lead(
             with pytest.raises(NotLeadingError) as refused:
                 await second.hold(0.0)
             assert refused.value.holder == first.holder
+            assert second._pause_s() == pytest.approx(TTL_S + SOON_S)  # and not its next turn
+            assert first._pause_s() == 3600.0
             ours.time_s += ACT_S - 0.01
             theirs.time_s += TTL_S - 0.01
             assert first.holds(fence)
