@@ -180,6 +180,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """See to it that nothing is left running: fixtures have ended by now."""
+    warm.end()
     watch = config.stash.get(WATCH, None)
     if watch is not None:
         watch.close()

@@ -254,6 +254,15 @@ def close() -> None:
         _client = None
 
 
+def end() -> None:
+    """End the process that this one has started for itself, if it has."""
+    global _process
+    close()
+    if _process is not None:
+        _process.close()
+        _process = None
+
+
 def _serve(listener: socket.socket, alive: int) -> tuple[str, list[str]] | None:
     """Fork for each client; returns what to run in the child, and None in the others at the end."""
     clients: set[int] = set()
