@@ -234,18 +234,19 @@ def _ask(
 ) -> int:
     if schedule is not None:
         next_s = schedule.after(engine_now_s(given.state), 1)[0]
-        until = f"at {schedule}; next {schedule.local(next_s)}"
-    elif math.isinf(request.expires_s):
-        until = "until it is taken back"
+        until, words = str(schedule), f"at {schedule}; next {schedule.local(next_s)}"
     else:
-        expires = dt.datetime.fromtimestamp(request.expires_s, dt.UTC)
-        until = f"until {expires:%Y-%m-%d %H:%M:%S} UTC"
+        until = "it is taken back"
+        if math.isfinite(request.expires_s):
+            expires = dt.datetime.fromtimestamp(request.expires_s, dt.UTC)
+            until = f"{expires:%Y-%m-%d %H:%M:%S} UTC"
+        words = f"until {until}"
     is_floor = isinstance(request, ManualFloor)
     permission = Permission.FLOOR if is_floor else Permission.PAUSE
     asked = CommandRequest(permission.value, request.service, permission, request.service)
     return ask(
         given, asked, {**after, "until": until},
-        lambda desk, audit: desk.ask(request, schedule, audit=audit), f"{what} {until}",
+        lambda desk, audit: desk.ask(request, schedule, audit=audit), f"{what} {words}",
     )  # fmt: skip
 
 
