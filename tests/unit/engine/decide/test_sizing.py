@@ -70,6 +70,7 @@ def test_the_rest_suffices_when_the_fullest_zone_is_lost(
 ) -> None:
     size = Sizing(0.01, 0.5, 0.8, zones)
     assert size.with_zone_to_spare(count) == spared
+    assert size.with_zone_to_spare_along(np.array([float(count)])).tolist() == [spared]
     if zones > 1:
         assert spared - math.ceil(spared / zones) >= count
         assert spared == 0 or spared - 1 - math.ceil((spared - 1) / zones) < count
@@ -141,6 +142,10 @@ def test_a_zone_is_spared_for_whom_it_is_to_be(survives: str, critical: bool, zo
 def test_where_the_service_time_alone_takes_the_slo_the_square_root_decides() -> None:
     size = sizing(make_spec(slo_p95_s=0.36), CapacitySettings(), critical=True)
     assert size.room == math.inf
+    whole_s = 0.5 * sizing(make_spec(), CapacitySettings(), critical=True).held
+    size = sizing(make_spec(slo_p95_s=whole_s), CapacitySettings(), critical=True)
+    assert (size.held, size.room) == (1.0, math.inf)
+    assert ONE_ZONE.with_room_for(2.0) == ONE_ZONE._replace(held=2.0)
 
 
 def test_each_service_has_the_risk_that_is_accepted_for_it() -> None:
