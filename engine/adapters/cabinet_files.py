@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.ports.cabinet import Cabinet, CabinetError
-from engine.record.files import replacing
+from engine.record.files import remove, replacing
 from engine.security import break_glass
 from engine.security.sealing import SealedCabinet, Sealer, place_in
 
@@ -62,6 +62,9 @@ class FileCabinet:
         with self._lock, (self._folder / LOCK).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             text = edit(self.read(name))
+            if not text:
+                remove(self._folder / name)
+                return
             with replacing(self._folder / name) as unfinished:
                 handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -78,7 +78,7 @@ def assembled(
     return ApiContext(
         board=Board(notes, specs, settings, config.limits, events),
         desk=desk,
-        approvals=Approvals(cabinet),
+        approvals=Approvals(desk, cabinet),
         audit=courier.audit,
         courier=courier,
         identity=identity,

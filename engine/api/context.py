@@ -275,14 +275,6 @@ class ApiContext:
             except (OSError, ValueError) as error:
                 log.error(f"the audit log cannot be written: {error}")
 
-    async def say_before(self, principal: Principal, change: NotedChange) -> None:
-        """Write a change down that is not made at the desk; what cannot be is not to be made."""
-        entry = self._of_change(principal, change)
-        await self.note(
-            entry.actor, entry.action, entry.target, entry.outcome, entry.why, entry.before,
-            entry.after,
-        )  # fmt: skip
-
     def _of_change(self, principal: Principal, change: NotedChange) -> AuditEntry:
         said = dict(change.after)
         if principal.token_id:

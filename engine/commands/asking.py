@@ -54,13 +54,10 @@ def ask(
     after: Mapping[str, Any],
     write: Callable[[Desk, str], str | None],
     what: str,
-    *,
-    stages: bool = True,
 ) -> int:
     """Ask, and stage in the same transaction what the audit log is to have of it.
 
-    Where `write` stages nothing, the log has it before.  A refusal is in the log too: who may not
-    has no way around the table of roles here either.
+    A refusal is in the log too: who may not has no way around the table of roles here either.
     """
     from engine.adapters.audit_place import audit_of
     from engine.security.audit.courier import Courier
@@ -84,12 +81,10 @@ def ask(
         if against:
             audit.append(entry("refused", against))
             raise RequestError(against)
-        accepted = entry("accepted", given.why, new_id() if stages else "")
-        if not stages:
-            audit.append(accepted)
+        accepted = entry("accepted", given.why, new_id())
         try:
             with closing(desk_of(given.state)) as desk:
-                request_id = write(desk, staged(accepted) if stages else "")
+                request_id = write(desk, staged(accepted))
                 try:
                     Courier(desk, audit).carry()
                 except (OSError, ValueError) as error:

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ from engine.ports.desk import (
     check_decision,
 )
 from engine.security import local
-from engine.security.four_eyes import Approvals, SoFar, question
+from engine.security.four_eyes import Approvals, question
 from engine.security.roles import Permission, Situation, approvals_needed, refusal
 
 
@@ -178,20 +177,17 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
     permission = Permission.APPROVE if approved else Permission.REJECT
     try:
         check_decision(given.decision)
-        approvals = Approvals(cabinet_files.opened(given.state))
+        cabinet = cabinet_files.opened(given.state)
         with closing(desk_of(given.state)) as desk:
-            service, situation = question(desk, given.decision, approvals.so_far(given.decision))
+            so_far = Approvals(desk, cabinet).so_far(given.decision)
+            service, situation = question(desk, given.decision, so_far)
     except (OSError, ValueError) as error:
         return failed(error)
     left = approvals_needed(situation) - len(situation.approved_by) - 1 if approved else 0
 
     def give(desk: Desk, audit: str) -> None:
         answer = Approval(given.decision, approved, engine_now_s(given.state), who.name)
-        approvals.give(
-            given.decision, who.name, approved=approved, now_s=time.time(),
-            seen=SoFar(situation.approved_by, situation.rejected_by),
-            complete=partial(desk.answer, answer, audit=audit) if left <= 0 else None,
-        )  # fmt: skip
+        Approvals(desk, cabinet).give(answer, complete=left <= 0, seen=so_far, audit=audit)
         if left > 0:
             say(f"{given.decision}: takes instances away on the day of a wedding, "
                  "so somebody else has to approve it as well")  # fmt: skip
@@ -199,7 +195,7 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
         say(f"{given.decision}: {'approved' if approved else 'rejected'}")
 
     asked = CommandRequest(name, given.decision, permission, service, situation)
-    return ask(given, asked, {}, give, "", stages=left <= 0)
+    return ask(given, asked, {}, give, "")
 
 
 def _refusal(state: Path, service: str) -> str:

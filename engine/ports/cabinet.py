@@ -24,6 +24,8 @@ class Cabinet(Protocol):
     def change(self, name: str, edit: Callable[[str], str]) -> None:
         """Put `edit` of the document in its place, for good, while nobody else changes it.
 
+        "" leaves no document there.
+
         Raises OSError, CabinetError, and whatever `edit` raises, and then nothing has changed.
         """
         ...

@@ -43,7 +43,7 @@ from engine.model import (
     WeddingContext,
 )
 from engine.ports.bookings import Bookings, booked
-from engine.ports.desk import Asked, Desk, RequestError, request_id
+from engine.ports.desk import Asked, Desk, RequestError, SoFar, request_id
 from engine.ports.infrastructure import Infrastructure, Sighting, Unreachable, seen_there
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource, checked
@@ -419,6 +419,10 @@ async def _answers_are_taken(bench: StoreBench) -> None:
     await store.keep(Kept("{}", (replace(given, time_s=9.0),)), fence)
     _holds((await store.requests(20.0)).answers == (given,), "another answer was taken in")
     await store.keep(Kept(None, (given,)), fence)
+    second = await asyncio.to_thread(_two_approve, bench)
+    answers = (await store.requests(20.0)).answers
+    _holds(answers == (second,), f"of two who approved the engine is told {answers}")
+    await store.keep(Kept(None, (second,)), fence)
     aside = await store.put_memory_aside(fence)
     _holds(bool(aside), "it is not said where the memory is now")
     _holds(await store.memory() == "", "a memory that was put aside is there")
@@ -459,6 +463,40 @@ def _answer(bench: StoreBench, approval: Approval) -> None:
     desk = bench.desk()
     desk.answer(approval)
     desk.close()
+
+
+def _two_approve(bench: StoreBench) -> Approval:
+    """What takes two people, one at each of two desks; returns the answer that completes it."""
+    desk, other = bench.desk(), bench.desk()
+    _holds(desk.so_far("contract-8") == SoFar(), "somebody has said something already")
+    yes = Approval("contract-8", True, 1.0, "ada")
+    desk.answer(yes, seen=SoFar(), complete=False, audit=_audit(21))
+    first = SoFar(("ada",))
+    _holds(other.so_far("contract-8") == first, "the first who approved is not known elsewhere")
+    for approved, complete in ((True, False), (True, True), (False, True)):
+        late = Approval("contract-8", approved, 2.0, "bob")
+        try:
+            other.answer(late, seen=SoFar(), complete=complete, audit=_audit(22))
+        except RequestError as error:
+            _holds(bool(str(error)), "it is not said why an answer is not taken")
+        else:
+            raise AssertionError("somebody was heard who did not know of the first")
+    _holds(other.so_far("contract-8") == first, "a part of what was not taken is there")
+    second = Approval("contract-8", True, 2.0, "bob")
+    other.answer(second, seen=first, audit=_audit(23))
+    _holds(desk.so_far("contract-8") == SoFar(("ada", "bob")), "the second is not known")
+    waiting = [int(row.id, 16) for row in desk.staged()]
+    _holds(waiting == [21, 23], f"of those who approved there wait {waiting} for the audit log")
+    desk.unstage([row.id for row in desk.staged()])
+
+    # A refusal is known everywhere, and whose it is stays as it was.
+    desk.answer(Approval("contract-7", True, 1.0, "ada"), complete=False)
+    for name in ("kim", "lee"):
+        other.answer(Approval("contract-7", False, 2.0, name), complete=False)
+    _holds(desk.so_far("contract-7") == SoFar(("ada",), "kim"), "the first refusal is not known")
+    desk.close()
+    other.close()
+    return second
 
 
 async def lease(connect: Callable[[], Awaitable[Lease]]) -> None:

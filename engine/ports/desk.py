@@ -56,6 +56,14 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class SoFar:
+    """Who has approved something so far, and who has refused it, "" if nobody has."""
+
+    approved_by: tuple[str, ...] = ()
+    rejected_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class KeptRow:
     """A row of the history; `position` only grows, and `fence` is the lead's that wrote it.
 
@@ -92,11 +100,24 @@ class Desk(Protocol):
         """Take all requests `kind` for `service` ("": for all) back; whether there was one."""
         ...
 
-    def answer(self, approval: Approval, *, audit: str = "") -> None:
-        """Answer an action that waits for approval.
+    def answer(
+        self,
+        approval: Approval,
+        *,
+        seen: SoFar | None = None,
+        complete: bool = True,
+        audit: str = "",
+    ) -> None:
+        """Answer an action that waits for approval, and remember who has said so.
 
-        Raises RequestError for what is no decision's id, and for a yes to what was refused.
+        Where it is not `complete`, somebody else has to approve as well, and the engine is told
+        nothing yet.  Raises RequestError for what is no decision's id, for a yes to what was
+        refused, and where something else was said so far than whoever answers had `seen`.
         """
+        ...
+
+    def so_far(self, decision_id: str) -> SoFar:
+        """Who has said what of an action; nothing a week after the last has spoken."""
         ...
 
     def asked(self) -> tuple[list[Asked], list[str]]:

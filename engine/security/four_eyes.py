@@ -1,90 +1,54 @@
 """Two people for what takes two: who has approved a waiting action so far, and what it is.
 
-The desk takes one answer, so the first of two approvals is kept here until the second comes.  What
-completes an answer is given to the desk before it is noted here, so that it can be said again where
-the store did not take it.
+The engine is told one answer, so the first of two approvals waits in the store until the second
+comes, which is given to the engine in the transaction that remembers who gave it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
+from engine.model import Approval
 from engine.ports.cabinet import Cabinet, CabinetError
-from engine.ports.desk import Desk, RequestError
+from engine.ports.desk import Desk, SoFar, check_decision
 from engine.ports.store import RowKind
 from engine.security.roles import PlatformState, Situation
 
 DOCUMENT = "approvals.json"
-KEPT_S = 7 * 86_400.0
-"""A question that has waited for so long has long been over."""
-
-
-@dataclass(frozen=True, slots=True)
-class SoFar:
-    """Who has approved something so far, and who has refused it, "" if nobody has."""
-
-    approved_by: tuple[str, ...] = ()
-    rejected_by: str = ""
+"""Where earlier releases kept it: of each engine by itself, in its state folder."""
 
 
 class Approvals:
-    """Who has said what so far, in a cabinet."""
+    """Who has said what so far: at the desk, so that all engines of a store know it."""
 
-    def __init__(self, cabinet: Cabinet) -> None:
+    def __init__(self, desk: Desk, cabinet: Cabinet) -> None:
+        """`cabinet` may have a document of an earlier release, which is carried over once."""
+        self._desk = desk
         self._cabinet = cabinet
 
     def so_far(self, decision_id: str) -> SoFar:
         """What was said of it; raises OSError, CabinetError."""
-        return _of(_parsed(self._cabinet.read(DOCUMENT)), decision_id)
+        self._carry_over()
+        return self._desk.so_far(decision_id)
 
-    def give(
-        self,
-        decision_id: str,
-        name: str,
-        *,
-        approved: bool,
-        seen: SoFar,
-        now_s: float,
-        complete: Callable[[], None] | None,
-    ) -> None:
-        """Give an answer of somebody who had `seen` what was said so far.
+    def give(self, answer: Approval, *, complete: bool, seen: SoFar, audit: str) -> None:
+        """Give an answer of somebody who had `seen` what was said so far, all of it or nothing.
 
-        `complete` puts it on the desk, None: somebody else has to approve as well.  Raises
-        RequestError where somebody else has answered since, as it may be complete now; and OSError,
-        CabinetError, and whatever `complete` raises, and has then noted nothing.
+        Where it is not `complete`, somebody else has to approve as well.  Raises RequestError where
+        somebody else has answered since, as it may be complete now; and OSError, CabinetError.
         """
-        if complete is None:
-            self.add(decision_id, name, approved=approved, now_s=now_s, seen=seen)
+        self._carry_over()
+        self._desk.answer(answer, seen=seen, complete=complete, audit=audit)
+
+    def _carry_over(self) -> None:
+        """Say again at the desk what an earlier release kept; killed in the middle, once more."""
+        text = self._cabinet.read(DOCUMENT)
+        if not text:
             return
-        _check_seen(decision_id, self.so_far(decision_id), seen)
-        complete()
-        self.add(decision_id, name, approved=approved, now_s=now_s)
-
-    def add(
-        self, decision_id: str, name: str, *, approved: bool, now_s: float,
-        seen: SoFar | None = None,
-    ) -> None:  # fmt: skip
-        """Add what somebody says; of a refusal the first counts.  Raises OSError, CabinetError.
-
-        With `seen` also RequestError where something else was said so far.
-        """
-
-        def edit(text: str) -> str:
-            book = {key: one for key, one in _parsed(text).items() if now_s < one["at_s"] + KEPT_S}
-            before = _of(book, decision_id)
-            if seen is not None:
-                _check_seen(decision_id, before, seen)
-            by = before.approved_by
-            if approved and name not in by:
-                by = (*by, name)
-            rejected = before.rejected_by or ("" if approved else name)
-            book[decision_id] = {"at_s": now_s, "by": by, "rejected_by": rejected}
-            return json.dumps(book) + "\n"
-
-        self._cabinet.change(DOCUMENT, edit)
+        for answer in _parsed(text):
+            # What is complete the desk was told by whoever completed it.
+            self._desk.answer(answer, complete=False)
+        self._cabinet.change(DOCUMENT, lambda now: "" if now == text else now)
 
 
 def question(desk: Desk, decision_id: str, so_far: SoFar) -> tuple[str, Situation]:
@@ -111,21 +75,18 @@ def question(desk: Desk, decision_id: str, so_far: SoFar) -> tuple[str, Situatio
     )
 
 
-def _check_seen(decision_id: str, before: SoFar, seen: SoFar) -> None:
-    if before != seen:
-        raise RequestError(f"{decision_id}: somebody else has answered meanwhile; look at it again")
-
-
-def _of(book: Mapping[str, Any], decision_id: str) -> SoFar:
-    one = book.get(decision_id, {"by": (), "rejected_by": ""})
-    return SoFar(tuple(map(str, one["by"])), str(one["rejected_by"]))
-
-
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str) -> list[Approval]:
+    """Each answer in a document that an earlier release wrote; raises CabinetError."""
     try:
-        book = json.loads(text or "{}")
-        for name, one in book.items():
-            float(one["at_s"]), _of(book, name)
+        book = json.loads(text)
+        for decision_id in book:
+            check_decision(decision_id)
+        return [
+            Approval(str(decision_id), approved, float(one["at_s"]), str(name))
+            for decision_id, one in book.items()
+            for approved, names in ((True, one["by"]), (False, [one["rejected_by"]]))
+            for name in names
+            if name
+        ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CabinetError(f"{DOCUMENT}: cannot be read ({error})") from None
-    return dict(book)

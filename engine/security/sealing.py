@@ -198,7 +198,8 @@ class SealedCabinet:
 
         def edited(sealed: str) -> str:
             self._sealer.renew()  # a key that was retired meanwhile must seal nothing any more
-            return self._sealer.seal_text(edit(self._opened(name, sealed)), name)
+            text = edit(self._opened(name, sealed))
+            return self._sealer.seal_text(text, name) if text else ""
 
         self._inner.change(name, edit if name in self._plain else edited)
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from engine.adapters.blocking import BlockingCalls
-from engine.adapters.store import staging, statements
+from engine.adapters.store import said, staging, statements
 from engine.adapters.store.database import Database
 from engine.adapters.store.letters import PLAIN, Letters
 from engine.adapters.store.schema import Transaction
 from engine.config.recurrence import Recurrence
 from engine.model import Approval
-from engine.ports.desk import Asked, KeptRow, Kind, Request
+from engine.ports.desk import Asked, KeptRow, Kind, Request, SoFar
 from engine.ports.lease import Fence
 from engine.ports.store import Kept, Requests, RowKind, StagedRow
 
@@ -103,11 +103,30 @@ class SqlDesk:
             lambda to: statements.withdraw(to, kind, service, self._letters, self._log, audit)
         ).result()
 
-    def answer(self, approval: Approval, *, audit: str = "") -> None:
-        """Answer a question."""
-        self.database.write(
-            lambda to: statements.answer(to, approval, self._letters, self._log, audit)
-        ).result()
+    def answer(
+        self,
+        approval: Approval,
+        *,
+        seen: SoFar | None = None,
+        complete: bool = True,
+        audit: str = "",
+    ) -> None:
+        """Answer a question, or be the first who approves it."""
+        now_s = time.time()
+
+        def make(to: Transaction) -> None:
+            if complete:
+                statements.answer(to, approval, self._letters, self._log, audit)
+            else:
+                staging.stage(to, (audit,), self._letters, self._log)
+            said.add(to, approval, seen, now_s, self._letters)
+
+        self.database.write(make).result()
+
+    def so_far(self, decision_id: str) -> SoFar:
+        """Who has said what of an action."""
+        now_s = time.time()
+        return self.database.read(lambda at: said.so_far(at, decision_id, now_s, self._letters))
 
     def asked(self) -> tuple[list[Asked], list[str]]:
         """All that stands; an answer that cannot be read is a complaint as well."""

@@ -49,6 +49,11 @@ def of_answer(decision_id: str) -> str:
     return f"answer {decision_id}"
 
 
+def of_said(decision_id: str) -> str:
+    """What the text of who has said what is sealed as."""
+    return f"said {decision_id}"
+
+
 def of_history(kind: str) -> str:
     """What a row's text is sealed as; a memory that was put aside stays what it was."""
     return MEMORY if kind == "memory" else HISTORY

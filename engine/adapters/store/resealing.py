@@ -20,6 +20,7 @@ from engine.adapters.store.letters import (
     of_answer,
     of_history,
     of_request,
+    of_said,
 )
 from engine.adapters.store.schema import Transaction
 from engine.security.sealing import ARMOUR, Sealer, SealError, key_of
@@ -38,6 +39,7 @@ SMALL: tuple[tuple[str, str, Callable[[str], str]], ...] = (
     ("shown", "one", lambda _: STATUS),
     ("requests", "id", of_request),
     ("answers", "decision_id", of_answer),
+    ("said", "decision_id", of_said),
     ("staged", "id", lambda _: STAGED),
     ("shard_memory", "shard", lambda _: MEMORY),
 )

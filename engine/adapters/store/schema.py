@@ -44,6 +44,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "until_s DOUBLE PRECISION NOT NULL)",
         "CREATE TABLE shard_memory (shard TEXT PRIMARY KEY, text TEXT NOT NULL)",
     ),
+    (
+        # Who has said what of an action that waits for approval, the first of two as well.
+        "CREATE TABLE said (decision_id TEXT PRIMARY KEY, at_s DOUBLE PRECISION NOT NULL, "
+        "content TEXT NOT NULL)",
+    ),
 )
 """Those that lead from version k to version k + 1; 0 is an empty database."""
 

@@ -30,8 +30,7 @@ from engine.api.standing import asked_for, standing
 from engine.config.complaints import close
 from engine.config.recurrence import Recurrence
 from engine.model import Approval, ManualFloor, Pause
-from engine.ports.desk import EVERYTHING
-from engine.security.four_eyes import SoFar
+from engine.ports.desk import EVERYTHING, SoFar
 from engine.security.roles import Permission, Principal, Situation, approvals_needed
 
 router = APIRouter(prefix="/api/scalability")
@@ -228,14 +227,9 @@ async def _answered(
     )  # fmt: skip
 
     def give(audit: str) -> None:
-        context.approvals.give(
-            decision_id, principal.name, approved=approved, now_s=context.wall_s(),
-            seen=SoFar(situation.approved_by, situation.rejected_by),
-            complete=partial(context.desk.answer, answer, audit=audit) if complete else None,
-        )  # fmt: skip
+        seen = SoFar(situation.approved_by, situation.rejected_by)
+        context.approvals.give(answer, complete=complete, seen=seen, audit=audit)
 
-    if not complete:  # it is kept in the cabinet alone, which stages nothing
-        await context.say_before(principal, change)
     await context.change(principal, change, give)
     content = {
         "decision_id": decision_id,

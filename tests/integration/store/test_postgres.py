@@ -19,19 +19,26 @@ from typing import Any
 
 import psycopg
 import pytest
+from starlette.testclient import TestClient
 
-from engine.adapters.store import schema, statements
+from engine.adapters.store import said, schema, statements
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.postgres import PostgresDatabase, PostgresLease
+from engine.api.application import application
 from engine.commands.assembly import _database
+from engine.config.api import ApiConfig
 from engine.config.composition import composed
 from engine.config.live import parse
 from engine.config.strict import ConfigError
 from engine.model import Approval, ManualFloor, Plan
 from engine.ports import contract
 from engine.ports.contract import StagingDesk
+from engine.ports.desk import RequestError, SoFar
 from engine.ports.lease import Fence, FencedOffError, NotLeadingError
 from engine.ports.store import HistoryRow, Kept, RowKind, Store
+from engine.security.roles import Role
+from tests.unit.engine.api.conftest import action as api_action
+from tests.unit.engine.api.conftest import engine_in
 from tests.unit.engine.runtime.conftest import Scripted, action, begun
 from twin.staging.parts import as_postgres, postgres_user
 
@@ -224,9 +231,103 @@ def test_a_database_of_each_version_is_gone_on_with(server: Server, path: Path) 
     assert database.read(lambda at: statements.requests(at, 0.0)).answers == (
         Approval("api-12", False, 7.0, "ada"),
     )
+    so_far = database.read(lambda at: said.so_far(at, "api-13", 900.0))
+    assert so_far == SoFar(("ada",) if path.stem >= "version-5" else ())
     database.write(lambda to: statements.keep(to, Kept("{}"), Fence(5))).result()
     database.close()
     assert server.run("SELECT version FROM schema_version", name) == [(schema.NEWEST,)]
+
+
+def test_two_who_approve_at_two_engines_have_both_been_heard(
+    server: Server, tmp_path: Path
+) -> None:
+    url = server.url(server.new())
+    engines = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        desk = SqlDesk(PostgresDatabase(url), log=name)
+        engines.append(engine_in(tmp_path / name, ApiConfig(), desk))
+    apis = [TestClient(application(engine.context)) for engine in engines]
+
+    def say(number: int, who: str, decision: str, verb: str = "approve") -> dict[str, Any]:
+        """What the API of an engine answers; it leads, as the one before it is gone."""
+        engine = engines[number]
+        engine.major = True
+        waiting = ["d1", "d2"]
+        engine.step(
+            Plan(awaiting=tuple(api_action(name, after=3) for name in waiting)), awaiting=waiting
+        )
+        answer = apis[number].post(
+            f"/api/scalability/approvals/{decision}/{verb}", json={"why": "a test's load"},
+            headers=engine.token(who, Role.APPROVER),
+        )  # fmt: skip
+        return {"status": answer.status_code, **answer.json()}
+
+    def answers() -> tuple[Approval, ...]:
+        return (
+            engines[0]
+            .context.desk.database.read(  # type: ignore[attr-defined]
+                lambda at: statements.requests(at, 0.0)
+            )
+            .answers
+        )
+
+    assert say(0, "ann", "d1")["complete"] is False
+    assert answers() == ()
+    again = say(1, "ann", "d1")
+    assert (again["status"], "approved it already" in again["detail"]) == (403, True)
+    second = say(1, "ben", "d1")
+    assert (second["complete"], second["approved_by"]) == (True, ["ann", "ben"])
+    assert [(one.decision_id, one.approved, one.approver) for one in answers()] == [
+        ("d1", True, "ben")
+    ]
+    # A refusal at one is final at the other, also after a first approval there.
+    assert say(0, "ann", "d2")["complete"] is False
+    assert say(1, "kim", "d2", "reject")["status"] == 200
+    late = say(0, "ben", "d2")
+    assert (late["status"], "kim has refused it" in late["detail"]) == (403, True)
+    assert [(one.decision_id, one.approved) for one in answers()] == [("d1", True), ("d2", False)]
+    # Each is in the log of the engine that was told.
+    for engine, actions in zip(
+        engines, (["approve", "approve"], ["approve", "reject"]), strict=True
+    ):
+        rows = [row for row in engine.rows() if row["outcome"] == "accepted"]
+        assert [row["action"] for row in rows if row["action"] != "login"] == actions
+    for engine in engines:
+        engine.context.desk.close()
+
+
+def test_of_many_who_approve_at_once_at_two_engines_two_are_heard_and_one_answer_given(
+    server: Server,
+) -> None:
+    url = server.url(server.new())
+    desks = [SqlDesk(PostgresDatabase(url)) for _ in range(2)]
+    names = [f"person {number}" for number in range(8)]
+    heard: list[str] = []
+
+    def approve(number: int) -> None:
+        desk, name = desks[number % 2], names[number]
+        seen = desk.so_far("d1")
+        while len(seen.approved_by) < 2:
+            yes = Approval("d1", True, 1.0, name)
+            with contextlib.suppress(RequestError):
+                desk.answer(yes, seen=seen, complete=len(seen.approved_by) == 1)
+                heard.append(name)
+                return
+            seen = desk.so_far("d1")
+
+    threads = [threading.Thread(target=approve, args=(number,)) for number in range(len(names))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert desks[0].so_far("d1") == desks[1].so_far("d1")
+    assert sorted(desks[0].so_far("d1").approved_by) == sorted(heard)
+    assert len(heard) == 2
+    [given] = desks[0].database.read(lambda at: statements.requests(at, 0.0)).answers
+    assert given.approver == desks[0].so_far("d1").approved_by[1]
+    for desk in desks:
+        desk.close()
 
 
 def test_a_database_of_a_later_version_is_not_touched(server: Server) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.adapters import cabinet_files
 from engine.adapters.audit_place import audit_of
-from engine.adapters.store.sqlite import local_desk
+from engine.adapters.store.sqlite import SqliteFile, local_desk
 from engine.api import application, assembly
 from engine.api.context import ApiContext
 from engine.api.serving import serving
@@ -47,7 +47,6 @@ from engine.model import (
 )
 from engine.monitoring.sessions import session_document
 from engine.ports.metrics import Reading
-from engine.security import four_eyes
 from engine.security.audit.courier import Courier
 from engine.security.roles import Cell, Extent, Permission, PlatformState, Role
 from engine.security.tokens import Tokens
@@ -160,7 +159,8 @@ def over_http(
                 headers = {"authorization": f"Bearer {_token(tokens, role)}"}
                 for state in states:
                     # What somebody has refused before is final, and not what is tried here.
-                    cabinet_files.opened(Path(name)).change(four_eyes.DOCUMENT, lambda _: "")
+                    with contextlib.closing(SqliteFile(Path(name))) as store:
+                        store.write(lambda to: to.execute("DELETE FROM said")).result()
                     with mock.patch.object(context.board, "state", lambda _, now=state: now):
                         rows += [
                             _row(client, headers, operation, extent, cells, role, state, actions)

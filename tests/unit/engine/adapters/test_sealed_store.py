@@ -16,7 +16,7 @@ from engine.adapters.store.sealed import desk_of, letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.commands import keys
 from engine.model import ActionResult, Approval, ManualFloor, ManualScale, Status
-from engine.ports.desk import RequestError
+from engine.ports.desk import RequestError, SoFar
 from engine.ports.lease import Fence
 from engine.ports.store import HistoryRow, Kept, RowKind
 from engine.record.journal import JOURNAL, Journal, JournalHeading, read
@@ -244,18 +244,19 @@ def test_a_rotation_seals_every_text_anew_piece_by_piece_and_goes_on_where_it_wa
         file = desk.database
         lines.insert(0, made())
         sealer.renew()
-        assert texts_under(file, old) == 7  # memory, request, answer, and four rows
+        assert texts_under(file, old) == 8  # memory, request, answer and whose, and four rows
         assert reseal_a_piece(file, sealer)
         assert file.read(lambda at: at.execute("SELECT position FROM resealed")) == [(2,)]
         one_more = Sealer(lambda: keys_in("\n".join(lines), "after a restart"))
         reseal(file, one_more)
-        assert texts_under(file, old) == 0 and texts_under(file, sealer.key_id) == 10
+        assert texts_under(file, old) == 0 and texts_under(file, sealer.key_id) == 11
         del lines[1:]
         sealer.renew()
         assert [one.row.content for one in desk.history()] == [
             "cpu 0", "cpu 1", "memory 4711", "cpu 2", "cpu 3", "cpu 4", "memory 4711",
         ]  # fmt: skip
         assert len(desk.asked()[0]) == 1
+        assert desk.so_far("api-1") == SoFar((), "pat")
     assert b"4711" not in bytes_of(tmp_path)
 
 

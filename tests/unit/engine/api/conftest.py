@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.store.aside import Aside
+from engine.adapters.store.halves import SqlDesk
 from engine.adapters.store.sqlite import local_desk
 from engine.api.application import application
 from engine.api.assembly import assembled
@@ -205,13 +206,13 @@ class Engine:
         return [json.loads(line) for line in text.splitlines()]
 
 
-def engine_in(folder: Path, config: ApiConfig) -> Engine:
+def engine_in(folder: Path, config: ApiConfig, desk: SqlDesk | None = None) -> Engine:
     state = folder / "state"
     state.mkdir(exist_ok=True)
     audit = opened(state / "audit")
     notes = Notebook()
     engine: list[Engine] = []
-    desk = local_desk(state)
+    desk = desk or local_desk(state)
     context = assembled(
         notes, SPECS, EngineSettings(), config, SecurityConfig(), state, desk, Courier(desk, audit),
         acts=True, tree={}, clock_s=lambda: engine[0].now_s, aside=Aside(state),

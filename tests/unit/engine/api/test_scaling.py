@@ -522,7 +522,7 @@ def test_a_scale_in_on_a_wedding_day_needs_two(client: TestClient, engine: Engin
     listed = client.get(f"{API}/approvals", headers=bert).json()["items"]
     assert listed[0]["approved_by"] == ["anna"]
     # The command line counts the same book.
-    book = Approvals(cabinet_files.opened(engine.state))
+    book = Approvals(engine.context.desk, cabinet_files.opened(engine.state))
     assert book.so_far("d1").approved_by == ("anna",)
     second = post(client, bert, path).json()
     assert (second["complete"], second["approved_by"]) == (True, ["anna", "bert"])

@@ -19,6 +19,7 @@ from engine.adapters.pool.book import PoolFile
 from engine.adapters.pool.haproxy import HaproxyPool, PoolInfrastructure
 from engine.adapters.pool.place import Place, Worker
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
+from engine.adapters.store import said as said_so_far
 from engine.adapters.store import sqlite, staging, statements, written
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.schema import Transaction
@@ -379,6 +380,29 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SqlDesk, "ask", ask)
 
 
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever answers is heard, whatever he had not seen."""
+    plain = said_so_far.add
+    monkeypatch.setattr(
+        said_so_far, "add",
+        lambda to, approval, _, now_s, letters: plain(to, approval, None, now_s, letters),
+    )  # fmt: skip
+
+
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine is told of the first who approves as if nobody else had to."""
+    plain = SqlDesk.answer
+    monkeypatch.setattr(
+        SqlDesk, "answer",
+        lambda self, approval, **how: plain(self, approval, **{**how, "complete": True}),
+    )  # fmt: skip
+
+
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody remembers who has said what."""
+    monkeypatch.setattr(said_so_far, "add", lambda *_: None)
+
+
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be written is written, it says."""
 
@@ -399,6 +423,9 @@ def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
         (unsaid, "says it wrote"),
         (unstaged, "there wait .*2"),
         (apart, "a part of what was refused"),
+        (deaf, "did not know of the first"),
+        (hasty, "was heard|engine is told|wait"),
+        (forgetful, "first who approved is not known"),
     ],
 )
 def test_the_kit_finds_out_what_is_wrong_with_a_store(

@@ -10,17 +10,20 @@ from typing import Any
 import pytest
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
-from engine.adapters.store import statements
+from engine.adapters.store import halves, said, statements
 from engine.adapters.store.sqlite import local_desk
 from engine.commands import requests
-from engine.ports.cabinet import CabinetError
+from engine.model import Approval
+from engine.ports.cabinet import Cabinet, CabinetError
+from engine.ports.desk import SoFar
 from engine.ports.lease import Fence
 from engine.ports.store import HistoryRow, Kept, RowKind
 from engine.security import local
 from engine.security.audit.log import FOLDER as AUDIT
 from engine.security.audit.log import ROWS
-from engine.security.four_eyes import DOCUMENT, KEPT_S, Approvals, SoFar, question
+from engine.security.four_eyes import DOCUMENT, Approvals, question
 from engine.security.roles import PlatformState, Situation
+from engine.security.sealing import SealedCabinet, Sealer, keys_in, made
 
 NOW_S = 1_813_437_000.0
 
@@ -140,22 +143,98 @@ def test_who_does_not_own_the_state_asks_for_nothing_and_that_is_written_down(
     assert {row["outcome"] for row in rows} == {"refused"} and len(rows) == 6
 
 
-def test_what_was_said_is_forgotten_when_the_question_has_long_been_over(tmp_path: Path) -> None:
-    approvals = Approvals(FileCabinet(tmp_path))
-    approvals.add("a", "pat", approved=True, now_s=NOW_S)
-    approvals.add("a", "pat", approved=True, now_s=NOW_S)
-    assert approvals.so_far("a") == SoFar(("pat",))
-    approvals.add("b", "sam", approved=False, now_s=NOW_S + KEPT_S)
-    assert approvals.so_far("a") == SoFar()
-    assert approvals.so_far("b") == SoFar((), "sam")
+def test_what_was_said_is_forgotten_when_the_question_has_long_been_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([NOW_S, NOW_S + 9.0, NOW_S + 10.0])
+    with closing(local_desk(tmp_path)) as desk, monkeypatch.context() as patched:
+        patched.setattr(halves.time, "time", lambda: next(times))
+        for _ in range(2):
+            desk.answer(Approval("a", True, 1.0, "pat"), complete=False)
+        assert desk.so_far("a") == SoFar(("pat",))
+        times = iter([NOW_S + 9.0 + said.KEPT_S - 1.0, *[NOW_S + 9.0 + said.KEPT_S] * 3])
+        assert desk.so_far("a") == SoFar(("pat",))
+        assert desk.so_far("a") == SoFar()
+        desk.answer(Approval("b", False, 2.0, "sam"))
+        assert desk.so_far("b") == SoFar((), "sam")
+        rows = desk.database.read(lambda at: at.execute("SELECT decision_id FROM said"))
+        assert rows == [("b",)]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"a": {"at_s": 1.0}}'])
-def test_a_book_that_cannot_be_read_lets_nothing_pass(tmp_path: Path, text: str) -> None:
+BEFORE = {
+    "a": {"at_s": NOW_S, "by": ["pat"], "rejected_by": ""},
+    "b": {"at_s": NOW_S, "by": ["pat", "kim"], "rejected_by": "sam"},
+}
+
+
+def test_what_an_earlier_release_kept_in_a_file_is_carried_over_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = made()
+    sealer = Sealer(lambda: keys_in(key, "here"))
+    plain = FileCabinet(tmp_path / FOLDER)
+    for cabinet in (plain, SealedCabinet(plain, sealer, ())):
+        cabinet.change(DOCUMENT, lambda _: json.dumps(BEFORE))
+        with closing(local_desk(tmp_path)) as desk:
+            # Killed before the file was gone: what it says is not there twice.
+            approvals = Approvals(desk, cabinet)
+            with monkeypatch.context() as patched:
+                patched.setattr(type(cabinet), "change", killed)
+                with pytest.raises(OSError, match="killed"):
+                    approvals.so_far("a")
+            assert approvals.so_far("a") == SoFar(("pat",))
+            assert approvals.so_far("b") == SoFar(("pat", "kim"), "sam")
+            assert plain.names() == []
+            # The engine was told of what was complete by whoever completed it.
+            assert desk.database.read(lambda at: at.execute("SELECT 1 FROM answers")) == []
+            # And it is said once: what is forgotten does not come back.
+            desk.database.write(lambda to: to.execute("DELETE FROM said")).result()
+            assert approvals.so_far("b") == SoFar()
+
+
+def killed(self: Cabinet, name: str, edit: object) -> None:
+    raise OSError("killed")
+
+
+def test_the_second_of_two_may_follow_the_first_across_the_change_of_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided(tmp_path)
+    said_before = {"api-12ab": BEFORE["a"]}
+    FileCabinet(tmp_path / FOLDER).change(DOCUMENT, lambda _: json.dumps(said_before))
+    as_user(monkeypatch, "pat")
+    assert run("approve", tmp_path) == 2
+    as_user(monkeypatch, "sam")
+    assert run("approve", tmp_path) == 0
+    assert answered(tmp_path) == [(True, "sam")]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"a": 1}', '{"a": {"at_s": 1.0}}', '{"a/b": {"at_s": 1.0}}']
+)
+def test_a_file_of_an_earlier_release_that_cannot_be_read_lets_nothing_pass(
+    tmp_path: Path, text: str
+) -> None:
     decided(tmp_path)
     FileCabinet(tmp_path / FOLDER).change(DOCUMENT, lambda _: text)
-    with pytest.raises(CabinetError):
-        Approvals(FileCabinet(tmp_path / FOLDER)).so_far("a")
+    with closing(local_desk(tmp_path)) as desk, pytest.raises(CabinetError):
+        Approvals(desk, FileCabinet(tmp_path / FOLDER)).so_far("a")
+    assert run("approve", tmp_path) == 2
+    assert answered(tmp_path) == []
+    assert FileCabinet(tmp_path / FOLDER).read(DOCUMENT) == text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"approved_by": []}'])
+def test_what_was_said_and_cannot_be_read_lets_nothing_pass(tmp_path: Path, text: str) -> None:
+    decided(tmp_path, major=0.0)
+    with closing(local_desk(tmp_path)) as desk:
+        desk.database.write(
+            lambda to: to.execute("INSERT INTO said VALUES ('api-12ab', 9e9, ?)", text)
+        ).result()
+        with pytest.raises(OSError, match="cannot be read"):
+            desk.so_far("api-12ab")
+        with pytest.raises(OSError, match="cannot be read"):
+            desk.answer(Approval("api-12ab", True, 1.0, "pat"))
     assert run("approve", tmp_path) == 2
     assert answered(tmp_path) == []
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.adapters.store import released, schema, statements
+from engine.adapters.store import released, said, schema, statements
 from engine.adapters.store.halves import SqlDesk
 from engine.adapters.store.sqlite import FILE, SqliteFile
 from engine.config.recurrence import Recurrence
 from engine.model import Approval, Direction, ManualFloor, Pause
-from engine.ports.desk import Asked
+from engine.ports.desk import Asked, SoFar
 from engine.ports.lease import Fence
 from engine.ports.store import Kept
 
@@ -114,6 +114,11 @@ def test_a_store_of_each_version_is_gone_on_with(tmp_path: Path, path: Path) -> 
     assert file.read(lambda at: statements.requests(at, 0.0)).answers == (
         Approval("api-12", False, 7.0, "ada"),
     )
+    so_far = file.read(lambda at: said.so_far(at, "api-13", 900.0))
+    assert so_far == SoFar(("ada",) if path.stem >= "version-5" else ())
+    yes = Approval("api-13", True, 9.0, "bob")
+    file.write(lambda to: said.add(to, yes, so_far, 900.0)).result()
+    assert file.read(lambda at: said.so_far(at, "api-13", 901.0)).approved_by[-1] == "bob"
     file.write(lambda to: statements.keep(to, Kept("{}"), Fence(5))).result()
     file.close()
     with sqlite3.connect(tmp_path / FILE) as connection:
