@@ -1,12 +1,16 @@
 """What if, for the engine's API: the engine imports nothing of this (`api.what_if.factory`).
 
 Both branches, as planned and with the change, are whole runs of the twin at its fluid resolution,
-with the same draws: what differs between them comes from the change.
+with the same draws: what differs between them comes from the change.  They are played at once, in
+two processes, where there are two cores.  The plan of a moment is kept for the next question about
+the same moment.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
+import pickle
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
@@ -19,6 +23,7 @@ from engine.config import composition
 from engine.config.complaints import close
 from twin.config import parse
 from twin.what_if import branch
+from twin.what_if.second import SecondProcess, cores
 from twin.world.world import load_kernels
 
 OURS = (
@@ -34,19 +39,23 @@ def connect(**own: Any) -> TriedAhead:
         tree["infrastructure"] = own["infrastructure"]
     interval_s = tree["engine"]["sample_s"]
     tree["telemetry"] = {**tree["telemetry"], "interval_s": round(interval_s)}
-    return TriedAhead(tree)
+    return TriedAhead(tree, at_once=cores() > 1)
 
 
 class TriedAhead:
     """`engine.api.what_if.WhatIf`, in the twin."""
 
-    def __init__(self, tree: Mapping[str, Any]) -> None:
+    def __init__(self, tree: Mapping[str, Any], *, at_once: bool = False) -> None:
         self._tree = {
             **tree, "resolution": "fluid", "faults": {}, "thresholds": {}, "trace": None,
             "monitor": {"enabled": False}, "replications": 1,
         }  # fmt: skip
         self._config = parse(self._tree)
+        self._second = SecondProcess(functools.partial(_warm_up, self._tree)) if at_once else None
+        if self._second is not None:
+            self._second.begin()
         load_kernels(self._config)
+        self._newest_plan: tuple[bytes, dict[str, Any]] = b"", {}
 
     def choices(self) -> Mapping[str, Any]:
         """Zones of the platform, and controllers that need nothing that is not known here."""
@@ -60,8 +69,7 @@ class TriedAhead:
         interval_s = self._config.telemetry.interval_s
         duration_s = max(round(for_s / branch.STEP_S), 1) * branch.STEP_S
         duration_s -= duration_s % interval_s
-        plan = self._branch(moment, TriedChange(after_s=change.after_s), duration_s)
-        changed = None if change.is_none else self._branch(moment, change, duration_s)
+        plan, changed = self._played(moment, change, duration_s)
         return {
             "as_of_s": moment.time_s,
             "for_s": float(duration_s),
@@ -71,13 +79,28 @@ class TriedAhead:
             "changed": changed,
         }
 
-    def _branch(self, moment: Moment, change: TriedChange, duration_s: int) -> dict[str, Any]:
-        zones = self._config.platform.zones
-        tree = branch.config_of(self._tree, moment, change, zones)
-        if change.controller and change.controller != self._config.controller.name:
-            tree["controller"] = controllers()[change.controller]
-            moment = replace(moment, memory="")
-        return branch.run(parse(tree), moment, change, duration_s)
+    def close(self) -> None:
+        """End the other process."""
+        if self._second is not None:
+            self._second.close()
+
+    def _played(
+        self, moment: Moment, change: TriedChange, duration_s: int
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Both branches; the plan is the last one if it was of the same moment and as long."""
+        key = hashlib.sha256(pickle.dumps((moment, duration_s))).digest()
+        kept, plan = self._newest_plan
+        plain, coming, changed = TriedChange(), None, None
+        if kept != key and self._second is not None and not change.is_none:
+            coming = self._second.play(played, self._tree, moment, plain, duration_s)
+        if not change.is_none:
+            changed = played(self._tree, moment, change, duration_s)
+        if coming is not None:
+            plan = coming.result()
+        elif kept != key:
+            plan = played(self._tree, moment, plain, duration_s)
+        self._newest_plan = key, plan
+        return plan, changed
 
     def _check(self, moment: Moment, change: TriedChange) -> None:
         services, zones = list(moment.services), list(self._config.platform.zones)
@@ -93,6 +116,21 @@ class TriedAhead:
                     f'{field}: "{given}" is not allowed ({", ".join(allowed)})'
                     f"{close(given, allowed)}"
                 )
+
+
+def played(
+    tree: Mapping[str, Any], moment: Moment, change: TriedChange, duration_s: int
+) -> dict[str, Any]:
+    """One branch of a platform whose sections are `tree`."""
+    own = branch.config_of(tree, moment, change, list(tree["platform"]["zones"]))
+    if change.controller and change.controller != tree["controller"]["name"]:
+        own["controller"] = controllers()[change.controller]
+        moment = replace(moment, memory="")
+    return branch.run(parse(own), moment, change, duration_s)
+
+
+def _warm_up(tree: Mapping[str, Any]) -> None:
+    load_kernels(parse(tree))
 
 
 @functools.cache

@@ -11,13 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.api.what_if import Moment, TriedChange
-from engine.model import SAMPLE_FIELDS, Direction, FloatArray, Outlook, Response, Schedule
+from engine.model import (
+    SAMPLE_FIELDS,
+    Direction,
+    FloatArray,
+    Observation,
+    Outlook,
+    Plan,
+    Response,
+    Schedule,
+    ServiceSpec,
+)
 from engine.record.schema.summary import Noun
 from engine.runtime.errors import ControllerError
 from twin.config import RunConfig
 from twin.runs.summary import BAD, T, bill, done_requests, user_facing
 from twin.what_if import expected
 from twin.world.feed import Changes, Foreknowledge
+from twin.world.fleet import Fleet
+from twin.world.recorder import Recorder
 from twin.world.script import Script
 from twin.world.world import Rehearsal, World
 
@@ -49,6 +61,33 @@ class Nothing:
     def changes(self, after_s: float, until_s: float) -> Changes:  # noqa: ARG002
         """None."""
         return Changes()
+
+
+class CountsAlone(Recorder):
+    """Notes what is shown of a branch: its counts, and which actions there were.
+
+    Rows of what was recommended, and the forecasts, are a twentieth of the time of a branch.
+    """
+
+    def __init__(
+        self, specs: Sequence[ServiceSpec], start_s: float, samples: int, interval_s: int
+    ) -> None:
+        super().__init__(specs, start_s, samples, interval_s)
+        self.actions: set[str] = set()
+        """Their decisions' ids."""
+
+    def step(
+        self,
+        at_s: float,
+        observation: Observation,  # noqa: ARG002 (as the recorder has it)
+        plan: Plan,
+        compute_s: float,  # noqa: ARG002
+        fleets: Sequence[Fleet],
+    ) -> None:
+        """Note the counts, and the actions that were taken or asked about."""
+        self.count(at_s, fleets)
+        for actions in (plan.actions, plan.awaiting, plan.dry):
+            self.actions.update(action.decision_id for action in actions)
 
 
 def config_of(
@@ -127,7 +166,9 @@ def _begun(
         history=_no_history,
     )
     ready = {name: moment.services[name].ready for name in names}
-    world = World(config, rehearsal=Rehearsal(script, FixedOutlook(outlook), ready))
+    world = World(
+        config, rehearsal=Rehearsal(script, FixedOutlook(outlook), ready), recorder=CountsAlone
+    )
     for telemetry, name in zip(world.telemetry, names, strict=True):
         telemetry.begin_after(moment.services[name].samples)
     for name in names:
@@ -156,13 +197,14 @@ def _figures(world: World) -> dict[str, Any]:
     facing = truth[user_facing(world)].sum(axis=0)
     bad = _bad(facing)
     counts = world.recorder.counts[:, :samples]
+    assert isinstance(world.recorder, CountsAlone)
     prices = np.array([spec.price_per_hour for spec in world.specs])
     billed = counts[:, :, 1:].sum(axis=2)
     return {
         "cost_usd": round(bill(world).total_usd, 4),
         "usd_per_hour_most": round(float((prices @ billed).max(initial=0.0)), 4),
         "violation_ratio": _ratio(float(bad.sum()), float(done_requests(facing).sum())),
-        "actions": sum(row["kind"] == "action" for row in world.recorder.decisions),
+        "actions": len(world.recorder.actions),
         "services": {
             spec.name: _service(world, row, truth[row], counts[row])
             for row, spec in enumerate(world.specs)

@@ -100,6 +100,7 @@ class World:
         change_load: Callable[[RealisedLoad], RealisedLoad] | None = None,
         rehearsal: Rehearsal | None = None,
         shell: type[SimulatedShell] = SimulatedShell,
+        recorder: type[Recorder] = Recorder,
     ) -> None:
         self.config = config
         self.streams = Streams(config.seed)
@@ -132,7 +133,7 @@ class World:
             )
             for i, spec in enumerate(self.specs)
         }
-        self.recorder = Recorder(
+        self.recorder = recorder(
             self.specs, self.start_s, self.duration_s // config.telemetry.interval_s,
             config.telemetry.interval_s,
         )  # fmt: skip

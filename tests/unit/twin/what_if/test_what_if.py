@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from engine.api.what_if import Moment, ServiceMoment, TriedChange
 from engine.decide.callgraph import with_calls
 from engine.model import SAMPLE_FIELDS, Forecast, ManualFloor, Outlook, ServiceSpec
 from tests.composition import settings
-from twin.what_if import expected
+from twin.config import RunConfig, parse
+from twin.what_if import asked, branch, expected
 from twin.what_if.asked import TriedAhead, connect
 
 NOW_S = 1_813_435_200.0
@@ -21,15 +23,33 @@ ENTERING = {"api": 20_000.0, "real-time": 40_000.0, "file-storage": 1_000.0}
 """Requests/s that users send, in all that follows."""
 
 
+def connected(cores: int) -> TriedAhead:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asked, "cores", lambda: cores)
+        return connect(**settings())
+
+
 @pytest.fixture(scope="module")
 def ahead() -> TriedAhead:
-    return connect(**settings())
+    """In one process."""
+    return connected(1)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> list[TriedChange]:
+    """What is played in this process."""
+    tried, run = [], branch.run
+
+    def noted(config: RunConfig, at: Moment, change: TriedChange, for_s: int) -> dict[str, Any]:
+        tried.append(change)
+        return run(config, at, change, for_s)
+
+    monkeypatch.setattr(branch, "run", noted)
+    return tried
 
 
 @pytest.fixture(scope="module")
 def specs() -> tuple[ServiceSpec, ...]:
-    from twin.config import parse
-
     return parse(settings()).platform.specs()
 
 
@@ -101,6 +121,7 @@ def test_a_change_shows_beside_the_plan_that_it_does_not_touch(
     answer = ahead.tried(moment, change, 900.0)
     plan, changed = answer["plan"], answer["changed"]
     before = moment.services
+    ahead.tried(moment, TriedChange(), 60.0)  # now the plan of before is kept no longer
     assert plan == ahead.tried(moment, TriedChange(), 900.0)["plan"]
     assert json.loads(json.dumps(answer, allow_nan=False)) == answer
     assert len(plan["series"]["usd_per_hour"]) == 15
@@ -121,14 +142,46 @@ def test_a_change_shows_beside_the_plan_that_it_does_not_touch(
         assert (plan["controller"], changed["controller"]) == ("engine", "hpa")
 
 
+def test_two_processes_play_a_branch_each_and_say_what_one_says(
+    ahead: TriedAhead, moment: Moment, here: list[TriedChange]
+) -> None:
+    change = TriedChange(load_service="api", load_factor=3.0)
+    ahead.tried(moment, TriedChange(), 60.0)
+    here.clear()
+    alone = ahead.tried(moment, change, 600.0)
+    assert here == [change, TriedChange()]
+    two = connected(2)
+    try:
+        here.clear()
+        together = two.tried(moment, change, 600.0)
+        assert here == [change]
+        assert json.dumps(together) == json.dumps(alone)
+    finally:
+        two.close()
+
+
+def test_the_plan_of_a_moment_is_kept_for_the_next_question_about_it(
+    ahead: TriedAhead, moment: Moment, here: list[TriedChange]
+) -> None:
+    one, other = TriedChange(zone="b"), TriedChange(floor_service="api", floor_instances=400)
+    first = ahead.tried(moment, one, 300.0)
+    here.clear()
+    assert ahead.tried(moment, other, 300.0)["plan"] == first["plan"]
+    assert here == [other]
+    for at, for_s in ((moment, 360.0), (replace(moment, memory="{"), 360.0)):
+        here.clear()
+        ahead.tried(at, one, for_s)
+        assert here == [one, TriedChange()]
+
+
 def test_what_stands_now_stands_in_both_branches_until_it_ends(
     ahead: TriedAhead, moment: Moment
 ) -> None:
     floors = (ManualFloor("real-time", 5, NOW_S + 86_400.0), ManualFloor("api", 900, NOW_S - 1.0))
     answer = ahead.tried(replace(moment, floors=floors), TriedChange(zone="a"), 900.0)
-    for branch in (answer["plan"], answer["changed"]):
-        assert branch["series"]["services"]["real-time"]["ready"][-1] == 5
-        assert branch["services"]["api"]["ready_most"] < 900
+    for played in (answer["plan"], answer["changed"]):
+        assert played["series"]["services"]["real-time"]["ready"][-1] == 5
+        assert played["services"]["api"]["ready_most"] < 900
 
 
 def test_a_memory_that_cannot_be_read_is_done_without_and_that_is_said(
