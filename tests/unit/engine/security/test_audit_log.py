@@ -322,7 +322,7 @@ def test_what_people_ask_for_is_in_the_log_before_it_is_asked(
         ("approve", "api-7", "refused"),
     ]
     assert rows[0]["why"] == "the mayor marries"
-    assert rows[0]["after"] == {"instances": 5, "until": "until it is taken back"}
+    assert rows[0]["after"] == {"instances": 5, "until": "it is taken back"}
     assert audit.run(["verify", *state]) == 0
     assert "5 rows: whole" in capsys.readouterr().out
     assert audit.run(["show", "--last", "1", *state]) == 0
