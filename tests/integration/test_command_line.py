@@ -283,9 +283,10 @@ class Bad:
         if self.how == "silly":
             return None
         import engine.controllers.static as static
-        from engine.settings import EngineSettings
+        from engine.settings import CapacitySettings, EngineSettings
 
-        plan = static.Static(EngineSettings()).step(observation)
+        roomy = CapacitySettings(max_utilisation=0.2, max_utilisation_deferred=0.2)
+        plan = static.Static(EngineSettings(capacity=roomy)).step(observation)
         from dataclasses import replace
 
         wild = tuple(replace(action, to_instances=-7) for action in plan.actions)

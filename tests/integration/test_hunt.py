@@ -68,7 +68,7 @@ def test_nothing_is_found_where_nothing_is_broken() -> None:
 
 
 def unlimited_steps(patch: pytest.MonkeyPatch) -> None:
-    def limit(spec: Any, current: int, target: int, *_: object) -> Limited:
+    def limit(spec: Any, current: int, target: int, *_: object, **__: object) -> Limited:
         return Limited(min(max(target, spec.min_instances), spec.max_instances))
 
     patch.setattr(restraints, "limit", limit)

@@ -25,8 +25,11 @@ INVARIANTS = {NO_DOUBLE, NO_FALL, RECOVERED}
 
 
 def with_fault(**fault: Any) -> dict[str, Any]:
-    """World 0 with one fault of its metrics of our choice, from the fifth minute on for one."""
-    world = generate_metrics(SEED, 0)
+    """A world with one fault of its metrics of our choice, from the fifth minute on for one.
+
+    Its fleet is above its minimum, so an engine can be led astray.
+    """
+    world = generate_metrics(SEED, 12)
     world["faults"] = {}
     world.pop("unmeasured", None)
     return world | {"metrics": [{"at": 300, "duration_s": 60} | fault]}

@@ -17,7 +17,7 @@ from twin.world.world import World
 
 T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 SMALL = (
-    "population.simultaneous=1000",
+    "population.simultaneous=1500",
     "population.duration_s=3600",
     'population.start_utc="17:00"',
 )

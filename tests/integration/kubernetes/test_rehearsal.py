@@ -14,7 +14,7 @@ from tools.rehearsal.stage import RehearsalPlan
 pytestmark = pytest.mark.slow
 
 SMALL = RehearsalPlan(
-    begins="peak-21600", scale=0.012, seconds=100, full_s=20, full_for_s=25, killed_s=60,
+    begins="peak-21600", scale=0.03, seconds=100, full_s=15, full_for_s=40, killed_s=60,
     killed_for_s=5, most=200, replications=2,
 )  # fmt: skip
 

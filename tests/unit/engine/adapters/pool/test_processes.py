@@ -95,7 +95,10 @@ def test_a_process_outlives_whoever_started_it(token: str, tmp_path: Path) -> No
         f" Path({str(tmp_path / 'log')!r}), token={token!r})"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
-    (left,) = marked(token)
+    end_s = time.monotonic() + 300
+    while not (running := marked(token)):  # as above
+        assert time.monotonic() < end_s
+    (left,) = running
     assert left.alive
 
 
