@@ -376,6 +376,7 @@ def _desk_serves(bench: StoreBench) -> None:
         lambda: desk.ask(replace(scale, instances=8)),
         lambda: desk.ask(Pause("no such")),
         lambda: desk.answer(Approval("a/b", True, 1.0, "ada")),
+        lambda: desk.answer(Approval("a/b", True, 1.0, "ada"), complete=False),
     ):
         try:
             refused()

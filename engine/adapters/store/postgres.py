@@ -39,6 +39,11 @@ OPTIONS = (
 BEGIN_TRIES = 5
 """For the first table: of two engines that make it at once one has to try again."""
 
+MADE_BY_ANOTHER = (
+    psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable, psycopg.errors.DuplicateObject,
+)  # fmt: skip
+"""What that one is told: of a row of the catalogue, of the table, or of the type of its rows."""
+
 _Result = TypeVar("_Result")
 
 
@@ -202,7 +207,7 @@ def _prepare(statements: Transaction) -> None:
         try:
             statements.execute(FIRST_TABLE)
             break
-        except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+        except MADE_BY_ANOTHER:
             if not tries_left:
                 raise
     _begin_to_write(statements)

@@ -27,6 +27,7 @@ from engine.adapters.store.sqlite import SqliteFile
 from engine.model import Action, ActionResult, Approval, BootTime, ServiceSpec, Status
 from engine.ports import contract
 from engine.ports.contract import StagingDesk
+from engine.ports.desk import check_decision
 from engine.ports.infrastructure import Counts, Infrastructure, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence
 from engine.ports.store import Kept, Store
@@ -400,7 +401,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody remembers who has said what."""
-    monkeypatch.setattr(said_so_far, "add", lambda *_: None)
+    monkeypatch.setattr(
+        said_so_far, "add", lambda _, approval, *__: check_decision(approval.decision_id)
+    )
 
 
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
-from engine.adapters.store import halves, said, statements
+from engine.adapters.store import halves, statements
 from engine.adapters.store.sqlite import local_desk
 from engine.commands import requests
 from engine.model import Approval
 from engine.ports.cabinet import Cabinet, CabinetError
-from engine.ports.desk import SoFar
+from engine.ports.desk import RequestError, SoFar
 from engine.ports.lease import Fence
 from engine.ports.store import HistoryRow, Kept, RowKind
 from engine.security import local
@@ -26,6 +26,7 @@ from engine.security.roles import PlatformState, Situation
 from engine.security.sealing import SealedCabinet, Sealer, keys_in, made
 
 NOW_S = 1_813_437_000.0
+WEEK_S = 7 * 86_400.0
 
 
 def decided(state: Path, *, before: int = 6, after: int = 4, major: float | None = 1.0,
@@ -152,7 +153,7 @@ def test_what_was_said_is_forgotten_when_the_question_has_long_been_over(
         for _ in range(2):
             desk.answer(Approval("a", True, 1.0, "pat"), complete=False)
         assert desk.so_far("a") == SoFar(("pat",))
-        times = iter([NOW_S + 9.0 + said.KEPT_S - 1.0, *[NOW_S + 9.0 + said.KEPT_S] * 3])
+        times = iter([NOW_S + 9.0 + WEEK_S - 1.0, *[NOW_S + 9.0 + WEEK_S] * 3])
         assert desk.so_far("a") == SoFar(("pat",))
         assert desk.so_far("a") == SoFar()
         desk.answer(Approval("b", False, 2.0, "sam"))
@@ -182,6 +183,10 @@ def test_what_an_earlier_release_kept_in_a_file_is_carried_over_once(
                 patched.setattr(type(cabinet), "change", killed)
                 with pytest.raises(OSError, match="killed"):
                     approvals.so_far("a")
+            # Whoever has not asked what was said so far is told that he has missed something.
+            no = Approval("a", False, 2.0, "lee")
+            with pytest.raises(RequestError, match="look at it again"):
+                approvals.give(no, complete=True, seen=SoFar(), audit="")
             assert approvals.so_far("a") == SoFar(("pat",))
             assert approvals.so_far("b") == SoFar(("pat", "kim"), "sam")
             assert plain.names() == []
@@ -210,7 +215,14 @@ def test_the_second_of_two_may_follow_the_first_across_the_change_of_release(
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", '{"a": 1}', '{"a": {"at_s": 1.0}}', '{"a/b": {"at_s": 1.0}}']
+    "text",
+    [
+        "{",
+        "[]",
+        '{"a": 1}',
+        '{"a": {"at_s": 1.0}}',
+        '{"a/b": {"at_s": 1.0, "by": ["pat"], "rejected_by": ""}}',
+    ],
 )
 def test_a_file_of_an_earlier_release_that_cannot_be_read_lets_nothing_pass(
     tmp_path: Path, text: str
