@@ -9,11 +9,13 @@ import { allowed, changed, may, now_s, renew, state } from "./state.js";
 import { clock, count, seconds, usd } from "./words.js";
 
 const LASTS = [[1800, "30 min"], [3600, "1 h"], [7200, "2 h"], [14400, "4 h"], [86400, "1 day"]];
+const MOST_PAST_S = 3600; // what passes the limits holds for so long at the most
 const OFFERED = 200;
 const ALL = "all services";
 
 const empty = () => ({
-  service: "", instances: "", direction: "in", for_s: 3600, why: "", effect: null, problem: "", said: "", isOut: false,
+  service: "", instances: "", direction: "in", for_s: 3600, why: "", past: false, effect: null, problem: "", said: "",
+  isOut: false,
 });
 const asked = { pause: empty(), floor: empty(), scale: empty() };
 
@@ -24,7 +26,7 @@ export function forms() {
   const scaled = Object.keys(state.overview?.services ?? {})
     .filter((name) => may("scale_out", name) || may("scale_in", name));
   return [
-    scaled.length > 0 && form("scale", "Scale by hand", scaled, [instances], showScale, doScale, "Scale"),
+    scaled.length > 0 && form("scale", "Scale by hand", scaled, [instances, past], showScale, doScale, "Scale"),
     floored.length > 0 && form("floor", "Keep a floor", floored, [instances], showFloor, doFloor, "Keep it"),
     (pausable.length > 0 || may("pause", "")) && form(
       "pause", "Pause scaling", may("pause", "") ? [ALL, ...pausable] : pausable, [direction], showPause, doPause, "Pause"),
@@ -36,7 +38,8 @@ function form(kind, title, names, fields, show, act, verb) {
   const put = (part) => { Object.assign(one, { effect: null, problem: "", said: "" }, part); changed(); };
   const wanted = one.service.toLowerCase();
   const offered = names.length <= OFFERED ? names : names.filter((name) => name.toLowerCase().includes(wanted)).slice(0, OFFERED);
-  const isWhole = names.includes(one.service) && fields.every((field) => field !== instances || /^\d{1,8}$/.test(one.instances));
+  const isPast = goesPast(one);
+  const isWhole = (!isPast || one.why.trim()) && names.includes(one.service) && fields.every((field) => field !== instances || /^\d{1,8}$/.test(one.instances));
   const run = async (work) => {
     one.isOut = true;
     changed();
@@ -61,15 +64,15 @@ function form(kind, title, names, fields, show, act, verb) {
       fields.map((field) => field(kind, one, put)),
       h("label", { class: "field" }, "For ",
         h("select", { id: `${kind}-for`, value: String(one.for_s), on: { change: (event) => put({ for_s: Number(event.target.value) }) } },
-          LASTS.map(([s, text]) => h("option", { key: s, value: String(s) }, text)))),
-      h("label", { class: "field wide" }, "Reason ",
+          LASTS.filter(([s]) => !isPast || Number(s) <= MOST_PAST_S).map(([s, text]) => h("option", { key: s, value: String(s) }, text)))),
+      h("label", { class: "field wide" }, isPast ? "Reason (it needs one) " : "Reason ",
         h("input", { id: `${kind}-why`, type: "text", maxlength: 500, value: one.why, autocomplete: "off", on: { input: (event) => put({ why: event.target.value }) } })),
       h("div", { class: "buttons" },
         h("button", { type: "submit", id: `${kind}-show`, disabled: !isWhole || one.isOut }, "Show what it does"),
         h("button", {
-          type: "button", id: `${kind}-do`, class: "primary", disabled: !one.effect || one.isOut,
+          type: "button", id: `${kind}-do`, class: "primary", disabled: one.effect?.isPast !== isPast || one.isOut,
           on: { click: () => run(act) },
-        }, verb))),
+        }, isPast ? `${verb} past the limits` : verb))),
     h("div", { class: "effect", role: "status", "aria-live": "polite" },
       one.effect && [h("p", { key: "effect" }, one.effect.text),
         one.effect.warnings.length > 0 && h("ul", { key: "warnings" }, one.effect.warnings.map((text) => h("li", { key: text }, text)))],
@@ -82,6 +85,16 @@ const instances = (kind, one, put) => h("label", { class: "field", key: "instanc
     id: `${kind}-instances`, type: "text", inputmode: "numeric", pattern: "[0-9]*", size: 7, value: one.instances, autocomplete: "off",
     on: { input: (event) => put({ instances: event.target.value.trim() }) },
   }));
+
+/** In an emergency, for whoever may: all at once. */
+const past = (kind, one, put) => may("override", one.service) && h("label", { class: "field", key: "past" }, "How ",
+  h("select", {
+    id: `${kind}-past`, value: one.past ? "past" : "within",
+    on: { change: ({ target }) => put({ past: target.value === "past", for_s: Math.min(one.for_s, target.value === "past" ? MOST_PAST_S : Infinity) }) },
+  }, [["within", "within the limits"], ["past", "past the limits"]].map(([value, text]) => h("option", { key: value, value }, text))));
+
+/** Whether that is asked for, and may be still: an emergency can be over since. */
+const goesPast = (one) => one.past && may("override", one.service);
 
 const direction = (kind, one, put) => h("label", { class: "field", key: "direction" }, "What ",
   h("select", { id: `${kind}-direction`, value: one.direction, on: { change: (event) => put({ direction: event.target.value }) } },
@@ -97,7 +110,7 @@ const finished = (kind, text) => {
 // --- a count
 
 const scaling = (one, dry_run) => ({
-  service: one.service, instances: Number(one.instances), why: one.why, for_s: one.for_s, dry_run,
+  service: one.service, instances: Number(one.instances), why: one.why, for_s: one.for_s, dry_run, override: goesPast(one),
 });
 
 async function showScale(one) {
@@ -105,10 +118,13 @@ async function showScale(one) {
   const result = await ask("/actions/scale", { method: "POST", body: scaling(one, true) });
   one.version = version;
   one.effect = {
+    isPast: result.override,
     text: `${result.service} goes from ${count(result.from_instances)} to ${count(result.to_instances)} instances, `
       + `${usd(result.cost_per_hour, true)}/h, done at about ${clock(result.estimated_completion_s)} UTC, and stays there ${until(one)}. `
       + `Taken back, it goes to ${count(result.rollback_plan.instances)}.`,
-    warnings: result.warnings,
+    warnings: result.override
+      ? ["in one step, past the rest after it, budget and quota: what it costs is taken from what other services could have", ...result.warnings]
+      : result.warnings,
   };
 }
 
@@ -125,6 +141,7 @@ async function showFloor(one) {
   if (least < 1 || least > max_instances) throw new Error(`instances: 1 … ${count(max_instances)} are allowed`);
   const more = Math.max(least - desired, 0);
   one.effect = {
+    isPast: false,
     text: `${one.service} has ${count(desired)}; it keeps at least ${count(least)} ${until(one)}. `
       + (more ? `That is ${count(more)} more, ${usd(more * price_per_hour, true)}/h.` : "That costs nothing now."),
     warnings: floors.length ? [`it takes the place of the floor of ${count(floors[0].instances)} that stands`] : [],
@@ -149,7 +166,7 @@ function showPause(one) {
     if (short.length) warnings.push(`short already: ${short.slice(0, 5).join(", ")}`);
   }
   if (one.direction !== "out") warnings.push("what is not needed any more goes on costing");
-  one.effect = { text: `${all ? "Nothing" : `${one.service}: nothing`} ${what} ${until(one)}.`, warnings };
+  one.effect = { isPast: false, text: `${all ? "Nothing" : `${one.service}: nothing`} ${what} ${until(one)}.`, warnings };
 }
 
 async function doPause(one) {

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from engine.api.records import Records
+from engine.model import Category, ManualScale
 from engine.page import DOCUMENT, files
 from engine.security.roles import Role
 from tests.integration.page.browser import Browser
@@ -315,6 +316,60 @@ def test_a_count_a_floor_and_a_pause_are_asked_for_after_their_effect_was_shown(
     stage.context.board.look = None  # what stands is asked of the store
     asked, _ = stage.context.desk.asked()
     assert {type(one.request).__name__ for one in asked} == {"ManualScale", "ManualFloor", "Pause"}
+
+
+def test_the_limits_are_passed_in_an_emergency_alone_by_who_may_and_with_a_reason(
+    browser: Browser, stage: Stage, pictures: Path
+) -> None:
+    how = "document.querySelector('#scale-past')"
+    live = "!document.querySelector('#scale-do').disabled"
+    urgent = action("d-1", "api", category=Category.EMERGENCY)
+    enter(browser, stage, stage.token("ida", Role.INCIDENT_COMMANDER), "todo")
+    browser.type("#scale-service", "api")
+    browser.type("#scale-instances", "40")
+    browser.until("!document.querySelector('#scale-show').disabled")
+    assert not browser.value(how)
+    stage.step(actions=[urgent])
+    browser.until(f"{how} !== null")
+    browser.type("#scale-service", "payments")  # it does not drown
+    browser.until(f"{how} === null")
+    browser.type("#scale-service", "api")
+    browser.choose("#scale-for", "14400")
+    browser.choose("#scale-past", "past")
+    browser.until("document.querySelector('#scale-show').disabled")
+    assert browser.value("document.querySelector('#scale-for').value") == "3600"
+    browser.type("#scale-why", "guests wait")
+    assert not browser.value(live)
+    browser.click("#scale-show")
+    browser.reads("api goes from 6 to 40 instances, +$34.00/h")
+    browser.reads("in one step, past the rest after it, budget and quota")
+    browser.reads("Scale past the limits", "#scale-do")
+    for width in (1440, 390):
+        browser.screen(width)
+        browser.picture(pictures / f"override-{width}.png")
+        assert not browser.overflows(), width
+    browser.choose("#scale-past", "within")
+    browser.until(f"!({live})")
+    browser.choose("#scale-past", "past")
+    browser.click("#scale-show")
+    browser.until(live)
+    stage.step(later_s=stage.context.board.settings.emergency.calm_s + 1.0)  # it is over
+    browser.until(f"{how} === null && !({live})")
+    stage.step(actions=[urgent])
+    browser.until(live)  # what was shown is so again
+    browser.click("#scale-do")
+    browser.reads("Asked for: api to 40")
+    assert browser.value(f"{how}.value") == "within"
+    [asked] = stage.context.desk.asked()[0]
+    assert isinstance(asked.request, ManualScale)
+    assert (asked.request.override, asked.request.why) == (True, "guests wait")
+    browser.click("#leave")
+    browser.reads("Show who you are")
+    enter(browser, stage, stage.token("pat", Role.OPERATOR), "todo")
+    browser.type("#scale-service", "api")
+    browser.type("#scale-instances", "40")
+    browser.until("!document.querySelector('#scale-show').disabled")
+    assert not browser.value(how)
 
 
 def test_what_is_in_no_calendar_is_proposed_by_one_and_approved_by_another(
