@@ -19,7 +19,7 @@ from engine.api.decisions import DecisionBook
 from engine.api.events import PLATFORM, EventKind, EventRing
 from engine.api.figures import sample
 from engine.api.manual import ManualBook
-from engine.api.past import Past
+from engine.api.past import Past, PastStep
 from engine.api.samples import Samples
 from engine.api.snapshot import ServiceLook, Shown, StepLook, WeddingsLook
 from engine.config.api import ApiLimits
@@ -82,6 +82,12 @@ class Board:
         """When each service had its last emergency."""
         self._awaiting: Mapping[str, Mapping[str, Any]] = {}
         self._number = 0
+
+    def begin_after(self, samples: Mapping[str, FloatArray], steps: Sequence[PastStep]) -> None:
+        """Show what an engine before this one saw; to be called before the first step."""
+        for name, rows in samples.items():
+            self._samples[name].add(rows)
+        self.past.begin_after(steps)
 
     # --- what the shell notes, in its thread
 

@@ -46,7 +46,7 @@ class Past:
     def __init__(self, names: Sequence[str], kept_s: float) -> None:
         """Of the services `names`, for `kept_s`."""
         self._names = tuple(names)
-        self._kept_s = kept_s
+        self.kept_s = kept_s
         self.every_s = max(EVERY_S, math.ceil(kept_s * len(self._names) / MOST_COUNTS))
         self._steps: tuple[PastStep, ...] = ()
 
@@ -74,10 +74,12 @@ class Past:
             look.number, look.time_s, counts, states, weddings, look.budget, look.floors,
             look.pauses,
         )  # fmt: skip
-        kept = [
-            one for one in self._steps if look.time_s - self._kept_s <= one.time_s < look.time_s
-        ]
+        kept = [one for one in self._steps if look.time_s - self.kept_s <= one.time_s < look.time_s]
         self._steps = (*kept, step)
+
+    def begin_after(self, steps: Sequence[PastStep]) -> None:
+        """Begin with steps of before, in their order."""
+        self._steps = tuple(steps)
 
     def at(self, time_s: float) -> PastStep | None:
         """The newest at or before `time_s` (epoch seconds); None if none is near."""

@@ -41,7 +41,7 @@ from engine.ports.lease import Lease, NotLeadingError
 from engine.ports.metrics import MetricsSource
 from engine.record.figures import forecaster_figures, horizons
 from engine.record.folders import OutputError
-from engine.record.journal import JournalHeading, in_progress
+from engine.record.journal import JOURNAL, JournalHeading, in_progress
 from engine.record.live.notes import LiveRun
 from engine.record.live.writing import check_thresholds
 from engine.record.schema.summary import MARKS, PlayedDay, Summary
@@ -183,6 +183,7 @@ def run(
         notes: Notes = recording
         if serves:
             from engine.api import assembly as api
+            from engine.api.recalled import recall
             from engine.api.receiving import KeptSamples
             from engine.api.records import Records
 
@@ -195,6 +196,7 @@ def run(
                 kept=metrics if isinstance(metrics, KeptSamples) else None,
             )  # fmt: skip
             notes = context.board
+            recall(context.board, state / JOURNAL, sealer, now_s)
             held.enter_context(api.served(context, _announce))
         cycle = Cycle(
             controller,

@@ -67,7 +67,7 @@ export function weddings(booked, told = null) {
     h("h2", { id: "weddings" }, `${sentence(booked.noun)} in progress`),
     h("p", { class: "intro" }, told?.intro ?? ["As booked, and as late as they usually run. ",
       booked.protection ? "Major ones are near: nothing is scaled in below what they need." : "No major one is near."]),
-    h("div", { class: "pair" }, phases(booked), ahead(booked, told?.ahead ?? "Booked for the next two hours")));
+    h("div", { class: "pair" }, phases(booked), ahead(booked, told?.ahead ?? "Booked for the next two hours", told?.none ?? "The calendar does not cover them.")));
 }
 
 function phases(booked) {
@@ -82,12 +82,12 @@ function phases(booked) {
       h("td", null, bar(one.in_progress / total), h("span", { class: "unseen" }, roughly(one.in_progress / total)))))));
 }
 
-function ahead(booked, title) {
+function ahead(booked, title, none) {
   const { start_s, bin_s, events, major = [] } = booked.ahead;
   const over = (values) => values.map((value, i) => [start_s + i * bin_s, value]);
   return h("div", null,
     h("h3", null, title),
-    events.length < 2 ? h("p", { class: "intro" }, booked.ahead.major ? "The calendar does not cover them." : "The record does not hold them.") : chart({
+    events.length < 2 ? h("p", { class: "intro" }, none) : chart({
       title: `${sentence(booked.noun)}: ${title.toLowerCase()}`,
       lines: [
         { name: `${booked.noun} in progress`, kind: "area", points: over(events) },

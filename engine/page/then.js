@@ -68,9 +68,10 @@ function recorded(id, asked, within) {
   // What is shown is at or before what was asked for: the run may have begun or ended in that hour.
   const { overview, from_s, until_s, series, decisions, more, world } = content;
   const start = Math.floor(overview.last_updated_s / HOUR_S) * HOUR_S;
+  const none = "The record does not hold them.";
   const told = world === "twin"
-    ? { intro: "As they were: the twin knows.", ahead: "In the two hours after" }
-    : { intro: "As booked, and as late as they usually run.", ahead: "Booked for the two hours after" };
+    ? { intro: "As they were: the twin knows.", ahead: "In the two hours after", none }
+    : { intro: "As booked, and as late as they usually run.", ahead: "Booked for the two hours after", none };
   const hour = { history: series, rows: decisions, more: more > 0 ? `${count(more)} more of this hour are in the record.` : "" };
   return [
     choices(id, start, asked === null ? overview.last_updated_s : at, Math.floor(from_s / HOUR_S) * HOUR_S, until_s, Object.keys(overview.services), problem),
@@ -127,9 +128,13 @@ function stay(place) {
 }
 
 /** How all stood at the moment that is chosen, in the view of now. */
-function stood({ overview, why = "" }, told = null) {
+function stood({ overview, why = "" }, given = null) {
   if (!overview) return [h("section", { key: "stood" }, h("p", { class: "intro" }, why || "…"))];
   const { tone, text } = fares(overview);
+  const { known_until_s, major_in_progress } = overview.weddings;
+  const told = known_until_s === null && major_in_progress === null
+    ? { intro: "Which of them were major is not known.", ahead: "Booked for the two hours after", none: "That is not known." }
+    : given;
   return [
     h("section", { key: "stood", "aria-labelledby": "stood" },
       h("h2", { id: "stood" }, `As it stood at ${clock(overview.last_updated_s)} UTC`),
@@ -146,7 +151,7 @@ async function remember(at) {
   try {
     moment = { ...moment, overview: await ask(`/overview?at=${at}`) };
   } catch (error) {
-    moment = { ...moment, why: error.status === 404 ? "How all stood then is not kept: it is for a day, from when the engine was started. The record of an earlier run may hold it: choose it above." : error.message };
+    moment = { ...moment, why: error.status === 404 ? "How all stood then is not kept: it is for a day, as far as the engine’s journal goes back. The record of an earlier run may hold it: choose it above." : error.message };
   }
   if (of === state.me) view.moment = moment;
   view.isLooking = false;

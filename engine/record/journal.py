@@ -207,14 +207,32 @@ def read(path: Path, sealer: LineSealer | None = None) -> Iterator[dict[str, Any
     """
     with path.open(encoding="utf-8") as lines:
         for text in lines:
-            try:
-                if sealer is not None and not text.startswith("{"):
-                    text = sealer.open_text(text.rstrip("\n"), JOURNAL)
-                line = json.loads(text)
-            except ValueError:
-                continue
-            if isinstance(line, dict):
+            line = _opened(text, sealer)
+            if line is not None:
                 yield line
+
+
+def newest(path: Path, most: int, sealer: LineSealer | None = None) -> Iterator[dict[str, Any]]:
+    """The same of the last `most` bytes alone, from the first line on that begins there."""
+    with path.open("rb") as lines:
+        begin = lines.seek(0, os.SEEK_END) - most
+        lines.seek(max(begin - 1, 0))
+        if begin > 0:
+            lines.readline()
+        for raw in lines:
+            line = _opened(raw.decode("utf-8", "replace"), sealer)
+            if line is not None:
+                yield line
+
+
+def _opened(text: str, sealer: LineSealer | None) -> dict[str, Any] | None:
+    try:
+        if sealer is not None and not text.startswith("{"):
+            text = sealer.open_text(text.rstrip("\n"), JOURNAL)
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
 
 
 def in_progress(

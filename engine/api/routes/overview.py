@@ -67,7 +67,7 @@ async def overview(
         if step is not None:
             return overview_of(
                 past.look(step, look), names, sizes, settings, waited_for=waited_for, needs=(),
-                weddings=step.weddings,
+                weddings={"noun": look.weddings.noun, **step.weddings},
             )  # fmt: skip
         needs = context.majors.of(look, sizes)
         return overview_of(look, names, sizes, settings, waited_for=waited_for, needs=needs)

@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from engine.api.recalled import recall
 from engine.api.records import Records
 from engine.model import Category, ManualScale
 from engine.page import DOCUMENT, files
+from engine.record.journal import Journal, JournalHeading
 from engine.security.roles import Role
 from tests.integration.page.browser import Browser
 from tests.integration.page.conftest import Stage, action, enter, incident, show
@@ -207,6 +209,24 @@ def test_a_minute_that_is_over_is_shown_as_it_was(browser: Browser, stage: Stage
     browser.until("document.querySelectorAll('table.services tbody tr').length > 1")
     browser.go("then/2001-01-01T10:30")
     browser.reads("How all stood then is not kept")
+
+
+def test_a_minute_of_before_a_restart_is_shown_and_what_is_not_known_of_it(
+    browser: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    board, now_s = stage.context.board, time.time()
+    journal = Journal(tmp_path, JournalHeading(now_s, tuple(board.specs), 5.0, "engine"))
+    journal.status = lambda _: None  # type: ignore[attr-defined]
+    board._notes = journal  # type: ignore[assignment]
+    stage.ready["payments"] = 2
+    stage.step(later_s=60.0)
+    journal.close()
+    recall(board, journal.path, None, now_s + 90.0)
+    at = time.strftime("%Y-%m-%dT%H:%M", time.gmtime(now_s + 120.0))
+    enter(browser, stage, stage.token("pat", Role.OPERATOR), f"then/{at}")
+    browser.reads("payments has 2 of the 3 instances")
+    browser.reads("Which of them were major is not known.")
+    assert "No major one is near." not in browser.text()
 
 
 def test_an_hour_of_an_earlier_run_is_shown_from_its_record(
