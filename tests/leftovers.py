@@ -22,6 +22,8 @@ MARK = "WEDTWIN_TESTS_RUN"
 """The variable that everything within a run inherits."""
 BY_ITSELF_S = 5.0
 """So long may it take what ends by itself, as the processes of xdist do."""
+WITH_ITS_PARENT = "multiprocessing.resource_tracker"
+"""What multiprocessing starts beside a process and what ends right after it, however that ends."""
 AT_ONCE_S = 5.0
 """So long may it take what was asked to end."""
 
@@ -58,8 +60,10 @@ def marked(mark: str) -> dict[int, str]:
         try:
             if line in (folder / "environ").read_bytes().split(b"\0"):
                 words = (folder / "cmdline").read_bytes().split(b"\0")
-                if any(words):  # else it has ended, and nobody has asked how
-                    commands[int(folder.name)] = b" ".join(words).decode(errors="replace").strip()
+                command = b" ".join(words).decode(errors="replace").strip()
+                # Without words it has ended, and nobody has asked how.
+                if command and WITH_ITS_PARENT not in command:
+                    commands[int(folder.name)] = command
         except OSError:  # it has ended meanwhile, or is somebody else's
             continue
     return commands
