@@ -214,7 +214,10 @@ export async function enter() {
   timer = setInterval(() => {
     beat += 1;
     if (beat % 5 === 0) renew("readiness");
-    if (beat % 15 === 0) renew("troubles", "approvals", "standing", "occasions", "capacity", "alerts");
+    // Also what events tell: one from just before the stream began is in no event.
+    if (beat % 15 === 0) {
+      renew("troubles", "approvals", "standing", "occasions", "capacity", "alerts", "decisions");
+    }
     changed();
   }, 1000);
   changed();

@@ -467,6 +467,18 @@ def test_who_was_away_gets_what_he_missed(browser: Browser, stage: Stage) -> Non
     assert re.fullmatch(rf"{ring.epoch}-\d+", browser.value("window.seen.at(-1)"))
 
 
+def test_a_decision_from_just_before_the_stream_began_is_seen_soon(
+    browser: Browser, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(browser, stage, stage.token("pat", Role.VIEWER), "why")
+    browser.reads("None so far.")
+    browser.reads("Live", "#fresh")
+    with monkeypatch.context() as unheard:
+        unheard.setattr(stage.context.board.events, "publish", lambda *_, **__: None)
+        stage.step(actions=[action("d-1", "api")])
+    browser.reads("api 6 → 9")
+
+
 def test_a_token_that_is_revoked_ends_the_visit(browser: Browser, stage: Stage) -> None:
     token = stage.token("pat", Role.VIEWER)
     enter(browser, stage, token)
