@@ -61,13 +61,13 @@ function troubles() {
       h("li", { key: `${source} ${i}` }, mark("warn", words(source)), ` ${text}`)))));
 }
 
-/** `told` says what the figures are, where they are not what is booked now. */
-export function weddings(booked, told = null) {
+/** `wording` says what the figures are, where they are not what is booked now. */
+export function weddings(booked, wording = null) {
   return h("section", { key: "weddings", "aria-labelledby": "weddings" },
     h("h2", { id: "weddings" }, `${sentence(booked.noun)} in progress`),
-    h("p", { class: "intro" }, told?.intro ?? ["As booked, and as late as they usually run. ",
+    h("p", { class: "intro" }, wording?.intro ?? ["As booked, and as late as they usually run. ",
       booked.protection ? "Major ones are near: nothing is scaled in below what they need." : "No major one is near."]),
-    h("div", { class: "pair" }, phases(booked), ahead(booked, told?.ahead ?? "Booked for the next two hours", told?.none ?? "The calendar does not cover them.")));
+    h("div", { class: "pair" }, phases(booked), ahead(booked, wording?.ahead ?? "Booked for the next two hours", wording?.none ?? "The calendar does not cover them.")));
 }
 
 function phases(booked) {

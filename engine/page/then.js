@@ -69,13 +69,13 @@ function recorded(id, asked, within) {
   const { overview, from_s, until_s, series, decisions, more, world } = content;
   const start = Math.floor(overview.last_updated_s / HOUR_S) * HOUR_S;
   const none = "The record does not hold them.";
-  const told = world === "twin"
+  const wording = world === "twin"
     ? { intro: "As they were: the twin knows.", ahead: "In the two hours after", none }
     : { intro: "As booked, and as late as they usually run.", ahead: "Booked for the two hours after", none };
   const hour = { history: series, rows: decisions, more: more > 0 ? `${count(more)} more of this hour are in the record.` : "" };
   return [
     choices(id, start, asked === null ? overview.last_updated_s : at, Math.floor(from_s / HOUR_S) * HOUR_S, until_s, Object.keys(overview.services), problem),
-    ...stood({ overview }, told),
+    ...stood({ overview }, wording),
     ...seen(start, overview.last_updated_s, hour, overview.services[content.service]?.slo_p95_s, false),
   ];
 }
@@ -132,7 +132,7 @@ function stood({ overview, why = "" }, given = null) {
   if (!overview) return [h("section", { key: "stood" }, h("p", { class: "intro" }, why || "…"))];
   const { tone, text } = fares(overview);
   const { known_until_s, major_in_progress } = overview.weddings;
-  const told = known_until_s === null && major_in_progress === null
+  const wording = known_until_s === null && major_in_progress === null
     ? { intro: "Which of them were major is not known.", ahead: "Booked for the two hours after", none: "That is not known." }
     : given;
   return [
@@ -140,7 +140,7 @@ function stood({ overview, why = "" }, given = null) {
       h("h2", { id: "stood" }, `As it stood at ${clock(overview.last_updated_s)} UTC`),
       h("p", { class: `verdict ${tone}` }, h("span", { class: "sign", "aria-hidden": "true" }, MARKS[tone]), h("span", { class: "said" }, text)),
       figures(overview)),
-    weddings(overview.weddings, told), services(overview),
+    weddings(overview.weddings, wording), services(overview),
   ];
 }
 

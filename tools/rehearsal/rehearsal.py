@@ -139,10 +139,10 @@ def _on_kubernetes(
         for spec in specs:
             boot = f"{round(spec.boot.median_s * 1000)}ms"
             cluster.workload(NAMESPACE, spec.name, counts[spec.name], boot=boot)
-        known = ReadyPods(cluster, [spec.name for spec in specs])
-        kube.until(lambda: known() == dict(counts), "the pods that stand at the beginning", 600.0)
+        pods = ReadyPods(cluster, [spec.name for spec in specs])
+        kube.until(lambda: pods() == dict(counts), "the pods that stand at the beginning", 600.0)
         say(f"{sum(counts.values())} pods stand ready; the engine begins")
-        load = PlayedLoad(specs, queues, known)
+        load = PlayedLoad(specs, queues, pods)
         over = threading.Event()
         starts_s = time.time() + BEGINS_S
         playing = threading.Thread(target=load.play, args=(starts_s, over), daemon=True)

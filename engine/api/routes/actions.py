@@ -1,6 +1,8 @@
 """Manual actions: asked for here, taken by the engine at its next step, through its own limits.
 
 What is asked for together is one transaction of the store: all of it stands, or none.
+
+It is long as one kind of request goes through many checks, each with its own answer.
 """
 
 from __future__ import annotations
