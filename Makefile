@@ -50,7 +50,12 @@ guard-power: $(VENV)/.installed-test ## Plant regressions: does the guard see th
 baselines: $(VENV)/.installed-test ## Show what changed against the baseline, then renew it
 	$(BIN)/python -m twin guard update $(ARGS)
 
-lint: $(VENV)/.installed-dev ## Check style, formatting, types, import rules, and for what is dangerous
+# What it needs does not go together with what the product needs.
+build/semgrep/bin/semgrep:
+	$(PYTHON) -m venv build/semgrep
+	build/semgrep/bin/pip install --quiet semgrep==1.185.0
+
+lint: $(VENV)/.installed-dev build/semgrep/bin/semgrep ## Check style, formatting, types, import rules, and for what is dangerous
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

@@ -6,11 +6,11 @@
 `python -m twin serve` runs a small platform in wall time; Schemathesis (pinned in constraints.txt)
 reads its OpenAPI document and asks whatever that allows, and much that it does not, as somebody who
 may do everything, and then in sequences, with what earlier answers said.  An answer has to be of a
-documented status, media type and schema, and never a 5xx.  Predictions are the quick ones of the
-tests, as the real ones take seconds each.  Two of Schemathesis' checks are left out: whether enough
-is *refused* (`negative_data_rejection`, `positive_data_acceptance`) takes what is right by its
-schema for right by what the engine knows, as a service that is not there.  The event stream, which
-has no end, is tried in the unit tests.
+documented status, media type and schema, and never a 5xx.  Predictions and what would come of a
+change are the quick ones of the tests, as the real ones take seconds each.  Two of Schemathesis'
+checks are left out: whether enough is *refused* (`negative_data_rejection`,
+`positive_data_acceptance`) takes what is right by its schema for right by what the engine knows, as
+a service that is not there.  The event stream, which has no end, is tried in the unit tests.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def _served(folder: Path, cases: int, seed: int) -> int:
         sys.executable, "-m", "twin", "serve", "population.simultaneous=3000", "speed=1",
         "begin=600", "api.port=0", f"output={folder / 'out'}",
         "api.predictions.factory=quick_predictions:connect", "api.predictions.keys=[]",
+        "api.what_if.factory=quick_trials:connect", "api.what_if.keys=[]",
         f"api.limits.reads={PLENTY}", f"api.limits.writes={PLENTY}",
         f"api.limits.predictions={PLENTY}",
     ]  # fmt: skip

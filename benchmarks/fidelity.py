@@ -1,10 +1,10 @@
-"""How far the twin's queues can be trusted: measures it and writes docs/fidelity.md.
+"""How far the twin's queues can be trusted: measures it and writes docs/background/fidelity.md.
 
 The request resolution is held against closed forms and, on identical variates, against SimPy and
 Ciw; then the fluid against the request resolution, over load, variability, number of servers,
 capacity steps, failures, overload and recovery.  Every figure in the document comes from this run.
 
-    python benchmarks/fidelity.py [--write docs/fidelity.md] [--quick]
+    python benchmarks/fidelity.py [--write docs/background/fidelity.md] [--quick]
 """
 
 from __future__ import annotations
@@ -391,9 +391,9 @@ def document(pool: ProcessPoolExecutor) -> str:
         [
             "# Fidelity: how far the twin's queues can be trusted",
             "",
-            "Written by `python benchmarks/fidelity.py --write docs/fidelity.md`; every figure is",
-            "measured by that command. Waits are in service times unless a unit is given; ± is a",
-            "95 % Student interval over independent runs.",
+            "Written by `python benchmarks/fidelity.py --write docs/background/fidelity.md`; every",
+            "figure is measured by that command. Waits are in service times unless a unit is",
+            "given; ± is a 95 % Student interval over independent runs.",
             "",
             "## Single requests against closed forms",
             "",

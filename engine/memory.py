@@ -109,7 +109,8 @@ class ServiceMemory(NamedTuple):
     desired; never while all are ready.  `counts` says how many were ready when, `measured_s` when
     each figure was last measured, `asked_s` when anybody last asked for the service.  `rise_s`
     says when figures, and not bookings alone, last asked for what is there or more, and
-    `before_rise` how many there were before they did.
+    `before_rise` how many there were before they did.  `held_at` is the count that the last step in
+    that did harm was taken back to: until `hold_in_until_s` none goes below it.
     """
 
     last_out_s: float = NEVER
@@ -122,6 +123,8 @@ class ServiceMemory(NamedTuple):
     rise_s: float = NEVER
     before_rise: int = -1
     """-1: they never did."""
+    held_at: int = -1
+    """-1: no step in was undone, or an older engine did it."""
     counts: Counts = ()
     measured_s: Mapping[str, float] = {}
     targets: tuple[tuple[float, int], ...] = ()
@@ -231,6 +234,7 @@ class ServiceMemory(NamedTuple):
             asked_s=self.asked_s - by_s,
             rise_s=self.rise_s - by_s,
             before_rise=self.before_rise,
+            held_at=self.held_at,
             counts=tuple([(time_s - by_s, count) for time_s, count in self.counts]),
             measured_s={name: time_s - by_s for name, time_s in self.measured_s.items()},
             targets=tuple([(time_s - by_s, target) for time_s, target in self.targets]),

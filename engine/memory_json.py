@@ -56,6 +56,7 @@ def to_json(memory: Memory) -> str:
             },
             "slowdown": own.slowdown,
             "before_rise": own.before_rise,
+            "held_at": own.held_at,
             "desired": own.desired,
             "sent": None
             if sent is None
@@ -178,6 +179,7 @@ def _service(raw: Mapping[str, Any], time: Callable[[float | None], float]) -> S
         response=_response(raw.get("response", {}), time),
         slowdown=float(raw.get("slowdown", 1.0)),
         before_rise=int(raw.get("before_rise", -1)),
+        held_at=int(raw.get("held_at", -1)),
         desired=int(raw.get("desired", -1)),
         sent=_sent(raw.get("sent"), time),
         straggler=_straggler(raw.get("straggler"), time),

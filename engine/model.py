@@ -184,6 +184,18 @@ class ServiceObservation:
     window: NDArray[np.void]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceFigures:
+    """The newest figures of single instances of one service, as far as they are measured.
+
+    `names` are those of the metrics source.  `samples` (instances, fields) are in the order of
+    `SAMPLE_FIELDS`, NaN where nothing is measured; rates and queues are each instance's own.
+    """
+
+    names: tuple[str, ...]
+    samples: FloatArray
+
+
 @dataclass(frozen=True, slots=True)
 class Wedding:
     """One booked wedding.  `phase_start_s` has one entry a phase and a last one for the end."""

@@ -160,7 +160,8 @@ class VerifySettings(Strict):
     answer_s: Seconds = 60.0
     """A command without answer or effect counts as lost after this time."""
     hold_s: Seconds = 900.0
-    """After a rollback, the same direction rests this long."""
+    """After a rollback, the same direction rests this long: steps out, and steps in below the count
+    that it went back to."""
 
 
 class EngineSettings(Strict):

@@ -6,8 +6,8 @@ r"""A scenario's day as real load on a real address: couples, guests, vendors an
 plays the five hours around the peak of the day that `twin run scenario=june_peak` simulates, with
 its weddings and its rates, in five minutes and at a two-thousandth of its size.  What is due when
 is drawn beforehand (`locustfiles.arrivals`) and sent whatever became of the requests before
-(`locustfiles.turnstile`); the users seen in Locust are the people at weddings.  docs/load.md has
-more.
+(`locustfiles.turnstile`); the users seen in Locust are the people at weddings.
+docs/guides/load.md has more.
 """
 
 from __future__ import annotations

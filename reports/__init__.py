@@ -16,6 +16,7 @@ from reports.errors import RecordError
 
 __all__ = [
     "RecordError",
+    "prepare",
     "write",
     "write_backtest",
     "write_comparison",
@@ -59,6 +60,18 @@ def write(folder: Path) -> None:
     for name, text in pages.items():
         # Half a surrogate pair, which JSON can hold and UTF-8 cannot, becomes a question mark.
         (folder / name).write_bytes(text.encode("utf-8", "replace"))
+
+
+def prepare() -> None:
+    """Have all at hand that `write` needs, for who has the time before there is a record."""
+    from reports import html
+    from reports.load import plot as load_plot
+    from reports.run import junit, markdown, plots, readiness_plot, reading, story
+
+    del load_plot, junit, markdown, readiness_plot, reading, story
+    html.template(html.TEMPLATE)
+    figure, _ = plots.figure_of((100,), (0.0, 3600.0))
+    plots.svg(figure, "nothing", "nothing")  # fonts come with the first figure
 
 
 def write_comparison(folder: Path) -> None:

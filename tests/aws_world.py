@@ -2,11 +2,12 @@
 
 moto answers the same requests as AWS, and its instances are there at once, in one zone, beyond any
 maximum, whatever anybody suspended, and its tasks are not there at all.  Here instances and tasks
-boot and drain, fill zones in turn, fail for want of capacity, and say so in activities and events;
-a warm pool is taken from first; limits are kept; a person is told apart from nobody.  Besides,
-any operation can be made to fail, to be slow, or to be carried out without an answer.
+boot and drain, fill zones in turn, fail for want of capacity until there is some, and say so in
+activities and events; a warm pool is taken from first; limits are kept; a person is told apart from
+nobody.  Besides, any operation can be made to fail, to be slow, or to be carried out without an
+answer.
 
-`docs/aws.md` lists what remains unlike AWS.
+`docs/guides/aws.md` lists what remains unlike AWS.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.ecs import models as ecs_models
 from moto.ecs import responses as ecs_responses
-from moto.server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
@@ -51,6 +57,10 @@ NO_PLACE = (
 )
 SESSION = boto3.Session("a-person", "a-person's", region_name=REGION)
 """One for all tests, since it reads what AWS's services are."""
+APPLICATION = DomainDispatcherApplication(create_backend_app)
+"""One as well, since it knows the addresses of all of AWS's services."""
+LOOK_S = 0.02
+"""How soon a server sees that it is to end."""
 WRAPPED = {
     responses.AutoScalingResponse: (
         "create_or_update_tags", "describe_auto_scaling_groups", "describe_policies",
@@ -104,6 +114,8 @@ class AwsWorld:
         self._activities: list[dict[str, Any]] = []
         self._born: dict[str, tuple[float, float]] = {}
         self._leaving: dict[str, float] = {}
+        self._short: set[str] = set()
+        """Groups and services (arn) for which there was not capacity enough."""
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._undo: list[Callable[[], None]] = []
@@ -115,7 +127,8 @@ class AwsWorld:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
-        self._server: ThreadedMotoServer | None = None
+        self._server: BaseWSGIServer | None = None
+        self._serving: threading.Thread | None = None
         self.port = 0
         self.start()
 
@@ -123,15 +136,20 @@ class AwsWorld:
 
     def start(self) -> None:
         """Answer (again), at the same address as before."""
-        self._server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
-        self._server.start()
-        self.port = self._server.get_host_and_port()[1]
+        self._server = make_server(
+            "127.0.0.1", self.port, APPLICATION, threaded=True, request_handler=MotoRequestHandler
+        )
+        self.port = self._server.port
+        serve = self._server.serve_forever
+        self._serving = threading.Thread(target=serve, args=(LOOK_S,), daemon=True)
+        self._serving.start()
 
     def stop(self) -> None:
         """Take no connection any more; what there is goes on."""
-        if self._server is not None:
-            self._server.stop()
-            self._server = None
+        if self._server is not None and self._serving is not None:
+            self._server.shutdown()
+            self._serving.join()
+            self._server = self._serving = None
 
     @property
     def url(self) -> str:
@@ -233,7 +251,7 @@ class AwsWorld:
 
     def _patch_groups(self) -> None:
         group = models.FakeAutoScalingGroup
-        launch = group.set_desired_capacity
+        launch = self._moto_launches = group.set_desired_capacity
         world = self
 
         def alive(of: Any) -> list[Any]:
@@ -304,6 +322,7 @@ class AwsWorld:
             room = len(before)
         elif room < count:
             self._activity(of.name, "Failed", "Launching a new EC2 instance", "", NO_CAPACITY)
+            self._short.add(of.name)
         launch(of, room)
         warm = self.warm.get(of.name, 0)
         for n, one in enumerate(of.instance_states):
@@ -387,6 +406,7 @@ class AwsWorld:
             room = max(self.room, len(alive))
             if len(alive) < service.desired_count:
                 self._say(service, NO_PLACE.format(name=service.name))
+                self._short.add(service.arn)
         for _ in range(room - len(alive)):
             n = next(self._numbers)
             arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{service.cluster_name}/{n:032x}"
@@ -423,10 +443,23 @@ class AwsWorld:
                     for backend in account.values():
                         for group in backend.autoscaling_groups.values():
                             self._age(group, now_s)
+                            self._try_again(group)
                 for account in ecs_models.ecs_backends.values():
                     for backend in account.values():
                         for service in backend.services.values():
                             self._age_tasks(service, now_s)
+                            if service.arn in self._short and self.room is None:
+                                self._short.remove(service.arn)
+                                self._reconcile(service)
+
+    def _try_again(self, group: Any) -> None:
+        """Launch what there was no capacity for, once there is: AWS does so each few minutes."""
+        if group.name in self._short and self.room is None:
+            self._short.remove(group.name)
+            count, before = group.desired_capacity, group.active_instances()
+            if len(before) < count:
+                self._launch(group, count, before, self._moto_launches)
+                group.desired_capacity = count
 
     def _age(self, group: Any, now_s: float) -> None:
         for one in list(group.instance_states):

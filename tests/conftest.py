@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import structlog
 from hypothesis import HealthCheck, Phase, settings
 
 from engine.config import secrets
-from tests import leftovers, warm
+from tests import leftovers, warm, workers
 from twin.runs import lifetimes
 
 # What is read again and again, by each process that tests start, is compiled once.
@@ -91,8 +92,8 @@ REAL_PARTS = (
         "tests/integration/test_haproxy_by_hand.py",
     ),
     (
-        "tests/integration/aws/", "tests/integration/page/",
-        "tests/integration/kubernetes/test_keda.py",
+        "tests/integration/aws/", "tests/integration/page/", "tests/integration/store/",
+        "tests/integration/bookings/", "tests/integration/test_alertmanager.py",
     ),
     ("tests/integration/kubernetes/",),
 )  # fmt: skip
@@ -112,7 +113,8 @@ def group_of(nodeid: str) -> int | None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """More than there are processors, as those with the real parts mostly wait for them.
 
-    One for each group of these, and on each processor but one another one that computes.
+    One for each group of these, and on each processor but one another one that computes: with one
+    more, what is played in wall time is late.
     """
     return max(os.cpu_count() or 1, 2) - 1 + len(REAL_PARTS)
 
@@ -120,7 +122,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection(session: pytest.Session) -> None:
     """Import early what looks through all modules that are there when it is imported."""
     gc.disable()  # until all is there that stays
-    if hasattr(session.config, "workerinput"):
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
         importlib.import_module("skops.io")
 
 
@@ -152,12 +154,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Warm up and compile the kernels once, while the processes that test gather their tests."""
-    if not hasattr(session.config, "workerinput"):
-        session.config.stash[WATCH] = leftovers.Watch()
-    parallel = session.config.getoption("numprocesses", None)
-    if parallel and not hasattr(session.config, "workerinput"):
-        session.config.stash[WARM] = warm.share()
+    """Warm up and compile the kernels once, and gather the tests once, side by side."""
+    config = session.config
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    config.stash[WATCH] = leftovers.Watch()
+    if config.getoption("numprocesses", None):
+        config.stash[WARM] = warm.share()
+        config.stash[GATHERED] = workers.Gathered(config.invocation_params.args)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Fork the processes that test from the one that gathers."""
+    if GATHERED in config.stash:
+        for spec in specs:
+            if spec.popen and not spec.python:
+                spec.python = shlex.quote(config.stash[GATHERED].python)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -173,9 +186,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Leave no process behind."""
-    process = session.config.stash.get(WARM, None)
-    if process is not None:
-        process.close()
+    for key in (GATHERED, WARM):
+        process = session.config.stash.get(key, None)
+        if process is not None:
+            process.close()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -187,6 +201,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 WARM = pytest.StashKey[warm.WarmProcess]()
+GATHERED = pytest.StashKey[workers.Gathered]()
 WATCH = pytest.StashKey[leftovers.Watch]()
 
 

@@ -11,7 +11,6 @@ import base64
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,8 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from twin.staging.ports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 ADMIN = "administrator-of-the-tests"
@@ -140,7 +141,7 @@ class ControlPlane:
     def __init__(self, programs: Path, folder: Path, *, hpa_sync: str = "1s") -> None:
         self.folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        names = ("etcd", "peer", "api", "controllers", "scheduler", "kwok")
+        names = ("etcd", "peer", "api")
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.port = ports["api"]
         self.url = f"https://127.0.0.1:{self.port}"
@@ -183,18 +184,18 @@ class ControlPlane:
                 "proxy-client-key-file": folder / "proxy.pem",
             },
             "controller-manager": {
-                **part_of_it, "secure-port": ports["controllers"],
+                **part_of_it, "secure-port": 0,
                 "controllers": ",".join(CONTROLLERS), "kube-api-qps": 200, "kube-api-burst": 400,
                 "horizontal-pod-autoscaler-sync-period": hpa_sync,
                 "node-monitor-grace-period": "1000s",
             },
             "scheduler": {
-                **part_of_it, "secure-port": ports["scheduler"], "kube-api-qps": 400,
+                **part_of_it, "secure-port": 0, "kube-api-qps": 400,
                 "kube-api-burst": 800,
             },
             "kwok": {
                 "kubeconfig": config, "manage-all-nodes": "true", "node-ip": "127.0.0.1",
-                "server-address": f"127.0.0.1:{ports['kwok']}", "config": folder / "stages.yaml",
+                "config": folder / "stages.yaml",
             },
         }  # fmt: skip
         self._commands = {
@@ -236,13 +237,20 @@ class ControlPlane:
         process.send_signal(number)
         if number == signal.SIGKILL:
             process.wait()
+            del self._processes[part]
+
+    def runs(self) -> None:
+        """Fails, with the end of its log, for a part that has ended by itself."""
+        for part, process in self._processes.items():
+            if process.poll() is not None:
+                log_end = (self.folder / f"{part}.log").read_text()[-2000:]
+                raise AssertionError(f"{part} ended with {process.returncode}: {log_end}")
 
     def ready(self) -> None:
         """Wait for the API server."""
 
         def answers() -> bool:
-            process = self._processes["apiserver"]
-            assert process.poll() is None, (self.folder / "apiserver.log").read_text()[-2000:]
+            self.runs()
             try:
                 return self._client.get("/readyz", timeout=5.0).text == "ok"
             except httpx.HTTPError:
@@ -294,6 +302,13 @@ class ControlPlane:
                 },
                 "status": {"capacity": room, "allocatable": room},
             })  # fmt: skip
+
+        def take_pods() -> bool:
+            self.runs()
+            given = self.ask("GET", "/api/v1/nodes")["items"]
+            return not any(one["spec"].get("taints") for one in given)
+
+        until(take_pods, "nodes that take pods")
 
     def namespace(self, name: str) -> str:
         """A new namespace."""
@@ -398,14 +413,3 @@ def until(there: Callable[[], object], what: str, patience_s: float = PATIENCE_S
     while not there():
         assert time.monotonic() < end, f"{what} did not come about in {patience_s:g} s"
         time.sleep(0.05)
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

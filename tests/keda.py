@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.control_plane import ControlPlane, free_ports, until
+from tests.control_plane import ControlPlane, until
+from twin.staging.ports import free_ports
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"

@@ -22,6 +22,8 @@ from twin.world.world import World
 
 DAY_S = 86_400
 SCRAPE_S = 120
+SAMPLE_S = 30
+"""How often the HPA looks; nobody else does."""
 EDGES_S = (
     0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0,
     5.0, 10.0,
@@ -88,6 +90,8 @@ def _world(path: Path, start_s: float, day: int) -> World:
     raw |= {
         "resolution": "request",
         "seed": 100 + day,
+        "telemetry": raw["telemetry"] | {"interval_s": SAMPLE_S},
+        "engine": raw["engine"] | {"sample_s": SAMPLE_S, "cycle_s": SAMPLE_S},
         "platform": {"name": "true", "zones": ["a", "b", "c"], "services": dict(SERVICES)},
         "trace": {
             "path": str(path), "time_format": "s", "date": f"{_date(start_s)}", "scale": 1.0,

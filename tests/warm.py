@@ -32,7 +32,7 @@ import tempfile
 import threading
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import NoReturn
@@ -40,8 +40,13 @@ from typing import NoReturn
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 600.0
 """For hangs."""
+MOST_SAID = 1 << 20
 
-LIBRARIES = ("hydra.main", "jinja2", "matplotlib.backends.backend_svg", "pyarrow.parquet")
+LIBRARIES = (
+    "skops.io", "hydra.main", "jinja2", "matplotlib.backends.backend_svg", "pyarrow.parquet",
+    "pyarrow.dataset", "pyarrow.pandas_compat",
+)  # fmt: skip
+"""The first looks through all that is imported by then."""
 OURS = ("engine", "reports", "scenarios", "twin")
 NOT_FOR_FORKS = ("twin.staging", "engine.adapters.kubernetes.keda.server")
 """What starts threads or loops, or belongs to processes that tests start as a user does."""
@@ -50,18 +55,16 @@ NOT_FOR_FORKS = ("twin.staging", "engine.adapters.kubernetes.keda.server")
 class WarmProcess:
     """One process that forks for whoever knows its address, as long as this one lives."""
 
-    def __init__(self, niceness: int = 0) -> None:
-        """Start it; the processes of its commands' pools get `niceness`."""
+    def __init__(self, *arguments: str, script: Path = Path(__file__)) -> None:
+        """Start it: the script is told where it is asked, and these arguments."""
         self.address = f"\0wedtwin-tests-{uuid.uuid4()}"
         alive, self._held = os.pipe()
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(self.address)
             listener.listen(64)
             descriptors = listener.fileno(), alive
-            command = [sys.executable, str(Path(__file__)), *map(str, descriptors), str(niceness)]
-            self._server = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=descriptors
-            )
+            command = [sys.executable, str(script), *map(str, descriptors), *arguments]
+            self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)
         os.close(alive)
 
     def close(self) -> None:
@@ -82,9 +85,12 @@ class Client:
 
     def start(
         self, module: str, arguments: tuple[str, ...], cwd: Path, environment: Mapping[str, str],
-        files: tuple[int, int],
+        files: tuple[int, ...],
     ) -> int:  # fmt: skip
-        """Let `python -m module arguments` run, its streams into these files; returns its pid."""
+        """Let `python -m module arguments` run; returns its pid.
+
+        The files become its stdout, its stderr and, if there is a third, its stdin.
+        """
         with tempfile.TemporaryFile("w+") as asked:
             niceness = os.getpriority(os.PRIO_PROCESS, 0)
             json.dump([module, arguments, str(cwd), dict(environment), niceness], asked)
@@ -92,11 +98,11 @@ class Client:
             socket.send_fds(self._channel, [b"?"], [asked.fileno(), *files])
             return int(self._answer())
 
-    def code(self, timeout_s: float = LIMIT_S) -> int:
+    def code(self, timeout_s: float | None = LIMIT_S) -> int:
         """The exit code of what runs, once it has ended; raises TimeoutError when it does not."""
         ready, _, _ = select.select([self._channel], [], [], timeout_s)
         if not ready:
-            raise TimeoutError(f"what was started did not end in {timeout_s:g} s")
+            raise TimeoutError(f"what was started did not end in {timeout_s} s")
         return int(self._answer())
 
     def _answer(self) -> bytes:
@@ -150,6 +156,12 @@ class Command:
         """End it at once."""
         self.send_signal(signal.SIGKILL)
 
+    def said(self) -> tuple[str, str]:
+        """What it has said on stdout and on stderr so far."""
+        # Read at a place of one's own: the place in the file is shared with who writes.
+        out, err = (os.pread(stream.fileno(), MOST_SAID, 0) for stream in self._streams)
+        return out.decode(errors="replace"), err.decode(errors="replace")
+
     def communicate(self, timeout: float = LIMIT_S) -> tuple[str, str]:
         """What it said on stdout and on stderr, once it has ended."""
         self.wait(timeout)
@@ -168,7 +180,7 @@ _client: Client | None = None
 
 def share() -> WarmProcess:
     """Start one for this process and those that it starts; pools step back behind all else."""
-    process = WarmProcess(niceness=10)
+    process = WarmProcess("10")
     os.environ[SHARED] = process.address[1:]
     return process
 
@@ -178,7 +190,7 @@ def address() -> str:
     global _process
     if SHARED in os.environ:
         return f"\0{os.environ[SHARED]}"
-    _process = _process or WarmProcess()
+    _process = _process or WarmProcess("0")
     return _process.address
 
 
@@ -263,7 +275,7 @@ def end() -> None:
         _process = None
 
 
-def _serve(listener: socket.socket, alive: int) -> tuple[str, list[str]] | None:
+def serve(listener: socket.socket, alive: int) -> tuple[str, list[str]] | None:
     """Fork for each client; returns what to run in the child, and None in the others at the end."""
     clients: set[int] = set()
     while True:
@@ -291,7 +303,7 @@ def _attend(channel: socket.socket) -> tuple[str, list[str]] | None:
     """Fork for each command; returns what to run in the child, and None when nobody asks more."""
     channel.sendall(b"warm")
     while True:
-        message, files, _, _ = socket.recv_fds(channel, 1, 3)
+        message, files, _, _ = socket.recv_fds(channel, 1, 4)
         if not message:
             return None
         child = os.fork()
@@ -316,13 +328,13 @@ def _ended(child: int, channel: socket.socket) -> int:
         os.close(ending)
 
 
-def _become(asked: int, out: int, err: int) -> tuple[str, list[str]]:
+def _become(asked: int, out: int, err: int, *stdin: int) -> tuple[str, list[str]]:
     """Make this process the command's; returns its module and arguments."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(asked) as file:
         module, arguments, cwd, environment, niceness = json.load(file)
     os.setpriority(os.PRIO_PROCESS, 0, niceness)
-    for file, stream in ((out, 1), (err, 2)):
+    for file, stream in ((out, 1), (err, 2), *((file, 0) for file in stdin)):
         os.dup2(file, stream)
         os.close(file)
     os.environ.clear()
@@ -342,13 +354,18 @@ def _warm_up() -> None:
                     importlib.import_module(module.name)
     from hydra.core.plugins import Plugins
 
+    Plugins.instance()
+    load_kernels()
+
+
+def load_kernels() -> None:
+    """Have the kernels at hand, compiled if nobody has yet; what is here so far stays for good."""
     from engine.config.composition import composed
     from twin.config import parse
-    from twin.world.world import load_kernels
+    from twin.world import world
 
-    Plugins.instance()
     for resolution in ("fluid", "request"):
-        load_kernels(parse(composed([f"resolution={resolution}"])))
+        world.load_kernels(parse(composed([f"resolution={resolution}"])))
     gc.collect()
     gc.freeze()  # a child that looks for garbage would copy all of this
 
@@ -378,11 +395,16 @@ def _lend_workers(niceness: int) -> None:
 
 
 def _run(module: str, arguments: list[str]) -> NoReturn:
-    """Run the command and end as an interpreter does, but for taking apart all that was warm."""
+    """Run the command."""
     sys.argv = [module, *arguments]
+    end_after(lambda: runpy.run_module(module, run_name="__main__", alter_sys=True))
+
+
+def end_after(work: Callable[[], object]) -> NoReturn:
+    """Work, then end as an interpreter does, but for taking apart all that was warm."""
     code = 0
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        work()
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
@@ -399,11 +421,12 @@ def _run(module: str, arguments: list[str]) -> NoReturn:
 
 def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this is asked, and ends it
+    os.chdir(ROOT)
     sys.path[0] = str(ROOT)
     listener, alive, niceness = map(int, sys.argv[1:])
     _warm_up()
     _lend_workers(niceness)
-    command = _serve(socket.socket(fileno=listener), alive)
+    command = serve(socket.socket(fileno=listener), alive)
     if command is not None:
         _run(*command)
 

@@ -48,6 +48,9 @@ class TelemetryConfig(Strict):
     loss: float = Field(default=0.001, ge=0.0, le=1.0, description="share that never arrives")
     nan: float = Field(default=0.0005, ge=0.0, le=1.0, description="share with a figure missing")
     duplicate: float = Field(default=0.0005, ge=0.0, le=1.0, description="share arriving twice")
+    instances: int = Field(
+        default=0, ge=0, le=1000, description="instances of a service measured one by one"
+    )
 
 
 class FloorConfig(Strict):

@@ -26,7 +26,7 @@ import math
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +42,7 @@ from pydantic import (
 
 from engine.adapters.prometheus_answers import (
     ENOUGH,
+    OF,
     SAMPLED,
     SCRAPED,
     SUMS,
@@ -49,12 +50,13 @@ from engine.adapters.prometheus_answers import (
     AnsweredQuery,
     Points,
     RoundCheck,
+    instances_of,
     possible,
 )
 from engine.config.secrets import masked, revealed
 from engine.config.strict import Strict, validated
-from engine.model import SAMPLE_FIELDS, ServiceSpec
-from engine.ports.metrics import WINDOW, Reading, SampleWindow
+from engine.model import SAMPLE_FIELDS, InstanceFigures, ServiceSpec
+from engine.ports.metrics import INSTANCES_S, WINDOW, Reading, SampleWindow
 from engine.security import tls
 from engine.security.addresses import complaint
 from engine.security.outbound import OutboundTransport
@@ -92,8 +94,12 @@ class PrometheusConfig(Strict):
     """Figures of a whole run for its record, at its end; `{span}` is how long it was."""
     first_served: str = ""
     """Epoch seconds of the first request that each instance served, a series an instance."""
+    instances: dict[str, str] = Field(default_factory=dict)
+    """Figures of single instances, a series each: for the monitor, which of them differs."""
     label: str = Field(default="service", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """The label by which series are told apart."""
+    instance: str = Field(default="instance", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The label by which the instances of a service are."""
     names: dict[str, str] = Field(default_factory=dict)
     """The label's value, for services whose name it is not."""
     headers: dict[str, SecretStr] = Field(default_factory=dict)
@@ -127,10 +133,12 @@ class PrometheusConfig(Strict):
             for key, value in given.items()
         }
 
-    @field_validator("queries", "totals")
+    @field_validator("queries", "totals", "instances")
     @classmethod
     def _allowed_names(cls, queries: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        allowed = (SAMPLED, SCRAPED, *FIGURES) if info.field_name == "queries" else TOTALS
+        allowed = {
+            "queries": (SAMPLED, SCRAPED, *FIGURES), "instances": (SAMPLED, *FIGURES),
+        }.get(str(info.field_name), TOTALS)  # fmt: skip
         for name, query in queries.items():
             if name not in allowed:
                 raise ValueError(f'"{name}" is not allowed ({", ".join(allowed)})')
@@ -156,13 +164,15 @@ class TroubleError(Exception):
 class _Query:
     """One request: the figure, the expression, and the service if it is asked for one alone.
 
-    With `several`, a service may have any number of series; their values are only numbered.
+    With `several`, a service may have any number of series; their values are only numbered.  With
+    `single` each of its instances has one, by whose name it is kept.
     """
 
     figure: str
     expression: str
     service: str = ""
     several: bool = False
+    single: bool = False
 
 
 class PrometheusSource:
@@ -186,6 +196,13 @@ class PrometheusSource:
             for figure, expression in config.queries.items()
             for query in self._expanded(figure, expression)
         ]
+        self._singles = [
+            replace(query, single=True)
+            for figure, expression in config.instances.items()
+            for query in self._expanded(figure, expression)
+        ]
+        self._single_s = -math.inf
+        self._by_instance: Mapping[str, InstanceFigures] = {}
         self._whole_s = -math.inf
         """The newest time of evaluation up to which all has been answered."""
         self._watch = RoundCheck(sample_s)
@@ -208,8 +225,9 @@ class PrometheusSource:
         during = {
             "start": f"{begin_s:.3f}", "end": f"{end_s:.3f}", "step": f"{self._sample_s:g}"
         }  # fmt: skip
-        asked, failed = await self._round(
-            self._queries, "api/v1/query_range", during, self.config.timeout_s, now_s
+        (asked, failed), (_, also_failed) = await asyncio.gather(
+            self._round(self._queries, "api/v1/query_range", during, self.config.timeout_s, now_s),
+            self._look_at_instances(now_s),
         )
         answers = _by_figure(asked)
         for service in self._services:
@@ -218,7 +236,20 @@ class PrometheusSource:
             self._whole_s = end_s
         windows = {name: window.array for name, window in self._windows.items()}
         amiss = self._watch.look(now_s, end_s, asked, self._scrapes(answers))
-        return Reading(windows, (*failed, *amiss.troubles), amiss.silent)
+        troubles = (*failed, *also_failed, *amiss.troubles)
+        return Reading(windows, troubles, amiss.silent, self._by_instance)
+
+    async def _look_at_instances(self, now_s: float) -> tuple[list[AnsweredQuery], tuple[str, ...]]:
+        """Ask for the figures of single instances, every `INSTANCES_S`."""
+        if not self._singles or 0.0 <= now_s - self._single_s < INSTANCES_S:
+            return [], ()
+        self._single_s = now_s
+        at = {"time": f"{now_s:.3f}"}
+        asked, failed = await self._round(
+            self._singles, "api/v1/query", at, self.config.timeout_s, now_s
+        )
+        self._by_instance = instances_of(_by_figure(asked), self._services, now_s)
+        return asked, tuple(f"instances: {trouble}" for trouble in failed)
 
     def _scrapes(self, answers: Mapping[str, Mapping[str, Points]]) -> dict[str, list[float]]:
         """Times of the samples by service, also of those that are still ahead of our clock."""
@@ -380,6 +411,11 @@ class PrometheusSource:
             service = query.service or named
             if service is None:
                 others.append(str(labels.get(self.config.label, "")))
+                continue
+            if query.single:
+                name = str(labels.get(self.config.instance, ""))
+                if name:
+                    by_service[f"{service}{OF}{name}"] = points
                 continue
             if query.several:
                 joined = dict(by_service.get(service, {}))

@@ -17,6 +17,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from engine.model import SAMPLE_FIELDS, InstanceFigures
+from engine.ports.metrics import MOST_INSTANCES
+
+OF = "\n"
+"""Between the names of a service and of its instance, neither of which has it."""
 SAMPLED, SCRAPED = "sampled", "scraped"
 """When the newest scrape was, and the share of targets that were scraped."""
 RATE = "request_rate"
@@ -302,3 +309,33 @@ def _rounded(span_s: float) -> str:
 
 def _without_figures(text: str) -> str:
     return "".join(character for character in text if not character.isdigit())
+
+
+def instances_of(
+    answers: Mapping[str, Mapping[str, Points]], services: Sequence[str], now_s: float
+) -> dict[str, InstanceFigures]:
+    """The figures of single instances, by service; `answers` are by figure, service and instance.
+
+    A sample is of when it was scraped if `sampled` says that, else of `now_s`; one whose time is
+    not known is none.
+    """
+    rows: dict[str, dict[str, list[float]]] = {name: {} for name in services}
+    dated = SAMPLED in answers
+    for figure, by_name in answers.items():
+        column = SAMPLE_FIELDS.index("time_s" if figure == SAMPLED else figure)
+        for key, points in by_name.items():
+            service, _, instance = key.partition(OF)
+            own = rows[service]
+            if instance not in own:
+                if len(own) >= MOST_INSTANCES:
+                    continue
+                own[instance] = [math.nan if dated else now_s] + [math.nan] * (
+                    len(SAMPLE_FIELDS) - 1
+                )
+            for value in points.values():
+                own[instance][column] = value if possible(value) else math.nan
+    return {
+        service: InstanceFigures(tuple(own), np.array(list(own.values())))
+        for service, own in rows.items()
+        if own
+    }

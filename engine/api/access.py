@@ -13,7 +13,11 @@ from engine.api.context import ApiContext
 from engine.api.problems import Problem, ProblemError
 from engine.api.rates import Rates
 from engine.security.certificates import peer_of
-from engine.security.identity import NotAuthenticatedError, authenticated
+from engine.security.identity import (
+    IdentityUnreadableError,
+    NotAuthenticatedError,
+    authenticated,
+)
 from engine.security.roles import Permission, Principal
 
 
@@ -35,6 +39,9 @@ async def principal_of(request: Request, context: ApiContext) -> Principal:
         principal = await authenticated(
             context.identity, shown[0] if shown else "", context.wall_s(), peer_of(request.scope)
         )
+    except IdentityUnreadableError as error:
+        # No failure of who asks: he may well be who he says.
+        raise ProblemError(Problem.STORE, str(error), headers={"retry-after": "5"}) from None
     except NotAuthenticatedError as error:
         # Only failures count: whoever shows who he is does not wait for somebody who guesses.
         address = request.client.host if request.client else ""

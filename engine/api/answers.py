@@ -18,9 +18,10 @@ from engine.config.complaints import close
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 USUAL = (Problem.INVALID, Problem.NOT_AUTHENTICATED, Problem.FORBIDDEN, Problem.TOO_LARGE,
-         Problem.MEDIA, Problem.TOO_MANY, Problem.INTERNAL, Problem.NOT_READY)  # fmt: skip
+         Problem.MEDIA, Problem.TOO_MANY, Problem.INTERNAL, Problem.NOT_READY,
+         Problem.STORE)  # fmt: skip
 """What any route that asks who asks may answer."""
-CHANGING = (Problem.CONFLICT, Problem.KEY_REUSED, Problem.STORE)
+CHANGING = (Problem.CONFLICT, Problem.KEY_REUSED)
 
 
 def documented(*problems: Problem, validated: bool = False) -> dict[int | str, dict[str, Any]]:

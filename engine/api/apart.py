@@ -22,6 +22,8 @@ from engine.config.load import build
 
 PARENT_S = 2.0
 """Between two looks whether the engine is still there."""
+LEAVES_S = 5.0
+"""Longest that a process which does nothing takes to end."""
 NICE = 10
 """The engine comes first."""
 
@@ -45,6 +47,8 @@ class ProcessBeside:
     def __init__(self, place: WorkerPlace) -> None:
         self._place = place
         self._pool: ProcessPoolExecutor | None = None
+        self._asked: Future[Mapping[str, Any]] | None = None
+        """What was asked last."""
 
     def submit(self, method: str, given: Sequence[Any]) -> Future[Mapping[str, Any]]:
         """Ask; raises BrokenProcessPool when the process has ended by itself."""
@@ -55,15 +59,22 @@ class ProcessBeside:
                 initializer=_begin,
                 initargs=(self._place, os.getpid()),
             )
-        return self._pool.submit(_ask, method, list(given))
+        self._asked = self._pool.submit(_ask, method, list(given))
+        return self._asked
 
     def close(self) -> None:
-        """End the other process, whatever it is doing; the next question begins another."""
+        """End the other process, whatever it is doing; the next question begins another.
+
+        One that does nothing may put away what it has, such as processes of its own.
+        """
         pool, self._pool = self._pool, None
         if pool is not None:
             processes = list((pool._processes or {}).values())
+            idle = self._asked is not None and self._asked.done()
             pool.shutdown(wait=False, cancel_futures=True)
             for process in processes:
+                if idle:
+                    process.join(LEAVES_S)
                 process.terminate()
 
 

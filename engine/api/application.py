@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
@@ -12,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
+from starlette.datastructures import State
 from starlette.exceptions import HTTPException
 
 from engine.api.context import ApiContext
@@ -47,10 +50,14 @@ OPEN = ("health", "readiness", "breakGlass")
 
 def application(context: ApiContext) -> Application:
     """The whole API over `context`."""
-    return RequestGuard(_routed(context), context)
+    app = copy.copy(_routed())
+    app.state = State({"context": context})
+    return RequestGuard(app, context)
 
 
-def _routed(context: ApiContext | None) -> FastAPI:
+@lru_cache(maxsize=1)
+def _routed() -> FastAPI:
+    """The routes over no context: what they take and answer is worked out once in a process."""
     app = FastAPI(
         title=TITLE,
         version=VERSION,
@@ -60,7 +67,6 @@ def _routed(context: ApiContext | None) -> FastAPI:
         dependencies=[Depends(_strict_query)],
         openapi_url="/openapi.json",
     )
-    app.state.context = context
     for each in (
         overview, metrics, actions, predicting, trying, people, alerting, monitoring, occasions,
         events, looking, records, keeping, emergency, exposition, write, page,
@@ -76,7 +82,7 @@ def _routed(context: ApiContext | None) -> FastAPI:
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI document, without a running engine."""
-    return _described(_routed(None))
+    return _described(_routed())
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             parts.pop(name, None)
         schema["components"]["securitySchemes"] = {
-            "token": {"type": "http", "scheme": "bearer", "description": "docs/security.md"}
+            "token": {"type": "http", "scheme": "bearer", "description": "docs/guides/security.md"}
         }
         for path in schema["paths"].values():
             for operation in path.values():

@@ -27,6 +27,7 @@ from engine.config.security import SecurityConfig
 from engine.config.strict import ConfigError
 from engine.model import ServiceSpec
 from engine.ports.cabinet import CabinetError
+from engine.ports.credentials import Credentials
 from engine.ports.desk import Desk
 from engine.record.folders import OutputError
 from engine.runtime.shell import Notes
@@ -47,6 +48,7 @@ def assembled(
     state: Path,
     desk: Desk,
     courier: Courier,
+    credentials: Credentials,
     *,
     acts: bool,
     tree: Mapping[str, Any],
@@ -67,7 +69,8 @@ def assembled(
     try:
         loopback = exposure.is_loopback(config.address)
         cabinet = cabinet_files.opened(state)
-        identity = gate.opened(security, cabinet, loopback=loopback)
+        tokens = Tokens(credentials, cabinet, loopback=loopback)
+        identity = gate.opened(security, tokens, cabinet)
         others = loopback or identity.has_others(time.time())
         exposure.check(config.address, tls=config.tls is not None, identity=others)
     except ValueError as error:
@@ -92,7 +95,7 @@ def assembled(
         kept=kept,
         receiving=None if receiver is None else Receiving(receiver),
         clock_s=clock_s,
-        bootstrap=Tokens(cabinet, loopback=True).bootstrap if loopback else _no_token,
+        bootstrap=tokens.bootstrap if loopback else _no_token,
     )
 
 

@@ -58,11 +58,16 @@ class BookingsAge(Document):
 
 
 class TroublesDocument(Document):
-    """What does not work now, by source, and how fresh the bookings are where a feed says it."""
+    """What does not work now, by source, and how fresh is what the engine goes by.
+
+    `counted_s`: when the counts of each service were taken that the newest step went by, where the
+    infrastructure can tell; one that is not counted any more keeps the time of its last count.
+    """
 
     as_of_s: float
     troubles: dict[str, list[str]]
     bookings: BookingsAge | None = None
+    counted_s: dict[str, float] = Field(default_factory=dict)
 
 
 class HealthDocument(Document):

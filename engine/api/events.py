@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-AT_ONCE, PAUSE_S = 10, 0.004
-"""So many clients are woken together, and so long is between them and the next ones."""
+AT_ONCE = 10
+"""So many clients are woken together."""
+PAUSE_S, REST = 0.004, 2.0
+"""Between them and the next ones: so long at least, and so many times what they took."""
 PLATFORM = ""
 """What an event is about that is about no single service."""
 
@@ -159,21 +161,25 @@ class EventRing:
             texts = [self._text(event) for event in newer]
         return newer[-1].number, b"".join(texts)
 
-    async def wait(self, number: int, timeout_s: float) -> None:
-        """Until there is an event after `number`, all is over, or the time is."""
-        if self._over or self.newest > number:
-            return
-        future = asyncio.get_running_loop().create_future()
+    async def wait(self, number: int, timeout_s: float, gone: asyncio.Future[None]) -> None:
+        """Until there is an event after `number`, all is over, or the client or the time is."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def settle(_: object = None) -> None:
+            if not future.done():
+                future.set_result(None)
+
         self._waiting.add(future)
+        timer = loop.call_later(timeout_s, settle)
+        gone.add_done_callback(settle)
         try:
-            # One may have come between the look and the waiting.
-            if self.newest > number:
-                return
-            async with asyncio.timeout(timeout_s):
+            # Whatever is published from now on wakes it.
+            if not (self._over or gone.done() or self.newest > number):
                 await future
-        except TimeoutError:
-            return
         finally:
+            timer.cancel()
+            gone.remove_done_callback(settle)
             self._waiting.discard(future)
 
     def _text(self, event: StreamEvent) -> bytes:
@@ -206,7 +212,13 @@ class EventRing:
             if not future.done():
                 future.set_result(None)
         if self._waking and self._loop is not None:
-            self._loop.call_later(PAUSE_S, self._wake_some)
+            self._loop.call_soon(self._woken, self._loop.time())  # after those who were woken
         elif self._once_more:  # who was woken first may wait again for what came meanwhile
             self._once_more = False
             self._wake()
+
+    def _woken(self, began_s: float) -> None:
+        """What those took who were woken at `began_s` says how soon the next ones come."""
+        if self._loop is not None:
+            took_s = self._loop.time() - began_s
+            self._loop.call_later(max(PAUSE_S, REST * took_s), self._wake_some)

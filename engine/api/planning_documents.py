@@ -92,7 +92,7 @@ class WeddingDayDocument(Document):
 
 
 class PlanDocument(BaseModel):
-    """A capacity plan: the content of `plan.json` (docs/planning.md)."""
+    """A capacity plan: the content of `plan.json` (docs/guides/planning.md)."""
 
     model_config = ConfigDict(extra="allow")
 

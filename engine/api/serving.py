@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.api.application import application
 from engine.api.context import ApiContext
+from engine.api.interpreter import shared_interpreter
 from engine.config.api import ApiConfig
 from engine.config.strict import ConfigError
 from engine.security import tls
@@ -52,11 +53,12 @@ def serving(context: ApiContext) -> Iterator[str]:
     scheme = "https" if context.config.tls else "http"
     shown = f"[{host}]" if ":" in host else host
     server = _Server(context, listening, secured)
-    server.start()
-    try:
-        yield f"{scheme}://{shown}:{port}"
-    finally:
-        server.stop()
+    with shared_interpreter():
+        server.start()
+        try:
+            yield f"{scheme}://{shown}:{port}"
+        finally:
+            server.stop()
 
 
 class _Server:
@@ -104,6 +106,7 @@ class _Server:
             self._thread.join(STOPPED_S + self._context.config.limits.drain_s + 5.0)
         self._context.predictor.close()
         self._context.trials.close()
+        self._context.identity.close()
         self._listening.close()
 
     async def _drain(self) -> None:

@@ -21,11 +21,13 @@ from engine.adapters.alert_log import AlertLog
 from engine.adapters.audit_place import audit_of
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
+from engine.adapters.store import place
 from engine.adapters.store.aside import Aside, StoreWithAside
+from engine.adapters.store.credentials import SqlCredentials
 from engine.adapters.store.database import Database
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.resealing import keep_resealed
-from engine.adapters.store.sealed import letters_of
+from engine.adapters.store.sealed import credential_letters_of, letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.adapters.wall_clock import WallClock
 from engine.commands.recording import Recording
@@ -133,6 +135,7 @@ def run(
             )
             check_thresholds(meta)
             watch, senders = watched(config, specs)
+            place.remember(state, database)
             weddings = WeddingRegister(cabinet_files.opened(state))
             sealer = cabinet_files.sealer_of(state)
             audit = audit_of(state, key=config.live.audit.key, copies=config.live.audit.copies)
@@ -189,7 +192,7 @@ def run(
 
             context = api.assembled(
                 recording, specs, config.engine, config.api, config.security, state,
-                desk, courier,
+                desk, courier, SqlCredentials(database.apart(), credential_letters_of(sealer)),
                 acts=config.engine.mode == "act", tree=settings,
                 receiver=getattr(metrics, "receiver", None), aside=aside,
                 records=Records(output, sealer),
@@ -369,13 +372,7 @@ def _database(config: LiveConfig, state: Path) -> Database:
     if config.live.store is None:
         return SqliteFile(state)
     try:
-        from engine.adapters.store.postgres import PostgresDatabase
-    except ImportError:
-        raise ConfigError(
-            "live.store: psycopg is missing; install it: pip install 'wedtwin[postgres]'"
-        ) from None
-    try:
-        return PostgresDatabase(config.live.store.get_secret_value())
+        return place.postgres(config.live.store.get_secret_value())
     except ValueError as error:
         raise ConfigError(f"live.store: {error}") from error
 

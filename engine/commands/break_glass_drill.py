@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 from engine.adapters.alert_log import AlertLog
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
@@ -16,6 +19,7 @@ from engine.client import ApiProblemError, EngineClient
 from engine.commands.break_glass import exchanged
 from engine.config.security import OidcConfig, SecurityConfig
 from engine.model import ManualFloor
+from engine.ports.credentials import Texts
 from engine.security import gate
 from engine.security.audit.log import FOLDER as AUDIT
 from engine.security.audit.log import opened
@@ -23,6 +27,7 @@ from engine.security.audit.rows import AuditEntry
 from engine.security.break_glass import LONGEST_S, BreakGlass
 from engine.security.identity import authenticated
 from engine.security.roles import Permission, PlatformState, Situation, refusal
+from engine.security.tokens import Tokens
 
 HOLDER, SERVICE, INSTANCES = "whoever is on call", "api", 12
 REASON = "a drill: nobody can log in, and guests wait"
@@ -46,7 +51,8 @@ def drilled(state: Path) -> dict[str, float]:
     provider = OidcConfig(issuer=NOBODY, audience="drill", jwks=NOBODY)
     cabinet = FileCabinet(state / FOLDER)
     access = BreakGlass(cabinet)
-    identity = gate.opened(SecurityConfig(oidc=provider), cabinet, loopback=False)
+    tokens = Tokens(_NoDatabase(), cabinet)
+    identity = gate.opened(SecurityConfig(oidc=provider), tokens, cabinet)
     code = access.seal(HOLDER, now_s=time.time(), sealed_by="drill", for_s=LONGEST_S)
     done("sealed")
     token = exchanged(state, code, REASON, LONGEST_S)
@@ -71,6 +77,25 @@ def drilled(state: Path) -> dict[str, float]:
         desk.ask(ManualFloor(SERVICE, INSTANCES, math.inf, who.name))
     done("first action accepted")
     return steps
+
+
+class _NoDatabase:
+    """Credentials in a database that cannot be reached."""
+
+    def is_unchanged(self) -> bool:
+        """Nobody knows."""
+        return False
+
+    def glimpse(self, mark: str | None) -> NoReturn:  # noqa: ARG002 (as the port has it)
+        """It is not there."""
+        raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED), "a drill's database")
+
+    def change(self, edit: Callable[[Texts], Texts]) -> NoReturn:  # noqa: ARG002
+        """It is not there."""
+        self.glimpse(None)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 def drilled_there(state: Path, url: str, ca: Path | None, sealed_by: str) -> dict[str, float]:

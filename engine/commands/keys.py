@@ -6,12 +6,14 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from engine.adapters.cabinet_files import FOLDER, PLACE, PLAIN, FileCabinet, sealer_of
-from engine.adapters.store.resealing import reseal, texts_under
+from engine.adapters.store.database import Database
+from engine.adapters.store.place import database_of
+from engine.adapters.store.resealing import reseal, seal_credentials, texts_under
 from engine.adapters.store.sqlite import FILE, SqliteFile
 from engine.commands.asking import STATE, folder
 from engine.commands.failing import failed
@@ -111,6 +113,9 @@ def _use(given: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         after={"key": fresh.key_id},
     ):  # fmt: skip
         _seal_anew(given.state, before, fresh)
+        with _store(given.state) as store:
+            if store is not None:
+                seal_credentials(store, before, fresh)
         FileCabinet(given.state / FOLDER).change(PLACE, lambda _: place_text(place))
 
 
@@ -134,9 +139,8 @@ def _rotate(given: argparse.Namespace) -> None:
         sealer.renew()
         _seal_anew(given.state, sealer, sealer)
         renew(SealedCabinet(FileCabinet(given.state / FOLDER), sealer, PLAIN))
-        if (given.state / FILE).exists():
-            # A running engine goes on with it, should this be interrupted.
-            with closing(SqliteFile(given.state)) as store:
+        with _store(given.state) as store:
+            if store is not None:  # a running engine goes on with it, should this be interrupted
                 reseal(store, sealer)
     print(f"{sealer.key_id} seals from now on", file=sys.stderr)
 
@@ -171,10 +175,17 @@ def _retire(given: argparse.Namespace) -> None:
 
 def _texts_under(state: Path, key_id: str) -> int:
     """How many texts of the store in the state folder are sealed with a key."""
-    if not (state / FILE).exists():
-        return 0
-    with closing(SqliteFile(state)) as store:
-        return texts_under(store, key_id)
+    with _store(state) as store:
+        return 0 if store is None else texts_under(store, key_id)
+
+
+@contextmanager
+def _store(state: Path) -> Iterator[Database | None]:
+    """The store of the folder's engine, None where there is none yet; raises OSError."""
+    database = database_of(state)
+    with closing(database):
+        is_there = not isinstance(database, SqliteFile) or (state / FILE).exists()
+        yield database if is_there else None
 
 
 def _in_use(state: Path) -> tuple[Sealer, KeyPlace]:

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters.lease_file import take_lead
+from engine.adapters.store.halves import SqlDesk
+from engine.adapters.store.leases import who_leads
 from engine.adapters.store.sealed import desk_of
+from engine.adapters.store.sqlite import SqliteFile
 from engine.commands.asking import STATE
 from engine.commands.failing import failed
 from engine.config.recurrence import Recurrence
@@ -47,9 +50,9 @@ def run(arguments: Sequence[str]) -> int:
     if not state.is_dir():
         return failed(f"{state} is not a folder of an engine's state")
     now_s = time.time()
-    leader = _leader(state, now_s)
     try:
         with closing(desk_of(state)) as desk:
+            leader = _leader(state, desk, now_s)
             status, (asked, complaints) = _status(desk), desk.asked()
     except (OSError, SealError) as error:
         return failed(error)
@@ -71,8 +74,10 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if leader and age_s < SILENT_S else 1
 
 
-def _leader(state: Path, now_s: float) -> str:
-    """Who leads, "" if nobody does."""
+def _leader(state: Path, desk: SqlDesk, now_s: float) -> str:
+    """Who leads, by the folder or by the database that engines share; "" if nobody does."""
+    if not isinstance(desk.database, SqliteFile):
+        return desk.database.read(who_leads)
     if not (state / "leader").exists():
         return ""
     try:

@@ -3,19 +3,25 @@
 A command that only writes a file need not wait for all that another one loads, and what a command
 says of itself is text, so that `--help` waits for nothing.
 
-Exit codes: 0 done, 1 a threshold failed, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 a threshold failed, 2 bad input, 130 interrupted, 141 nobody reads any more
+(`… | head`).
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import select
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 HELP = ("-h", "--help")
+STDOUT = 1
+UNREAD = 128 + 13
+"""As a shell says it of what SIGPIPE has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +41,13 @@ class Command:
 def dispatch(program: str, commands: Mapping[str, Command], arguments: Sequence[str]) -> NoReturn:
     """Run the sub-command that `arguments` begin with; always ends the process."""
     if not arguments or arguments[0] in (*HELP, "help"):
-        sys.stdout.write(_usage(program, commands))
+        sys.stdout.write(usage(program, commands))
         sys.exit(0 if arguments else 2)
     name, *rest = arguments
     if name not in commands:
         close = difflib.get_close_matches(name, commands, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        sys.stderr.write(f'error: "{name}" is not a command{hint}\n{_usage(program, commands)}')
+        sys.stderr.write(f'error: "{name}" is not a command{hint}\n{usage(program, commands)}')
         sys.exit(2)
     command = commands[name]
     if command.usage and set(rest) & set(HELP):
@@ -51,7 +57,23 @@ def dispatch(program: str, commands: Mapping[str, Command], arguments: Sequence[
     sys.argv = [f"{program} {name}", *rest]
     function = _loaded(command.function)
     assert callable(function)
-    sys.exit(function(rest))
+    try:
+        code = function(rest)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_cut_off():
+            raise
+        # What is still to be written at the end has to go somewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        sys.exit(UNREAD)
+    sys.exit(code)
+
+
+def _is_cut_off() -> bool:
+    """Whether whoever read what is printed has gone."""
+    poll = select.poll()
+    poll.register(STDOUT, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _loaded(reference: str) -> object:
@@ -59,7 +81,8 @@ def _loaded(reference: str) -> object:
     return getattr(importlib.import_module(module), name)
 
 
-def _usage(program: str, commands: Mapping[str, Command]) -> str:
+def usage(program: str, commands: Mapping[str, Command]) -> str:
+    """What `--help` says of a program: how each command is typed and what it does."""
     lines = [
         f"{'usage:' if i == 0 else '      '} {program} {name} {command.arguments}".rstrip()
         for i, (name, command) in enumerate(commands.items())

@@ -9,15 +9,18 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
-from engine.adapters import cabinet_files
+from engine.adapters.store.place import VARIABLE
+from engine.adapters.store.sealed import tokens_of
 from engine.commands.asking import STATE, duration, folder
 from engine.commands.failing import failed
 from engine.commands.permitted import NotAllowedError, permitted
 from engine.ports.cabinet import CabinetError
 from engine.security.roles import Permission, Role
 from engine.security.sealing import SealError
-from engine.security.tokens import DAY_S, Token, TokenError, Tokens
+from engine.security.token_texts import Token
+from engine.security.tokens import DAY_S, TokenError, Tokens
 
 USUAL_S = 90 * DAY_S
 
@@ -26,14 +29,14 @@ def run(arguments: Sequence[str]) -> int:
     """Make, list or revoke tokens; returns the exit code."""
     given = _parser().parse_args(arguments)
     try:
-        tokens = Tokens(cabinet_files.opened(given.state))
-        match given.command:
-            case "create":
-                return _create(tokens, given)
-            case "list":
-                return _list(tokens, as_json=given.json)
-            case _:
-                return _revoke(tokens, given)
+        with closing(tokens_of(given.state)) as tokens:
+            match given.command:
+                case "create":
+                    return _create(tokens, given)
+                case "list":
+                    return _list(tokens, as_json=given.json)
+                case _:
+                    return _revoke(tokens, given)
     except (NotAllowedError, TokenError, CabinetError, SealError, OSError) as error:
         return failed(error)
 
@@ -41,7 +44,8 @@ def run(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m engine token",
-        description="What people and machines show to the API.",
+        description="What people and machines show to the API.  Of engines that share a database "
+        f"all know it; that one's address is read from {VARIABLE}.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="create|list|revoke")

@@ -64,6 +64,7 @@ def after(
             asked_s=one.asked_s,
             rise_s=rise_s,
             before_rise=before,
+            held_at=verdict.held_at,
             counts=own.counts,
             measured_s=one.figures.measured_s,
             targets=may.targets,

@@ -130,6 +130,8 @@ def learned_slowdown(slowdown: float, spec: ServiceSpec, view: View) -> float:
     # Slower than it was taken to be only as far as every sample says so; faster, as most do.
     seen = min(max(slowdown, min(least)), sorted(most)[(len(most) - 1) // 2])
     slowdown += SLOWDOWN_MEMORY * (min(max(seen, 1.0), MAX_SLOWDOWN) - slowdown)
+    if len(most) == NEWEST:
+        slowdown = max(min(slowdown, max(most)), 1.0)  # as fast again as all three say, at once
     return 1.0 if abs(slowdown - 1.0) < 0.05 else slowdown
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from engine.decide.assess import Assessment
 from engine.decide.observe import Seen
 from engine.decide.view import NEWEST, View
+from engine.decide.witnesses import FURTHER
 from engine.memory import Watch
 from engine.model import Action, Reason, Recommendation, ServiceObservation
 from engine.settings import VerifySettings
@@ -23,12 +24,14 @@ SAME_LOAD = 1.25
 class Verdict(NamedTuple):
     """What is left to watch of a service, how long it rests, and what has to be undone.
 
-    `undoes` is the watch that the rollback puts an end to.
+    No step in goes below `held_at` until `hold_in_until_s`.  `undoes` is the watch that the
+    rollback puts an end to.
     """
 
     watch: Watch | None
     hold_out_until_s: float
     hold_in_until_s: float
+    held_at: int
     rollback: Recommendation | None = None
     undoes: Watch | None = None
 
@@ -41,7 +44,7 @@ def verify(seen: Sequence[Seen], now_s: float, settings: VerifySettings) -> tupl
 def _verdict(seen: Seen, now_s: float, settings: VerifySettings) -> Verdict:
     memory, view = seen.memory, seen.view
     watch = memory.watch
-    rests = (memory.hold_out_until_s, memory.hold_in_until_s)
+    rests = (memory.hold_out_until_s, memory.hold_in_until_s, memory.held_at)
     if watch is None or view.stale or not seen.whole:
         return Verdict(watch, *rests)
     service = seen.service
@@ -70,6 +73,7 @@ def _verdict(seen: Seen, now_s: float, settings: VerifySettings) -> Verdict:
         watch=None,
         hold_out_until_s=until_s if grew else memory.hold_out_until_s,
         hold_in_until_s=memory.hold_in_until_s if grew else until_s,
+        held_at=memory.held_at if grew else watch.from_instances,
         rollback=Recommendation(
             service.spec.name, watch.from_instances, Reason.ROLLBACK, evidence, 0.9, now_s
         ),
@@ -105,4 +109,11 @@ def _made_worse(
         # New instances that fail what they are given raise errors while nothing is short.
         return failing and not assessment.saturated
     slow = assessment.breach and assessment.saturated
-    return failing or slow or view.cpu > service.spec.thresholds.cpu_up
+    return failing or slow or _full(service, view)
+
+
+def _full(service: ServiceObservation, view: View) -> bool:
+    """Whether the CPU is above its threshold, and by what arrives: the step explains no more."""
+    spec = service.spec
+    offered = view.request_rate / (max(service.ready, 1) * spec.rate_per_instance)
+    return view.cpu > spec.thresholds.cpu_up and not view.cpu > FURTHER * offered

@@ -80,7 +80,8 @@ def infrastructure_text(platform: ImportedPlatform) -> str:
     scaled = [name for name, one in platform.services.items() if _has_scaler(one)]
     rest = [name for name in platform.services if name not in scaled]
     mode = "floor" if scaled and not rest else "scale"
-    lines = [f"# The workloads of {platform.source}, for python -m engine run: docs/kubernetes.md."]
+    guide = "docs/guides/kubernetes.md"
+    lines = [f"# The workloads of {platform.source}, for python -m engine run: {guide}."]
     if scaled and rest:
         lines += [
             f"# {', '.join(scaled)}: with an autoscaler; {', '.join(rest)}: without.  The engine",

@@ -38,6 +38,13 @@ class Sorted:
     keys: NDArray[np.int64]
     base_ms: int
 
+    def where(self, stay: NDArray[np.bool_]) -> Sorted:
+        """Those that `stay`."""
+        return Sorted(
+            self.places[stay], self.at_ms[stay], self.values[stay], self.ended[stay],
+            self.keys[stay], self.base_ms,
+        )  # fmt: skip
+
 
 def in_order(
     places: NDArray[np.int64], at_ms: NDArray[np.int64], values: NDArray[np.float64]
@@ -56,23 +63,34 @@ def in_order(
     )
 
 
-def thinned(samples: Sorted, after_ms: int, step_ms: int) -> Sorted:
-    """What later rounds can need: of each place and step of the grid the two newest, if new enough.
+def added(
+    samples: Sorted,
+    places: NDArray[np.int64],
+    at_ms: NDArray[np.int64],
+    values: NDArray[np.float64],
+) -> Sorted:
+    """With others that came later."""
+    return in_order(
+        np.concatenate((samples.places, places)),
+        np.concatenate((samples.at_ms, at_ms)),
+        np.concatenate((samples.values, values)),
+    )
 
-    However often a series is sampled, a round sorts no more than that and what has come since.
+
+def thinned(samples: Sorted, after_ms: int, step_ms: int) -> Sorted:
+    """What is needed at times of the grid: of each place the two newest until each of them.
+
+    Of what is no newer than `after_ms` nothing is.  However often a series is sampled, no more
+    than that is sorted anew with what comes next.
     """
     if not len(samples.keys):
         return samples
-    step = samples.at_ms // step_ms
+    step = -(-samples.at_ms // step_ms)  # the time of the grid that is the first to see it
     last = np.ones(len(step), np.bool_)
     last[:-1] = (samples.places[1:] != samples.places[:-1]) | (step[1:] != step[:-1])
     before = np.zeros(len(step), np.bool_)
     before[:-1] = last[1:]
-    stay = (last | before) & (samples.at_ms > after_ms)
-    return Sorted(
-        samples.places[stay], samples.at_ms[stay], samples.values[stay], samples.ended[stay],
-        samples.keys[stay], samples.base_ms,
-    )  # fmt: skip
+    return samples.where((last | before) & (samples.at_ms > after_ms))
 
 
 @dataclass(frozen=True, slots=True)

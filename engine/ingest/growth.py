@@ -32,9 +32,11 @@ class Growth:
         self._since = np.zeros(0, np.int64)
         self._grown: Grown = {name: {} for name in totals}
         self._marks: list[tuple[float, Grown]] = []
+        self._by_place = np.zeros(0)
+        """What was counted since the last `settle`."""
 
     def add(self, samples: Sorted, now_s: float) -> None:
-        """Count what is new in `samples`."""
+        """Count what is new in `samples`; it is in no total before `settle`."""
         if not self._totals or not len(samples.keys):
             return
         if math.isnan(self._begun_s):
@@ -60,16 +62,26 @@ class Growth:
         steps = grown(before, values)
         unseen = first & (self._last_ms[places] == 0)
         steps[unseen] = values[unseen] if now_s > self._begun_s + GRACE_S else 0.0
-        by_place = np.bincount(places, weights=steps, minlength=count)
+        by_place = np.bincount(places, weights=steps, minlength=count).astype(
+            np.float64, copy=False
+        )
+        by_place[: len(self._by_place)] += self._by_place
+        self._by_place = by_place
         last = np.ones(len(places), np.bool_)
         last[:-1] = places[1:] != places[:-1]
         self._last_ms[places[last]], self._last[places[last]] = at_ms[last], values[last]
+
+    def settle(self) -> None:
+        """Put what was counted into the totals, of which a place may be in several."""
+        by_place, self._by_place = self._by_place, np.zeros(0)
+        if not by_place.any():
+            return
         for name, config in self._totals.items():
             members = self._watch.selection(config).members
             for place, service, bound in zip(
                 members.places, members.services, members.bounds, strict=True
             ):
-                if by_place[place]:
+                if place < len(by_place) and by_place[place]:
                     key = (service, bound if config.take == "quantile" else 0.0)
                     self._grown[name][key] = self._grown[name].get(key, 0.0) + by_place[place]
 

@@ -25,6 +25,8 @@ from engine.ingest.watching import NOWHERE, SeriesWatch
 
 MOST_EXEMPLARS = 1_000
 MOST_FAMILIES = 10_000
+BATCH = 100_000
+"""Samples that are made figures of together."""
 BEGUN = 8.0
 """A counter began lately if it did so within so many times `lookback_s`."""
 
@@ -98,14 +100,17 @@ class Intake:
             self._numbers.seen(series, now_s)
             self._ring.add(series, at_ms, values, now_s)
             places = self.watch.place_of[series]
-            rows = np.flatnonzero(places != NOWHERE)
-            if not len(rows):
-                return
-            places, series = places[rows], series[rows]
-            at_ms, values = at_ms[rows], values[rows]
+            watched = places != NOWHERE
+            if not watched.all():
+                rows = np.flatnonzero(watched)
+                if not len(rows):
+                    return
+                places, series = places[rows], series[rows]
+                at_ms, values = at_ms[rows], values[rows]
+                started_ms = None if started_ms is None else started_ms[rows]
             if started_ms is not None:
                 places, series, at_ms, values = self._begun(
-                    places, series, at_ms, values, started_ms[rows], now_s
+                    places, series, at_ms, values, started_ms, now_s
                 )
             self._aside.append((places, at_ms, values))
             self._waiting += len(places)
@@ -114,16 +119,25 @@ class Intake:
             if self.pending is not None:
                 self.pending.append((series, at_ms, values))
 
-    def fresh(self) -> Kept:
-        """Samples of the figures' series that came since the last time, by place, as they came."""
+    def fresh(self) -> list[Kept]:
+        """Samples of the figures' series that came since the last time, by place, as they came.
+
+        In batches, of which at most the newest is small: what a batch takes stays in the
+        processor's cache, and in memory that is there already.
+        """
         with self.lock:
             parts = list(self._aside)
             self._aside.clear()
             self._waiting = 0
-        if not parts:
-            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-        places, at_ms, values = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return places, at_ms, values
+        batches: list[list[Kept]] = [[]]
+        count = 0
+        for part in parts:
+            batches[-1].append(part)
+            count += len(part[0])
+            if count >= BATCH:
+                batches.append([])
+                count = 0
+        return [_joined(batch) for batch in batches if batch]
 
     def between(self, series: NDArray[np.int64], from_ms: int, to_ms: int) -> Kept:
         """What the ring has of some series from one time until before another."""
@@ -197,3 +211,8 @@ class Intake:
             np.concatenate((started_ms[begun], at_ms)),
             np.concatenate((np.zeros(len(begun)), values)),
         )  # fmt: skip
+
+
+def _joined(parts: list[Kept]) -> Kept:
+    places, at_ms, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return places, at_ms, values

@@ -28,7 +28,7 @@ from engine.adapters.prometheus_answers import (
 )
 from engine.config.strict import ConfigError, validated
 from engine.ingest import labels as label_sets
-from engine.ingest.figures import Instant, at_time, in_order, taken, thinned
+from engine.ingest.figures import Instant, added, at_time, in_order, taken, thinned
 from engine.ingest.growth import Growth
 from engine.ingest.intake import Intake
 from engine.ingest.keeping import SampleKeeper
@@ -42,8 +42,8 @@ from engine.ingest.settings import (
     SelectionConfig,
 )
 from engine.ingest.watching import MemberArrays
-from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, ServiceSpec
-from engine.ports.metrics import WINDOW, Reading
+from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, InstanceFigures, ServiceSpec
+from engine.ports.metrics import INSTANCES_S, MOST_INSTANCES, WINDOW, Reading
 
 REPEATED = 4
 """Times of the grid that a round works out again, or as many as a sample stands for."""
@@ -83,6 +83,8 @@ class SamplesSource:
         self._since = np.zeros(0, np.int64)
         self._samples = in_order(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
         self.keeper: SampleKeeper | None = None
+        self._single_s = -math.inf
+        self._by_instance: Mapping[str, InstanceFigures] = {}
 
     def keep_in(self, folder: Path, sealing: Sealing | None) -> None:
         """Keep samples in `folder`, sealed if there is a `sealing`; raises OSError, SealError."""
@@ -97,22 +99,23 @@ class SamplesSource:
         """Work out what is new."""
         if math.isnan(self._begun_s):
             self._begun_s = now_s
-        places, at_ms, values = self.intake.fresh()
+        batches = self.intake.fresh()
         with self.intake.lock:
             self._look_at_members()
             since = np.array(self.intake.watch.since, np.int64)
-        count, before = len(since), self._samples
-        stay = since[before.places] == self._since[before.places]  # it is the same series still
-        self._since = since
-        samples = in_order(
-            np.concatenate((before.places[stay], places)),
-            np.concatenate((before.at_ms[stay], at_ms)),
-            np.concatenate((before.values[stay], values)),
-        )
-        self._growth.add(samples, now_s)
         step_ms = round(self._sample_s * 1000.0)
         end_ms = math.floor(now_s * 1000.0 / step_ms) * step_ms
         lookback_ms = round(self.config.lookback_s * 1000.0)
+        after_ms = end_ms - 2 * lookback_ms - REPEATED * step_ms
+        count, samples = len(since), self._samples
+        # What is the same series still.
+        samples = samples.where(since[samples.places] == self._since[samples.places])
+        self._since = since
+        for batch in batches:
+            samples = added(samples, *batch)
+            self._growth.add(samples, now_s)
+            samples = thinned(samples, after_ms, step_ms)
+        self._growth.settle()
         for k in range(max(REPEATED, math.ceil(lookback_ms / step_ms)) - 1, -1, -1):
             time_ms = end_ms - k * step_ms
             seen = at_time(samples, count, time_ms, lookback_ms)
@@ -120,7 +123,6 @@ class SamplesSource:
             for service in range(len(self._services)):
                 self._note(service, time_ms, int(newest_ms[service]), figures, scraped)
         self._newest = seen
-        after_ms = end_ms - 2 * lookback_ms - REPEATED * step_ms
         self._samples = thinned(samples, after_ms, step_ms)
         if self.keeper is not None:
             self.keeper.due(now_s)
@@ -129,7 +131,7 @@ class SamplesSource:
             for k, name in enumerate(self._services)
         }
         troubles, silent = self._amiss(now_s, figures, newest_ms, scraped)
-        return Reading(windows, troubles, silent)
+        return Reading(windows, troubles, silent, self._single(now_s))
 
     async def totals(self, begin_s: float, end_s: float) -> Mapping[str, Mapping[str, float]]:
         """What the counters grew by, by service and name."""
@@ -194,6 +196,25 @@ class SamplesSource:
                     self._services[service], name, float(newest_ms[number]) / 1000.0,
                     tuple(float(column[number]) for column in columns),
                 )  # fmt: skip
+
+    def _single(self, now_s: float) -> Mapping[str, InstanceFigures]:
+        """The same as a reading has them, worked out anew every `INSTANCES_S`."""
+        if 0.0 <= now_s - self._single_s < INSTANCES_S:
+            return self._by_instance
+        self._single_s = now_s
+        by_service: dict[str, list[InstanceSample]] = {}
+        for one in self.instances():
+            own = by_service.setdefault(one.service, [])
+            if len(own) < MOST_INSTANCES:
+                own.append(one)
+        self._by_instance = {
+            service: InstanceFigures(
+                tuple(one.instance for one in own),
+                np.array([(one.time_s, *one.figures) for one in own]),
+            )
+            for service, own in by_service.items()
+        }
+        return self._by_instance
 
     async def close(self) -> None:
         """Write what is not kept yet."""

@@ -1,4 +1,4 @@
-"""`python -m engine.monitoring`: the alert catalogue of `docs/monitoring.md`, made of the code."""
+"""`python -m engine.monitoring`: the catalogue of `docs/guides/monitoring.md`, made of the code."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.model import FloatArray
-from engine.monitoring.picture import EFFECTS, RESIDUALS, or_zero
+from engine.monitoring.picture import EFFECTS, RESIDUALS, or_zero, within
 
 CENTRE_S, SCALE_S = 900.0, 3600.0
 """About how long the centre, and the spread, take to follow."""
@@ -52,11 +52,11 @@ class Usual(NamedTuple):
         centre = np.where(first, residuals, self.centre)
         z = np.where(there, (residuals - centre) / self.scale, 0.0)
         share = elapsed_s / np.minimum(self.learned_s + elapsed_s, CENTRE_S)
-        step = np.clip(z, -1.0, 1.0) * self.scale * share
+        step = within(z, -1.0, 1.0) * self.scale * share
         growth = elapsed_s / np.minimum(self.learned_s + 12.0 * elapsed_s, SCALE_S)
         departure = np.where(there, np.minimum(np.abs(z), REACH) - MEAN_REACHED, 0.0)
         return Usual(
             centre + step,
-            np.clip(self.scale * np.exp(growth * departure), LEAST, MOST),
+            within(self.scale * np.exp(growth * departure), LEAST, MOST),
             np.where(there, self.learned_s + elapsed_s, self.learned_s),
         )

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from engine.model import AlertAnswer, MonitoringSession, Observation
+from engine.model import AlertAnswer, InstanceFigures, MonitoringSession, Observation
 from engine.monitoring.alerts.machine import Acknowledgement, AlertNotice, Alerts, NoticeKind
 from engine.monitoring.findings import Finding, Findings, Severity
 from engine.monitoring.monitor import Monitor
@@ -92,6 +92,8 @@ class MonitorStage:
         self._beats = Beats()
         self._names = tuple(spec.name for spec in monitor.specs)
         self._turned_s = 0.0
+        self._single_s = -math.inf
+        """When single instances are to be looked at again."""
         self._watching: Watching = watching(self._runs, self._names)
         self._learned: tuple[float, str] = (-math.inf, "")
 
@@ -103,11 +105,13 @@ class MonitorStage:
         now_s: float,
         answers: Sequence[AlertAnswer] | None = (),
         sessions: Sequence[MonitoringSession] | None = None,
+        instances: Mapping[str, InstanceFigures] | None = None,
     ) -> News:
         """Look, if it is time, and see what people have to be told; what is new.
 
         Without an observation nothing is looked at, and nothing ends.  `answers` and `sessions` are
         all that stand (None: they could not be asked for; the sessions known last hold then).
+        `instances` are the newest figures of single ones, and are looked at when they are due.
         """
         asked = self._asked if sessions is None else tuple(sessions)
         runs = running(asked, self._own(now_s), now_s)
@@ -117,10 +121,15 @@ class MonitorStage:
         if observation is not None and (due or self._has_unwatched(watched)):
             scope = LookScope(watched, watched if due == runs else watching(due, self._names))
             seen = [one for one in observation.services if one.spec.name in watched]
+            every_s = self.monitor.settings.instances.every_s
+            single = not self._single_s - every_s <= now_s < self._single_s
             findings = self.monitor.step(
                 seen, observation.outlook, now_s,
                 None if is_everything(scope.due, self._names) else scope,
+                instances if single else None,
             )  # fmt: skip
+            if single and instances:
+                self._single_s = now_s + every_s
         new = [a for a in answers or () if a.id not in self._answered and now_s < a.expires_s]
         notices = self.alerts.step(
             findings,

@@ -32,6 +32,7 @@ _WORDS = {
     CauseKind.SLOWNESS: "requests to {} take longer than they did",
     CauseKind.CALLS: "{} calls others more often than it did",
     CauseKind.INSTANCES: "{} has lost instances, or they restart",
+    CauseKind.INSTANCE: "an instance of {} differs from the others",
     CauseKind.STARTS: "instances of {} that were asked for do not come",
     CauseKind.METRICS: "samples of {} do not come, or contradict one another",
 }
@@ -110,14 +111,19 @@ def _evidence(
         row = graph.names.index(symptom.service)
         if symptom.kind in SPEAKS_FOR:
             evidence.add(row, *SPEAKS_FOR[symptom.kind])
+        if symptom.kind is FindingKind.INSTANCE_DIFFERS:
+            # Then the service is slow because that instance is.
+            evidence.weights.pop((row, CauseKind.SLOWNESS), None)
     return evidence.weights
 
 
 SPEAKS_FOR: Mapping[FindingKind, tuple[CauseKind, float]] = {
     FindingKind.INSTANCES_LOST: (CauseKind.INSTANCES, 2.0 * MOST),
     FindingKind.RESTARTING: (CauseKind.INSTANCES, MOST),
+    FindingKind.INSTANCE_DIFFERS: (CauseKind.INSTANCE, 2.0 * MOST),
     FindingKind.CAPACITY_MISSING: (CauseKind.STARTS, MOST),
     FindingKind.NO_SAMPLES: (CauseKind.METRICS, 2.0 * MOST),
+    FindingKind.WILD_SAMPLES: (CauseKind.METRICS, 2.0 * MOST),
     FindingKind.SILENCE: (CauseKind.LOAD, MOST),
 }
 """What a symptom is evidence of by itself, and how much."""

@@ -28,6 +28,8 @@ class FindingKind(StrEnum):
     INSTANCES_LOST = "instances_lost"
     CAPACITY_MISSING = "capacity_missing"
     RESTARTING = "restarting"
+    INSTANCE_DIFFERS = "instance_differs"
+    WILD_SAMPLES = "wild_samples"
     PROMISE_BROKEN = "promise_broken"
     LIVE_UPDATES_STALLED = "live_updates_stalled"
     UPLOADS_FAILING = "uploads_failing"
@@ -63,6 +65,7 @@ class CauseKind(StrEnum):
     SLOWNESS = "slowness"
     CALLS = "calls"
     INSTANCES = "instances"
+    INSTANCE = "instance"
     STARTS = "starts"
     METRICS = "metrics"
     UNKNOWN = "unknown"
@@ -196,6 +199,16 @@ CATALOGUE: Mapping[FindingKind, CatalogueEntry] = {
         "Instances that were ready fall back to booting again and again: `restarts.falls` times "
         "within `restarts.within_s`.",
         "Look at what they last wrote before they ended; roll the last change back.",
+    ),
+    FindingKind.INSTANCE_DIFFERS: CatalogueEntry(
+        "One instance, or a few of many, has another cpu, memory, response time or error rate than "
+        "the others of its service, or gets hardly any requests.",
+        "Take the instance that is named out and let another take its place; keep it to look at.",
+    ),
+    FindingKind.WILD_SAMPLES: CatalogueEntry(
+        "Samples hold figures that cannot be, or jump to hundreds of times what they were: "
+        "`wild.samples` of them within `wild.within_s`.",
+        "Check units, counters and the exporter; do not act on these figures.",
     ),
     FindingKind.PROMISE_BROKEN: CatalogueEntry(
         "What is ready cannot carry what the events in progress are booked for.",

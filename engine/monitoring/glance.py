@@ -8,20 +8,25 @@ What builds up slowly (budgets, levels that creep) is weighed by time and waits 
 `calm_s` after the last at the latest.  Whatever cannot be compared, a service or a sample that
 is missing, instances that went or are not asked for any more, is looked at.
 
-It is plain Python: for a handful of services that takes a fortieth of a look.
+It is plain Python, and reads the numbers out of the windows as they lie there, of the newest sample
+alone as long as that is in its bands: for a handful of services that takes a hundredth of a look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.model import FloatArray, ServiceObservation, ServiceSpec
+from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, FloatArray, ServiceObservation, ServiceSpec
 from engine.monitoring.picture import (
     CALLS,
     CPU,
     FAILURES,
+    JUMPS,
     LEAST_BAD,
     LEAST_BUSY,
     LOAD,
@@ -32,7 +37,10 @@ from engine.monitoring.picture import (
     WAITING,
     WORK,
     Picture,
+    Watched,
+    level_table,
     or_zero,
+    within,
 )
 from engine.monitoring.settings import MonitorSettings
 
@@ -43,9 +51,15 @@ COLUMNS = (
     "rate_low", "rate_high", "work_low", "work_high", "calls_low", "calls_high", "cpu_high",
     "memory_high", "p95_high", "errors_high", "queue_high", "ready", "most_desired", "most_ready",
 )  # fmt: skip
+LEVELS = ("cpu", "memory", "p95_s", "error_rate", "queue_per_slot")
 MOST_DESIRED, MOST_READY = COLUMNS.index("most_desired"), COLUMNS.index("most_ready")
 """The most instances that were asked for, and that were ready, since the last look: whatever gets
 less is looked at, and what gets more may get less again."""
+SAMPLE_BYTES = SAMPLE_DTYPE.itemsize
+A_SAMPLE: Callable[[Any, int], tuple[Any, ...]] = Struct(f"{len(SAMPLE_FIELDS)}d").unpack_from
+A_TIME: Callable[[Any, int], tuple[Any, ...]] = Struct("d").unpack_from
+"""A sample, and the time of one, at a byte of a window."""
+NOBODY: frozenset[tuple[int, bool]] = frozenset()
 NEAR_FULL = 0.05
 """So much more of slots or memory may be taken than at the last look, where it may be full soon."""
 
@@ -62,59 +76,53 @@ class Glances:
         self._specs = tuple(specs)
         self._stale_after_s = settings.stale_after_s
         self._from_share = settings.saturation.from_share
+        self._most: list[list[float]] = Watched.of(self._specs).most[:, 0].tolist()
         row = {spec.name: i for i, spec in enumerate(specs)}
         calls: dict[int, list[tuple[int, float]]] = {}
         for i, spec in enumerate(specs):
             for call in spec.calls:
                 calls.setdefault(row[call.service], []).append((i, call.per_request))
         self._calls = tuple(calls.items())
-        levels = [
-            [
-                settings.levels(spec.name, figure).warning
-                for figure in ("cpu", "memory", "p95_s", "error_rate", "queue_per_slot")
-            ]
-            for spec in specs
-        ]
-        self._warning = np.array(levels).reshape(len(levels), 5)
+        self._warning = level_table(Watched.of(specs), settings, LEVELS)[..., 0]
 
     def bands(self, picture: Picture) -> FloatArray:
         """The bands that this look leaves, (services, columns)."""
         traits, figures = picture.traits, picture.figures
-        reach = np.clip(np.abs(or_zero(picture.z)) + MORE, FAR, MOST) * picture.scale
+        reach = within(np.abs(or_zero(picture.z)) + MORE, FAR, MOST) * picture.scale
         high, low = picture.centre + reach, picture.centre - reach
         slots = picture.ready * traits.slots
+        # A wedding day may begin before the next look.
+        warning = self._warning[int(picture.wedding_day or picture.wedding_day_soon)]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             # Where the calendar says nothing, or is not asked, the last look is compared with.
             of_rate = figures[:, RATE] / np.exp(picture.residuals[:, LOAD])
             of_work = traits.service_s / slots
             busy = figures[:, RATE] * traits.service_s > LEAST_BUSY
-            bands = np.stack(
-                (
-                    of_rate * np.exp(low[:, LOAD]),
-                    of_rate * np.exp(high[:, LOAD]),
-                    np.where(busy, of_work * np.exp(low[:, WORK]), np.nan),
-                    np.where(busy, of_work * np.exp(high[:, WORK]), np.nan),
-                    np.exp(low[:, CALLS]),
-                    np.exp(high[:, CALLS]),
-                    np.minimum(
-                        self._warning[:, 0],
-                        np.maximum(self._from_share, or_zero(figures[:, CPU]) + NEAR_FULL),
-                    ),
-                    np.minimum(
-                        self._warning[:, 1],
-                        np.maximum(self._from_share, or_zero(figures[:, MEMORY]) + NEAR_FULL),
-                    ),
-                    np.fmin(
-                        self._warning[:, 2], 0.5 * traits.slo_p95_s * np.exp(high[:, RESPONSE])
-                    ),
-                    np.fmin(self._warning[:, 3], high[:, FAILURES]),
-                    np.fmin(self._warning[:, 4], high[:, WAITING]) * slots,
-                    picture.ready,
-                    picture.desired,
-                    picture.ready,
+            columns = (
+                of_rate * np.exp(low[:, LOAD]),
+                of_rate * np.exp(high[:, LOAD]),
+                np.where(busy, of_work * np.exp(low[:, WORK]), np.nan),
+                np.where(busy, of_work * np.exp(high[:, WORK]), np.nan),
+                np.exp(low[:, CALLS]),
+                np.exp(high[:, CALLS]),
+                np.minimum(
+                    warning[:, 0],
+                    np.maximum(self._from_share, or_zero(figures[:, CPU]) + NEAR_FULL),
                 ),
-                axis=1,
+                np.minimum(
+                    warning[:, 1],
+                    np.maximum(self._from_share, or_zero(figures[:, MEMORY]) + NEAR_FULL),
+                ),
+                np.fmin(warning[:, 2], 0.5 * traits.slo_p95_s * np.exp(high[:, RESPONSE])),
+                np.fmin(warning[:, 3], high[:, FAILURES]),
+                np.fmin(warning[:, 4], high[:, WAITING]) * slots,
+                picture.ready,
+                picture.desired,
+                picture.ready,
             )
+            bands = np.empty((len(slots), len(COLUMNS)))
+            for k, column in enumerate(columns):
+                bands[:, k] = column
         bands[~np.isfinite(bands)] = np.nan
         result: FloatArray = bands
         return result
@@ -125,10 +133,10 @@ class Glances:
         """None: something left its band, or that cannot be said; else what became more."""
         if len(services) != len(self._specs):
             return None
-        rates: list[tuple[float, float]] = []
+        rates: list[float] = []
         more: list[More] = []
         stale_s = now_s - self._stale_after_s
-        for service, spec, band in zip(services, self._specs, bands, strict=True):
+        for service, spec, band, most in zip(services, self._specs, bands, self._most, strict=True):
             if service.spec is not spec and service.spec.name != spec.name:
                 return None
             ready = service.ready
@@ -137,51 +145,85 @@ class Glances:
             if service.desired > band[12] or ready > band[13]:
                 row = len(rates)
                 more.append((row, max(service.desired, band[12]), max(ready, band[13])))
-            # Of so many more or fewer instances the same requests keep another share busy.
-            changed = band[11] / ready if ready > 0 else 1.0
-            least, most = band[2] * changed, band[3] * changed
             window = service.window
-            if len(window) < 2:
+            at = (len(window) - 1) * SAMPLE_BYTES
+            if at <= 0:
                 return None
-            (
-                (before_s, cpu_0, memory_0, rate_0, _, p95_0, _, errors_0, queue_0),
-                (newest_s, cpu_1, memory_1, rate_1, _, p95_1, _, errors_1, queue_1),
-            ) = window[-2:].tolist()
+            if not window.flags.c_contiguous:
+                window = np.ascontiguousarray(window)
+            (before_s,) = A_TIME(window, at - SAMPLE_BYTES)
+            newest_s, cpu, memory, rate, _, p95_s, _, errors, queue = A_SAMPLE(window, at)
             if not (before_s < newest_s <= now_s and newest_s >= stale_s):
                 return None
+            # Of so many more or fewer instances the same requests keep another share busy.
+            changed = band[11] / ready if ready > 0 else 1.0
             if (
-                (rate_0 < band[0] and rate_1 < band[0])
-                or (rate_0 > band[1] and rate_1 > band[1])
-                or (cpu_0 < least * rate_0 and cpu_1 < least * rate_1)
-                or (cpu_0 > most * rate_0 and cpu_1 > most * rate_1)
-                or (cpu_0 > band[6] and cpu_1 > band[6])
-                or (memory_0 > band[7] and memory_1 > band[7])
-                or (p95_0 > band[8] and p95_1 > band[8])
-                or (queue_0 > band[10] and queue_1 > band[10])
-            ):
+                rate < band[0]
+                or rate > band[1]
+                or cpu < band[2] * changed * rate
+                or cpu > band[3] * changed * rate
+                or cpu > band[6]
+                or memory > band[7]
+                or p95_s > band[8]
+                or queue > band[10]
+                or errors > band[9]
+            ) and (_is_wild(window, at, most) or _have_both_left(window, at, band, changed)):
                 return None
-            if errors_0 > band[9] and errors_1 > band[9]:
-                bad = min(errors_0 * rate_0, errors_1 * rate_1) * (newest_s - before_s) * NEWEST
-                if bad >= LEAST_BAD:
-                    return None
-            rates.append((rate_0, rate_1))
-        return None if self._calls_changed(rates, bands) else more
+            rates.append(rate)
+        now = self._calls_left(rates, bands)
+        if now and now & self._calls_left([float(s.window[-2]["request_rate"]) for s in services],
+                                          bands):  # fmt: skip
+            return None
+        return more
 
-    def _calls_changed(self, rates: Sequence[tuple[float, float]], bands: Bands) -> bool:
-        """Whether a service is called more or less often than usual for what its callers get.
+    def _calls_left(self, rates: Sequence[float], bands: Bands) -> frozenset[tuple[int, bool]]:
+        """Services that are called less or more often than usual for what their callers get.
 
-        `rates` are those of the last two samples, by row.
+        `rates` are those of one sample, by row; of each service its row, and whether it is more.
         """
+        left: list[tuple[int, bool]] = []
         for callee, callers in self._calls:
-            called_0 = called_1 = 0.0
+            called = 0.0
             for caller, per_request in callers:
-                rate_0, rate_1 = rates[caller]
-                called_0 += per_request * rate_0
-                called_1 += per_request * rate_1
-            low, high = bands[callee][4], bands[callee][5]
-            rate_0, rate_1 = rates[callee]
-            if (rate_0 < low * called_0 and rate_1 < low * called_1) or (
-                rate_0 > high * called_0 and rate_1 > high * called_1
-            ):
-                return True
-        return False
+                called += per_request * rates[caller]
+            band, rate = bands[callee], rates[callee]
+            if rate < band[4] * called:
+                left.append((callee, False))
+            if rate > band[5] * called:
+                left.append((callee, True))
+        return frozenset(left) if left else NOBODY
+
+
+def _is_wild(window: NDArray[np.void], at: int, most: Sequence[float]) -> bool:
+    """As `engine.monitoring.picture.wild` of the newest sample, at `at`; negative ones aside."""
+    before, newest = A_SAMPLE(window, at - SAMPLE_BYTES), A_SAMPLE(window, at)
+    return any(value > highest for value, highest in zip(newest, most, strict=True)) or any(
+        before[figure] >= least and newest[figure] > times * before[figure]
+        for figure, times, least in JUMPS
+    )
+
+
+def _have_both_left(
+    window: NDArray[np.void], at: int, band: Sequence[float], changed: float
+) -> bool:
+    """Whether a figure of both newest samples, of which the last is `at`, left its band."""
+    before_s, cpu_0, memory_0, rate_0, _, p95_0, _, errors_0, queue_0 = A_SAMPLE(
+        window, at - SAMPLE_BYTES
+    )
+    newest_s, cpu_1, memory_1, rate_1, _, p95_1, _, errors_1, queue_1 = A_SAMPLE(window, at)
+    least, most = band[2] * changed, band[3] * changed
+    if (
+        (rate_0 < band[0] and rate_1 < band[0])
+        or (rate_0 > band[1] and rate_1 > band[1])
+        or (cpu_0 < least * rate_0 and cpu_1 < least * rate_1)
+        or (cpu_0 > most * rate_0 and cpu_1 > most * rate_1)
+        or (cpu_0 > band[6] and cpu_1 > band[6])
+        or (memory_0 > band[7] and memory_1 > band[7])
+        or (p95_0 > band[8] and p95_1 > band[8])
+        or (queue_0 > band[10] and queue_1 > band[10])
+    ):
+        return True
+    if errors_0 > band[9] and errors_1 > band[9]:
+        bad = min(errors_0 * rate_0, errors_1 * rate_1) * (newest_s - before_s) * NEWEST
+        return bool(bad >= LEAST_BAD)
+    return False

@@ -11,6 +11,8 @@ A look has three parts.  *Picture*: the newest figures, and how far each is from
 the booked load is taken out of it.  *Symptoms*: what the rules and the detectors see wrong in it.
 *Findings*: symptoms followed over time.  One begins with its first symptom and ends when none was
 seen for a while in samples that did come: no data never ends anything.
+
+Look, glance and findings share one memory that is replaced as a whole: so it is one long module.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 
 from engine.config.load import build
 from engine.config.strict import ConfigError
-from engine.model import FloatArray, Outlook, ServiceObservation, ServiceSpec
+from engine.model import FloatArray, InstanceFigures, Outlook, ServiceObservation, ServiceSpec
 from engine.monitoring import memory as memories
 from engine.monitoring.causes import CallGraph, causes
 from engine.monitoring.findings import (
@@ -38,6 +40,7 @@ from engine.monitoring.findings import (
 )
 from engine.monitoring.glance import COLUMNS, MOST_DESIRED, MOST_READY, Bands, Glances
 from engine.monitoring.memory import Lasting, MonitorMemory
+from engine.monitoring.peers import PeerFigures
 from engine.monitoring.picture import (
     EARLY_OR_LATE_S,
     RESIDUALS,
@@ -50,12 +53,17 @@ from engine.monitoring.picture import (
     newest_rows,
     or_zero,
     residuals_of,
+    wild,
+    within,
 )
 from engine.monitoring.rules import rules
+from engine.monitoring.rules.instances import OddInstances
 from engine.monitoring.sessions import LookScope
 from engine.monitoring.settings import MonitorSettings, WatcherConfig
 
 _OURS = "engine.monitoring."
+INSTANCES = "instances"
+"""The rule that looks at single instances."""
 MOST_ELAPSED_S = 240.0
 """A look stands for no longer than this, whatever went by since the last."""
 MINUTE_S = 60.0
@@ -70,7 +78,7 @@ ALWAYS = frozenset({
     FindingKind.CPU, FindingKind.MEMORY, FindingKind.RESPONSE_TIME, FindingKind.ERRORS,
     FindingKind.QUEUE_GROWTH, FindingKind.SILENCE, FindingKind.NO_SAMPLES, FindingKind.BURN_RATE,
     FindingKind.INSTANCES_LOST, FindingKind.CAPACITY_MISSING, FindingKind.RESTARTING,
-    FindingKind.PROMISE_BROKEN,
+    FindingKind.PROMISE_BROKEN, FindingKind.INSTANCE_DIFFERS, FindingKind.WILD_SAMPLES,
     FindingKind.LIVE_UPDATES_STALLED, FindingKind.UPLOADS_FAILING, FindingKind.OWN,
 })  # fmt: skip
 """What is said also before the monitor has learned what is usual."""
@@ -79,6 +87,8 @@ BLIND = frozenset({
     FindingKind.RESTARTING,
 })  # fmt: skip
 """What is seen without samples, and so also ends without them."""
+LEADS = BLIND | {FindingKind.INSTANCE_DIFFERS}
+"""What leads to others, and is still behind these when it is not looked at for a while."""
 
 
 class Monitor:
@@ -100,6 +110,9 @@ class Monitor:
         self._watched = Watched.of(self.specs)
         self._graph = CallGraph(self.specs)
         self._detectors: dict[str, Detector] = dict(rules(self.specs, settings))
+        odd = self._detectors[INSTANCES]
+        assert isinstance(odd, OddInstances)
+        self._odd = odd
         for name, config in settings.detectors.items():
             at = f"{key}.detectors.{name}"
             if name in self._detectors:
@@ -130,20 +143,24 @@ class Monitor:
         outlook: Outlook,
         now_s: float,
         scope: LookScope | None = None,
+        instances: Mapping[str, InstanceFigures] | None = None,
     ) -> Findings:
         """What is wrong at `now_s` (epoch seconds).
 
         `windows` are the services with the newest samples of each and their counts of instances;
         one that is missing was not seen.  Raises ValueError for a service that is not watched.
         `scope` says of what is spoken (None: of everything): what is not due stays as it was, and
-        what nobody watches any more ends.
+        what nobody watches any more ends.  `instances` are figures of single instances, by service;
+        None where they are not measured or not due (every `instances.every_s` of the settings).
         """
         memory = self.memory
-        if self._is_calm(memory, windows, now_s):
+        peers = self._peers(instances, now_s)
+        if self._is_calm(memory, windows, now_s) and self._are_alike(peers, now_s):
             return Findings(now_s)
         if now_s < memory.last_s:
             memory = memory.turned_back(memory.last_s + self.settings.every_s - now_s)
         picture, memory = self._look(memory, windows, outlook, now_s)
+        picture = picture._replace(peers=peers)
         symptoms: list[Symptom] = []
         detectors = {}
         for name, detector in self._detectors.items():
@@ -196,6 +213,27 @@ class Monitor:
             self.memory = memory._replace(bands=bands)
         return True
 
+    def _peers(
+        self, instances: Mapping[str, InstanceFigures] | None, now_s: float
+    ) -> PeerFigures | None:
+        """Single instances of which there is a fresh sample."""
+        if not instances:
+            return None
+        oldest_s = now_s - self.settings.stale_after_s
+        return PeerFigures.of(self._watched.names, instances, oldest_s, now_s)
+
+    def _are_alike(self, peers: PeerFigures | None, now_s: float) -> bool:
+        """Whether nobody is the odd one, as far as a glance shows; who may be is remembered."""
+        if peers is None:
+            return True
+        detectors = self.memory.detectors
+        after, symptoms = self._odd.among(detectors[INSTANCES], peers, now_s)
+        if symptoms:
+            return False
+        if after is not detectors[INSTANCES]:
+            self.memory = self.memory._replace(detectors={**detectors, INSTANCES: after})
+        return True
+
     def _look(
         self,
         memory: MonitorMemory,
@@ -220,12 +258,12 @@ class Monitor:
         desired = np.array([math.nan if s is None else float(s.desired) for s in services])
         booting = np.array([0.0 if s is None else float(s.booting) for s in services])
 
-        counts = np.concatenate(
-            (memory.counts[:, 1:], np.stack((ready, desired), axis=1)[:, None]), axis=1
-        )
-        looked_s = np.append(memory.looked_s[1:], now_s)
+        counts = np.empty_like(memory.counts)
+        counts[:, :-1] = memory.counts[:, 1:]
+        counts[:, -1, 0], counts[:, -1, 1] = ready, desired
+        looked_s = np.concatenate((memory.looked_s[1:], (now_s,)))
         # The samples lie before the counts of now; how many were ready then, they speak of.
-        then = [int(k) for k in np.searchsorted(looked_s, or_zero(times[:, 1]))]
+        then = np.searchsorted(looked_s, or_zero(times[:, 1]))
         at = np.minimum(then, len(looked_s) - 1)
         ready_then = counts[np.arange(len(at)), at, 0]
         ready_then = np.where(np.isnan(ready_then), ready, ready_then)
@@ -248,7 +286,7 @@ class Monitor:
         if not self.settings.calendar:
             rise = np.zeros_like(rise)
             against = np.ones_like(expected)
-        spacing_s = np.clip(or_zero(times[:, 2] - times[:, 1]), 1.0, MOST_ELAPSED_S)
+        spacing_s = within(or_zero(times[:, 2] - times[:, 1]), 1.0, MOST_ELAPSED_S)
         residuals, chance = residuals_of(watched, figures, ready_then, against, rise, spacing_s)
         elapsed_s = every_s if memory.last_s == memories.NEVER else now_s - memory.last_s
         elapsed_s = min(max(elapsed_s, 0.0), MOST_ELAPSED_S)
@@ -265,6 +303,7 @@ class Monitor:
             evidence_s=evidence_s,
             fresh=fresh,
             renewed=renewed,
+            wild=wild(rows, watched.most) & renewed,
             present=present,
             ready=ready,
             desired=desired,
@@ -274,7 +313,9 @@ class Monitor:
             expected=expected,
             rise=rise,
             least=np.minimum(expected, expected * np.exp(-2.0 * EARLY_OR_LATE_S * rise)),
-            events=_at(outlook, now_s),
+            events=_at(outlook, outlook.events, now_s),
+            wedding_day=self._is_wedding_day(outlook, now_s),
+            wedding_day_soon=self._is_wedding_day(outlook, now_s + self.settings.calm_s),
             residuals=residuals,
             centre=usual.centre,
             scale=spread,
@@ -316,8 +357,8 @@ class Monitor:
         earlier = [
             own.finding.symptom
             for own in memory.lasting.values()
-            if own.finding.kind in BLIND and picture.now_s - own.seen_s <= CAUSES_S
-            if not any(now.service == own.finding.service and now.kind in BLIND for now in symptoms)
+            if own.finding.kind in LEADS and picture.now_s - own.seen_s <= CAUSES_S
+            if not any(now.service == own.finding.service and now.kind in LEADS for now in symptoms)
         ]
         likely = causes(self._graph, picture, [*symptoms, *earlier]) if symptoms else {}
         lasting, began = dict(memory.lasting), []
@@ -403,6 +444,11 @@ class Monitor:
             recommendation=_advice(symptom, chosen) if better else finding.recommendation,
         )
 
+    def _is_wedding_day(self, outlook: Outlook, time_s: float) -> bool:
+        """Whether major events are booked to be in progress at `time_s`."""
+        least = self.settings.wedding_day.major_events
+        return self.settings.calendar and _at(outlook, outlook.major_events, time_s) >= least
+
     def _outlook_rows(self, outlook: Outlook) -> NDArray[np.intp]:
         """The row of each watched service in the outlook, -1 where there is none."""
         if self._rows is None or self._rows[0] != outlook.services:
@@ -434,11 +480,11 @@ def _since(looked_s: FloatArray, from_s: float) -> int:
     return max(int(np.searchsorted(looked_s, from_s, side="right")) - 1, 0)
 
 
-def _at(outlook: Outlook, now_s: float) -> float:
-    """Booked events in progress at `now_s`; NaN where the calendar does not cover it."""
-    if not outlook.covers(now_s):
+def _at(outlook: Outlook, events: FloatArray, time_s: float) -> float:
+    """What of `events` (bins,) is in progress at `time_s`; NaN where the calendar ends."""
+    if not outlook.covers(time_s):
         return math.nan
-    return float(outlook.events[int((now_s - outlook.start_s) / outlook.bin_s)])
+    return float(events[int((time_s - outlook.start_s) / outlook.bin_s)])
 
 
 def _of_what(symptom: Symptom) -> str:

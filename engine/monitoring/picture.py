@@ -20,6 +20,8 @@ from engine.decide.callgraph import critical_services
 from engine.decide.view import MOST_S, MOST_SHARE, most_rate
 from engine.model import SAMPLE_FIELDS, FloatArray, Outlook, ServiceObservation, ServiceSpec
 from engine.monitoring.findings import Symptom
+from engine.monitoring.peers import PeerFigures
+from engine.monitoring.settings import MonitorSettings
 
 NEWEST = 3
 CPU, MEMORY, RATE, P50, P95, P99, ERRORS, QUEUE = range(1, 9)
@@ -99,17 +101,37 @@ class Watched(NamedTuple):
         )
 
 
+def level_table(traits: Watched, settings: MonitorSettings, figures: Sequence[str]) -> FloatArray:
+    """All levels: (2, services, figures, 2), usual and of a wedding day, warning and critical.
+
+    So `table[int(wedding_day)]` are those that hold.  Full slots of a service that nobody waits for
+    are as usual on a wedding day as on any other.
+    """
+    table = np.zeros((2, len(traits.names), len(figures), 2))
+    for wedding_day in (False, True):
+        for i, name in enumerate(traits.names):
+            for k, figure in enumerate(figures):
+                stricter = wedding_day and (figure != "cpu" or bool(traits.waited_for[i]))
+                own = settings.levels(name, figure, wedding_day=stricter)
+                table[int(wedding_day), i, k] = own.warning, own.critical
+    return table
+
+
 class Picture(NamedTuple):
     """One look; arrays have a row for each service of `traits`.
 
     `figures` (services, fields) are in the order of `SAMPLE_FIELDS`, NaN where nothing fresh says
     them.  `sampled_s` is the time of the newest sample (-inf: none yet), `evidence_s` that of the
     one before, from which on a figure that is a median has been so.  `fresh`: a sample is young
-    enough to count; `renewed`: one came since the last look.  `expected` is the booked load in
-    requests/s (NaN: the calendar does not cover this time), `rise` its growth per second as a
-    share, and `least` the booked load if everything is twice as late as it usually may be.
+    enough to count; `renewed`: one came since the last look; `wild`: one that cannot be.
+    `expected` is the booked load in requests/s (NaN: the calendar does not cover this time), `rise`
+    its growth per second as a share, and `least` the booked load if everything is twice as late as
+    it usually may be.
+    `events` are booked to be in progress; on a `wedding_day` there are major ones among them, and
+    soon there will be if there are before the next look.
     `residuals` and `z` (services, residuals): how far from what is usual, in its spread;
     NaN where that is not known yet.  `centre` and `scale` are what is usual, chance included.
+    `peers` are the figures of single instances, where they were looked at.
     `lost` counts instances that went within a minute without anybody asking, `fell` those that were
     ready at some time since the last look.
     """
@@ -122,6 +144,7 @@ class Picture(NamedTuple):
     evidence_s: FloatArray
     fresh: NDArray[np.bool_]
     renewed: NDArray[np.bool_]
+    wild: NDArray[np.bool_]
     present: NDArray[np.bool_]
     ready: FloatArray
     desired: FloatArray
@@ -132,10 +155,13 @@ class Picture(NamedTuple):
     rise: FloatArray
     least: FloatArray
     events: float
+    wedding_day: bool
+    wedding_day_soon: bool
     residuals: FloatArray
     centre: FloatArray
     scale: FloatArray
     z: FloatArray
+    peers: PeerFigures | None = None
 
     def column(self, figure: int) -> FloatArray:
         """One figure of all services (services,)."""
@@ -176,6 +202,22 @@ def newest_rows(windows: Sequence[NDArray[np.void] | None], now_s: float) -> Flo
     return rows
 
 
+JUMPS = ((RATE, 100.0, 1.0), (P95, 300.0, 0.005))
+"""A figure, how many times the last one no figure is, and from which one on that can be said."""
+
+
+def wild(rows: FloatArray, most: FloatArray) -> NDArray[np.bool_]:
+    """(services,) whose newest sample has a figure that cannot be, or one that cannot follow."""
+    before, newest = rows[:, -2], rows[:, -1]
+    with np.errstate(invalid="ignore"):
+        parts = [((newest < 0.0) | (newest > most[:, 0])).any(axis=1)]
+        for figure, times, least in JUMPS:
+            last = before[:, figure]
+            parts.append((last >= least) & (newest[:, figure] > times * last))
+    cannot: NDArray[np.bool_] = np.logical_or.reduce(parts)
+    return cannot
+
+
 def medians(rows: FloatArray, most: FloatArray) -> FloatArray:
     """The median of each figure over the rows that hold it, (services, fields).
 
@@ -183,7 +225,8 @@ def medians(rows: FloatArray, most: FloatArray) -> FloatArray:
     """
     with np.errstate(invalid="ignore"):
         plausible = np.where((rows >= 0.0) & (rows <= most), rows, np.nan)
-    low, middle, high = np.moveaxis(np.sort(plausible, axis=1), 1, 0)  # NaN come last
+    ordered = np.sort(plausible, axis=1)  # NaN come last
+    low, middle, high = ordered[:, 0], ordered[:, 1], ordered[:, 2]
     two = np.where(np.isnan(middle), low, 0.5 * (low + middle))
     result: FloatArray = np.where(np.isnan(high), two, middle)
     return result
@@ -217,6 +260,12 @@ def or_zero(values: FloatArray) -> FloatArray:
     """The same with 0 in place of NaN; what is infinite stays so."""
     zero: FloatArray = np.where(np.isnan(values), 0.0, values)
     return zero
+
+
+def within(values: FloatArray, low: float | FloatArray, high: float | FloatArray) -> FloatArray:
+    """The values, or the bound that they are beyond; as `numpy.clip`, in a third of its time."""
+    bounded: FloatArray = np.minimum(np.maximum(values, low), high)
+    return bounded
 
 
 def by_name(
@@ -253,17 +302,14 @@ def residuals_of(
         called = traits.calls @ or_zero(rate)
         called[(traits.calls > 0.0) @ np.isnan(rate)] = np.nan  # a caller is not measured
         waiting = figures[:, QUEUE] / np.maximum(or_zero(ready_then) * traits.slots, 1.0)
-        residuals = np.stack(
-            (
-                np.log(rate / expected),
-                np.where(usual > LEAST_BUSY, np.log(busy / usual), np.nan),
-                np.where(called > 0.0, np.log(rate / called), np.nan),
-                np.log(np.maximum(2.0 * p95_s / traits.slo_p95_s, 1.0)),
-                np.where(_bad(figures, spacing_s) >= LEAST_BAD, figures[:, ERRORS], 0.0),
-                waiting,
-            ),
-            axis=1,
-        )
+        residuals = np.empty((len(figures), len(RESIDUALS)))
+        residuals[:, LOAD] = np.log(rate / expected)
+        residuals[:, WORK] = np.where(usual > LEAST_BUSY, np.log(busy / usual), np.nan)
+        residuals[:, CALLS] = np.where(called > 0.0, np.log(rate / called), np.nan)
+        residuals[:, RESPONSE] = np.log(np.maximum(2.0 * p95_s / traits.slo_p95_s, 1.0))
+        bad = _bad(figures, spacing_s) >= LEAST_BAD
+        residuals[:, FAILURES] = np.where(bad, figures[:, ERRORS], 0.0)
+        residuals[:, WAITING] = waiting
         of_rate = OF_MEDIAN / (rate * spacing_s)
         of_called = OF_MEDIAN / (called * spacing_s)
         variance = np.zeros_like(residuals)

@@ -1,4 +1,4 @@
-"""The alert catalogue in words, for `docs/monitoring.md`: every kind of finding, from the code."""
+"""The alert catalogue of `docs/guides/monitoring.md` in words: every kind of finding."""
 
 from __future__ import annotations
 

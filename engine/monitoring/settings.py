@@ -120,6 +120,38 @@ class RestartSettings(Strict):
     """... within so long."""
 
 
+class WildSettings(Strict):
+    """When samples are wrong at their source."""
+
+    samples: Annotated[int, Field(ge=2, le=20)] = 2
+    """So many wild ones at least ..."""
+    within_s: Seconds = 300.0
+    """... within so long."""
+
+
+class PeerSettings(Strict):
+    """When one instance differs from the others of its service."""
+
+    every_s: Annotated[float, Field(ge=5.0, le=3600.0)] = 15.0
+    """Single instances are looked at so often."""
+    least: Annotated[int, Field(ge=3, le=1000)] = 3
+    """Of fewer that are measured nobody is the odd one."""
+    share: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.2
+    """Of more than this share something else is wrong."""
+    spreads: Annotated[float, Field(ge=3.0, le=100.0)] = 6.0
+    """So many robust spreads of its peers from their median at least, and ..."""
+    cpu: Fraction = 0.25
+    """... by so much more of its slots busy, ..."""
+    memory: Fraction = 0.15
+    """... or of its memory taken, ..."""
+    p95_slos: Positive = 0.25
+    """... or by so large a part of the SLO slower, and twice as slow, ..."""
+    error_rate: Fraction = 0.05
+    """... or so much more of its requests failed, ..."""
+    rate_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
+    """... or less than this share of the requests of the others comes to it."""
+
+
 class EventSettings(Strict):
     """What the monitor has to know of the events to say who is hurt."""
 
@@ -142,8 +174,25 @@ class EarlyStepSettings(Strict):
 
     def asked_by(self, began: Iterable[Finding]) -> Finding | None:
         """The worst finding that asks for a step; None: none does."""
-        bad = [f for f in began if self.enabled and f.severity.rank >= self.severity.rank]
+        if not self.enabled:
+            return None
+        bad = [f for f in began if f.severity.rank >= self.severity.rank]
         return max(bad, key=lambda finding: finding.severity.rank, default=None)
+
+
+LevelShare = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class WeddingDayLevels(Strict):
+    """Thresholds while major events are in progress: each level is this share of the usual one."""
+
+    major_events: Annotated[float, Field(ge=1.0)] = 1.0
+    """So many of them at least, as for alerts (`alerts.wedding_day`)."""
+    cpu: LevelShare = 0.95
+    memory: LevelShare = 0.95
+    p95_s: LevelShare = 0.7
+    error_rate: LevelShare = 0.5
+    queue_per_slot: LevelShare = 0.5
 
 
 class WatcherConfig(Strict):
@@ -187,8 +236,11 @@ class MonitorSettings(Strict):
     slo: SloSettings = SloSettings()
     capacity: CapacityWatch = CapacityWatch()
     restarts: RestartSettings = RestartSettings()
+    wild: WildSettings = WildSettings()
+    instances: PeerSettings = PeerSettings()
     events: EventSettings = EventSettings()
     early_step: EarlyStepSettings = EarlyStepSettings()
+    wedding_day: WeddingDayLevels = WeddingDayLevels()
     by_service: dict[str, ServiceMonitorSettings] = Field(default_factory=dict)
     detectors: dict[str, WatcherConfig] = Field(default_factory=dict)
     """By name; the rules are always there."""
@@ -202,16 +254,22 @@ class MonitorSettings(Strict):
                     f"({', '.join(services)}){close(name, services)}"
                 )
 
-    def levels(self, service: str, figure: str) -> Levels:
-        """The levels of `figure` (a field of `ServiceMonitorSettings`) that hold for a service."""
+    def levels(self, service: str, figure: str, *, wedding_day: bool = False) -> Levels:
+        """The levels of `figure` (a field of `ServiceMonitorSettings`) that hold for a service.
+
+        On a `wedding_day` they are stricter.
+        """
         own = self.by_service.get(service)
         given: Levels | None = None if own is None else getattr(own, figure)
-        if given is not None:
+        if given is None:
+            given = (
+                self.queue.per_slot if figure == "queue_per_slot" else getattr(self.limits, figure)
+            )
+        assert given is not None
+        if not wedding_day:
             return given
-        if figure == "queue_per_slot":
-            return self.queue.per_slot
-        general: Levels = getattr(self.limits, figure)
-        return general
+        share: float = getattr(self.wedding_day, figure)
+        return Levels(warning=share * given.warning, critical=share * given.critical)
 
     def beside(self, platform: Mapping[str, ServiceMonitorSettings]) -> MonitorSettings:
         """The same with what the platform says of its services, where nothing is said here."""

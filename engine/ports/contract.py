@@ -21,6 +21,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -43,6 +44,7 @@ from engine.model import (
     WeddingContext,
 )
 from engine.ports.bookings import Bookings, booked
+from engine.ports.credentials import Credentials, Texts
 from engine.ports.desk import Asked, Desk, RequestError, SoFar, request_id
 from engine.ports.infrastructure import Infrastructure, Sighting, Unreachable, seen_there
 from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadingError
@@ -523,6 +525,57 @@ async def lease(connect: Callable[[], Awaitable[Lease]]) -> None:
     await second.release()
     _holds(await first.hold(6.0) > highest, "a fence was used twice")
     await first.release()
+
+
+def credentials(connect: Callable[[], Credentials]) -> None:
+    """What `engine.ports.credentials` promises; `connect` opens the same empty ones again."""
+    one, other = connect(), connect()
+    nothing = one.glimpse(None)
+    _holds(nothing is not None and not nothing.texts, "something is there before anything was put")
+    assert nothing is not None
+    _holds(one.glimpse(nothing.mark) is None, "nothing has changed, and something is told")
+    one.change(lambda _: {"a": "1", "b": "2"})
+    both = _glimpsed(other, nothing.mark, {"a": "1", "b": "2"})
+    _holds(other.glimpse(both) is None, "nothing has changed, and something is told")
+    other.change(lambda texts: {name: text + "0" for name, text in texts.items() if name != "a"})
+    changed = _glimpsed(one, both, {"b": "20"})
+
+    def fails(_: Texts) -> Texts:
+        raise KeyError("refused")
+
+    try:
+        one.change(fails)
+    except KeyError:
+        _holds(other.glimpse(changed) is None, "a change that failed has changed something")
+    else:
+        raise AssertionError("what a change raised is not raised")
+    other.change(lambda _: {"a": "1", "b": "2"})
+    _glimpsed(one, changed, {"a": "1", "b": "2"})
+
+    names = [f"contract-{number}" for number in range(12)]
+
+    def add(number: int) -> None:
+        (one, other)[number % 2].change(lambda texts: {**texts, names[number]: ""})
+
+    with ThreadPoolExecutor(len(names)) as together:
+        list(together.map(add, range(len(names))))
+    one.close()
+    other.close()
+    again = connect()
+    _glimpsed(again, None, {"a": "1", "b": "2", **dict.fromkeys(names, "")})
+    again.change(lambda _: {})
+    _glimpsed(again, None, {})
+    again.close()
+
+
+def _glimpsed(adapter: Credentials, mark: str | None, texts: Texts) -> str:
+    """The mark of a glimpse that is due, and shows `texts`."""
+    _holds(not adapter.is_unchanged(), "what has changed elsewhere is said to be unchanged")
+    seen = adapter.glimpse(mark)
+    _holds(seen is not None, "what has changed elsewhere is not seen")
+    assert seen is not None
+    _holds(dict(seen.texts) == texts, f"{dict(seen.texts)} is there instead of {texts}")
+    return seen.mark
 
 
 async def metrics(source: MetricsSource, services: list[str], now_s: float) -> None:

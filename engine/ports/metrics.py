@@ -17,11 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config.load import build
-from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, ServiceSpec
+from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, InstanceFigures, ServiceSpec
 
 WINDOW = 60
 """Samples in the window that a controller is shown: five minutes of 5 s."""
 
+
+INSTANCES_S = 15.0
+"""Single instances are asked for so often."""
+MOST_INSTANCES = 1000
+"""Of a service; what is beyond is left out of what is known of single ones."""
 
 NO_SAMPLES: NDArray[np.void] = np.zeros(0, SAMPLE_DTYPE)
 """A window without any."""
@@ -39,6 +44,8 @@ class Reading:
     windows: Mapping[str, NDArray[np.void]]
     troubles: tuple[str, ...] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
+    instances: Mapping[str, InstanceFigures] = field(default_factory=dict)
+    """The newest figures of single instances, by service, where they are measured."""
 
 
 class MetricsSource(Protocol):

@@ -371,7 +371,7 @@ class LiveShell:
         gathered = Gathered(sighting, outlook, reading.windows, requests)
         observation = self.cycle.observe(now_s, gathered)
         if self.watch is not None:
-            self.watch.turn(now_s, observation, requests, self.cycle)
+            self.watch.turn(now_s, observation, requests, self.cycle, reading.instances)
         if observation is None:
             await self._show(now_s, None, None)
             return
@@ -454,14 +454,17 @@ class LiveShell:
             windows, complaints = checked(reading.windows, self._names)
             troubles = (*self._of_some_instance(reading, now_s), *complaints)
             # What it says nothing of now it said something of before.
-            self._last_reading = Reading({**self._last_reading.windows, **windows}, troubles)
+            self._last_reading = Reading(
+                {**self._last_reading.windows, **windows}, troubles, instances=reading.instances
+            )
         except PortError as error:
             troubles = (str(error),)
         except (AttributeError, TypeError) as error:  # it answered with something else
             troubles = (words(error),)
         self.cycle.troubles.are(now_s, METRICS, troubles)
         empty = dict.fromkeys(self._names, NO_SAMPLES)
-        return Reading({**empty, **self._last_reading.windows}, troubles)
+        last = self._last_reading
+        return Reading({**empty, **last.windows}, troubles, instances=last.instances)
 
     def _of_some_instance(self, reading: Reading, now_s: float) -> list[str]:
         """The troubles, without the silence of services that have had nothing to speak for long."""

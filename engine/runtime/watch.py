@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from engine.model import Observation
+from engine.model import InstanceFigures, Observation
 from engine.monitoring.beside import Delivery, MonitorStage, News, finding_document
 from engine.monitoring.findings import Finding
 from engine.ports.notices import NoticeSender
@@ -48,13 +48,17 @@ class LiveMonitor:
         observation: Observation | None,
         requests: Requests | None,
         cycle: Cycle,
+        instances: Mapping[str, InstanceFigures] | None = None,
     ) -> None:
-        """Look, and note what is new; `requests` are all that stand (None: nobody knows)."""
+        """Look, and note what is new; `requests` are all that stand (None: nobody knows).
+
+        `instances` are the newest figures of single ones.
+        """
         answers = None if requests is None else requests.alert_answers
         sessions = None if requests is None else requests.sessions
 
         def look() -> None:
-            news = self.stage.turn(observation, now_s, answers, sessions)
+            news = self.stage.turn(observation, now_s, answers, sessions, instances)
             self.has_news = self.has_news or bool(news)
             self._note(news, now_s, cycle)
             early = self.stage.monitor.settings.early_step

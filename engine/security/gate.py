@@ -14,7 +14,11 @@ from engine.security import certificates
 from engine.security.break_glass import OPENED, SEALED, BreakGlass
 from engine.security.identity import NotAuthenticatedError, Peer, bearer
 from engine.security.roles import Principal
+from engine.security.shared_look import SharedLook
 from engine.security.tokens import PREFIX, Tokens
+
+PATIENCE_S = 3.0
+"""Longest that a request waits for the tokens to be read."""
 
 
 class Provider(Protocol):
@@ -43,11 +47,31 @@ class Gate:
         self._emergency = emergency
         self._provider = provider
         self._machines = machines or {}
+        self._looks = SharedLook(tokens.look, PATIENCE_S)
+
+    async def refresh(self, authorization: str, peer: Peer | None = None) -> None:
+        """Read the tokens, and who was revoked, where that matters for what is shown.
+
+        It does not for emergency access and the bootstrap token: neither waits for a database.
+        """
+        if authorization or peer is None:
+            try:
+                shown = bearer(authorization)
+            except NotAuthenticatedError:
+                return  # nobody's, whatever the tokens are
+            if not self._is_looked_up(shown):
+                return
+        if self._tokens.is_current():
+            return
+        try:
+            await self._looks.wait()
+        except TimeoutError:
+            self._tokens.cannot_be_read(f"nothing has come for {PATIENCE_S:g} s")
 
     def who(self, authorization: str, now_s: float, peer: Peer | None = None) -> Principal:
         """Who shows this header, or, without one, this certificate.
 
-        Raises NotAuthenticatedError.
+        Raises NotAuthenticatedError, IdentityUnreadableError.
         """
         if peer is not None and not authorization:
             return certificates.principal(peer, self._machines, self._tokens, now_s)
@@ -65,14 +89,32 @@ class Gate:
         if self._provider is not None:
             self._provider.renew()
 
+    def close(self) -> None:
+        """Let go of the tokens."""
+        self._looks.close()
+        self._tokens.close()
+
     def has_others(self, now_s: float) -> bool:
-        """Whether anybody besides the holder of the bootstrap token can be known."""
-        return self._provider is not None or bool(self._machines) or self._tokens.usable(now_s)
+        """Whether anybody besides the holder of the bootstrap token can be known.
+
+        Where the tokens cannot be read, somebody may be; until they can, nobody comes in.
+        """
+        if self._provider is not None or self._machines:
+            return True
+        try:
+            return self._tokens.usable(now_s)
+        except OSError:
+            return True
+
+    def _is_looked_up(self, shown: str) -> bool:
+        """Whether it takes the tokens, or who was revoked, to know whose this is."""
+        if shown.startswith(PREFIX):
+            return not self._tokens.is_bootstrap(shown)
+        return self._provider is not None and not shown.startswith((SEALED, OPENED))
 
 
-def opened(config: SecurityConfig, cabinet: Cabinet, *, loopback: bool) -> Gate:
-    """The gate of an engine; `loopback`: only its own machine can reach it."""
-    tokens = Tokens(cabinet, loopback=loopback)
+def opened(config: SecurityConfig, tokens: Tokens, cabinet: Cabinet) -> Gate:
+    """The gate of an engine."""
     provider: Provider | None = None
     if config.oidc is not None:
         from engine.security.oidc import KeySource, Oidc  # takes a moment, and few need it

@@ -1,7 +1,8 @@
 """Who asks: what a request shows, turned into a principal each time anew.
 
 A revoked token stops at the next request because nothing is remembered between two of them that a
-revocation would not reach.  Whoever keeps a stream open asks before each event.
+revocation would not reach.  Whoever keeps a stream open asks before each event.  Where nobody can
+say whether something was revoked, nobody comes in by it.
 """
 
 from __future__ import annotations
@@ -28,18 +29,34 @@ class UnknownKeyError(NotAuthenticatedError):
     """Signed by a key that the engine has not heard of yet; `Identity.renew` may bring it."""
 
 
+class IdentityUnreadableError(Exception):
+    """Nobody can say now whether what is shown still holds; the message says why."""
+
+
 class Identity(Protocol):
     """Knows people and machines by what they show."""
+
+    async def refresh(self, authorization: str, peer: Peer | None = None) -> None:
+        """Learn what was made and revoked until now, as far as it matters for what is shown.
+
+        Waits for a database if it does; `who` goes by what was learned last.
+        """
+        ...
 
     def who(self, authorization: str, now_s: float, peer: Peer | None = None) -> Principal:
         """Who shows this `Authorization` header, or else this certificate, at `now_s` (epoch s).
 
-        Waits for nothing but the local disk.  Raises NotAuthenticatedError.
+        Waits for nothing but the local disk.  Raises NotAuthenticatedError,
+        IdentityUnreadableError.
         """
         ...
 
     def renew(self) -> None:
         """Ask for newer keys, if there is somebody to ask; takes as long as a network does."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it asks."""
         ...
 
 
@@ -48,8 +65,9 @@ async def authenticated(
 ) -> Principal:
     """As `who`, after one more look for keys where the signer's was not there.
 
-    Raises NotAuthenticatedError.
+    Raises NotAuthenticatedError, IdentityUnreadableError.
     """
+    await identity.refresh(authorization, peer)
     try:
         return identity.who(authorization, now_s, peer)
     except UnknownKeyError:

@@ -249,7 +249,7 @@ def approvals_needed(situation: Situation) -> int:
 
 def is_same(one: str, other: str) -> bool:
     """Whether two names are those of one person: case and width of letters do not matter."""
-    return _folded(one) == _folded(other)
+    return folded(one) == folded(other)
 
 
 def _no_answer(principal: Principal, permission: Permission, situation: Situation) -> str:
@@ -274,5 +274,6 @@ def _not_in_the_table(
     return f"{principal.name} ({roles}) may not {permission.replace('_', ' ')} {what} ({when})"
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name as it is compared with others."""
     return unicodedata.normalize("NFKC", name).strip().casefold()

@@ -3,6 +3,10 @@
 A token is `wt_ID_SECRET` with 256 random bits, so that a plain SHA-256 of it is as good as a slow
 hash is for a password, and whoever reads the book has nothing that he could show.  A person may
 have several; all of them carry his name, as four eyes are counted by names.
+
+They are in the store, so that engines that share a database know the same ones.  The bootstrap
+token alone is a document in the state folder: it is for one machine, and has to work whatever
+became of the database.
 """
 
 from __future__ import annotations
@@ -12,18 +16,29 @@ import json
 import math
 import re
 import secrets
+import threading
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any
+
+import structlog
 
 from engine.ports.cabinet import Cabinet, CabinetError
-from engine.security.identity import NotAuthenticatedError
+from engine.ports.credentials import Credentials, Texts
+from engine.security.identity import IdentityUnreadableError, NotAuthenticatedError
 from engine.security.roles import Method, Principal, Role, is_same
+from engine.security.token_texts import (
+    DOCUMENT,
+    Token,
+    TokenBook,
+    book_of,
+    document_book,
+    document_text,
+    latest,
+    texts_of,
+)
 
-DOCUMENT = "tokens.json"
-VERSION = 1
 PREFIX = "wt_"
 ID_BYTES, SECRET_BYTES = 6, 32
 DAY_S = 86_400.0
@@ -37,47 +52,39 @@ RESERVED = ("engine", BOOTSTRAP)
 
 NAME = re.compile(r"[^\W_](?:[\w.@+|:/# -]{0,98}[\w])?")
 
+log = structlog.stdlib.get_logger(__name__)
+
 
 class TokenError(ValueError):
     """A token that cannot be made or revoked; the message says what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """A token without its secret; times are epoch seconds, `revoked_s` inf while it holds."""
+class _Read:
+    """What was read last: its mark, and why it is not to be gone by, "" if it is."""
 
-    id: str
-    name: str
-    roles: tuple[Role, ...]
-    services: tuple[str, ...] | None
-    created_s: float
-    expires_s: float
-    revoked_s: float
-    made_by: str
-    sha256: str
-
-    @property
-    def ends_s(self) -> float:
-        """Until when it is good for anything."""
-        return min(self.expires_s, self.revoked_s)
-
-
-@dataclass(frozen=True, slots=True)
-class TokenBook:
-    """All tokens, and since when somebody's tokens of an identity provider are no longer taken."""
-
-    tokens: tuple[Token, ...] = ()
-    not_before: tuple[tuple[str, float], ...] = ()
+    mark: str | None = None
+    book: TokenBook = field(default_factory=TokenBook)
+    by_id: Mapping[str, Token] = field(default_factory=dict)
+    unreadable: str = "they have not been read yet"
 
 
 class Tokens:
-    """The book of tokens in a cabinet."""
+    """All tokens: those in the store, and the bootstrap token in a cabinet."""
 
-    def __init__(self, cabinet: Cabinet, *, loopback: bool = False) -> None:
-        """`loopback`: only this machine can ask, so that the bootstrap token is taken."""
+    def __init__(
+        self, credentials: Credentials, cabinet: Cabinet, *, loopback: bool = False
+    ) -> None:
+        """`loopback`: only this machine can ask, so that the bootstrap token is taken.
+
+        `cabinet` may have tokens of an earlier release, which are carried over once.
+        """
+        self._credentials = credentials
         self._cabinet = cabinet
         self._loopback = loopback
-        self._read: tuple[str, TokenBook, Mapping[str, Token]] = ("", TokenBook(), {})
+        self._looking = threading.Lock()
+        self._read = _Read()
+        self._own: tuple[str, TokenBook] = ("", TokenBook())
 
     def create(
         self,
@@ -97,11 +104,19 @@ class Tokens:
         return self._made(name, roles, services, now_s=now_s, for_s=for_s, made_by=made_by)
 
     def bootstrap(self, now_s: float) -> str:
-        """A first token with every role, for this machine alone; "" if a token is there already.
+        """A first token with every role, for this machine alone.
 
-        Raises OSError, CabinetError.
+        "" if a token is there already, or if nobody can say now whether one is.  Raises OSError,
+        CabinetError.
         """
-        if any(token.ends_s > now_s for token in self.book().tokens):
+        if any(token.ends_s > now_s for token in self._kept_here().tokens):
+            return ""
+        try:
+            there = self.book().tokens
+        except OSError as error:
+            log.warning(f"no bootstrap token is made, as the tokens cannot be read: {error}")
+            return ""
+        if any(token.ends_s > now_s for token in there):
             return ""
         made = {"now_s": now_s, "for_s": BOOTSTRAP_S}
         return self._made(BOOTSTRAP, Role, None, made_by="engine", **made)[0]
@@ -114,19 +129,23 @@ class Tokens:
         revoked: list[Token] = []
 
         def edit(book: TokenBook) -> TokenBook:
-            revoked[:] = [
+            held = [
                 token for token in book.tokens
                 if (token.id == which or is_same(token.name, which)) and token.ends_s > now_s
             ]  # fmt: skip
-            if not revoked:
-                raise TokenError(f'token: "{which}" is neither the id nor the name of one in force')
+            revoked[:] = held  # it is edited once more where others share the transaction
             after = [
-                replace(token, revoked_s=now_s) if token in revoked else token
-                for token in book.tokens
+                replace(token, revoked_s=now_s) if token in held else token for token in book.tokens
             ]
             return replace(book, tokens=tuple(after))
 
-        self._change(edit, now_s)
+        here = self._kept_here().tokens
+        if any(token.id == which or is_same(token.name, which) for token in here):
+            self._change_here(edit, now_s)
+        else:
+            self._change(edit, now_s)
+        if not revoked:
+            raise TokenError(f'token: "{which}" is neither the id nor the name of one in force')
         return tuple(revoked)
 
     def refuse_earlier(self, name: str, now_s: float) -> None:
@@ -143,28 +162,67 @@ class Tokens:
         self._change(edit, now_s)
 
     def issued_too_early(self, name: str, issued_s: float) -> bool:
-        """Whether a token of an identity provider, issued then to `name`, was revoked since."""
-        return any(is_same(name, other) and issued_s <= at for other, at in self.book().not_before)
+        """Whether a token of an identity provider, issued then to `name`, was revoked since.
 
-    def book(self) -> TokenBook:
-        """All there is, newest last; raises OSError, CabinetError."""
-        text = self._cabinet.read(DOCUMENT)
-        if text != self._read[0]:
-            book = _parsed(text)
-            self._read = (text, book, {token.id: token for token in book.tokens})
-        return self._read[1]
+        Goes by the last look; raises IdentityUnreadableError.
+        """
+        not_before = self._last_read().book.not_before
+        return any(is_same(name, other) and issued_s <= at for other, at in not_before)
 
-    def usable(self, now_s: float) -> bool:
-        """Whether somebody besides the bootstrap token could show one."""
-        return any(t.ends_s > now_s and t.name != BOOTSTRAP for t in self.book().tokens)
+    def look(self) -> None:
+        """Read what is there now, which `who` goes by until the next look; raises nothing.
 
-    def who(self, shown: str, now_s: float) -> Principal:
-        """Who shows this token; raises NotAuthenticatedError."""
+        Takes as long as the store does.
+        """
         try:
             self.book()
+        except (OSError, CabinetError) as error:
+            self.cannot_be_read(str(error))
+
+    def is_current(self) -> bool:
+        """Whether what the last look saw is there now; waits for nobody, raises nothing."""
+        # In this order: a look that sees a change is over once what it saw is gone by.
+        if not self._credentials.is_unchanged() or self._looking.locked() or self._read.unreadable:
+            return False
+        try:
+            return not _is_of_earlier(self._document())
         except (OSError, CabinetError):
-            raise NotAuthenticatedError("the tokens cannot be read now") from None
-        token = self._read[2].get(token_id(shown))
+            return False
+
+    def cannot_be_read(self, why: str) -> None:
+        """Go by nothing that was read before: nobody knows whether it still holds."""
+        if why != self._read.unreadable:
+            log.error(f"tokens cannot be read, so nobody comes in with one: {why}")
+        self._read = _Read(unreadable=why)
+
+    def book(self) -> TokenBook:
+        """All there is, by age; raises OSError, CabinetError."""
+        with self._looking:
+            self._carry_over()
+            before = self._read
+            there = self._credentials.glimpse(before.mark)
+            if there is not None:
+                book = book_of(there.texts)
+                by_id = {token.id: token for token in book.tokens}
+                self._read = _Read(there.mark, book, by_id, "")
+        here, stored = self._kept_here(), self._read.book
+        tokens = sorted((*here.tokens, *stored.tokens), key=lambda token: token.created_s)
+        return TokenBook(tuple(tokens), stored.not_before)
+
+    def usable(self, now_s: float) -> bool:
+        """Whether somebody besides the bootstrap token could show one; raises as `book`."""
+        return any(t.ends_s > now_s and t.name != BOOTSTRAP for t in self.book().tokens)
+
+    def is_bootstrap(self, shown: str) -> bool:
+        """Whether it says that it is this machine's bootstrap token, which is not in the store."""
+        return self._own_token(shown) is not None
+
+    def who(self, shown: str, now_s: float) -> Principal:
+        """Who shows this token, as far as the last look knows.
+
+        Raises NotAuthenticatedError, IdentityUnreadableError.
+        """
+        token = self._own_token(shown) or self._last_read().by_id.get(token_id(shown))
         if token is None or not hmac.compare_digest(token.sha256, digest(shown)):
             raise NotAuthenticatedError("no such token")
         if token.revoked_s <= now_s:
@@ -178,6 +236,10 @@ class Tokens:
             None if token.services is None else frozenset(token.services),
             Method.TOKEN, token.id, token.expires_s,
         )  # fmt: skip
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._credentials.close()
 
     def _made(
         self,
@@ -202,16 +264,87 @@ class Tokens:
         token = Token(
             made_id, name, own, limits, now_s, now_s + for_s, math.inf, made_by, digest(shown)
         )
-        self._change(lambda book: replace(book, tokens=(*book.tokens, token)), now_s)
+        change = self._change_here if name == BOOTSTRAP else self._change
+        change(lambda book: replace(book, tokens=(*book.tokens, token)), now_s)
         return shown, token
 
     def _change(self, edit: Callable[[TokenBook], TokenBook], now_s: float) -> None:
-        def edited(text: str) -> str:
-            book = edit(_parsed(text))
-            kept = tuple(token for token in book.tokens if token.ends_s > now_s - KEPT_S)
-            return _written(replace(book, tokens=kept))
+        """Change what is in the store."""
+        self._carry_over()
+        self._credentials.change(lambda texts: texts_of(_kept(edit(book_of(texts)), now_s)))
 
-        self._cabinet.change(DOCUMENT, edited)
+    def _change_here(self, edit: Callable[[TokenBook], TokenBook], now_s: float) -> None:
+        """Change what is in the cabinet."""
+        self._carry_over()
+        self._cabinet.change(
+            DOCUMENT, lambda text: document_text(_kept(edit(document_book(text)), now_s))
+        )
+
+    def _last_read(self) -> _Read:
+        """What the last look saw; raises IdentityUnreadableError."""
+        last = self._read
+        if last.unreadable:
+            raise IdentityUnreadableError(
+                "what was revoked cannot be read now, so nobody can say whether this still holds"
+            )
+        return last
+
+    def _own_token(self, shown: str) -> Token | None:
+        """The bootstrap token that it says to be; None also where the cabinet cannot be read."""
+        try:
+            here = self._kept_here().tokens
+        except (OSError, CabinetError):
+            return None
+        made_id = token_id(shown)
+        return next((token for token in here if token.id == made_id), None)
+
+    def _kept_here(self) -> TokenBook:
+        """The bootstrap tokens in the cabinet; raises OSError, CabinetError."""
+        book = self._document()
+        return TokenBook(tuple(token for token in book.tokens if token.name == BOOTSTRAP))
+
+    def _document(self) -> TokenBook:
+        text = self._cabinet.read(DOCUMENT)
+        if text != self._own[0]:
+            self._own = (text, document_book(text))
+        return self._own[1]
+
+    def _carry_over(self) -> None:
+        """Put what an earlier release kept in the cabinet into the store, once.
+
+        Killed in the middle it is done again, and then a token that is there is not put there
+        again: whatever was revoked in either place stays so.  Raises OSError, CabinetError.
+        """
+        before = self._document()
+        if not _is_of_earlier(before):
+            return
+        others = [token for token in before.tokens if token.name != BOOTSTRAP]
+
+        def merged(texts: Texts) -> Texts:
+            there = book_of(texts)
+            by_id = {token.id: token for token in there.tokens}
+            for token in others:
+                kept = by_id.get(token.id, token)
+                by_id[token.id] = replace(kept, revoked_s=min(kept.revoked_s, token.revoked_s))
+            return texts_of(
+                TokenBook(tuple(by_id.values()), latest(*there.not_before, *before.not_before))
+            )
+
+        self._credentials.change(merged)
+
+        def rest(text: str) -> str:
+            now = document_book(text)
+            if now != before:
+                return text  # it was changed meanwhile, and is carried over at the next look
+            return document_text(TokenBook(tuple(t for t in now.tokens if t.name == BOOTSTRAP)))
+
+        self._cabinet.change(DOCUMENT, rest)
+        log.info(f"{len(others)} tokens of an earlier release were carried over into the store")
+
+
+def _is_of_earlier(book: TokenBook) -> bool:
+    """Whether a cabinet's book holds what belongs into the store."""
+    return bool(book.not_before) or any(token.name != BOOTSTRAP for token in book.tokens)
 
 
 def digest(shown: str) -> str:
@@ -244,39 +377,7 @@ def _service(name: str) -> str:
     return name
 
 
-def _parsed(text: str) -> TokenBook:
-    if not text:
-        return TokenBook()
-    try:
-        raw = json.loads(text)
-        if raw["version"] != VERSION:
-            raise ValueError(f"version {raw['version']}, this is {VERSION}")
-        tokens = tuple(_token(entry) for entry in raw["tokens"])
-        early = tuple((str(name), float(at)) for name, at in raw["not_before"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CabinetError(f"{DOCUMENT}: cannot be read ({error})") from None
-    return TokenBook(tokens, early)
-
-
-def _token(entry: Mapping[str, Any]) -> Token:
-    revoked = entry["revoked_s"]
-    return Token(
-        id=str(entry["id"]),
-        name=str(entry["name"]),
-        roles=tuple(Role(role) for role in entry["roles"]),
-        services=None if entry["services"] is None else tuple(map(str, entry["services"])),
-        created_s=float(entry["created_s"]),
-        expires_s=float(entry["expires_s"]),
-        revoked_s=math.inf if revoked is None else float(revoked),
-        made_by=str(entry["made_by"]),
-        sha256=str(entry["sha256"]),
-    )
-
-
-def _written(book: TokenBook) -> str:
-    tokens = [
-        asdict(token) | ({"revoked_s": None} if math.isinf(token.revoked_s) else {})
-        for token in book.tokens
-    ]
-    whole = {"version": VERSION, "tokens": tokens, "not_before": book.not_before}
-    return json.dumps(whole, allow_nan=False, indent=1) + "\n"
+def _kept(book: TokenBook, now_s: float) -> TokenBook:
+    """Without the tokens that have been over for long."""
+    tokens = tuple(token for token in book.tokens if token.ends_s > now_s - KEPT_S)
+    return replace(book, tokens=tokens)

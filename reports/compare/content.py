@@ -302,6 +302,7 @@ def as_markdown(table: TextTable) -> str:
     lines = ["| " + " | ".join(table.headings) + " |"]
     lines.append("| " + " | ".join("---:" if n else "---" for n in table.numeric) + " |")
     lines += [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+        for row in table.rows
     ]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -99,15 +100,15 @@ def _is_front(name: str) -> bool:
 
 
 def _styles(content: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Colour and dashes of each contestant; a bound is black, hpa's front has hpa's colour."""
+    """Colour and dashes of each contestant; a bound is black, `kpa@300s` coloured as `kpa`."""
     styles: dict[str, tuple[str, str]] = {}
-    plain = 0
+    colours, dashes = cycle(COLOURS), cycle(DASHES)
     for name, about in content["controllers"].items():
         if about["foresight"]:
             styles[name] = (INK, "1.5 2")
         elif not _is_front(name):
-            styles[name] = (COLOURS[plain % len(COLOURS)], DASHES[plain % len(DASHES)])
-            plain += 1
+            origin = styles.get(name.partition("@")[0])
+            styles[name] = (origin[0] if origin else next(colours), next(dashes))
     for name in content["controllers"]:
         if _is_front(name):
             styles[name] = styles.get("hpa", (GREY, ""))

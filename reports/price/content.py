@@ -111,8 +111,9 @@ def _place(place: dict[str, Any], number: int) -> PricedPlace:
     dearest = max(place["rules"], key=lambda name: place["rules"][name]["usd_a_day"]["mean"])
     price = place["rules"][dearest]
     summary = (
-        f"The dearest rule by itself is {_name(dearest)}: {_usd(price['usd_a_day'])} a day "
-        f"({_share(price['share'])})."
+        f"The dearest rule by itself is {_name(dearest)}: "
+        f"{usd(price['usd_a_day']['mean'], signed=True)} a day, "
+        f"{_percent(price['share']['mean'])} of the bill."
     )
     return PricedPlace(
         name=place["name"],
@@ -133,7 +134,7 @@ def _contestants(place: dict[str, Any]) -> TextTable:
         ratio = place["ratios"].get(name)
         rows.append(
             (
-                name + ("" if name == "engine" else " (bound)"),
+                _name(name) + ("" if name == "engine" else " (bound)"),
                 _spread(own["usd_a_day"], usd),
                 "" if ratio is None else _spread(ratio, lambda x: f"{x:.3f}"),
                 _spread(own[VIOLATION], percent),
@@ -244,7 +245,11 @@ def _usd(one: Mapping[str, Any]) -> str:
 
 
 def _share(one: Mapping[str, Any]) -> str:
-    return _spread(one, lambda value: f"{100.0 * value:+.2f}{GAP}%")
+    return _spread(one, _percent)
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:+.2f}{GAP}%"
 
 
 def _points(one: Mapping[str, Any] | None) -> str:
@@ -259,11 +264,14 @@ def _mean(one: Mapping[str, Any] | None, shown: Any) -> str:
 def _spread(one: Mapping[str, Any] | None, shown: Any) -> str:
     if one is None:
         return NOTHING
-    text = str(shown(one["mean"]))
-    if one["low"] is None or one["high"] == one["low"]:
+    text, low, high = (
+        None if one[key] is None else str(shown(one[key])).replace("-", "−")
+        for key in ("mean", "low", "high")
+    )
+    assert text is not None
+    if low is None or one["high"] == one["low"]:
         return text
-    low, high = str(shown(one["low"])), str(shown(one["high"]))
-    return text if low == high else f"{text} ({low} … {high})"
+    return text if low == high else f"{text}\n({low} … {high})"
 
 
 def _name(name: str) -> str:

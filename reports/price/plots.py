@@ -28,6 +28,8 @@ from reports.run.plots import (
 
 NAMES = 190.0
 """Room for the names, in the plot's units."""
+VALUES = 92.0
+"""Room for what each step costs, right of the bars and of their intervals."""
 BAR = 20.0
 HEAD, FOOT = 14.0, 44.0
 WITHIN = "clairvoyant_within_rules"
@@ -45,7 +47,7 @@ def waterfall(place: dict[str, Any], number: int) -> Plot:
         figure = Figure(figsize=(WIDTH / 72.0, height / 72.0), dpi=72)
         FigureCanvasSVG(figure)
         axes = figure.add_axes(
-            (left, FOOT / height, 1.0 - left - RIGHT / WIDTH, BAR * rows / height)
+            (left, FOOT / height, 1.0 - left - VALUES / WIDTH, BAR * rows / height)
         )
         axes.grid(axis="y", visible=False)
         reached, edges = 0.0, []
@@ -73,8 +75,8 @@ def waterfall(place: dict[str, Any], number: int) -> Plot:
         axes.set_ylim(rows - 0.45, -0.55)
         for row, text in enumerate(labels):
             axes.annotate(
-                text, (1.0, row), xycoords=("axes fraction", "data"), ha="right", va="center",
-                fontsize=9, color=MUTED,
+                text, (1.0, row), xycoords=("axes fraction", "data"), xytext=(VALUES - RIGHT, 0),
+                textcoords="offset points", ha="right", va="center", fontsize=9, color=MUTED,
             )  # fmt: skip
         axes.set_yticks(range(rows), [*(_name(step["name"]) for step in steps), "engine"])
         axes.xaxis.set_major_locator(MaxNLocator(6))

@@ -52,7 +52,7 @@ class KeyFigure:
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """Finished cells; `numeric` says which columns are set flush right."""
+    """Finished cells, the lines after the first in small; `numeric` columns are set flush right."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -625,8 +625,8 @@ def _unverified(summary: Summary) -> Iterable[str]:
         shares = ", ".join(f"{name} {percent(share)}" for name, share in long.items())
         yield (
             "Warning: with few slots, or few of them free, the fluid's response times are not "
-            f"verified to 10 % at p95 (docs/fidelity.md). That was so for part of the time: "
-            f"{shares}. Ask for resolution=request where these response times matter."
+            f"verified to 10 % at p95 (docs/background/fidelity.md). That was so for part of the "
+            f"time: {shares}. Ask for resolution=request where these response times matter."
         )
 
 

@@ -133,6 +133,19 @@ class ZoneLoss(_During):
     zone: int = Field(ge=0, le=99, description="index of the zone, from 0")
 
 
+class SlowInstance(_During):
+    """Some instances of a service need `factor` times as long, as on a sick machine.
+
+    Requests are spread evenly over the instances, so each of them gets its share of the requests.
+    One that goes takes its slowness with it.
+    """
+
+    kind: Literal["slow_instance"] = "slow_instance"
+    service: str
+    instances: Annotated[int, Field(ge=1, le=1000)] = 1
+    factor: Annotated[float, Field(ge=1, le=100)]
+
+
 class SlowZone(_During):
     """The instances of one zone need `factor` times as long, as behind a sick network.
 
@@ -380,6 +393,7 @@ Fault = Annotated[
     | SlowService
     | CacheFlush
     | ZoneLoss
+    | SlowInstance
     | SlowZone
     | SpotReclaim
     | SlowBoot

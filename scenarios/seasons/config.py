@@ -147,10 +147,12 @@ def check_country(config: SeasonsConfig) -> None:
     Not a part of validation: whatever else is wrong is said without the library of all holidays.
     """
     import holidays
+    from holidays.registry import EntityLoader
 
     code = config.holidays.country
-    supported = holidays.list_supported_countries()
-    if code not in supported:
+    # To list what each country supports, all of them would be imported.
+    if code not in EntityLoader.get_country_codes():
+        supported = holidays.list_supported_countries()
         raise ConfigError(
             f'seasons.holidays.country: "{code}" is not allowed (an ISO 3166 country code that the '
             f"holidays library knows, such as US){close(code, list(supported))}"

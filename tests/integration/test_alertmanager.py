@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from engine.monitoring.findings import Severity
 from engine.runtime import watch as watching
 from engine.runtime.watch import LiveMonitor, deliver
 from tests.unit.engine.monitoring.conftest import API, DATABASE, make_monitor
+from twin.staging.ports import free_ports
 
 BINARY = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 pytestmark = pytest.mark.skipif(
@@ -38,7 +38,7 @@ class Alertmanager:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "config.yml").write_text(
@@ -66,12 +66,6 @@ class Alertmanager:
     def alerts(self) -> list[dict[str, Any]]:
         alerts: list[dict[str, Any]] = httpx.get(f"{self.url}/api/v2/alerts").json()
         return alerts
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def until(holds: Callable[[], bool]) -> None:

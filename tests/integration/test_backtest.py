@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import json
 import subprocess
@@ -12,9 +13,12 @@ import pandas as pd
 import pytest
 
 from reports.__main__ import main as reports_again
+from scenarios.seasons.years import multiplied
 from tests import warm
 from twin.backtest import from_seasons
 from twin.backtest.cases import ALL, judge
+from twin.backtest.command import TEST_DAYS
+from twin.forecast.settings import seasons_of
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "worldcup98"
 
@@ -77,8 +81,12 @@ def test_bad_input_ends_with_2_and_writes_nothing(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_seasons_are_forecast_as_well_as_is_claimed() -> None:
-    cases = from_seasons.cases((2, 24), 1)
-    case = next(c for c in cases if c.service == "api" and c.series.name == "July")
+    config = from_seasons.configuration(1)
+    seasons = multiplied(seasons_of(config), config.multiple)
+    july = dt.date(seasons.years[-1], 7, 14)
+    assert (july.month, july.day) in from_seasons.STARTS
+    cases = from_seasons.from_date(seasons, july, (2, 24), 1, TEST_DAYS)
+    case = next(c for c in cases if c.service == "api")
     judged = judge(case)
     assert judged.scores[ALL, judged.own, 24].wape < 0.08
     assert judged.scores[ALL, judged.own, 2].wape < 0.05

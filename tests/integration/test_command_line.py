@@ -52,13 +52,9 @@ def left_in(folder: Path) -> list[str]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """One small run with a fault, and its record."""
     folder = tmp_path_factory.mktemp("run")
-    result = subprocess.run(
-        [
-            sys.executable, "-m", "twin", "run", "scenario=zone_outage", *SMALL,
-            "faults.zone_outage.at=1200", "population.simultaneous=3000",
-        ],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True, text=True, timeout=600, check=False,
+    result = twin(
+        "run", "scenario=zone_outage", *SMALL, "faults.zone_outage.at=1200",
+        "population.simultaneous=3000", folder=folder,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return folder / result.stdout.splitlines()[-1], result
@@ -249,6 +245,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_says_that_it_is_partial(tmp_pa
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         # The output folder is made just before the run begins.
         for _ in range(1200):
@@ -256,7 +253,7 @@ def test_an_interrupted_run_keeps_what_it_has_and_says_that_it_is_partial(tmp_pa
                 break
             time.sleep(0.05)
         time.sleep(wait_s)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does
         stdout, stderr = process.communicate(timeout=600)
         if stdout.strip():
             break
@@ -267,6 +264,8 @@ def test_an_interrupted_run_keeps_what_it_has_and_says_that_it_is_partial(tmp_pa
     assert summary["partial"] is True
     assert 0.0 < summary["simulation"]["simulated_s"] < 86_400.0
     assert "partial" in stderr
+    report = (tmp_path / stdout.splitlines()[-1] / "report.md").read_text()
+    assert "This run was interrupted after" in report
 
 
 NONSENSE = """

@@ -15,7 +15,7 @@ from twin.world.world import World
 
 SMALL = (
     "population.simultaneous=3000",
-    "population.duration_s=5400",
+    "population.duration_s=3600",
     'population.start_utc="18:00"',
 )
 

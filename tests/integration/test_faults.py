@@ -13,16 +13,17 @@ from tests import composition
 from twin.config import RunConfig
 from twin.world.world import World
 
-LONG = {"at": 600, "duration_s": 2400}
+LONG = {"at": 300, "duration_s": 1800}
 FAULTS: dict[str, dict[str, Any]] = {
     "flash_crowd": {
-        "service": "api", "factor": 5, "at": 1800, "ramp_s": 60, "hold_s": 300, "decay_s": 60,
+        "service": "api", "factor": 5, "at": 600, "ramp_s": 60, "hold_s": 300, "decay_s": 60,
     },
-    "slow_service": {"service": "database", "factor": 3, "at": 1800, "duration_s": 600},
-    "cache_flush": {"service": "api", "factor": 5, "at": 1800, "refill_s": 600},
-    "zone_loss": {"zone": 1, "at": 1800, "duration_s": 600},
-    "slow_zone": {"zone": 1, "factor": 4, "at": 1800, "duration_s": 600},
-    "spot_reclaim": {"share": 0.5, "at": 1800, "notice_s": 60},
+    "slow_service": {"service": "database", "factor": 3, "at": 600, "duration_s": 600},
+    "cache_flush": {"service": "api", "factor": 5, "at": 600, "refill_s": 600},
+    "zone_loss": {"zone": 1, "at": 600, "duration_s": 600},
+    "slow_instance": {"service": "api", "factor": 4, "at": 600, "duration_s": 600},
+    "slow_zone": {"zone": 1, "factor": 4, "at": 600, "duration_s": 600},
+    "spot_reclaim": {"share": 0.5, "at": 600, "notice_s": 60},
     "slow_boot": {"factor": 4},
     "heavy_boots": {"share": 0.5, **LONG},
     "never_ready": {"share": 0.5, **LONG},
@@ -32,16 +33,16 @@ FAULTS: dict[str, dict[str, Any]] = {
     "api_timeout": {"share": 0.5, **LONG},
     "commands_lost": {"share": 0.5, **LONG},
     "commands_duplicated": {**LONG},
-    "metrics_blackout": {"at": 1800, "duration_s": 300},
-    "scrape_lag": {"lag_s": 60, "at": 1800, "duration_s": 600},
-    "sample_loss": {"share": 0.5, "at": 1800, "duration_s": 600},
-    "sample_nan": {"share": 0.5, "at": 1800, "duration_s": 600},
-    "sample_duplicates": {"share": 0.5, "at": 600, "duration_s": 3000},
-    "sample_reorder": {"share": 0.5, "at": 1800, "duration_s": 600},
-    "unit_spike": {"share": 0.1, "at": 1800, "duration_s": 600},
-    "engine_kill": {"at": 1800, "duration_s": 3600, "down_s": 60, "snapshot_age_s": 120},
-    "two_leaders": {"at": 1800, "duration_s": 900, "behind_s": 60},
-    "clock_step": {"step_s": -600, "at": 1800, "duration_s": 900},
+    "metrics_blackout": {"at": 600, "duration_s": 300},
+    "scrape_lag": {"lag_s": 60, "at": 600, "duration_s": 600},
+    "sample_loss": {"share": 0.5, "at": 600, "duration_s": 600},
+    "sample_nan": {"share": 0.5, "at": 600, "duration_s": 600},
+    "sample_duplicates": {"share": 0.5, "at": 300, "duration_s": 1800},
+    "sample_reorder": {"share": 0.5, "at": 600, "duration_s": 600},
+    "unit_spike": {"share": 0.1, "at": 600, "duration_s": 600},
+    "engine_kill": {"at": 600, "duration_s": 600, "down_s": 60, "snapshot_age_s": 120},
+    "two_leaders": {"at": 600, "duration_s": 600, "behind_s": 60},
+    "clock_step": {"step_s": -600, "at": 600, "duration_s": 600},
     "schedule_stale": {**LONG},
     "schedule_late": {"delay_s": 3600, **LONG},
     "schedule_wrong": {"shift_s": 3600, "missing": 0.2, "scale": 1.5, **LONG},
@@ -49,8 +50,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 def configuration(faults: dict[str, dict[str, Any]], *overrides: str) -> RunConfig:
-    """An hour of a June afternoon, with a ramp that the engine has to follow."""
-    small = ["population.simultaneous=2500", "population.duration_s=3600"]
+    """A part of a June afternoon, with a ramp that the engine has to follow."""
+    small = ["population.simultaneous=2500", "population.duration_s=2100"]
     given = [*small, 'population.start_utc="17:00"', *overrides]
     return composition.configuration(*given, faults=faults)
 
@@ -69,7 +70,7 @@ def sampled(world: World) -> list[float]:
 
 @pytest.fixture(scope="module")
 def calm() -> World:
-    """The same hour without any fault."""
+    """The same afternoon without any fault."""
     return ran({})
 
 
@@ -112,7 +113,7 @@ def test_the_faults_of_a_service_hit_both_resolutions(resolution: str) -> None:
     world, calm = ran(faults, *small), ran({}, *small)
     database = world.config.platform.services
     row = list(database).index("database")
-    inside = slice(1860 // 5, 2100 // 5)
+    inside = slice(660 // 5, 900 // 5)
     assert (
         world.platform.truth[row, inside, 0].sum() > 2.0 * calm.platform.truth[row, inside, 0].sum()
     )

@@ -27,9 +27,9 @@ from engine.adapters.pool.runtime_api import BACK, RuntimeApi
 from engine.model import Status
 from engine.ports.infrastructure import Counts
 from engine.ports.lease import Fence
-from tests.integration.metrics.conftest import free_port
 from tests.integration.staging.conftest import action
 from tests.unit.engine.adapters.pool.test_haproxy import write_stack
+from twin.staging.ports import free_ports
 
 FENCE = Fence(1)
 NEVER = 1e9
@@ -164,7 +164,7 @@ def balanced() -> Iterator[Balanced]:
     if shutil.which(HAPROXY) is None:
         pytest.skip("haproxy is not installed: sudo apt-get install haproxy")
     folder = Path(tempfile.mkdtemp(prefix="wh-", dir="/tmp"))  # sockets need short paths
-    place, port = Place(folder), free_port()
+    place, port = Place(folder), free_ports(1)[0]
     for each in (place.targets, place.logs, place.admin_socket.parent):
         each.mkdir()
     token = f"by-hand-{os.getpid()}-{folder.name}"

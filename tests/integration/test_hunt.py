@@ -63,7 +63,7 @@ def found_within(worlds: int, invariant: str, having: str = "", likely: int = 0)
 
 
 def test_nothing_is_found_where_nothing_is_broken() -> None:
-    others = range(21, 33)  # than the command examines, below
+    others = range(21, 27)  # than the command examines, below
     assert [violated(index) for index in others] == [set()] * len(others)
 
 
@@ -206,22 +206,22 @@ def raising_engine(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("mutation", "invariant", "within", "having", "likely"),
     [
-        (unlimited_steps, "step limit", 40, "", 0),
-        (no_rest, "cooldown", 40, "", 0),
-        (bottomless_purse, "budget and quota", 60, "", 9),
+        (unlimited_steps, "step limit", 40, "", 2),
+        (no_rest, "cooldown", 40, "", 1),
+        (bottomless_purse, "budget and quota", 60, "", 21),
         (careless_scale_in, "no scale-in in a breach", 60, "", 5),
         (careless_scale_in, "no scale-in in a data gap", 60, "", 0),
-        (no_floor, "wedding floor", 60, "", 0),
-        (no_approval_needed, "approval", 60, "", 6),
-        (no_idempotency, "a replayed command changes nothing", 60, "commands_duplicated", 0),
+        (no_floor, "wedding floor", 60, "", 1),
+        (no_approval_needed, "approval", 60, "", 20),
+        (no_idempotency, "a replayed command changes nothing", 60, "commands_duplicated", 24),
         (no_fencing, "one leader's writes", 250, "two_leaders", 2002),
-        (forgotten_instances, "desired = actual", 40, "", 0),
+        (forgotten_instances, "desired = actual", 40, "", 2),
         (generous_bill, "bill", 5, "", 0),
-        (one_price, "bill", 5, "", 0),
+        (one_price, "bill", 5, "", 2),
         (early_samples, "nothing from the future", 5, "", 0),
         (leaking_queue, "conservation", 5, "", 0),
         (serving_ghosts, "served by ready instances only", 60, "", 0),
-        (idle_engine, "the queues drain", 200, "", 0),
+        (idle_engine, "the queues drain", 200, "", 32),
         (raising_engine, "the engine answers", 20, "", 0),
     ],
 )
@@ -241,7 +241,7 @@ def test_a_failing_world_is_shrunk_kept_and_replayed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlimited_steps(monkeypatch)
-    index = found_within(40, "step limit")
+    index = found_within(40, "step limit", likely=16)  # it is soon small
     first = next(
         v for v in examine(generate(SEED, index)).violations if v.invariant == "step limit"
     )
@@ -252,7 +252,7 @@ def test_a_failing_world_is_shrunk_kept_and_replayed(
     small = read(kept)
     assert len(json.dumps(small)) < len(json.dumps(generate(SEED, index)))
     assert "step limit" in {v.invariant for v in examine(small).violations}
-    assert small == shrink(small, "step limit", most_runs=30)
+    assert small == shrink(small, "step limit", most_runs=10)
 
     ended = warm.run(
         "twin", "run", "--config-dir", str(tmp_path), f"scenario={kept.stem}",

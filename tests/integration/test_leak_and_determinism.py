@@ -22,7 +22,7 @@ from twin.world.world import RealisedLoad, World
 
 SMALL = (
     "population.simultaneous=400",
-    "population.duration_s=7200",
+    "population.duration_s=5400",
     'population.start_utc="17:00"',
 )
 
@@ -57,7 +57,7 @@ def scramble(after_s: int) -> Callable[[RealisedLoad], RealisedLoad]:
     return change
 
 
-AT_S = 3600
+AT_S = 2700
 """When the future begins to differ."""
 
 

@@ -31,6 +31,7 @@ import uvicorn
 from locustfiles.arrivals import ArrivalSchedule
 from locustfiles.plan import LoadPlan, WantedExcerpt, make
 from tests.locusts import Locusts, locusts
+from twin.staging.ports import free_ports
 
 pytestmark = pytest.mark.load
 
@@ -125,8 +126,7 @@ def locust(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locusts]:
 
 
 def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return str(probe.getsockname()[1])
+    return str(free_ports(1)[0])
 
 
 def test_the_schedule_is_sent_whole_and_recorded(

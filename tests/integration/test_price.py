@@ -38,7 +38,7 @@ def test_a_spare_zone_costs_and_the_bounds_stand_in_their_order(record: Path) ->
 
 def test_the_report_says_it_and_can_be_made_again(record: Path) -> None:
     page, text = record / "report.html", (record / "report.md").read_text()
-    for said in ("june_peak @ 20,000", "zone to spare", "clairvoyant_within_rules (bound)"):
+    for said in ("june_peak @ 20,000", "zone to spare", "clairvoyant within rules (bound)"):
         assert said in page.read_text()
         assert said in text
     assert "<svg" in page.read_text()

@@ -90,7 +90,7 @@ def test_a_lost_zone_fails_requests_at_both() -> None:
 
 
 def test_the_same_seed_gives_the_same_requests() -> None:
-    one, two = (new_world("resolution=request", "population.duration_s=1800") for _ in range(2))
+    one, two = (new_world("resolution=request", "population.duration_s=900") for _ in range(2))
     assert one.platform.truth.tobytes() == two.platform.truth.tobytes()
     assert one.platform.metrics.tobytes() == two.platform.metrics.tobytes()
     assert one.recorder.decisions == two.recorder.decisions

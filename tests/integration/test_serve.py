@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -50,19 +47,12 @@ def waited(condition: Any) -> Any:
 
 
 def test_a_scenario_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
-    said = tmp_path / "stderr"
-    with said.open("wb") as to:
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "twin", "serve", "population.simultaneous=3000", "api.port=0",
-                "speed=120", "begin=600", f"output={tmp_path / 'out'}",
-            ],
-            stdout=subprocess.PIPE, stderr=to, text=True, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-    try:
-        shown = waited(lambda: re.search(r"^token: (\S+)$", said.read_text(), re.MULTILINE))
-        url = waited(lambda: re.search(r"http://[\d.:]+/api/scalability", said.read_text()))[0]
+    with warm.started(
+        "twin", "serve", "population.simultaneous=3000", "api.port=0", "speed=120", "begin=600",
+        f"output={tmp_path / 'out'}", cwd=tmp_path,
+    ) as process:  # fmt: skip
+        shown = waited(lambda: re.search(r"^token: (\S+)$", process.said()[1], re.MULTILINE))
+        url = waited(lambda: re.search(r"http://[\d.:]+/api/scalability", process.said()[1]))[0]
         token = shown[1]
         waited(lambda: ready(f"{url}/readiness", token))
         asked(f"{url}/floors", token, {"service": "api", "instances": 44, "for_s": 36_000.0,
@@ -72,9 +62,6 @@ def test_a_scenario_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
         assert actions[0]["reason"] == "manual"
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=PATIENCE_S)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 130
     summary = read(Path(printed.strip().splitlines()[-1]))
     assert (summary.world, summary.partial) == ("twin", True)

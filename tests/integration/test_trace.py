@@ -220,7 +220,7 @@ def test_what_is_missing_ends_with_exit_code_2_and_no_traceback(
 def test_the_record_and_the_comparison_speak_of_matches_and_not_of_weddings(
     folder: Path, tmp_path: Path
 ) -> None:
-    window = ["trace.date=2024-05-09", "trace.start='16:00'", "trace.duration_s=10800"]
+    window = ["trace.date=2024-05-09", "trace.start='17:00'", "trace.duration_s=5400"]
     asked = [
         "scenario=worldcup98", f"trace.folder={folder}", "trace.time_zone=UTC",
         "output=out", *window,

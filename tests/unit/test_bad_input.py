@@ -1,7 +1,8 @@
 """What is wrong on a command line is said before anything is imported that works.
 
 Times depend on the machine and on what else it does; which modules are loaded does not.  One
-process imports what every command reads its words with, and forks for each of them.
+process imports what every command reads its words with, later what it validates them with, and
+forks for each of them.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ CALCULATES = ("numpy", "engine.model")
 """What a configuration is validated with: not needed for a key that is not there."""
 
 SCRIPT = """
-import io, json, os, runpy, sys
-import engine.config.composition
-cases, watched = json.load(sys.stdin)
-for words in cases:
+import importlib, io, json, os, runpy, sys
+groups, watched = json.load(sys.stdin)
+for needed, words in [(module, words) for module, cases in groups for words in cases]:
+    importlib.import_module(needed)
     sys.stdout.flush()
     reading, writing = os.pipe()
     child = os.fork()
@@ -100,7 +101,13 @@ Answers = dict[str, tuple[str, int, list[str]]]
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """For each command line what is said, the exit code, and what was loaded for it."""
     lines = [*KEYS, *VALUES, *LOADS]
-    asked = [[line.split() for line in lines], [*WORKS, *CALCULATES]]
+    groups = [
+        (module, [line.split() for line in cases])
+        for module, cases in (
+            ("engine.config.composition", KEYS), ("twin.config", {**VALUES, **LOADS}),
+        )
+    ]  # fmt: skip
+    asked = [groups, [*WORKS, *CALCULATES]]
     ended = subprocess.run(
         [sys.executable, "-c", SCRIPT], input=json.dumps(asked), capture_output=True, text=True,
         check=True, timeout=600, cwd=tmp_path_factory.mktemp("nothing"),

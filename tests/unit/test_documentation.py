@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import engine
-from engine.commands.table import Command
+from engine.commands.table import Command, usage
 
 ROOT = Path(engine.__file__).parents[1]
 TOPS = (
@@ -69,6 +69,12 @@ def test_every_command_is_one_that_the_command_line_has() -> None:
             assert word in commands(program), (page, program, word)
 
 
+def test_the_reference_of_the_commands_says_what_their_help_says() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    for program in ("twin", "engine"):
+        assert usage(f"python -m {program}", commands(program)).rstrip() in page
+
+
 def test_every_target_of_make_is_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     places = named(TARGET)
@@ -76,8 +82,16 @@ def test_every_target_of_make_is_in_the_makefile() -> None:
     assert [(page, target) for page, target in places if target not in targets] == []
 
 
-def test_every_package_is_in_the_layout_table_of_the_readme() -> None:
-    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Layout")[2]
+def test_every_page_is_named_in_the_contents() -> None:
+    contents = set(LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES if "docs" in path.parts}
+    kept_apart = {page for page in pages if page.startswith("decisions/")} | {"README.md"}
+    assert "decisions/" in contents
+    assert pages - kept_apart - contents == set()
+
+
+def test_every_package_is_in_the_layout_table_of_contributing() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Layout")[2]
     rows = set(re.findall(r"^\| `(\w+)/` \|", table, re.M))
     ours = {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"benchmarks", "docs"}
     assert ours - rows == set()

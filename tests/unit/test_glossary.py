@@ -14,7 +14,7 @@ ROW = re.compile(r"^\| (?P<word>[^|]+) \| `(?P<name>[\w.]+)` \| (?P<says>[^|]+) 
 
 @pytest.fixture(scope="module")
 def rows(repository: Path) -> list[tuple[str, str, str]]:
-    text = (repository / "docs" / "glossary.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
     return [(line["word"], line["name"], line["says"]) for line in ROW.finditer(text)]
 
 
@@ -37,7 +37,7 @@ def public_types(file: Path) -> set[str]:
 def test_every_line_of_a_table_is_a_word_with_its_name_and_its_meaning(
     repository: Path, rows: list[tuple[str, str, str]]
 ) -> None:
-    text = (repository / "docs" / "glossary.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     headings = [line for line in lines if line.startswith(("| word", "| ---"))]
     assert len(rows) == len(lines) - len(headings) > 50

@@ -66,7 +66,7 @@ def test_what_detached_itself_is_ended_and_nothing_else(
     monkeypatch.setattr(leftovers, "AT_ONCE_S", 0.2)
     stranger = subprocess.Popen(["sleep", "600"])
     try:
-        mark = "a-run"
+        mark = f"the run of {tmp_path}"
         monkeypatch.setenv(leftovers.MARK, mark)
         command = [sys.executable, "-IS", "-c", DETACHED, str(tmp_path / "pid")]
         subprocess.run([*command, "deaf"] if is_deaf else command, check=True)

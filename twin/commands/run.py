@@ -6,12 +6,15 @@ any.  The configuration is checked before anything is imported that simulates.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
@@ -22,10 +25,16 @@ from engine.config import assignments, hydra_errors, secrets
 from engine.config.composition import composed, needs_hydra
 from engine.config.strict import ConfigError
 from engine.record import folders
-from engine.record.folders import OutputError
+from engine.record.folders import OutputError, Render
 from engine.runtime.errors import ControllerError
-from twin.commands.reporters import reporter
+from twin.commands.reporters import Meanwhile, reporter
 from twin.runs import lifetimes
+
+if TYPE_CHECKING:
+    from twin.config import RunConfig
+
+Reports = Callable[[], AbstractContextManager[Render]]
+"""Begins what makes the reports of one run, and ends it with the block."""
 
 OURS = (ConfigError, ControllerError, OutputError)
 
@@ -37,7 +46,8 @@ def run(arguments: list[str]) -> int:
     command = secrets.command_line(["python", "-m", "twin", "run"], arguments)
     try:
         if not needs_hydra(arguments):
-            return _show(*_simulate(composed(assignments.read(arguments).overrides), command))
+            settings = composed(assignments.read(arguments).overrides)
+            return _show(*_simulate(settings, command, lambda: Meanwhile("run")))
         _in_hydra(arguments, command)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -71,7 +81,7 @@ def _in_hydra(arguments: list[str], command: str) -> None:
             return _one_of_many(config, command)
         # Errors end the process here: Hydra would add its own words to whatever passes through it.
         try:
-            code = _show(*_simulate(_plain(config), command))
+            code = _show(*_simulate(_plain(config), command, lambda: Meanwhile("run")))
         except OURS as error:
             _fail(str(error))
         except hydra_errors.CAUGHT as error:
@@ -123,7 +133,8 @@ def _one_of_many(config: Any, command: str) -> float:
     if not run.sweep.scenarios:
 
         def simulate() -> dict[str, Any]:
-            record, partial = _simulate(settings, command)
+            here = contextlib.nullcontext(reporter("run"))
+            record, partial = _simulate(settings, command, lambda: here)
             if partial:
                 raise KeyboardInterrupt
             return {"record": str(record), "figures": headline_figures(summary.read(record))}
@@ -158,14 +169,20 @@ def _plain(config: Any) -> dict[str, Any]:
     return {str(key): value for key, value in raw.items()}
 
 
-def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
+def _simulate(settings: dict[str, Any], command: str, reports: Reports) -> tuple[Path, bool]:
     """One run: simulate, write the record, show the summary; True when it was interrupted."""
     from twin.config import check_files, parse
 
     run = parse(settings)
     check_files(run)
     folders.check_writable(Path(run.output))
+    with reports() as render:
+        return _checked(run, settings, command, render)
 
+
+def _checked(
+    run: RunConfig, settings: dict[str, Any], command: str, render: Render
+) -> tuple[Path, bool]:
     from engine.record.schema import summary
     from twin.commands import terminal
     from twin.runs import replications, writing
@@ -204,7 +221,7 @@ def _simulate(settings: dict[str, Any], command: str) -> tuple[Path, bool]:
             compile_s=compile_s,
             partial=partial,
             others=others,
-            render=reporter("run"),
+            render=render,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -57,10 +57,15 @@ class _Story(Monitor):
         self._story = findings
 
     def step(
-        self, windows: object, outlook: object, now_s: float, scope: object = None
+        self,
+        windows: object,
+        outlook: object,
+        now_s: float,
+        scope: object = None,
+        instances: object = None,
     ) -> Findings:
         """What was written down for now."""
-        del windows, outlook, scope
+        del windows, outlook, scope, instances
         return self._story[now_s]
 
     def snapshot(self) -> str:

@@ -52,6 +52,10 @@ KINDS: Mapping[str, Callable[[Draw], Fault]] = {
         "service": "api", "factor": _between(rng, 1.5, 5.0), "refill_s": _lasting(rng),
     },
     "zone_loss": lambda rng: {"zone": int(rng.integers(3)), "duration_s": _lasting(rng)},
+    "slow_instance": lambda rng: {
+        "service": _one_of(rng, "api", "database", "file-storage", "real-time"),
+        "factor": _between(rng, 2.0, 6.0), "duration_s": _lasting(rng),
+    },
     "slow_zone": lambda rng: {
         "zone": int(rng.integers(3)), "factor": _between(rng, 2.0, 6.0),
         "duration_s": _lasting(rng),
@@ -89,6 +93,7 @@ def base(seed: int, group: int, overrides: tuple[str, ...] = ()) -> RunConfig:
         f'population.start_utc="{hour:02d}:{_one_of(rng, "00", "30")}"',
         f"population.duration_s={WINDOW_S}",
         "monitor.enabled=true",
+        "telemetry.instances=200",
     ]
     raw = composed([*words, *overrides])
     del raw["sweep"]  # its name is the time of day

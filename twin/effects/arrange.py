@@ -10,6 +10,7 @@ times.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -43,6 +44,7 @@ from scenarios.faults.kinds import (
     ScheduleWrong,
     ScrapeLag,
     SlowBoot,
+    SlowInstance,
     SlowService,
     SlowZone,
     SpotReclaim,
@@ -78,15 +80,37 @@ class Slowness:
     fleets: Sequence[Fleet]
     services: list[list[float]] = field(init=False)
     zones: list[tuple[int, float]] = field(default_factory=list)
+    instances: list[dict[int, float]] = field(init=False)
+    """By service: the slow instances by their row, and how many times as long they take."""
 
     def __post_init__(self) -> None:
         self.services = [[] for _ in self.fleets]
+        self.instances = [{} for _ in self.fleets]
+
+    def hits_some(self, service: int) -> bool:
+        """Whether some of its instances are slower than others, or may become so."""
+        return bool(self.zones or self.instances[service])
+
+    def of_instances(self, service: int) -> FloatArray:
+        """How many times as long each ready instance takes because of its zone or itself."""
+        fleet = self.fleets[service]
+        rows = fleet.ready_rows()
+        slower: FloatArray = np.ones(len(rows))
+        for zone, factor in self.zones:
+            slower[fleet.zones_of(rows) == zone] *= factor
+        for row, factor in self.instances[service].items():
+            slower[rows == row] *= factor
+        return slower
 
     def refresh(self, service: int) -> None:
         """Tell the platform what holds now for the service."""
         factor = float(np.prod(self.services[service]))
         for zone, slower in self.zones:
             factor *= 1.0 + (slower - 1.0) * self.fleets[service].ready_share(zone)
+        if self.instances[service] and self.fleets[service].ready:
+            rows = set(self.fleets[service].ready_rows().tolist())
+            own = [f - 1.0 for row, f in self.instances[service].items() if row in rows]
+            factor *= 1.0 + math.fsum(own) / self.fleets[service].ready
         self.platform.set_slowdown(service, min(max(factor, 0.01), 1000.0))
 
     def refresh_all(self) -> None:
@@ -331,6 +355,28 @@ class _Arranged:
 
         return self._lasting(begin, end)
 
+    def _slow_instance(self, fault: SlowInstance) -> Process:
+        slowness, service = self.stage.slowness, list(self.stage.fleets).index(fault.service)
+        fleet, own = self.stage.fleets[fault.service], slowness.instances[service]
+        chosen: list[int] = []
+
+        def begin() -> str:
+            rows = [row for row in fleet.ready_rows().tolist() if row not in own]
+            picked = self._rng(fault.service).permutation(len(rows))[: fault.instances]
+            chosen.extend(rows[k] for k in picked.tolist())
+            own.update(dict.fromkeys(chosen, fault.factor))
+            slowness.refresh(service)
+            self._fire(len(chosen))
+            names = ", ".join(f"{fault.service}-{row}" for row in sorted(chosen))
+            return f"{names or 'no instance'}: {fault.factor:g} times as long"
+
+        def end() -> None:
+            for row in chosen:
+                del own[row]
+            slowness.refresh(service)
+
+        return self._lasting(begin, end)
+
     def _slow_zone(self, fault: SlowZone) -> Process:
         slowness, entry = self.stage.slowness, (fault.zone, fault.factor)
         fleets = list(self.stage.fleets.values())
@@ -539,6 +585,7 @@ CARRIED_OUT: Mapping[type, Callable[[_Arranged, Any], Process | None]] = {
     SlowService: _Arranged._slow_service,
     CacheFlush: _Arranged._cache_flush,
     ZoneLoss: _Arranged._zone_loss,
+    SlowInstance: _Arranged._slow_instance,
     SlowZone: _Arranged._slow_zone,
     SpotReclaim: _Arranged._spot_reclaim,
     ApiErrors: _Arranged._spoil_commands,

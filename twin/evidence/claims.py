@@ -91,11 +91,15 @@ class MeasurementConfig(Strict):
     beside: bool = False
     """Whether it may be measured beside other claims though live parts take part: it hardly takes
     any of a core, and whatever is taken from it makes its figures worse and never better."""
+    alone: bool = False
+    """Whether nothing else may be measured meanwhile: its figures say how fast something is."""
 
     @model_validator(mode="after")
     def _one_way(self) -> MeasurementConfig:
         if sum(way is not None for way in (self.each, self.all, self.command)) != 1:
             raise ValueError("give one of each, all and command")
+        if self.alone and self.beside:
+            raise ValueError("alone: contradicts beside; give one of them")
         if self.of_record is not None and (self.each is None or self.record is None):
             raise ValueError("of_record: belongs to a measure with each and record")
         if self.record is not None and self.all is None and self.of_record is None:

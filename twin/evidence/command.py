@@ -16,7 +16,7 @@ from engine.record.files import sync, write_atomically
 from engine.record.folders import check_writable, explained, sync_whole
 from engine.record.machine import versions
 from twin.commands import terminal
-from twin.evidence import bundle, canonical, lanes, measuring, statement, verify
+from twin.evidence import bundle, canonical, lanes, statement, verify
 from twin.evidence.arguments import PLAN, EvidenceArguments
 from twin.evidence.claims import Claim, Level
 
@@ -45,7 +45,9 @@ def run(
         measured = [name for name in wanted if every[name][0].measure is not None]
         with terminal.progress("evidence", _minutes(every, measured, options.level)) as advance:
             claims = [every[name][0].measured_on(options.data) for name in measured]
-            _measure(folder, claims, options, advance)
+            lanes.measure_all(
+                folder, claims, level=options.level, seed=options.seed, advance=advance
+            )
         results = bundle.results(folder)
         write_atomically(folder / bundle.RESULTS, canonical.text(results))
         for name, text in statement.statements(results, bundle.bundle_digest(folder)).items():
@@ -100,27 +102,6 @@ def _begin(
         write_atomically(folder / "claims" / f"{name}.yaml", text)
     write_atomically(folder / PLAN, canonical.text(planned))
     return folder
-
-
-def _measure(
-    folder: Path,
-    measured: Sequence[Claim],
-    options: EvidenceArguments,
-    advance: Callable[[float], None],
-) -> None:
-    level, seed = options.level, options.seed
-    waiting = [claim for claim in measured if not lanes.may_go_beside(claim)]
-    computing = [claim for claim in measured if claim not in waiting or lanes.of_two_worlds(claim)]
-    if computing and waiting:
-        minutes = sum(claim.level(level).minutes for claim in waiting)
-        with lanes.beside(folder, computing, level=level, seed=seed) as other:
-            lanes.measure(
-                folder, waiting, level=level, seed=seed, of_two=measuring.play,
-                advance=lambda done: advance(done + other.minutes),
-            )  # fmt: skip
-            other.wait(lambda done: advance(minutes + done))
-    # All of it, or what the lanes have left: what failed, and claims of two worlds.
-    lanes.measure(folder, measured, level=level, seed=seed, advance=advance)
 
 
 def _finish(folder: Path, options: EvidenceArguments, results: Mapping[str, Any]) -> Path:

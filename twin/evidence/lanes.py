@@ -1,9 +1,11 @@
-"""Two lanes: claims that wait for real parts, and beside them those that only compute.
+"""What is measured at the same time: claims that wait for real parts, and those that only compute.
 
-A live measurement mostly waits, for boots, for load to pass, so the other core would be idle.  The
-second lane is a process of the lowest priority: it gets what the first leaves.  What little it
-takes away makes a live measurement worse and never better, and of what is simulated each row is the
-same whoever makes it and when.
+A live measurement mostly waits, for boots, for load to pass, so a core would be idle.  A second
+lane, a process of the lowest priority, computes meanwhile and gets what the first leaves.  Where a
+claim plays a record, that of its control is played beside it, on a stack of its own.  What little
+they take from each other makes a live measurement worse and never better, and of what is simulated
+each row is the same whoever makes it and when.  Only what says how fast something is has the
+machine to itself.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import Any
 
 from twin.evidence import measuring
-from twin.evidence.bundle import ROLES
+from twin.evidence.bundle import ROLES, Role
 from twin.evidence.claims import Claim, Level
 from twin.runs import lifetimes
 
@@ -40,9 +43,61 @@ def may_go_beside(claim: Claim) -> bool:
     )
 
 
+def has_the_machine(claim: Claim) -> bool:
+    """Whether nothing else may be measured while `claim` is."""
+    return claim.measure is not None and claim.measure.alone
+
+
+def plays(claim: Claim) -> bool:
+    """Whether the rows of `claim` are made of a record that is played for it."""
+    return claim.measure is not None and claim.measure.record is not None
+
+
 def of_two_worlds(claim: Claim) -> bool:
     """Whether a part of `claim` only computes, and another part needs live parts."""
     return claim.measure is not None and claim.measure.of_record is not None
+
+
+def measure_all(
+    folder: Path,
+    claims: Sequence[Claim],
+    *,
+    level: Level,
+    seed: int,
+    advance: measuring.Advance,
+) -> None:
+    """Measure `claims` and their controls at the same time where they may be.
+
+    `advance` is told the minutes that are done.
+    """
+    alone = [claim for claim in claims if has_the_machine(claim)]
+    others = [claim for claim in claims if claim not in alone]
+    waiting = [claim for claim in others if not may_go_beside(claim)]
+    computing = [claim for claim in others if may_go_beside(claim) or of_two_worlds(claim)]
+    played = [claim for claim in waiting if plays(claim)]
+    live = [claim for claim in waiting if claim not in played]
+    of_records = [claim for claim in played if not of_two_worlds(claim)]
+    parts = (alone, live, of_records)
+    before = [sum(claim.level(level).minutes for part in parts[:at] for claim in part)
+              for at in range(len(parts) + 1)]  # fmt: skip
+
+    measure(folder, alone, level=level, seed=seed, advance=advance)
+    if waiting:
+        with beside(folder, computing, level=level, seed=seed) as second:
+            measure(
+                folder, live, level=level, seed=seed,
+                advance=lambda done: advance(before[1] + done + second.minutes),
+            )  # fmt: skip
+            with controls_beside(folder, played, level=level, seed=seed) as third:
+                play(folder, played, "measured", level=level, seed=seed)
+                third.wait(lambda _: advance(before[2] + second.minutes))
+            measure(
+                folder, of_records, level=level, seed=seed,
+                advance=lambda done: advance(before[2] + done + second.minutes),
+            )  # fmt: skip
+            second.wait(lambda done: advance(before[3] + done))
+    # All of it, or what the lanes have left: what failed, and claims of two worlds.
+    measure(folder, claims, level=level, seed=seed, advance=advance)
 
 
 def measure(
@@ -71,8 +126,14 @@ def measure(
             done += minutes
 
 
+def play(folder: Path, claims: Sequence[Claim], role: Role, *, level: Level, seed: int) -> None:
+    """Play the records that `claims`, or their controls, are made of."""
+    for claim in claims:
+        measuring.play(folder, claim, role, level=level, seed=seed)
+
+
 class Beside:
-    """The second lane."""
+    """A process that measures beside this one."""
 
     def __init__(self, process: BaseProcess, minutes: Synchronized[float]) -> None:
         self._process = process
@@ -96,11 +157,33 @@ def beside(folder: Path, claims: Sequence[Claim], *, level: Level, seed: int) ->
 
     What is not done when the block ends is for the first lane: rows that are there are kept.
     """
+    with _process(_second, folder, tuple(claims), level, seed) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def controls_beside(
+    folder: Path, claims: Sequence[Claim], *, level: Level, seed: int
+) -> Iterator[Beside]:
+    """Play the records of the controls of `claims` while the block runs, and no longer.
+
+    A control that goes by the record of a measurement has none of its own to be played.
+    """
+    measured = {measuring.played_in(claim, "measured", level, seed) for claim in claims}
+    own = [
+        claim for claim in claims
+        if measuring.played_in(claim, "control", level, seed) not in measured
+    ]  # fmt: skip
+    with _process(_controls, folder, tuple(own), level, seed) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def _process(work: Callable[..., None], *args: Any) -> Iterator[Beside]:
+    """`work` in a process of its own, which is told to end when the block does."""
     context = multiprocessing.get_context(lifetimes.START_METHOD)
     minutes = context.Value("d", 0.0)
-    process = context.Process(
-        target=_lane, args=(folder, tuple(claims), level, seed, minutes), name="evidence"
-    )
+    process = context.Process(target=_run, args=(work, *args, minutes), name="evidence")
     process.start()
     try:
         yield Beside(process, minutes)
@@ -110,17 +193,27 @@ def beside(folder: Path, claims: Sequence[Claim], *, level: Level, seed: int) ->
         process.join()
 
 
-def _lane(
-    folder: Path, claims: Sequence[Claim], level: Level, seed: int, minutes: Synchronized[float]
-) -> None:
+def _run(work: Callable[..., None], *args: Any) -> None:
     """In the other process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first lane's
     lifetimes.interrupt_on_sigterm()
     lifetimes.end_with_parent()
+    with contextlib.suppress(KeyboardInterrupt):
+        work(*args)
+
+
+def _second(
+    folder: Path, claims: Sequence[Claim], level: Level, seed: int, minutes: Synchronized[float]
+) -> None:
     os.nice(LOWEST)
 
     def advance(done: float) -> None:
         minutes.value = done
 
-    with contextlib.suppress(KeyboardInterrupt):
-        measure(folder, claims, level=level, seed=seed, advance=advance, of_two=measuring.compute)
+    measure(folder, claims, level=level, seed=seed, advance=advance, of_two=measuring.compute)
+
+
+def _controls(
+    folder: Path, claims: Sequence[Claim], level: Level, seed: int, _: Synchronized[float]
+) -> None:
+    play(folder, claims, "control", level=level, seed=seed)

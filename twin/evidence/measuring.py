@@ -29,7 +29,7 @@ from twin.runs.seeds import seed_of
 from twin.runs.workers import spread
 
 Measure = Callable[..., None]
-"""`measure`, `compute` or `play`."""
+"""`measure` or `compute`."""
 
 MOST_SAID = 2000
 """Characters of what a failing command wrote that are kept."""
@@ -91,26 +91,26 @@ def compute(
             _each(folder, claim, role, level, seed, advance)
 
 
-def play(
-    folder: Path,
-    claim: Claim,
-    role: Role,
-    *,
-    level: Level,
-    seed: int,
-    advance: Advance,
-    earlier: Sequence[Claim] = (),
-) -> None:
-    """Play the record of a claim of two worlds, and keep it for `measure`.
-
-    What fails is left to that as well.  No claim before has anything for it but its record.
-    """
-    del earlier
+def played_in(claim: Claim, role: Role, level: Level, seed: int) -> str:
+    """A digest of the words in which the record is played that a claim's rows are made of."""
     assert claim.measure is not None and claim.measure.record is not None
-    words = claim.options(level, control=role == "control")[RECORD]
-    with contextlib.suppress(Exception):
-        _record(folder, claim.measure.record, words, seed)
-    advance(1.0)
+    words = claim.options(level, control=role == "control").get(RECORD, {})
+    return canonical.digest({"record": claim.measure.record, "words": words, "seed": seed})
+
+
+def play(folder: Path, claim: Claim, role: Role, *, level: Level, seed: int) -> None:
+    """Play the record that a claim's rows are made of, and keep it for `measure`.
+
+    If that fails, why is kept in place of the claim's rows.
+    """
+    rows, why = folder / raw_file(claim.id, role), folder / why_file(claim.id, role)
+    if rows.exists() or why.exists():
+        return
+    try:
+        _record(folder, claim, role, level, seed)
+    except Exception as error:  # as in `measure`
+        why.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(why, canonical.text({"why": _named(error)}))
 
 
 def rows_of(claim: Claim, role: Role, level: Level) -> int:
@@ -146,10 +146,10 @@ def _rows(
         command = claim.control.command if role == "control" else claim.measure.command
         assert command is not None
         return _of_command(command, count, seed)
-    words = options.pop(RECORD, {})
+    options.pop(RECORD, None)
     if claim.measure.all is not None:
         if claim.measure.record is not None:
-            options[RECORD] = _record(folder, claim.measure.record, words, seed)
+            options[RECORD] = _record(folder, claim, role, level, seed)
         made = load(claim.measure.all, f"{claim.id}: measure.all")(rows=count, seed=seed, **options)
         return [dict(row) for row in made]
     simulated = _same(folder, claim, role, level, earlier)
@@ -157,8 +157,7 @@ def _rows(
         simulated = _each(folder, claim, role, level, seed, advance)
     if claim.measure.of_record is None:
         return simulated
-    assert claim.measure.record is not None
-    record = _record(folder, claim.measure.record, words, seed)
+    record = _record(folder, claim, role, level, seed)
     more = load(claim.measure.of_record, f"{claim.id}: measure.of_record")
     rows = [*simulated, *(dict(row) for row in more(record=record, seed=seed))]
     columns = dict.fromkeys(column for row in rows for column in row)
@@ -203,15 +202,16 @@ def _each(
     return [kept[row] for row in range(count)]
 
 
-def _record(folder: Path, reference: str, words: Mapping[str, Any], seed: int) -> Path:
+def _record(folder: Path, claim: Claim, role: Role, level: Level, seed: int) -> Path:
     """The record that was played in these words, now or for a claim before."""
-    digest = canonical.digest({"record": reference, "words": words, "seed": seed})
-    record = folder / record_folder(digest)
+    record = folder / record_folder(played_in(claim, role, level, seed))
     if not record.exists():
+        assert claim.measure is not None and claim.measure.record is not None
+        words = claim.options(level, control=role == "control").get(RECORD, {})
         part = record.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
-        part.parent.mkdir(exist_ok=True)
-        load(reference, "measure.record")(folder=part, seed=seed, **words)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        load(claim.measure.record, "measure.record")(folder=part, seed=seed, **words)
         sync_whole(part)
         part.rename(record)
     return record

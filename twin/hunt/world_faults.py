@@ -90,6 +90,11 @@ OWN_FIGURES: Mapping[str, Callable[[Draw, _Drawn], dict[str, Any]]] = {
         "refill_s": draw.whole(60, of.longest_s),
     },
     "zone_loss": lambda _, of: {"zone": of.zone},
+    "slow_instance": lambda draw, of: {
+        "service": of.service,
+        "instances": draw.whole(1, 3),
+        "factor": draw.log(2, 20),
+    },
     "slow_zone": lambda draw, of: {"zone": of.zone, "factor": draw.log(1.5, 10)},
     "spot_reclaim": lambda draw, of: {
         "share": of.share,

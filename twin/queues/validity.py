@@ -1,9 +1,9 @@
 """Where the fluid's response times are verified against single requests, and where not.
 
-The borders are those of the table in docs/fidelity.md, which `benchmarks/fidelity.py` measures: the
-error of p95 is at most 10 % up to a utilisation of 0.9, and 20 % up to 0.98, with 50 slots or more;
-with fewer the noise of single seconds is too large a part of the load, and only lower utilisations
-are within the aim.
+The borders are those of the table in docs/background/fidelity.md, which `benchmarks/fidelity.py`
+measures: the error of p95 is at most 10 % up to a utilisation of 0.9, and 20 % up to 0.98, with 50
+slots or more; with fewer the noise of single seconds is too large a part of the load, and only
+lower utilisations are within the aim.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ BLAMED: dict[str, CauseKind] = {
     "slow_service": CauseKind.SLOWNESS,
     "cache_flush": CauseKind.CALLS,
     "zone_loss": CauseKind.INSTANCES,
+    "slow_instance": CauseKind.INSTANCE,
     "slow_zone": CauseKind.SLOWNESS,
     "spot_reclaim": CauseKind.INSTANCES,
     "crash_loop": CauseKind.INSTANCES,

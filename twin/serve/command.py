@@ -20,8 +20,9 @@ from engine.adapters.audit_place import audit_of
 from engine.adapters.cabinet_files import sealer_of
 from engine.adapters.lease_file import FileLease, take_lead
 from engine.adapters.store.aside import Aside, StoreWithAside
+from engine.adapters.store.credentials import SqlCredentials
 from engine.adapters.store.halves import SqlDesk, SqlStore
-from engine.adapters.store.sealed import letters_of
+from engine.adapters.store.sealed import credential_letters_of, letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.api import assembly as api
 from engine.api.context import ApiContext
@@ -119,12 +120,14 @@ def _api(
     clock: FastClock,
 ) -> ApiContext:
     """The API, before it is served; raises ConfigError for what it may not be."""
-    letters = letters_of(sealer_of(state))
+    sealer = sealer_of(state)
+    letters = letters_of(sealer)
     desk = SqlDesk(file, letters)
     courier = Courier(desk, audit_of(state))
     return api.assembled(
         WorldNotes(world, courier), world.specs, config.engine, config.api, config.security, state,
-        desk, courier, acts=config.engine.mode == "act", tree=settings,
+        desk, courier, SqlCredentials(file.apart(), credential_letters_of(sealer)),
+        acts=config.engine.mode == "act", tree=settings,
         clock_s=clock.now_s, aside=Aside(state, letters), records=Records(Path(config.output)),
     )  # fmt: skip
 

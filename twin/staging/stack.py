@@ -31,6 +31,7 @@ from engine.ports.infrastructure import Counts, Unreachable
 from twin.staging import layout, parts
 from twin.staging.keeper import Keeper
 from twin.staging.layout import LONGEST_FOLDER, Layout, Stack, StackError, StagedService
+from twin.staging.ports import free_ports
 from twin.staging.worker_environment import WORKER
 
 START_S = 60.0
@@ -320,6 +321,8 @@ def _remove(place: Layout, *, keep_logs: bool) -> None:
 
 def _port(key: str, asked: int) -> int:
     """A free port on the loopback interface, or the one that was asked for if it is free."""
+    if asked == 0:
+        return free_ports(1)[0]
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

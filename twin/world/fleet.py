@@ -141,6 +141,15 @@ class Fleet:
         there = int(np.count_nonzero(ready & (self._zone[: self._size] == zone)))
         return there / self.ready if self.ready else 0.0
 
+    def ready_rows(self) -> NDArray[np.intp]:
+        """The ready instances, by their place in `history`, the oldest first."""
+        rows: NDArray[np.intp] = np.flatnonzero(self._phase[: self._size] == InstancePhase.READY)
+        return rows
+
+    def zones_of(self, rows: NDArray[np.intp]) -> NDArray[np.int8]:
+        """The zone of each of the instances `rows`."""
+        return self._zone[rows].copy()
+
     def reclaim(
         self, share: float, zones: Sequence[int], notice_s: float, rng: np.random.Generator
     ) -> int:

@@ -18,6 +18,8 @@ from twin.config import TelemetryConfig
 
 WINDOW = 60
 """Samples in the window that a controller is shown: five minutes."""
+BLOCK = 16 * WINDOW
+"""So many are kept in one piece; what no window can show any more goes with its block."""
 
 Lens = Callable[[FloatArray], bool]
 """Changes a sample (fields,) in place, as the controller will see it; False: it never will."""
@@ -38,9 +40,7 @@ class Telemetry:
         self._dark: list[tuple[float, float]] = []
         self._lenses: dict[int, list[Lens]] = {}
         self._metrics = metrics
-        self._visible = np.empty((0, len(SAMPLE_FIELDS)))
-        self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
-        self._count = 0
+        self._begin_block(np.empty((0, len(SAMPLE_FIELDS))))
         self._queue: list[tuple[float, int]] = []
         self._next = 0
 
@@ -119,15 +119,10 @@ class Telemetry:
                 queue.append((at_s, k))
         self._queue = sorted(queue)
         self._queue.append((np.inf, -1))
-        self._visible = np.empty((len(self._queue), len(SAMPLE_FIELDS)))
-        self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
 
     def begin_after(self, seen: FloatArray) -> None:
         """Begin with samples (n, fields) that were seen before the run; after `start`."""
-        self._visible = np.empty((len(seen) + len(self._queue), len(SAMPLE_FIELDS)))
-        self._visible[: len(seen)] = seen
-        self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
-        self._count = len(seen)
+        self._begin_block(seen[-WINDOW:])
 
     def window(self, now_s: float) -> np.ndarray:
         """The newest samples visible at `now_s`, a structured array with the newest last."""
@@ -145,14 +140,24 @@ class Telemetry:
             if not all(lens(row) for lens in self._lenses[k]):
                 return
         # Late samples are put in their place: the window is ordered by the time of the sample.
-        while at > 0 and visible[at - 1, 0] > row[0]:
+        first = max(at - WINDOW, 0)
+        while at > first and visible[at - 1, 0] > row[0]:
             at -= 1
-        if at < self._count:
+        late = self._count - at
+        if late == WINDOW:
+            return  # older than all that is shown
+        if late or at == len(visible):
             # A window that was handed out earlier may not change under its owner's hands.
-            self._visible = visible = visible.copy()
-            self._window = visible.view(SAMPLE_DTYPE)[:, 0]
+            self._begin_block(visible[first : self._count])
+            visible, at = self._visible, self._count - late
             visible[at + 1 : self._count + 1] = visible[at : self._count].copy()
         visible[at] = row
         if self._holed[k]:
             visible[at, self._hole[k]] = np.nan
         self._count += 1
+
+    def _begin_block(self, newest: FloatArray) -> None:
+        self._visible = np.empty((BLOCK, len(SAMPLE_FIELDS)))
+        self._window = self._visible.view(SAMPLE_DTYPE)[:, 0]
+        self._count = len(newest)
+        self._visible[: self._count] = newest

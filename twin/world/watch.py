@@ -7,12 +7,14 @@ stands still while the engine is dead; what it remembers lives on, as in product
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from engine.model import Observation, Plan
+from engine.model import InstanceFigures, Observation, Plan
 from engine.monitoring.monitor import Monitor
 from engine.record.findings import FindingNotes
 
+Instances = Callable[[], Mapping[str, InstanceFigures]]
+"""The figures of single instances now, by service."""
 Hasten = Callable[[float, float, str, str], object]
 """As `engine.runtime.cycle.Cycle.hasten`."""
 
@@ -20,13 +22,16 @@ Hasten = Callable[[float, float, str, str], object]
 class MonitorWatch:
     """Lets `monitor` look at each observation that is due, and keeps what it says."""
 
-    def __init__(self, monitor: Monitor, hasten: Hasten | None = None) -> None:
+    def __init__(
+        self, monitor: Monitor, hasten: Hasten | None = None, instances: Instances | None = None
+    ) -> None:
         """`hasten` is asked for an early step, where the monitor's settings let findings ask."""
         self.monitor = monitor
         self._hasten = hasten
+        self._instances = instances
         self.notes = FindingNotes()
         self.looks = 0
-        self._due_s = -math.inf
+        self._due_s = self._instances_s = -math.inf
 
     def __call__(self, observation: Observation, plan: Plan) -> None:
         """Look, if it is time."""
@@ -38,10 +43,22 @@ class MonitorWatch:
             return
         self._due_s = now_s + every_s
         self.looks += 1
-        findings = self.monitor.step(observation.services, observation.outlook, now_s)
+        findings = self.monitor.step(
+            observation.services, observation.outlook, now_s, instances=self._single(now_s)
+        )
+        if not (findings.lasting or findings.ended):
+            return
         self.notes.note(findings)
         early = self.monitor.settings.early_step
         finding = early.asked_by(findings.began)
         if finding is not None and self._hasten is not None:
             words = f"{finding.severity} {finding.kind}"
             self._hasten(now_s, early.apart_s, finding.service, words)
+
+    def _single(self, now_s: float) -> Mapping[str, InstanceFigures] | None:
+        """Single instances, when they are due."""
+        every_s = self.monitor.settings.instances.every_s
+        if self._instances is None or self._instances_s - every_s <= now_s < self._instances_s:
+            return None
+        self._instances_s = now_s + every_s
+        return self._instances()

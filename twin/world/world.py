@@ -38,6 +38,7 @@ from twin.world.cloud import SimulatedCloud
 from twin.world.feed import ScheduleFeed
 from twin.world.fleet import Fleet
 from twin.world.foresight import foresee
+from twin.world.instances import InstanceTelemetry
 from twin.world.recorder import Recorder
 from twin.world.script import Script, script
 from twin.world.shell import Operator, SimulatedShell
@@ -160,9 +161,18 @@ class World:
         self.watch: MonitorWatch | None = None
         if config.monitor.enabled:
             monitored = config.platform.monitored(config.monitor)
-            self.watch = MonitorWatch(Monitor(self.specs, monitored), self.shell.hasten)
+            self.watch = MonitorWatch(
+                Monitor(self.specs, monitored),
+                self.shell.hasten,
+                lambda: self.instances.now(self.env.now),
+            )
             self.shell.watchers.append(self.watch)
         self.slowness = faults.Slowness(self.platform, list(self.fleets.values()))
+        self.instances = InstanceTelemetry(
+            self.specs, list(self.fleets.values()), self.platform, self.slowness.of_instances,
+            self.streams, most=config.telemetry.instances, interval_s=config.telemetry.interval_s,
+            lag_s=config.telemetry.lag_s,
+        )  # fmt: skip
         refused = getattr(self.controller, "refused", "")
         if refused:
             self.recorder.event(0.0, "model_refused", "forecaster", "schedule_only", refused)
@@ -254,7 +264,7 @@ class World:
         def changed(ready: int, crashed: int) -> None:
             self._catch_up()
             self.platform.set_ready(service, ready, crashed)
-            if self.slowness.zones:
+            if self.slowness.hits_some(service):
                 self.slowness.refresh(service)
 
         return changed

@@ -2,7 +2,7 @@
 
 There is nothing in these APIs that tests a count and sets it at once.  So what Kubernetes does in
 one patch is done here in steps that are safe to be cut off, and what steps cannot give is said
-where it matters (`tags`, docs/aws.md).
+where it matters (`tags`, docs/guides/aws.md).
 
     settings        which group or ECS service each service is, and how AWS is reached
     client          one call; what goes wrong becomes one sort of error

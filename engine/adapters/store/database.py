@@ -70,6 +70,9 @@ class _Change(Generic[_Result]):
 class Database(ABC):
     """A database; `link` makes the connection of the thread that writes."""
 
+    name: str
+    """What people know it as, without a password."""
+
     def __init__(self, link: Callable[[], Link]) -> None:
         self._link = link
         self._waiting: queue.SimpleQueue[_Change[Any] | None] = queue.SimpleQueue()
@@ -86,6 +89,14 @@ class Database(ABC):
                 self._writer.start()
             self._waiting.put(change)
         return change.done
+
+    @abstractmethod
+    def apart(self) -> Database:
+        """The same database over connections of its own, which wait for nobody who uses this."""
+
+    def version(self) -> tuple[int, int] | None:
+        """Another one after each commit, of whichever process; told at once, or None."""
+        return None
 
     @abstractmethod
     def read(self, look: Callable[[Transaction], _Result]) -> _Result:

@@ -39,6 +39,23 @@ def release(transaction: Transaction, holder: str) -> None:
         transaction.execute("UPDATE lead SET holder = '', expires_s = 0 WHERE holder = ?", holder)
 
 
+def who_leads(transaction: Transaction) -> str:
+    """Who leads now, or of which engine how many shards are; "" if nobody does."""
+    now_s = _now_s(transaction)
+    whole = transaction.execute(
+        "SELECT holder FROM lead WHERE holder <> '' AND expires_s > ?", now_s
+    )
+    shards = transaction.execute(
+        "SELECT holder, COUNT(*) FROM shard_lease WHERE holder <> '' AND until_s > ? "
+        "GROUP BY holder ORDER BY holder",
+        now_s,
+    )
+    return ", ".join(
+        [f"{holder} leads" for (holder,) in whole]
+        + [f"{holder} leads {count} shard{'s' if count > 1 else ''}" for holder, count in shards]
+    )
+
+
 def _now_s(transaction: Transaction) -> float:
     """The database's clock, of all hosts' the one that counts (epoch seconds)."""
     [(now_s,)] = transaction.execute("SELECT EXTRACT(EPOCH FROM clock_timestamp())")

@@ -54,6 +54,11 @@ def of_said(decision_id: str) -> str:
     return f"said {decision_id}"
 
 
+def of_credential(name: str) -> str:
+    """What the text of a credential is sealed as."""
+    return f"credential {name}"
+
+
 def of_history(kind: str) -> str:
     """What a row's text is sealed as; a memory that was put aside stays what it was."""
     return MEMORY if kind == "memory" else HISTORY

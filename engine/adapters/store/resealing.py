@@ -18,6 +18,7 @@ from engine.adapters.store.letters import (
     STAGED,
     STATUS,
     of_answer,
+    of_credential,
     of_history,
     of_request,
     of_said,
@@ -42,8 +43,12 @@ SMALL: tuple[tuple[str, str, Callable[[str], str]], ...] = (
     ("said", "decision_id", of_said),
     ("staged", "id", lambda _: STAGED),
     ("shard_memory", "shard", lambda _: MEMORY),
+    ("credentials", "id", of_credential),
 )
 """Tables that are looked through as a whole: name, key, and what their texts are sealed as."""
+
+STRICT = ("credentials",)
+"""Of those, where a text in plain stays as it is: whoever put it there is not to be believed."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -62,6 +67,28 @@ def reseal(database: Database, sealer: Sealer) -> None:
     """Seal all of it anew; raises OSError, SealError."""
     while reseal_a_piece(database, sealer):
         pass
+
+
+def seal_credentials(database: Database, before: Sealer | None, after: Sealer) -> None:
+    """Seal credentials under keys that are to seal from now on, those in plain if none did before.
+
+    Killed in the middle it can be done again.  Raises OSError, SealError.
+    """
+
+    def make(to: Transaction) -> None:
+        for name, text in _all(to, "credentials", "id"):
+            context = of_credential(name)
+            if is_under(text, after.key_id) or (before and not text.startswith(ARMOUR)):
+                continue
+            plain = text
+            if text.startswith(ARMOUR):
+                plain = (before or after).open_text(text, context)
+            to.execute(
+                "UPDATE credentials SET content = ? WHERE id = ?",
+                after.seal_text(plain, context), name,
+            )  # fmt: skip
+
+    database.write(make).result()
 
 
 async def keep_resealed(database: Database, sealer: Sealer) -> None:
@@ -101,7 +128,7 @@ def _piece(to: Transaction, sealer: Sealer) -> bool:
     for table, key, context in SMALL:
         column = _column(table)
         for name, text in _all(to, table, key):
-            if text and not is_under(text, newest):
+            if _is_due(table, text, newest):
                 to.execute(
                     f"UPDATE {table} SET {column} = ? WHERE {key} = ?",  # nosec B608 (names of ours)
                     _anew(sealer, text, context(name)), name,
@@ -120,6 +147,12 @@ def _piece(to: Transaction, sealer: Sealer) -> bool:
             newest, rows[-1][0] if rows else after,
         )  # fmt: skip
     return len(rows) == PIECE
+
+
+def _is_due(table: str, text: str, newest: str) -> bool:
+    if not text or (table in STRICT and not text.startswith(ARMOUR)):
+        return False
+    return not is_under(text, newest)
 
 
 def _anew(sealer: Sealer, text: str, context: str) -> str:

@@ -49,6 +49,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE said (decision_id TEXT PRIMARY KEY, at_s DOUBLE PRECISION NOT NULL, "
         "content TEXT NOT NULL)",
     ),
+    (
+        # What is kept of credentials, and a mark that is another one after each change.
+        "CREATE TABLE credentials (id TEXT PRIMARY KEY, content TEXT NOT NULL)",
+        "CREATE TABLE credentials_mark (one INTEGER PRIMARY KEY CHECK (one = 1), "
+        "mark TEXT NOT NULL)",
+    ),
 )
 """Those that lead from version k to version k + 1; 0 is an empty database."""
 

@@ -58,9 +58,24 @@ class SqliteFile(Database):
 
     def __init__(self, state: Path, *, busy_s: float = BUSY_S) -> None:
         self.path = state / FILE
+        self.name = str(self.path)
+        self._busy_s = busy_s
         super().__init__(lambda: _Connection(self.path, busy_s))
         self._reader = _Connection(self.path, busy_s)
         self._reading = threading.Lock()
+
+    def apart(self) -> SqliteFile:
+        """The same file over connections of its own."""
+        return SqliteFile(self.path.parent, busy_s=self._busy_s)
+
+    def version(self) -> tuple[int, int] | None:
+        """As SQLite counts the commits that a connection sees; None while somebody reads."""
+        if not self._reading.acquire(blocking=False):
+            return None
+        try:
+            return self._reader.version()
+        finally:
+            self._reading.release()
 
     def read(self, look: Callable[[Transaction], _Result]) -> _Result:
         """What `look` sees, at one moment; raises OSError."""
@@ -90,6 +105,8 @@ class _Connection:
         self._path = path
         self._busy_s = busy_s
         self._connection: sqlite3.Connection | None = None
+        self._connections = 0
+        """That were made so far: each counts commits by itself."""
         self._file: tuple[int, int] | None = None
 
     def get(self) -> sqlite3.Connection:
@@ -106,7 +123,18 @@ class _Connection:
                 connection.close()
                 raise
             self._connection, self._file = connection, self._there()
+            self._connections += 1
         return self._connection
+
+    def version(self) -> tuple[int, int] | None:
+        """The connection, and what it sees of commits (PRAGMA data_version); None without one."""
+        if self._connection is None or self._there() != self._file:
+            return None
+        try:
+            row = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return None
+        return self._connections, int(row[0])
 
     def begin(self) -> Transaction:
         """Begin, when nobody else writes."""

@@ -21,7 +21,11 @@ from engine.api.events import EventKind, EventRing, framed
 from engine.api.guard import Receive, Scope, Send
 from engine.api.problems import Problem, ProblemError
 from engine.security.certificates import peer_of
-from engine.security.identity import NotAuthenticatedError, authenticated
+from engine.security.identity import (
+    IdentityUnreadableError,
+    NotAuthenticatedError,
+    authenticated,
+)
 from engine.security.roles import Principal
 
 router = APIRouter(prefix="/api/scalability")
@@ -149,22 +153,18 @@ class EventStream(Response):
     async def _next(self, number: int, gone: asyncio.Task[None]) -> tuple[int, bytes]:
         """What is newer than `number`, (-1, last words) when it is over."""
         ring = self._context.board.events
-        newer = ring.after(number, self._services())
-        if newer is None:
-            return ring.newest, self._reset(ring)
-        if newer[0] == number:
+        if ring.newest <= number:
             if self._once:
                 return -1, b""
-            waiting = asyncio.create_task(ring.wait(number, HEARTBEAT_S))
-            await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await ring.wait(number, HEARTBEAT_S, gone)
             if gone.done() or ring.is_over:
                 return -1, b""
         if words := await self._no_longer():
             return -1, f": {words}\n\n".encode()
-        if newer[0] != number:
-            return newer
-        return number, b"" if ring.newest > number else b": still here\n\n"
+        newer = ring.after(number, self._services())
+        if newer is None:
+            return ring.newest, self._reset(ring)
+        return newer if newer[0] != number else (number, b": still here\n\n")
 
     async def _no_longer(self) -> str:
         """Why the client may not see what comes next, "" if he may."""
@@ -176,6 +176,8 @@ class EventStream(Response):
             await may_look(context, self._principal)
         except NotAuthenticatedError:
             return "what was shown is not valid any more"
+        except IdentityUnreadableError as error:
+            return str(error)
         except ProblemError as error:
             return error.detail.replace("\n", " ")
         return ""

@@ -189,8 +189,8 @@ async def troubles(context: Context, principal: Reader) -> Response:
         context.look()
         raise ProblemError(Problem.NOT_READY, "the engine has shown nothing yet")
     all_of_them: dict[str, list[str]] = {k: list(v) for k, v in shown.status["troubles"].items()}
+    names = context.visible(principal)
     if principal.services is not None:
-        names = context.visible(principal)
         limited = {
             source: [text for text in texts if any(name in text.split() for name in names)]
             for source, texts in all_of_them.items()
@@ -200,6 +200,9 @@ async def troubles(context: Context, principal: Reader) -> Response:
         "as_of_s": shown.status["time_s"],
         "troubles": all_of_them,
         "bookings": shown.status.get("bookings") if principal.services is None else None,
+        "counted_s": {
+            name: at_s for name, at_s in shown.status.get("counted_s", {}).items() if name in names
+        },
     }
     return fresh(document)
 

@@ -75,20 +75,30 @@ def limit(
         bounded = stepped
     if reason not in EXEMPT and not override:
         rest = _rest_s(memory, out, now_s, settings)
+        held = 0 if out else held_at(memory, now_s)
+        if held >= current:
+            rest = max(rest, memory.hold_in_until_s - now_s)
         if rest > 0.0:
             return Limited(floor, f"cooldown for another {rest:.0f} s")
+        if bounded < held:
+            return Limited(held, "a step in below that did harm")
     return Limited(bounded, why)
+
+
+def held_at(memory: ServiceMemory, now_s: float) -> int:
+    """The count below which no step in goes, as one that did was undone lately; 0 without any."""
+    if now_s >= memory.hold_in_until_s:
+        return 0
+    return memory.held_at if memory.held_at >= 0 else memory.desired
 
 
 def _rest_s(memory: ServiceMemory, out: bool, now_s: float, settings: LimitSettings) -> float:
     """Seconds until a step in this direction may be made; <= 0 when it may."""
     same = memory.last_out_s if out else memory.last_in_s
     other = memory.last_in_s if out else memory.last_out_s
-    held = memory.hold_out_until_s if out else memory.hold_in_until_s
-    until = max(same + (settings.cooldown_out_s if out else settings.cooldown_in_s), held)
-    if not out:
-        until = max(until, other + settings.flip_hold_s)
-    return until - now_s
+    if out:
+        return max(same + settings.cooldown_out_s, memory.hold_out_until_s) - now_s
+    return max(same + settings.cooldown_in_s, other + settings.flip_hold_s) - now_s
 
 
 def stabilised(

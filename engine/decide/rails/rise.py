@@ -9,7 +9,7 @@ before they asked for more, and no further until one of the others bears them ou
 from __future__ import annotations
 
 from engine.decide.observe import Seen
-from engine.decide.recommend.emergency import BORNE_OUT, PASSED_ON
+from engine.decide.recommend.emergency import BORNE_OUT, PASSED_ON, UNSEEN
 from engine.model import Reason, Recommendation
 
 YOUNG_S = 1800.0
@@ -67,8 +67,7 @@ def _is_short(seen: Seen) -> bool:
     view, spec, ready = seen.view, seen.traits.spec, max(seen.service.ready, 1)
     if not (view.queue_depth >= 0.0 or view.request_rate >= 0.0):
         return True
-    return (
-        view.queue_depth >= BORNE_OUT * ready * spec.slots
-        or view.error_rate > 0.01
-        or view.request_rate >= WELL_USED * ready * spec.rate_per_instance
-    )
+    offered = view.request_rate / (ready * spec.rate_per_instance)
+    # Far more than can be served does not come without a queue.
+    believed = offered >= WELL_USED and not (view.queue_depth >= 0.0 and offered >= UNSEEN)
+    return believed or view.queue_depth >= BORNE_OUT * ready * spec.slots or view.error_rate > 0.01

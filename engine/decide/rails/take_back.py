@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from engine.decide.assess_weddings import Ahead
 from engine.decide.observe import Seen
-from engine.decide.rails.limits import spent_on_little
+from engine.decide.rails.limits import held_at, spent_on_little
 from engine.decide.rails.rise import before_rise
 from engine.decide.rails.scale_in import waits_for_boots
 from engine.model import Reason, Recommendation
@@ -41,7 +41,7 @@ def take_back(
     before = before_rise(seen, now_s)
     if before >= current:
         return None
-    rested_s = max(own.last_out_s + limits.flip_hold_s, own.hold_in_until_s, own.calm_from_s)
+    rested_s = max(own.last_out_s + limits.flip_hold_s, own.calm_from_s)
     if now_s < rested_s or seen.alarm is not None:
         return None
     if seen.view.stale or seen.figures.lost or seen.figures.unmeasured or seen.assessment.saturated:
@@ -51,7 +51,9 @@ def take_back(
     sent = own.sent
     if sent is not None and not sent.accepted and now_s < sent.sent_s + settings.verify.answer_s:
         return None
-    lowest = max(before, targets[-1][1], ahead.weddings.floor, spec.min_instances, 1)
+    lowest = max(
+        before, targets[-1][1], ahead.weddings.floor, spec.min_instances, held_at(own, now_s), 1
+    )
     target = max(lowest, targets[0][1])
     if target > current - max(limits.tolerance_in * current, 1.0):
         return None

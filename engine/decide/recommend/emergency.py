@@ -21,6 +21,7 @@ import math
 from engine.decide.assess import arrival_rate
 from engine.decide.sizing import Sizing
 from engine.decide.view import Row, View
+from engine.decide.witnesses import FURTHER
 from engine.model import Reason, Recommendation, ServiceObservation, ServiceSpec
 from engine.settings import EmergencySettings
 
@@ -64,13 +65,11 @@ def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySetting
     # A queue fills the slots, or makes its callers wait or fail, and comes of more than can be
     # served; so do full slots.  Where all of that is measured and none of it is so, the one figure
     # is wrong.
-    calm = (
-        p95_s >= 0.0
-        and not (slow or failing)
-        and 0.0 <= rate < max(ready, 1) * BEARABLE * spec.rate_per_instance
-    )
-    if calm:
+    at_ease = p95_s >= 0.0 and not (slow or failing)
+    served = max(ready, 1) * spec.rate_per_instance
+    if at_ease and 0.0 <= rate < BEARABLE * served:
         queueing = queueing and cpu >= settings.cpu
+    if at_ease and 0.0 <= rate < max(BEARABLE, cpu / FURTHER) * served:
         full = full and not 0.0 <= queue < BORNE_OUT * slots
     # Failures or slowness without busy slots are somebody else's: more of this would not help.
     return queueing or (busy and (failing or slow or full))

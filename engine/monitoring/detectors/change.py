@@ -14,7 +14,7 @@ import numpy as np
 from engine.model import ServiceSpec
 from engine.monitoring.detectors.outlier import symptom
 from engine.monitoring.findings import FindingKind, Symptom
-from engine.monitoring.picture import CALLS, LOAD, RESPONSE, WORK, Arrays, Picture, or_zero
+from engine.monitoring.picture import CALLS, LOAD, RESPONSE, WORK, Arrays, Picture, or_zero, within
 
 COLUMNS = (LOAD, WORK, CALLS, RESPONSE)
 LOOK_S = 5.0
@@ -39,9 +39,9 @@ class LevelChanges:
     def look(self, memory: Arrays, picture: Picture) -> tuple[Arrays, Sequence[Symptom]]:
         """Which levels changed."""
         weight = min(picture.elapsed_s, MOST_S) / LOOK_S
-        z = np.clip(or_zero(picture.z[:, COLUMNS]), -MOST, MOST)
-        up = np.clip(memory["up"] + weight * (z - self._slack), 0.0, 2.0 * self._limit)
-        down = np.clip(memory["down"] - weight * (z + self._slack), 0.0, 2.0 * self._limit)
+        z = within(or_zero(picture.z[:, COLUMNS]), -MOST, MOST)
+        up = within(memory["up"] + weight * (z - self._slack), 0.0, 2.0 * self._limit)
+        down = within(memory["down"] - weight * (z + self._slack), 0.0, 2.0 * self._limit)
         down[:, COLUMNS.index(RESPONSE)] = 0.0
         far = np.maximum(up, down)
         changed = (far > self._limit) & ~np.isnan(picture.z[:, COLUMNS])

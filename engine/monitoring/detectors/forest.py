@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.model import FloatArray, ServiceSpec
 from engine.monitoring.findings import FindingKind, Severity, Symptom
-from engine.monitoring.picture import RESIDUALS, Arrays, Picture, or_zero
+from engine.monitoring.picture import RESIDUALS, Arrays, Picture, or_zero, within
 
 SAMPLE = 256
 """Looks that a forest is fitted to, as in the paper."""
@@ -59,7 +59,7 @@ class IsolationForests:
         refit_s = memory["refit_s"] - picture.elapsed_s
         if due_s[0] > 0.0:
             return {**memory, "due_s": due_s, "refit_s": refit_s}, ()
-        now = np.clip(or_zero(picture.z), -REACH, REACH)
+        now = within(or_zero(picture.z), -REACH, REACH)
         past = np.concatenate((memory["past"][:, 1:], now[:, None, :]), axis=1)
         fitted = memory["fitted"]
         full = ~np.isnan(past[:, -LEAST, 0])

@@ -14,7 +14,7 @@ from engine.model import ServiceSpec
 from engine.monitoring.baseline import LEAST, REACH
 from engine.monitoring.detectors.outlier import one_sided, symptom
 from engine.monitoring.findings import FindingKind, Symptom
-from engine.monitoring.picture import RESIDUALS, Arrays, Picture
+from engine.monitoring.picture import RESIDUALS, Arrays, Picture, within
 
 HOURS = 24
 HOUR_S, DAY_S = 3600.0, 86_400.0
@@ -53,7 +53,7 @@ class SeasonalOutliers:
         centre = np.where(learned_s > 0.0, centre, np.where(there, residuals, 0.0))
         z = (residuals - centre) / spread
         share = picture.elapsed_s / np.minimum(learned_s + picture.elapsed_s, self._memory_s)
-        reached = np.where(there, np.clip(z, -REACH, REACH), 0.0) * spread
+        reached = np.where(there, within(z, -REACH, REACH), 0.0) * spread
         moved = np.where(there, share * (MEAN_DEVIATION * np.abs(reached) - spread), 0.0)
         after = {name: array.copy() for name, array in memory.items()}
         after["centre"][:, hour] = centre + share * reached

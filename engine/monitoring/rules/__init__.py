@@ -11,12 +11,14 @@ from engine.model import ServiceSpec
 from engine.monitoring.picture import Detector, Watched
 from engine.monitoring.rules.burn import BurnRates
 from engine.monitoring.rules.capacity import Capacity
+from engine.monitoring.rules.instances import OddInstances
 from engine.monitoring.rules.limits import FigureLimits
 from engine.monitoring.rules.promises import Promises
 from engine.monitoring.rules.queue import QueueGrowth
 from engine.monitoring.rules.restarts import Restarts
 from engine.monitoring.rules.saturation import SaturationAhead
 from engine.monitoring.rules.silence import Silences
+from engine.monitoring.rules.wild import WildSamples
 from engine.monitoring.settings import MonitorSettings
 
 
@@ -32,4 +34,6 @@ def rules(specs: Sequence[ServiceSpec], settings: MonitorSettings) -> Mapping[st
         "capacity": Capacity(traits, settings.capacity),
         "restarts": Restarts(traits, settings.restarts),
         "promises": Promises(traits, settings),
+        "wild": WildSamples(traits, settings.wild),
+        "instances": OddInstances(traits, settings.instances),
     }

@@ -44,21 +44,20 @@ class BurnRates:
             return memory, ()
         came = or_zero(picture.column(RATE)) * picture.elapsed_s * picture.renewed
         share = or_zero(bad_share(picture))
-        bad, total = memory["bad"].copy(), memory["all"].copy()
+        counts = np.array((memory["bad"], memory["all"]))
         part_s = memory["part_s"] + picture.elapsed_s
-        bad[:, :, -1] += (came * share)[:, None]
-        total[:, :, -1] += came[:, None]
+        counts[0, :, :, -1] += (came * share)[:, None]
+        counts[1, :, :, -1] += came[:, None]
         for k in np.flatnonzero(part_s[0] >= self._part_s).tolist() if len(part_s) else ():
             over = min(int(part_s[0, k] / self._part_s[k]), PARTS)
-            for counts in (bad, total):
-                counts[:, k, :-over] = counts[:, k, over:]
-                counts[:, k, -over:] = 0.0
+            counts[:, :, k, :-over] = counts[:, :, k, over:]
+            counts[:, :, k, -over:] = 0.0
             part_s[:, k] %= self._part_s[k]
-        memory = {"bad": bad, "all": total, "part_s": part_s}
-        failed = bad.sum(axis=2)
+        memory = {"bad": counts[0], "all": counts[1], "part_s": part_s}
+        failed, total = counts.sum(axis=3)
         budget = 1.0 - self._settings.objective
         with np.errstate(divide="ignore", invalid="ignore"):
-            burnt = or_zero(failed / total.sum(axis=2)) / budget
+            burnt = or_zero(failed / total) / budget
         long, short = burnt[:, 0::2], burnt[:, 1::2]
         enough = failed[:, 1::2] >= self._settings.least_events
         fast = (long > self._factors) & (short > self._factors) & enough

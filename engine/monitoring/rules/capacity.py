@@ -11,6 +11,7 @@ from engine.monitoring.picture import Arrays, Picture, Watched
 from engine.monitoring.settings import CapacityWatch
 
 PARTS = 16
+_PARTS = np.arange(PARTS)
 LEAST_LOST = 1.0
 
 
@@ -25,6 +26,7 @@ class Capacity:
     def __init__(self, traits: Watched, settings: CapacityWatch) -> None:
         self._settings = settings
         self._span_s = settings.boots * traits.start_s
+        self._rows = np.arange(len(self._span_s))[:, None]
 
     def begin(self) -> Arrays:
         """Nothing was asked for."""
@@ -42,14 +44,12 @@ class Capacity:
         fewest, most = memory["desired"].copy(), memory["ready"].copy()
         part_s = memory["part_s"] + picture.elapsed_s
         parts = np.where(present, part_s // (self._span_s / PARTS), 0.0)
-        for i in np.flatnonzero(parts).tolist():
-            gone = min(int(parts[i]), PARTS)
-            # Between two looks the counts were as at the earlier one.
-            for row, now in ((fewest[i], desired[i]), (most[i], ready[i])):
-                held = row[-1]
-                row[:-gone] = row[gone:]
-                row[-gone:] = held
-                row[-1] = now
+        if parts.any():
+            # Between two looks the counts were as at the earlier one, the last of each row.
+            at = np.minimum(_PARTS + parts.astype(np.intp)[:, None], PARTS - 1)
+            fewest, most = fewest[self._rows, at], most[self._rows, at]
+            begun = parts > 0.0
+            fewest[begun, -1], most[begun, -1] = desired[begun], ready[begun]
         part_s = np.where(parts > 0.0, part_s % (self._span_s / PARTS), part_s)
         fewest[present, -1] = np.minimum(fewest[present, -1], desired[present])
         most[present, -1] = np.maximum(most[present, -1], ready[present])

@@ -20,8 +20,9 @@ from engine.monitoring.picture import (
     Arrays,
     Picture,
     Watched,
+    level_table,
 )
-from engine.monitoring.settings import Levels, MonitorSettings
+from engine.monitoring.settings import MonitorSettings
 
 FIGURES = (
     ("cpu", CPU, FindingKind.CPU),
@@ -35,11 +36,7 @@ class FigureLimits:
     """Each figure against its two levels."""
 
     def __init__(self, traits: Watched, settings: MonitorSettings) -> None:
-        levels: list[list[Levels]] = [
-            [settings.levels(name, figure) for figure, _, _ in FIGURES] for name in traits.names
-        ]
-        self._warning = np.array([[one.warning for one in row] for row in levels])
-        self._critical = np.array([[one.critical for one in row] for row in levels])
+        self._levels = level_table(traits, settings, [figure for figure, _, _ in FIGURES])
         self._columns = [column for _, column, _ in FIGURES]
 
     def begin(self) -> Arrays:
@@ -49,7 +46,9 @@ class FigureLimits:
     def look(self, memory: Arrays, picture: Picture) -> tuple[Arrays, Sequence[Symptom]]:
         """Which figures are above their levels."""
         values = picture.figures[:, self._columns]
-        above = values > self._warning
+        levels = self._levels[int(picture.wedding_day)]
+        warning, critical = levels[..., 0], levels[..., 1]
+        above = values > warning
         if not above.any():
             return memory, ()
         symptoms = []
@@ -58,8 +57,8 @@ class FigureLimits:
             value = float(values[i, k])
             if kind is FindingKind.ERRORS and not picture.residuals[i, FAILURES] > 0.0:
                 continue  # so few requests that one failure is a large share
-            critical = value > self._critical[i, k]
-            severity = Severity.CRITICAL if critical else Severity.WARNING
+            is_critical = value > critical[i, k]
+            severity = Severity.CRITICAL if is_critical else Severity.WARNING
             if kind is FindingKind.CPU and not picture.traits.waited_for[i]:
                 severity = Severity.INFO
             symptoms.append(
@@ -72,7 +71,7 @@ class FigureLimits:
                     value=value,
                     since_s=float(picture.evidence_s[i]),
                     confidence=0.95,
-                    limit=float((self._critical if critical else self._warning)[i, k]),
+                    limit=float((critical if is_critical else warning)[i, k]),
                 )
             )
         return memory, symptoms

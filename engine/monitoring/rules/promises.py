@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.monitoring.findings import FindingKind, Severity, Symptom
-from engine.monitoring.picture import ERRORS, FAILURES, RATE, Arrays, Picture, Watched
+from engine.monitoring.picture import ERRORS, FAILURES, RATE, Arrays, Picture, Watched, level_table
 from engine.monitoring.settings import MonitorSettings
 
 
@@ -20,7 +20,7 @@ class Promises:
         self._uploads = names.index(own.uploads) if own.uploads in names else -1
         self._share = settings.silence.share
         self._least_rate = settings.silence.least_rate
-        self._failing = [settings.levels(name, "error_rate").critical for name in names]
+        self._failing = level_table(traits, settings, ["error_rate"])[:, :, 0, 1]
 
     def begin(self) -> Arrays:
         """It remembers nothing."""
@@ -60,7 +60,8 @@ class Promises:
     def _service(self, picture: Picture, i: int, kind: FindingKind) -> list[Symptom]:
         errors, rate = float(picture.figures[i, ERRORS]), float(picture.figures[i, RATE])
         expected = float(picture.least[i])
-        failing = errors > self._failing[i] and picture.residuals[i, FAILURES] > 0.0
+        limit = float(self._failing[int(picture.wedding_day), i])
+        failing = errors > limit and picture.residuals[i, FAILURES] > 0.0
         stalled = (
             kind is FindingKind.LIVE_UPDATES_STALLED
             and expected >= self._least_rate
@@ -78,7 +79,7 @@ class Promises:
                 value=errors if failing else rate,
                 since_s=float(picture.evidence_s[i]),
                 confidence=0.95,
-                limit=self._failing[i] if failing else float("nan"),
+                limit=limit if failing else float("nan"),
                 low=float("nan") if failing else self._share * expected,
             )
         ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from engine.monitoring.findings import FindingKind, Severity, Symptom
-from engine.monitoring.picture import LOAD, RATE, Arrays, Picture, Watched, or_zero
+from engine.monitoring.picture import LOAD, RATE, Arrays, Picture, Watched, or_zero, within
 from engine.monitoring.settings import MonitorSettings
 
 USUAL_AT_LEAST, USUAL_AT_MOST = -1.5, 1.5
@@ -35,7 +35,7 @@ class Silences:
         blind = (silent_s > 0.0) & (
             np.isfinite(picture.sampled_s) | (silent_s > self._stale_after_s)
         )
-        usual = np.clip(or_zero(picture.centre[:, LOAD]), USUAL_AT_LEAST, USUAL_AT_MOST)
+        usual = within(or_zero(picture.centre[:, LOAD]), USUAL_AT_LEAST, USUAL_AT_MOST)
         expected = picture.least * np.exp(usual)
         rate = picture.column(RATE)
         quiet = (

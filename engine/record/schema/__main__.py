@@ -1,4 +1,4 @@
-"""`python -m engine.record.schema`: the tables of `docs/record.md`, made of the schema."""
+"""`python -m engine.record.schema`: the tables of `docs/reference/record.md`, of the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema in words, for `docs/record.md`: what each key and each column says."""
+"""The schema in words, for `docs/reference/record.md`: what each key and each column says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each command and example of docs/bookings.md: composed, parsed, connected and asked."""
+"""Each command and example of docs/guides/bookings.md: composed, parsed, connected and asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests import warm
 from tests.unit.engine.adapters.bookings.conftest import MODEL
 
 ROOT = Path(engine.__file__).parents[1]
-PAGE = (ROOT / "docs" / "bookings.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guides" / "bookings.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^python -m engine serve (bookings=.*)$", PAGE, re.M)
 
 

@@ -42,6 +42,7 @@ def cluster() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def namespace(cluster: ControlPlane) -> str:
+    cluster.runs()
     return cluster.namespace(f"test-{next(_numbers)}")
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +17,12 @@ import yaml
 
 from tests import past_weeks, warm
 from tests.control_plane import ControlPlane
-from tests.integration.kubernetes.test_guide import BLOCK, typed
+from tests.integration.kubernetes.test_guide import BLOCK, BRIEF, typed
 from tests.integration.metrics.conftest import VictoriaMetrics
 
 DAYS, KEPT = 4, 2
+COARSE = "telemetry.interval_s=30 engine.sample_s=30 engine.cycle_s=30"
+"""Steps of the twin as long as those in which the true platform was played."""
 END = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 SHOP = "corner-shop"
 """The tutorial's namespace has what the guide's commands left in it."""
@@ -91,14 +92,21 @@ def test_each_command_of_the_tutorial_does_what_it_says(
     cluster: ControlPlane, shop: str, server: VictoriaMetrics, tmp_path: Path, repository: Path
 ) -> None:
     config = cluster.kubeconfig(tmp_path / "kubeconfig")
+    programs = tmp_path / "bin"
+    programs.mkdir()
     environment = {
-        **os.environ, "KUBECONFIG": str(config), "PYTHONPATH": str(repository),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **os.environ, "KUBECONFIG": str(config), **warm.write_python(programs),
+        "PATH": f"{programs}:{os.environ['PATH']}",
     }  # fmt: skip
-    text = (repository / "docs" / "import.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "tutorials" / "your-own-cluster.md").read_text(encoding="utf-8")
     fewer = text.replace("days=28 check_days=7", f"days={DAYS} check_days={KEPT}")
     fewer = fewer.replace("http://127.0.0.1:8428", server.url).replace("shop", shop)
     assert fewer.count(server.url) == 2
+    for command in ("twin hindcast", "twin compare"):
+        fewer = fewer.replace(command, f"{command} {COARSE}")
+    assert fewer.count(COARSE) == 2
+    fewer = fewer.replace("live.duration_s=20", BRIEF)
+    assert fewer.count(BRIEF) == 1
     said = [typed(block, tmp_path, environment) for block in BLOCK.findall(fewer)]
     assert len(said) >= 6
 

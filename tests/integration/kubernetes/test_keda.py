@@ -22,11 +22,12 @@ from engine.model import Status
 from engine.ports.contract import action
 from engine.ports.infrastructure import Counts
 from engine.ports.lease import Fence
-from tests.control_plane import ControlPlane, control_plane, free_ports, tools, until
+from tests.control_plane import ControlPlane, control_plane, tools, until
 from tests.integration.kubernetes.conftest import Connect, all_ready, seen, spec
 from tests.integration.kubernetes.scalers import Front, a_scaler, at_least, let_keda_scale, path_of
-from tests.integration.kubernetes.test_guide import BLOCK, at_a_desk, typed
+from tests.integration.kubernetes.test_guide import BLOCK, BRIEF, at_a_desk, typed
 from tests.keda import keda
+from twin.staging.ports import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.keda]
 
@@ -261,13 +262,14 @@ def test_each_command_of_the_guide_does_what_it_says(
         (tmp_path / f"{name}.pem").write_bytes(own.cert_chain_pems[0].bytes())
         (tmp_path / f"{name}.key").write_bytes(own.private_key_pem.bytes())
     (tmp_path / "authority.pem").write_bytes(cluster.authority.cert_pem.bytes())
-    blocks = BLOCK.findall((repository / "docs" / "keda.md").read_text(encoding="utf-8"))
+    blocks = BLOCK.findall((repository / "docs" / "guides" / "keda.md").read_text(encoding="utf-8"))
     here = f"127.0.0.1:{free_ports(1)[0]}"
     said: list[str] = []
     scaler: subprocess.Popen[bytes] | None = None
     try:
         for block in blocks:
             printed = re.sub(r"(scaler\.wedtwin\.svc|0\.0\.0\.0):8701", here, block)
+            printed = printed.replace("live.duration_s=20", BRIEF)
             said.append(typed(printed, tmp_path, at_a_desk))
             if "apply -k deploy/kubernetes/scaler" in block:
                 scaler = subprocess.Popen(

@@ -59,10 +59,13 @@ targets: []
 }
 PER_INSTANCE = 40.0
 FAST = (
-    "engine=staging", "engine.sample_s=1", "engine.cycle_s=3",
-    "engine.limits.cooldown_out_s=4", "engine.limits.cooldown_in_s=4",
-    "engine.limits.stabilisation_s=6", "engine.limits.flip_hold_s=4",
+    "engine=staging", "engine.sample_s=1", "engine.cycle_s=2",
+    "engine.limits.cooldown_out_s=3", "engine.limits.cooldown_in_s=3",
+    "engine.limits.stabilisation_s=4", "engine.limits.flip_hold_s=3",
+    "engine.emergency.calm_s=4", "engine.forecast.surge_decay_s=4",
+    "engine.verify.settle_s=3", "engine.verify.watch_s=4", "engine.verify.hold_s=6",
 )  # fmt: skip
+"""All rests are those of a test stack whose instances boot in half a second."""
 
 
 @dataclass

@@ -15,11 +15,12 @@ from engine.model import Status
 from engine.ports.contract import action
 from engine.ports.infrastructure import Unreachable
 from engine.ports.lease import Fence
-from tests.control_plane import ControlPlane, free_ports
+from tests.control_plane import ControlPlane
 from tests.integration.kubernetes.conftest import Connect, seen, spec
 from tests.integration.kubernetes.scalers import a_scaler, let_keda_scale
 from tests.integration.kubernetes.test_contract import define, hpa
 from tests.integration.kubernetes.test_roles import granted, kubernetes, refused
+from twin.staging.ports import free_ports
 
 KEDA = "infrastructure.options.mode=keda"
 

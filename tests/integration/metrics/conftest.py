@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.model import BootTime, ServiceSpec
+from twin.staging.ports import free_ports
 
 SCRAPE_S = 1
 
@@ -23,14 +23,6 @@ SCRAPE_S = 1
 def make_spec(name: str) -> ServiceSpec:
     """A service of which only the name and the SLO matter here."""
     return ServiceSpec(name, 1, 10, 4, 0.1, 1.0, BootTime(5.0, 9.0), 1.0, 0.5, 0.1)
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -69,7 +61,7 @@ class Prometheus:
     """The Debian package's server in a folder of its own."""
 
     folder: Path
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: free_ports(1)[0])
     process: subprocess.Popen[bytes] | None = None
     ready = "/api/v1/query?query=1"
 

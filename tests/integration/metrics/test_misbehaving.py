@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource, connect
-from tests.integration.metrics.conftest import free_port, make_spec
+from tests.integration.metrics.conftest import make_spec
+from twin.staging.ports import free_ports
 
 SPECS = (make_spec("api"), make_spec("database"))
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -128,7 +129,7 @@ def test_it_is_trouble_and_no_sample(name: str) -> None:
 
 def test_a_port_that_nobody_listens_on_is_trouble() -> None:
     async def run() -> Any:
-        config = PrometheusConfig(url=f"http://127.0.0.1:{free_port()}", queries={"cpu": "c"})
+        config = PrometheusConfig(url=f"http://127.0.0.1:{free_ports(1)[0]}", queries={"cpu": "c"})
         source = PrometheusSource(SPECS, 5.0, config)
         reading = await source.read(NOW_S)
         await source.close()

@@ -20,7 +20,8 @@ import websocket
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 INSTALL = "chromium is missing: apt-get install --yes --no-install-recommends chromium"
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
+"""For hangs: what works things out steps back behind everything else that a busy machine does."""
 KEYS = {"Enter": 13, "Escape": 27}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from engine.adapters import cabinet_files
+from engine.adapters.store.sealed import local_credentials
 from engine.adapters.store.sqlite import local_desk
 from engine.api.assembly import assembled
 from engine.api.context import ApiContext
@@ -174,9 +175,9 @@ def stage(tmp_path: Path, names: tuple[str, ...]) -> Iterator[Stage]:
     context = assembled(
         Silent(), tuple(map(spec, names)), EngineSettings(),
         ApiConfig(port=0, limits=ApiLimits(drain_s=0.0)), SecurityConfig(), state, desk,
-        Courier(desk, opened(state / "audit")), acts=True, tree={},
+        Courier(desk, opened(state / "audit")), local_credentials(state), acts=True, tree={},
     )  # fmt: skip
-    made = Stage(context, Tokens(cabinet_files.opened(state), loopback=True), "")
+    made = Stage(context, Tokens(local_credentials(state), cabinet_files.opened(state)), "")
     made.step()
     with serving(context) as url:
         made.url = url

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.integration.page.browser import Browser
 
 PATIENCE_S = 300.0
@@ -20,28 +18,19 @@ PATIENCE_S = 300.0
 @pytest.fixture
 def served(browser: Browser, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """The address and the token that a served twin prints; no twin without a browser to see it."""
-    printed = tmp_path / "stderr"
-    with printed.open("wb") as to:
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "twin", "serve", "population.simultaneous=3000", "api.port=0",
-                "population.duration_s=7200", "speed=60", "begin=600", f"output={tmp_path}",
-            ],
-            stdout=subprocess.DEVNULL, stderr=to, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-    try:
+    with warm.started(
+        "twin", "serve", "population.simultaneous=3000", "api.port=0", "population.duration_s=7200",
+        "speed=60", "begin=600", f"output={tmp_path}", cwd=tmp_path,
+    ) as process:  # fmt: skip
         until_s = time.monotonic() + PATIENCE_S
         place = token = None
         while not (place and token):
-            assert process.poll() is None and time.monotonic() < until_s, printed.read_text()
-            place = re.search(r"the page is at (http://\S+/),", printed.read_text())
-            token = re.search(r"^token: (\S+)$", printed.read_text(), re.MULTILINE)
+            assert process.poll() is None and time.monotonic() < until_s, process.said()
+            _, printed = process.said()
+            place = re.search(r"the page is at (http://\S+/),", printed)
+            token = re.search(r"^token: (\S+)$", printed, re.MULTILINE)
             time.sleep(0.1)
         yield place[1], token[1]
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.slow

@@ -214,7 +214,8 @@ def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
     engine_of: Engine, staging: Staging, wrk: str
 ) -> None:
     engine_of.start(
-        "+live.thresholds.emergency='decision.emergency_s.max <= 30'", "engine.cycle_s=30"
+        "+live.thresholds.emergency='decision.emergency_s.max <= 30'",
+        "engine.cycle_s=600",  # no other step takes it from the emergency
     )
     engine_of.until_steps()
     book = PoolFile(staging.place.pool)
@@ -299,8 +300,12 @@ def test_what_is_not_as_it_should_be_is_in_log_events_status_and_report(
     assert api.ask(f"set server {server} state maint") == ""
     try:
         wait_until(lambda: server in troubles("infrastructure"), engine_of.journal)
-        counts = engine_of.status()["services"]["api"]
-        assert (counts["desired"] - counts["ready"], counts["draining"]) == (1, 1)
+
+        def counts() -> tuple[int, int]:  # others may still leave that were too many before
+            of = engine_of.status()["services"]["api"]
+            return of["desired"] - of["ready"], of["draining"]
+
+        wait_until(lambda: counts() == (1, 1), lambda: str(counts()))
         wait_until(lambda: "real-time" in troubles("metrics"), engine_of.journal)
         said = warm.run("engine", "status", "--state", str(engine_of.state)).stdout
         assert f"trouble: infrastructure: {server} was changed by hand in HAProxy (MAINT)" in said
@@ -357,7 +362,7 @@ def test_a_second_engine_is_refused_and_an_interruption_leaves_a_record(
             looked_at[closed] = len(load(closed).timeline) > 0
         return looked_at[closed]
 
-    wait_until(lambda: sum(map(rows, whole(records))) >= 4)
+    wait_until(lambda: sum(map(rows, whole(records))) >= 3)
     code, last = third.end()
     assert code == 0
     assert whole(records)[-1] == last

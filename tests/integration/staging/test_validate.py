@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -29,10 +28,9 @@ SHORT = [
 
 
 def twin(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "twin", *arguments],
-        capture_output=True, text=True, timeout=1500, check=False,
-    )  # fmt: skip
+    with warm.started("twin", *arguments) as command:
+        out, err = command.communicate(timeout=1500.0)
+        return subprocess.CompletedProcess(command.args, command.wait(), out, err)
 
 
 @pytest.mark.slow

@@ -17,14 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
+import trustme
+from psycopg import conninfo
 from starlette.testclient import TestClient
 
-from engine.adapters.store import said, schema, statements
+from engine.adapters.lease_file import take_lead
+from engine.adapters.store import place, said, schema, statements
+from engine.adapters.store.credentials import SqlCredentials
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.postgres import PostgresDatabase, PostgresLease
+from engine.adapters.store.sqlite import SqliteFile
 from engine.api.application import application
+from engine.commands import requests, status, token
 from engine.commands.assembly import _database
 from engine.config.api import ApiConfig
 from engine.config.composition import composed
@@ -37,10 +44,11 @@ from engine.ports.desk import RequestError, SoFar
 from engine.ports.lease import Fence, FencedOffError, NotLeadingError
 from engine.ports.store import HistoryRow, Kept, RowKind, Store
 from engine.security.roles import Role
+from tests.unit.engine.api.conftest import Engine, engine_in
 from tests.unit.engine.api.conftest import action as api_action
-from tests.unit.engine.api.conftest import engine_in
 from tests.unit.engine.runtime.conftest import Scripted, action, begun
 from twin.staging.parts import as_postgres, postgres_user
+from twin.staging.ports import free_ports
 
 STORES = Path(__file__).parents[2] / "regression" / "store"
 
@@ -51,9 +59,36 @@ class Server:
 
     folder: Path
     names: Iterator[int]
+    program: str
+    port: int = 5432
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str) -> None:
+        """Begin, also after a kill: what is left of the one before may take a moment to end."""
+        command = as_postgres([
+            self.program, "-D", self.folder / "data", "-c", "listen_addresses=",
+            "-c", f"unix_socket_directories={self.folder}", "-c", f"port={self.port}",
+            "-c", "fsync=off", *options,  # the server may be killed, and the machine stays
+        ])  # fmt: skip
+        for _ in range(600):
+            if self.process is None or self.process.poll() is not None:
+                self.process = subprocess.Popen(
+                    [str(part) for part in command], cwd=self.folder,
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                )  # fmt: skip
+            with contextlib.suppress(psycopg.OperationalError):
+                self.run("SELECT 1")
+                return
+            time.sleep(0.1)
+        raise AssertionError("PostgreSQL does not begin")
+
+    def end(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        self.process.wait(60.0)
 
     def url(self, name: str) -> str:
-        return f"postgresql:///{name}?host={self.folder}&user=wedtwin"
+        return f"postgresql:///{name}?host={self.folder}&port={self.port}&user=wedtwin"
 
     def run(self, statement: str, name: str = "postgres") -> list[Any]:
         with psycopg.connect(self.url(name), autocommit=True) as connection:
@@ -83,23 +118,12 @@ def server() -> Iterator[Server]:
     made = as_postgres([initdb, "-D", folder / "data", "-U", "wedtwin", "-A", "trust",
                         "--no-locale", "-E", "UTF8", "--no-sync"])  # fmt: skip
     subprocess.run([str(part) for part in made], cwd=folder, check=True, capture_output=True)
-    command = as_postgres([program, "-D", folder / "data", "-c", "listen_addresses=",
-                           "-c", f"unix_socket_directories={folder}"])  # fmt: skip
-    process = subprocess.Popen(
-        [str(part) for part in command], cwd=folder,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    started = Server(folder, itertools.count())
+    started = Server(folder, itertools.count(), program)
     try:
-        for _ in range(600):
-            with contextlib.suppress(psycopg.OperationalError):
-                started.run("SELECT 1")
-                break
-            time.sleep(0.1)
+        started.start()
         yield started
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60.0)
+        started.end(signal.SIGINT)
         shutil.rmtree(folder)
 
 
@@ -126,6 +150,11 @@ class PostgresBench(contract.StoreBench):
 
 def test_the_postgres_store_keeps_its_contract(server: Server) -> None:
     asyncio.run(contract.store(PostgresBench(server, server.new())))
+
+
+def test_credentials_in_postgres_keep_their_contract(server: Server) -> None:
+    url = server.url(server.new())
+    contract.credentials(lambda: SqlCredentials(PostgresDatabase(url)))
 
 
 def test_the_postgres_lease_keeps_its_contract(server: Server) -> None:
@@ -209,6 +238,15 @@ def test_two_engines_that_begin_at_once_make_the_tables_once(server: Server) -> 
         database.close()
 
 
+def test_what_the_address_says_of_patience_goes_before_ours() -> None:
+    def patience(url: str) -> Any:
+        address = PostgresDatabase(url)._connection()._address
+        return conninfo.conninfo_to_dict(address)["tcp_user_timeout"]
+
+    assert int(patience("postgresql://wedtwin@db.example/wedtwin")) == 10_000
+    assert int(patience("postgresql://wedtwin@db.example/wedtwin?tcp_user_timeout=7")) == 7
+
+
 def test_an_error_names_the_server_and_never_the_password(server: Server) -> None:
     url = f"postgresql://wedtwin:s3cret@/nosuch?host={server.folder}"
     database = PostgresDatabase(url)
@@ -233,6 +271,13 @@ def test_a_database_of_each_version_is_gone_on_with(server: Server, path: Path) 
     )
     so_far = database.read(lambda at: said.so_far(at, "api-13", 900.0))
     assert so_far == SoFar(("ada",) if path.stem >= "version-5" else ())
+    credentials = SqlCredentials(database)
+    kept = credentials.glimpse(None)
+    assert kept is not None
+    assert [name[:8] for name in kept.texts] == (
+        ["01234567", "refused-"] if path.stem >= "version-6" else []
+    )
+    credentials.change(lambda texts: {**texts, "new": "{}"})
     database.write(lambda to: statements.keep(to, Kept("{}"), Fence(5))).result()
     database.close()
     assert server.run("SELECT version FROM schema_version", name) == [(schema.NEWEST,)]
@@ -295,6 +340,172 @@ def test_two_who_approve_at_two_engines_have_both_been_heard(
         assert [row["action"] for row in rows if row["action"] != "login"] == actions
     for engine in engines:
         engine.context.desk.close()
+
+
+def two_engines(url: str, folder: Path) -> list[Engine]:
+    """Two over one database, each with a state folder of its own."""
+    engines = []
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        engine = engine_in(folder / name, ApiConfig(), SqlDesk(PostgresDatabase(url), log=name))
+        engine.step()
+        engines.append(engine)
+    return engines
+
+
+def asked(engine: Engine, headers: dict[str, str]) -> httpx.Response:
+    """What somebody is answered who looks at a service."""
+    return TestClient(application(engine.context)).get(
+        "/api/scalability/services/api", headers=headers
+    )
+
+
+def test_a_token_that_is_made_at_one_engine_holds_at_the_other_and_so_does_its_end(
+    server: Server, tmp_path: Path
+) -> None:
+    one, two = two_engines(server.url(server.new()), tmp_path)
+    headers = one.token("ann", Role.VIEWER)
+    for k in range(5):
+        assert [asked(engine, headers).status_code for engine in (one, two)] == [200, 200]
+        ender, other = (one, two) if k % 2 else (two, one)
+        ender.tokens.revoke("ann", time.time())
+        refusals = [asked(engine, headers) for engine in (other, ender)]
+        assert [answer.status_code for answer in refusals] == [401, 401]
+        assert "was revoked" in refusals[0].json()["detail"]
+        headers = ender.token("ann", Role.VIEWER)
+    for engine in (one, two):
+        engine.context.identity.close()
+        engine.context.desk.close()
+
+
+def test_the_command_line_makes_tokens_in_the_database_that_the_environment_names(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = server.url(server.new())
+    one, two = two_engines(url, tmp_path)
+    state = ["--state", str(one.state)]
+    place.remember(one.state, PostgresDatabase(url))
+    for command, arguments in (
+        (token.run, ["create", "ann", "--role", "viewer"]), (token.run, ["revoke", "ann"]),
+        (status.run, []), (requests.floor, ["api", "5"]),
+    ):  # fmt: skip
+        assert command([*arguments, *state]) == 2
+        assert "its engine has its store in PostgreSQL at" in capsys.readouterr().err
+    assert not (one.state / "store.db").exists()
+
+    monkeypatch.setenv(place.VARIABLE, url)
+    assert token.run(["create", "ann", "--role", "viewer", *state]) == 0
+    headers = {"authorization": f"Bearer {capsys.readouterr().out.strip()}"}
+    assert [asked(engine, headers).status_code for engine in (one, two)] == [200, 200]
+    assert token.run(["list", "--state", str(two.state)]) == 0
+    assert "ann: viewer" in capsys.readouterr().out
+    assert token.run(["revoke", "ann", *state]) == 0
+    assert [asked(engine, headers).status_code for engine in (one, two)] == [401, 401]
+    # What is asked for is there too, and its row in the log of the folder that it was asked in.
+    assert requests.floor(["api", "5", *state]) == 0
+    [floor] = two.context.desk.asked()[0]
+    assert isinstance(floor.request, ManualFloor) and floor.request.instances == 5
+    assert one.rows()[-1]["action"] == "floor"
+    monkeypatch.setenv(place.VARIABLE, "nonsense")
+    assert token.run(["list", *state]) == 2
+    assert "WEDTWIN_STORE: no address of a PostgreSQL database" in capsys.readouterr().err
+    # A folder whose engine goes back to its file is asked there again.
+    monkeypatch.delenv(place.VARIABLE)
+    place.remember(one.state, SqliteFile(one.state))
+    assert token.run(["list", *state]) == 0
+    assert capsys.readouterr().out == ""
+    for engine in (one, two):
+        engine.context.identity.close()
+        engine.context.desk.close()
+
+
+def test_status_says_who_leads_by_the_database_and_not_by_the_folder(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = server.new()
+    database = PostgresDatabase(server.url(name))
+    monkeypatch.setenv(place.VARIABLE, server.url(name))
+    # An engine on a database has the lead of its folder as well, also while it stands by.
+    held = take_lead(tmp_path, time.time())
+
+    def first_line() -> str:
+        assert status.run(["--state", str(tmp_path)]) == 1  # nobody has stepped
+        return capsys.readouterr().out.splitlines()[0]
+
+    assert first_line() == "no engine leads"
+    lease = PostgresLease(database, "the engine with pid 7 on far")
+    asyncio.run(lease.hold(0.0))
+    assert first_line() == "the engine with pid 7 on far leads"
+    server.run("UPDATE lead SET expires_s = 0", name)
+    assert first_line() == "no engine leads"
+    server.run(
+        "INSERT INTO shard_lease VALUES ('a', 'x', 1, 9e9), ('b', 'y', 1, 9e9), ('c', 'y', 1, 9e9),"
+        "('d', 'z', 1, 5.0), ('e', '', 1, 9e9)",
+        name,
+    )
+    assert first_line() == "x leads 1 shard, y leads 2 shards"
+    held.release()
+    database.close()
+
+
+def test_while_the_database_is_killed_nobody_comes_in_by_a_token_but_on_its_own_machine(
+    server: Server, tmp_path: Path
+) -> None:
+    one, two = two_engines(server.url(server.new()), tmp_path)
+    first = {"authorization": f"Bearer {one.context.bootstrap(time.time())}"}
+    headers = one.token("ann", Role.VIEWER)
+    sealed = one.context.emergency.seal("kim", now_s=time.time(), sealed_by="ann", for_s=3600.0)
+    opened = one.context.emergency.use(sealed, "nobody can log in at all", now_s=time.time())
+    emergency = {"authorization": f"Bearer {opened}"}
+    assert [asked(engine, headers).status_code for engine in (one, two)] == [200, 200]
+    rows = len(one.rows())
+    server.end(signal.SIGKILL)
+    for engine in (one, two):
+        for shown in (headers, {"authorization": f"Bearer wt_{'0' * 12}_{'x' * 43}"}):
+            answer = asked(engine, shown)
+            problem = answer.json()
+            assert (answer.status_code, problem["type"]) == (503, "urn:wedtwin:problem:store")
+            assert answer.headers["retry-after"] == "5"
+    # It is no failure of whoever asks, and no row of the audit log.
+    assert len(one.rows()) == rows
+    # What is in files goes on.
+    assert [asked(one, shown).status_code for shown in (first, emergency)] == [200, 200]
+    # What is for one machine and its files is unknown at the other.
+    assert asked(two, emergency).status_code == 401
+    server.start()
+    assert [asked(engine, headers).status_code for engine in (one, two)] == [200, 200]
+    assert asked(two, first).status_code == 401
+    for engine in (one, two):
+        engine.context.identity.close()
+        engine.context.desk.close()
+
+
+def test_a_server_that_answers_nothing_keeps_a_request_for_no_longer_than_its_patience(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = server.new()
+    [one, _] = two_engines(server.url(name), tmp_path)
+    headers = one.token("ann", Role.VIEWER)
+    assert asked(one, headers).status_code == 200
+    monkeypatch.setattr(one.context.identity._looks, "_patience_s", 0.3)  # type: ignore[attr-defined]
+    with psycopg.connect(server.url(name)) as holding:
+        holding.execute("LOCK TABLE credentials_mark IN ACCESS EXCLUSIVE MODE")
+        assert [asked(one, headers).status_code for _ in range(3)] == [503] * 3
+        # Emergency access waits for none of it.
+        code = one.context.emergency.seal("kim", now_s=time.time(), sealed_by="ann", for_s=60.0)
+        opened = one.context.emergency.use(code, "nobody can log in at all", now_s=time.time())
+        assert asked(one, {"authorization": f"Bearer {opened}"}).status_code == 200
+    for _ in range(600):
+        if asked(one, headers).status_code == 200:
+            break
+        time.sleep(0.05)
+    assert asked(one, headers).status_code == 200
 
 
 def test_of_many_who_approve_at_once_at_two_engines_two_are_heard_and_one_answer_given(
@@ -410,3 +621,74 @@ def test_an_engine_whose_database_comes_later_holds_still_until_then_and_leads_f
 def test_an_address_that_is_none_is_named_by_its_key(store: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=said):
         _database(parse(composed([f"live.store='{store}'"], root="live")), tmp_path)
+
+
+def written(folder: Path, name: str, certificate: trustme.LeafCert) -> Path:
+    """A certificate's files, which PostgreSQL's own user may read."""
+    path = folder / f"{name}.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(path))
+    path.chmod(0o600)
+    if os.geteuid() == 0 and name == "server":
+        os.chown(path, postgres_user().pw_uid, postgres_user().pw_gid)
+    return path
+
+
+def test_engines_speak_tls_with_their_database_and_know_it_by_its_name(
+    server: Server, tmp_path: Path
+) -> None:
+    name = server.new()
+    ca, stranger = trustme.CA(), trustme.CA()
+    trusted, other = tmp_path / "ca.pem", tmp_path / "other.pem"
+    ca.cert_pem.write_to_path(str(trusted))
+    stranger.cert_pem.write_to_path(str(other))
+    ca.cert_pem.write_to_path(str(server.folder / "ca.pem"))
+    shown = written(server.folder, "server", ca.issue_cert("db.example"))
+    own = written(tmp_path, "engine", ca.issue_cert("engine.example", common_name="wedtwin"))
+    (server.folder / "ca.pem").chmod(0o644)
+    rules = server.folder / "rules"
+    rules.write_text("local all all trust\nhostssl all all 127.0.0.1/32 cert\n")
+    rules.chmod(0o644)
+
+    def url(host: str = "db.example", root: Path = trusted, mode: str = "verify-full",
+            certificate: Path | None = own) -> str:  # fmt: skip
+        whose = "" if certificate is None else f"&sslcert={certificate}&sslkey={certificate}"
+        return (
+            f"postgresql://wedtwin@{host}:{server.port}/{name}?hostaddr=127.0.0.1&sslmode={mode}"
+            f"&sslrootcert={root}{whose}"
+        )
+
+    server.end(signal.SIGINT)
+    (server.port,) = free_ports(1)
+    tls = ("ssl=on", f"ssl_cert_file={shown}", f"ssl_key_file={shown}",
+           f"ssl_ca_file={server.folder / 'ca.pem'}", "ssl_min_protocol_version=TLSv1.3",
+           f"hba_file={rules}", "listen_addresses=127.0.0.1")  # fmt: skip
+    server.start(*(part for option in tls for part in ("-c", option)))
+    try:
+        database = PostgresDatabase(url())
+        spoken = database.read(
+            lambda at: at.execute(
+                "SELECT ssl, version, client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+            )
+        )
+        assert spoken == [(True, "TLSv1.3", spoken[0][2])] and "CN=wedtwin" in spoken[0][2]
+        one, two = two_engines(url(), tmp_path)
+        headers = one.token("ann", Role.VIEWER)
+        assert asked(two, headers).status_code == 200
+        assert asyncio.run(PostgresLease(database, "one").hold(0.0)) == 1
+        for wrong, said in (
+            (url(root=other), "certificate verify failed"),
+            (url(host="elsewhere.example"), "does not match host name"),
+            (url(certificate=None), "requires a valid client certificate"),
+            (url(mode="disable"), "no pg_hba.conf entry|no encryption"),
+        ):
+            refused = PostgresDatabase(wrong)
+            with pytest.raises(OSError, match=said):
+                refused.read(statements.newest)
+        database.close()
+        for engine in (one, two):
+            engine.context.identity.close()
+            engine.context.desk.close()
+    finally:
+        server.end(signal.SIGINT)
+        server.port = 5432
+        server.start()

@@ -61,6 +61,7 @@ FULL = ServiceMemory(
     asked_s=955.0,
     rise_s=940.0,
     before_rise=6,
+    held_at=13,
     targets=((610.0, 12), (620.0, 11)),
     response=ResponseMemory(
         level=0.1,
@@ -163,7 +164,7 @@ def test_every_time_moves_with_a_clock_that_is_set_back() -> None:
     assert back.pending == Pending(ACTION, 1610.0, refused=True)
     assert back.asked_s == FULL.asked_s - 90.0
     assert (back.slowdown, back.desired) == (1.5, 10)
-    assert (back.rise_s, back.before_rise) == (850.0, 6)
+    assert (back.rise_s, back.before_rise, back.held_at) == (850.0, 6, 13)
     assert ServiceMemory().turned_back(90.0) == ServiceMemory()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,12 @@ from twin.config import parse
 from twin.world.world import World
 
 SMALL = ("population.simultaneous=300",)
+
+
+@cache
+def day(scenario: str) -> LoadPlan:
+    """A small day of a scenario, a minute in each second; read only."""
+    return make(scenario, scale=1.0, speed=60.0, overrides=SMALL)
 
 
 @pytest.mark.parametrize("scenario", ["june_peak", "flash_crowd"])
@@ -50,14 +57,11 @@ def test_a_recorded_trace_is_replayed_as_the_twin_replays_it(tmp_path: Path) -> 
 
 
 def test_a_flash_crowd_is_in_the_load_and_other_faults_are_named() -> None:
-    crowd = make("flash_crowd", scale=1.0, speed=60.0, overrides=SMALL)
-    plain = make("june_peak", scale=1.0, speed=60.0, overrides=SMALL)
+    crowd, plain = day("flash_crowd"), day("june_peak")
     api = crowd.services.index("api")
     assert (crowd.rates[api] / plain.rates[api]).max() == pytest.approx(6.0)
     assert crowd.left_out == ()
-    assert make("zone_outage", scale=1.0, speed=60.0, overrides=SMALL).left_out == (
-        "zone_outage (zone_loss)",
-    )
+    assert day("zone_outage").left_out == ("zone_outage (zone_loss)",)
 
 
 def test_a_window_lies_around_the_peak_and_is_compressed(plan: LoadPlan) -> None:
@@ -84,7 +88,7 @@ def test_a_window_lies_around_the_peak_and_is_compressed(plan: LoadPlan) -> None
     ],
 )
 def test_a_part_is_cut_on_whole_minutes(part: WantedExcerpt, start_s: int, seconds: int) -> None:
-    whole = make("june_peak", scale=1.0, speed=60.0, overrides=SMALL)
+    whole = day("june_peak")
     cut = make("june_peak", scale=1.0, speed=60.0, overrides=SMALL, part=part)
     assert cut.start_s - whole.start_s == start_s
     assert cut.seconds == seconds

@@ -325,8 +325,7 @@ async def _played(folder: Path, rng: np.random.Generator, *, down: bool) -> list
         settings=LiveSettings(state=str(folder), duration_s=STORY_S), sample_s=SAMPLE_S,
         watch=watch,
     )  # fmt: skip
-    with _listening(receivers) as url:
-        address = _nowhere() if down else url
+    with _nowhere() if down else _listening(receivers) as address:
         senders = {name: WebhookNotices(f"{address}/{name}", SECRET) for name in (ON_CALL, SECOND)}
         delivering = asyncio.create_task(deliver(watch, senders, clock.now_s))
         try:
@@ -342,11 +341,12 @@ async def _played(folder: Path, rng: np.random.Generator, *, down: bool) -> list
     return rows_of(story, list(receivers.receipts.values()))
 
 
-def _nowhere() -> str:
-    """An address at which nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+@contextlib.contextmanager
+def _nowhere() -> Iterator[str]:
+    """An address at which nobody listens: it is held, so that nobody else is given it."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def rows_of(story: AlertStory, receipts: Sequence[Receipt]) -> list[Row]:

@@ -210,6 +210,7 @@ def serve(folder: str) -> None:
     """Serve until SIGTERM; stdout begins with the URL and a token, and ends with figures."""
     from engine.adapters import cabinet_files
     from engine.adapters.audit_place import audit_of
+    from engine.adapters.store.sealed import local_credentials
     from engine.adapters.store.sqlite import local_desk
     from engine.api.assembly import assembled
     from engine.api.serving import serving
@@ -231,9 +232,10 @@ def serve(folder: str) -> None:
     desk = local_desk(Path(folder))
     context = assembled(
         SilentNotes(), specs, EngineSettings(), config, SecurityConfig(), Path(folder), desk,
-        Courier(desk, audit_of(Path(folder))), acts=True, tree={},
+        Courier(desk, audit_of(Path(folder))), local_credentials(Path(folder)), acts=True, tree={},
     )  # fmt: skip
-    token, _ = Tokens(cabinet_files.opened(Path(folder)), loopback=True).create(
+    tokens = Tokens(local_credentials(Path(folder)), cabinet_files.opened(Path(folder)))
+    token, _ = tokens.create(
         "a client", [Role.VIEWER], None, now_s=time.time(), for_s=86_400.0, made_by="evidence"
     )
     stop = threading.Event()

@@ -95,10 +95,15 @@ class Deaf(Monitor):
     """A monitor that never says anything."""
 
     def step(
-        self, windows: object, outlook: object, now_s: float, scope: object = None
+        self,
+        windows: object,
+        outlook: object,
+        now_s: float,
+        scope: object = None,
+        instances: object = None,
     ) -> Findings:
         """Nothing."""
-        del windows, outlook, scope
+        del windows, outlook, scope, instances
         return Findings(now_s)
 
 
@@ -113,10 +118,15 @@ class Alarmist(Monitor):
         self._cries = 0
 
     def step(
-        self, windows: object, outlook: object, now_s: float, scope: object = None
+        self,
+        windows: object,
+        outlook: object,
+        now_s: float,
+        scope: object = None,
+        instances: object = None,
     ) -> Findings:
         """An alarm for each service, if it is time."""
-        del windows, outlook, scope
+        del windows, outlook, scope, instances
         if now_s < self._due_s:
             return Findings(now_s)
         self._due_s = now_s + self.AGAIN_S

@@ -29,6 +29,7 @@ import pyarrow
 
 from engine.adapters import cabinet_files
 from engine.adapters.audit_place import audit_of
+from engine.adapters.store.sealed import local_credentials
 from engine.adapters.store.sqlite import local_desk
 from engine.api import assembly
 from engine.api.serving import serving
@@ -192,10 +193,11 @@ def receiving(folder: Path, config: ReceivedConfig) -> Iterator[Loopback]:
     desk = local_desk(folder)
     context = assembly.assembled(
         SilentNotes(), specs, EngineSettings(), validated(ApiConfig, {"port": 0}), SecurityConfig(),
-        folder, desk, Courier(desk, audit_of(folder)), acts=False, tree={}, receiver=timed,
+        folder, desk, Courier(desk, audit_of(folder)), local_credentials(folder), acts=False,
+        tree={}, receiver=timed,
     )  # fmt: skip
     with serving(context) as url:
-        token, _ = Tokens(cabinet_files.opened(folder), loopback=True).create(
+        token, _ = Tokens(local_credentials(folder), cabinet_files.opened(folder)).create(
             "a sender", [Role.COLLECTOR], None, now_s=time.time(), for_s=3600.0, made_by="evidence"
         )
         yield Loopback(source, timed, url, token)

@@ -21,6 +21,7 @@ import numpy as np
 
 from engine.adapters import cabinet_files
 from engine.adapters.audit_place import audit_of
+from engine.adapters.store.sealed import local_credentials
 from engine.adapters.store.sqlite import SqliteFile, local_desk
 from engine.api import application, assembly
 from engine.api.context import ApiContext
@@ -282,11 +283,11 @@ def served(
     desk = local_desk(folder)
     context = assembly.assembled(
         _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, desk,
-        Courier(desk, audit_of(folder)), acts=True, tree={},
+        Courier(desk, audit_of(folder)), local_credentials(folder), acts=True, tree={},
     )  # fmt: skip
     step(context)
     with serving(context) as url:
-        yield context, url, Tokens(cabinet_files.opened(folder), loopback=True)
+        yield context, url, Tokens(local_credentials(folder), cabinet_files.opened(folder))
 
 
 def _spec(name: str, stateful: bool) -> ServiceSpec:

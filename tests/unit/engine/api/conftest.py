@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.store.aside import Aside
+from engine.adapters.store.credentials import SqlCredentials
 from engine.adapters.store.halves import SqlDesk
 from engine.adapters.store.sqlite import local_desk
 from engine.api.application import application
@@ -155,6 +156,7 @@ class Engine:
         awaiting: Sequence[str] = (),
         troubles: Mapping[str, Sequence[str]] | None = None,
         samples: int = 12,
+        counted_s: Mapping[str, float] | None = None,
     ) -> None:
         self.now_s += 5.0
         windows = {one.name: self._window(samples) for one in SPECS}
@@ -180,6 +182,7 @@ class Engine:
             {
                 "time_s": self.now_s, "acts": True, "lead": 1, "steps": 1, "skipped": 0,
                 "troubles": troubles or {}, "awaiting": list(awaiting),
+                "counted_s": counted_s or {},
             }
         )  # fmt: skip
 
@@ -215,9 +218,11 @@ def engine_in(folder: Path, config: ApiConfig, desk: SqlDesk | None = None) -> E
     desk = desk or local_desk(state)
     context = assembled(
         notes, SPECS, EngineSettings(), config, SecurityConfig(), state, desk, Courier(desk, audit),
-        acts=True, tree={}, clock_s=lambda: engine[0].now_s, aside=Aside(state),
+        SqlCredentials(desk.database.apart()), acts=True, tree={},
+        clock_s=lambda: engine[0].now_s, aside=Aside(state),
     )  # fmt: skip
-    made = Engine(context, Tokens(FileCabinet(state / FOLDER), loopback=True), notes, state, audit)
+    tokens = Tokens(SqlCredentials(desk.database.apart()), FileCabinet(state / FOLDER))
+    made = Engine(context, tokens, notes, state, audit)
     engine.append(made)
     return made
 

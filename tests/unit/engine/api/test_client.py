@@ -91,7 +91,7 @@ def test_the_ten_operations_of_the_product_are_there() -> None:
 
 
 def test_the_documentation_has_each_of_the_ten(repository: Path) -> None:
-    text = (repository / "docs" / "api.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
     for method in TEN:
         verb, path, _ = operations()[OPERATIONS[method]]
         short = path.removeprefix("/api/scalability/")

@@ -8,10 +8,13 @@ import time
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from engine.api.events import EventKind, EventRing
+from engine.api.routes.events import EventStream
 from engine.model import ActionResult, Plan, Status
+from engine.security.identity import authenticated
 from engine.security.roles import Role
 from tests.unit.engine.api.conftest import Engine, action
 
@@ -76,6 +79,26 @@ def test_who_was_away_for_too_long_begins_anew(
     assert [event["event"] for event in stream(client, everybody, last)] == ["reset"]
 
 
+def test_who_has_fallen_behind_begins_anew_only_if_he_still_may(engine: Engine) -> None:
+    shown = engine.token("pat", Role.VIEWER)["authorization"]
+    for _ in range(engine.context.config.limits.events + 2):
+        engine.context.board.events.publish(EventKind.ALERT, "", {})
+
+    context = engine.context
+    principal = asyncio.run(authenticated(context.identity, shown, time.time()))
+
+    async def next_words() -> bytes:
+        request = Request({"type": "http", "headers": [(b"authorization", shown.encode())]})
+        behind = EventStream(context, principal, request, "", once=False)
+        _, content = await behind._next(0, asyncio.get_running_loop().create_future())
+        return content
+
+    assert b"event: reset" in asyncio.run(next_words())
+    engine.tokens.revoke("pat", time.time())
+    assert b"not valid any more" in (words := asyncio.run(next_words()))
+    assert b"event: " not in words
+
+
 def test_who_is_limited_to_some_services_hears_of_those_alone(
     client: TestClient, engine: Engine
 ) -> None:
@@ -116,14 +139,22 @@ def test_a_ring_costs_the_same_whoever_listens() -> None:
 def test_whoever_waits_is_woken_from_any_thread() -> None:
     async def waits() -> float:
         ring = EventRing(10, "e")
-        ring.serve_in(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        ring.serve_in(loop)
+        gone: asyncio.Future[None] = loop.create_future()
         began = time.monotonic()
-        waiting = asyncio.create_task(ring.wait(0, 60.0))
+        waiting = asyncio.create_task(ring.wait(0, 60.0, gone))
         await asyncio.sleep(0)
         await asyncio.to_thread(ring.publish, EventKind.ALERT, "", {})
         await waiting
-        await ring.wait(0, 60.0)  # there is one already
-        late = asyncio.create_task(ring.wait(1, 60.0))
+        await ring.wait(0, 60.0, gone)  # there is one already
+        await ring.wait(1, 0.001, gone)
+        leaving = asyncio.create_task(ring.wait(1, 60.0, gone))
+        await asyncio.sleep(0)
+        gone.set_result(None)
+        await leaving
+        await ring.wait(1, 60.0, gone)  # whoever has gone waits for nothing
+        late = asyncio.create_task(ring.wait(1, 60.0, loop.create_future()))
         await asyncio.sleep(0)
         await asyncio.to_thread(ring.end)
         await late

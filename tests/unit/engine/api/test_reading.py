@@ -316,11 +316,18 @@ def test_an_engine_that_leads_no_longer_is_not_ready_and_shows_what_it_saw_last(
 def test_troubles_are_those_of_the_newest_step(
     client: TestClient, engine: Engine, everybody: dict[str, str]
 ) -> None:
-    engine.step(troubles={"metrics": ("it is silent",)})
+    counted_s = {"api": NOW_S + 9.5, "database": NOW_S + 2.0}
+    engine.step(troubles={"metrics": ("it is silent",)}, counted_s=counted_s)
     answer = client.get(f"{API}/troubles", headers=everybody).json()
     assert answer == {
         "as_of_s": NOW_S + 10.0, "troubles": {"metrics": ["it is silent"]}, "bookings": None,
+        "counted_s": counted_s,
     }  # fmt: skip
+    limited = engine.token("sam", Role.VIEWER, services=["database"])
+    answer = client.get(f"{API}/troubles", headers=limited).json()
+    assert (answer["troubles"], answer["counted_s"]) == ({}, {"database": NOW_S + 2.0})
+    engine.step()  # an infrastructure that says of no count how old it is
+    assert client.get(f"{API}/troubles", headers=everybody).json()["counted_s"] == {}
 
 
 def test_what_cannot_be_noted_is_shown_all_the_same(engine: Engine) -> None:

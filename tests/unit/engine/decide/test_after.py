@@ -51,7 +51,7 @@ def course(  # type: ignore[no-untyped-def]
     )
     return Course(
         seen=seen,
-        verdict=Verdict(verdict_watch, 11.0, 22.0, undoes=undoes),
+        verdict=Verdict(verdict_watch, 11.0, 22.0, 14, undoes=undoes),
         ahead=ahead,
         wish=Wish(None, (), "", 33.0),
         allowed=Allowed(None, 10, (), "", ((NOW_S, 12),), "", 1000),
@@ -72,6 +72,7 @@ def test_what_each_phase_found_out_is_kept() -> None:
         last_in_s=LAST_IN_S,
         hold_out_until_s=11.0,
         hold_in_until_s=22.0,
+        held_at=14,
         calm_from_s=33.0,
         short_from_s=44.0,
         asked_s=55.0,

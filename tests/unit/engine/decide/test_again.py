@@ -20,13 +20,13 @@ CALM = EngineSettings.model_validate({"limits": {"again_s": 1800.0}})
 def again(
     rate: float | list[float] = 400.0 - 1e-6, *, sd: float = 0.0, risk_z: float = 1.0,
     zones: int = 1, waited_for: bool = False, slowdown: float = 1.0,
-    response: ResponseMemory | None = None,
+    response: ResponseMemory | None = None, within_s: float = 1800.0,
 ) -> int:  # fmt: skip
     seen = seen_of(waited_for=waited_for, slowdown=slowdown)
     own = seen.traits._replace(risk_z=risk_z, sizing=SIMPLE._replace(zones=zones))
     seen = seen._replace(traits=own, response=response or ResponseMemory())
     rates = rate if isinstance(rate, list) else [rate] * 40
-    return needed_again(seen, curve_of(rates, sd=sd), 1800.0, 1200.0)
+    return needed_again(seen, curve_of(rates, sd=sd), within_s, 1200.0)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_for_what_users_wait_for_the_risk_is_that_of_all_looks_together() -> Non
 @pytest.mark.parametrize(
     ("surge", "believed"),
     [
+        (0.0, 0.0),
         (-0.05, 0.0),  # less than the usual error: nothing of it
         (-0.1, 0.0),
         (-0.2, -0.15),
@@ -67,6 +68,24 @@ def test_a_dip_counts_as_far_as_it_is_more_than_noise(surge: float, believed: fl
     now = 8000.0 * math.exp(surge)  # the curve has the whole surge in it
     shown = again([now, now], response=response)
     assert shown == pytest.approx(100.0 * math.exp(believed), abs=1.01)
+
+
+def test_a_dip_that_is_noise_passes_as_a_surge_does() -> None:
+    response = ResponseMemory(surge=-0.1, horizon_variance=(0.1**2, 0.2**2))
+    now, later = 8000.0 * math.exp(-0.1), 8000.0
+    # Of the dip of a tenth 1 / e is left after 1200 s, the time in which a surge decays.
+    shown = again([now] * 20 + [later], response=response)
+    assert shown == pytest.approx(100.0 * math.exp(0.1 / math.e), abs=1.01)
+
+
+def test_there_is_one_look_at_least() -> None:
+    rate = 80.0 * 100.0
+    once = again(rate, sd=0.1, risk_z=2.0, waited_for=True, within_s=1.0)
+    assert once == again(rate, sd=0.1, risk_z=2.0, within_s=1.0)
+
+
+def test_nothing_is_needed_for_nothing() -> None:
+    assert again(0.0) == 0
 
 
 def test_what_comes_later_may_be_booted_again() -> None:

@@ -1,4 +1,4 @@
-"""Whatever part of the figures is measured: what works then, as docs/bad-metrics.md has it."""
+"""Whatever part of the figures is measured: what works then (docs/guides/bad-metrics.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.engine.conftest import (
     observe,
 )
 
-PAGE = Path(__file__).parents[4] / "docs" / "bad-metrics.md"
+PAGE = Path(__file__).parents[4] / "docs" / "guides" / "bad-metrics.md"
 FIGURES = tuple(WORDS)
 SUBSETS = [
     there

@@ -48,6 +48,13 @@ def sample(  # type: ignore[no-untyped-def]
         # … but not where arrivals (below 750 of the 1000/s that ten serve), queue (below 5 for
         # 100 slots) and response time all say that there is room.
         (sample(0.99, rate=749.9), False),
+        # Nor where the cpu is half more than arrivals bear out: 1.35 and 1.5 times 1000/s.
+        (sample(1.35, rate=900.0), True),
+        (sample(1.36, rate=900.0), False),
+        (sample(1.5, rate=1000.0), True),
+        (sample(2.0, rate=1000.0), False),
+        (sample(2.0, rate=1000.0, p95_s=0.5), True),
+        (sample(2.0, rate=1000.0, queue=5.0), True),
         (sample(0.99, queue=5.0), True),
         (sample(0.99, queue=4.99), False),
         (sample(0.99, queue=NAN), True),
@@ -101,6 +108,10 @@ def sample(  # type: ignore[no-untyped-def]
         (sample(NAN, rate=math.inf, p95_s=NAN, queue=NAN), False),
         (sample(NAN, rate=1000.0, p95_s=math.inf, queue=math.inf, error_rate=NAN), True),
         (sample(0.5, rate=1000.0, p95_s=NAN, queue=NAN), False),
+        (sample(NAN, rate=1000.0, p95_s=NAN, queue=0.0), False),  # they are not alone
+        # Full slots with nobody waiting, and nothing that arrives.
+        (sample(1.0, rate=0.0, p95_s=0.1, queue=0.0), False),
+        (sample(1.0, rate=0.5, p95_s=0.1, queue=0.0), False),
         (sample(0.0, rate=2000.0, p95_s=5.0), False),
         (sample(math.inf, rate=960.0, p95_s=0.1, queue=0.0), False),
         (sample(NAN, rate=1000.0, p95_s=NAN, queue=math.inf), True),

@@ -74,6 +74,9 @@ def test_steps_and_bounds(current, target, reason, allowed, why) -> None:  # typ
     assert limited == (allowed, why)
 
 
+HARM = "a step in below that did harm"
+
+
 def rested(seconds: float) -> str:
     return f"cooldown for another {seconds:.0f} s"
 
@@ -96,7 +99,20 @@ def rested(seconds: float) -> str:
         # After a rollback its direction rests, the other one does not.
         (12, Reason.CPU, {"hold_out_until_s": NOW_S + 40.0}, 10, rested(40.0)),
         (12, Reason.CPU, {"hold_in_until_s": NOW_S + 40.0}, 12, ""),
-        (8, Reason.COST, {"hold_in_until_s": NOW_S + 40.0}, 10, rested(40.0)),
+        # … where it would go below what did harm, or nobody knows what that was.
+        (8, Reason.COST, {"hold_in_until_s": NOW_S + 40.0, "held_at": 10}, 10, rested(40.0)),
+        (8, Reason.COST, {"hold_in_until_s": NOW_S + 40.0, "held_at": 12}, 10, rested(40.0)),
+        (8, Reason.COST, {"hold_in_until_s": NOW_S + 40.0, "held_at": 9}, 9, HARM),
+        (8, Reason.COST, {"hold_in_until_s": NOW_S + 40.0, "held_at": 8}, 8, ""),
+        (8, Reason.COST, {"hold_in_until_s": NOW_S, "held_at": 10}, 8, ""),
+        (8, Reason.COST, {"hold_in_until_s": NOW_S + 40.0, "desired": 10}, 10, rested(40.0)),
+        (8, Reason.COST,
+         {"hold_in_until_s": NOW_S + 40.0, "held_at": 9, "last_in_s": NOW_S - 290.0}, 10,
+         rested(10.0)),
+        (8, Reason.COST,
+         {"hold_in_until_s": NOW_S + 40.0, "held_at": 10, "last_in_s": NOW_S - 250.0}, 10,
+         rested(50.0)),
+        (12, Reason.CPU, {"hold_in_until_s": NOW_S + 40.0, "held_at": 14}, 12, ""),
         (8, Reason.COST, {"hold_out_until_s": NOW_S + 40.0}, 8, ""),
         (12, Reason.CPU, {"hold_out_until_s": NOW_S + 40.0, "last_out_s": NOW_S - 100.0}, 10,
          rested(200.0)),
@@ -109,6 +125,14 @@ def rested(seconds: float) -> str:
 def test_rests(target, reason, memory, allowed, why) -> None:  # type: ignore[no-untyped-def]
     limited = limit(make_spec(), 10, target, reason, ServiceMemory(**memory), NOW_S, LIMITS)
     assert limited == (allowed, why)
+
+
+def test_what_is_held_keeps_nobody_from_a_step_out_of_one_or_a_step_in_to_none() -> None:
+    held = ServiceMemory(hold_in_until_s=NOW_S + 40.0, held_at=1)
+    spec = make_spec(min_instances=0)
+    assert limit(spec, 1, 2, Reason.CPU, held, NOW_S, LIMITS) == (2, "")
+    none = ServiceMemory(hold_in_until_s=NOW_S + 40.0, held_at=0, desired=5)
+    assert limit(spec, 2, 1, Reason.COST, none, NOW_S, LIMITS) == (1, "")
 
 
 def test_who_overrides_steps_and_rests_is_kept_within_the_bounds_alone() -> None:

@@ -82,6 +82,13 @@ def test_what_there_was_before_figures_asked_for_more(memory: ServiceMemory, cou
         # Seven tenths of the 1000 requests/s that ten serve arrive.
         ({"rate": 700.0}, 40),
         ({"rate": 699.0}, 20),
+        # … but not half more than they serve where nobody waits for it.
+        ({"rate": 1499.0}, 40),
+        ({"rate": 1500.0}, 20),
+        ({"rate": 1e9}, 20),
+        ({"rate": 1500.0, "queue": 5.0}, 40),
+        ({"rate": 1500.0, "queue": NAN}, 40),
+        ({"rate": 1500.0, "error_rate": 0.011}, 40),
         # Neither is measured: nothing speaks against it.
         ({"rate": NAN, "queue": NAN}, 40),
         ({"rate": NAN}, 20),

@@ -68,8 +68,11 @@ def test_it_goes_back_to_what_there_was_whatever_is_booked_later_and_says_so() -
         ({"memory": ROSE._replace(rise_s=NOW_S - YOUNG_S - 1.0)}, None),
         ({"memory": ROSE._replace(last_out_s=NOW_S - 300.0)}, 20),
         ({"memory": ROSE._replace(last_out_s=NOW_S - 299.0)}, None),
-        ({"memory": ROSE._replace(hold_in_until_s=NOW_S)}, 20),
-        ({"memory": ROSE._replace(hold_in_until_s=NOW_S + 1.0)}, None),
+        # Not below the count that a step in was taken back to, for as long as that is held.
+        ({"memory": ROSE._replace(hold_in_until_s=NOW_S, held_at=24)}, 20),
+        ({"memory": ROSE._replace(hold_in_until_s=NOW_S + 1.0, held_at=24)}, 24),
+        ({"memory": ROSE._replace(hold_in_until_s=NOW_S + 1.0, held_at=20)}, 20),
+        ({"memory": ROSE._replace(hold_in_until_s=NOW_S + 1.0, desired=30)}, None),
         ({"memory": ROSE._replace(calm_from_s=NOW_S)}, 20),
         ({"memory": ROSE._replace(calm_from_s=NOW_S + 1.0)}, None),
         # Another step in has been made just now: this one does not wait for it.

@@ -43,7 +43,7 @@ def judged(watch: Watch | None, *, ready: int | None = None, booting: int = 0,  
         desired=desired, ready=desired if ready is None else ready, booting=booting,
         window=make_window(**figures),
     )  # fmt: skip
-    memory = ServiceMemory(watch=watch, hold_out_until_s=11.0, hold_in_until_s=22.0)
+    memory = ServiceMemory(watch=watch, hold_out_until_s=11.0, hold_in_until_s=22.0, held_at=33)
     (verdict,) = verify([seen_of(service, memory=memory, whole=whole)], NOW_S, SETTINGS)
     return verdict
 
@@ -65,6 +65,13 @@ def judged(watch: Watch | None, *, ready: int | None = None, booting: int = 0,  
         (IN, {"queue": 90.0}, False),
         (IN, {"cpu": 0.8}, False),
         (IN, {"cpu": 0.81}, True),
+        # 500/s are 0.71 of what seven serve: a cpu of half more than that is not the step's.
+        (IN, {"cpu": 1.07}, True),
+        (IN, {"cpu": 1.08}, False),
+        (IN, {"cpu": 0.81, "rate": 379.0}, True),
+        (IN, {"cpu": 0.81, "rate": 377.0}, False),
+        (IN, {"cpu": 0.81, "rate": 0.0}, False),
+        (IN, {"cpu": 0.81, "rate": math.nan}, True),
         (IN, {}, False),
         # 625/s is a quarter more than the 500/s of before; more explains everything.
         (IN, {"cpu": 0.9, "rate": 625.0}, True),
@@ -76,7 +83,7 @@ def test_a_step_that_made_things_worse_is_undone(step, figures, undone: bool) ->
     watch = watch_of(step)
     verdict = judged(watch, desired=step[1], **figures)
     if not undone:
-        assert verdict == Verdict(watch, 11.0, 22.0)
+        assert verdict == Verdict(watch, 11.0, 22.0, 33)
         return
     rollback = verdict.rollback
     assert rollback is not None
@@ -88,6 +95,7 @@ def test_a_step_that_made_things_worse_is_undone(step, figures, undone: bool) ->
     # Its direction rests for 900 s, the other one as before.
     rests = (NOW_S + 900.0, 22.0) if step is OUT else (11.0, NOW_S + 900.0)
     assert (verdict.hold_out_until_s, verdict.hold_in_until_s) == rests
+    assert verdict.held_at == (33 if step is OUT else 10)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +111,13 @@ def test_a_step_that_made_things_worse_is_undone(step, figures, undone: bool) ->
 )
 def test_it_is_compared_with_how_it_was_before(before, undone: bool) -> None:  # type: ignore[no-untyped-def]
     verdict = judged(watch_of(IN, **before), desired=7, error_rate=0.5, rate=500.0)
+    assert (verdict.rollback is not None) is undone
+
+
+@pytest.mark.parametrize(("cpu", "undone"), [(0.9, True), (0.96, True), (0.97, False)])
+def test_a_single_instance_is_full_by_what_one_serves(cpu: float, undone: bool) -> None:
+    # 64/s are 0.64 of what one serves: a cpu of half more than that, 0.96, is the step's.
+    verdict = judged(watch_of((2, 1), request_rate=64.0), desired=1, cpu=cpu, rate=64.0)
     assert (verdict.rollback is not None) is undone
 
 
@@ -129,7 +144,7 @@ def test_it_settles_for_a_minute_first(ago_s: float, outcome: str) -> None:
 def test_a_step_that_did_no_harm_is_watched_for_five_minutes(ago_s: float, over: bool) -> None:
     verdict = judged(watch_of(IN, ago_s), desired=7)
     assert (verdict.watch is None) is over
-    assert verdict[1:] == (11.0, 22.0, None, None)
+    assert verdict[1:] == (11.0, 22.0, 33, None, None)
 
 
 @pytest.mark.parametrize(
@@ -178,10 +193,10 @@ def test_a_step_is_judged_by_three_samples_of_after_it(
 
 def test_nothing_is_judged_by_old_samples_between_cycles_or_without_a_step() -> None:
     watch = watch_of(IN, 400.0)
-    unchanged = Verdict(watch, 11.0, 22.0)
+    unchanged = Verdict(watch, 11.0, 22.0, 33)
     assert judged(watch, desired=7, error_rate=0.5, age_s=99.0) == unchanged
     assert judged(watch, desired=7, error_rate=0.5, whole=False) == unchanged
-    assert judged(None, error_rate=0.5) == Verdict(None, 11.0, 22.0)
+    assert judged(None, error_rate=0.5) == Verdict(None, 11.0, 22.0, 33)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ def between(from_s: float, until_s: float, rate: float, otherwise: float = 0.0) 
         (np.full(BINS, 400.0), np.zeros(BINS), 0, 5),
         # 400/s ordinary now and 800/s of a major event in an hour: 1200 / 80.
         (np.full(BINS, 400.0), between(3600.0, 7000.0, 800.0), 15, 15),
+        # However little a major event brings, there is a floor for it: 41 / 80.
+        (np.full(BINS, 40.0), between(3600.0, 7000.0, 1.0), 1, 1),
         # The ordinary load counts until new instances serve (300 s), the major one for two hours:
         # 80/s now, 1600/s ordinary in an hour, 800/s major at the same time: (80 + 800) / 80 = 11.
         (between(3600.0, 7000.0, 1600.0, 80.0), between(3600.0, 7000.0, 800.0), 11, 30),

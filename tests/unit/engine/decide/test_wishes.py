@@ -32,7 +32,7 @@ from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_wind
 from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
 
 SETTINGS = EngineSettings()
-NOTHING_TO_UNDO = Verdict(None, -math.inf, -math.inf)
+NOTHING_TO_UNDO = Verdict(None, -math.inf, -math.inf, -1)
 
 
 def wish(  # type: ignore[no-untyped-def]
@@ -273,6 +273,13 @@ def test_an_emergency_asks_for_more_than_is_there_or_on_its_way(desired, target,
     (one,) = emergencies([seen], [before], NOW_S, SETTINGS)
     assert one.chosen is (alarm if heard else before.chosen)
     assert one.calm_from_s == CALM
+
+
+def test_who_is_woken_stays_awake_for_as_long_as_it_is_asked_for() -> None:
+    seen = seen_of(make_service(desired=0), alarm=wish_of(1, Reason.EMERGENCY))
+    (one,) = emergencies([seen], [Wish(wish_of(0), (), "", 77.0)], NOW_S, SETTINGS)
+    assert one.chosen.reason is Reason.EMERGENCY
+    assert one.calm_from_s == 77.0
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.ingest.figures import at_time, in_order, quantile_of, taken
+from engine.ingest.figures import added, at_time, in_order, quantile_of, taken, thinned
 from engine.ingest.watching import MemberArrays
 from tests.remote_write import STALE
 
@@ -139,3 +139,34 @@ def test_a_quantile_is_within_its_bucket_and_that_of_copies_is_the_same(
         np.tile(counts, copies),
     )  # fmt: skip
     assert several == pytest.approx(one)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.integers(50_000, 101_000),
+            st.sampled_from([*map(float, range(20)), STALE]),
+        ),
+        max_size=40,
+    ),
+    st.integers(1, 15),
+)
+@example([(0, 90_000, 1.0), (0, 90_001, 2.0), (0, 90_002, 3.0), (0, 90_003, 4.0)], 3)
+def test_what_comes_in_batches_gives_the_figures_of_what_comes_at_once(
+    samples: list[tuple[int, int, float]], size: int
+) -> None:
+    places, at_ms, values = (
+        np.array([one[k] for one in samples], kind)
+        for k, kind in enumerate((np.int64, np.int64, np.float64))
+    )
+    whole = in_order(places, at_ms, values)
+    parts = in_order(places[:0], at_ms[:0], values[:0])
+    for k in range(0, len(samples), size):
+        batch = slice(k, k + size)
+        parts = thinned(added(parts, places[batch], at_ms[batch], values[batch]), 60_000, 5_000)
+    for time_ms in range(75_000, 100_001, 5_000):
+        expected, instant = (at_time(one, 3, time_ms, LOOKBACK_MS) for one in (whole, parts))
+        assert np.array_equal(instant.value, expected.value, equal_nan=True)
+        assert np.array_equal(instant.rate, expected.rate, equal_nan=True)
+        assert np.array_equal(instant.at_ms, expected.at_ms)

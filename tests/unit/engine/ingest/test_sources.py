@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from engine.config.strict import ConfigError, validated
+from engine.ingest import intake
 from engine.ingest.settings import SamplesConfig
 from engine.ingest.sources import SamplesSource, received
-from engine.model import BootTime, ServiceSpec
+from engine.model import SAMPLE_FIELDS, BootTime, ServiceSpec
 from engine.ports.metrics import Reading
 from tests.remote_write import STALE
 
@@ -170,6 +171,22 @@ def test_instances_have_figures_of_their_own() -> None:
     assert by_name["a"].figures[2] == pytest.approx(10.0)
 
 
+def test_a_reading_has_the_figures_of_each_instance_anew_every_fifteen_seconds() -> None:
+    made = source()
+    for k in range(1, 9):
+        scrape(made, NOW_S + 5.0 * k, "a")
+        scrape(made, NOW_S + 5.0 * k, "b", queue=9.0)
+        reading = made.round(NOW_S + 5.0 * k + 1.0)
+        if k >= 3:
+            own = reading.instances["api"]
+            assert own.names == ("a", "b")
+            queue = SAMPLE_FIELDS.index("queue_depth")
+            assert own.samples[:, queue].tolist() == [3.0, 9.0]
+            last = 1 + (k - 1) // 3 * 3
+            assert own.samples[:, 0].tolist() == [NOW_S + 5.0 * last] * 2
+    assert "database" not in reading.instances
+
+
 def test_totals_are_what_counters_grew_by_since_the_record_began() -> None:
     made = source()
     for k in range(1, 13):
@@ -189,6 +206,21 @@ def test_totals_are_what_counters_grew_by_since_the_record_began() -> None:
     second = asyncio.run(made.totals(middle_s, NOW_S + 66.0))
     assert second["api"]["requests"] == pytest.approx(47.0)
     assert asyncio.run(made.totals(began_s, middle_s))["api"]["requests"] == pytest.approx(597.0)
+
+
+@pytest.mark.parametrize("batch", [1, intake.BATCH])
+def test_totals_are_the_same_whatever_comes_between_two_rounds(
+    monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(intake, "BATCH", batch)
+    made = source()
+    take(made, NOW_S, {"requests": 100.0}, service="api", instance="a")
+    made.round(NOW_S + 1.0)
+    for k, value in enumerate((110.0, 125.0, 5.0, 9.0)):  # it began anew at the third
+        take(made, NOW_S + 5.0 * (k + 1), {"requests": value}, service="api", instance="a")
+    made.round(NOW_S + 21.0)
+    totals = asyncio.run(made.totals(NOW_S, NOW_S + 21.0))
+    assert totals["api"]["requests"] == pytest.approx(10.0 + 15.0 + 5.0 + 4.0)
 
 
 def test_when_instances_served_first_is_told() -> None:

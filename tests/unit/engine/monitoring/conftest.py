@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from engine.model import SAMPLE_DTYPE, Call, Outlook, ServiceObservation, ServiceSpec
+from engine.model import (
+    SAMPLE_DTYPE,
+    Call,
+    InstanceFigures,
+    Outlook,
+    ServiceObservation,
+    ServiceSpec,
+)
 from engine.monitoring.findings import Findings
 from engine.monitoring.monitor import Monitor
 from engine.monitoring.settings import MonitorSettings, WatcherConfig
@@ -55,7 +62,7 @@ class Platform:
         """So many looks, each with a new sample."""
         return [self.step() for _ in range(count)]
 
-    def step(self) -> Findings:
+    def step(self, instances: Callable[[], Mapping[str, InstanceFigures]] = dict) -> Findings:
         self.now_s += STEP_S
         services = []
         for spec in self.monitor.specs:
@@ -68,7 +75,7 @@ class Platform:
                 ServiceObservation(spec, desired, ready, self.booting.get(spec.name, 0), 0, window)
             )
         self.services = services
-        return self.monitor.step(services, self.outlook, self.now_s)
+        return self.monitor.step(services, self.outlook, self.now_s, instances=instances())
 
     def _sample(self, name: str) -> tuple[float, ...]:
         own = self.figures[name]
@@ -81,9 +88,10 @@ class Platform:
 
 
 def booked(load: Callable[[np.ndarray], np.ndarray] | float = 500.0) -> Outlook:
-    """Booked for api, and twice as much for the database."""
+    """Booked for api, and twice as much for the database; none of the events is a major one."""
     outlook = make_outlook(load, services=("api", "database"), bins=2000)
     outlook.load[1] *= 2.0
+    outlook.major_events[:] = 0.0
     return outlook
 
 

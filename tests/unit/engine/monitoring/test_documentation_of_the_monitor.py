@@ -1,4 +1,4 @@
-"""The catalogue is the code's, and the detector that docs/monitoring.md shows is a working one."""
+"""The catalogue is the code's, and the detector of docs/guides/monitoring.md is a working one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.unit.engine.monitoring.conftest import API, DATABASE, Platform
 
 
 def test_the_catalogue_of_the_documentation_is_that_of_the_code(repository: Path) -> None:
-    text = (repository / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "guides" / "monitoring.md").read_text(encoding="utf-8")
     assert text.partition("-->\n\n")[2] == catalogue(), "make it again: python -m engine.monitoring"
 
 
@@ -27,7 +27,7 @@ def test_every_kind_of_finding_is_in_the_catalogue() -> None:
 def test_the_detector_of_the_documentation_works(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (repository / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    text = (repository / "docs" / "guides" / "monitoring.md").read_text(encoding="utf-8")
     for _, path, body in re.findall(r"```(python|yaml)\n# (\S+)\n(.*?)```", text, re.DOTALL):
         target = tmp_path / path
         target.parent.mkdir(parents=True, exist_ok=True)

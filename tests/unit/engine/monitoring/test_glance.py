@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from engine.monitoring.findings import FindingKind
@@ -89,3 +91,15 @@ def test_the_bands_are_part_of_its_memory(settled: Platform) -> None:
         findings = other.step(settled.services, settled.outlook, settled.now_s)
         assert other.memory.last_s == settled.monitor.memory.last_s
         assert findings.lasting == ()
+
+
+def test_a_window_that_lies_in_pieces_is_read_as_any_other(settled: Platform) -> None:
+    whole, pieces = Monitor(settled.monitor.specs, settled.monitor.settings), settled.monitor
+    whole.restore(pieces.snapshot())
+    for p95_s in [0.2] * 6 + [3.0] * 6:
+        settled.change("database", p95_s=p95_s)
+        findings = settled.step()
+        apart = [replace(s, window=np.repeat(s.window, 2)[::2]) for s in settled.services]
+        assert not apart[0].window.flags.c_contiguous
+        assert repr(whole.step(apart, settled.outlook, settled.now_s)) == repr(findings)
+    assert findings.lasting

@@ -11,7 +11,14 @@ import pytest
 from engine.model import Call, Outlook
 from engine.monitoring.findings import CauseKind, Finding, FindingKind, Findings, Severity
 from tests.unit.engine.conftest import NOW_S, make_spec
-from tests.unit.engine.monitoring.conftest import API, DATABASE, Platform, booked, make_monitor
+from tests.unit.engine.monitoring.conftest import (
+    API,
+    DATABASE,
+    QUIET,
+    Platform,
+    booked,
+    make_monitor,
+)
 
 
 def began(looks: list[Findings]) -> list[Finding]:
@@ -59,6 +66,53 @@ def test_thresholds_of_a_service_hold_for_it_alone() -> None:
     platform = Platform(make_monitor(by_service=own))
     kinds = {(f.service, f.kind) for f in began(platform.steps(5))}
     assert kinds == {("api", FindingKind.CPU)}
+
+
+@pytest.mark.parametrize(
+    ("figures", "kind", "limit"),
+    [
+        ({"cpu": 0.83}, FindingKind.CPU, 0.95 * 0.85),
+        ({"memory": 0.87}, FindingKind.MEMORY, 0.95 * 0.9),
+        ({"p95_s": 0.8}, FindingKind.RESPONSE_TIME, 0.7 * 1.0),
+        ({"error_rate": 0.008}, FindingKind.ERRORS, 0.5 * 0.01),
+        ({"queue": 30.0}, FindingKind.QUEUE_GROWTH, 0.5 * 0.5),
+    ],
+)
+def test_while_major_events_are_in_progress_thresholds_are_stricter(
+    figures: dict[str, float], kind: FindingKind, limit: float
+) -> None:
+    said = []
+    for major in (0.0, 1.0):
+        platform = Platform(make_monitor(detectors={}))
+        platform.outlook.major_events[:] = major
+        platform.steps(120)
+        platform.change("api", **figures)
+        said.append([f for f in began(platform.steps(12)) if f.kind is kind])
+    usual, strict = said
+    assert usual == []
+    assert [(f.service, f.symptom.limit) for f in strict] == [("api", pytest.approx(limit))]
+
+
+def test_a_wedding_day_begins_and_ends_with_its_major_events() -> None:
+    platform = Platform(make_monitor(detectors={}))
+    bins = platform.outlook
+    begin = int((platform.now_s + 900.0 - bins.start_s) / bins.bin_s)
+    end = int((platform.now_s + 1800.0 - bins.start_s) / bins.bin_s)
+    bins.major_events[begin:end] = 2.0
+    platform.change("api", p95_s=0.8)
+    looks = platform.steps(480)
+    (finding,) = [f for f in began(looks) if f.kind is FindingKind.RESPONSE_TIME]
+    begin_s, end_s = (bins.start_s + bin_ * bins.bin_s for bin_ in (begin, end))
+    assert begin_s <= finding.noticed_s <= begin_s + 10.0
+    (ended,) = [look.now_s for look in looks if finding.id in {f.id for f in look.ended}]
+    assert end_s <= ended <= end_s + platform.monitor.settings.clear_s + 10.0
+
+
+def test_without_the_calendar_no_day_is_a_wedding_day() -> None:
+    platform = Platform(make_monitor(detectors={}, calendar=False))
+    platform.outlook.major_events[:] = 5.0
+    platform.change("api", p95_s=0.8)
+    assert FindingKind.RESPONSE_TIME not in {f.kind for f in began(platform.steps(60))}
 
 
 def test_a_surge_that_nobody_booked_is_said_and_one_that_is_booked_is_not() -> None:
@@ -396,6 +450,37 @@ def test_a_figure_that_contradicts_the_others_is_blamed_on_the_metrics(settled: 
     settled.change("api", rate=50_000.0)
     finding = first(settled.steps(3), FindingKind.OUTLIER)
     assert (finding.causes[0].service, finding.causes[0].kind) == ("api", CauseKind.METRICS)
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"cpu": 500.0}, {"rate": 500_000.0}, {"p95_s": 200.0}, {"error_rate": 40.0}]
+)
+def test_samples_in_another_unit_are_said_with_the_second_and_blamed_on_the_metrics(
+    settled: Platform, spoilt: dict[str, float]
+) -> None:
+    said: list[list[Finding]] = []
+    for _ in range(2):
+        settled.change("api", **spoilt)
+        said.append(began(settled.steps(1)))
+        settled.change("api", **QUIET, error_rate=0.0)
+        said.append(began(settled.steps(11)))
+    assert [len(findings) for findings in said] == [0, 0, 1, 0]
+    (finding,) = said[2]
+    assert (finding.service, finding.kind) == ("api", FindingKind.WILD_SAMPLES)
+    assert finding.causes[0].kind is CauseKind.METRICS
+
+
+def test_wild_samples_far_apart_are_chance(settled: Platform) -> None:
+    for _ in range(3):
+        settled.change("api", p95_s=200.0)
+        settled.step()
+        settled.change("api", **QUIET)
+        assert began(settled.steps(70)) == []
+
+
+def test_a_surge_that_stays_is_no_wild_sample(settled: Platform) -> None:
+    settled.change("api", rate=60_000.0)
+    assert FindingKind.WILD_SAMPLES not in {f.kind for f in began(settled.steps(20))}
 
 
 def test_work_that_nobody_waits_for_may_fall_behind_what_is_booked() -> None:

@@ -46,7 +46,9 @@ def test_the_profile_is_what_the_weddings_of_a_day_bring() -> None:
     weights = np.array([day_weight(run.population, day) for day in near])
     users = np.ones(3)
     peak = peak_day(near, profiles, weights, users, 1, specs)
-    world = World(RunConfig.model_validate(run.model_dump(exclude={"plan", "pricing", "seasons"})))
+    plain = run.model_dump(exclude={"plan", "pricing", "seasons"})
+    plain["telemetry"]["interval_s"] = plain["engine"]["sample_s"] = 15  # a day is long
+    world = World(RunConfig.model_validate(plain))
     world.run()
     step_s = world.recorder.interval_s
     arrived = world.platform.truth[:, :, 0] / step_s

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from engine.adapters.pool.place import Place, Worker
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
 from engine.adapters.store import said as said_so_far
 from engine.adapters.store import sqlite, staging, statements, written
+from engine.adapters.store.credentials import SqlCredentials
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.schema import Transaction
 from engine.adapters.store.sqlite import SqliteFile
 from engine.model import Action, ActionResult, Approval, BootTime, ServiceSpec, Status
 from engine.ports import contract
 from engine.ports.contract import StagingDesk
+from engine.ports.credentials import Glimpse, Texts
 from engine.ports.desk import check_decision
 from engine.ports.infrastructure import Counts, Infrastructure, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence
@@ -91,6 +94,77 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 def test_the_sqlite_store_keeps_its_contract(tmp_path: Path) -> None:
     asyncio.run(contract.store(SqliteBench(tmp_path)))
+
+
+def test_credentials_in_a_file_keep_their_contract(tmp_path: Path) -> None:
+    contract.credentials(lambda: SqlCredentials(SqliteFile(tmp_path)))
+
+
+class Unmarked(SqlCredentials):
+    """Changes what is kept and leaves the mark."""
+
+    def _glimpse(self, at: Transaction, mark: str | None) -> Glimpse | None:
+        seen = super()._glimpse(at, None)
+        assert seen is not None
+        return None if mark == "ever" else Glimpse("ever", seen.texts)
+
+
+class Talkative(SqlCredentials):
+    """Reads all of it each time."""
+
+    def _glimpse(self, at: Transaction, mark: str | None) -> Glimpse | None:
+        return super()._glimpse(at, None)
+
+
+class Growing(SqlCredentials):
+    """Takes nothing away."""
+
+    def change(self, edit: Callable[[Texts], Texts]) -> None:
+        super().change(lambda texts: {**texts, **edit(texts)})
+
+
+class Alone(SqlCredentials):
+    """Edits what it read before, whoever has changed it since."""
+
+    def change(self, edit: Callable[[Texts], Texts]) -> None:
+        seen = self.glimpse(None)
+        assert seen is not None
+        time.sleep(0.01)
+        after = edit(seen.texts)
+        super().change(lambda _: after)
+
+
+class Assured(SqlCredentials):
+    """Takes nothing for changed."""
+
+    def is_unchanged(self) -> bool:
+        return True
+
+
+class Swallowing(SqlCredentials):
+    """Says nothing of what failed."""
+
+    def change(self, edit: Callable[[Texts], Texts]) -> None:
+        with contextlib.suppress(KeyError):
+            super().change(edit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Unmarked, "what has changed elsewhere is not seen"),
+        (Talkative, "nothing has changed, and something is told"),
+        (Growing, "is there instead of"),
+        (Alone, "is there instead of"),
+        (Assured, "what has changed elsewhere is said to be unchanged"),
+        (Swallowing, "what a change raised is not raised"),
+    ],
+)
+def test_the_kit_finds_out_what_is_wrong_with_credentials(
+    tmp_path: Path, kind: type[SqlCredentials], said: str
+) -> None:
+    with pytest.raises(AssertionError, match=said):
+        contract.credentials(lambda: kind(SqliteFile(tmp_path)))
 
 
 def test_the_file_lease_keeps_its_contract(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def made(days: int = DAYS, seed: int = 1, missing: bool = False) -> Issues:
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(day_ahead.BOOSTING, "max_iter", 8)
+        patch.setitem(day_ahead.BOOSTING, "max_iter", 4)
+        patch.setitem(day_ahead.BOOSTING, "max_bins", 15)
         yield
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.record.schema.paths import RunScope, possible
 from engine.record.schema.reference import markdown
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "record.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "reference" / "record.md"
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_schema() -> None:

@@ -164,8 +164,8 @@ def test_the_monitor_in_the_twin_asks_as_often_as_it_finds() -> None:
     looks: list[Findings] = []
     inner = watch.monitor.step
 
-    def step(*given: Any) -> Findings:
-        looks.append(inner(*given))
+    def step(*given: Any, **named: Any) -> Findings:
+        looks.append(inner(*given, **named))
         return looks[-1]
 
     platform.monitor = make_monitor()

@@ -248,8 +248,8 @@ def test_the_stage_is_told_what_people_ask_for_as_far_as_anybody_knows() -> None
     watch.turn(START_S, None, requests, cycle)
     watch.turn(START_S + 5.0, None, None, cycle)
     assert stage.asked == [
-        (None, START_S, requests.alert_answers, requests.sessions),
-        (None, START_S + 5.0, None, None),
+        (None, START_S, requests.alert_answers, requests.sessions, None),
+        (None, START_S + 5.0, None, None, None),
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
+from engine.adapters.store.sealed import local_credentials
 from engine.api.serving import serving
 from engine.commands import break_glass as command
 from engine.commands.break_glass_drill import drilled
@@ -73,7 +74,8 @@ def test_a_sealed_code_is_exchanged_for_a_token_with_the_roles_of_an_incident_co
     access: BreakGlass, tmp_path: Path
 ) -> None:
     token = access.use(sealed(access), REASON, now_s=NOW_S + 5.0)
-    gate = Gate(Tokens(FileCabinet(tmp_path / FOLDER)), emergency=access)
+    tokens = Tokens(local_credentials(tmp_path), FileCabinet(tmp_path / FOLDER))
+    gate = Gate(tokens, emergency=access)
     who = gate.who(f"Bearer {token}", NOW_S + 6.0)
     assert (who.name, who.method) == ("pat", Method.BREAK_GLASS)
     assert who.roles == {Role.VIEWER, Role.OPERATOR, Role.INCIDENT_COMMANDER}
@@ -302,7 +304,7 @@ def running(state: Path) -> Engine:
     engine.step()
     provider = OidcConfig(issuer="http://127.0.0.1:9", audience="drill", jwks="http://127.0.0.1:9")
     cabinet = FileCabinet(engine.state / FOLDER)
-    engine.context.identity = gate.opened(SecurityConfig(oidc=provider), cabinet, loopback=True)
+    engine.context.identity = gate.opened(SecurityConfig(oidc=provider), engine.tokens, cabinet)
     return engine
 
 

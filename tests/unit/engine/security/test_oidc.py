@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwk
 
 from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.store.sealed import local_credentials
 from engine.config.security import SecurityConfig
 from engine.config.strict import ConfigError, validated
 from engine.security.gate import Gate, opened
@@ -57,12 +58,13 @@ class World:
         config = validated(SecurityConfig, {"oidc": oidc})
         assert config.oidc is not None
         self.issuer, self.clock = issuer, Clock()
-        self.tokens = Tokens(FileCabinet(folder))
+        self.tokens = Tokens(local_credentials(folder), FileCabinet(folder))
         self.source = KeySource(config.oidc, self.clock)
         self.source.renew()
         self.gate = Gate(self.tokens, Oidc(config.oidc, self.tokens, self.source))
 
     def who(self, token: str, now_s: float = NOW_S) -> Principal:
+        self.tokens.look()
         return self.gate.who(f"Bearer {token}", now_s)
 
     def refused(self, token: str, now_s: float = NOW_S) -> str:
@@ -343,7 +345,8 @@ def test_a_token_is_for_the_one_that_its_form_says(world: World) -> None:
 
 
 def test_without_a_provider_its_tokens_are_nobodys(issuer: Issuer, tmp_path: Path) -> None:
-    gate = opened(SecurityConfig(), FileCabinet(tmp_path), loopback=True)
+    cabinet = FileCabinet(tmp_path)
+    gate = opened(SecurityConfig(), Tokens(local_credentials(tmp_path), cabinet), cabinet)
     gate.renew()
     assert not gate.has_others(NOW_S)
     with pytest.raises(NotAuthenticatedError):

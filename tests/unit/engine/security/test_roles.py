@@ -181,6 +181,9 @@ class Renewable:
     def __init__(self, after: int) -> None:
         self.after, self.renewed = after, 0
 
+    async def refresh(self, authorization: str, peer: object = None) -> None:
+        pass
+
     def who(self, authorization: str, now_s: float, peer: object = None) -> Principal:
         if self.renewed < self.after:
             raise UnknownKeyError("not heard of")
@@ -188,6 +191,9 @@ class Renewable:
 
     def renew(self) -> None:
         self.renewed += 1
+
+    def close(self) -> None:
+        pass
 
 
 def test_keys_are_asked_for_once_where_the_signer_is_not_heard_of() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from engine.adapters import cabinet_files
 from engine.adapters.audit_place import row_sealer_of
 from engine.adapters.cabinet_files import FOLDER, PLACE, FileCabinet
+from engine.adapters.store.sealed import tokens_of
+from engine.adapters.store.sqlite import SqliteFile
 from engine.commands import break_glass, keys
 from engine.commands import token as tokens_command
 from engine.config import secrets
@@ -20,6 +24,8 @@ from engine.ports.cabinet import CabinetError
 from engine.security.audit.log import FOLDER as AUDIT
 from engine.security.audit.log import ROWS
 from engine.security.audit.reading import rows_in
+from engine.security.identity import IdentityUnreadableError
+from engine.security.roles import Principal
 from engine.security.sealing import (
     ARMOUR,
     KeyPlace,
@@ -31,7 +37,7 @@ from engine.security.sealing import (
     place_in,
     place_text,
 )
-from engine.security.tokens import DOCUMENT, Tokens
+from engine.security.tokens import Tokens, digest
 
 KEY = made()
 SEALER = Sealer(lambda: keys_in(KEY, "here"))
@@ -179,11 +185,13 @@ def test_the_commands_seal_rotate_and_retire_while_tokens_go_on(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert keys.run(["use", "--file", str(file), *state]) == 0
 
-    running = Tokens(cabinet_files.opened(tmp_path))  # an engine that goes on all the while
+    running = tokens_of(tmp_path)  # an engine that goes on all the while
     now_s = tokens_now(tmp_path)
-    document = tmp_path / FOLDER / DOCUMENT
-    assert "pat" not in document.read_text() and document.read_text().startswith(ARMOUR)
-    assert running.who(shown, now_s).name == "pat"
+    with closing(SqliteFile(tmp_path)) as store:
+        [(text,)] = store.read(lambda at: at.execute("SELECT content FROM credentials"))
+    assert text.startswith(ARMOUR)
+    assert b"pat" not in b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
+    assert seen(running, shown, now_s).name == "pat"
 
     capsys.readouterr()
     old = file.read_text().split("_")[1]
@@ -191,19 +199,19 @@ def test_the_commands_seal_rotate_and_retire_while_tokens_go_on(
     assert keys.run(["rotate", *state]) == 0
     assert keys.run(["list", *state]) == 0
     newest, before = capsys.readouterr().out.splitlines()
-    # The tokens, and the keys of the audit log.
-    assert newest.endswith("  2 documents, 0 texts of the store")
+    # The keys of the audit log, and the token.
+    assert newest.endswith("  1 documents, 1 texts of the store")
     assert before == f"{old}  0 documents, 0 texts of the store"
-    assert running.who(shown, now_s).name == "pat"
+    assert seen(running, shown, now_s).name == "pat"
     assert keys.run(["retire", old, *state]) == 0
     assert keys.run(["retire", old, *state]) == 2
     running.revoke("pat", now_s + 1.0)
-    assert Tokens(cabinet_files.opened(tmp_path)).book().tokens[0].revoked_s == now_s + 1.0
+    assert tokens_of(tmp_path).book().tokens[0].revoked_s == now_s + 1.0
 
     monkeypatch.setenv("WT_TEST_KEYS", KEY)
     assert keys.run(["use", "--variable", "WT_TEST_KEYS", *state]) == 0
     assert keys.run(["use", "--variable", "WT_NO_SUCH", *state]) == 2
-    assert Tokens(cabinet_files.opened(tmp_path)).book().tokens[0].name == "pat"
+    assert tokens_of(tmp_path).book().tokens[0].name == "pat"
     audited = (tmp_path / AUDIT / ROWS).read_text()
     opened = list(rows_in(audited.splitlines(), row_sealer_of(tmp_path)))
     verbs = [row["action"] for _, row in opened]
@@ -215,8 +223,49 @@ def test_the_commands_seal_rotate_and_retire_while_tokens_go_on(
         assert secret[17:] not in audited + said.out + said.err
 
 
+def seen(tokens: Tokens, shown: str, now_s: float) -> Principal:
+    """Who shows a token, as it stands now."""
+    tokens.look()
+    return tokens.who(shown, now_s)
+
+
 def tokens_now(state: Path) -> float:
-    return Tokens(cabinet_files.opened(state)).book().tokens[0].created_s + 1.0
+    return tokens_of(state).book().tokens[0].created_s + 1.0
+
+
+def test_a_credential_that_somebody_put_into_a_sealed_store_in_plain_is_nobodys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = ["--state", str(tmp_path)]
+    tokens_command.run(["create", "pat", "--role", "viewer", *state])
+    shown = capsys.readouterr().out.strip()
+    monkeypatch.setenv("WT_TEST_KEYS", KEY)
+    assert keys.run(["use", "--variable", "WT_TEST_KEYS", *state]) == 0
+    tokens, now_s = tokens_of(tmp_path), tokens_now(tmp_path)
+    [token] = tokens.book().tokens
+    forged = json.dumps({
+        "id": "0123456789ab", "name": "eve", "roles": ["administrator"], "services": None,
+        "created_s": now_s, "expires_s": now_s + 60.0, "revoked_s": None, "made_by": "eve",
+        "sha256": digest(f"wt_0123456789ab_{'x' * 43}"),
+    })  # fmt: skip
+    with closing(SqliteFile(tmp_path)) as store:
+        [(sealed,)] = store.read(lambda at: at.execute("SELECT content FROM credentials"))
+        # Neither one in plain nor one in the place of another is believed, nor sealed anew.
+        for mark, text in (("x", forged), ("y", sealed)):
+            changed(store, "INSERT INTO credentials VALUES ('0123456789ab', ?)", text)
+            changed(store, "UPDATE credentials_mark SET mark = ?", mark)
+            for command in ("list", "rotate", "list"):
+                with pytest.raises(IdentityUnreadableError):
+                    seen(tokens, f"wt_0123456789ab_{'x' * 43}", now_s)
+                assert keys.run([command, *state]) == 0
+            changed(store, "DELETE FROM credentials WHERE id = ?", "0123456789ab")
+    assert seen(tokens, shown, now_s).name == "pat"
+    assert tokens.book().tokens == (token,)
+
+
+def changed(store: SqliteFile, statement: str, value: str) -> None:
+    """Change the tables behind everybody's back."""
+    store.write(lambda to: to.execute(statement, value)).result()
 
 
 def test_emergency_access_needs_no_key(

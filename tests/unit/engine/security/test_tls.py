@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -21,12 +22,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from engine.adapters.cabinet_files import FileCabinet
+from engine.adapters.store.sealed import local_credentials
 from engine.config.security import SecurityConfig
 from engine.config.strict import validated
 from engine.security.certificates import peer_of, telling
 from engine.security.gate import Gate
-from engine.security.identity import NotAuthenticatedError
-from engine.security.roles import Method, Permission, Role, Situation, refusal
+from engine.security.identity import NotAuthenticatedError, authenticated
+from engine.security.roles import Method, Permission, Principal, Role, Situation, refusal
 from engine.security.tls import TlsError, client_context, server_context
 from engine.security.tokens import Tokens
 
@@ -69,13 +71,14 @@ def world(
     written(folder, "scraper", ca.issue_cert("scraper.example"))
     written(folder, "common", ca.issue_cert("x.example", common_name="scraper.example"))
     written(folder, "stranger", other.issue_cert("scraper.example"))
-    tokens = Tokens(FileCabinet(folder / "security"))
+    tokens = Tokens(local_credentials(folder), FileCabinet(folder / "security"))
     gate = Gate(tokens, machines=MACHINES)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
         try:
-            who = gate.who(headers.get(b"authorization", b"").decode(), time.time(), peer_of(scope))
+            shown = headers.get(b"authorization", b"").decode()
+            who = await authenticated(gate, shown, time.time(), peer_of(scope))
             said = {"name": who.name, "method": who.method, "roles": sorted(who.roles)}
         except NotAuthenticatedError as error:
             said = {"error": str(error)}
@@ -184,11 +187,16 @@ MIDDLE_S = 1_782_864_000.0  # July 2026
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Tokens:
-    return Tokens(FileCabinet(tmp_path))
+    return Tokens(local_credentials(tmp_path), FileCabinet(tmp_path / "security"))
+
+
+def seen(tokens: Tokens, now_s: float, peer: dict[str, Any]) -> Principal:
+    """Who shows this certificate."""
+    return asyncio.run(authenticated(Gate(tokens, machines=MACHINES), "", now_s, peer))
 
 
 def test_a_machine_has_its_limits_and_answers_nothing(tokens: Tokens) -> None:
-    who = Gate(tokens, machines=MACHINES).who("", MIDDLE_S, PEER)
+    who = seen(tokens, MIDDLE_S, PEER)
     assert (who.method, who.services) == (Method.CERTIFICATE, {"api"})
     assert refusal(who, Permission.SCALE_OUT, "api", Situation(), MIDDLE_S) == ""
     assert "machine" in refusal(who, Permission.APPROVE, "api", Situation(), MIDDLE_S)
@@ -210,16 +218,15 @@ def test_a_certificate_that_names_no_one_machine_now_is_nobodys(
     tokens: Tokens, changed: dict[str, Any], now_s: float, reason: str
 ) -> None:
     with pytest.raises(NotAuthenticatedError, match=reason):
-        Gate(tokens, machines=MACHINES).who("", now_s, PEER | changed)
+        seen(tokens, now_s, PEER | changed)
 
 
 def test_a_certificate_is_revoked_by_the_name_of_its_machine(tokens: Tokens) -> None:
-    gate = Gate(tokens, machines=MACHINES)
     name = "spiffe://example/robot"
-    assert gate.who("", MIDDLE_S, PEER).name == name
+    assert seen(tokens, MIDDLE_S, PEER).name == name
     tokens.refuse_earlier(name, MIDDLE_S)
     with pytest.raises(NotAuthenticatedError, match="revoked"):
-        gate.who("", MIDDLE_S, PEER)
+        seen(tokens, MIDDLE_S, PEER)
 
 
 def test_files_that_hold_no_certificate_are_named(tmp_path: Path) -> None:

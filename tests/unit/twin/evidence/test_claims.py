@@ -61,6 +61,10 @@ def test_two_claims_cannot_have_one_id(own: Claim, tmp_path: Path) -> None:
         ({"measure": {"each": "a:b", "record": "c:d"}}, "measure: record: belongs to a measure"),
         ({"measure": {"each": "a:b", "of_record": "c:d"}}, "measure: of_record: belongs to"),
         (
+            {"measure": {"all": "a:b", "alone": True, "beside": True}},
+            "measure: alone: contradicts beside",
+        ),
+        (
             {"measure": {"all": "a:b", "record": "c:d", "of_record": "e:f"}},
             "measure: of_record: belongs to a measure with each and record",
         ),
@@ -160,8 +164,8 @@ def test_claims_are_chosen_by_their_ids() -> None:
 
 
 def test_the_claim_in_the_guide_is_one(repository: Path) -> None:
-    guide = (repository / "docs" / "evidence.md").read_text(encoding="utf-8")
+    guide = (repository / "docs" / "guides" / "evidence.md").read_text(encoding="utf-8")
     example = guide.partition("<!-- example: own claim -->\n```yaml\n")[2].partition("```")[0]
-    claim = parse(example.encode(), "docs/evidence.md")
+    claim = parse(example.encode(), "docs/guides/evidence.md")
     assert claim.id == "6.1"
     assert len(example.splitlines()) <= 24

@@ -27,11 +27,19 @@ def row(*, seed, slow_s=0.0, worse=False):
 def rows(*, rows, seed, worse=False, ms=None):
     return [{"ms": seed if ms is None else float(ms), "niceness": os.nice(0)}] * rows
 
-def played(*, folder, seed, broken=False):
+def played(*, folder, seed, broken=False, name="x", until=None):
     if broken:
         raise RuntimeError("no stack")
+    place = folder.parent.parent.parent
+    with (place / "plays").open("a") as plays:
+        print(name, file=plays)
+    while until is not None and until not in (place / "plays").read_text().split():
+        time.sleep(0.01)
     folder.mkdir(parents=True)
     (folder / "niceness").write_text(str(os.nice(0)))
+
+def of_play(*, rows, seed, record, worse=False):
+    return [{"ms": 100.0 * worse, "niceness": int((record / "niceness").read_text())}] * rows
 
 def of_record(*, record, seed):
     return [{"live_niceness": int((record / "niceness").read_text())}]
@@ -52,24 +60,19 @@ TWO_WORLDS = {
 }  # fmt: skip
 
 
-def claim_of(own_text: str, number: int, source: str, **measure: Any) -> Claim:
+def claim_of(
+    own_text: str, number: int, source: str, control: dict[str, Any] | None = None, **measure: Any
+) -> Claim:
     raw = yaml.safe_load(own_text) | {
         "id": f"6.{number}", "source": source, "measure": measure,
-        "control": {"says": "x", "options": {"worse": True}, "rows": 1},
+        "control": {"says": "x", "options": {"worse": True, **(control or {})}, "rows": 1},
     }  # fmt: skip
     return parse(yaml.safe_dump(raw).encode(), "own.yaml")
 
 
-def both_lanes(folder: Path, claims: list[Claim]) -> None:
-    """As the command measures them: all but what one lane has left is not made again."""
-    live = [claim for claim in claims if not lanes.may_go_beside(claim)]
-    beside = [claim for claim in claims if claim not in live or lanes.of_two_worlds(claim)]
-    with lanes.beside(folder, beside, level="quick", seed=1) as other:
-        lanes.measure(
-            folder, live, level="quick", seed=1, advance=lambda _: None, of_two=measuring.play
-        )
-        other.wait(lambda _: None)
-    lanes.measure(folder, claims, level="quick", seed=1, advance=lambda _: None)
+def all_of(folder: Path, claims: list[Claim]) -> None:
+    """As the command measures them."""
+    lanes.measure_all(folder, claims, level="quick", seed=1, advance=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +109,12 @@ def test_the_second_lane_gets_what_the_first_leaves(own_text: str, folder: Path)
     computing = claim_of(own_text, 1, "twin", each=f"{MODULE}:row")
     waiting = claim_of(own_text, 2, "staging", all=f"{MODULE}:rows")
     seen: list[float] = []
-    with lanes.beside(folder, [computing], level="quick", seed=1) as other:
-        lanes.measure(folder, [waiting], level="quick", seed=1, advance=seen.append)
-        other.wait(seen.append)
+    lanes.measure_all(folder, [computing, waiting], level="quick", seed=1, advance=seen.append)
     assert niceness(folder, "6.1") == {lanes.LOWEST}
     assert niceness(folder, "6.2") == {os.nice(0)}
-    minutes = computing.level("quick").minutes
-    assert seen[-1] == other.minutes == pytest.approx(minutes)
+    assert seen[-1] == pytest.approx(
+        sum(one.level("quick").minutes for one in (computing, waiting))
+    )
     again: list[float] = []
     lanes.measure(folder, [computing, waiting], level="quick", seed=1, advance=again.append)
     assert len(again) == 4  # all of it is there
@@ -122,7 +124,7 @@ def test_a_claim_of_two_worlds_is_simulated_in_one_lane_and_played_in_the_other(
     own_text: str, folder: Path
 ) -> None:
     claim = claim_of(own_text, 1, "staging", **TWO_WORLDS)
-    both_lanes(folder, [claim])
+    all_of(folder, [claim])
     *simulated, live = bundle.measured(folder, "6.1", "measured").rows
     assert len(simulated) == claim.level("quick").rows
     assert {row["niceness"] for row in simulated} == {lanes.LOWEST}
@@ -149,10 +151,59 @@ def test_a_claim_of_two_worlds_whose_other_world_fails_says_why_and_has_no_rows(
     own_text: str, folder: Path
 ) -> None:
     broken = {**TWO_WORLDS, "options": {"record": {"broken": True}}}
-    both_lanes(folder, [claim_of(own_text, 1, "staging", **broken)])
+    all_of(folder, [claim_of(own_text, 1, "staging", **broken)])
     measured = bundle.measured(folder, "6.1", "measured")
     assert measured.rows == ()
     assert measured.failure == "RuntimeError: no stack"
+
+
+def test_the_record_of_a_control_is_played_beside_that_of_the_measurement(
+    own_text: str, folder: Path
+) -> None:
+    """Each play waits for the other to have begun: one after the other they would wait for ever."""
+    claim = claim_of(
+        own_text, 1, "staging", {"record": {"name": "broken", "until": "whole"}},
+        all=f"{MODULE}:of_play", record=f"{MODULE}:played",
+        options={"record": {"name": "whole", "until": "broken"}},
+    )  # fmt: skip
+    all_of(folder, [claim])
+    assert sorted((folder.parent / "plays").read_text().split()) == ["broken", "whole"]
+    assert niceness(folder, "6.1") == {os.nice(0)}
+
+
+def test_what_is_asked_for_in_the_same_words_is_played_once(own_text: str, folder: Path) -> None:
+    """Also where the control of one claim goes by the record of another's measurement."""
+    play = {"all": f"{MODULE}:of_play", "record": f"{MODULE}:played"}
+    first = claim_of(
+        own_text, 1, "staging", {"record": {"name": "b"}}, **play, options={"record": {"name": "a"}}
+    )
+    second = claim_of(own_text, 2, "staging", **play, options={"record": {"name": "a"}})
+    third = claim_of(
+        own_text, 3, "staging", {"record": {"name": "a"}}, **play, options={"record": {"name": "c"}}
+    )
+    all_of(folder, [first, second, third])
+    assert sorted((folder.parent / "plays").read_text().split()) == ["a", "b", "c"]
+    for name in ("6.1", "6.2", "6.3"):
+        assert niceness(folder, name)
+
+
+def test_what_says_how_fast_something_is_has_the_machine_to_itself(
+    own_text: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = claim_of(own_text, 1, "staging", all=f"{MODULE}:rows", alone=True)
+    computing = claim_of(own_text, 2, "twin", each=f"{MODULE}:row")
+    waiting = claim_of(own_text, 3, "staging", all=f"{MODULE}:rows")
+    beside: dict[str, bool] = {}
+    measure = measuring.measure
+
+    def noting(folder: Path, claim: Claim, *args: Any, **named: Any) -> None:
+        beside.setdefault(claim.id, bool(multiprocessing.active_children()))
+        measure(folder, claim, *args, **named)
+
+    monkeypatch.setattr(measuring, "measure", noting)
+    all_of(folder, [waiting, computing, fast])
+    assert beside["6.1"] is False
+    assert beside["6.3"] is True
 
 
 def test_rows_that_no_file_can_hold_are_a_measurement_that_failed(

@@ -121,7 +121,7 @@ def test_a_line_that_cannot_be_spoiled_is_refused(change: dict[str, str], says: 
     line = {
         "says": "x",
         "module": "engine.decide.rails.limits",
-        "before": "until = max(until, other + settings.flip_hold_s)",
+        "before": "max(same + settings.cooldown_in_s, other + settings.flip_hold_s)",
         "after": "until = max(until, other)",
     }
     with pytest.raises(ConfigError, match=says):

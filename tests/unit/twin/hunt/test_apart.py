@@ -91,3 +91,25 @@ def test_of_many_a_tenth_may_be_left_either_way() -> None:
 
 def test_the_worse_of_two_is_the_worse_of_each_figure() -> None:
     assert Apart(2.0, 0.9, 5.0).or_further(Apart(1.5, 0.5, 10.0)) == Apart(2.0, 0.5, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("course", "broken"),
+    [
+        # What 30 % each 300 s make of the 100 of before, from half a minute after the fault on.
+        ({530.0: 70, 830.0: 49, 1130.0: 35, 1430.0: 25}, set()),
+        ({530.0: 70, 830.0: 49, 1135.0: 35, 1430.0: 25}, {RECOVERED}),
+        ({530.0: 70, 830.0: 50, 1130.0: 35, 1430.0: 25}, {RECOVERED}),
+        ({}, {RECOVERED}),
+        # What the fault itself has ordered is no excuse.
+        ({410.0: 105, 530.0: 74, 830.0: 52, 1130.0: 37, 1430.0: 26}, {RECOVERED}),
+    ],
+)
+def test_who_was_kept_from_steps_in_may_be_as_far_behind_as_steps_are_apart(
+    course: Mapping[float, int], broken: set[str]
+) -> None:
+    assert judged(course, {405.0: 25}, begin=100)[0] == broken
+
+
+def test_few_instances_are_stepped_down_to_one() -> None:
+    assert judged({530.0: 3, 830.0: 2, 1130.0: 1}, {405.0: 0}, begin=4)[0] == set()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import insort
+
 import numpy as np
+import pytest
 
 from engine.model import SAMPLE_FIELDS
 from scenarios.streams import Streams
 from twin.config import TelemetryConfig
-from twin.world.telemetry import Telemetry
+from twin.world.telemetry import BLOCK, WINDOW, Telemetry
 
 PERFECT = {"lag_s": 3.0, "lag_sigma": 0.0, "loss": 0.0, "nan": 0.0, "duplicate": 0.0}
 
@@ -20,6 +23,15 @@ def telemetry(samples: int = 400, seed: int = 1, **changes: float) -> Telemetry:
 
 def times(source: Telemetry, now_s: float) -> list[float]:
     return source.window(now_s)["time_s"].tolist()
+
+
+def all_of(source: Telemetry) -> list[float]:
+    """The times of all samples that ever come, looked at when they and their copies have."""
+    came: list[float] = []
+    for now_s in np.arange(50.0, 5.0 * len(source.sampled_s) + 150.0, 50.0):
+        shown = times(source, now_s)
+        came += [time_s for time_s in shown if now_s - 100.0 < time_s <= now_s - 50.0]
+    return came
 
 
 def test_a_sample_is_visible_after_its_delay_and_not_before() -> None:
@@ -45,12 +57,13 @@ def test_lost_samples_never_come_and_duplicates_come_twice() -> None:
     source = telemetry(4000, loss=0.1)
     source.start()
     assert 0.08 < np.mean(np.isinf(source.delivered_s)) < 0.12
-    source.window(1e6)
-    assert source._count == np.count_nonzero(np.isfinite(source.delivered_s))
+    assert all_of(source) == source.sampled_s[np.isfinite(source.delivered_s)].tolist()
     twice = telemetry(4000, duplicate=0.1)
     twice.start()
-    twice.window(1e6)
-    assert 4300 < twice._count < 4500
+    came = all_of(twice)
+    assert 4300 < len(came) < 4500
+    assert set(came) == set(twice.sampled_s.tolist())
+    assert max(came.count(time_s) for time_s in came[:500]) == 2
 
 
 def test_a_missing_figure_is_nan_and_never_the_time() -> None:
@@ -83,6 +96,30 @@ def test_a_window_that_was_handed_out_never_changes() -> None:
         window = source.window(now_s)
         kept.append((window, window.copy()))
     assert any((w["time_s"] != sorted(w["time_s"])).any() for w, _ in kept) is False
+    for window, copy in kept:
+        np.testing.assert_array_equal(window, copy)
+
+
+@pytest.mark.parametrize("seen", [0, 30, 200])
+def test_a_window_has_the_newest_of_all_that_came_however_late_and_how_many(seen: int) -> None:
+    source = telemetry(2500, lag_s=60.0, lag_sigma=1.2, loss=0.1, duplicate=0.1)
+    source.start()
+    before = np.tile(-5.0 * np.arange(seen, 0.0, -1.0)[:, None], (1, len(SAMPLE_FIELDS)))
+    if seen:
+        source.begin_after(before)
+    came = before[:, 0].tolist()
+    arrivals = sorted(source._queue)
+    far = 0
+    kept = []
+    for now_s in np.arange(5.0, 16_000.0, 35.0):
+        while arrivals[0][0] <= now_s:
+            taken_s = 5.0 * (arrivals.pop(0)[1] + 1.0)
+            far += len(came) >= WINDOW and taken_s < came[-WINDOW]
+            insort(came, taken_s)
+        window = source.window(now_s)
+        assert window["time_s"].tolist() == came[-WINDOW:]
+        kept.append((window, window.copy()))
+    assert len(came) > 2 * BLOCK and far > 50
     for window, copy in kept:
         np.testing.assert_array_equal(window, copy)
 

@@ -22,7 +22,7 @@ from engine.adapters.kubernetes.keda.scaled_objects import PublishedCount
 from engine.adapters.kubernetes.keda.server import Scaler, listening
 from engine.adapters.kubernetes.settings import KedaConfig, WorkloadConfig
 from engine.adapters.kubernetes.workloads import target
-from tests.control_plane import free_ports
+from twin.staging.ports import free_ports
 
 TARGETS = {name: target(WorkloadConfig(name=name), "shop") for name in ("api", "chat")}
 GONE = "the engine was last heard 75 s ago, silent_s is 60"

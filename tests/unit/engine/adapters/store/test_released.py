@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.adapters.store import released, said, schema, statements
+from engine.adapters.store.credentials import SqlCredentials
 from engine.adapters.store.halves import SqlDesk
 from engine.adapters.store.sqlite import FILE, SqliteFile
 from engine.config.recurrence import Recurrence
@@ -116,6 +117,13 @@ def test_a_store_of_each_version_is_gone_on_with(tmp_path: Path, path: Path) -> 
     )
     so_far = file.read(lambda at: said.so_far(at, "api-13", 900.0))
     assert so_far == SoFar(("ada",) if path.stem >= "version-5" else ())
+    credentials = SqlCredentials(file)
+    kept = credentials.glimpse(None)
+    assert kept is not None
+    assert [name[:8] for name in kept.texts] == (
+        ["01234567", "refused-"] if path.stem >= "version-6" else []
+    )
+    credentials.change(lambda texts: {**texts, "new": "{}"})
     yes = Approval("api-13", True, 9.0, "bob")
     file.write(lambda to: said.add(to, yes, so_far, 900.0)).result()
     assert file.read(lambda at: said.so_far(at, "api-13", 901.0)).approved_by[-1] == "bob"

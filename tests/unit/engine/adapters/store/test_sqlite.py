@@ -246,3 +246,29 @@ def test_an_answer_may_be_given_to_an_engine_that_does_not_run(desk: SqlDesk) ->
     desk.answer(Approval("api-1", False, 1.0, "ada"))
     desk.answer(Approval("api-1", False, 2.0, "bob"))
     assert standing(desk.database, 3.0).answers == (Approval("api-1", False, 2.0, "bob"),)
+
+
+def test_a_change_of_whoever_is_seen_without_a_look(file: SqliteFile, tmp_path: Path) -> None:
+    other = SqliteFile(tmp_path)
+    assert file.version() is None  # there is no connection yet
+    other.write(lambda to: to.execute("DELETE FROM credentials")).result()
+    file.read(lambda at: at.execute("SELECT 1"))
+    before = file.version()
+    assert before is not None
+    assert file.version() == before
+    file.read(lambda at: at.execute("SELECT 1"))
+    assert file.version() == before
+    for writer in (other, file):
+        writer.write(lambda to: to.execute("DELETE FROM credentials_mark")).result()
+        assert file.version() != before
+        before = file.version()
+    assert file.read(lambda _: file.version()) is None  # it waits for nobody who reads
+    for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    assert file.version() is None  # of a file that is another one, or none
+    other.close()
+    renewed = SqliteFile(tmp_path)
+    renewed.write(lambda to: to.execute("DELETE FROM credentials")).result()
+    file.read(lambda at: at.execute("SELECT 1"))
+    assert file.version() not in (None, before)
+    renewed.close()
