@@ -22,6 +22,8 @@ from engine.config.load import build
 
 PARENT_S = 2.0
 """Between two looks whether the engine is still there."""
+BEGINS_S = 180.0
+"""Longest that a process takes until it can answer, on a machine where all else comes first."""
 LEAVES_S = 5.0
 """Longest that a process which does nothing takes to end."""
 NICE = 10
@@ -49,6 +51,8 @@ class ProcessBeside:
         self._pool: ProcessPoolExecutor | None = None
         self._asked: Future[Mapping[str, Any]] | None = None
         """What was asked last."""
+        self._begun: Future[None] | None = None
+        self._began_s = 0.0
 
     def submit(self, method: str, given: Sequence[Any]) -> Future[Mapping[str, Any]]:
         """Ask; raises BrokenProcessPool when the process has ended by itself."""
@@ -59,8 +63,18 @@ class ProcessBeside:
                 initializer=_begin,
                 initargs=(self._place, os.getpid()),
             )
+            self._began_s = time.monotonic()
+            self._begun = self._pool.submit(_get_ready)
         self._asked = self._pool.submit(_ask, method, list(given))
         return self._asked
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether it cannot answer yet, and has not taken longer for that than it may."""
+        begun = self._begun
+        return (
+            begun is not None and not begun.done() and time.monotonic() - self._began_s < BEGINS_S
+        )
 
     def close(self) -> None:
         """End the other process, whatever it is doing; the next question begins another.
@@ -110,6 +124,12 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(PARENT_S)
     os._exit(0)
+
+
+def _get_ready() -> None:
+    """Import what answers; what it says against its options, whoever asks is told."""
+    with contextlib.suppress(Exception):
+        _connected[0]()
 
 
 def _ask(method: str, given: list[Any]) -> Mapping[str, Any]:

@@ -156,6 +156,12 @@ class Trials:
             async with asyncio.timeout(self._patience_s):
                 answer = await self._answer(method, given)
         except TimeoutError:
+            if self._apart.is_beginning:
+                raise ProblemError(
+                    Problem.BUSY,
+                    "what tries it out is still being started",
+                    headers={"retry-after": "5"},
+                ) from None
             self._apart.close()
             raise ProblemError(
                 Problem.BUSY, f"it takes longer than {self._patience_s:g} s, so it was given up",

@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from engine.commands.interrupts import repeat_lost_interrupts
+
 HELP = ("-h", "--help")
 STDOUT = 1
 UNREAD = 128 + 13
@@ -57,6 +59,7 @@ def dispatch(program: str, commands: Mapping[str, Command], arguments: Sequence[
     sys.argv = [f"{program} {name}", *rest]
     function = _loaded(command.function)
     assert callable(function)
+    repeat_lost_interrupts()
     try:
         code = function(rest)
         sys.stdout.flush()

@@ -15,17 +15,18 @@ const ALL = "all services";
 const LASTS = [[3600, "1 h"], [7200, "2 h"], [14400, "4 h"]];
 const FACTORS = [0.5, 1.5, 2, 3, 5, 10];
 const SHOWN = 60;
+const AGAIN_MS = 5000; // an engine that is busy, or not reached, is asked anew after so long
 
 const unasked = () => ({
   zone: "", load: "", factor: 3, pause: "", direction: "all", floor: "", instances: "", controller: "", for_s: 7200,
 });
 const view = {
-  of: null, choices: null, isAsking: false, problem: "", wish: unasked(), isOut: false, result: null, said: "", service: "",
+  of: null, choices: null, isAsking: false, again: 0, problem: "", wish: unasked(), isOut: false, result: null, said: "", service: "",
 };
 
 export function whatIf() {
-  if (view.of !== state.me) Object.assign(view, { of: state.me, choices: null, problem: "", result: null, wish: unasked() });
-  if (!view.choices && !view.isAsking && !view.problem) begin();
+  if (view.of !== state.me) Object.assign(view, { of: state.me, choices: null, again: 0, problem: "", result: null, wish: unasked() });
+  if (!view.choices && !view.isAsking && performance.now() >= view.again) begin();
   return [
     h("section", { key: "wish", "aria-labelledby": "wish" },
       h("h2", { id: "wish" }, "What if"),
@@ -39,9 +40,12 @@ export function whatIf() {
 async function begin() {
   view.isAsking = true;
   try {
-    view.choices = await ask("/what-if");
+    const choices = await ask("/what-if");
+    Object.assign(view, { choices, problem: "" });
   } catch (error) {
-    view.problem = error.message;
+    const isLasting = error.status && error.status < 500;
+    Object.assign(view, { again: isLasting ? Infinity : performance.now() + AGAIN_MS, problem: error.message });
+    if (!isLasting) setTimeout(changed, AGAIN_MS + 1);
   }
   view.isAsking = false;
   changed();

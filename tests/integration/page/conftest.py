@@ -18,7 +18,7 @@ from engine.adapters.store.sqlite import local_desk
 from engine.api.assembly import assembled
 from engine.api.context import ApiContext
 from engine.api.serving import serving
-from engine.config.api import ApiConfig, ApiLimits
+from engine.config.api import ApiConfig, ApiLimits, WhatIfConfig
 from engine.config.security import SecurityConfig
 from engine.model import (
     SAMPLE_DTYPE,
@@ -167,14 +167,21 @@ def names() -> tuple[str, ...]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, names: tuple[str, ...]) -> Iterator[Stage]:
+def what_if() -> WhatIfConfig | None:
+    """What tries the next hours out; a test may have something."""
+    return None
+
+
+@pytest.fixture
+def stage(tmp_path: Path, names: tuple[str, ...], what_if: WhatIfConfig | None) -> Iterator[Stage]:
     """An engine that is served and has made a step."""
     state = tmp_path / "state"
     state.mkdir()
     desk = local_desk(state)
     context = assembled(
         Silent(), tuple(map(spec, names)), EngineSettings(),
-        ApiConfig(port=0, limits=ApiLimits(drain_s=0.0)), SecurityConfig(), state, desk,
+        ApiConfig(port=0, limits=ApiLimits(drain_s=0.0), what_if=what_if), SecurityConfig(), state,
+        desk,
         Courier(desk, opened(state / "audit")), local_credentials(state), acts=True, tree={},
     )  # fmt: skip
     made = Stage(context, Tokens(local_credentials(state), cabinet_files.opened(state)), "")
@@ -182,6 +189,7 @@ def stage(tmp_path: Path, names: tuple[str, ...]) -> Iterator[Stage]:
     with serving(context) as url:
         made.url = url
         yield made
+    context.trials.close()
 
 
 @pytest.fixture(scope="session")

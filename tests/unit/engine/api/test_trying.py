@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from engine.adapters.store.statements import keep
+from engine.api import apart
 from engine.api.application import application
 from engine.api.problems import Problem, ProblemError
 from engine.api.what_if import Trials, TriedChange, moment_of
@@ -127,12 +129,44 @@ def test_a_fault_of_the_simulator_or_its_end_is_nobodys_fault_and_it_begins_anew
     assert client.post(API, headers=headers, json={}).status_code == 200
 
 
+def test_who_asks_before_it_has_begun_does_not_end_it() -> None:
+    async def ask() -> tuple[Mapping[str, Any], object, object]:
+        trials = Trials(QUICK, {}, 0.01, most=2)
+        try:
+            with pytest.raises(ProblemError, match="still being started") as refused:
+                await trials.ask("choices")
+            assert refused.value.headers == {"retry-after": "5"}
+            first = trials._apart._pool
+            trials._patience_s = 600.0
+            return await trials.ask("choices"), first, trials._apart._pool
+        finally:
+            trials.close()
+
+    choices, first, last = asyncio.run(ask())
+    assert choices["zones"] == ["a", "b"]
+    assert first is last is not None
+
+
+def test_what_does_not_begin_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "BEGINS_S", 0.005)
+
+    async def ask() -> None:
+        trials = Trials(QUICK, {}, 0.01, most=2)
+        with pytest.raises(ProblemError, match=r"longer than 0\.01 s, so it was given up"):
+            await trials.ask("choices")
+        assert trials._apart._pool is None
+
+    asyncio.run(ask())
+
+
 def test_few_wait_at_one_time_and_what_hangs_is_given_up(trying: Engine) -> None:
     look = trying.context.look()
 
     async def ask() -> list[object]:
-        trials = Trials(QUICK, {"slow_s": 600.0}, 2.0, most=2)
+        trials = Trials(QUICK, {"slow_s": 600.0}, 600.0, most=2)
         try:
+            await trials.ask("choices")  # it has begun, then
+            trials._patience_s = 2.0
             question = moment_of(look, ""), TriedChange(), 600.0
             return await asyncio.gather(
                 *(trials.ask("tried", *question) for _ in range(3)), return_exceptions=True
