@@ -5,6 +5,9 @@ calls others more often, more comes than is booked, its instances are gone or do
 service passes on is not its own doing: its slowness counts only as far as none of the services that
 it waits for is slow itself, its calls are the caller's doing, and a surge belongs to where users
 enter.  Signs at callees and callers of a finding's service count less the farther they are away.
+
+Who went wrong first (`engine.monitoring.lags`) weighs as well: it links services of which nobody
+has written down that they have to do with each other, and decides between those that are linked.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 
 from engine.model import FloatArray, ServiceSpec
 from engine.monitoring.findings import Cause, CauseKind, FindingKind, Symptom
+from engine.monitoring.lags import Leads
 from engine.monitoring.picture import CALLS, FAILURES, LOAD, RESPONSE, WORK, Picture, or_zero
 
 FAR = 3.0
@@ -25,6 +29,8 @@ CONTRADICTED = 2.0
 """A surge by e^2 that leaves the slots as they were is no surge."""
 PASSED_ON = 0.7
 """What a sign weighs at a service one call away."""
+WENT_FIRST = 0.5
+"""What who went wrong first weighs more, and who did later less, at r = 1."""
 MOST_CAUSES = 3
 
 _WORDS = {
@@ -66,17 +72,18 @@ class CallGraph:
 
 
 def causes(
-    graph: CallGraph, picture: Picture, symptoms: Sequence[Symptom]
+    graph: CallGraph, picture: Picture, symptoms: Sequence[Symptom], leads: Leads
 ) -> dict[str, tuple[Cause, ...]]:
     """The likely causes of what is wrong with each service that has a symptom, best first."""
     evidence = _evidence(graph, picture, symptoms)
+    near = _with_leads(graph, leads)
     of_services: dict[str, tuple[Cause, ...]] = {}
     for name in {symptom.service for symptom in symptoms}:
         i = graph.names.index(name)
         weighed = [
-            (weight * float(graph.near[i, j]), graph.names[j], kind)
+            (weight * float(near[i, j]), graph.names[j], kind)
             for (j, kind), weight in evidence.items()
-            if graph.near[i, j] > 0.0
+            if near[i, j] > 0.0
         ]
         total = sum(weight for weight, _, _ in weighed)
         if total <= 0.0:
@@ -86,17 +93,31 @@ def causes(
             continue
         weighed.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
         of_services[name] = tuple(
-            Cause(service, kind, weight / total, _said(kind, service, picture))
+            Cause(service, kind, weight / total, _said(kind, service, name, picture, leads))
             for weight, service, kind in weighed[:MOST_CAUSES]
         )
     return of_services
 
 
-def _said(kind: CauseKind, service: str, picture: Picture) -> str:
-    row = picture.traits.names.index(service)
+def _with_leads(graph: CallGraph, leads: Leads) -> FloatArray:
+    """What a sign at each column's service weighs for each row's."""
+    near = np.maximum(graph.near, np.where(leads.lag_s > 0.0, PASSED_ON * leads.r, 0.0))
+    near = near * (1.0 + WENT_FIRST * leads.r) / (1.0 + WENT_FIRST * leads.r.T)
+    # Its own signs are its own doing the less, the more clearly another one led.
+    led = leads.r.max(axis=1, initial=0.0)
+    np.fill_diagonal(near, 1.0 / (1.0 + WENT_FIRST * led))
+    return near
+
+
+def _said(kind: CauseKind, service: str, at: str, picture: Picture, leads: Leads) -> str:
+    """In words: what is behind what is wrong at the service `at`."""
+    names = picture.traits.names
+    row = names.index(service)
+    lag_s = leads.lag_s[names.index(at), row]
+    first = f", {lag_s:.0f} s before {at} departed from what is usual" if lag_s > 0.0 else ""
     if kind is CauseKind.LOAD and not picture.z[row, LOAD] > 0.0:
-        return f"less arrives at {service} than is booked"
-    return _WORDS[kind].format(service)
+        return f"less arrives at {service} than is booked{first}"
+    return _WORDS[kind].format(service) + first
 
 
 def _evidence(

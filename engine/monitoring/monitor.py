@@ -39,6 +39,7 @@ from engine.monitoring.findings import (
     Symptom,
 )
 from engine.monitoring.glance import COLUMNS, MOST_DESIRED, MOST_READY, Bands, Glances
+from engine.monitoring.lags import leads
 from engine.monitoring.memory import Lasting, MonitorMemory
 from engine.monitoring.peers import PeerFigures
 from engine.monitoring.picture import (
@@ -169,7 +170,7 @@ class Monitor:
         settled = memory.learned_s >= self.settings.settle_s
         symptoms = [s for s in symptoms if settled or s.kind in ALWAYS]
         memory = memory._replace(detectors=detectors, bands=self._glances.bands(picture))
-        findings, memory = self._followed(memory, picture, symptoms, scope)
+        findings, memory = self._followed(memory, picture, symptoms, windows, scope)
         self.memory = memory
         return findings
 
@@ -336,6 +337,7 @@ class Monitor:
         memory: MonitorMemory,
         picture: Picture,
         symptoms: Sequence[Symptom],
+        windows: Sequence[ServiceObservation],
         scope: LookScope | None,
     ) -> tuple[Findings, MonitorMemory]:
         """The findings after this look's symptoms, and the memory with them."""
@@ -360,7 +362,10 @@ class Monitor:
             if own.finding.kind in LEADS and picture.now_s - own.seen_s <= CAUSES_S
             if not any(now.service == own.finding.service and now.kind in LEADS for now in symptoms)
         ]
-        likely = causes(self._graph, picture, [*symptoms, *earlier]) if symptoms else {}
+        likely = {}
+        if symptoms:
+            first = leads(by_name(self._watched, windows), picture.now_s)
+            likely = causes(self._graph, picture, [*symptoms, *earlier], first)
         lasting, began = dict(memory.lasting), []
         number = memory.findings
         for key, symptom in worst.items():

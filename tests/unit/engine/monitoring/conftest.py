@@ -69,7 +69,7 @@ class Platform:
             rows = self._rows[spec.name]
             if spec.name not in self.dark:
                 rows.append(self._sample(spec.name))
-            window = np.array(rows[-12:], dtype=SAMPLE_DTYPE)
+            window = np.array(rows[-120:], dtype=SAMPLE_DTYPE)
             ready, desired = self.ready[spec.name], self.desired[spec.name]
             services.append(
                 ServiceObservation(spec, desired, ready, self.booting.get(spec.name, 0), 0, window)
