@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +37,13 @@ class Machines:
     def __init__(self, specs):
         self.desired = {spec.name: spec.min_instances for spec in specs}
         self.done = []
+        self.heard = False
 
     async def observe(self):
         done, self.done = tuple(self.done), []
+        if self.heard:  # what became of an action was heard in the look before this one
+            open("heard", "w").close()
+        self.heard = self.heard or bool(done)
         return Sighting({name: Counts(n, n, 0, 0) for name, n in self.desired.items()}, done)
 
     async def apply(self, actions, fence):
@@ -106,20 +112,33 @@ MINE = {
 }
 
 
-def alone(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m engine` in `folder`, where the blocker and the adapters are."""
+def alone(
+    folder: Path, *arguments: str, ended_by: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`python -m engine` in `folder`, where the blocker and the adapters are.
+
+    It is asked to end once `ended_by` is there.
+    """
     (folder / "sitecustomize.py").write_text(BLOCKER)
     (folder / "adapters_of_mine.py").write_text(ADAPTERS)
     for name, text in MINE.items():
         (folder / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "mine" / name).write_text(text)
     (folder / "booked.csv").write_text("api_per_s\n" + "25\n" * 240)
-    return subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "engine", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        end_s = time.monotonic() + 600.0
+        while ended_by is not None and running.poll() is None and not ended_by.exists():
+            assert time.monotonic() < end_s, "it hangs"
+            time.sleep(0.05)
+        if ended_by is not None:
+            running.send_signal(signal.SIGTERM)
+        out, error = running.communicate(timeout=600)
+    return subprocess.CompletedProcess(running.args, running.returncode, out, error)
 
 
 def test_the_simulator_is_really_kept_away(tmp_path: Path) -> None:
@@ -150,8 +169,9 @@ def test_a_live_run_begins_acts_and_leaves_a_record_that_its_owner_opens(tmp_pat
         "infrastructure=machines",
         "metrics=gauges",
         "bookings=file",
-        "live.duration_s=12",
+        "live.duration_s=600",
         "engine=staging",
+        ended_by=tmp_path / "heard",
     )
     assert ended.returncode == 0, ended.stderr
     sealed = ended.stdout.strip().splitlines()[-1]
