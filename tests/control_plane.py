@@ -209,7 +209,7 @@ class ControlPlane:
             base_url=self.url,
             verify=self._context(),
             headers={"Authorization": f"Bearer {ADMIN}"},
-            timeout=30.0,
+            timeout=PATIENCE_S,
             trust_env=False,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,15 +67,23 @@ def connect(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Connect:
 async def seen(
     adapter: KubernetesInfrastructure,
     there: Callable[[Sighting], object],
-    patience_s: float = 120.0,
+    affirmed: Callable[[], Awaitable[None]] | None = None,
+    patience_s: float = 300.0,
 ) -> Sighting:
-    """Look until it is so, with the results of all looks; fails when it never is."""
+    """Look until it is so, with the results of all looks; fails when it never is.
+
+    Each second it is `affirmed` that the engine is there.
+    """
     last: object = None
     results: list[ActionResult] = []
+    again_s = 0.0
     async with asyncio.timeout(patience_s + 10.0):
         end = asyncio.get_running_loop().time() + patience_s
         while asyncio.get_running_loop().time() < end:
             try:
+                if affirmed is not None and asyncio.get_running_loop().time() >= again_s:
+                    await affirmed()
+                    again_s = asyncio.get_running_loop().time() + 1.0
                 sighting = await adapter.observe()
             except Unreachable as error:
                 last = error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import pytest
 
@@ -26,8 +27,12 @@ def test_pods_are_counted_in_each_state_of_their_life(
         assert sum(zones.values()) == 6
         assert set(zones) <= {"a", "b", "c"}
         assert len(zones) > 1
-        cluster.merge(f"{path}/scale", {"spec": {"replicas": 4}})
-        await seen(adapter, lambda s: s.services["api"].draining == 2)
+        cluster.kill("kwok", signal.SIGSTOP)  # nobody lets them go before that was seen
+        try:
+            cluster.merge(f"{path}/scale", {"spec": {"replicas": 4}})
+            await seen(adapter, lambda s: s.services["api"].draining == 2)
+        finally:
+            cluster.kill("kwok", signal.SIGCONT)
         await seen(adapter, all_ready("api", 4))
         # The next two boot for longer than this test.
         meta = {"annotations": {"boot": "3600s"}}

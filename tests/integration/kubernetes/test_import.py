@@ -83,7 +83,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaMetrics
 
 def _has(url: str, time_s: float) -> bool:
     query = f"query=kube_deployment_status_replicas&time={time_s:.0f}"
-    with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=30.0) as answer:
+    with urllib.request.urlopen(f"{url}/api/v1/query?{query}", timeout=300.0) as answer:
         return len(json.load(answer)["data"]["result"]) == len(past_weeks.SERVICES)
 
 

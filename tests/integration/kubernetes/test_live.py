@@ -132,12 +132,12 @@ class Engine:
                 raise AssertionError(self.process.communicate())
             return there()
 
-        until(so, f"{what} ({self.status()})", 240.0)
+        until(so, f"{what} ({self.status()})")
 
     def end(self) -> tuple[Path, str]:
         """Ask it to stop; its record and what it said."""
         self.process.terminate()
-        out, said = self.process.communicate(timeout=240)
+        out, said = self.process.communicate(timeout=600)
         assert self.process.returncode == 0, said
         assert "Traceback" not in said, said
         return Path(out.splitlines()[-1]), said

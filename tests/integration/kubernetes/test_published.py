@@ -15,7 +15,7 @@ from engine.model import Status
 from engine.ports.contract import action
 from engine.ports.infrastructure import Unreachable
 from engine.ports.lease import Fence
-from tests.control_plane import ControlPlane
+from tests.control_plane import PATIENCE_S, ControlPlane
 from tests.integration.kubernetes.conftest import Connect, seen, spec
 from tests.integration.kubernetes.scalers import a_scaler, let_keda_scale
 from tests.integration.kubernetes.test_contract import define, hpa
@@ -55,7 +55,7 @@ class AskingLikeKeda:
     ) -> None:
         """Wait until that is the answer, or a refusal with these words, affirming meanwhile."""
         answer: int | str = ""
-        async with asyncio.timeout(120.0):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 answer = await self.wanted()
                 if answer == expected or (

@@ -14,7 +14,7 @@ from engine.model import Status
 from engine.ports.contract import action
 from engine.ports.lease import Fence
 from tests import warm
-from tests.control_plane import ControlPlane
+from tests.control_plane import PATIENCE_S, ControlPlane
 from tests.integration.kubernetes.conftest import Connect, all_ready, seen
 from tests.integration.kubernetes.test_contract import define, hpa
 
@@ -68,7 +68,7 @@ def granted(cluster: ControlPlane, namespace: str, folder: Path, *more: str) -> 
 
 def refused(cluster: ControlPlane, token: str, method: str, path: str) -> bool:
     answer = httpx.request(
-        method, cluster.url + path, verify=cluster._context(), timeout=30.0,
+        method, cluster.url + path, verify=cluster._context(), timeout=PATIENCE_S,
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json-patch+json"},
         content=b"[]" if method == "PATCH" else None,
     )  # fmt: skip
