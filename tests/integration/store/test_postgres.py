@@ -25,7 +25,7 @@ from psycopg import conninfo
 from starlette.testclient import TestClient
 
 from engine.adapters.lease_file import take_lead
-from engine.adapters.store import place, said, schema, statements
+from engine.adapters.store import place, postgres, said, schema, statements
 from engine.adapters.store.credentials import SqlCredentials
 from engine.adapters.store.halves import SqlDesk, SqlStore
 from engine.adapters.store.postgres import PostgresDatabase, PostgresLease
@@ -50,6 +50,14 @@ from tests.unit.engine.runtime.conftest import Scripted, action, begun
 from twin.staging.parts import as_postgres, postgres_user
 from twin.staging.ports import free_ports
 
+STILL_CLOCK = """
+CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+    AS 'SELECT pg_catalog.to_timestamp(1000000000)';
+ALTER DATABASE {name} SET search_path = public, pg_catalog;
+"""
+"""A lead ends when the test says so, and not because the machine stood still."""
+PATIENT = "-c synchronous_commit=on -c idle_in_transaction_session_timeout=2000"
+"""Locks and statements take as long as a busy machine takes for them."""
 STORES = Path(__file__).parents[2] / "regression" / "store"
 
 
@@ -70,7 +78,8 @@ class Server:
             "-c", f"unix_socket_directories={self.folder}", "-c", f"port={self.port}",
             "-c", "fsync=off", *options,  # the server may be killed, and the machine stays
         ])  # fmt: skip
-        for _ in range(600):
+        end_s = time.monotonic() + 300.0
+        while time.monotonic() < end_s:
             if self.process is None or self.process.poll() is not None:
                 self.process = subprocess.Popen(
                     [str(part) for part in command], cwd=self.folder,
@@ -85,7 +94,7 @@ class Server:
     def end(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
-        self.process.wait(60.0)
+        self.process.wait(300.0)
 
     def url(self, name: str) -> str:
         return f"postgresql:///{name}?host={self.folder}&port={self.port}&user=wedtwin"
@@ -95,15 +104,23 @@ class Server:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def new(self) -> str:
-        """The name of a new database."""
+    def new(self, *, still: bool = False) -> str:
+        """The name of a new database; one whose clock is to stand `still` has its own."""
         name = f"store_{next(self.names)}"
         self.run(f"CREATE DATABASE {name}")
+        if still:
+            self.run(STILL_CLOCK.format(name=name), name)
         return name
 
     def cut_off(self, name: str) -> None:
         """End every connection to a database."""
         self.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "OPTIONS", PATIENT)
+    monkeypatch.setattr(postgres, "CONNECT_S", 120)
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +175,7 @@ def test_credentials_in_postgres_keep_their_contract(server: Server) -> None:
 
 
 def test_the_postgres_lease_keeps_its_contract(server: Server) -> None:
-    names, database = itertools.count(1), PostgresDatabase(server.url(server.new()))
+    names, database = itertools.count(1), PostgresDatabase(server.url(server.new(still=True)))
 
     async def connect() -> PostgresLease:
         return PostgresLease(database, f"engine {next(names)}")
@@ -168,7 +185,7 @@ def test_the_postgres_lease_keeps_its_contract(server: Server) -> None:
 
 
 def test_a_lead_that_is_not_taken_again_ends_and_its_writes_are_refused(server: Server) -> None:
-    name = server.new()
+    name = server.new(still=True)
     database = PostgresDatabase(server.url(name))
     store = SqlStore(database)
     first, second = PostgresLease(database, "one"), PostgresLease(database, "two")
@@ -428,7 +445,7 @@ def test_status_says_who_leads_by_the_database_and_not_by_the_folder(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    name = server.new()
+    name = server.new(still=True)
     database = PostgresDatabase(server.url(name))
     monkeypatch.setenv(place.VARIABLE, server.url(name))
     # An engine on a database has the lead of its folder as well, also while it stands by.
@@ -554,7 +571,7 @@ def test_a_database_of_a_later_version_is_not_touched(server: Server) -> None:
 def test_of_two_engines_one_acts_and_the_other_goes_on_with_what_it_remembered(
     server: Server, tmp_path: Path
 ) -> None:
-    url = server.url(server.new())
+    url = server.url(server.new(still=True))
     world = begun(tmp_path)
     names = ("one", "two")
     databases = [PostgresDatabase(url) for _ in names]
@@ -587,7 +604,7 @@ def test_of_two_engines_one_acts_and_the_other_goes_on_with_what_it_remembered(
 def test_an_engine_whose_database_comes_later_holds_still_until_then_and_leads_from_there(
     server: Server, tmp_path: Path
 ) -> None:
-    name = server.new()
+    name = server.new(still=True)
     bench = PostgresBench(server, name)
     world = begun(tmp_path)
     database = PostgresDatabase(server.url(name))
@@ -636,7 +653,7 @@ def written(folder: Path, name: str, certificate: trustme.LeafCert) -> Path:
 def test_engines_speak_tls_with_their_database_and_know_it_by_its_name(
     server: Server, tmp_path: Path
 ) -> None:
-    name = server.new()
+    name = server.new(still=True)
     ca, stranger = trustme.CA(), trustme.CA()
     trusted, other = tmp_path / "ca.pem", tmp_path / "other.pem"
     ca.cert_pem.write_to_path(str(trusted))
