@@ -439,14 +439,15 @@ class AwsWorld:
         while not self._stop.wait(0.05):
             with self._lock:
                 now_s = time.monotonic()
-                for account in models.autoscaling_backends.values():
-                    for backend in account.values():
-                        for group in backend.autoscaling_groups.values():
+                # Copies: the server's threads add to all of these meanwhile.
+                for account in list(models.autoscaling_backends.values()):
+                    for backend in list(account.values()):
+                        for group in list(backend.autoscaling_groups.values()):
                             self._age(group, now_s)
                             self._try_again(group)
-                for account in ecs_models.ecs_backends.values():
-                    for backend in account.values():
-                        for service in backend.services.values():
+                for account in list(ecs_models.ecs_backends.values()):
+                    for backend in list(account.values()):
+                        for service in list(backend.services.values()):
                             self._age_tasks(service, now_s)
                             if service.arn in self._short and self.room is None:
                                 self._short.remove(service.arn)

@@ -64,6 +64,21 @@ settings.register_profile(
 settings.load_profile("house")
 
 
+PATIENT = {
+    "engine.adapters.alert_webhook": "TIMEOUT_S",
+    "engine.adapters.bookings.feed": "PROMPT_S",
+    "engine.adapters.pool.haproxy": "PROBE_TIMEOUT_S",
+    "engine.adapters.pool.runtime_api": "TIMEOUT_S",
+    "engine.adapters.store.sqlite": "BUSY_S",
+    "engine.api.shared_cache": "WAIT_S",
+    "engine.security.gate": "PATIENCE_S",
+    "engine.security.oidc": "PATIENCE_S",
+}
+"""How long the product waits for what somebody else waits for as well: seconds, in which a busy
+machine may not get to it.  A test of such a limit sets one of its own."""
+PATIENCE_S = 120.0
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout that the tests belong to."""
@@ -175,6 +190,9 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Wait for the kernels: each process would compile them for itself."""
+    for module, limit in PATIENT.items():
+        if module in sys.modules:
+            setattr(sys.modules[module], limit, PATIENCE_S)
     # Thousands of tests and all modules stay to the end: half a second for each look through them,
     # also for a last one now.
     gc.freeze()

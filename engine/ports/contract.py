@@ -51,7 +51,7 @@ from engine.ports.lease import NO_FENCE, Fence, FencedOffError, Lease, NotLeadin
 from engine.ports.metrics import MetricsSource, checked
 from engine.ports.store import HistoryRow, Kept, RowKind, Staged, Store
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """Longest that an adapter may take for one call of a test, wherever its world is: a call that takes
 longer hangs, also on a busy machine."""
 

@@ -58,8 +58,9 @@ def test_a_scenario_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
         asked(f"{url}/floors", token, {"service": "api", "instances": 44, "for_s": 36_000.0,
                                        "why": "to see it"})  # fmt: skip
         waited(lambda: asked(f"{url}/services/api", token)["desired"] >= 44 or None)
+        # The evening goes on meanwhile, and may want more.
         actions = asked(f"{url}/decisions?kind=action&service=api", token)["items"]
-        assert actions[0]["reason"] == "manual"
+        assert "manual" in {action["reason"] for action in actions}
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130

@@ -15,7 +15,7 @@ from engine.model import ActionResult, BootTime, ServiceSpec
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from tests.aws_world import AwsWorld, aws_world
 
-PATIENT = {"timeout_s": 20.0, "look_s": 60.0, "command_s": 60.0}
+PATIENT = {"timeout_s": 30.0, "look_s": 60.0, "command_s": 60.0}
 """Of a machine with much other work; what waits for a limit says so itself."""
 
 SESSION = AioSession()
@@ -53,7 +53,7 @@ def connect(world: AwsWorld) -> Connect:
 
 
 async def seen(
-    adapter: AwsInfrastructure, there: Callable[[Sighting], object], patience_s: float = 60.0
+    adapter: AwsInfrastructure, there: Callable[[Sighting], object], patience_s: float = 300.0
 ) -> Sighting:
     """Look until it is so, with the results of all looks; fails when it never is."""
     last: object = None

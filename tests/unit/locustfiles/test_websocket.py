@@ -18,7 +18,7 @@ from locustfiles.journeys import JourneyStep
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 def frame(opcode: int, payload: bytes = b"", *, last: bool = True, masked: bool = False) -> bytes:

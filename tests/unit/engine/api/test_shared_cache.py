@@ -20,7 +20,7 @@ from engine.api.snapshot import encoded
 from engine.config.strict import ConfigError
 from tests.unit.engine.api.conftest import QUICK
 
-STARTED_S = 30.0
+STARTED_S = 300.0
 TEXT = encoded({"year": 2027})
 
 

@@ -44,14 +44,21 @@ class SqliteBench(contract.StoreBench):
 
     def __init__(self, state: Path) -> None:
         self.state = state
+        self.files: list[SqliteFile] = []
 
     async def connect(self) -> Store:
-        return SqlStore(SqliteFile(self.state, busy_s=0.2))
+        return SqlStore(self.opened())
 
     def desk(self) -> StagingDesk:
-        return SqlDesk(SqliteFile(self.state, busy_s=0.2))
+        return SqlDesk(self.opened())
+
+    def opened(self) -> SqliteFile:
+        self.files.append(SqliteFile(self.state, busy_s=120.0))
+        return self.files[-1]
 
     async def break_off(self) -> bool:
+        for file in self.files:  # what cannot be is not waited for
+            file.write(lambda to: to.execute("PRAGMA busy_timeout = 200")).result()
         self.other = sqlite3.connect(self.state / sqlite.FILE, isolation_level=None)
         self.other.execute("BEGIN IMMEDIATE")
         return True

@@ -153,7 +153,7 @@ def test_records_that_close_at_the_same_moment_all_stand(tmp_path: Path) -> None
     def close(number: int) -> Path:
         def fill_together(folder: Path) -> None:
             (folder / "number").write_text(str(number))
-            together.wait(30)
+            together.wait(300)
 
         return write_whole(tmp_path, "a", fill_together)
 

@@ -293,7 +293,7 @@ def test_no_proxy_of_the_environment_is_asked(
 def got(url: str, *, verify: ssl.SSLContext | bool = True, to_self: bool = True) -> httpx.Response:
     async def get() -> httpx.Response:
         transport = OutboundTransport(to_self=to_self, verify=verify)
-        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=5.0) as client:
+        async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=120.0) as client:
             return await client.get(url)
 
     return asyncio.run(get())

@@ -52,7 +52,7 @@ class World:
         return client_context(self.folder / "ca.pem", shown)
 
     def asked(self, name: str = "", **headers: str) -> Any:
-        with httpx.Client(verify=self.context(name), trust_env=False) as client:
+        with httpx.Client(verify=self.context(name), trust_env=False, timeout=120.0) as client:
             return client.get(self.url, headers=headers).json()
 
 

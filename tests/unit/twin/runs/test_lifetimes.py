@@ -19,7 +19,7 @@ import pytest
 from twin.runs.lifetimes import worker_pool
 from twin.runs.workers import spread
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """For what takes a moment; a machine with other work on it may need many."""
 
 PARENT = """

@@ -43,7 +43,7 @@ def test_connections_are_used_again(tmp_path: Path) -> None:
 
     async def test(caller: Caller) -> None:
         for _ in range(3):
-            answer = await caller.request("POST", "/a/b/1", b"x", 5.0)
+            answer = await caller.request("POST", "/a/b/1", b"x", 300.0)
             assert (answer.status, answer.body) == (200, b"ok")
 
     against(handler, tmp_path, test)
@@ -59,7 +59,7 @@ def test_a_connection_that_was_closed_while_idle_costs_no_request(tmp_path: Path
 
     async def test(caller: Caller) -> None:
         for _ in range(4):
-            assert (await caller.request("POST", "/", b"", 5.0)).status == 200
+            assert (await caller.request("POST", "/", b"", 300.0)).status == 200
 
     against(handler, tmp_path, test)
 
@@ -80,7 +80,7 @@ def test_what_is_no_answer_is_an_error(tmp_path: Path, sent: bytes, said: str) -
 
     async def test(caller: Caller) -> None:
         with pytest.raises(CallError, match=said):
-            await caller.request("POST", "/", b"", 5.0)
+            await caller.request("POST", "/", b"", 300.0)
 
     against(handler, tmp_path, test)
 

@@ -23,7 +23,7 @@ def test_those_who_wait_are_served_in_the_order_of_their_coming() -> None:
         served: list[int] = []
 
         async def guest(number: int) -> None:
-            await slots.take(10.0)
+            await slots.take(600.0)
             served.append(number)
             await asyncio.sleep(0)
             slots.give_back()
@@ -38,12 +38,12 @@ def test_those_who_wait_are_served_in_the_order_of_their_coming() -> None:
 def test_whoever_finds_the_queue_full_is_shed_at_once() -> None:
     async def body() -> None:
         slots = Slots(2, 1)
-        await slots.take(1.0)
-        await slots.take(1.0)
-        waiting = asyncio.create_task(slots.take(10.0))
+        await slots.take(600.0)
+        await slots.take(600.0)
+        waiting = asyncio.create_task(slots.take(600.0))
         await asyncio.sleep(0)
         with pytest.raises(Shed):
-            await slots.take(10.0)
+            await slots.take(600.0)
         slots.give_back()
         await waiting
         assert slots.busy == 2
@@ -54,7 +54,7 @@ def test_whoever_finds_the_queue_full_is_shed_at_once() -> None:
 def test_whoever_waits_too_long_gives_up_and_leaves_the_queue() -> None:
     async def body() -> None:
         slots = Slots(1, 10)
-        await slots.take(1.0)
+        await slots.take(600.0)
         with pytest.raises(GaveUp):
             await slots.take(0.01)
         assert slots.waiting == 0
@@ -68,8 +68,8 @@ def test_whoever_waits_too_long_gives_up_and_leaves_the_queue() -> None:
 def test_a_guest_who_leaves_keeps_no_slot(handed_over: bool) -> None:
     async def body() -> None:
         slots = Slots(1, 10)
-        await slots.take(1.0)
-        guest = asyncio.create_task(slots.take(10.0))
+        await slots.take(600.0)
+        guest = asyncio.create_task(slots.take(600.0))
         await asyncio.sleep(0)
         if handed_over:
             slots.give_back()  # the guest has the slot now, but did not hear of it yet
@@ -95,7 +95,7 @@ def test_slots_are_never_lost_nor_made(
 
         async def guest(turns: int, leaves: bool) -> None:
             try:
-                await slots.take(0.0 if leaves else 10.0)
+                await slots.take(0.0 if leaves else 600.0)
             except (Shed, GaveUp):
                 return
             for _ in range(turns):
@@ -116,9 +116,9 @@ def test_busy_time_is_the_integral_of_busy_slots(monkeypatch: pytest.MonkeyPatch
         now_s = [100.0]
         monkeypatch.setattr(loop, "time", lambda: now_s[0])
         slots = Slots(2, 0)
-        await slots.take(1.0)
+        await slots.take(600.0)
         now_s[0] += 3.0
-        await slots.take(1.0)
+        await slots.take(600.0)
         now_s[0] += 2.0
         slots.give_back()
         now_s[0] += 1.0

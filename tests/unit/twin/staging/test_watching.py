@@ -17,7 +17,7 @@ import uvicorn
 from twin.staging.watching import WATCHER_LIMIT, Watcher, Watching
 
 CONTINUED, TEXT, CLOSE, PING, PONG = 0x0, 0x1, 0x8, 0x9, 0xA
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 def run(work: object) -> None:

@@ -59,7 +59,7 @@ def crm() -> Iterator[Crm]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if served.hangs is not None:
-                served.hangs.wait(30.0)
+                served.hangs.wait(600.0)
             status, body = served.page(self.path)
             etag = f'"{hashlib.sha256(body).hexdigest()}"'
             if status == 200 and self.headers.get("if-none-match") == etag:

@@ -90,7 +90,7 @@ def metrics(ref: Any, metric: str = "wedtwin-api") -> Any:
 
 def run(now: WantedNow, story: Callable[[Bench], Any], **options: Any) -> None:
     async def whole() -> None:
-        async with asyncio.timeout(60.0), bench(now, **options) as made:
+        async with asyncio.timeout(300.0), bench(now, **options) as made:
             await story(made)
 
     asyncio.run(whole())
@@ -265,7 +265,7 @@ class Certificates:
                 response_deserializer=contract.CLASSES["IsActiveResponse"].FromString,
             )
             try:
-                answer = await call(reference(), timeout=20.0)
+                answer = await call(reference(), timeout=120.0)
             except grpc.aio.AioRpcError:
                 return False
             return bool(answer.result)
