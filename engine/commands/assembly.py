@@ -21,6 +21,7 @@ from engine.adapters.alert_log import AlertLog
 from engine.adapters.audit_place import audit_of
 from engine.adapters.cabinet_files import FOLDER, FileCabinet
 from engine.adapters.lease_file import FileLead, FileLease, take_lead
+from engine.adapters.lease_place import LeasePlace, remember_lease
 from engine.adapters.store import place
 from engine.adapters.store.aside import Aside, StoreWithAside
 from engine.adapters.store.credentials import SqlCredentials
@@ -136,6 +137,7 @@ def run(
             check_thresholds(meta)
             watch, senders = watched(config, specs)
             place.remember(state, database)
+            remember_lease(state, _lease_place(config))
             weddings = WeddingRegister(cabinet_files.opened(state))
             sealer = cabinet_files.sealer_of(state)
             audit = audit_of(state, key=config.live.audit.key, copies=config.live.audit.copies)
@@ -388,6 +390,17 @@ def _lease(config: LiveConfig, database: Database, state: Path, lead: FileLead) 
     from engine.adapters.store.postgres import PostgresLease
 
     return PostgresLease(database, f"the engine with pid {os.getpid()} on {socket.gethostname()}")
+
+
+def _lease_place(config: LiveConfig) -> LeasePlace | None:
+    """By which Lease of a cluster the engine leads, if it does."""
+    if config.live.lease != "kubernetes":
+        return None
+    lease = config.live.cluster_lease
+    options = lease.options()
+    if lease.kubeconfig is not None:  # whoever asks may be in another folder
+        options["kubeconfig"] = str(lease.kubeconfig.absolute())
+    return LeasePlace(lease.name, options)
 
 
 def _with_url(options: dict[str, Any], infrastructure: object) -> dict[str, Any]:

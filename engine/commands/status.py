@@ -1,6 +1,7 @@
 """`python -m engine status`: who leads, what is there, what is in trouble, what waits for people.
 
-Read from the store and the lease in the state folder, so it works whatever the engine is busy with.
+Read from the store and the lease in the state folder, or the Lease that it names, so it works
+whatever the engine is busy with.
 Exit codes: 0 an engine leads and steps, 1 none does, 2 the store cannot be read.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.adapters.lease_file import take_lead
+from engine.adapters.lease_place import lease_place
 from engine.adapters.store.halves import SqlDesk
 from engine.adapters.store.leases import who_leads
 from engine.adapters.store.sealed import desk_of
@@ -31,6 +33,7 @@ from engine.ports.engine_time import engine_s
 from engine.ports.lease import NotLeadingError
 from engine.security.sealing import SealError
 
+NOBODY = "no engine leads"
 NEXT = 3
 """So many occurrences to come are shown of what recurs."""
 SILENT_S = 60.0
@@ -52,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
     now_s = time.time()
     try:
         with closing(desk_of(state)) as desk:
-            leader = _leader(state, desk, now_s)
+            leads, words = _leader(state, desk, now_s)
             status, (asked, complaints) = _status(desk), desk.asked()
     except (OSError, SealError) as error:
         return failed(error)
@@ -63,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
         ago = (
             f"at {dt.datetime.fromtimestamp(now_s, dt.UTC):%Y-%m-%d %H:%M:%S} UTC by its own clock"
         )
-    print(leader or "no engine leads")
+    print(words)
     if status:
         doing = "acts" if status["acts"] else "only recommends"
         print(f"{doing}; last step {ago}, {status['steps']} steps, "
@@ -71,20 +74,30 @@ def run(arguments: Sequence[str]) -> int:
         _show(status)
         _show_standing(StandingRequests.model_validate(status.get("standing", {})), now_s)
     _show_requests(asked, complaints, now_s)
-    return 0 if leader and age_s < SILENT_S else 1
+    return 0 if leads and age_s < SILENT_S else 1
 
 
-def _leader(state: Path, desk: SqlDesk, now_s: float) -> str:
-    """Who leads, by the folder or by the database that engines share; "" if nobody does."""
+def _leader(state: Path, desk: SqlDesk, now_s: float) -> tuple[bool, str]:
+    """Whether an engine leads, by what the engines of the folder lead by, and which, in words."""
+    if (lease := lease_place(state)) is not None:
+        from engine.adapters.kubernetes.holder import holder_of
+
+        try:
+            holder = holder_of(lease)
+        except OSError as error:
+            return False, str(error.strerror)
+        where = f"(Lease {lease.name})"
+        return bool(holder), f"{holder} leads {where}" if holder else f"{NOBODY} {where}"
     if not isinstance(desk.database, SqliteFile):
-        return desk.database.read(who_leads)
+        leads = desk.database.read(who_leads)
+        return bool(leads), leads or NOBODY
     if not (state / "leader").exists():
-        return ""
+        return False, NOBODY
     try:
         take_lead(state, now_s, announce=False).release()
     except NotLeadingError as error:
-        return f"{error.holder} leads"
-    return ""
+        return True, f"{error.holder} leads"
+    return False, NOBODY
 
 
 def _status(desk: Desk) -> Mapping[str, Any]:

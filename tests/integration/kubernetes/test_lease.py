@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from engine.adapters.kubernetes import holder
 from engine.adapters.kubernetes.access import access_of
 from engine.adapters.kubernetes.api import Api
 from engine.adapters.kubernetes.lease import ACT_S, RENEW_S, SOON_S, TTL_S, KubernetesLease
 from engine.adapters.kubernetes.settings import KubernetesConfig
+from engine.adapters.lease_place import FILE, LeasePlace, lease_place, remember_lease
+from engine.adapters.store.sqlite import local_desk
+from engine.commands import status
 from engine.ports import contract
 from engine.ports.lease import NO_FENCE, NotLeadingError
 from tests.control_plane import PATIENCE_S, ControlPlane
@@ -248,3 +252,92 @@ def test_a_wrong_kubeconfig_is_named(cluster: ControlPlane, namespace: str, tmp_
     )  # fmt: skip
     assert said.returncode == 2
     assert "live.cluster_lease: kubeconfig: /nowhere cannot be read" in said.stderr
+
+
+@pytest.fixture
+def state(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Path:
+    """The folder of an engine that leads by the Lease, or waits for it."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    local_desk(folder).close()
+    file = cluster.kubeconfig(tmp_path / "config", namespace=namespace)
+    remember_lease(folder, LeasePlace("wedtwin-lead", {"kubeconfig": str(file)}))
+    return folder
+
+
+def shown(state: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The first line of its status; no engine has stepped, so the exit code is 1."""
+    assert status.run(["--state", str(state)]) == 1
+    return capsys.readouterr().out.splitlines()[0]
+
+
+NOBODY = "no engine leads (Lease wedtwin-lead)"
+
+
+def test_status_says_who_has_the_lease(
+    state: Path, made: Made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shown(state, capsys) == NOBODY  # there is no such Lease yet
+
+    async def played() -> None:
+        lease = made()
+        async with ending(lease):
+            await lease.hold(0.0)
+            assert await asyncio.to_thread(shown, state, capsys) == (
+                f"{lease.holder} leads (Lease wedtwin-lead)"
+            )
+            # It is renewed no more, and nobody waits for so long.
+            monkeypatch.setattr(holder, "TTL_S", 0.0)
+            monkeypatch.setattr(holder, "RENEW_S", 0.05)
+            assert await asyncio.to_thread(shown, state, capsys) == NOBODY
+        monkeypatch.undo()
+        assert await asyncio.to_thread(shown, state, capsys) == NOBODY  # it was given back
+
+    asyncio.run(played())
+
+
+def test_a_lead_whose_clock_is_set_otherwise_is_seen_by_its_next_renewal(
+    cluster: ControlPlane,
+    namespace: str,
+    state: Path,
+    made: Made,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def played() -> None:
+        lease = made()
+        async with ending(lease):
+            await lease.hold(0.0)
+            path = f"{LEASES}/{namespace}/leases/wedtwin-lead"
+            cluster.merge(path, {"spec": {"renewTime": "2001-01-01T00:00:00.000000Z"}})
+            looking = asyncio.create_task(asyncio.to_thread(shown, state, capsys))
+            minute = 0
+            while not looking.done():
+                minute += 1
+                renewed = f"2001-01-01T{minute // 60:02d}:{minute % 60:02d}:00.000000Z"
+                await asyncio.to_thread(cluster.merge, path, {"spec": {"renewTime": renewed}})
+                await asyncio.sleep(0.1)
+            assert looking.result() == f"{lease.holder} leads (Lease wedtwin-lead)"
+
+    asyncio.run(played())
+
+
+def test_where_the_cluster_does_not_answer_status_says_so(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remember_lease(state, LeasePlace("wedtwin-lead", {"kubeconfig": "/nowhere"}))
+    assert shown(state, capsys).startswith("who has the Lease wedtwin-lead is not said: ")
+
+
+def test_a_folder_remembers_by_which_lease_its_engine_leads(tmp_path: Path) -> None:
+    place = LeasePlace("lead", {"namespace": "shop"})
+    assert lease_place(tmp_path) is None
+    assert lease_place(tmp_path / "nowhere") is None
+    remember_lease(tmp_path, None)
+    remember_lease(tmp_path, place)
+    assert lease_place(tmp_path) == place
+    for damaged in ("", "[]", '{"name": "lead"}', '{"name": "lead", "options": 3}', "\xff"):
+        (tmp_path / FILE).write_text(damaged, encoding="latin-1")
+        with pytest.raises(OSError, match="does not say which Lease"):
+            lease_place(tmp_path)
+    remember_lease(tmp_path, None)
+    assert lease_place(tmp_path) is None
