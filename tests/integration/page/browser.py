@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 INSTALL = "chromium is missing: apt-get install --yes --no-install-recommends chromium"
 PATIENCE_S = 240.0
 """For hangs: what works things out steps back behind everything else that a busy machine does."""
+MEANWHILE_S = 3.0
+"""What is waited for longer than this goes on meanwhile."""
 KEYS = {"Enter": 13, "Escape": 27}
 
 
@@ -86,18 +88,25 @@ class Browser:
         """The text that somebody reads there, "" where there is nothing."""
         return str(self.value(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
-    def until(self, expression: str) -> None:
-        """Wait until an expression is true."""
-        end_s = time.monotonic() + PATIENCE_S
+    def until(self, expression: str, meanwhile: Callable[[], None] | None = None) -> None:
+        """Wait until an expression is true; each few seconds something may be done `meanwhile`."""
+        begun_s = again_s = time.monotonic()
         while not self.value(expression):
-            assert time.monotonic() < end_s, (expression, self.text("body"), self.complaints)
+            now_s = time.monotonic()
+            assert now_s < begun_s + PATIENCE_S, (expression, self.text("body"), self.complaints)
+            if meanwhile is not None and now_s > again_s + MEANWHILE_S:
+                meanwhile()
+                again_s = now_s
             time.sleep(0.05)
 
-    def reads(self, text: str, selector: str = "main") -> None:
+    def reads(
+        self, text: str, selector: str = "main", meanwhile: Callable[[], None] | None = None
+    ) -> None:
         """Wait until somebody reads `text` there."""
         where = json.dumps(selector)
         self.until(
-            f"(document.querySelector({where})?.innerText ?? '').includes({json.dumps(text)})"
+            f"(document.querySelector({where})?.innerText ?? '').includes({json.dumps(text)})",
+            meanwhile,
         )
 
     def click(self, selector: str) -> None:
@@ -163,13 +172,9 @@ class Browser:
         taken = self.command("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(taken["data"]))
 
-    def overflows(self) -> bool:
-        """Whether the page is wider than the screen."""
-        return bool(
-            self.value(
-                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-            )
-        )
+    def fits(self) -> None:
+        """Wait until the page is no wider than the screen: what grows is drawn a moment later."""
+        self.until("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
     def offline(self, is_off: bool) -> None:
         """Take the network away, or give it back."""

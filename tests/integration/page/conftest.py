@@ -85,6 +85,12 @@ class Stage:
     ready: dict[str, int] = field(default_factory=dict)
     steps: int = 0
     troubles: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict)
+    """What the last step was told, but for its actions."""
+
+    def again(self) -> None:
+        """The next step, at which all is as it was: without one the page says that it is stale."""
+        self.step(**self.last)
 
     def step(
         self, *, actions: Sequence[Action] = (), awaiting: Sequence[Action] = (),
@@ -92,6 +98,8 @@ class Stage:
         incidents: Sequence[Mapping[str, Any]] | None = None, later_s: float = 0.0,
     ) -> None:  # fmt: skip
         self.steps += 1
+        self.last = {"awaiting": awaiting, "troubles": troubles, "incidents": incidents,
+                     "later_s": later_s}  # fmt: skip
         now_s, specs = time.time() + later_s, tuple(self.context.board.specs.values())
         flat = np.ones((len(specs), 360))
         starts = np.zeros(360)
@@ -180,8 +188,8 @@ def stage(tmp_path: Path, names: tuple[str, ...], what_if: WhatIfConfig | None) 
     desk = local_desk(state)
     context = assembled(
         Silent(), tuple(map(spec, names)), EngineSettings(),
-        ApiConfig(port=0, limits=ApiLimits(drain_s=0.0), what_if=what_if), SecurityConfig(), state,
-        desk,
+        ApiConfig(port=0, limits=ApiLimits(drain_s=0.0, request_s=600.0), what_if=what_if),
+        SecurityConfig(), state, desk,
         Courier(desk, opened(state / "audit")), local_credentials(state), acts=True, tree={},
     )  # fmt: skip
     made = Stage(context, Tokens(local_credentials(state), cabinet_files.opened(state)), "")
@@ -232,6 +240,14 @@ def show(browser: Browser, stage: Stage, token: str, view: str = "now") -> None:
     browser.open(f"{stage.url}/#/{view}")
     browser.type("#token", token)
     browser.press("Enter")
+
+
+def sees(browser: Browser, stage: Stage, text: str, selector: str = "main") -> None:
+    """Wait until somebody reads what holds only while the engine is heard of: it is, each moment.
+
+    A busy machine takes longer to show it than the page takes the engine for alive.
+    """
+    browser.reads(text, selector, stage.again)
 
 
 def enter(browser: Browser, stage: Stage, token: str, view: str = "now") -> None:
