@@ -18,6 +18,8 @@ from engine.adapters.store.schema import Transaction
 
 TOGETHER = 256
 """Most writes in one transaction."""
+TRIES = 3
+"""For a transaction in the middle of which this process stands still."""
 
 _Result = TypeVar("_Result")
 
@@ -28,6 +30,11 @@ class Link(Protocol):
     @property
     def failures(self) -> type[Exception]:
         """What the database's library raises."""
+        ...
+
+    @property
+    def put_out(self) -> tuple[type[Exception], ...]:
+        """What it raises when the server has ended a transaction that nobody went on with."""
         ...
 
     def begin(self) -> Transaction:
@@ -126,21 +133,22 @@ class Database(ABC):
                 break
         link.close()
 
-    def _commit(self, link: Link, changes: list[_Change[Any]]) -> None:
-        """Make all of them last together; if that cannot be, each by itself."""
+    def _commit(self, link: Link, changes: list[_Change[Any]], tries: int = TRIES) -> None:
+        """Make all of them last together; if that cannot be, each by itself.
+
+        A transaction that the server has ended because this process stood still in the middle of
+        it has left nothing, so it is made again.
+        """
         failed: dict[int, BaseException] = {}
         try:
             with link.named():
-                transaction = link.begin()
                 try:
-                    for number, change in enumerate(changes):
-                        if (error := _made(link, transaction, change)) is not None:
-                            failed[number] = error
-                    transaction.execute("COMMIT")
-                except BaseException:
-                    if link.in_transaction:
-                        transaction.execute("ROLLBACK")
-                    raise
+                    _last(link, changes, failed)
+                except link.put_out:
+                    if tries == 1:
+                        raise
+                    self._commit(link, changes, tries - 1)
+                    return
         except BaseException as error:
             if len(changes) > 1:
                 for change in changes:
@@ -154,6 +162,20 @@ class Database(ABC):
             else:
                 change.succeed()
         link.tidy()
+
+
+def _last(link: Link, changes: list[_Change[Any]], failed: dict[int, BaseException]) -> None:
+    """Make them last in one transaction; `failed` gets those that went wrong by themselves."""
+    transaction = link.begin()
+    try:
+        for number, change in enumerate(changes):
+            if (error := _made(link, transaction, change)) is not None:
+                failed[number] = error
+        transaction.execute("COMMIT")
+    except BaseException:
+        if link.in_transaction:
+            transaction.execute("ROLLBACK")
+        raise
 
 
 def _made(link: Link, transaction: Transaction, change: _Change[Any]) -> BaseException | None:

@@ -2,14 +2,16 @@
 
 The schema and the statements are those of the SQLite file.  One transaction writes at a time, by a
 lock on a table that ends with it, so a pooler between may give each transaction another connection;
-a transaction whose engine stands still in the middle of it ends after two seconds.  A commit
-counts once it is on the server's disk (`synchronous_commit=on`, whatever the server has otherwise).
+a transaction whose engine stands still in the middle of it ends after two seconds, and that engine
+makes it again when it goes on.  A commit counts once it is on the server's disk
+(`synchronous_commit=on`, whatever the server has otherwise).
 
 What psycopg raises becomes an OSError that names the server, never the password.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +23,7 @@ from psycopg import conninfo
 
 from engine.adapters.blocking import BlockingCalls
 from engine.adapters.store import leases
-from engine.adapters.store.database import Database
+from engine.adapters.store.database import TRIES, Database
 from engine.adapters.store.schema import (
     FIRST_TABLE,
     NewerStoreError,
@@ -78,18 +80,24 @@ class PostgresDatabase(Database):
     def read(self, look: Callable[[Transaction], _Result]) -> _Result:
         """What `look` sees, at one moment; raises OSError."""
         with self._reading, self._reader.named():
-            transaction = self._reader.look()
-            try:
-                return look(transaction)
-            finally:
-                if self._reader.in_transaction:
-                    transaction.execute("COMMIT")
+            for _ in range(TRIES - 1):
+                with contextlib.suppress(*self._reader.put_out):
+                    return self._seen(look)
+            return self._seen(look)
 
     def close(self) -> None:
         """Let go of it, after what waits to be written."""
         super().close()
         with self._reading:
             self._reader.close()
+
+    def _seen(self, look: Callable[[Transaction], _Result]) -> _Result:
+        transaction = self._reader.look()
+        try:
+            return look(transaction)
+        finally:
+            if self._reader.in_transaction:
+                transaction.execute("COMMIT")
 
     def _connection(self) -> _Connection:
         return _Connection(self._url, self.name)
@@ -131,6 +139,7 @@ class _Connection:
     """`Link`, which is made anew after it broke."""
 
     failures = psycopg.Error
+    put_out = (psycopg.errors.IdleInTransactionSessionTimeout,)
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
@@ -143,7 +152,12 @@ class _Connection:
     def begin(self) -> Transaction:
         """Begin, when nobody else writes."""
         statements = _Statements(self._get())
-        _begin_to_write(statements)
+        try:
+            _begin_to_write(statements)
+        except psycopg.Error:
+            if self.in_transaction:  # or the next one would be within it
+                statements.execute("ROLLBACK")
+            raise
         return statements
 
     def look(self) -> Transaction:

@@ -100,6 +100,7 @@ class _Connection:
     """`Link`, which is made anew also when the file is another one."""
 
     failures = sqlite3.Error
+    put_out: tuple[type[Exception], ...] = ()
 
     def __init__(self, path: Path, busy_s: float) -> None:
         self._path = path

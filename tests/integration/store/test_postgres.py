@@ -255,6 +255,54 @@ def test_two_engines_that_begin_at_once_make_the_tables_once(server: Server) -> 
         database.close()
 
 
+def test_who_stands_still_in_the_middle_of_a_transaction_makes_it_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "OPTIONS", "-c idle_in_transaction_session_timeout=100")
+    database = PostgresDatabase(server.url(server.new()))
+    store, rows = SqlStore(database), [HistoryRow(RowKind.INTENT, "d-1", 0.0, "{}")]
+    turns: list[str] = []
+
+    def gone(at: schema.Transaction) -> None:
+        """Stand still until the server has had enough, the first time."""
+        turns.append("")
+        [(pid,)] = at.execute("SELECT pg_backend_pid()")
+        while len(turns) == 1 and server.run(f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid}"):
+            time.sleep(0.01)
+
+    def keep(to: schema.Transaction) -> None:
+        statements.keep(to, Kept("{}", rows=tuple(rows)), Fence(1))
+        gone(to)
+
+    database.write(keep).result()
+    assert len(turns) == 2
+    turns.clear()
+
+    def memory(at: schema.Transaction) -> str:
+        gone(at)
+        return statements.memory(at)
+
+    assert database.read(memory) == "{}"
+    assert len(turns) == 2
+    assert [kept.row.id for kept in SqlDesk(database).history()] == ["d-1"]
+    asyncio.run(store.close())
+
+
+def test_a_lock_that_was_not_had_in_time_keeps_no_later_write(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "OPTIONS", "-c lock_timeout=50")
+    name = server.new()
+    database = PostgresDatabase(server.url(name))
+    database.write(statements.newest).result()
+    with psycopg.connect(server.url(name)) as holding:
+        holding.execute("LOCK TABLE schema_version IN EXCLUSIVE MODE")
+        with pytest.raises(OSError, match="lock timeout"):
+            database.write(statements.newest).result()
+    assert database.write(statements.newest).result() == 0
+    database.close()
+
+
 def test_what_the_address_says_of_patience_goes_before_ours() -> None:
     def patience(url: str) -> Any:
         address = PostgresDatabase(url)._connection()._address
