@@ -143,24 +143,24 @@ def test_whoever_waits_is_woken_from_any_thread() -> None:
         ring.serve_in(loop)
         gone: asyncio.Future[None] = loop.create_future()
         began = time.monotonic()
-        waiting = asyncio.create_task(ring.wait(0, 60.0, gone))
+        waiting = asyncio.create_task(ring.wait(0, 600.0, gone))
         await asyncio.sleep(0)
         await asyncio.to_thread(ring.publish, EventKind.ALERT, "", {})
         await waiting
-        await ring.wait(0, 60.0, gone)  # there is one already
+        await ring.wait(0, 600.0, gone)  # there is one already
         await ring.wait(1, 0.001, gone)
-        leaving = asyncio.create_task(ring.wait(1, 60.0, gone))
+        leaving = asyncio.create_task(ring.wait(1, 600.0, gone))
         await asyncio.sleep(0)
         gone.set_result(None)
         await leaving
-        await ring.wait(1, 60.0, gone)  # whoever has gone waits for nothing
-        late = asyncio.create_task(ring.wait(1, 60.0, loop.create_future()))
+        await ring.wait(1, 600.0, gone)  # whoever has gone waits for nothing
+        late = asyncio.create_task(ring.wait(1, 600.0, loop.create_future()))
         await asyncio.sleep(0)
         await asyncio.to_thread(ring.end)
         await late
         return time.monotonic() - began
 
-    assert asyncio.run(waits()) < 30.0
+    assert asyncio.run(waits()) < 300.0
 
 
 def test_nobody_is_woken_in_a_loop_that_is_over() -> None:

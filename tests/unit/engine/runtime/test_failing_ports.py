@@ -403,7 +403,7 @@ def test_blocking_calls_are_made_one_at_a_time_also_when_nobody_waits_for_one() 
     gate, made = threading.Event(), []
 
     def slow() -> None:
-        gate.wait(10.0)
+        gate.wait(600.0)
         made.append("slow")
 
     async def run() -> None:

@@ -30,4 +30,4 @@ def test_who_waits_waits_by_it_and_not_at_all_once_it_is_stopped() -> None:
 
     first_s, both_s = asyncio.run(waited())
     assert first_s >= 0.01
-    assert both_s < 60.0
+    assert both_s < 300.0
