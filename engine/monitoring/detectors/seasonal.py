@@ -52,7 +52,9 @@ class SeasonalOutliers:
         there = ~np.isnan(residuals)
         centre = np.where(learned_s > 0.0, centre, np.where(there, residuals, 0.0))
         z = (residuals - centre) / spread
-        share = picture.elapsed_s / np.minimum(learned_s + picture.elapsed_s, self._memory_s)
+        # A second look at one moment teaches nothing.
+        lived_s = np.minimum(learned_s + picture.elapsed_s, self._memory_s)
+        share = picture.elapsed_s / np.where(lived_s > 0.0, lived_s, 1.0)
         reached = np.where(there, within(z, -REACH, REACH), 0.0) * spread
         moved = np.where(there, share * (MEAN_DEVIATION * np.abs(reached) - spread), 0.0)
         after = {name: array.copy() for name, array in memory.items()}
