@@ -149,7 +149,7 @@ def test_nobody_beats_the_bound_at_the_same_slo(scenario: str) -> None:
 
     bound, least = outcome("clairvoyant")
     compared = 0
-    for name in ("engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking"):
+    for name in ("engine", "hpa", "kpa", "mpc", "predictive_hpa", "scheduled", "target_tracking"):
         cost, missed = outcome(name)
         if all(missed[key] <= least[key] * 1.05 + 1e-4 for key in least):
             compared += 1

@@ -98,7 +98,7 @@ def until_the_future(config: RunConfig) -> list[World]:
 
 
 @pytest.mark.parametrize(
-    "name", ["hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static"]
+    "name", ["hpa", "kpa", "mpc", "predictive_hpa", "scheduled", "target_tracking", "static"]
 )
 def test_no_baseline_knows_what_has_not_happened_yet(name: str) -> None:
     one, other = until_the_future(configuration(f"controller={name}"))

@@ -136,8 +136,9 @@ def test_no_decision_depends_on_what_of_the_trace_is_still_to_come(
 
 @pytest.mark.parametrize(
     "name",
-    ["hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static", "clairvoyant"],
-)
+    ["hpa", "kpa", "mpc", "predictive_hpa", "scheduled", "target_tracking", "static",
+     "clairvoyant"],
+)  # fmt: skip
 def test_every_controller_works_on_a_trace(folder: Path, name: str) -> None:
     hour = ("trace.start='17:30'", "trace.duration_s=3600")  # with the beginning of the match
     world = World(with_calendar(folder, f"controller={name}", *hour))

@@ -15,7 +15,7 @@ from engine.config.strict import ConfigError
 from engine.record import folders
 
 EVERYBODY = (
-    "engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "static",
+    "engine", "hpa", "kpa", "predictive_hpa", "scheduled", "target_tracking", "mpc", "static",
     "clairvoyant", "clairvoyant_within_rules",
 )  # fmt: skip
 OWN = ("controllers", "hpa_targets", "kpa_delays")

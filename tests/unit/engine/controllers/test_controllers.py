@@ -15,6 +15,7 @@ from engine import EngineSettings
 from engine.controllers.clairvoyant import Clairvoyant, Foresight
 from engine.controllers.hpa import Hpa
 from engine.controllers.kpa import Kpa
+from engine.controllers.mpc import Mpc
 from engine.controllers.predictive_hpa import PredictiveHpa
 from engine.controllers.scheduled import ScheduledHpa
 from engine.controllers.stateless import Stateless
@@ -51,6 +52,7 @@ MAKERS: dict[str, Callable[[], Controller]] = {
     "hpa": lambda: Hpa(SETTINGS),
     "kpa": lambda: Kpa(SETTINGS),
     "scheduled": lambda: ScheduledHpa(SETTINGS),
+    "mpc": lambda: Mpc(SETTINGS),
     "predictive_hpa": lambda: PredictiveHpa(SETTINGS, every_syncs=1, seasonal_periods=2),
     "target_tracking": lambda: TargetTracking(SETTINGS, history()),
     "clairvoyant": lambda: Clairvoyant(SETTINGS, foresight(np.full(200, 12))),
@@ -158,6 +160,9 @@ def test_behavior_is_spelled_as_in_kubernetes() -> None:
         ("kpa", "Kpa", {"panic_threshold": 1.0}, "controller.options.panic_threshold"),
         ("scheduled", "ScheduledHpa", {"lead_s": -1}, "controller.options.lead_s"),
         ("predictive_hpa", "PredictiveHpa", {"alpha": 2}, "controller.options.alpha"),
+        ("mpc", "Mpc", {"usd_per_missed_request": 0}, "controller.options.usd_per_missed_request"),
+        ("mpc", "Mpc", {"horizon_s": math.nan}, "controller.options.horizon_s"),
+        ("mpc", "Mpc", {"sync_s": -1.0}, "controller.options.sync_s"),
         ("static", "Static", {"margin": -1}, "controller.options.margin"),
     ],
 )  # fmt: skip
