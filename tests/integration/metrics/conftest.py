@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.server
+import json
 import shutil
 import subprocess
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,25 +29,29 @@ def make_spec(name: str) -> ServiceSpec:
 
 @dataclass
 class Exporter:
-    """What is scraped: the test sets the text; None: the scrape fails."""
+    """What is scraped: the test sets the text, or what gives it; None: the scrape fails."""
 
-    text: str | None = ""
+    text: str | Callable[[], str] | None = ""
     port: int = 0
     scrapes: int = 0
+    arrivals_s: list[float] = field(default_factory=list)
+    """When each of them came (epoch seconds)."""
 
     def start(self) -> http.server.ThreadingHTTPServer:
         exporter = self
 
         class Page(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                exporter.arrivals_s.append(time.time())
                 exporter.scrapes += 1
-                if exporter.text is None:
+                text = exporter.text
+                if text is None:
                     self.send_error(500)
                     return
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.end_headers()
-                self.wfile.write(exporter.text.encode())
+                self.wfile.write((text() if callable(text) else text).encode())
 
             def log_message(self, *_: object) -> None:
                 return
@@ -95,6 +101,12 @@ class Prometheus:
                 log = (self.folder / "prometheus.log").read_text()[-500:]
                 pytest.fail(f"{otherwise}: {log}")
             time.sleep(0.1)
+
+    def has_scraped_since(self, time_s: float) -> bool:
+        """Whether it has what came of a scrape that it began later."""
+        query = urllib.parse.urlencode({"query": f"max(timestamp(up)) > {time_s!r}", "nocache": 1})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?{query}", timeout=300.0) as answer:
+            return bool(json.load(answer)["data"]["result"])
 
     def _ready(self) -> bool:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -43,12 +42,12 @@ def says(message: bytes) -> Answer:
 
 
 async def never(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(30.0)
+    await asyncio.sleep(3600.0)
 
 
 async def in_drops(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-    for _drop in range(200):
+    while True:
         writer.write(b" ")
         await writer.drain()
         await asyncio.sleep(0.05)
@@ -83,8 +82,8 @@ CASES: dict[str, tuple[Answer, str]] = {
 }  # fmt: skip
 
 
-def read(answer: Answer, rounds: int = 1, **changes: Any) -> tuple[list[Any], list[float]]:
-    """So many rounds against a server that answers like this, and how long each took."""
+def read(answer: Answer, rounds: int = 1, **changes: Any) -> list[Any]:
+    """So many rounds against a server that answers like this."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -95,20 +94,16 @@ def read(answer: Answer, rounds: int = 1, **changes: Any) -> tuple[list[Any], li
         finally:
             writer.close()
 
-    async def run() -> tuple[list[Any], list[float]]:
+    async def run() -> list[Any]:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        options = {"queries": {"cpu": "c"}, "timeout_s": 20.0, "max_mib": 0.5, **changes}
+        options = {"queries": {"cpu": "c"}, "timeout_s": 60.0, "max_mib": 0.5, **changes}
         config = PrometheusConfig(url=f"http://127.0.0.1:{port}", **options)
         source = PrometheusSource(SPECS, 5.0, config)
-        readings, took = [], []
-        for _ in range(rounds):
-            began = time.perf_counter()
-            readings.append(await source.read(NOW_S))
-            took.append(time.perf_counter() - began)
+        readings = [await source.read(NOW_S) for _ in range(rounds)]
         await source.close()
         server.close()
-        return readings, took
+        return readings
 
     return asyncio.run(run())
 
@@ -117,14 +112,13 @@ def read(answer: Answer, rounds: int = 1, **changes: Any) -> tuple[list[Any], li
 def test_it_is_trouble_and_no_sample(name: str) -> None:
     answer, said = CASES[name]
     slow = {"timeout_s": 0.4} if "0.4 s" in said else {}
-    (first, second), took = read(answer, rounds=2, **slow)
+    # Before the server is done: some never are.
+    first, second = read(answer, rounds=2, **slow)
     for reading in (first, second):
         assert len(reading.troubles) == 1
         assert said in reading.troubles[0]
         assert all(len(window) == 0 for window in reading.windows.values())
     assert first.troubles == second.troubles  # the same words, so that it is told of once
-    if slow:
-        assert max(took) < 25.0  # before the server is done, which takes 30 s
 
 
 def test_a_port_that_nobody_listens_on_is_trouble() -> None:
@@ -139,7 +133,7 @@ def test_a_port_that_nobody_listens_on_is_trouble() -> None:
 
 
 def test_a_missing_series_is_a_service_without_samples() -> None:
-    (reading,), _ = read(says(matrix(of("api", [[NOW_S, "0.5"]]))))
+    (reading,) = read(says(matrix(of("api", [[NOW_S, "0.5"]]))))
     assert reading.troubles == ()
     assert len(reading.windows["api"]) == 1
     assert len(reading.windows["database"]) == 0
@@ -158,7 +152,7 @@ def test_one_query_that_fails_leaves_a_hole_that_is_filled_when_it_is_answered()
             writer.write(matrix(of("api", [[NOW_S - 5.0, "0.5"], [NOW_S, "0.6"]])))
         await writer.drain()
 
-    (holed, filled), _ = read(answer, rounds=2, queries={"cpu": "c", "memory": "m"})
+    holed, filled = read(answer, rounds=2, queries={"cpu": "c", "memory": "m"})
     assert [row["memory"] for row in holed.windows["api"]] == pytest.approx(
         [float("nan")] * 2, nan_ok=True
     )
@@ -168,7 +162,7 @@ def test_one_query_that_fails_leaves_a_hole_that_is_filled_when_it_is_answered()
 
 def test_samples_from_a_clock_that_is_ahead_wait_until_it_is_their_time() -> None:
     ahead = of("api", [[NOW_S, "0.5"], [NOW_S + 60.0, "0.9"]])
-    (reading,), _ = read(says(matrix(ahead)))
+    (reading,) = read(says(matrix(ahead)))
     assert reading.windows["api"]["time_s"].tolist() == [NOW_S]
 
 
