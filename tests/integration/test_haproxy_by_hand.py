@@ -66,9 +66,9 @@ global
     nbthread 1
 defaults
     mode http
-    timeout connect 2s
-    timeout client 60s
-    timeout server 30s
+    timeout connect 60s
+    timeout client 600s
+    timeout server 600s
 frontend front
     bind 127.0.0.1:{port}
     default_backend api
@@ -108,7 +108,7 @@ class Balanced:
         )  # fmt: skip
         pool = HaproxyPool(
             self.place, Worker(command, {}),
-            **{"poll_s": 0.05, "drain_s": 5.0, "ill_s": 0.5, "sidelined_s": NEVER, **options},
+            **{"poll_s": 0.05, "drain_s": 300.0, "ill_s": NEVER, "sidelined_s": NEVER, **options},
         )  # fmt: skip
         self.pools.append(pool)
         return pool
@@ -126,7 +126,7 @@ class Balanced:
     def ask(self, path: str = "/") -> str:
         """Which instance answers a request from outside."""
         url = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(url, timeout=60) as page:
+        with urllib.request.urlopen(url, timeout=600) as page:
             return str(page.read().decode())
 
     def answering(self) -> set[str]:
@@ -231,7 +231,7 @@ def test_what_somebody_took_out_stays_out_is_told_and_not_counted(
     counted(pool, 2, 2, 0, 0)
     # It was taken back by several commands, and the pool may have looked between two of them.
     wait_until(lambda: pool.observe().notices == ())
-    assert balanced.answering() == {kept.id, out.id}
+    wait_until(lambda: balanced.answering() == {kept.id, out.id})
     assert out.process in {i.process for i in balanced.instances()}
     assert out.id in (balanced.place.targets / "workers.json").read_text()
 
@@ -255,7 +255,7 @@ def test_a_health_check_that_somebody_disabled_stays_so_and_the_instance_serves(
 
 @pytest.mark.parametrize("command", ["set server {server} state drain", "set weight {server} 0"])
 def test_what_is_out_is_not_taken_for_ill(balanced: Balanced, command: str) -> None:
-    pool = balanced.pool()
+    pool = balanced.pool(ill_s=0.5)
     counted(pool, 2, 2, 0, 0)
     _, out = balanced.instances()
     assert out.process is not None
@@ -343,7 +343,7 @@ def test_it_stays_out_when_haproxy_is_restarted_or_its_server_deleted(balanced: 
     balanced.stop_haproxy()
     wait_until(lambda: any("does not answer" in text for text in pool.observe().notices))
     balanced.start_haproxy()
-    wait_until(lambda: out.server in balanced.api.servers())
+    wait_until(lambda: balanced.api.servers().keys() >= {out.server, kept.server})
     wait_until(lambda: balanced.api.servers()[kept.server].up)
     assert balanced.status(out) == "MAINT"
     assert balanced.api.ask(f"del server {out.server}") == "Server deleted."
@@ -357,7 +357,7 @@ def test_it_stays_out_when_haproxy_is_restarted_or_its_server_deleted(balanced: 
 
 
 def test_what_leaves_goes_on_leaving_and_loses_no_request(balanced: Balanced) -> None:
-    pool = balanced.pool(drain_s=60.0)
+    pool = balanced.pool(drain_s=600.0)
     counted(pool, 2, 2, 0, 0)
     with ThreadPoolExecutor() as clients:
         answers = [clients.submit(balanced.ask, "/slow") for _ in range(2)]
@@ -382,7 +382,7 @@ def test_a_drain_that_was_never_ordered_is_made_good(balanced: Balanced) -> None
     with PoolFile(balanced.place.pool).change() as book:  # killed before HAProxy was told
         book.services["api"].desired = 1
         book.instances[-1].phase, book.instances[-1].since_s = WorkerPhase.DRAINING, time.time()
-    counted(balanced.pool(drain_s=60.0), 1, 1, 0, 0)
+    counted(balanced.pool(drain_s=600.0), 1, 1, 0, 0)
     assert leaving.server not in balanced.api.servers()
 
 

@@ -36,7 +36,14 @@ from twin.staging.ports import free_ports
 pytestmark = pytest.mark.load
 
 SMALL = "population.simultaneous=200"
-LOAD = ("--scale", "0.1", "--speed", "300", "--window", "15min", "--override", SMALL)
+SERVICES = ("api", "real-time", "file-storage")
+PATIENT = tuple(f"platform.services.{name}.client.timeout_s=600" for name in SERVICES)
+"""No client gives up what a busy machine answers late."""
+OVERRIDES = (SMALL, *PATIENT)
+LOAD = (
+    "--scale", "0.1", "--speed", "300", "--window", "15min",
+    *(word for one in OVERRIDES for word in ("--override", one)),
+)  # fmt: skip
 LENIENT = ("--threshold", "availability >= 0.99")
 """A shared machine may be slow: only failures count, not times."""
 
@@ -105,7 +112,7 @@ def platform() -> Iterator[Platform]:
 def planned(seed: int | None = None) -> LoadPlan:
     """What LOAD amounts to."""
     return make("june_peak", scale=0.1, speed=300.0, seed=seed, part=WantedExcerpt(window="15min"),
-                overrides=(SMALL,))  # fmt: skip
+                overrides=OVERRIDES)  # fmt: skip
 
 
 def scheduled(plan: LoadPlan) -> Counter[tuple[str, str]]:
@@ -252,23 +259,42 @@ def test_two_workers_send_together_what_one_would_and_begin_when_they_are_told_t
     assert summary["requests"]["ok"] == len(platform.seen)
 
 
+MORTAL = """
+import os, signal
+from locust import events
+from locustfiles import wedsync
+from locustfiles.wedsync import *
+
+sent = 0
+
+@events.request.add_listener
+def count(**_):
+    global sent
+    sent += 1
+    if sent == 10:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A worker that is killed in the middle of its load, whenever that is."""
+
+
 @pytest.mark.slow
 def test_what_a_lost_worker_did_not_send_is_counted_and_nothing_is_judged(
     locust: Locusts, tmp_path: Path, platform: Platform
 ) -> None:
     port = free_port()
-    workers = [locust.start(*USERS, "--worker", "--master-port", port) for _ in range(2)]
+    mortal = tmp_path / "mortal.py"
+    mortal.write_text(MORTAL)
+    workers = [
+        locust.start("-f", file, "--only-summary", "--worker", "--master-port", port)
+        for file in (str(mortal), USERS[1])
+    ]
     master = locust.start(
         *HEADLESS, "--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", port,
         "--expect-workers", "2", "--host", platform.address, *LOAD, "--speed", "100", *LENIENT,
         "--record", str(tmp_path / "record"),
     )  # fmt: skip
     try:
-        end_s = time.monotonic() + 300
-        while len(platform.seen) < 20:
-            assert time.monotonic() < end_s
-            time.sleep(0.05)
-        workers[0].send_signal(signal.SIGKILL)
+        assert workers[0].ended().returncode == -signal.SIGKILL
         assert master.ended().returncode == 1, master.said()
         assert workers[1].ended().returncode == 0
     finally:
@@ -278,7 +304,7 @@ def test_what_a_lost_worker_did_not_send_is_counted_and_nothing_is_judged(
     assert summary["verdict"] == "not judged"
     assert summary["generator"]["lost_workers"] == 1
     requests = summary["requests"]
-    assert 20 <= requests["ok"] < 0.9 * requests["intended"]
+    assert 10 <= requests["ok"] < 0.9 * requests["intended"]
 
 
 def test_a_slow_system_gets_the_same_load_and_fails_its_limits(
@@ -346,7 +372,12 @@ def test_the_web_ui_starts_stops_and_starts_again(
             platform.seen.clear()
             (tmp_path / "load.md").unlink(missing_ok=True)
             _post(f"{base}/swarm", {"host": platform.address, "seed": seed})
-            _wait(lambda: json.loads(_get(f"{base}/stats/requests"))["user_count"] > 0)
+            _wait(
+                lambda: (
+                    json.loads(_get(f"{base}/stats/requests"))["user_count"] > 0
+                    or (tmp_path / "load.md").exists()  # all of it is over before we looked
+                )
+            )
             _wait((tmp_path / "load.md").exists)
             _wait(lambda: json.loads(_get(f"{base}/stats/requests"))["state"] == "stopped")
             assert platform.paths() == scheduled(planned(seed=int(seed)))
