@@ -62,10 +62,31 @@ def test_a_sweep_goes_on_without_doing_anything_twice(tmp_path: Path) -> None:
     assert (sweep / "report.html").read_text().count("<svg") >= 1
 
 
+SLOWED = """
+import time
+from pathlib import Path
+
+from engine.controllers.static import Static
+
+
+class Slowed(Static):
+    def step(self, observation):
+        if any(Path("out/sweeps/s/done").glob("*.json")):
+            time.sleep(0.05)
+        return super().step(observation)
+"""
+"""Once a job is done the others take their time, so that there are some whenever one looks."""
+
+
 @pytest.mark.slow
 def test_an_interrupted_sweep_keeps_what_is_done(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "twin", "run", "-m", f"seed={','.join(map(str, range(40)))}",
-               "sweep.name=s", *TINY]  # fmt: skip
+    (tmp_path / "slowed.py").write_text(SLOWED)
+    controller = tmp_path / "mine" / "controller" / "slowed.yaml"
+    controller.parent.mkdir(parents=True)
+    controller.write_text("name: slowed\nfactory: slowed:Slowed\noptions: {}\n")
+    command = [sys.executable, "-m", "twin", "run", "-m", "--config-dir", "mine",
+               "controller=slowed", f"seed={','.join(map(str, range(40)))}", "sweep.name=s",
+               *TINY]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
