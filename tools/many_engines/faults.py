@@ -105,7 +105,7 @@ def mend(here: Place, kind: str, engine: str) -> None:
         here.networks.mend(engine)
 
 
-def fault(here: Place, kind: str) -> float:
+def fault(here: Place, kind: str, latest_s: float = LATEST_S) -> float:
     """One fault; how long (s) until all shards of the engine have another, inf if they do not."""
     by = Counter(name for name, _ in owners(here).values())
     engine = by.most_common(1)[0][0].partition(".")[0]
@@ -113,7 +113,7 @@ def fault(here: Place, kind: str) -> float:
     begun_s = time.monotonic()
     befall(here, kind, engine)
     took_s = math.inf
-    while time.monotonic() < begun_s + LATEST_S:
+    while time.monotonic() < begun_s + latest_s:
         time.sleep(0.2)
         now = owners(here)
         if not any(now[shard][0].startswith(f"{engine}.") for shard in had):
@@ -123,7 +123,9 @@ def fault(here: Place, kind: str) -> float:
     return took_s
 
 
-def run(folder: Path, faults: int, seed: int, only: Sequence[str] = ()) -> dict[str, Any]:
+def run(
+    folder: Path, faults: int, seed: int, only: Sequence[str] = (), latest_s: float = LATEST_S
+) -> dict[str, Any]:
     """So many faults, of all kinds or `only` of some; what came of them."""
     draw = random.Random(seed)
     taken: dict[str, list[float]] = defaultdict(list)
@@ -135,7 +137,7 @@ def run(folder: Path, faults: int, seed: int, only: Sequence[str] = ()) -> dict[
         for number in range(faults):
             kind = kinds[number % len(kinds)]
             time.sleep(draw.uniform(0.0, 2.0))
-            took_s = fault(here, kind)
+            took_s = fault(here, kind, latest_s)
             taken[kind].append(took_s)
             print(f"{number + 1}: {kind}: {took_s:.1f} s", file=sys.stderr, flush=True)
             if number + 1 < faults:

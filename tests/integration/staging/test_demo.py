@@ -19,6 +19,10 @@ def test_a_day_is_played_and_only_its_record_is_left(folder: Path, tmp_path: Pat
         "demo.duration_s=480", "demo.lead_s=5", 'demo.thresholds=["slo.availability >= 0.9"]',
         "~demo.engine_thresholds.missed",
         "demo.engine_thresholds.availability='slo.availability >= 0.9'",
+        # A busy machine serves and decides the same, only later.
+        "demo.engine_thresholds.emergency='decision.emergency_s.max <= 3600'",
+        *(f"platform.services.{name}.client.timeout_s=600"
+          for name in ("api", "file-storage", "real-time")),
     )  # fmt: skip
     assert played.returncode == 0, played.stderr
     record = Path(played.stdout.splitlines()[-1])
