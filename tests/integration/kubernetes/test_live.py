@@ -271,13 +271,22 @@ def test_when_the_engine_that_leads_is_killed_another_goes_on_under_a_new_fence(
         with engine(cluster, namespace, folders[1], load, *lead, token=token) as second:
             load.per_s = 120.0
             first.until(lambda: there() >= 3, "enough pods for the load")
-            assert second.status()["steps"] == 0
-            assert fence() == "1"
-            first.process.send_signal(signal.SIGKILL)
-            first.process.wait()
+            # A machine that stood still for longer than a lead lasts may have changed who leads.
+            holder = cluster.ask("GET", lease)["spec"].get("holderIdentity", "")
+            leads, other = first, second
+            if f"-{second.process.pid}-" in holder:
+                leads, other = second, first
+            before = int(fence())
+            if before == 1:
+                assert (leads, other.status()["steps"]) == (first, 0)
+            leads.process.send_signal(signal.SIGKILL)
+            leads.process.wait()
             load.per_s = 240.0
-            second.until(lambda: there() >= 7, "enough pods, by the other engine")
-            assert int(fence()) >= 2
-            assert cluster.ask("GET", lease)["spec"]["leaseTransitions"] == int(fence())
-            second.end()
+            other.until(lambda: there() >= 7, "enough pods, by the other engine")
+            assert int(fence()) > before
+            other.until(
+                lambda: cluster.ask("GET", lease)["spec"]["leaseTransitions"] == int(fence()),
+                "the fence under which it acts",
+            )
+            other.end()
     assert "holderIdentity" not in cluster.ask("GET", lease)["spec"]
