@@ -28,9 +28,10 @@ def asked(url: str, token: str, body: dict[str, Any] | None = None) -> Any:
         return json.load(answer)
 
 
-def ready(url: str, token: str) -> bool | None:
+def answered(url: str, token: str, body: dict[str, Any] | None = None) -> Any:
+    """The same; whoever is told to come again by an engine that is busy does so."""
     try:
-        return asked(url, token)["ready"] or None
+        return asked(url, token, body)
     except urllib.error.HTTPError as error:
         if error.code != 503:
             raise
@@ -49,17 +50,23 @@ def waited(condition: Any) -> Any:
 def test_a_scenario_is_served_until_it_is_interrupted(tmp_path: Path) -> None:
     with warm.started(
         "twin", "serve", "population.simultaneous=3000", "api.port=0", "speed=120", "begin=600",
+        "api.limits.request_s=300",
         f"output={tmp_path / 'out'}", cwd=tmp_path,
     ) as process:  # fmt: skip
         shown = waited(lambda: re.search(r"^token: (\S+)$", process.said()[1], re.MULTILINE))
         url = waited(lambda: re.search(r"http://[\d.:]+/api/scalability", process.said()[1]))[0]
         token = shown[1]
-        waited(lambda: ready(f"{url}/readiness", token))
-        asked(f"{url}/floors", token, {"service": "api", "instances": 44, "for_s": 36_000.0,
-                                       "why": "to see it"})  # fmt: skip
-        waited(lambda: asked(f"{url}/services/api", token)["desired"] >= 44 or None)
+        waited(lambda: (answered(f"{url}/readiness", token) or {}).get("ready") or None)
+        floor = {"service": "api", "instances": 44, "for_s": 36_000.0, "why": "to see it"}
+        waited(lambda: answered(f"{url}/floors", token, floor))
+        waited(
+            lambda: (
+                (answered(f"{url}/services/api", token) or {"desired": 0})["desired"] >= 44 or None
+            )
+        )
         # The evening goes on meanwhile, and may want more.
-        actions = asked(f"{url}/decisions?kind=action&service=api", token)["items"]
+        place = f"{url}/decisions?kind=action&service=api"
+        actions = waited(lambda: answered(place, token))["items"]
         assert "manual" in {action["reason"] for action in actions}
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=PATIENCE_S)

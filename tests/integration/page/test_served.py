@@ -20,7 +20,7 @@ def served(browser: Browser, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """The address and the token that a served twin prints; no twin without a browser to see it."""
     with warm.started(
         "twin", "serve", "population.simultaneous=3000", "population.duration_s=43200", "speed=30",
-        "begin=600", "api.port=0", f"output={tmp_path}", cwd=tmp_path,
+        "begin=600", "api.port=0", "api.limits.request_s=300", f"output={tmp_path}", cwd=tmp_path,
     ) as process:  # fmt: skip
         until_s = time.monotonic() + PATIENCE_S
         place = token = None
