@@ -153,8 +153,8 @@ def test_all_is_bound_to_the_loopback_interface(staging: Staging) -> None:
 def test_status_says_what_runs_and_exits_with_0(staging: Staging) -> None:
     end = time.monotonic() + 300
     while (ended := staged("status", f"folder={staging.folder}")).returncode:
-        # HAProxy may have waited in vain for a worker that a busy machine did not get to.
-        assert "HAProxy has " in ended.stderr and time.monotonic() < end, ended.stderr
+        # HAProxy may have waited in vain for a worker, or be waited for: a busy machine is late.
+        assert "HAProxy" in ended.stderr and time.monotonic() < end, ended.stderr
     for name, process in staging.stack.processes.items():
         assert f"{name:<14} pid {process.pid}" in ended.stdout
     assert "api            2 desired, 2 ready, 0 booting, 0 draining" in ended.stdout

@@ -56,12 +56,14 @@ def test_a_live_stack_is_calibrated_and_compared_with_its_twin(
     assert 0.0 < content["calibration"]["hop_s"]["value"] < 0.1 + 5.0 * late_s
     assert services["api"]["boots"] >= 2
     cell = content["cells"][0]
+    # What a busy machine sends late is answered after the seconds that are looked at.
+    apart = 0.15 + cell["late_p99_s"] / 4.0
     for run in range(2):
         live, model = cell["live"][run], cell["twin"][run]
         assert live["throughput"]["api"] > 0.0
         # The same arrivals were played in both.
         assert model["throughput"]["real-time"] == pytest.approx(
-            live["throughput"]["real-time"], rel=0.15
+            live["throughput"]["real-time"], rel=apart
         )
         assert live["failed"]["api"] == 0.0
     report = (record / "report.html").read_text()
