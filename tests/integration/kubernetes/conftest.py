@@ -18,6 +18,8 @@ from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from tests.control_plane import ControlPlane, control_plane, tools
 
 _numbers = itertools.count(1)
+LATE_S = 30.0
+"""So late a busy machine may answer; the longest that can be configured."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,7 +58,7 @@ def connect(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Connect:
     def make(*services: str, token: str = "", **options: object) -> KubernetesInfrastructure:
         path = tmp_path / f"kubeconfig-{next(_numbers)}"
         cluster.kubeconfig(path, **({"token": token} if token else {}), namespace=namespace)
-        config = KubernetesConfig.of({"kubeconfig": str(path), **options})
+        config = KubernetesConfig.of({"kubeconfig": str(path), "timeout_s": LATE_S, **options})
         return KubernetesInfrastructure(
             [spec(name) for name in services], config, access_of(config)
         )

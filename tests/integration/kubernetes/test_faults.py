@@ -22,7 +22,7 @@ from engine.ports.contract import action
 from engine.ports.infrastructure import Unreachable
 from engine.ports.lease import Fence
 from tests.control_plane import ADMIN, PATIENCE_S, ControlPlane
-from tests.integration.kubernetes.conftest import Connect, all_ready, seen, spec
+from tests.integration.kubernetes.conftest import LATE_S, Connect, all_ready, seen, spec
 from tests.integration.kubernetes.wire import Wire
 
 
@@ -44,7 +44,7 @@ def test_without_the_database_nothing_is_seen_though_lists_are_answered_from_a_c
     cluster: ControlPlane, namespace: str, connect: Connect
 ) -> None:
     async def story() -> None:
-        adapter = connect("api")
+        adapter = connect("api", timeout_s=2.0)
         await seen(adapter, all_ready("api", 3))
         cluster.kill("etcd")
         try:
@@ -206,7 +206,7 @@ def test_a_token_that_was_renewed_is_used_and_one_that_is_over_is_told_of(
         tree["users"][0]["user"] = {"tokenFile": "token"}
         path.write_text(json.dumps(tree))
         (tmp_path / "token").write_text(ADMIN + "\n")
-        config = KubernetesConfig.of({"kubeconfig": str(path)})
+        config = KubernetesConfig.of({"kubeconfig": str(path), "timeout_s": LATE_S})
         adapter = KubernetesInfrastructure([spec("api")], config, access_of(config))
         await seen(adapter, all_ready("api", 1))
         (tmp_path / "token").write_text("one-that-is-over")

@@ -22,6 +22,7 @@ from engine.commands import status
 from engine.ports import contract
 from engine.ports.lease import NO_FENCE, NotLeadingError
 from tests.control_plane import PATIENCE_S, ControlPlane
+from tests.integration.kubernetes.conftest import LATE_S
 from tests.integration.kubernetes.test_roles import granted, kubernetes
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces"
@@ -68,7 +69,7 @@ def made(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Made:
         file = cluster.kubeconfig(
             tmp_path / "config", namespace=namespace, **({"token": token} if token else {})
         )
-        config = KubernetesConfig.of({"kubeconfig": str(file)})
+        config = KubernetesConfig.of({"kubeconfig": str(file), "timeout_s": LATE_S})
         api = Api(access_of(config), config.timeout_s)
         return KubernetesLease(api, namespace, "wedtwin-lead", clock_s, renew_s)
 

@@ -15,7 +15,7 @@ from engine.ports.contract import action
 from engine.ports.lease import Fence
 from tests import warm
 from tests.control_plane import PATIENCE_S, ControlPlane
-from tests.integration.kubernetes.conftest import Connect, all_ready, seen
+from tests.integration.kubernetes.conftest import LATE_S, Connect, all_ready, seen
 from tests.integration.kubernetes.test_contract import define, hpa
 
 ONE_SERVICE = (
@@ -36,7 +36,8 @@ def kubernetes(
     """`python -m engine kubernetes` on a platform of one service."""
     return warm.run(
         "engine", "kubernetes", command, *ONE_SERVICE,
-        f"infrastructure.options.kubeconfig={config}", *more, cwd=folder,
+        f"infrastructure.options.kubeconfig={config}",
+        f"infrastructure.options.timeout_s={LATE_S:g}", *more, cwd=folder,
     )  # fmt: skip
 
 
