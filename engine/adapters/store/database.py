@@ -33,8 +33,8 @@ class Link(Protocol):
         ...
 
     @property
-    def put_out(self) -> tuple[type[Exception], ...]:
-        """What it raises when the server has ended a transaction that nobody went on with."""
+    def is_broken(self) -> bool:
+        """Whether the connection that there was has ended."""
         ...
 
     def begin(self) -> Transaction:
@@ -136,16 +136,19 @@ class Database(ABC):
     def _commit(self, link: Link, changes: list[_Change[Any]], tries: int = TRIES) -> None:
         """Make all of them last together; if that cannot be, each by itself.
 
-        A transaction that the server has ended because this process stood still in the middle of
-        it has left nothing, so it is made again.
+        A transaction whose connection ended before it was to last, as of a process that stood
+        still in the middle of it, has left nothing, so it is made again.
         """
         failed: dict[int, BaseException] = {}
+        may_last = False
         try:
             with link.named():
                 try:
-                    _last(link, changes, failed)
-                except link.put_out:
-                    if tries == 1:
+                    transaction = _all_made(link, changes, failed)
+                    may_last = True
+                    _ended(link, transaction)
+                except link.failures:
+                    if may_last or tries == 1 or not link.is_broken:
                         raise
                     self._commit(link, changes, tries - 1)
                     return
@@ -164,13 +167,25 @@ class Database(ABC):
         link.tidy()
 
 
-def _last(link: Link, changes: list[_Change[Any]], failed: dict[int, BaseException]) -> None:
-    """Make them last in one transaction; `failed` gets those that went wrong by themselves."""
+def _all_made(
+    link: Link, changes: list[_Change[Any]], failed: dict[int, BaseException]
+) -> Transaction:
+    """All of them in one transaction; `failed` gets those that went wrong by themselves."""
     transaction = link.begin()
     try:
         for number, change in enumerate(changes):
             if (error := _made(link, transaction, change)) is not None:
                 failed[number] = error
+    except BaseException:
+        if link.in_transaction:
+            transaction.execute("ROLLBACK")
+        raise
+    return transaction
+
+
+def _ended(link: Link, transaction: Transaction) -> None:
+    """Let it last."""
+    try:
         transaction.execute("COMMIT")
     except BaseException:
         if link.in_transaction:

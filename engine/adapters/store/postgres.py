@@ -11,7 +11,6 @@ What psycopg raises becomes an OSError that names the server, never the password
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -81,8 +80,11 @@ class PostgresDatabase(Database):
         """What `look` sees, at one moment; raises OSError."""
         with self._reading, self._reader.named():
             for _ in range(TRIES - 1):
-                with contextlib.suppress(*self._reader.put_out):
+                try:
                     return self._seen(look)
+                except psycopg.Error:
+                    if not self._reader.is_broken:
+                        raise
             return self._seen(look)
 
     def close(self) -> None:
@@ -139,7 +141,6 @@ class _Connection:
     """`Link`, which is made anew after it broke."""
 
     failures = psycopg.Error
-    put_out = (psycopg.errors.IdleInTransactionSessionTimeout,)
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
@@ -165,6 +166,11 @@ class _Connection:
         statements = _Statements(self._get())
         statements.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return statements
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the connection that there was has ended."""
+        return self._connection is not None and (self._connection.closed or self._connection.broken)
 
     @property
     def in_transaction(self) -> bool:
@@ -206,7 +212,7 @@ class _Connection:
             connection.close()
 
     def _get(self) -> psycopg.Connection[tuple[Any, ...]]:
-        if self._connection is not None and (self._connection.closed or self._connection.broken):
+        if self.is_broken:
             self.close()
         if self._connection is None:
             connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(

@@ -100,7 +100,8 @@ class _Connection:
     """`Link`, which is made anew also when the file is another one."""
 
     failures = sqlite3.Error
-    put_out: tuple[type[Exception], ...] = ()
+    is_broken = False
+    """A file is there or not."""
 
     def __init__(self, path: Path, busy_s: float) -> None:
         self._path = path
