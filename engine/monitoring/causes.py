@@ -76,14 +76,13 @@ def causes(
 ) -> dict[str, tuple[Cause, ...]]:
     """The likely causes of what is wrong with each service that has a symptom, best first."""
     evidence = _evidence(graph, picture, symptoms)
-    near = _with_leads(graph, leads)
     of_services: dict[str, tuple[Cause, ...]] = {}
     for name in {symptom.service for symptom in symptoms}:
         i = graph.names.index(name)
         weighed = [
-            (weight * float(near[i, j]), graph.names[j], kind)
+            (weight * near, graph.names[j], kind)
             for (j, kind), weight in evidence.items()
-            if near[i, j] > 0.0
+            if (near := _nearness_of(graph, leads, i, j)) > 0.0
         ]
         total = sum(weight for weight, _, _ in weighed)
         if total <= 0.0:
@@ -99,13 +98,16 @@ def causes(
     return of_services
 
 
-def _with_leads(graph: CallGraph, leads: Leads) -> FloatArray:
-    """What a sign at each column's service weighs for each row's."""
-    near = np.maximum(graph.near, np.where(leads.lag_s > 0.0, PASSED_ON * leads.r, 0.0))
-    near = near * (1.0 + WENT_FIRST * leads.r) / (1.0 + WENT_FIRST * leads.r.T)
-    # Its own signs are its own doing the less, the more clearly another one led.
-    led = leads.r.max(axis=1, initial=0.0)
-    np.fill_diagonal(near, 1.0 / (1.0 + WENT_FIRST * led))
+def _nearness_of(graph: CallGraph, leads: Leads, at: int, sign: int) -> float:
+    """What a sign at the service of row `sign` weighs for what is wrong at that of row `at`."""
+    if at == sign:  # its own doing the less, the more clearly another one led
+        led = max((lead.r for (later, _), lead in leads.items() if later == at), default=0.0)
+        return 1.0 / (1.0 + WENT_FIRST * led)
+    near = float(graph.near[at, sign])
+    if (lead := leads.get((at, sign))) is not None:
+        near = max(near, PASSED_ON * lead.r) * (1.0 + WENT_FIRST * lead.r)
+    if (lead := leads.get((sign, at))) is not None:
+        near /= 1.0 + WENT_FIRST * lead.r
     return near
 
 
@@ -113,8 +115,8 @@ def _said(kind: CauseKind, service: str, at: str, picture: Picture, leads: Leads
     """In words: what is behind what is wrong at the service `at`."""
     names = picture.traits.names
     row = names.index(service)
-    lag_s = leads.lag_s[names.index(at), row]
-    first = f", {lag_s:.0f} s before {at} departed from what is usual" if lag_s > 0.0 else ""
+    lead = leads.get((names.index(at), row))
+    first = f", {lead.lag_s:.0f} s before {at} departed from what is usual" if lead else ""
     if kind is CauseKind.LOAD and not picture.z[row, LOAD] > 0.0:
         return f"less arrives at {service} than is booked{first}"
     return _WORDS[kind].format(service) + first

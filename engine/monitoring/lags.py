@@ -13,7 +13,7 @@ half: of a departure that lasts already it says nothing, and the causes named ea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ LEAST_R = 0.7
 CLEARLY = 0.02
 """A lag has to correlate by so much better than none."""
 MOST_SERVICES = 200
-"""Those that depart most, where there are more: the work grows with their square."""
+"""The work grows with their square: about 0.1 s for so many."""
 MAD = 1.4826
 """A normal distribution's standard deviation over its median absolute deviation."""
 SPREADS = {"p95_s": 0.1, "error_rate": 0.005, "queue_depth": 0.1, "cpu": 0.03}
@@ -42,51 +42,50 @@ SPREADS = {"p95_s": 0.1, "error_rate": 0.005, "queue_depth": 0.1, "cpu": 0.03}
 queue over all slots."""
 
 
-class Leads(NamedTuple):
-    """Who went wrong before whom, both (services, services).
+class Lead(NamedTuple):
+    """One service went wrong before another: how clearly (Pearson's r) and by how many seconds."""
 
-    `r[i, j]` and `lag_s[i, j]` > 0 say that `j` was first, how clearly and by how much; 0 where
-    neither was, or nothing shows it.
-    """
-
-    r: FloatArray
-    lag_s: FloatArray
+    r: float
+    lag_s: float
 
 
-def leads(services: Sequence[ServiceObservation | None], now_s: float) -> Leads:
-    """Compare the services that depart, at the usual distance of their samples."""
-    size = len(services)
-    none = Leads(np.zeros((size, size)), np.zeros((size, size)))
-    every_s = _spacing_s(services)
-    times = now_s - every_s * np.arange(SAMPLES - 1, -1, -1.0)
-    courses = np.full((size, SAMPLES), np.nan)
-    for i, service in enumerate(services):
-        if service is not None and len(service.window) >= LEAST_SAMPLES:
-            courses[i] = _departure(service, times, every_s)
-    most = np.nan_to_num(courses, nan=0.0).max(axis=1, initial=0.0)
-    departing = np.flatnonzero(most >= LEAST_DEPARTURE)
-    if len(departing) < 2:
-        return none
-    departing = np.sort(departing[np.argsort(-most[departing], kind="stable")][:MOST_SERVICES])
+Leads = Mapping[tuple[int, int], Lead]
+"""At (later, earlier), rows of two services; only where something shows who was first."""
+
+
+def leads(
+    services: Sequence[ServiceObservation | None], now_s: float, rows: Sequence[int]
+) -> Leads:
+    """Compare the services at `rows`, `MOST_SERVICES` of them, at the distance of their samples."""
+    compared = {row: service for row in rows[:MOST_SERVICES] if (service := services[row])}
+    if len(compared) < 2:
+        return {}
+    every_s = _spacing_s(list(compared.values()))
     lags = int(LONGEST_LAG_S // every_s)
     if lags < 1:
-        return none
-    own = courses[departing]
+        return {}
+    times = now_s - every_s * np.arange(SAMPLES - 1, -1, -1.0)
+    courses = np.array([_departure(service, times, every_s) for service in compared.values()])
+    departs = np.nan_to_num(courses, nan=0.0).max(axis=1) >= LEAST_DEPARTURE
+    if np.count_nonzero(departs) < 2:
+        return {}
+    departing = np.array(list(compared))[departs]
+    own = courses[departs]
     by_lag = np.array([_correlations(own, lag) for lag in range(lags + 2)])
     best = by_lag.argmax(axis=0)
     r = np.take_along_axis(by_lag, best[None], axis=0)[0]
     # Whoever was first is so at a lag, more clearly than at none and than the other way round.
     # What correlates best at the last lag of all would do so better at one that is not looked at.
     clear = (best > 0) & (best <= lags) & (r >= LEAST_R) & (r >= by_lag[0] + CLEARLY) & (r > r.T)
-    place = np.ix_(departing, departing)
-    none.r[place] = np.where(clear, r, 0.0)
-    none.lag_s[place] = np.where(clear, every_s * best, 0.0)
-    return none
+    return {
+        (int(departing[i]), int(departing[j])): Lead(float(r[i, j]), every_s * float(best[i, j]))
+        for i, j in np.argwhere(clear).tolist()
+    }
 
 
-def _spacing_s(services: Sequence[ServiceObservation | None]) -> float:
+def _spacing_s(services: Sequence[ServiceObservation]) -> float:
     """What mostly lies between two samples; longer than any lag where there are none."""
-    windows = [s.window["time_s"][-SAMPLES:] for s in services if s is not None]
+    windows = [service.window["time_s"][-SAMPLES:] for service in services]
     gaps = [np.diff(times) for times in windows if len(times) > 1]
     between = np.concatenate(gaps) if gaps else np.zeros(0)
     between = between[np.isfinite(between) & (between > 0.0)]
@@ -98,7 +97,7 @@ def _departure(service: ServiceObservation, times: FloatArray, every_s: float) -
     window = service.window[-SAMPLES:]
     window = window[np.isfinite(window["time_s"])]
     window = window[np.argsort(window["time_s"], kind="stable")]
-    if not len(window):
+    if len(window) < LEAST_SAMPLES:
         return np.full(len(times), np.nan)
     at = np.searchsorted(window["time_s"], times, side="right") - 1
     there = at >= 0

@@ -28,7 +28,7 @@ from engine.config.load import build
 from engine.config.strict import ConfigError
 from engine.model import FloatArray, InstanceFigures, Outlook, ServiceObservation, ServiceSpec
 from engine.monitoring import memory as memories
-from engine.monitoring.causes import CallGraph, causes
+from engine.monitoring.causes import FAR, CallGraph, causes
 from engine.monitoring.findings import (
     CATALOGUE,
     Cause,
@@ -364,7 +364,8 @@ class Monitor:
         ]
         likely = {}
         if symptoms:
-            first = leads(by_name(self._watched, windows), picture.now_s)
+            departing = _departing(picture, symptoms)
+            first = leads(by_name(self._watched, windows), picture.now_s, departing)
             likely = causes(self._graph, picture, [*symptoms, *earlier], first)
         lasting, began = dict(memory.lasting), []
         number = memory.findings
@@ -478,6 +479,16 @@ def _made(config: WatcherConfig, specs: Sequence[ServiceSpec], key: str) -> Dete
     except Exception as error:  # somebody's own code may raise anything
         raise ConfigError(f"{key}: {config.factory} raised {error!r} when made") from error
     return detector
+
+
+def _departing(picture: Picture, symptoms: Sequence[Symptom]) -> list[int]:
+    """The rows of services far from what is usual, or with a symptom; the farthest first."""
+    far = np.abs(or_zero(picture.z)).max(axis=1)
+    for symptom in symptoms:
+        row = picture.traits.names.index(symptom.service)
+        far[row] = max(far[row], FAR)
+    rows = np.flatnonzero(far >= FAR)
+    return [int(row) for row in rows[np.argsort(-far[rows], kind="stable")]]
 
 
 def _since(looked_s: FloatArray, from_s: float) -> int:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from engine.model import SAMPLE_DTYPE, FloatArray, ServiceObservation
 from engine.monitoring.causes import CauseKind
 from engine.monitoring.findings import FindingKind
-from engine.monitoring.lags import MOST_SERVICES, leads
+from engine.monitoring.lags import MOST_SERVICES, Leads
+from engine.monitoring.lags import leads as leads_of
 from tests.unit.engine.conftest import NOW_S, make_spec
 from tests.unit.engine.monitoring.conftest import DATABASE, Platform, make_monitor
+
+
+def leads(
+    services: Sequence[ServiceObservation | None], rows: Sequence[int] | None = None
+) -> Leads:
+    return leads_of(services, NOW_S, range(len(services)) if rows is None else rows)
 
 
 def service(
@@ -48,10 +57,10 @@ def test_who_departs_first_leads_by_the_time_between(
     first = service("first", **{figure: after(quiet, bad, 10 + lag)})
     second = service("second", p95_s=after(0.2, 1.0, 10))
     same = service("same")
-    seen = leads([second, same, first], NOW_S)
-    assert seen.lag_s.tolist() == [[0.0, 0.0, 5.0 * lag], [0.0] * 3, [0.0] * 3]
-    assert seen.r[0, 2] > 0.9
-    assert np.count_nonzero(seen.r) == 1
+    seen = leads([second, same, first])
+    assert list(seen) == [(0, 2)]
+    assert seen[0, 2].lag_s == 5.0 * lag
+    assert seen[0, 2].r > 0.9
 
 
 @pytest.mark.parametrize(
@@ -66,9 +75,7 @@ def test_who_departs_first_leads_by_the_time_between(
     ],
 )
 def test_nobody_leads_where_nothing_shows_it(first: FloatArray, second: FloatArray) -> None:
-    seen = leads([service("one", p95_s=first), service("two", p95_s=second)], NOW_S)
-    assert not seen.r.any()
-    assert not seen.lag_s.any()
+    assert leads([service("one", p95_s=first), service("two", p95_s=second)]) == {}
 
 
 def test_noise_leads_nobody() -> None:
@@ -79,7 +86,7 @@ def test_noise_leads_nobody() -> None:
             p95_s = 0.2 * np.exp(0.2 * noise.standard_normal(120))
             cpu = np.clip(0.5 + 0.05 * noise.standard_normal(120), 0.0, 1.0)
             services.append(service(f"s{k}", p95_s=p95_s, cpu=cpu))
-        assert not leads(services, NOW_S).r.any()
+        assert leads(services) == {}
 
 
 @pytest.mark.parametrize("every_s", [5.0, 15.0, 30.0])
@@ -88,7 +95,7 @@ def test_the_lag_is_as_fine_as_the_samples_are(every_s: float) -> None:
         service(name, p95_s=after(0.2, 2.0, bad_for), every_s=every_s)
         for name, bad_for in (("first", 12), ("second", 10))
     )
-    assert leads([first, second], NOW_S).lag_s[1, 0] == 2.0 * every_s
+    assert leads([first, second])[1, 0].lag_s == 2.0 * every_s
 
 
 def test_gaps_wrong_times_and_samples_of_the_future_do_no_harm() -> None:
@@ -104,26 +111,27 @@ def test_gaps_wrong_times_and_samples_of_the_future_do_no_harm() -> None:
     late = np.zeros(1, SAMPLE_DTYPE)
     late["time_s"], late["p95_s"] = NOW_S + 3600.0, 900.0
     broken = ServiceObservation(first.spec, 10, 10, 0, 0, np.concatenate((window, late)))
-    seen = leads([broken, None, second], NOW_S)
-    assert seen.lag_s[2, 0] == 20.0
-    assert np.isfinite(seen.r).all()
+    seen = leads([broken, None, second])
+    assert list(seen) == [(2, 0)]
+    assert seen[2, 0].lag_s == 20.0
 
 
 @pytest.mark.parametrize("count", [0, 1, 10])
 def test_a_short_past_says_nothing(count: int) -> None:
     services = [service("a", count=count), service("b", count=count)]
-    assert not leads(services, NOW_S).r.any()
-    assert not leads([], NOW_S).r.size
+    assert leads(services) == {}
+    assert leads([]) == {}
 
 
-def test_of_very_many_those_that_depart_most_are_compared() -> None:
+def test_only_those_that_are_asked_for_are_compared_and_not_more_than_a_few_hundred() -> None:
     size = MOST_SERVICES + 50
     services = [service(f"s{k}", p95_s=after(0.2, 0.5, 10)) for k in range(size)]
     services[7] = service("s7", p95_s=after(0.2, 5.0, 14))
-    seen = leads(services, NOW_S)
-    assert seen.r.shape == (size, size)
-    assert np.count_nonzero(seen.lag_s) == MOST_SERVICES - 1
-    assert set(np.flatnonzero(seen.lag_s.any(axis=0)).tolist()) == {7}
+    seen = leads(services)
+    assert len(seen) == MOST_SERVICES - 1
+    assert {earlier for _, earlier in seen} == {7}
+    assert sorted(leads(services, [249, 7, 3])) == [(3, 7), (249, 7)]
+    assert leads(services, [7]) == {}
 
 
 UNLINKED = make_spec("api", user_facing=True)
