@@ -217,13 +217,33 @@ def test_killed_at_any_moment_it_never_acts_twice(engine_of: Engine, staging: St
     local_desk(engine_of.state).withdraw("floor", "file-storage")
 
 
+def completed_emergencies(engine: Engine, service: str) -> set[str]:
+    """The emergencies of a service that the journal says are completed."""
+    text = (engine.state / "journal.jsonl").read_text()
+    # What is being written is no whole line yet.
+    notes = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line]
+    urgent = {
+        row["decision_id"]
+        for note in notes
+        if note["kind"] == "step"
+        for row in note["rows"]
+        if row["service"] == service and row["category"] == "emergency"
+    }
+    return urgent & {
+        note["decision_id"]
+        for note in notes
+        if note["kind"] == "result" and note["status"] == "completed"
+    }
+
+
 def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
     engine_of: Engine, staging: Staging, wrk: str
 ) -> None:
     engine_of.start(
         "+live.thresholds.emergency='decision.emergency_s.max <= 3600'",
-        "engine.cycle_s=600",  # no other step takes it from the emergency
-    )
+        # No other step takes it from the emergency.
+        "engine.cycle_s=600", "monitor.early_step.enabled=false",
+    )  # fmt: skip
     engine_of.until_steps()
     book = PoolFile(staging.place.pool)
     ready = book.read().services["api"].desired
@@ -244,8 +264,7 @@ def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
                 lambda: len(book.read().of("api", WorkerPhase.READY)) > ready, engine_of.journal
             )
             wait_until(new_ones_serve, engine_of.journal)
-            lines = (engine_of.state / "journal.jsonl").read_text
-            wait_until(lambda: '"status": "completed"' in lines(), engine_of.journal)
+            wait_until(lambda: bool(completed_emergencies(engine_of, "api")), engine_of.journal)
         finally:
             surge.terminate()
     code, folder = engine_of.end()
@@ -262,7 +281,7 @@ def test_a_surge_is_an_emergency_and_each_stage_of_it_is_measured(
     assert stages["accepted_to_served_s"]["p50"] > 0.0
     assert summary["decision"]["emergency_s"]["max"] > 0.0
     assert [item["passed"] for item in summary["thresholds"]] == [True]
-    assert summary["requests"]["total"] > 500
+    assert summary["requests"]["total"] > 100
     assert summary["services"]["api"]["p95_s"] > summary["services"]["api"]["p50_s"] > 0.0
     assert pd.read_parquet(folder / "decisions.parquet")["served_s"].notna().any()
 
