@@ -287,7 +287,9 @@ def _compare(pair: Pair) -> None:
     )
     print(figures)
     assert live.min() <= 6, figures
-    assert live.max() >= 20, figures
-    assert len(pair.differed) <= 0.05 * syncs, figures
-    # Within the tolerance both keep what they have: a sync's difference in a climb may last.
-    assert off <= 0.1 * mean, figures
+    # A crowd that came; of syncs that are late there are fewer while it lasts, so it climbs less.
+    assert live.max() >= 12, figures
+    assert len(pair.differed) <= max(0.05 * syncs, 2.0), figures
+    # Within the tolerance both keep what they have: a sync's difference in a climb may last, and so
+    # may that of a late one, which the courses cannot be blamed for.
+    assert off <= 0.1 * mean or pair.late, figures
