@@ -314,7 +314,9 @@ class LeaseProtocol:
         for name, epoch in state.over.items():
             if name in holders and view.rows[name].epoch <= epoch:
                 del holders[name]
-        holders.update(dict.fromkeys(state.held, state.member))
+        # Not what ran out while nothing was heard: another may have had it for long.
+        held = [shard for shard, own in state.held.items() if now_s < own.until_s]
+        holders.update(dict.fromkeys(held, state.member))
         # Who let a lease run out, and has none besides, is gone: its sign of life ended with it.
         gone = {row.holder for row in view.rows.values() if row.left_s <= age_s}
         gone -= {*holders.values(), state.member}

@@ -15,6 +15,7 @@ from engine.sharding.protocol import (
     ACT_S,
     RENEW_S,
     SPARE_S,
+    HeldShard,
     LeaseProtocol,
     LeaseRow,
     MemberState,
@@ -280,6 +281,23 @@ def test_a_free_shard_goes_to_the_next_engine_if_the_first_does_not_take_it() ->
             _, asked = PROTOCOL.asks(replace(state, due_s=RENEW_S), RENEW_S)
             takers += asked is not None and asked.take == ("a",)
         assert takers == wants
+
+
+def test_what_ran_out_while_nothing_was_heard_takes_no_room_from_what_is_free() -> None:
+    layout = layout_of(platform({name: [] for name in "abcdef"}))
+    state: MemberState = PROTOCOL.begin("x", layout, 0.0)
+    others = {"c": HeldShard(1, -1.0), "d": HeldShard(1, -1.0)}  # y has had them for long
+    state = replace(state, held=others)
+    holders = dict(zip("abcde", "xxyyy", strict=True))
+    for number, now_s in enumerate((0.0, 0.0, RENEW_S), start=1):
+        state, _ = PROTOCOL.asks(state, now_s)
+        rows = [LeaseRow(shard, holder, 2, 5.0) for shard, holder in holders.items()]
+        rows.append(LeaseRow("f", "z", 2, -0.1))
+        answer = RoundAnswer(number, (), (), tuple(rows), ("x", "y"), True)
+        state = PROTOCOL.answered(state, answer, now_s)
+    _, asked = PROTOCOL.asks(replace(state, due_s=RENEW_S), RENEW_S)
+    assert asked is not None
+    assert asked.take == ("f",)
 
 
 def test_engines_that_cut_the_platform_otherwise_wait_until_the_last_of_these_is_gone() -> None:
