@@ -52,7 +52,7 @@ def main() -> None:
 
 def measured(given: argparse.Namespace, url: str, token: str) -> float:
     """Print the figures; returns the 99th percentile in milliseconds."""
-    load = asyncio.run(answers.load(url, token, given.rate, given.seconds, given.streams))
+    load = asyncio.run(answers.load(url, token, given.rate, given.seconds, streams=given.streams))
     took_ms = sorted(one.took_ms for one in load.answers)
     errors = sum(not one.good for one in load.answers)
 

@@ -147,7 +147,7 @@ def query() -> None:
         for minute in range(60):
             at_ms = hour_ms + 60_000 * minute + np.repeat(5_000 * np.arange(12), 2000)
             values = chance.normal(size=24_000)
-            folder.add(summed(labels, np.tile(np.arange(2000), 12), at_ms, values, 5_000))
+            folder.add(summed(labels, np.tile(np.arange(2000), 12), at_ms, values, span_ms=5_000))
         files = list(Path(name).rglob("*.parquet"))
         took_s = cpu_s(lambda: folder.between(hour_ms, end_ms), 5)
         alone_s = cpu_s(lambda: [parquet.read_table(one, use_threads=False) for one in files], 5)

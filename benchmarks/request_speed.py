@@ -119,7 +119,7 @@ def cells(threads: int) -> float:
     specs, seconds = [spec(1.0)], 100
     load = poisson(4 * 0.8 * 2000 / SERVICE_S, seconds, 1)
     share = Share(0, seconds, cells=4, simulated=4, warmup_s=0)
-    platform = HybridPlatform(specs, load, PATIENT, share, Streams(1), threads=threads)
+    platform = HybridPlatform(specs, load, PATIENT, share, streams=Streams(1), threads=threads)
     platform.set_ready(0, 8000)
     began = time.perf_counter()
     for at_s in range(5, seconds + 1, 5):

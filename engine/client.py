@@ -229,7 +229,7 @@ class EngineClient:
             "dry_run": dry_run, "override": override,
         }  # fmt: skip
         headers = {"if-match": f'"{version}"'} if version else {}
-        return self._post(ScaleDocument, "/actions/scale", body, key, headers)
+        return self._post(ScaleDocument, "/actions/scale", body, key, headers=headers)
 
     def analyse_metrics(
         self, services: Sequence[str] = (), time_range: str = "15m"
@@ -632,6 +632,7 @@ class EngineClient:
         path: str,
         body: Mapping[str, Any],
         key: str = "",
+        *,
         headers: Mapping[str, str] | None = None,
     ) -> _Answer:
         sent = {"idempotency-key": key or uuid.uuid4().hex, **(headers or {})}

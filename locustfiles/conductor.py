@@ -75,6 +75,7 @@ class Sender:
         target: PlatformUnderTest,
         make_person: MakePerson,
         max_in_flight: int,
+        *,
         report: Callable[[dict[str, Any]], None],
     ) -> None:
         roles = {role for role, _ in schedule.plan.kinds}
@@ -319,7 +320,7 @@ class Conductor:
         assert runner is not None
         self.sender = Sender(
             schedule, target, self._make_person, int(share["max_in_flight"]),
-            lambda message: runner.send_message("load_news", message),
+            report=lambda message: runner.send_message("load_news", message),
         )  # fmt: skip
         self.sender.turnstile.note_early(self._early)
         self._early = Tally()
@@ -362,7 +363,7 @@ class Conductor:
         target = PlatformUnderTest(str(self.environment.host), self._wishes.photo_bytes)
         return Sender(
             schedule, target, self._make_person, max_in_flight,
-            lambda message: self._report.take(0, message),
+            report=lambda message: self._report.take(0, message),
         )  # fmt: skip
 
     def _begin(self) -> float:
@@ -428,7 +429,12 @@ class Conductor:
         if wanted.record is not None:
             try:
                 results.write(
-                    wanted.record, plan, report.tally, intended, summary, self._began_at_s
+                    wanted.record,
+                    plan,
+                    report.tally,
+                    intended,
+                    summary=summary,
+                    began_s=self._began_at_s,
                 )
                 self._folder = str(wanted.record)
             except results.ResultsError as error:

@@ -100,7 +100,7 @@ def _replayed(config: _Config, streams: Streams) -> _Day:
     trace, noise = config.trace, config.demand
     assert trace is not None
     replay = replays.load(trace)
-    plain = replays.realise(replay, trace, noise.noise_sigma, noise.noise_time_s, streams)
+    plain = replays.realise(replay, trace, noise.noise_sigma, noise.noise_time_s, streams=streams)
     minutes = -(-replay.duration_s // MINUTE_S)
     return _Day(
         start_s=replay.start_s,

@@ -38,15 +38,15 @@ def check_writable(folder: Path) -> None:
 
 
 def write(
-    folder: Path, plan: LoadPlan, tally: Tally, intended: NDArray[np.int64], summary: LoadSummary,
-    began_s: float,
+    folder: Path, plan: LoadPlan, tally: Tally, intended: NDArray[np.int64],
+    *, summary: LoadSummary, began_s: float,
 ) -> None:  # fmt: skip
     """Write the three files; `began_s` is the start on the clock, epoch seconds."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         from locustfiles import timeline  # pandas: not before there is something to write
 
-        timeline.write(folder, plan, tally, intended, began_s)
+        timeline.write(folder, plan, tally, intended, began_s=began_s)
         write_atomically(folder / FILE, summary.text())
         write_atomically(folder / "load.md", markdown(summary))
     except OSError as error:

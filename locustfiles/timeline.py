@@ -18,7 +18,7 @@ COLUMNS = ("sent", "retried", "ok", "failed", "shed", "timed_out", "slow", "late
 
 
 def write(
-    folder: Path, plan: LoadPlan, tally: Tally, intended: NDArray[np.int64], began_s: float
+    folder: Path, plan: LoadPlan, tally: Tally, intended: NDArray[np.int64], *, began_s: float
 ) -> None:
     """Write `load.parquet`; `began_s` is the start on the clock, epoch seconds."""
     seconds = timeline(plan, tally, intended, began_s)

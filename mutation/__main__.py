@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"python -m mutation: {error}", file=sys.stderr)
         return 2
-    return _verdict(asked, fates, mutants, reasons, time.monotonic() - began_s)
+    return _verdict(asked, fates, mutants, reasons, took_s=time.monotonic() - began_s)
 
 
 def _verdict(
@@ -76,6 +76,7 @@ def _verdict(
     fates: Mapping[Mutant, Fate],
     mutants: Sequence[Mutant],
     reasons: Mapping[survivors.Key, str],
+    *,
     took_s: float,
 ) -> int:
     """Print what became of the mutants, renew the page if asked to, and judge."""

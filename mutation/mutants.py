@@ -150,11 +150,11 @@ def spoiled(mutant: Mutant, source: str, filename: str) -> CodeType:
 
 def _sites(tree: ast.Module) -> Iterator[_Site]:
     """Every node that may be changed, from the top to the bottom of the module."""
-    yield from _within(tree, "", False, tree.body[0] if tree.body else ast.Pass(), set())
+    yield from _within(tree, "", False, tree.body[0] if tree.body else ast.Pass(), names=set())
 
 
 def _within(
-    parent: ast.AST, function: str, surgical: bool, statement: ast.stmt, names: set[str]
+    parent: ast.AST, function: str, surgical: bool, statement: ast.stmt, *, names: set[str]
 ) -> Iterator[_Site]:
     for field, value in ast.iter_fields(parent):
         if field in ("annotation", "returns", "decorator_list", "type_params", "bases"):
@@ -175,7 +175,7 @@ def _within(
             if isinstance(node, Function | ast.ClassDef):
                 inner = f"{function}.{node.name}" if function else node.name
                 local = {a.arg for a in ast.walk(node) if isinstance(a, ast.arg)}
-            yield from _within(node, inner, is_body, statement, local)
+            yield from _within(node, inner, is_body, statement, names=local)
 
 
 def _seen_before(target: ast.expr, names: set[str]) -> bool:

@@ -185,7 +185,14 @@ class AwsWorld:
     # --- what there is
 
     def group(
-        self, name: str, desired: int, least: int = 0, most: int = 40, zones: int = 3, **more: Any
+        self,
+        name: str,
+        desired: int,
+        least: int = 0,
+        most: int = 40,
+        *,
+        zones: int = 3,
+        **more: Any,
     ) -> None:
         """An Auto Scaling group, all of whose instances are ready."""
         groups = self.client("autoscaling")
@@ -321,7 +328,9 @@ class AwsWorld:
         if "Launch" in (getattr(of, "_suspended_processes", None) or ()):
             room = len(before)
         elif room < count:
-            self._activity(of.name, "Failed", "Launching a new EC2 instance", "", NO_CAPACITY)
+            self._activity(
+                of.name, "Failed", "Launching a new EC2 instance", "", message=NO_CAPACITY
+            )
             self._short.add(of.name)
         launch(of, room)
         warm = self.warm.get(of.name, 0)
@@ -347,7 +356,7 @@ class AwsWorld:
             self._leaving[one.instance_id] = time.monotonic()
 
     def _activity(
-        self, group: str, status: str, description: str, cause: str = "", message: str = ""
+        self, group: str, status: str, description: str, cause: str = "", *, message: str = ""
     ) -> None:
         now = dt.datetime.now(dt.UTC)
         self._activities.append(

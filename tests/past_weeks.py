@@ -136,11 +136,11 @@ def _day(world: World, totals: _Totals, namespace: str) -> Iterator[str]:
             totals.cores[name] += float(used.sum())
             if name == "search":
                 totals.calls += float(new.sum())
-            yield from _scrape(name, spec, totals, counts[-1], namespace, stamp)
+            yield from _scrape(name, spec, totals, counts[-1], namespace=namespace, stamp=stamp)
 
 
 def _scrape(
-    name: str, _spec: Mapping[str, Any], totals: _Totals, counts: np.ndarray, namespace: str,
+    name: str, _spec: Mapping[str, Any], totals: _Totals, counts: np.ndarray, *, namespace: str,
     stamp: int,
 ) -> Iterator[str]:  # fmt: skip
     where = f'namespace="{namespace}",pod="{PODS[name]}"'

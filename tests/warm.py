@@ -85,7 +85,7 @@ class Client:
 
     def start(
         self, module: str, arguments: tuple[str, ...], cwd: Path, environment: Mapping[str, str],
-        files: tuple[int, ...],
+        *, files: tuple[int, ...],
     ) -> int:  # fmt: skip
         """Let `python -m module arguments` run; returns its pid.
 
@@ -121,7 +121,7 @@ class Command:
 
     def __init__(
         self, client: Client, module: str, arguments: tuple[str, ...], cwd: Path,
-        environment: Mapping[str, str],
+        *, environment: Mapping[str, str],
     ) -> None:  # fmt: skip
         """Start it; nobody else may ask `client` for anything until it has ended."""
         self.args = ["python", "-m", module, *arguments]
@@ -129,7 +129,7 @@ class Command:
         self._client = client
         self._streams = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115
         out, err = (stream.fileno() for stream in self._streams)
-        self.pid = client.start(module, arguments, cwd, environment, (out, err))
+        self.pid = client.start(module, arguments, cwd, environment, files=(out, err))
 
     def poll(self) -> int | None:
         """Its exit code, None while it runs."""
@@ -211,7 +211,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """`python -m module arguments` in `cwd`; raises TimeoutError after ten minutes."""
     try:
-        command = Command(connect(), module, arguments, cwd or Path.cwd(), environment)
+        command = Command(connect(), module, arguments, cwd or Path.cwd(), environment=environment)
         out, err = command.communicate()
     except BaseException:
         close()
@@ -229,7 +229,7 @@ def started(
     """The same while it runs; it is killed in the end, if it still does."""
     client = Client(address())
     try:
-        command = Command(client, module, arguments, cwd or Path.cwd(), environment)
+        command = Command(client, module, arguments, cwd or Path.cwd(), environment=environment)
         yield command
         command.kill()
         command.wait()

@@ -226,7 +226,9 @@ class PrometheusSource:
             "start": f"{begin_s:.3f}", "end": f"{end_s:.3f}", "step": f"{self._sample_s:g}"
         }  # fmt: skip
         (asked, failed), (_, also_failed) = await asyncio.gather(
-            self._round(self._queries, "api/v1/query_range", during, self.config.timeout_s, now_s),
+            self._round(
+                self._queries, "api/v1/query_range", during, self.config.timeout_s, now_s=now_s
+            ),
             self._look_at_instances(now_s),
         )
         answers = _by_figure(asked)
@@ -246,7 +248,7 @@ class PrometheusSource:
         self._single_s = now_s
         at = {"time": f"{now_s:.3f}"}
         asked, failed = await self._round(
-            self._singles, "api/v1/query", at, self.config.timeout_s, now_s
+            self._singles, "api/v1/query", at, self.config.timeout_s, now_s=now_s
         )
         self._by_instance = instances_of(_by_figure(asked), self._services, now_s)
         return asked, tuple(f"instances: {trouble}" for trouble in failed)
@@ -270,7 +272,7 @@ class PrometheusSource:
             for figure, expression in self.config.totals.items()
             for query in self._expanded(figure, expression.replace(SPAN, span))
         ]
-        asked, _ = await self._round(queries, *self._at(end_s))
+        asked, _ = await self._asked_at(queries, end_s)
         totals: dict[str, dict[str, float]] = {name: {} for name in self._services}
         for figure, by_service in _by_figure(asked).items():
             for service, points in by_service.items():
@@ -285,15 +287,20 @@ class PrometheusSource:
             return {}
         span = f"{max(round(end_s - begin_s), 1)}s"
         query = _Query("first_served", self.config.first_served.replace(SPAN, span), several=True)
-        asked, _ = await self._round([query], *self._at(end_s))
+        asked, _ = await self._asked_at([query], end_s)
         return {
             service: sorted(value for value in points.values() if value >= begin_s)
             for service, points in _by_figure(asked).get("first_served", {}).items()
         }
 
-    def _at(self, time_s: float) -> tuple[str, dict[str, str], float, float]:
+    async def _asked_at(
+        self, queries: Sequence[_Query], time_s: float
+    ) -> tuple[list[AnsweredQuery], tuple[str, ...]]:
+        """What the queries gave at one moment, with the patience that totals have."""
         at = {"time": f"{time_s:.3f}"}
-        return "api/v1/query", at, self.config.totals_timeout_s, time_s
+        return await self._round(
+            queries, "api/v1/query", at, self.config.totals_timeout_s, now_s=time_s
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -319,6 +326,7 @@ class PrometheusSource:
         path: str,
         when: Mapping[str, str],
         timeout_s: float,
+        *,
         now_s: float,
     ) -> tuple[list[AnsweredQuery], tuple[str, ...]]:
         """All queries at once: what those were answered that were, and why others were not."""
@@ -328,7 +336,9 @@ class PrometheusSource:
         def clock() -> float:
             return now_s + loop.time() - began_s
 
-        tasks = [asyncio.create_task(self._ask(q, path, when, timeout_s, clock)) for q in queries]
+        tasks = [
+            asyncio.create_task(self._ask(q, path, when, timeout_s, clock=clock)) for q in queries
+        ]
         try:
             _, late = await asyncio.wait(tasks, timeout=timeout_s) if tasks else ((), ())
         except asyncio.CancelledError:
@@ -356,6 +366,7 @@ class PrometheusSource:
         path: str,
         when: Mapping[str, str],
         timeout_s: float,
+        *,
         clock: Callable[[], float],
     ) -> Answer:
         """One query's answer; raises TroubleError.  `clock` says our time (epoch s)."""

@@ -67,7 +67,7 @@ class PastMetrics:
         rows: dict[tuple[tuple[str, str], ...], FloatArray] = {}
         for first in range(0, grid.steps, STEPS_AT_ONCE):
             count = min(STEPS_AT_ONCE, grid.steps - first)
-            for series in self._piece(key, query, grid, first, count):
+            for series in self._piece(key, query, grid, first, count=count):
                 labels = tuple(sorted((str(k), str(v)) for k, v in series["metric"].items()))
                 row = rows.setdefault(labels, np.full(grid.steps, np.nan))
                 _take(row, series.get("values") or (), grid)
@@ -88,7 +88,7 @@ class PastMetrics:
         return answers
 
     def _piece(
-        self, key: str, query: str, grid: HistoryGrid, first: int, count: int
+        self, key: str, query: str, grid: HistoryGrid, first: int, *, count: int
     ) -> Iterator[dict[str, Any]]:
         parameters = {
             "query": query, "step": f"{grid.step_s:.0f}",
@@ -99,8 +99,8 @@ class PastMetrics:
             yield from result
         elif status in REFUSED and count >= 2 * LEAST_STEPS and "parse" not in said:
             half = count // 2
-            yield from self._piece(key, query, grid, first, half)
-            yield from self._piece(key, query, grid, first + half, count - half)
+            yield from self._piece(key, query, grid, first, count=half)
+            yield from self._piece(key, query, grid, first + half, count=count - half)
         else:
             raise HistoryError(f"{key}: the server answered {status}: {said}")
 
@@ -138,6 +138,7 @@ def connected(
     headers: Mapping[str, SecretStr],
     parameters: Mapping[str, SecretStr],
     timeout_s: float,
+    *,
     ca: Path | None,
     certificate: Path | None,
 ) -> Iterator[PastMetrics]:

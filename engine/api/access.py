@@ -51,7 +51,7 @@ async def principal_of(request: Request, context: ApiContext) -> Principal:
                 headers={"retry-after": str(wait_s)},
             ) from None  # fmt: skip
         if shown or peer_of(request.scope):  # who shows nothing has only not begun yet
-            await context.note("", "login", request.url.path[:200], "refused", str(error),
+            await context.note("", "login", request.url.path[:200], "refused", why=str(error),
                                after={"address": address})  # fmt: skip
         raise ProblemError(
             Problem.NOT_AUTHENTICATED, str(error),

@@ -147,17 +147,23 @@ def _query_of(route: APIRoute) -> list[str]:
     """The names of a route's parameters, looked up once."""
     names = _QUERIES.get(id(route))
     if names is None:
-        names = [str(field.alias) for field in _fields(route.dependant, "query")]
+        names = [name for name, _ in _parameters(route.dependant, "query")]
         _QUERIES[id(route)] = names
     return names
 
 
-def _fields(dependant: Dependant, *places: str) -> Iterator[Any]:
-    """The parameters of a route and of what it depends on."""
+def _parameters(dependant: Dependant, *places: str) -> Iterator[tuple[str, list[Any]]]:
+    """Name and constraints of each parameter of a route, and of what it depends on."""
     for place in places:
-        yield from getattr(dependant, f"{place}_params")
+        for field in getattr(dependant, f"{place}_params"):
+            model = field.field_info.annotation
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                for name, part in model.model_fields.items():
+                    yield part.alias or name, part.metadata
+            else:
+                yield str(field.alias), field.field_info.metadata
     for other in dependant.dependencies:
-        yield from _fields(other, *places)
+        yield from _parameters(other, *places)
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:
@@ -223,9 +229,9 @@ def _of_parameter(route: object, item: Any) -> FieldProblem:
         return FieldProblem(name, f"{name}: is missing")
     allowed = str(item["msg"])
     if isinstance(route, APIRoute):
-        for field in _fields(route.dependant, "query", "path", "header"):
-            if field.alias == name:
-                allowed = _range(field.field_info.metadata) or allowed
+        for other, constraints in _parameters(route.dependant, "query", "path", "header"):
+            if other == name:
+                allowed = _range(constraints) or allowed
     error = wrong(name, item.get("input"), allowed)
     return error.fields[0]
 

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.adapters import cabinet_files
 from engine.adapters.store.aside import Aside
@@ -39,38 +39,55 @@ from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
 
 
+class Office(NamedTuple):
+    """Where it is kept who may what, what was asked for, and what was done."""
+
+    state: Path
+    desk: Desk
+    courier: Courier
+    credentials: Credentials
+    security: SecurityConfig
+
+
+class Offered(NamedTuple):
+    """What not every engine has.
+
+    `receiver` takes samples in, `kept` has those of before, `aside` takes what emergency access
+    asks for while the store takes nothing; `records` are those of earlier runs.
+    """
+
+    receiver: SampleSink | None = None
+    kept: KeptSamples | None = None
+    aside: Aside | None = None
+    records: Records | None = None
+
+
+NOTHING_MORE = Offered()
+
+
 def assembled(
     notes: Notes,
     specs: Sequence[ServiceSpec],
     settings: EngineSettings,
     config: ApiConfig,
-    security: SecurityConfig,
-    state: Path,
-    desk: Desk,
-    courier: Courier,
-    credentials: Credentials,
     *,
-    acts: bool,
+    office: Office,
     tree: Mapping[str, Any],
-    receiver: SampleSink | None = None,
-    aside: Aside | None = None,
-    records: Records | None = None,
-    kept: KeptSamples | None = None,
+    offered: Offered = NOTHING_MORE,
     clock_s: Callable[[], float] = time.time,
 ) -> ApiContext:
     """The API of an engine; its `board` is to be the shell's notes, which passes them to `notes`.
 
     `clock_s` is the shell's time (epoch seconds), `tree` the configuration as it was composed, of
-    which predictions are handed the keys that `api.predictions.keys` names; `receiver` takes
-    samples in, `kept` has those of before, `aside` takes what emergency access asks for while the
-    store takes nothing; `records` are those of earlier runs.  Raises ConfigError where it would be
-    reached by others without TLS or without knowing them.
+    which predictions are handed the keys that `api.predictions.keys` names.  Raises ConfigError
+    where it would be reached by others without TLS or without knowing them.
     """
+    state, desk, courier = office.state, office.desk, office.courier
     try:
         loopback = exposure.is_loopback(config.address)
         cabinet = cabinet_files.opened(state)
-        tokens = Tokens(credentials, cabinet, loopback=loopback)
-        identity = gate.opened(security, tokens, cabinet)
+        tokens = Tokens(office.credentials, cabinet, loopback=loopback)
+        identity = gate.opened(office.security, tokens, cabinet)
         others = loopback or identity.has_others(time.time())
         exposure.check(config.address, tls=config.tls is not None, identity=others)
     except ValueError as error:
@@ -79,7 +96,7 @@ def assembled(
         raise OutputError(f"{error.filename or state}: {error.strerror}") from error
     events = EventRing(config.limits.events, secrets.token_hex(4))
     return ApiContext(
-        board=Board(notes, specs, settings, config.limits, events),
+        board=Board(notes, specs, settings, config.limits, events=events),
         desk=desk,
         approvals=Approvals(desk, cabinet),
         audit=courier.audit,
@@ -89,11 +106,11 @@ def assembled(
         trials=_trials(config, tree),
         config=config,
         emergency=BreakGlass(cabinet_files.FileCabinet(state / cabinet_files.FOLDER)),
-        acts=acts,
-        aside=aside,
-        records=records,
-        kept=kept,
-        receiving=None if receiver is None else Receiving(receiver),
+        acts=settings.mode == "act",
+        aside=offered.aside,
+        records=offered.records,
+        kept=offered.kept,
+        receiving=None if offered.receiver is None else Receiving(offered.receiver),
         clock_s=clock_s,
         bootstrap=tokens.bootstrap if loopback else _no_token,
     )

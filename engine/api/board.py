@@ -59,6 +59,7 @@ class Board:
         specs: Sequence[ServiceSpec],
         settings: EngineSettings,
         limits: ApiLimits,
+        *,
         events: EventRing,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
@@ -97,11 +98,12 @@ class Board:
         observation: Observation,
         plan: Plan,
         compute_s: float,
+        *,
         reading: Reading,
     ) -> None:
         """Note a step, and show it."""
         try:
-            self._notes.step(time_s, observation, plan, compute_s, reading)
+            self._notes.step(time_s, observation, plan, compute_s, reading=reading)
         finally:
             self._take_in(time_s, observation, plan, reading)
 
@@ -119,10 +121,10 @@ class Board:
             if row is not None:
                 self.events.publish(EventKind.RESULT, row["service"], row)
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Note something that is no decision."""
         try:
-            self._notes.event(time_s, kind, name, what, detail)
+            self._notes.event(time_s, kind, name, what, detail=detail)
         finally:
             what_kind = EventKind.ALERT
             for beginning, other in _EVENTS.items():

@@ -159,15 +159,20 @@ class ApiContext:
         permission: Permission,
         service: str,
         situation: Situation | None = None,
+        *,
         why: str = "",
     ) -> None:
         """Raises the problem that `principal` may not, after it was written down."""
         against = refusal(
-            principal, permission, service, situation or self.situation(service), self.wall_s()
+            principal,
+            permission,
+            service,
+            situation or self.situation(service),
+            now_s=self.wall_s(),
         )
         if not against:
             return
-        await self.note(principal.name, permission.value, service, "refused", against, after={
+        await self.note(principal.name, permission.value, service, "refused", why=against, after={
             "token": principal.token_id, "asked": why,
         })  # fmt: skip
         raise ProblemError(Problem.FORBIDDEN, against)
@@ -196,12 +201,13 @@ class ApiContext:
         action: str,
         target: str,
         outcome: str,
+        *,
         why: str = "",
         before: Mapping[str, Value] | None = None,
         after: Mapping[str, Value] | None = None,
     ) -> None:
         """Add a row to the audit log; raises the problem that it cannot be written."""
-        entry = self._entry(actor, action, target, outcome, why, before, after)
+        entry = self._entry(actor, action, target, outcome, why=why, before=before, after=after)
         try:
             await self._in_thread(partial(self.audit.append, entry))
         except (OSError, ValueError) as error:
@@ -280,15 +286,17 @@ class ApiContext:
         if principal.token_id:
             said["token"] = principal.token_id
         return self._entry(
-            principal.name, change.permission.value, change.service, "accepted", change.why,
-            change.before, said,
+            principal.name, change.permission.value, change.service, "accepted", why=change.why,
+            before=change.before, after=said,
         )  # fmt: skip
 
     async def _note_each(
         self, principal: Principal, changes: Sequence[NotedChange], outcome: str, why: str
     ) -> None:
         for change in changes:
-            await self.note(principal.name, change.permission.value, change.service, outcome, why)
+            await self.note(
+                principal.name, change.permission.value, change.service, outcome, why=why
+            )
 
     def _entry(
         self,
@@ -296,6 +304,7 @@ class ApiContext:
         action: str,
         target: str,
         outcome: str,
+        *,
         why: str,
         before: Mapping[str, Value] | None,
         after: Mapping[str, Value] | None,

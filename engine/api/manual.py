@@ -123,8 +123,8 @@ class ManualBook:
                     status, detail = ManualStatus.REPLACED, ""
                 else:
                     status, detail = _status(
-                        action, now_s, observation, declined, scale_id in taken,
-                        scale_id in awaiting,
+                        action, now_s, observation, declined, is_taken=scale_id in taken,
+                        is_awaiting=scale_id in awaiting,
                     )  # fmt: skip
                 new = taken.get(scale_id, ())
                 if status is not action.status or detail != action.detail or new:
@@ -161,6 +161,7 @@ def _status(
     now_s: float,
     observation: Observation,
     declined: Mapping[str, str],
+    *,
     is_taken: bool,
     is_awaiting: bool,
 ) -> tuple[ManualStatus, str]:

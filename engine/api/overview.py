@@ -85,7 +85,9 @@ def overview(
             )
             for service in shown
         },
-        "majors": [_major(look, need, names, settings.weddings, waited_for) for need in needs],
+        "majors": [
+            _major(look, need, names, settings.weddings, waited_for=waited_for) for need in needs
+        ],
     }
 
 
@@ -163,7 +165,7 @@ def _needs(look: StepLook, sizes: Mapping[str, Sizing]) -> tuple[MajorNeed, ...]
         if row is None:
             continue
         booked = np.array([outlook.load[row, b : b + bins].max() for b in begin.tolist()])
-        median, likely = _expected(outlook, row, service.forecasts, look.forecast_s, at_s)
+        median, likely = _expected(outlook, row, service.forecasts, look.forecast_s, at_s=at_s)
         spec = service.spec
         needed = sizes[name].needed_along(booked * likely, booked * median)
         needed = np.clip(needed, spec.min_instances, spec.max_instances)
@@ -191,6 +193,7 @@ def _expected(
     row: int,
     forecasts: Sequence[Forecast],
     forecast_s: float,
+    *,
     at_s: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """What the booked load is to be multiplied by at `at_s`, for the median and the upper rate.
@@ -215,6 +218,7 @@ def _major(
     need: MajorNeed,
     names: Sequence[str],
     settings: WeddingSettings,
+    *,
     waited_for: frozenset[str],
 ) -> dict[str, Any]:
     due_s = need.at_s - settings.lead_s

@@ -42,8 +42,8 @@ class KeptSamples(Protocol):
     """What keeps samples; see `engine.ingest.sources`."""
 
     async def kept(
-        self, service: str, figure: str, from_ms: int, to_ms: int, step_ms: int,
-        *, skip: int = 0, most: int = 1_000_000,
+        self, service: str, figure: str, from_ms: int, to_ms: int, *, step_ms: int,
+        skip: int = 0, most: int = 1_000_000,
     ) -> SeriesRanges:  # fmt: skip
         """Those of a range of whole steps; raises KeyError, OSError, ValueError."""
         ...

@@ -69,7 +69,7 @@ class RecordedPlatform:
 
 def hour(
     record: Path, sealer: FileSealer | None, at_s: float, service: str,
-    visible: Callable[[Sequence[str]], Sequence[str]],
+    *, visible: Callable[[Sequence[str]], Sequence[str]],
 ) -> dict[str, Any]:  # fmt: skip
     """The moment at or before `at_s` (epoch seconds, 0: its last), and the hour around it.
 
@@ -86,7 +86,9 @@ def hour(
     service = service or (facing or names)[0]
     if service not in names:
         raise NotRecordedError(f"it has no service {service}; it has {', '.join(names)}")
-    times = _rows(record, sealer, TIMELINE, [("service", "==", service)], ["time_s"])["time_s"]
+    times = _rows(record, sealer, TIMELINE, [("service", "==", service)], columns=["time_s"])[
+        "time_s"
+    ]
     if times.empty:
         raise NotRecordedError(f"it has no sample of {service}")
     ordered = np.unique(times.to_numpy(np.float64))
@@ -102,7 +104,7 @@ def hour(
         "partial": summary.partial,
         "from_s": round(float(ordered[0]), 3),
         "until_s": round(float(ordered[-1]), 3),
-        "overview": _overview(record, sealer, summary, platform, names, moment_s),
+        "overview": _overview(record, sealer, summary, platform, names=names, at_s=moment_s),
         "service": service,
         "series": _series(record, sealer, service, start_s),
         "decisions": decisions,
@@ -115,7 +117,7 @@ def hour(
 
 def _overview(
     record: Path, sealer: FileSealer | None, summary: Summary, platform: RecordedPlatform,
-    names: Sequence[str], at_s: float,
+    *, names: Sequence[str], at_s: float,
 ) -> dict[str, Any]:  # fmt: skip
     rows = _rows(record, sealer, TIMELINE, [("time_s", "==", at_s)])
     counts = rows[list(COUNTS)].to_numpy(np.float64).astype(int)
@@ -249,7 +251,7 @@ def _platform(record: Path, sealer: FileSealer | None) -> RecordedPlatform:
 
 def _rows(
     record: Path, sealer: FileSealer | None, table: Table, rules: Sequence[Rule],
-    columns: Sequence[str] = (),
+    *, columns: Sequence[str] = (),
 ) -> pd.DataFrame:  # fmt: skip
     """The rows of a table that keep all `rules`, with `columns` alone if any are named."""
 

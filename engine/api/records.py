@@ -80,7 +80,7 @@ class Records:
             and any((folder / name).is_file() for name in (FILE, SEALED))
         ):
             raise NotRecordedError("is not there")
-        return {"id": id_, **hour(folder, self._sealer, at_s, service, visible)}
+        return {"id": id_, **hour(folder, self._sealer, at_s, service, visible=visible)}
 
     def _of(self, folder: Path, written_ns: int) -> RecordFigures:
         key = (str(folder), written_ns)

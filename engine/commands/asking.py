@@ -53,6 +53,7 @@ def ask(
     asked: CommandRequest,
     after: Mapping[str, Any],
     write: Callable[[Desk, str], str | None],
+    *,
     what: str,
 ) -> int:
     """Ask, and stage in the same transaction what the audit log is to have of it.
@@ -77,7 +78,7 @@ def ask(
         check = check_decision if asked.action in ANSWERS else check_service
         check(asked.target)
         audit = audit_of(given.state)
-        against = refusal(who, asked.permission, asked.service, asked.situation, time.time())
+        against = refusal(who, asked.permission, asked.service, asked.situation, now_s=time.time())
         if against:
             audit.append(entry("refused", against))
             raise RequestError(against)
@@ -111,7 +112,7 @@ def answer_incident(
     def write(desk: Desk, audit: str) -> None:
         desk.ask(answer, audit=audit)
 
-    return ask(given, asked, after, write, said)
+    return ask(given, asked, after, write, what=said)
 
 
 def ask_session(
@@ -123,7 +124,7 @@ def ask_session(
     def write(desk: Desk, audit: str) -> None:
         desk.ask(session, audit=audit)
 
-    return ask(given, asked, session_said(session), write, what)
+    return ask(given, asked, session_said(session), write, what=what)
 
 
 def ask_occasion(
@@ -131,6 +132,7 @@ def ask_occasion(
     occasion: Occasion,
     permission: Permission,
     what: str,
+    *,
     situation: Situation,
 ) -> int:
     """Let an occasion stand, proposed, approved or taken back; returns the exit code.
@@ -139,7 +141,7 @@ def ask_occasion(
     """
     who = local.principal(given.state)
     for name in occasion.services[1:]:
-        if reason := refusal(who, permission, name, situation, time.time()):
+        if reason := refusal(who, permission, name, situation, now_s=time.time()):
             return failed(reason)
     service = occasion.services[0]
     asked = CommandRequest(f"{permission.value}_occasion", service, permission, service, situation)
@@ -147,7 +149,7 @@ def ask_occasion(
     def write(desk: Desk, audit: str) -> None:
         desk.ask(occasion, audit=audit)
 
-    return ask(given, asked, occasion_said(occasion), write, what)
+    return ask(given, asked, occasion_said(occasion), write, what=what)
 
 
 def ask_remote(

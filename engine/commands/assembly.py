@@ -31,8 +31,8 @@ from engine.adapters.store.resealing import keep_resealed
 from engine.adapters.store.sealed import credential_letters_of, letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.adapters.wall_clock import WallClock
-from engine.commands.recording import Recording
-from engine.commands.sharing import made, shared_shell, watched
+from engine.commands.recording import Recording, RecordPlace
+from engine.commands.sharing import SharedStores, made, shared_shell, watched
 from engine.config import secrets
 from engine.config.live import LiveConfig, handed
 from engine.config.load import build, load
@@ -51,6 +51,7 @@ from engine.record.schema.summary import MARKS, PlayedDay, Summary
 from engine.record.sealed import read_summary
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
+from engine.runtime.ports import Ports
 from engine.runtime.shell import LiveShell, Notes
 from engine.runtime.watch import deliver
 from engine.security import break_glass
@@ -152,7 +153,7 @@ def run(
             heading = JournalHeading(now_s, names, config.engine.sample_s, config.controller.name)
             report = _nobody if config.reporter is None else load(config.reporter, "reporter")
             began_s = (in_progress(state, heading, sealer) or heading).started_s
-            booked = _bookings(config, settings, began_s, weddings, sealer)
+            booked = _bookings(config, settings, began_s, weddings, sealer=sealer)
             infrastructure = infrastructure_port.connect(
                 config.infrastructure.factory, specs, config.infrastructure.options
             )
@@ -171,12 +172,10 @@ def run(
                 state,
                 heading,
                 meta,
-                output,
+                RecordPlace(output, report, sealer),
                 every_s=config.live.record_every_s,
-                report=report,
                 audit=audit,
                 courier=courier,
-                sealer=sealer,
             )
             if isinstance(booked, DescribedBookings):
                 recording.about(booked.played, booked.awaited_s)
@@ -193,13 +192,25 @@ def run(
             from engine.api.records import Records
 
             context = api.assembled(
-                recording, specs, config.engine, config.api, config.security, state,
-                desk, courier, SqlCredentials(database.apart(), credential_letters_of(sealer)),
-                acts=config.engine.mode == "act", tree=settings,
-                receiver=getattr(metrics, "receiver", None), aside=aside,
-                records=Records(output, sealer),
-                kept=metrics if isinstance(metrics, KeptSamples) else None,
-            )  # fmt: skip
+                recording,
+                specs,
+                config.engine,
+                config.api,
+                office=api.Office(
+                    state=state,
+                    desk=desk,
+                    courier=courier,
+                    credentials=SqlCredentials(database.apart(), credential_letters_of(sealer)),
+                    security=config.security,
+                ),
+                tree=settings,
+                offered=api.Offered(
+                    receiver=getattr(metrics, "receiver", None),
+                    kept=metrics if isinstance(metrics, KeptSamples) else None,
+                    aside=aside,
+                    records=Records(output, sealer),
+                ),
+            )
             notes = context.board
             recall(context.board, state / JOURNAL, sealer, now_s)
             held.enter_context(api.served(context, _announce))
@@ -215,8 +226,9 @@ def run(
         shell: Shell
         if config.live.lease == "shards":
             shell = shared_shell(
-                config, database, letters, of_log, metrics=metrics, infrastructure=infrastructure,
-                bookings=booked, store=StoreWithAside(store, desk, aside), notifier=notifier,
+                config, SharedStores(database, letters, of_log),
+                metrics=metrics, infrastructure=infrastructure, bookings=booked,
+                store=StoreWithAside(store, desk, aside), notifier=notifier,
                 notes=notes,
             )  # fmt: skip
             watch = None  # each shard has a monitor of its own
@@ -224,12 +236,14 @@ def run(
             shell = LiveShell(
                 cycle,
                 specs,
-                metrics=metrics,
-                infrastructure=infrastructure,
-                bookings=booked,
-                store=StoreWithAside(store, desk, aside),
-                lease=_lease(config, database, state, lead),
-                notifier=notifier,
+                Ports(
+                    metrics=metrics,
+                    infrastructure=infrastructure,
+                    bookings=booked,
+                    store=StoreWithAside(store, desk, aside),
+                    lease=_lease(config, database, state, lead),
+                    notifier=notifier,
+                ),
                 notes=notes,
                 clock=WallClock(),
                 settings=config.live.shell,
@@ -239,7 +253,7 @@ def run(
         log.info(_beginning(config, lead, recording, now_s), lead=lead.fence)
         refused = meta.forecaster.refused
         if refused:
-            recording.event(now_s, "model_refused", "forecaster", "schedule_only", refused)
+            recording.event(now_s, "model_refused", "forecaster", "schedule_only", detail=refused)
         limited = config.live.duration_s is not None
         emergency = BreakGlass(FileCabinet(state / FOLDER))
         beside = [
@@ -252,7 +266,7 @@ def run(
         if watch is not None:
             beside.append(deliver(watch, senders, WallClock().now_s))
         folder, asked = asyncio.run(
-            _drive(shell, metrics, recording, beside, courier, limited=limited)
+            _drive(shell, metrics, recording, beside, courier=courier, limited=limited)
         )
     _show(read_summary(folder, sealer), folder)
     print(folder, flush=True)
@@ -272,6 +286,7 @@ def _bookings(
     settings: Mapping[str, Any],
     began_s: float,
     weddings: WeddingRegister,
+    *,
     sealer: Sealer | None,
 ) -> Bookings:
     """The source of bookings of a run that began then; raises ValueError for wrong options."""
@@ -311,8 +326,8 @@ async def _drive(
     metrics: MetricsSource,
     recording: Recording,
     beside: Sequence[Coroutine[Any, Any, None]],
-    courier: Courier,
     *,
+    courier: Courier,
     limited: bool,
 ) -> tuple[Path, signal.Signals | None]:
     """Run the shell until its end or a signal; returns the record's folder and the signal.

@@ -64,7 +64,7 @@ def drilled(state: Path) -> dict[str, float]:
     now_s = time.time()
     who = asyncio.run(authenticated(identity, f"Bearer {token}", now_s))
     situation = Situation(PlatformState.EMERGENCY)
-    reason = refusal(who, Permission.FLOOR, SERVICE, situation, now_s)
+    reason = refusal(who, Permission.FLOOR, SERVICE, situation, now_s=now_s)
     if reason:
         raise AssertionError(reason)
     opened(state / AUDIT).append(

@@ -22,18 +22,18 @@ def run(config: ImportConfig, line: str) -> list[Path]:
     asked = config.metrics
     span = history.span_of(config, dt.datetime.now(dt.UTC))
     with connected(
-        config.metrics.url, asked.headers, asked.parameters, asked.timeout_s, asked.ca,
-        asked.certificate,
+        config.metrics.url, asked.headers, asked.parameters, asked.timeout_s, ca=asked.ca,
+        certificate=asked.certificate,
     ) as metrics:  # fmt: skip
         seen = history.read(
             metrics, config, platform, span,
-            lambda name: print(f"asking for {name}", file=sys.stderr),
+            advance=lambda name: print(f"asking for {name}", file=sys.stderr),
         )  # fmt: skip
     platform = files.with_given(platform, config.services)
     platform, why = measured.fitted(platform, seen)
     files.checked(platform)
     where = files.shown(config.metrics.url)
-    more = trace_files.texts(config.out, platform, seen, config.time_zone, where)
+    more = trace_files.texts(config.out, platform, seen, config.time_zone, where=where)
     files.written(more, overwrite=config.overwrite)
     # What was changed by hand in these is in what is written, so nobody loses anything.
     renewed = files.platform_files(config.out, platform, line)

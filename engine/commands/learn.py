@@ -115,7 +115,7 @@ def _learned(
         raise ConfigError("bookings: none of them is in the time of the load")
     try:
         learned = event_learning.learn(
-            schedule_of(events, feed.model), past, feed.model, specs, holdout
+            schedule_of(events, feed.model), past, feed.model, specs, held_out=holdout
         )
     except ValueError as error:
         raise ConfigError(f"load: {error}") from None

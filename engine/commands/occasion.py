@@ -127,7 +127,7 @@ def _propose(given: argparse.Namespace, name: str, times: tuple[tuple[str, float
         return failed(f"{MOST_OCCASIONS} occasions are to come; drop one first")
     code = asking.ask_occasion(
         given, occasion, Permission.FLOOR, f"{name}: proposed; somebody else approves it",
-        Situation(),
+        situation=Situation(),
     )  # fmt: skip
     if code == 0:
         print(occasion.id)
@@ -159,9 +159,11 @@ def _change(given: argparse.Namespace, name: str) -> int:
     own, who = there[name], asking.local_name(given.state)
     if approves:
         situation = Situation(asked_by=own.requested_by)
-        return asking.ask_occasion(given, approved(own, who), Permission.APPROVE, said, situation)
+        return asking.ask_occasion(
+            given, approved(own, who), Permission.APPROVE, said, situation=situation
+        )
     over = taken_back(own, who, now_s)
-    return asking.ask_occasion(given, over, Permission.DROP_FLOOR, said, Situation())
+    return asking.ask_occasion(given, over, Permission.DROP_FLOOR, said, situation=Situation())
 
 
 def _list(given: argparse.Namespace) -> int:
@@ -173,7 +175,7 @@ def _list(given: argparse.Namespace) -> int:
             ), "",
         )  # fmt: skip
         for one in shown:
-            print(_line(one["id"], one["name"], one["times"], one["starts_s"], one["status"]))
+            print(_line(one["id"], one["name"], one["times"], one["starts_s"], state=one["status"]))
         return code
     try:
         status, there = _standing(given)
@@ -182,11 +184,11 @@ def _list(given: argparse.Namespace) -> int:
     now_s = engine_s(status, time.time())
     for own in there.values():
         state = state_of(own, now_s).value
-        print(_line(own.id, own.name, dict(own.times), own.starts_s, state))
+        print(_line(own.id, own.name, dict(own.times), own.starts_s, state=state))
     return 0
 
 
-def _line(name: str, title: str, times: dict[str, float], starts_s: float, state: str) -> str:
+def _line(name: str, title: str, times: dict[str, float], starts_s: float, *, state: str) -> str:
     begins = dt.datetime.fromtimestamp(starts_s, dt.UTC)
     load = ", ".join(f"{service} {value:g} times" for service, value in times.items())
     return f"{name}  {title}: {load}, from {begins:%Y-%m-%d %H:%M} UTC, {state.replace('_', ' ')}"

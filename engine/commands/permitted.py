@@ -27,7 +27,7 @@ def permitted(
     NotAllowedError, OSError.
     """
     who = local.principal(state)
-    reason = refusal(who, permission, "", Situation(), time.time())
+    reason = refusal(who, permission, "", Situation(), now_s=time.time())
     audit = audit_of(state)
 
     def note(outcome: str, because: str) -> None:

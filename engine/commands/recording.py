@@ -14,7 +14,7 @@ import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -40,13 +40,20 @@ _Figures = TypeVar("_Figures")
 log = structlog.stdlib.get_logger(__name__)
 
 
+class RecordPlace(NamedTuple):
+    """Where records go: the folder, what makes the reports in each, and what seals them."""
+
+    output: Path
+    report: Callable[[Path], None]
+    sealer: FileSealer | None = None
+
+
 class Recording:
     """Notes of the shell: into the journal, and what one wants to know at once to the log.
 
-    `run` is what the records say of the run, apart from its times and figures; `report` makes the
-    reports of a record in its folder.  What the engine does the store stages for the audit log
-    before it is done, and a `courier` carries it there; what cannot be staged goes to the log
-    itself.  With a `sealer` the journal and the records are sealed.
+    `run` is what the records say of the run, apart from its times and figures.  What the engine
+    does the store stages for the audit log before it is done, and a `courier` carries it there;
+    what cannot be staged goes to the log itself.  The journal is sealed as the `records` are.
     """
 
     def __init__(
@@ -54,23 +61,19 @@ class Recording:
         state: Path,
         heading: JournalHeading,
         run: LiveRun,
-        output: Path,
+        records: RecordPlace,
         *,
         every_s: float | None,
-        report: Callable[[Path], None],
         audit: AuditLog,
         courier: Courier,
-        sealer: FileSealer | None = None,
     ) -> None:
         self._audit = audit
         self._courier = courier
-        self._sealer = sealer
+        self._records = records
         self._state = state
         self._run = run
-        self._output = output
         self._every_s = every_s
-        self._report = report
-        self._journal = Journal(state, heading, sealer)
+        self._journal = Journal(state, heading, records.sealer)
         self._played: Callable[[float, float], PlayedDay] | None = None
 
     @property
@@ -94,10 +97,11 @@ class Recording:
         observation: Observation,
         plan: Plan,
         compute_s: float,
+        *,
         reading: Reading,
     ) -> None:
         """Note a step."""
-        self._journal.step(time_s, observation, plan, compute_s, reading)
+        self._journal.step(time_s, observation, plan, compute_s, reading=reading)
         for word, actions in (("", plan.actions), ("would: ", plan.dry)):
             for action in actions:
                 _log_action(word, action, time_s)
@@ -120,9 +124,9 @@ class Recording:
             status=result.status.value,
         )
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Note something that is no decision."""
-        self._journal.event(time_s, kind, name, what, detail)
+        self._journal.event(time_s, kind, name, what, detail=detail)
         log.info(f"{kind.replace('_', ' ')}: {what}: {detail}", time_s=time_s, kind=kind, name=name)
 
     def status(self, status: Mapping[str, Any]) -> None:  # noqa: ARG002 (nobody asks a record)
@@ -150,7 +154,9 @@ class Recording:
         self._close()
         over = self._journal.put_aside()
         self._journal = Journal(
-            self._state, dataclasses.replace(self._journal.heading, started_s=now_s), self._sealer
+            self._state,
+            dataclasses.replace(self._journal.heading, started_s=now_s),
+            self._records.sealer,
         )
         try:
             folder = await self._write(over, begun_s, now_s, metrics, partial=False)
@@ -179,7 +185,12 @@ class Recording:
         )
         # In a thread: the engine goes on meanwhile.
         folder = await asyncio.to_thread(
-            write, run, journal, self._output, self._report, self._sealer
+            write,
+            run,
+            journal,
+            self._records.output,
+            self._records.report,
+            sealer=self._records.sealer,
         )
         remove(journal)  # the record is on the disk
         return folder

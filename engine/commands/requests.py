@@ -70,7 +70,7 @@ def pause(arguments: Sequence[str]) -> int:
     request = Pause(given.service, Direction(given.direction), expires_s, given.pin)
     what = f"{given.service or 'all services'}: paused"
     after = {"direction": given.direction, "pinned": given.pin}
-    return _ask(given, request, what, schedule, after)
+    return _ask(given, request, what, schedule, after=after)
 
 
 def resume(arguments: Sequence[str]) -> int:
@@ -126,7 +126,7 @@ def floor(arguments: Sequence[str]) -> int:
         behalf = _on_behalf(given, request)
     except (OSError, ValueError) as error:
         return failed(error)
-    return _ask(given, request, what, schedule, {"instances": given.instances, **behalf})
+    return _ask(given, request, what, schedule, after={"instances": given.instances, **behalf})
 
 
 def _on_behalf(given: argparse.Namespace, request: ManualFloor) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def _on_behalf(given: argparse.Namespace, request: ManualFloor) -> dict[str, Any
     """
     who = local.principal(given.state)
     if given.wedding is None or refusal(
-        who, Permission.FLOOR, request.service, Situation(), time.time()
+        who, Permission.FLOOR, request.service, Situation(), now_s=time.time()
     ):
         return {}
     from engine.security.weddings import Held, WeddingRegister
@@ -195,7 +195,7 @@ def _answer(name: str, purpose: str, arguments: Sequence[str], *, approved: bool
         say(f"{given.decision}: {'approved' if approved else 'rejected'}")
 
     asked = CommandRequest(name, given.decision, permission, service, situation)
-    return ask(given, asked, {}, give, "")
+    return ask(given, asked, {}, give, what="")
 
 
 def _refusal(state: Path, service: str) -> str:
@@ -226,6 +226,7 @@ def _ask(
     request: ManualFloor | Pause,
     what: str,
     schedule: Recurrence | None,
+    *,
     after: dict[str, Any],
 ) -> int:
     if schedule is not None:
@@ -242,7 +243,7 @@ def _ask(
     asked = CommandRequest(permission.value, request.service, permission, request.service)
     return ask(
         given, asked, {**after, "until": until},
-        lambda desk, audit: desk.ask(request, schedule, audit=audit), f"{what} {words}",
+        lambda desk, audit: desk.ask(request, schedule, audit=audit), what=f"{what} {words}",
     )  # fmt: skip
 
 
@@ -255,7 +256,7 @@ def _withdraw(given: argparse.Namespace, action: str, kind: Kind) -> int:
 
     permission = Permission.DROP_FLOOR if kind == "floor" else Permission.RESUME
     asked = CommandRequest(action, given.service, permission, given.service)
-    return ask(given, asked, {"withdrawn": True}, withdraw, "")
+    return ask(given, asked, {"withdrawn": True}, withdraw, what="")
 
 
 def _service(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from engine.adapters.store.database import Database
 from engine.adapters.store.letters import Letters
@@ -24,6 +24,7 @@ from engine.ports.notifier import Notifier
 from engine.ports.store import Store
 from engine.runtime.cycle import Cycle
 from engine.runtime.keeper import ShardKeeper, ShardLease, member_name
+from engine.runtime.ports import Ports
 from engine.runtime.sharded import ShardedShell
 from engine.runtime.shared import (
     ShardBookings,
@@ -57,11 +58,17 @@ def watched(
     return LiveMonitor(MonitorStage(monitor, Alerts(specs, config.alerts))), senders
 
 
+class SharedStores(NamedTuple):
+    """What the stores of all shards share: `log` is the address of the audit log."""
+
+    database: Database
+    letters: Letters
+    log: str
+
+
 def shared_shell(
     config: LiveConfig,
-    database: Database,
-    letters: Letters,
-    log: str,
+    stores: SharedStores,
     *,
     metrics: MetricsSource,
     infrastructure: Infrastructure,
@@ -78,6 +85,7 @@ def shared_shell(
         )
     from engine.adapters.store.shard_leases import PostgresLeaseTable, ShardStore, show
 
+    database, letters, log = stores
     specs = config.platform.specs()
     by_name = {spec.name: spec for spec in specs}
     assert config.live.store is not None
@@ -102,12 +110,14 @@ def shared_shell(
         shell = LiveShell(
             cycle,
             own,
-            metrics=ShardMetrics(shared, shard),
-            infrastructure=ShardInfrastructure(shared, shard),
-            bookings=ShardBookings(shared),
-            store=ShardRequests(shared, shard, ShardStore(database, shard.name, letters, log)),
-            lease=ShardLease(keeper, shard.name),
-            notifier=ShardNotifier(shared),
+            Ports(
+                metrics=ShardMetrics(shared, shard),
+                infrastructure=ShardInfrastructure(shared, shard),
+                bookings=ShardBookings(shared),
+                store=ShardRequests(shared, shard, ShardStore(database, shard.name, letters, log)),
+                lease=ShardLease(keeper, shard.name),
+                notifier=ShardNotifier(shared),
+            ),
             notes=shared.together,
             clock=WallClock(),
             settings=config.live.shell,
@@ -128,7 +138,6 @@ def shared_shell(
 
     return ShardedShell(
         shared,
-        keeper,
         make,
         clock=WallClock(),
         settings=config.live.shell,

@@ -88,12 +88,19 @@ class Clairvoyant:
         starts_s = foresight.start_s + steps * step_s
         coming_s = foresight.pending[spec.name]()
         missing = self.missing(
-            spec.name, need, starts_s, service.ready, coming_s, now_s + self.settings.sample_s
+            spec.name,
+            need,
+            starts_s,
+            service.ready,
+            coming_s=coming_s,
+            until_s=now_s + self.settings.sample_s,
         )
         if missing:
             target = service.ready + len(coming_s) + missing
         else:
-            target = len(coming_s) + self.kept(spec.name, need, starts_s, service.ready, now_s)
+            target = len(coming_s) + self.kept(
+                spec.name, need, starts_s, service.ready, now_s=now_s
+            )
         target = min(max(target, spec.min_instances), spec.max_instances)
         if target == service.desired:
             return None
@@ -113,6 +120,7 @@ class Clairvoyant:
         need: NDArray[np.int64],
         starts_s: FloatArray,
         ready: int,
+        *,
         coming_s: FloatArray,
         until_s: float,
     ) -> int:
@@ -135,6 +143,7 @@ class Clairvoyant:
         need: NDArray[np.int64],
         starts_s: FloatArray,
         ready: int,
+        *,
         now_s: float,
     ) -> int:
         """Those of the `ready` that are needed, or again before others could be had cheaper."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -111,19 +112,21 @@ class ClairvoyantWithinRules:
         starts_s = foresight.start_s + steps * foresight.step_s
         coming_s = foresight.pending[spec.name]()
         ready, counts = service.ready, required.counts
-        seen = (spec.name, counts, starts_s, ready, coming_s)
-        if self._free.missing(*seen, now_s + self.settings.sample_s):
+        missing = partial(self._free.missing, spec.name, counts, starts_s, ready, coming_s=coming_s)
+        if missing(until_s=now_s + self.settings.sample_s):
             # The next step may come after the rest only: this one has to do until then.
             rest_s = max(limits.cooldown_out_s, self.settings.sample_s)
-            wanted = ready + len(coming_s) + self._free.missing(*seen, now_s + rest_s)
+            wanted = ready + len(coming_s) + missing(until_s=now_s + rest_s)
         else:
-            kept = self._free.kept(spec.name, counts, starts_s, ready, now_s)
+            kept = self._free.kept(spec.name, counts, starts_s, ready, now_s=now_s)
             wanted = max(len(coming_s) + kept, required.protected)
             wanted = min(wanted, service.desired)
         own = own._replace(targets=stabilised(own.targets, wanted, now_s, limits.stabilisation_s))
         self.memory[spec.name] = own
         target = wanted if wanted > service.desired else min(own.targets[0][1], service.desired)
-        allowed = limit(spec, service.desired, target, Reason.FORECAST, own, now_s, limits).target
+        allowed = limit(
+            spec, service.desired, target, Reason.FORECAST, memory=own, now_s=now_s, settings=limits
+        ).target
         if allowed == service.desired:
             return None
         out = allowed > service.desired

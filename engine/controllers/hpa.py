@@ -215,7 +215,7 @@ class Hpa:
             spec.max_instances,
             self.behavior,
         )
-        verdict = k8s.reconcile(target, proposals, state.memory, self.flags, now_s)
+        verdict = k8s.reconcile(target, proposals, state.memory, self.flags, now_s=now_s)
         if verdict.replicas == service.desired:
             return None
         evidence = {"target_cpu": float(self.options.target_cpu)}
@@ -249,8 +249,8 @@ class Hpa:
             pods.append(k8s.Pod("draining", deleted=True, count=service.draining))
         try:
             return k8s.from_pods(
-                pods, samples, service.desired, self.options.target_cpu, self.flags, now_s,
-                utilization=True,
+                pods, samples, service.desired, self.options.target_cpu,
+                settings=self.flags, now_s=now_s, utilization=True,
             )  # fmt: skip
         except k8s.MetricError as error:
             return error

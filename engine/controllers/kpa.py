@@ -107,7 +107,7 @@ class Kpa:
             stable_window_s=options.stable_window_s,
             scale_down_delay_s=options.scale_down_delay_s,
         )
-        desired = knative.scale(service.ready, stable, panic, memory, chosen, now_s)
+        desired = knative.scale(service.ready, stable, panic, memory, settings=chosen, now_s=now_s)
         desired = min(max(desired, spec.min_instances), spec.max_instances)
         if desired == service.desired:
             return None

@@ -175,7 +175,9 @@ class Mpc:
         target = desired
         if not then.blind:
             target = first_step(
-                planning_problem(one, then, own, now_s, self.settings, self.options)
+                planning_problem(
+                    one, then, own, now_s, settings=self.settings, options=self.options
+                )
             )
         if now_s - one.asked_s < limits.idle_s:  # whoever is asked does not fall asleep
             target = max(target, 1)
@@ -186,7 +188,9 @@ class Mpc:
             target = min(own.targets[0][1], desired)
         if _little(spec, desired, target, limits):
             return own, None
-        allowed = limit(spec, desired, target, Reason.FORECAST, own, now_s, limits).target
+        allowed = limit(
+            spec, desired, target, Reason.FORECAST, memory=own, now_s=now_s, settings=limits
+        ).target
         if allowed == desired:
             return own, None
         out = allowed > desired
@@ -225,6 +229,7 @@ def planning_problem(
     then: Ahead,
     own: ServiceMemory,
     now_s: float,
+    *,
     settings: EngineSettings,
     options: MpcOptions,
 ) -> PlanningProblem:

@@ -98,7 +98,7 @@ def allocate(
     granted = []
     rises = []
     for place, (one, may) in enumerate(zip(seen, allowed, strict=True)):
-        approved = released(one, may.target, may.most, approvals, now_s)
+        approved = released(one, may.target, may.most, approvals, now_s=now_s)
         target = may.target if approved is None else approved.to_instances
         granted.append(Granted(target, may.why, approved))
         if target > one.service.desired:
@@ -124,7 +124,7 @@ def _rank(seen: Seen, allowed: Allowed, approved: Action | None, settings: Appro
         return FORECAST_RANK
     added = allowed.target - seen.service.desired
     cost_per_hour = added * seen.traits.spec.price_per_hour
-    asked = category(chosen.reason, added, cost_per_hour, chosen.confidence, settings)
+    asked = category(chosen.reason, added, cost_per_hour, chosen.confidence, settings=settings)
     if asked is Category.NEEDS_APPROVAL:
         return WAITING_RANK
     return RANKS.get(chosen.reason, FORECAST_RANK)

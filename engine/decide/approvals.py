@@ -28,7 +28,12 @@ def final_answers(answers: Sequence[Approval]) -> Mapping[str, Approval]:
 
 
 def category(
-    reason: Reason, added: int, cost_per_hour: float, confidence: float, settings: ApprovalSettings
+    reason: Reason,
+    added: int,
+    cost_per_hour: float,
+    confidence: float,
+    *,
+    settings: ApprovalSettings,
 ) -> Category:
     """Category of a change by `added` instances (negative: fewer) at `cost_per_hour` USD/h."""
     if reason is Reason.EMERGENCY:
@@ -56,7 +61,7 @@ def approved_now(seen: Seen, approvals: Mapping[str, Approval], now_s: float) ->
 
 
 def released(
-    seen: Seen, target: int, most: int, approvals: Mapping[str, Approval], now_s: float
+    seen: Seen, target: int, most: int, approvals: Mapping[str, Approval], *, now_s: float
 ) -> Action | None:
     """What of an approved action may be done now that the rails allow `target`; None: nothing.
 

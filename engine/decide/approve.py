@@ -131,13 +131,14 @@ def _action(
     ahead_s = chosen.evidence.get("ahead_s", seen.traits.lead_s)
     behind = context(observation.outlook, now_s + ahead_s)
     return Action(
-        decision_id=_decision_id(spec.name, current, target, now_s, number),
+        decision_id=_decision_id(spec.name, current, target, now_s, number=number),
         service=spec.name,
         from_instances=current,
         to_instances=target,
         reason=chosen.reason,
         category=category(
-            chosen.reason, target - current, cost_per_hour, chosen.confidence, settings.approval
+            chosen.reason, target - current, cost_per_hour, chosen.confidence,
+            settings=settings.approval,
         ),
         confidence=chosen.confidence,
         cost_per_hour=cost_per_hour,
@@ -147,14 +148,14 @@ def _action(
         trigger_s=chosen.trigger_s,
         decided_s=now_s,
         explanation=explain(
-            spec.name, current, target, chosen.reason, chosen.evidence, behind, note,
-            observation.outlook.noun,
+            spec.name, current, target, chosen.reason,
+            evidence=chosen.evidence, weddings=behind, notes=note, noun=observation.outlook.noun,
         ),
         scale_id=chosen.scale_id,
     )  # fmt: skip
 
 
-def _decision_id(service: str, current: int, target: int, now_s: float, number: int) -> str:
+def _decision_id(service: str, current: int, target: int, now_s: float, *, number: int) -> str:
     """The same decision has the same id wherever it is made: it is the idempotency key.
 
     The `number` of the decision is for a clock that was set back: a time may come twice.

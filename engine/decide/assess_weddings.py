@@ -95,7 +95,9 @@ def _as_booked(
         blends=[blends.get(one.traits.spec.name) for _, one in those],
     )
     issued = [
-        schedule.issue(one.response, outlook, curves.of(k, forecast), one.traits.spec.name, now_s)
+        schedule.issue(
+            one.response, outlook, curves.of(k, forecast), one.traits.spec.name, now_s=now_s
+        )
         for k, (_, one) in enumerate(those)
     ]
     weighed = _weighed([one for _, one in those], curves, counts, settings)
@@ -154,12 +156,16 @@ def _weighed(
         _column(tuple([own.risk_z for own in traits])),
     )  # fmt: skip
     leads_s = [own.lead_s for own in traits]
-    floors = wedding.assess_weddings(curves, sizings, slowdowns, leads_s, settings.weddings)
+    floors = wedding.assess_weddings(
+        curves, sizings, slowdowns, leads_s, settings=settings.weddings
+    )
     return [
         (
             curves.of(k, count),
             need[k, :count],
-            step_discount(count, curves.bin_s, lead_s, limits.cooldown_out_s, limits.step_out),
+            step_discount(
+                count, curves.bin_s, lead_s, limits.cooldown_out_s, step_out=limits.step_out
+            ),
             floors[k],
         )
         for k, (count, lead_s) in enumerate(zip(counts, leads_s, strict=True))

@@ -16,6 +16,7 @@ def explain(
     from_instances: int,
     to_instances: int,
     reason: Reason,
+    *,
     evidence: Mapping[str, float],
     weddings: WeddingContext,
     notes: str,

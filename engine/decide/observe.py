@@ -149,12 +149,20 @@ def observe(
             looked, slowdown, rate = _learned(service, own, looked, expected)
             if rate > 0.0 and row != UNBOOKED:
                 response = schedule.observe(
-                    response, outlook, row, rate, looked.newest_s,
-                    settings.forecast, blends.get(name),
+                    response, outlook, row, rate, sample_s=looked.newest_s,
+                    settings=settings.forecast, blend=blends.get(name),
                 )  # fmt: skip
         measured = figures(own.measured_s, service.window, looked, now_s)
         if not looked.stale:
-            alarm = _alarm(service, traits, looked, slowdown, measured, called, settings)
+            alarm = _alarm(
+                service,
+                traits,
+                looked,
+                slowdown,
+                measured=measured,
+                called=called,
+                settings=settings,
+            )
         seen.append(
             Seen(
                 service, traits, own, row, looked, assess(service, looked),
@@ -176,7 +184,7 @@ def _learned(
     if fallen(looked, expected):
         slowdown = min(slowdown, own.slowdown)
     if rate >= 0.0:
-        bounded = borne_out(looked, spec, service.ready, expected, slowdown)
+        bounded = borne_out(looked, spec, service.ready, expected, slowdown=slowdown)
         # What is bounded is good enough to go by, not to learn from.
         return (
             (looked, slowdown, rate)
@@ -192,6 +200,7 @@ def _alarm(
     traits: Traits,
     looked: View,
     slowdown: float,
+    *,
     measured: FiguresThere,
     called: dict[str, _Called],
     settings: EngineSettings,
@@ -201,19 +210,22 @@ def _alarm(
     if wakes(service, looked.rows[:LOOKED_AT]) or (service.desired == 0 and name in called):
         more = called.get(name, _Called(0.0, looked.newest_s))
         alarm: Recommendation | None = wake(
-            service, looked, traits.sizing, slowdown, *more, settings.emergency
-        )
+            service, looked, traits.sizing, slowdown,
+            passed_on_rate=more.rate, trigger_s=more.trigger_s, settings=settings.emergency,
+        )  # fmt: skip
     else:
         alarm = emergency(
-            service, looked, traits.sizing, slowdown, settings.emergency,
+            service, looked, traits.sizing, slowdown, settings=settings.emergency,
             measures_cpu="cpu" not in measured.absent,
         )  # fmt: skip
     if alarm is None:
         if name not in called or called[name].rate <= 0.0:
             return None
         return passed_on(
-            service, looked, traits.sizing, slowdown, *called[name], settings.emergency
-        )
+            service, looked, traits.sizing, slowdown,
+            extra_rate=called[name].rate, trigger_s=called[name].trigger_s,
+            settings=settings.emergency,
+        )  # fmt: skip
     extra = unserved_rate(service, looked, slowdown, alarm.target)
     for call in calls:
         before = called.get(call.service, _Called(0.0, alarm.trigger_s))

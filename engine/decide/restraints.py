@@ -96,7 +96,14 @@ def _allowed(
         return Allowed(chosen, current, declined, "", targets, wish.notes, most)
     override = pin is None and manual.overrides(chosen, current)
     limited = limit(
-        spec, current, target, chosen.reason, seen.memory, now_s, limits, override=override
+        spec,
+        current,
+        target,
+        chosen.reason,
+        memory=seen.memory,
+        now_s=now_s,
+        settings=limits,
+        override=override,
     )
     target = limited.target
     if not inside:
@@ -166,7 +173,9 @@ def _waits(seen: Seen, chosen: Recommendation, target: int, settings: EngineSett
     """Whether a person would have to let this pass."""
     added = target - seen.service.desired
     cost_per_hour = added * seen.traits.spec.price_per_hour
-    asked = category(chosen.reason, added, cost_per_hour, chosen.confidence, settings.approval)
+    asked = category(
+        chosen.reason, added, cost_per_hour, chosen.confidence, settings=settings.approval
+    )
     return asked is Category.NEEDS_APPROVAL
 
 

@@ -49,6 +49,7 @@ def wake(
     view: View,
     sizing: Sizing,
     slowdown: float,
+    *,
     passed_on_rate: float,
     trigger_s: float,
     settings: EmergencySettings,

@@ -58,7 +58,7 @@ def _verdict(seen: Seen, now_s: float, settings: VerifySettings) -> Verdict:
     if view.rows[:NEWEST][-1][0] < watch.decided_s:
         # Samples of before the step say nothing of it.
         return Verdict(watch, *rests)
-    if not _made_worse(service, watch, view, seen.assessment, grew, settings):
+    if not _made_worse(service, watch, view, seen.assessment, grew=grew, settings=settings):
         over = now_s >= watch.decided_s + settings.settle_s + settings.watch_s
         return Verdict(None if over else watch, *rests)
     until_s = now_s + settings.hold_s
@@ -99,6 +99,7 @@ def _made_worse(
     watch: Watch,
     view: View,
     assessment: Assessment,
+    *,
     grew: bool,
     settings: VerifySettings,
 ) -> bool:

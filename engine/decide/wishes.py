@@ -64,7 +64,7 @@ def emergencies(
     """The wishes once what drowns is seen to; each emergency also forbids scale-ins for a while."""
     return tuple(
         [
-            wish if one.alarm is None else _urgent(one, one.alarm, wish, now_s, settings)
+            wish if one.alarm is None else _urgent(one, one.alarm, wish, now_s, settings=settings)
             for one, wish in zip(seen, wishes, strict=True)
         ]
     )
@@ -99,7 +99,11 @@ def _wish(
             notes = f"{notes}; {without}" if notes else without
         wanted.extend(reactive(seen.service, seen.view, seen.assessment))
     if not ahead.blind and (not stale or fallback.mode == "outlook"):
-        wanted.append(forecast(spec, ahead.curve, ahead.need, ahead.discount, confidence, now_s))
+        wanted.append(
+            forecast(
+                spec, ahead.curve, ahead.need, ahead.discount, confidence=confidence, now_s=now_s
+            )
+        )
         if ahead.weddings.floor > 0:
             wanted.append(wedding.wedding_floor(spec, ahead.weddings, confidence, now_s))
     if observation.floors:
@@ -123,7 +127,7 @@ def _wish(
 
 
 def _urgent(
-    seen: Seen, alarm: Recommendation, wish: Wish, now_s: float, settings: EngineSettings
+    seen: Seen, alarm: Recommendation, wish: Wish, now_s: float, *, settings: EngineSettings
 ) -> Wish:
     again = seen.memory.calm_from_s > now_s
     # At least as much, and at once as well.

@@ -27,7 +27,9 @@ def has_room(view: View, spec: ServiceSpec) -> bool:
     return view.cpu_then < limits.cpu_up and not waiting and not view.error_rate > UNCLEAR_ERRORS
 
 
-def borne_out(view: View, spec: ServiceSpec, ready: int, expected: float, slowdown: float) -> float:
+def borne_out(
+    view: View, spec: ServiceSpec, ready: int, expected: float, *, slowdown: float
+) -> float:
     """The request rate (1/s) of a service that `has_room`, within what the witnesses bear out.
 
     `expected` is what the calendar lets expect (1/s), `slowdown` how many times slower than

@@ -94,8 +94,8 @@ def outlook(
     response: Response,
     specs: Sequence[ServiceSpec],
     grid: Grid,
-    issued_s: float,
     *,
+    issued_s: float,
     base: FloatArray | None = None,
     noun: str = "weddings",
 ) -> Outlook:

@@ -112,6 +112,7 @@ def observe(
     outlook: Outlook,
     row: int,
     rate: float,
+    *,
     sample_s: float,
     settings: ForecastSettings,
     blend: ServiceBlend | None = None,
@@ -166,6 +167,7 @@ def curve(
     outlook: Outlook,
     row: int,
     now_s: float,
+    *,
     reach_s: float,
     settings: ForecastSettings,
     blend: ServiceBlend | None = None,
@@ -269,7 +271,7 @@ def persisting(
 
 
 def issue(
-    memory: ResponseMemory, outlook: Outlook, load: Curve, service: str, now_s: float
+    memory: ResponseMemory, outlook: Outlook, load: Curve, service: str, *, now_s: float
 ) -> tuple[ResponseMemory, tuple[Forecast, ...]]:
     """Once a minute, forecast the fixed horizons and remember the medians to be judged by.
 

@@ -57,7 +57,7 @@ def services_of(
     made = {}
     for name, workload in wanted.items():
         try:
-            made[name] = _service(workload, survey, nodes, price_table, price_source)
+            made[name] = _service(workload, survey, nodes, price_table, price_source=price_source)
         except ValueError as error:
             raise ConfigError(f"workloads.{name}: {workload}: {error}") from None
     return made
@@ -82,6 +82,7 @@ def _service(
     survey: ClusterSurvey,
     nodes: Mapping[str, Mapping[str, Any]],
     price_table: Mapping[str, float],
+    *,
     price_source: str,
 ) -> ImportedService:
     body = survey.workloads[workload]
@@ -101,7 +102,7 @@ def _service(
         **_work(cores, limit, request),
         **_boot(pods, containers),
         "price_per_hour": prices.price(
-            asked or cores, memory or 0.0, standing, price_table, price_source
+            asked or cores, memory or 0.0, standing, price_table, where=price_source
         ),
         "slo_p95_s": _slo(body),
         **_limits(scaler, replicas),

@@ -94,12 +94,12 @@ def fit(work: MeasuredWork, most_cores: float) -> FittedWork:
     candidates = [
         (slots, service_s, error)
         for slots in _slots_to_try(float(np.median(own_s)) * most_cores / core_s)
-        for service_s, error in [_service_s(slots, load, ready, own_s, scv)]
+        for service_s, error in [_service_s(slots, load, ready, own_s, scv=scv)]
     ]
     least = min(error for _, _, error in candidates)
     good = [one for one in candidates if math.sqrt(one[2]) <= math.sqrt(least) + AS_GOOD]
     slots, service_s, _ = min(good, key=lambda one: _off(one[0], one[1], core_s, most_cores))
-    predicted = response(slots, service_s, load, ready, scv)
+    predicted = response(slots, service_s, load, ready, scv=scv)
     return FittedWork(
         slots=slots,
         service_s=service_s,
@@ -113,7 +113,7 @@ def fit(work: MeasuredWork, most_cores: float) -> FittedWork:
 
 
 def response(
-    slots: int, service_s: float, load: FloatArray, ready: FloatArray, scv: float
+    slots: int, service_s: float, load: FloatArray, ready: FloatArray, *, scv: float
 ) -> FloatArray:
     """Mean response (s) in each step, infinite where the load is too much."""
     servers = np.maximum(ready * slots, 1.0)
@@ -167,13 +167,13 @@ def _slots_to_try(carried: float) -> Sequence[int]:
 
 
 def _service_s(
-    slots: int, load: FloatArray, ready: FloatArray, own_s: FloatArray, scv: float
+    slots: int, load: FloatArray, ready: FloatArray, own_s: FloatArray, *, scv: float
 ) -> tuple[float, float]:
     """The service time that explains the responses best, and the error that stays."""
     from scipy.optimize import minimize_scalar
 
     def error(log_s: float) -> float:
-        predicted = response(slots, math.exp(log_s), load, ready, scv)
+        predicted = response(slots, math.exp(log_s), load, ready, scv=scv)
         apart = np.minimum(np.abs(np.log(predicted / own_s)), 3.0)
         return float(np.average(apart**2, weights=load))
 

@@ -88,6 +88,7 @@ def read(
     config: ImportConfig,
     platform: ImportedPlatform,
     span: HistoryDays,
+    *,
     advance: Callable[[str], None],
 ) -> PlatformHistory:
     """Ask for everything; `advance` hears of each service.  Raises HistoryError, ConfigError."""
@@ -98,7 +99,7 @@ def read(
     services = {}
     for name, one in platform.services.items():
         advance(name)
-        services[name] = _service(metrics, config.history, one, grid, span, silent)
+        services[name] = _service(metrics, config.history, one, grid, span=span, silent=silent)
     if all("load" not in one.figures for one in services.values()):
         example = next(iter(platform.services.values()))
         raise ConfigError(
@@ -108,7 +109,7 @@ def read(
             f"{_filled(config.history.queries['load'], example, config.step_s)}; give the names "
             "that your metrics have: history=NAME, or history.queries.load='…'"
         )
-    calls = _calls(metrics, config.history, platform, grid, silent)
+    calls = _calls(metrics, config.history, platform, grid, silent=silent)
     return PlatformHistory(span, grid, services, calls, tuple(dict.fromkeys(silent)))
 
 
@@ -123,6 +124,7 @@ def _service(
     history: HistoryConfig,
     one: ImportedService,
     grid: HistoryGrid,
+    *,
     span: HistoryDays,
     silent: list[str],
 ) -> ServiceHistory:
@@ -190,6 +192,7 @@ def _calls(
     history: HistoryConfig,
     platform: ImportedPlatform,
     grid: HistoryGrid,
+    *,
     silent: list[str],
 ) -> dict[tuple[str, str], FloatArray]:
     if history.calls is None:

@@ -52,7 +52,7 @@ def fitted(
         figures = {**_boots(history.services[name].boots), **_calls(name, graph)}
         figures |= _entered(name, history, part) if history.calls else {}
         try:
-            work = fitting.fit(_work(name, history, graph, services, part), one.cores)
+            work = fitting.fit(_work(name, history, graph, services, part=part), one.cores)
         except FitError as error:
             why[name] = str(error)
             services[name] = _changed(one, figures)
@@ -60,7 +60,7 @@ def fitted(
         works[name] = work
         services[name] = _changed(
             replace(one, cores=work.cores, autoscaler=_rescaled(one, work.cores)),
-            {**figures, **_figures(one, work, history, name, part)},
+            {**figures, **_figures(one, work, history, name, part=part)},
         )
     if not history.calls:
         note = (
@@ -139,6 +139,7 @@ def _work(
     history: PlatformHistory,
     graph: MeasuredCalls,
     services: Mapping[str, ImportedService],
+    *,
     part: slice,
 ) -> MeasuredWork:
     own, grid = history.services[name], history.grid
@@ -164,7 +165,7 @@ def _work(
 
 
 def _figures(
-    one: ImportedService, work: FittedWork, history: PlatformHistory, name: str, part: slice
+    one: ImportedService, work: FittedWork, history: PlatformHistory, name: str, *, part: slice
 ) -> dict[str, SourcedFigure]:
     days = round((history.span.check_s - history.span.start_s) / 86_400.0)
     base = f"fitted to {work.steps:,} steps of {history.grid.step_s:g} s in {days} days"

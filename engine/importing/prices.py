@@ -46,6 +46,7 @@ def price(
     memory: float,
     nodes: Sequence[Mapping[str, Any]],
     prices: Mapping[str, float],
+    *,
     where: str,
 ) -> SourcedFigure:
     """Of a pod that asks for so much and stands on `nodes`, each once for each of its pods.

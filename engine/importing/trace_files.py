@@ -23,7 +23,7 @@ LONGEST_DAYS = 7
 
 
 def texts(
-    out: Path, platform: ImportedPlatform, history: PlatformHistory, zone: str, where: str
+    out: Path, platform: ImportedPlatform, history: PlatformHistory, zone: str, *, where: str
 ) -> dict[Path, str]:
     """All files of the history; `where` is the server that it came from, for people."""
     name = platform.name
@@ -39,7 +39,7 @@ def texts(
         folder / "counts.csv": _csv(history, counts),
         folder / "measured.json": json.dumps(check, indent=1) + "\n",
         out / "scenario" / f"{name}.yaml": _scenario(
-            platform, history, columns, folder / "load.csv", zone, where
+            platform, history, columns, folder / "load.csv", zone=zone, where=where
         ),
         out / "bookings" / f"{name}.yaml": (
             f"# What the time of the week lets expect of {platform.source}, for a live run.\n"
@@ -113,6 +113,7 @@ def _scenario(
     history: PlatformHistory,
     columns: Sequence[str],
     load: Path,
+    *,
     zone: str,
     where: str,
 ) -> str:

@@ -146,7 +146,7 @@ def grown(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np
 
 def taken(
     take: Take, quantile: float | None, members: MemberArrays, seen: Instant,
-    owners: NDArray[np.int64], count: int,
+    *, owners: NDArray[np.int64], count: int,
 ) -> NDArray[np.float64]:  # fmt: skip
     """One figure for each of `count` owners (services, or instances); NaN where nothing is known.
 
@@ -158,7 +158,12 @@ def taken(
         there &= ~np.isnan(values)  # a series that was seen once has no growth yet
     if take == "quantile":
         return _quantiles(
-            0.0 if quantile is None else quantile, members, values, there, owners, count
+            0.0 if quantile is None else quantile,
+            members,
+            values,
+            there,
+            owners=owners,
+            count=count,
         )
     values, owners = values[there], owners[there]
     number = np.bincount(owners, minlength=count)
@@ -176,7 +181,7 @@ def taken(
 
 def _quantiles(
     quantile: float, members: MemberArrays, values: NDArray[np.float64],
-    there: NDArray[np.bool_], owners: NDArray[np.int64], count: int,
+    there: NDArray[np.bool_], *, owners: NDArray[np.int64], count: int,
 ) -> NDArray[np.float64]:  # fmt: skip
     result = np.full(count, np.nan)
     there &= ~np.isnan(members.bounds)

@@ -86,6 +86,7 @@ class Intake:
         at_ms: NDArray[np.int64],
         values: NDArray[np.float64],
         now_s: float,
+        *,
         started_ms: NDArray[np.int64] | None = None,
     ) -> None:
         """Take samples in, in the order in which they came at `now_s`.
@@ -110,7 +111,7 @@ class Intake:
                 started_ms = None if started_ms is None else started_ms[rows]
             if started_ms is not None:
                 places, series, at_ms, values = self._begun(
-                    places, series, at_ms, values, started_ms, now_s
+                    places, series, at_ms, values, started_ms=started_ms, now_s=now_s
                 )
             self._aside.append((places, at_ms, values))
             self._waiting += len(places)
@@ -155,7 +156,11 @@ class Intake:
         wanted = np.array([bool(one) and query.wanted(one) for one in labels], np.bool_)
         chosen = wanted[numbers] if len(labels) else inside[:0]
         return summed(
-            labels, numbers[chosen], at_ms[inside][chosen], values[inside][chosen], query.step_ms
+            labels,
+            numbers[chosen],
+            at_ms[inside][chosen],
+            values[inside][chosen],
+            span_ms=query.step_ms,
         )
 
     def ring(self, query: RangeQuery) -> SeriesRanges:
@@ -189,7 +194,7 @@ class Intake:
 
     def _begun(
         self, places: NDArray[np.int64], series: NDArray[np.int64], at_ms: NDArray[np.int64],
-        values: NDArray[np.float64], started_ms: NDArray[np.int64], now_s: float,
+        values: NDArray[np.float64], *, started_ms: NDArray[np.int64], now_s: float,
     ) -> tuple[NDArray[np.int64], *Kept]:  # fmt: skip
         """With a zero where a counter that has just begun says that it was one."""
         most = int(places.max()) + 1

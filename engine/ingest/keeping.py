@@ -200,7 +200,7 @@ class SampleKeeper:
         labels = [self._intake.written(number) for number in used.tolist()]
         there = np.array([bool(one) for one in labels], np.bool_)[numbers] if labels else now[:0]
         self._fine.add(
-            summed(labels, numbers[there], at_ms[now][there], values[now][there], FINE_MS)
+            summed(labels, numbers[there], at_ms[now][there], values[now][there], span_ms=FINE_MS)
         )
         return series[~now], at_ms[~now], values[~now]
 

@@ -121,7 +121,10 @@ def histogram_of(b: bytes) -> NativeHistogram:
     return NativeHistogram(
         signed(_whole(numbers, 15)), signed(_whole(numbers, 17)), STALE if stale else count, total,
         () if stale else tuple(
-            _cumulated(schema, bounds, positive, negative, zeros, _real(numbers, 5), count)
+            _cumulated(
+                schema, bounds, positive, negative,
+                zeros=zeros, threshold=_real(numbers, 5), count=count,
+            )
         ),
     )  # fmt: skip
 
@@ -213,7 +216,7 @@ def _buckets(
 
 def _cumulated(
     schema: int, bounds: list[float], positive: list[tuple[int, float]],
-    negative: list[tuple[int, float]], zeros: float, threshold: float, count: float,
+    negative: list[tuple[int, float]], *, zeros: float, threshold: float, count: float,
 ) -> Iterator[tuple[float, float]]:  # fmt: skip
     """Upper bound and cumulative count of each bucket, from the lowest."""
     running = 0.0

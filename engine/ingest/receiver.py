@@ -141,7 +141,7 @@ class Receiver:
             started_ms = None if started_ms is None else started_ms[usable]
         else:  # the columns are the reader's, and it will use them again
             at_ms, value = at_ms.copy(), value.copy()
-        self.intake.take(numbers, at_ms, value, now_s, started_ms)
+        self.intake.take(numbers, at_ms, value, now_s, started_ms=started_ms)
         counts.samples += len(numbers)
 
     def _span_ms(self, now_s: float) -> tuple[int, int]:
@@ -211,7 +211,7 @@ class Receiver:
         started_ms = np.full(count, histogram.started_ms) if histogram.started_ms else None
         self.intake.take(
             np.array(numbers, np.int64), np.full(count, histogram.at_ms),
-            np.fromiter(values.values(), np.float64, count), now_s, started_ms,
+            np.fromiter(values.values(), np.float64, count), now_s, started_ms=started_ms,
         )  # fmt: skip
         return True
 

@@ -86,7 +86,7 @@ class Tier:
 
 def summed(
     labels: Sequence[bytes], series: NDArray[np.int64], at_ms: NDArray[np.int64],
-    values: NDArray[np.float64], span_ms: int,
+    values: NDArray[np.float64], *, span_ms: int,
 ) -> SpanRows:  # fmt: skip
     """Samples, as they came, as rows; of several of one series and time the first counts.
 

@@ -121,7 +121,7 @@ class SamplesSource:
             seen = at_time(samples, count, time_ms, lookback_ms)
             figures, newest_ms, scraped = self._figures(seen)
             for service in range(len(self._services)):
-                self._note(service, time_ms, int(newest_ms[service]), figures, scraped)
+                self._note(service, time_ms, int(newest_ms[service]), figures, scraped=scraped)
         self._newest = seen
         self._samples = thinned(samples, after_ms, step_ms)
         if self.keeper is not None:
@@ -160,8 +160,8 @@ class SamplesSource:
         }
 
     async def kept(
-        self, service: str, figure: str, from_ms: int, to_ms: int, step_ms: int,
-        *, skip: int = 0, most: int = 1_000_000,
+        self, service: str, figure: str, from_ms: int, to_ms: int, *, step_ms: int,
+        skip: int = 0, most: int = 1_000_000,
     ) -> SeriesRanges:  # fmt: skip
         """Samples of the series that a figure of a service is made of, kept or in the ring.
 
@@ -273,7 +273,7 @@ class SamplesSource:
     ) -> NDArray[np.float64]:
         members = self._members[repr(config)]
         owners = members.services if by == "services" else members.instances
-        return taken(config.take, config.quantile, members, seen, owners, count)
+        return taken(config.take, config.quantile, members, seen, owners=owners, count=count)
 
     def _newest_ms(self, seen: Instant, by: str, count: int) -> NDArray[np.int64]:
         newest = np.zeros(count, np.int64)
@@ -285,7 +285,7 @@ class SamplesSource:
 
     def _note(
         self, service: int, time_ms: int, newest_ms: int,
-        figures: Mapping[str, NDArray[np.float64]], scraped: NDArray[np.float64],
+        figures: Mapping[str, NDArray[np.float64]], *, scraped: NDArray[np.float64],
     ) -> None:  # fmt: skip
         rows = self._rows[service]
         if newest_ms == 0:

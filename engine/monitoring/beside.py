@@ -105,6 +105,7 @@ class MonitorStage:
         now_s: float,
         answers: Sequence[AlertAnswer] | None = (),
         sessions: Sequence[MonitoringSession] | None = None,
+        *,
         instances: Mapping[str, InstanceFigures] | None = None,
     ) -> News:
         """Look, if it is time, and see what people have to be told; what is new.
@@ -126,7 +127,7 @@ class MonitorStage:
             findings = self.monitor.step(
                 seen, observation.outlook, now_s,
                 None if is_everything(scope.due, self._names) else scope,
-                instances if single else None,
+                instances=instances if single else None,
             )  # fmt: skip
             if single and instances:
                 self._single_s = now_s + every_s
@@ -140,7 +141,7 @@ class MonitorStage:
                 if not a.escalates
             ],
             _major(observation, now_s),
-            [self.key_of(a.incident) for a in new if a.escalates],
+            escalations=[self.key_of(a.incident) for a in new if a.escalates],
         )
         # Nothing raises from here on.
         if answers is not None:

@@ -92,7 +92,7 @@ def causes(
             continue
         weighed.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
         of_services[name] = tuple(
-            Cause(service, kind, weight / total, _said(kind, service, name, picture, leads))
+            Cause(service, kind, weight / total, _said(kind, service, name, picture, leads=leads))
             for weight, service, kind in weighed[:MOST_CAUSES]
         )
     return of_services
@@ -111,7 +111,7 @@ def _nearness_of(graph: CallGraph, leads: Leads, at: int, sign: int) -> float:
     return near
 
 
-def _said(kind: CauseKind, service: str, at: str, picture: Picture, leads: Leads) -> str:
+def _said(kind: CauseKind, service: str, at: str, picture: Picture, *, leads: Leads) -> str:
     """In words: what is behind what is wrong at the service `at`."""
     names = picture.traits.names
     row = names.index(service)

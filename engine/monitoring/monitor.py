@@ -144,6 +144,7 @@ class Monitor:
         outlook: Outlook,
         now_s: float,
         scope: LookScope | None = None,
+        *,
         instances: Mapping[str, InstanceFigures] | None = None,
     ) -> Findings:
         """What is wrong at `now_s` (epoch seconds).
@@ -170,7 +171,7 @@ class Monitor:
         settled = memory.learned_s >= self.settings.settle_s
         symptoms = [s for s in symptoms if settled or s.kind in ALWAYS]
         memory = memory._replace(detectors=detectors, bands=self._glances.bands(picture))
-        findings, memory = self._followed(memory, picture, symptoms, windows, scope)
+        findings, memory = self._followed(memory, picture, symptoms, windows, scope=scope)
         self.memory = memory
         return findings
 
@@ -288,7 +289,9 @@ class Monitor:
             rise = np.zeros_like(rise)
             against = np.ones_like(expected)
         spacing_s = within(or_zero(times[:, 2] - times[:, 1]), 1.0, MOST_ELAPSED_S)
-        residuals, chance = residuals_of(watched, figures, ready_then, against, rise, spacing_s)
+        residuals, chance = residuals_of(
+            watched, figures, ready_then, against, rise=rise, spacing_s=spacing_s
+        )
         elapsed_s = every_s if memory.last_s == memories.NEVER else now_s - memory.last_s
         elapsed_s = min(max(elapsed_s, 0.0), MOST_ELAPSED_S)
         usual = memory.usual
@@ -338,6 +341,7 @@ class Monitor:
         picture: Picture,
         symptoms: Sequence[Symptom],
         windows: Sequence[ServiceObservation],
+        *,
         scope: LookScope | None,
     ) -> tuple[Findings, MonitorMemory]:
         """The findings after this look's symptoms, and the memory with them."""

@@ -284,6 +284,7 @@ def residuals_of(
     figures: FloatArray,
     ready_then: FloatArray,
     expected: FloatArray,
+    *,
     rise: FloatArray,
     spacing_s: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:

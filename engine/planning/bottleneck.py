@@ -90,20 +90,32 @@ def ladder(
     staffings: Mapping[str, Staffing],
     day: BusiestDate,
     variation: Variation,
+    *,
     budget: Budget,
 ) -> tuple[Rung, ...]:
     """All limits, the one that is reached first in front.  Services without load have none."""
     rungs = [
         rung
         for i, spec in enumerate(specs)
-        if (rung := _of_service(i, spec, staffings[spec.name], day, variation)) is not None
+        if (rung := _of_service(i, spec, staffings[spec.name], day, variation=variation))
+        is not None
     ]
     ones = np.ones(len(specs))
     prices = np.array([spec.price_per_hour for spec in specs])
     shared = ((Limit.QUOTA, budget.instances, ones), (Limit.BUDGET, budget.usd_per_hour, prices))
     for limit, allowed, weights in shared:
         if math.isfinite(allowed):
-            rungs.append(_shared(limit, allowed, weights, specs, staffings, day, variation))
+            rungs.append(
+                _shared(
+                    limit,
+                    allowed,
+                    weights,
+                    specs,
+                    staffings=staffings,
+                    day=day,
+                    variation=variation,
+                )
+            )
     return tuple(sorted(rungs, key=lambda rung: (rung.lost, rung.safe, rung.service)))
 
 
@@ -148,7 +160,7 @@ def gust(load: FloatArray, bin_s: float, variation: Variation) -> float:
 
 
 def _of_service(
-    i: int, spec: ServiceSpec, staffing: Staffing, day: BusiestDate, variation: Variation
+    i: int, spec: ServiceSpec, staffing: Staffing, day: BusiestDate, *, variation: Variation
 ) -> Rung | None:
     slope, base = day.per_wedding[i], day.background[i]
     if not slope.max(initial=0.0) > 0.0:
@@ -187,6 +199,7 @@ def _shared(
     allowed: float,
     weights: FloatArray,
     specs: Sequence[ServiceSpec],
+    *,
     staffings: Mapping[str, Staffing],
     day: BusiestDate,
     variation: Variation,

@@ -53,7 +53,7 @@ class Alternatives:
 
 
 def option(
-    factor: float, used: Usage, offer: Offer, hours: float, most_allowed: float = math.inf
+    factor: float, used: Usage, offer: Offer, hours: float, *, most_allowed: float = math.inf
 ) -> Option:
     """The size with its best base."""
     reserved = best_base(used, offer, hours)

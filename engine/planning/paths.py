@@ -83,6 +83,7 @@ def paths(
     expected: ExpectedDates,
     count: int,
     rng: np.random.Generator,
+    *,
     scale: float = 1.0,
 ) -> Paths:
     """`count` ways in which the dates may go, weddings times `scale` and by chance of so many."""

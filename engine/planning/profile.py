@@ -49,6 +49,7 @@ def profile(
     shares: FloatArray,
     response: Response,
     specs: Sequence[ServiceSpec],
+    *,
     midnight_s: float,
 ) -> Profile:
     """Profile of the date that begins at `midnight_s` (epoch s, UTC), in bins of `BIN_S`.
@@ -67,14 +68,14 @@ def profile(
     counting = _counting(response)
     counter = replace(apart[0], name=COUNTER)
     weddings = outlook(
-        event_load(weighted, counting, grid), counting, (*apart, counter), grid, midnight_s
+        event_load(weighted, counting, grid), counting, (*apart, counter), grid, issued_s=midnight_s
     ).load
     day = Grid(midnight_s, int(DAY_S / BIN_S), BIN_S)
     nobody = event_load(_none_of(kinds), response, day)
     return Profile(
         entering=weddings[:-1],
         in_progress=weddings[-1],
-        background=outlook(nobody, response, apart, day, midnight_s).load,
+        background=outlook(nobody, response, apart, day, issued_s=midnight_s).load,
     )
 
 

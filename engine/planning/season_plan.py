@@ -80,6 +80,7 @@ def plan_season(
     horizon: Horizon,
     paths: Paths,
     others: Paths,
+    *,
     settings: EngineSettings,
     terms: Terms,
 ) -> SeasonPlan:
@@ -92,8 +93,12 @@ def plan_season(
     peaks = joint_peaks(np.asarray(tops, dtype=np.float64), terms.risk)
     for i, spec in enumerate(specs):
         load = load_of(i, horizon, paths)
-        options[spec.name] = _options(spec, specs, load, peaks[i], horizon, settings, terms)
-        wider[spec.name] = _options(spec, specs, load, peaks[i], horizon, wide, terms)
+        options[spec.name] = _options(
+            spec, specs, load, peaks[i], horizon=horizon, settings=settings, terms=terms
+        )
+        wider[spec.name] = _options(
+            spec, specs, load, peaks[i], horizon=horizon, settings=wide, terms=terms
+        )
     free = cheapest(options) or cheapest(_all_allowed(options))
     assert free is not None  # one option a service is always allowed without a quota
     within = cheapest(options, terms.quota) if math.isfinite(terms.quota) else free
@@ -106,16 +111,25 @@ def plan_season(
             specs,
             load_of(i, horizon, others),
             peaks[i],
-            horizon,
-            settings,
-            terms,
+            horizon=horizon,
+            settings=settings,
+            terms=terms,
         )
     today = {
         name: next(choice for choice in each if choice.factor == 1.0)
         for name, each in options.items()
     }
     size_pays = {
-        spec.name: _pays(spec, specs, i, peaks[i], horizon, others, settings, terms, chosen, now)
+        spec.name: _pays(
+            spec,
+            specs,
+            load_of(i, horizon, others),
+            peaks[i],
+            horizon=horizon,
+            settings=settings,
+            terms=terms,
+            sizes=(now, chosen),
+        )
         for i, spec in enumerate(specs)
         if (chosen := plan.chosen[spec.name]) is not (now := today[spec.name])
     }
@@ -155,19 +169,18 @@ def sized(spec: ServiceSpec, factor: float, terms: Terms, zones: int) -> Service
 def _pays(
     spec: ServiceSpec,
     specs: Sequence[ServiceSpec],
-    i: int,
+    load: FloatArray,
     peaks: FloatArray,
+    *,
     horizon: Horizon,
-    others: Paths,
     settings: EngineSettings,
     terms: Terms,
-    chosen: Option,
-    today: Option,
+    sizes: tuple[Option, Option],
 ) -> float:
-    """Share of the paths, over the range of the overhead, in which the chosen size is cheaper."""
+    """Share of the paths, over the range of the overhead, in which the second size is cheaper."""
+    today, chosen = sizes
     hours = float(horizon.hours)
-    load = load_of(i, horizon, others)
-    used = _used(spec, specs, load, peaks, horizon, settings, terms)
+    used = _used(spec, specs, load, peaks, horizon=horizon, settings=settings, terms=terms)
     before = cost_by_path(used, today.offer, hours, today.bill.reserved)
     shares = []
     for overhead in np.linspace(*terms.overhead_range, OVERHEADS):
@@ -177,7 +190,7 @@ def _pays(
             replace(terms, overhead=float(overhead)),
             settings.capacity.zones,
         )
-        used = _used(other, specs, load, peaks, horizon, settings, terms)
+        used = _used(other, specs, load, peaks, horizon=horizon, settings=settings, terms=terms)
         after = cost_by_path(used, chosen.offer, hours, chosen.bill.reserved)
         shares.append(float(np.mean(after < before)))
     return float(np.mean(shares))
@@ -188,6 +201,7 @@ def _options(
     specs: Sequence[ServiceSpec],
     load: FloatArray,
     peaks: FloatArray,
+    *,
     horizon: Horizon,
     settings: EngineSettings,
     terms: Terms,
@@ -197,9 +211,11 @@ def _options(
     options = []
     for factor in sorted(terms.sizes, key=lambda size: (size != 1.0, size)):
         other = sized(spec, factor, terms, settings.capacity.zones)
-        used = _used(other, specs, load, peaks, horizon, settings, terms)
+        used = _used(other, specs, load, peaks, horizon=horizon, settings=settings, terms=terms)
         most = spec.max_instances if spec.stateful else math.inf
-        options.append(option(factor, used, offer.times(factor), float(horizon.hours), most))
+        options.append(
+            option(factor, used, offer.times(factor), float(horizon.hours), most_allowed=most)
+        )
     return options
 
 
@@ -208,6 +224,7 @@ def _used(
     specs: Sequence[ServiceSpec],
     load: FloatArray,
     peaks: FloatArray,
+    *,
     horizon: Horizon,
     settings: EngineSettings,
     terms: Terms,

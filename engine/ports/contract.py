@@ -107,7 +107,7 @@ class StoreBench(ABC):
 
 
 def action(
-    service: str, before: int, after: int, decision_id: str, decided_s: float = 0.0
+    service: str, before: int, after: int, decision_id: str, *, decided_s: float = 0.0
 ) -> Action:
     """What an engine would send."""
     return Action(

@@ -60,6 +60,7 @@ def believed(
     kind: IntArray,
     index: IntArray,
     second: FloatArray,
+    *,
     values: FloatArray,
     near_event: BoolArray,
 ) -> Believed:
@@ -88,7 +89,9 @@ def believed(
     measured = np.where(np.isfinite(load), part, 0.0)
     share = np.where(opened[:, None] & ~wrong, measured, 0.0).sum(axis=1)
     shut = ~opened & (measured.sum(axis=1) > 0.0)
-    closed, seldom = _closed(day, kind, weight, opened, np.where(shut, measured.sum(axis=1), share))
+    closed, seldom = _closed(
+        day, kind, weight, opened, share=np.where(shut, measured.sum(axis=1), share)
+    )
     as_usual = seldom[kind] | closed[weekday_of(day)]
     # Where a kind of day is hardly ever open, those that were are the ones to leave out.
     used = np.where(seldom[kind], ~opened, opened)
@@ -178,7 +181,7 @@ def _wrong(
 
 
 def _closed(
-    day: IntArray, kind: IntArray, weight: FloatArray, opened: BoolArray, share: FloatArray
+    day: IntArray, kind: IntArray, weight: FloatArray, opened: BoolArray, *, share: FloatArray
 ) -> tuple[BoolArray, BoolArray]:
     """The weekdays (7,) that are always closed, and the kinds of day that seldom are open."""
     counted = share > 0.0

@@ -47,6 +47,7 @@ def adapted_shifts(
     observed: FloatArray,
     levels: FloatArray,
     first: FloatArray,
+    *,
     delay: int = 1,
     step: float = STEP,
 ) -> FloatArray:

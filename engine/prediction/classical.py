@@ -112,14 +112,14 @@ class Single:
     def fit(self, series: Series, until: int, calendar: Calendar) -> None:
         """Fit one expert for each lead."""
         self._unit = usual(series.values[:until])
-        past = prepare(series, until, calendar, max(self._leads), self._unit)
+        past = prepare(series, until, calendar, max(self._leads), unit=self._unit)
         self._experts = [self._make() for _ in self._leads]
         for expert, lead in zip(self._experts, self._leads, strict=True):
             expert.fit(past, lead)
 
     def predict(self, series: Series, origins: IntArray, calendar: Calendar) -> FloatArray:
         """Medians (origins, leads)."""
-        past = prepare(series, int(origins.max()), calendar, max(self._leads), self._unit)
+        past = prepare(series, int(origins.max()), calendar, max(self._leads), unit=self._unit)
         tracks = [expert.track(past)[origins - 1] for expert in self._experts]
         return np.column_stack(tracks)
 

@@ -98,7 +98,7 @@ class DayAhead:
         outcomes = issues.outcomes()
         aims = np.array(LEVELS)
         for s, part in enumerate(self._parts):
-            inputs = _inputs(issues, levels, outcomes, s, slice(first, last))
+            inputs = _inputs(issues, levels, outcomes, s, rows=slice(first, last))
             raw = _raw(part, inputs)
             # The second half of an issue's hours is the first of the next one's: judged there.
             truth = inputs.target[:, :DAY_H].copy()
@@ -148,7 +148,7 @@ def fit(issues: Issues, seed: int = 0, figures: Mapping[str, float] | None = Non
     # One thread: sums in another order would be another model on another machine.
     with threadpool_limits(1):
         for s in range(len(issues.services)):
-            inputs = _inputs(issues, levels, outcomes, s, slice(0, days))
+            inputs = _inputs(issues, levels, outcomes, s, rows=slice(0, days))
             early = _learned(inputs, slice(0, days - held), seed)
             unseen = _raw(early, inputs, slice(days - held, days))[:, :DAY_H]
             truth = inputs.target[days - held :, :DAY_H]
@@ -303,7 +303,7 @@ def _levels(issues: Issues) -> FloatArray:
 
 
 def _inputs(
-    issues: Issues, levels: FloatArray, outcomes: FloatArray, s: int, rows: slice
+    issues: Issues, levels: FloatArray, outcomes: FloatArray, s: int, *, rows: slice
 ) -> _Inputs:
     """The inputs of service `s` for the issues of `rows`."""
     usual = levels[1, :, rows]

@@ -82,6 +82,7 @@ def learn(
     past: PastLoad,
     assumed: EventModel,
     specs: Sequence[ServiceSpec],
+    *,
     held_out: float,
 ) -> LearnedEvents:
     """The model of `schedule`'s events, which came as `past` says; the last share is held out.
@@ -107,10 +108,10 @@ def learn(
     )  # fmt: skip
     entering = _entering(specs, whole)
     people = _people(schedule, assumed, whole)
-    first = _fitted(entering, people, whole, slice(0, split), assumed)
-    errors = _errors(first, people, whole, specs, split)
-    final = _fitted(entering, people, whole, slice(0, whole.steps), assumed)
-    sigma = _sigma(first, people, whole, specs, split)
+    first = _fitted(entering, people, whole, slice(0, split), assumed=assumed)
+    errors = _errors(first, people, whole, specs, split=split)
+    final = _fitted(entering, people, whole, slice(0, whole.steps), assumed=assumed)
+    sigma = _sigma(first, people, whole, specs, split=split)
     response = replace(final.response(assumed, names), sigma=sigma)
     model = replace(assumed, usual=_usual(schedule, assumed), response=response)
     return LearnedEvents(model, errors, days, days * held_out)
@@ -164,7 +165,7 @@ def _people(schedule: Schedule, assumed: EventModel, past: PastLoad) -> FloatArr
 
 
 def _fitted(
-    entering: FloatArray, people: FloatArray, past: PastLoad, span: slice, assumed: EventModel
+    entering: FloatArray, people: FloatArray, past: PastLoad, span: slice, *, assumed: EventModel
 ) -> _Fit:
     """The fit with the lateness that leaves the least, each service counting alike."""
     from scipy.optimize import nnls
@@ -234,7 +235,7 @@ def _said(
 
 
 def _errors(
-    fit: _Fit, people: FloatArray, past: PastLoad, specs: Sequence[ServiceSpec], split: int
+    fit: _Fit, people: FloatArray, past: PastLoad, specs: Sequence[ServiceSpec], *, split: int
 ) -> tuple[HeldOutError, ...]:
     said = _said(fit, people, past, specs)[:, split:]
     came = past.load[:, split:]
@@ -258,7 +259,7 @@ def _errors(
 
 
 def _sigma(
-    fit: _Fit, people: FloatArray, past: PastLoad, specs: Sequence[ServiceSpec], split: int
+    fit: _Fit, people: FloatArray, past: PastLoad, specs: Sequence[ServiceSpec], *, split: int
 ) -> float:
     """Log-standard deviation of the truth around the model, on what it had not seen, by load."""
     said = _said(fit, people, past, specs)[:, split:]

@@ -136,12 +136,12 @@ def learn(history: Series, calendar: Calendar, span: Span, zone: str) -> Expecta
     entered = calendar.known_at(until_s)
     events = _events(times_s, entered.start_s, entered.size, lags_s)
     near: BoolArray = events.sum(axis=1) > 0.0
-    usual = believed(days, kind, index, second, values, near)
+    usual = believed(days, kind, index, second, values=values, near_event=near)
     kept = usual.steps
     of_days = _Days(days, index[kept], second[kept], kinds, until_s)
     fit = _fit(of_days, values[kept], times_s[kept], events[kept])
-    level = np.array([_recent(days, fit.level, usual, k, kinds) for k in range(kinds)])
-    sigma = _sigma(fit, of_days, times_s[kept], values[kept], usual)
+    level = np.array([_recent(days, fit.level, usual, k, kinds=kinds) for k in range(kinds)])
+    sigma = _sigma(fit, of_days, times_s[kept], values[kept], usual=usual)
     return Expectation(
         zone, until_s, fit.profile, level, fit.scale, lags_s, fit.effect, usual.closed, sigma
     )
@@ -190,13 +190,13 @@ def _fit(days: _Days, values: FloatArray, times_s: FloatArray, events: FloatArra
             rows = kind == k
             design[rows, k * KNOTS : (k + 1) * KNOTS] = knots[rows]
         design[:, days.kinds * KNOTS :] = events * scale[kind][:, None]
-        solution = _solve(design, target, weight, days.kinds, steps)
+        solution = _solve(design, target, weight, days.kinds, steps=steps)
         profile = solution[: days.kinds * KNOTS].reshape(days.kinds, KNOTS)
         effect = solution[days.kinds * KNOTS :]
         base = (knots * profile[kind]).sum(axis=1)
         extra = events @ effect
         if with_events:
-            scale = _scales(target - base, extra, weight, kind, days.kinds)
+            scale = _scales(target - base, extra, weight, kind, kinds=days.kinds)
         shape = np.maximum(base + scale[kind] * extra, MIN_LEVEL)
         own = np.bincount(days.index, shape * values, many)
         power = np.bincount(days.index, shape * shape, many)
@@ -205,7 +205,7 @@ def _fit(days: _Days, values: FloatArray, times_s: FloatArray, events: FloatArra
 
 
 def _solve(
-    design: FloatArray, target: FloatArray, weight: FloatArray, kinds: int, steps: int
+    design: FloatArray, target: FloatArray, weight: FloatArray, kinds: int, *, steps: int
 ) -> FloatArray:
     """Non-negative least squares, neighbours held together by a penalty on second differences."""
     gram = design.T @ (design * weight[:, None])
@@ -228,7 +228,7 @@ def _solve(
 
 
 def _scales(
-    rest: FloatArray, extra: FloatArray, weight: FloatArray, kind: IntArray, kinds: int
+    rest: FloatArray, extra: FloatArray, weight: FloatArray, kind: IntArray, *, kinds: int
 ) -> FloatArray:
     """How strong the events are on each kind of day, relative to the kind that has most of them."""
     power = np.array([(weight * extra**2)[kind == k].sum() for k in range(kinds)])
@@ -243,7 +243,7 @@ def _scales(
 
 
 def _sigma(
-    fit: _Fit, days: _Days, times_s: FloatArray, values: FloatArray, usual: Believed
+    fit: _Fit, days: _Days, times_s: FloatArray, values: FloatArray, *, usual: Believed
 ) -> float:
     """Error of an hour's load in the last week, each day with the level known the day before.
 
@@ -252,7 +252,9 @@ def _sigma(
     day, kind = days.day, _kind(days.day, days.kinds)
     before = np.array(
         [
-            _recent(day[:d], fit.level[:d], usual, int(kind[d]), days.kinds) if d else math.nan
+            _recent(day[:d], fit.level[:d], usual, int(kind[d]), kinds=days.kinds)
+            if d
+            else math.nan
             for d in range(len(day))
         ]
     )
@@ -275,7 +277,7 @@ def _sigma(
     return float(np.clip(math.sqrt(variance), *SIGMA_LIMITS))
 
 
-def _recent(days: IntArray, level: FloatArray, usual: Believed, kind: int, kinds: int) -> float:
+def _recent(days: IntArray, level: FloatArray, usual: Believed, kind: int, *, kinds: int) -> float:
     """Geometric mean of the levels of the last open days of a kind; of all where none was seen.
 
     Each day counts by how much of it was measured, and as no further from their median than

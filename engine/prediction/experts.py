@@ -146,7 +146,7 @@ class Smoothed:
         """Fit weights and effects for this lead."""
         self._lead = lead
         self._model = smoothing.fit(
-            self._y(past), self._columns(past), self.names, lead, past.seasons
+            self._y(past), self._columns(past), self.names, lead, seasons=past.seasons
         )
 
     def track(self, past: SeriesPast) -> FloatArray:

@@ -39,6 +39,7 @@ def quantiles(
     values: FloatArray,
     lead: int,
     step_s: float,
+    *,
     unit: float,
     levels: tuple[float, ...] = LEVELS,
 ) -> FloatArray:

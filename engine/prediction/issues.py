@@ -77,6 +77,7 @@ def expected_load(
     response: Response,
     specs: Sequence[ServiceSpec],
     from_s: float,
+    *,
     hours: int = HOURS,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mean load of each hour from `from_s` on: of weddings, of everybody else; and the weddings.
@@ -85,9 +86,9 @@ def expected_load(
     """
     grid = Grid(from_s, hours * BINS_PER_HOUR, HOUR_S / BINS_PER_HOUR)
     events = event_load(schedule, response, grid)
-    whole = outlook(events, response, specs, grid, from_s)
+    whole = outlook(events, response, specs, grid, issued_s=from_s)
     quiet = replace(response, background=np.zeros_like(response.background))
-    weddings = outlook(events, quiet, specs, grid, from_s).load
+    weddings = outlook(events, quiet, specs, grid, issued_s=from_s).load
 
     def hourly(bins: FloatArray) -> FloatArray:
         means: FloatArray = bins.reshape(*bins.shape[:-1], hours, BINS_PER_HOUR).mean(axis=-1)

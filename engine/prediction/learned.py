@@ -45,7 +45,7 @@ class Ridge:
         self._effects = np.zeros(past.columns.shape[1])
         if self.aware:
             columns = past.columns[: len(past.z)]
-            self._effects = smoothing.fit(past.z, columns, DAILY, 1, past.seasons).effects
+            self._effects = smoothing.fit(past.z, columns, DAILY, 1, seasons=past.seasons).effects
         design, base = self._design(past)
         target = _ahead(past.z, lead) - self._effect(past) - base
         self._model = ridge(design, target, RIDGE * lead)

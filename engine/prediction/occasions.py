@@ -37,6 +37,7 @@ def preview(
     occasion: Occasion,
     specs: Sequence[ServiceSpec],
     settings: EngineSettings,
+    *,
     now_s: float,
 ) -> OccasionPreview:
     """What the occasion would take on top of the outlook, worked back as the engine does it."""
@@ -45,8 +46,8 @@ def preview(
     hours = max(math.ceil((until_s - start_s) / HOUR_S), 1)
     approved = replace(occasion, approved_by=occasion.approved_by or "?", ended_by="")
     shown = with_occasions(outlook, (approved,), specs)
-    without = _needed(outlook, specs, settings, start_s, hours)
-    needed = _needed(shown, specs, settings, start_s, hours)
+    without = _needed(outlook, specs, settings, start_s, hours=hours)
+    needed = _needed(shown, specs, settings, start_s, hours=hours)
     prices = np.array([spec.price_per_hour for spec in specs])
     usual, peak = without.max(axis=1), needed.max(axis=1)
     differ = [k for k in range(len(specs)) if (needed[k] > without[k]).any()]
@@ -64,7 +65,7 @@ def preview(
 
 def _needed(
     outlook: Outlook, specs: Sequence[ServiceSpec], settings: EngineSettings, start_s: float,
-    hours: int,
+    *, hours: int,
 ) -> FloatArray:  # fmt: skip
     """Instances (services, hours) for the highest load of each hour, at the accepted risk."""
     critical = critical_services(specs)

@@ -52,7 +52,7 @@ def usual(values: FloatArray) -> float:
 
 
 def prepare(
-    series: Series, until: int, calendar: Calendar, longest: int, unit: float
+    series: Series, until: int, calendar: Calendar, longest: int, *, unit: float
 ) -> SeriesPast:
     """The past of `series` before step `until`, with `longest` steps of the calendar to come."""
     values = series.values[:until]

@@ -164,6 +164,7 @@ def forecast_season(
     coming: Coming,
     year: int,
     season: str,
+    *,
     now_s: float,
     specs: Sequence[ServiceSpec],
     settings: EngineSettings,
@@ -194,7 +195,15 @@ def forecast_season(
     counts = weddings[:, None] * np.exp(count_sd[:, None] * _SCORES)
     day_total = hourly.sum(axis=2) * 3600.0
     day_peak = hourly.max(axis=2)[:, :, None] * np.exp(spread_peaks[:, None, :])
-    weeks = _weeks(past, coming, weddings, count_sd, season_sd, day_total, spread_weeks)
+    weeks = _weeks(
+        past,
+        coming,
+        weddings,
+        count_sd,
+        season_sd=season_sd,
+        day_total=day_total,
+        spread=spread_weeks,
+    )
     together = np.nansum(day_peak[:, :, MEDIAN], axis=0)
     order = np.argsort(-together, kind="stable")[:PEAK_DAYS]
     peak_days = tuple(PeakDay(dates[i], counts[i], day_peak[:, i]) for i in order.tolist())
@@ -395,6 +404,7 @@ def _weeks(
     coming: Coming,
     weddings: FloatArray,
     count_sd: FloatArray,
+    *,
     season_sd: float,
     day_total: FloatArray,
     spread: FloatArray,

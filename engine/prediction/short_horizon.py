@@ -158,7 +158,7 @@ class ShortHorizon:
         }
 
     def _past(self, series: Series, until: int, calendar: Calendar) -> SeriesPast:
-        return prepare(series, until, calendar, max(self._leads), self._unit)
+        return prepare(series, until, calendar, max(self._leads), unit=self._unit)
 
     def _refit(self, series: Series, until: int, calendar: Calendar) -> None:
         self._unit = usual(series.values[:until])
@@ -224,11 +224,11 @@ class ShortHorizon:
         half_life = MEMORY_DAYS * DAY_S / step_s + MEMORY_LEADS * lead
         memory = 0.5 ** (1.0 / half_life)
         counts = np.ones(len(values)) if self._importance is None else self._importance
-        return expert_weights(issued, values, lead, memory, counts[: len(values)])
+        return expert_weights(issued, values, lead, memory, counts=counts[: len(values)])
 
 
 def expert_weights(
-    issued: FloatArray, values: FloatArray, lead: int, memory: float, counts: FloatArray
+    issued: FloatArray, values: FloatArray, lead: int, memory: float, *, counts: FloatArray
 ) -> FloatArray:
     """Weights (experts, steps) from the errors known at each step; an error counts by `counts`.
 

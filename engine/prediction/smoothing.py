@@ -57,13 +57,18 @@ class Smoothing:
         ahead = np.empty((len(y) - self.begin, 1))
         effect = columns @ self.effects
         rest = y[self.begin :] - effect[self.begin : len(y)]
-        _run(rest, self.weights, self.states, np.array([float(lead)]), ahead)
+        _run(rest, self.weights, self.states, np.array([float(lead)]), out=ahead)
         expected[self.begin :] = ahead[:, 0]
         return expected + effect[lead : lead + len(y)]
 
 
 def fit(
-    y: FloatArray, columns: FloatArray, names: tuple[str, ...], lead: int, seasons: tuple[int, int]
+    y: FloatArray,
+    columns: FloatArray,
+    names: tuple[str, ...],
+    lead: int,
+    *,
+    seasons: tuple[int, int],
 ) -> Smoothing:
     """Fit the weights `names` to the errors `lead` steps ahead, and the events' effects.
 
@@ -83,10 +88,10 @@ def fit(
     for _ in range(rounds):
         rest = y - columns @ effects
         first_states = first(rest, names, seasons)
-        weights = tuned(rest, first_states, names, lead, weights)
+        weights = tuned(rest, first_states, names, lead, near=weights)
         if len(used):
-            near = weights if lead == 1 else tuned(rest, first_states, names, 1, None)
-            effects[used] = _effects(y, columns[:, used], near, first_states, effects[used])
+            near = weights if lead == 1 else tuned(rest, first_states, names, 1, near=None)
+            effects[used] = _effects(y, columns[:, used], near, first_states, before=effects[used])
     assert weights is not None
     assert first_states is not None
     rest = y - columns @ effects
@@ -112,6 +117,7 @@ def tuned(
     states: States,
     names: tuple[str, ...],
     lead: int,
+    *,
     near: FloatArray | None,
 ) -> FloatArray:
     """The weights with the least error `lead` steps ahead, looked for from two starts."""
@@ -129,7 +135,7 @@ def tuned(
 
 def mean_square(y: FloatArray, weights: FloatArray, states: States) -> float:
     """Mean squared error one step ahead, after the first season."""
-    return _run(y, weights, states, np.zeros(0), np.zeros((0, 0)))
+    return _run(y, weights, states, np.zeros(0), out=np.zeros((0, 0)))
 
 
 def minimum(
@@ -167,7 +173,7 @@ def weights_of(x: FloatArray, names: tuple[str, ...]) -> FloatArray:
 
 
 def _effects(
-    y: FloatArray, columns: FloatArray, weights: FloatArray, states: States, before: FloatArray
+    y: FloatArray, columns: FloatArray, weights: FloatArray, states: States, *, before: FloatArray
 ) -> FloatArray:
     """Ridge regression of innovations on innovations, outliers counted less (Huber's weights)."""
     zero = States(0.0, np.zeros_like(states.season), np.zeros_like(states.second))
@@ -194,7 +200,7 @@ def _innovations(y: FloatArray, weights: FloatArray, states: States) -> FloatArr
 
 
 def _run(
-    y: FloatArray, weights: FloatArray, states: States, leads: FloatArray, out: FloatArray
+    y: FloatArray, weights: FloatArray, states: States, leads: FloatArray, *, out: FloatArray
 ) -> float:
     season, second = states.season.copy(), states.second.copy()
     return float(smooth(y, weights, states.level, season, second, leads, out))

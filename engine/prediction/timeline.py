@@ -99,7 +99,7 @@ def _of_service(
     before = int(BEFORE_S / STEP_S)
     along = np.concatenate((np.full(before, needed[0]), np.repeat(needed, per_hour)))
     bins = len(along)
-    discount = step_discount(bins, STEP_S, lead_s, limits.cooldown_out_s, limits.step_out)
+    discount = step_discount(bins, STEP_S, lead_s, limits.cooldown_out_s, step_out=limits.step_out)
     padded = np.concatenate((along, np.zeros(bins)))
     ahead = (np.lib.stride_tricks.sliding_window_view(padded, bins)[:bins] / discount).max(axis=1)
     target = np.ceil(ahead - 1e-9).astype(np.int64)

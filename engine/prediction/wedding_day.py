@@ -156,6 +156,7 @@ class WeddingDayModel:
         response: Response,
         phases: tuple[str, ...],
         specs: Sequence[ServiceSpec],
+        *,
         settings: EngineSettings,
     ) -> None:
         level, self._of_day, recent = _day_spread(past, response.sigma)
@@ -186,7 +187,7 @@ class WeddingDayModel:
             for k in range(len(LEVELS))
         ]
         load = load_of_services(self._specs, self._entered, np.stack(per_level, axis=2))
-        return self._result(one, load, base, start_s, neighbours)
+        return self._result(one, load, base, start_s, neighbours=neighbours)
 
     def day(
         self, weddings: BookedWeddings, start_s: float, base: FloatArray | None = None
@@ -221,7 +222,7 @@ class WeddingDayModel:
             neighbours.close[of_group] if some else np.zeros(1, dtype=np.int64),
             neighbours.confidence[of_group] if some else np.zeros(1),
         )
-        return self._result(weddings, load, base, start_s, averaged)
+        return self._result(weddings, load, base, start_s, neighbours=averaged)
 
     def _by_table(self, weddings: BookedWeddings) -> FloatArray:
         """Load (n, services, CURVE_BINS) of the demand table, for people as booked."""
@@ -249,6 +250,7 @@ class WeddingDayModel:
         load: FloatArray,
         base: FloatArray | None,
         start_s: float,
+        *,
         neighbours: Neighbours,
     ) -> WeddingDay:
         total = load if base is None else load + base[:, :, None]

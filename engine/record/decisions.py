@@ -69,9 +69,11 @@ def rows_of(now_s: float, observation: Observation, plan: Plan) -> Iterator[Row]
     if plan.taken or plan.declined:
         desired = {s.spec.name: s.desired for s in observation.services}
         for recommendation in plan.taken:
-            yield _recommendation(now_s, recommendation, desired, "taken", "")
+            yield _recommendation(now_s, recommendation, desired, "taken", why="")
         for declined in plan.declined:
-            yield _recommendation(now_s, declined.recommendation, desired, "declined", declined.why)
+            yield _recommendation(
+                now_s, declined.recommendation, desired, "declined", why=declined.why
+            )
     for action in plan.actions:
         yield _action(now_s, action, "requested")
     for action in plan.awaiting:
@@ -81,7 +83,12 @@ def rows_of(now_s: float, observation: Observation, plan: Plan) -> Iterator[Row]
 
 
 def _recommendation(
-    now_s: float, recommendation: Recommendation, desired: Mapping[str, int], outcome: str, why: str
+    now_s: float,
+    recommendation: Recommendation,
+    desired: Mapping[str, int],
+    outcome: str,
+    *,
+    why: str,
 ) -> Row:
     return {
         "time_s": now_s,

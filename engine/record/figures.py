@@ -103,6 +103,7 @@ def prediction_figures(
     rates: FloatArray,
     start_s: float,
     step_s: float,
+    *,
     measured: NDArray[np.bool_] | None = None,
 ) -> dict[str, Prediction]:
     """Accuracy of the forecasts by horizon: mean over the services of WAPE, coverage and pinball.

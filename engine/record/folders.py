@@ -45,7 +45,7 @@ def check_writable(folder: Path, key: str = "output") -> None:
 
 def write_whole(
     base: Path, name: str, fill: Callable[[Path], None], render: Render | None = None,
-    finish: Callable[[Path], None] | None = None,
+    *, finish: Callable[[Path], None] | None = None,
 ) -> Path:  # fmt: skip
     """A folder in `base` that `fill` has filled, called `name` or, if there is one, `name`-2 ….
 

@@ -89,7 +89,7 @@ class Journal:
             self._file.write("\n")  # after what was being written when the one before was killed
             self.event(
                 resumed_s, "engine_restarted", "engine", "goes on with the run",
-                f"{resumed_s - last_s:.0f} s after its last note",
+                detail=f"{resumed_s - last_s:.0f} s after its last note",
             )  # fmt: skip
 
     def step(
@@ -98,6 +98,7 @@ class Journal:
         observation: Observation,
         plan: Plan,
         compute_s: float,
+        *,
         reading: Reading,
     ) -> None:
         """Note a step, its decisions, and the samples that were not seen before."""
@@ -137,7 +138,7 @@ class Journal:
             }
         )
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Note something that is no decision."""
         event = {"time_s": time_s, "kind": kind, "name": name, "what": what, "detail": detail}
         self._write({"kind": "event", "event": event})

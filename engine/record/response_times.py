@@ -47,7 +47,7 @@ def log_linear(lowest: int, octaves: int, parts: int) -> FloatArray:
     return edges_s
 
 
-def between(low_s: Values, high_s: Values, below: Values, up_to: Values, rank: Values) -> Values:
+def between(low_s: Values, high_s: Values, below: Values, up_to: Values, *, rank: Values) -> Values:
     """The time (s) at `rank` in a bucket from `low_s` to `high_s`, evenly in the logarithm.
 
     `below` times lie under the bucket and `up_to` under its end, `below` < `up_to`.  It is plain
@@ -117,7 +117,7 @@ class Buckets:
         which = filled[np.minimum(place, len(filled) - 1)]
         low_s = self.edges_s[np.maximum(which - 1, 0)]
         high_s = self.edges_s[np.minimum(which, len(self.edges_s) - 1)]
-        times_s = between(low_s, high_s, below[which], up_to[which], wanted)
+        times_s = between(low_s, high_s, below[which], up_to[which], rank=wanted)
         return np.clip(times_s, low_s, high_s)
 
     def up_to(self, counts: NDArray[np.generic], times_s: ArrayLike) -> FloatArray:

@@ -79,7 +79,7 @@ def open_into(record: Path, folder: Path, sealer: FileSealer) -> None:
         for name, digest in digests.items():
             path = made / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_opened(record, name, digest, mark, sealer))
+            path.write_bytes(_opened(record, name, digest, mark, sealer=sealer))
 
     written = write_whole(folder.parent, folder.name, fill)
     written.chmod(0o700)  # what was sealed is for whoever opened it
@@ -97,10 +97,10 @@ def read_part(record: Path, name: str, sealer: FileSealer | None) -> bytes:
     if sealer is None or not (record / SEALED).is_file():
         return (record / name).read_bytes()
     mark, digests = _marker(record, sealer)
-    return _opened(record, name, digests.get(name, ""), mark, sealer)
+    return _opened(record, name, digests.get(name, ""), mark, sealer=sealer)
 
 
-def _opened(record: Path, name: str, digest: str, mark: str, sealer: FileSealer) -> bytes:
+def _opened(record: Path, name: str, digest: str, mark: str, *, sealer: FileSealer) -> bytes:
     """One file in plain."""
     plain = sealer.open((record / (name + SUFFIX)).read_bytes(), _context(mark, name))
     if hashlib.sha256(plain).hexdigest() != digest:

@@ -17,6 +17,7 @@ def decide(
     observation: Observation,
     specs: Mapping[str, ServiceSpec],
     when: str,
+    *,
     name: str = "",
 ) -> Plan:
     """The controller's plan for `observation`.

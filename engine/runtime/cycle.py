@@ -277,14 +277,16 @@ class Cycle:
             kept = json.loads(text)
             self._take_over(kept)
         except Exception as error:  # whatever a controller finds wrong with another's memory
-            self._event(now_s, "memory_lost", "memory", "begins afresh", str(error) or repr(error))
+            self._event(
+                now_s, "memory_lost", "memory", "begins afresh", detail=str(error) or repr(error)
+            )
             if snapshot:
                 self._restore(snapshot, now_s)
             return False
         age_s = now_s - float(kept["saved_s"])
         self._event(
             now_s, "memory_restored", "memory", "goes on with what was remembered",
-            f"{age_s:.0f} s old",
+            detail=f"{age_s:.0f} s old",
         )  # fmt: skip
         return True
 
@@ -368,7 +370,7 @@ class Cycle:
         if self._at_once or 0.0 <= now_s - self._hastened_s < apart_s:
             return False
         self._at_once, self._hastened_s = True, now_s
-        self._event(now_s, "step_hastened", name, "is looked at at once", why)
+        self._event(now_s, "step_hastened", name, "is looked at at once", detail=why)
         return True
 
     def _with_occasions(self, booked: Outlook) -> Outlook:
@@ -403,7 +405,7 @@ class Cycle:
                 f"{service} {times[service]:.2f} times ({expected:g} expected)"
                 for service, expected in own.times if service in times
             )  # fmt: skip
-            self._event(now_s, "occasion_over", own.name, "came", words)
+            self._event(now_s, "occasion_over", own.name, "came", detail=words)
 
     def decide(self, observation: Observation, when: str = "in its step") -> Plan | None:
         """The controller's plan, checked; None if it raised or wants what makes no sense.
@@ -415,7 +417,7 @@ class Cycle:
         if self._at_once:
             observation = replace(observation, at_once=True)
         try:
-            plan = decide(self.controller, observation, self._by_name, when, self._name)
+            plan = decide(self.controller, observation, self._by_name, when, name=self._name)
         except ControllerError as error:
             self.skipped += 1
             self.troubles.are(now_s, CONTROLLER, [str(error)])
@@ -539,9 +541,9 @@ class Cycle:
         """Decisions that wait for approval."""
         return tuple(sorted(self._questions))
 
-    def note(self, now_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def note(self, now_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Something that a stage beside it wants to be noted."""
-        self._event(now_s, kind, name, what, detail)
+        self._event(now_s, kind, name, what, detail=detail)
 
     def events(self) -> tuple[NotedEvent, ...]:
         """What is to be noted since this was last asked for."""
@@ -632,7 +634,7 @@ class Cycle:
                 now_s, CONTROLLER, [*self.troubles.all.get(CONTROLLER, ()), str(error)]
             )
 
-    def _event(self, now_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def _event(self, now_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         self._events.append(NotedEvent(now_s, kind, name, what, detail))
 
 

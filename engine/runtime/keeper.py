@@ -58,6 +58,7 @@ class ShardKeeper:
         layout: ShardLayout,
         member: str,
         clock_s: Callable[[], float] = monotonic_s,
+        *,
         longest_wait_s: float = LONGEST_WAIT_S,
     ) -> None:
         self.layout = layout

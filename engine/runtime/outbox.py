@@ -54,7 +54,7 @@ class Outbox:
         for action in actions:
             self._add(
                 RowKind.INTENT, action.decision_id, now_s, partial(_intent, action),
-                partial(noting.decided, action, now_s),
+                audit=partial(noting.decided, action, now_s),
             )  # fmt: skip
 
     def result(self, result: ActionResult) -> None:
@@ -65,7 +65,7 @@ class Outbox:
             name,
             result.time_s,
             partial(_plain, result),
-            partial(noting.became, result),
+            audit=partial(noting.became, result),
         )
 
     def alert(self, alert: Alert) -> None:
@@ -115,6 +115,7 @@ class Outbox:
         name: str,
         time_s: float,
         content: Callable[[], dict[str, Any]],
+        *,
         audit: Callable[[], AuditEntry] | None = None,
     ) -> None:
         # Its text is made when it is kept: in simulated time nobody keeps it.

@@ -19,7 +19,6 @@ from typing import Any
 import structlog
 
 from engine.ports.clock import Clock
-from engine.runtime.keeper import ShardKeeper
 from engine.runtime.patience import Patience, PortError, words
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shared import SharedPorts
@@ -41,7 +40,6 @@ class ShardedShell:
     def __init__(
         self,
         shared: SharedPorts,
-        keeper: ShardKeeper,
         make: MakeShell,
         *,
         clock: Clock,
@@ -56,7 +54,7 @@ class ShardedShell:
         self.last_step_s = 0.0
         """What the last step took, all shards together."""
         self._shared = shared
-        self._keeper = keeper
+        self._keeper = shared.keeper
         self._make = make
         self._ends: dict[str, Callable[[], None]] = {}
         self._clock = clock
@@ -68,7 +66,7 @@ class ShardedShell:
         self._close = close
         self._stop = asyncio.Event()
         self._steps = self._skipped = 0
-        self._shards = {shard.name: shard for shard in keeper.layout.shards}
+        self._shards = {shard.name: shard for shard in shared.keeper.layout.shards}
 
     def stop(self) -> None:
         """Finish the step in progress and end; at any time, also twice."""

@@ -285,7 +285,7 @@ class TogetherNotes:
 
     def step(
         self, time_s: float, observation: Observation, plan: Plan, compute_s: float,
-        reading: Reading,  # noqa: ARG002 (that of all services is shared)
+        *, reading: Reading,  # noqa: ARG002 (that of all services is shared)
     ) -> None:  # fmt: skip
         """Keep it for `flush`; the store has what is decided before it is carried out."""
         self._steps.append((time_s, observation, plan, compute_s))
@@ -333,7 +333,7 @@ class TogetherNotes:
             any(plan.cycle for plan in plans),
         )  # fmt: skip
         compute_s = sum(one for _, _, _, one in steps)
-        shared.notes.step(steps[0][0], together, plan, compute_s, reading)
+        shared.notes.step(steps[0][0], together, plan, compute_s, reading=reading)
 
     def without_store(self, actions: Sequence[Action], time_s: float) -> None:
         """As it is."""
@@ -343,9 +343,9 @@ class TogetherNotes:
         """After the step that it is of."""
         self._later.append(partial(self._shared.notes.result, result))
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """As it is."""
-        self._shared.notes.event(time_s, kind, name, what, detail)
+        self._shared.notes.event(time_s, kind, name, what, detail=detail)
 
     def status(self, status: Mapping[str, Any]) -> None:
         """Keep it for the status of the whole engine."""

@@ -38,11 +38,10 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from engine.model import Action, ActionResult, Observation, Outlook, Plan, ServiceSpec
-from engine.ports.bookings import Bookings, booked, feed_of
+from engine.ports.bookings import booked, feed_of
 from engine.ports.clock import Clock
 from engine.ports.infrastructure import (
     HearsOfSteps,
-    Infrastructure,
     Sighting,
     TellsAdvice,
     notices_of,
@@ -54,14 +53,14 @@ from engine.ports.lease import (
     EndsByItself,
     Fence,
     FencedOffError,
-    Lease,
     NotLeadingError,
 )
-from engine.ports.metrics import NO_SAMPLES, MetricsSource, Reading, checked
-from engine.ports.notifier import Alert, Notifier
-from engine.ports.store import Kept, Requests, Store
+from engine.ports.metrics import NO_SAMPLES, Reading, checked
+from engine.ports.notifier import Alert
+from engine.ports.store import Kept, Requests
 from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, Safety
 from engine.runtime.patience import Patience, PortError, words
+from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
 from engine.runtime.watch import LiveMonitor
 
@@ -94,6 +93,7 @@ class Notes(Protocol):
         observation: Observation,
         plan: Plan,
         compute_s: float,
+        *,
         reading: Reading,
     ) -> None:
         """Note a step that was decided at `time_s`; counts are those before its actions."""
@@ -107,7 +107,7 @@ class Notes(Protocol):
         """Note what became of an action."""
         ...
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Note something that is no decision."""
         ...
 
@@ -123,13 +123,8 @@ class LiveShell:
         self,
         cycle: Cycle,
         specs: Sequence[ServiceSpec],
+        ports: Ports,
         *,
-        metrics: MetricsSource,
-        infrastructure: Infrastructure,
-        bookings: Bookings,
-        store: Store,
-        lease: Lease,
-        notifier: Notifier,
         notes: Notes,
         clock: Clock,
         settings: LiveSettings,
@@ -141,12 +136,12 @@ class LiveShell:
         self.fence = NO_FENCE
         """Of the lead under which it acts; NO_FENCE while it does not lead."""
         self._names = tuple(spec.name for spec in specs)
-        self._metrics = metrics
-        self._infrastructure = infrastructure
-        self._bookings = bookings
-        self._store = store
-        self._lease = lease
-        self._notifier = notifier
+        self._metrics = ports.metrics
+        self._infrastructure = ports.infrastructure
+        self._bookings = ports.bookings
+        self._store = ports.store
+        self._lease = ports.lease
+        self._notifier = ports.notifier
         self._notes = notes
         self._clock = clock
         self._settings = settings
@@ -371,7 +366,7 @@ class LiveShell:
         gathered = Gathered(sighting, outlook, reading.windows, requests)
         observation = self.cycle.observe(now_s, gathered)
         if self.watch is not None:
-            self.watch.turn(now_s, observation, requests, self.cycle, reading.instances)
+            self.watch.turn(now_s, observation, requests, self.cycle, instances=reading.instances)
         if observation is None:
             await self._show(now_s, None, None)
             return
@@ -382,7 +377,7 @@ class LiveShell:
             await self._show(now_s, observation, None)
             return
         noted = self._note(
-            partial(self._notes.step, self._now_s(), observation, plan, compute_s, reading)
+            partial(self._notes.step, self._now_s(), observation, plan, compute_s, reading=reading)
         )
         if plan.actions:
             await self._act(plan, noted)
@@ -415,7 +410,7 @@ class LiveShell:
             self.cycle.troubles.are(now_s, ADVICE, ())
         elif isinstance(infrastructure, TellsAdvice):
             await self._ask(
-                ADVICE, now_s, self._advising, lambda: infrastructure.advise(actions), _nothing
+                ADVICE, now_s, self._advising, lambda: infrastructure.advise(actions), take=_nothing
             )
 
     async def _affirm(self, now_s: float) -> None:
@@ -423,13 +418,13 @@ class LiveShell:
         infrastructure, fence = self._infrastructure, self.fence
         if isinstance(infrastructure, HearsOfSteps):
             await self._ask(
-                PULSE, now_s, self._affirming, lambda: infrastructure.affirm(fence), _nothing
+                PULSE, now_s, self._affirming, lambda: infrastructure.affirm(fence), take=_nothing
             )
 
     async def _newest_kept(self, now_s: float) -> Fence:
         """The newest fence that the store has seen."""
         seen = [NO_FENCE]
-        await self._ask(STORE, now_s, self._newest, self._store.newest, seen.append)
+        await self._ask(STORE, now_s, self._newest, self._store.newest, take=seen.append)
         return seen[-1]
 
     async def _above(self, fence: Fence, now_s: float) -> None:
@@ -441,7 +436,11 @@ class LiveShell:
         self._unseen = False
         if fence >= self.fence:
             await self._ask(
-                LEASE, now_s, self._holding, lambda: self._lease.hold(now_s, fence), self._raised
+                LEASE,
+                now_s,
+                self._holding,
+                lambda: self._lease.hold(now_s, fence),
+                take=self._raised,
             )
 
     def _raised(self, fence: Fence) -> None:
@@ -481,7 +480,7 @@ class LiveShell:
         seen: list[Sighting] = []
         await self._ask(
             INFRASTRUCTURE, now_s, self._looking, self._infrastructure.observe,
-            lambda sighting: seen.append(self._seen(sighting)),
+            take=lambda sighting: seen.append(self._seen(sighting)),
             late=lambda answer: self._late(getattr(answer, "results", ())),
             complaints=notices_of,
         )  # fmt: skip
@@ -492,7 +491,7 @@ class LiveShell:
         await self._ask(
             BOOKINGS, now_s, self._booking,
             lambda: self._bookings.outlook(now_s),
-            lambda outlook: seen.append(booked(outlook, self._names)),
+            take=lambda outlook: seen.append(booked(outlook, self._names)),
             complaints=lambda _: self._feed_troubles(),
         )  # fmt: skip
         return seen[0] if seen else None
@@ -505,7 +504,7 @@ class LiveShell:
     async def _asked(self, now_s: float) -> Requests | None:
         seen: list[Requests] = []
         await self._ask(
-            REQUESTS, now_s, self._asking, lambda: self._store.requests(now_s), seen.append,
+            REQUESTS, now_s, self._asking, lambda: self._store.requests(now_s), take=seen.append,
             complaints=lambda requests: requests.complaints,
         )  # fmt: skip
         return seen[0] if seen else None
@@ -588,7 +587,7 @@ class LiveShell:
         fence = self.fence
         await self._ask(
             STATUS, now_s, self._showing,
-            lambda: self._store.show_status(json.dumps(status), fence), _nothing,
+            lambda: self._store.show_status(json.dumps(status), fence), take=_nothing,
         )  # fmt: skip
 
     def _status(
@@ -645,8 +644,8 @@ class LiveShell:
         now_s: float,
         patience: Patience[_Result],
         ask: Callable[[], Awaitable[_Result]],
-        take: Callable[[_Result], object],
         *,
+        take: Callable[[_Result], object],
         late: Callable[[_Result], object] | None = None,
         complaints: Callable[[_Result], Sequence[str]] = lambda _: (),
     ) -> None:
@@ -685,7 +684,7 @@ class LiveShell:
             self._note(
                 partial(
                     self._notes.event,
-                    event.time_s, event.kind, event.name, event.what, event.detail,
+                    event.time_s, event.kind, event.name, event.what, detail=event.detail,
                 )
             )  # fmt: skip
         alerts = self.cycle.alerts()
@@ -694,7 +693,7 @@ class LiveShell:
                 partial(
                     self._notes.event,
                     alert.time_s, f"trouble_{alert.state.value}", alert.source, alert.source,
-                    alert.detail,
+                    detail=alert.detail,
                 )
             )  # fmt: skip
         if len(self.cycle.outbox) and self._begun and not self._tried_to_keep:

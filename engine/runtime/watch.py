@@ -48,6 +48,7 @@ class LiveMonitor:
         observation: Observation | None,
         requests: Requests | None,
         cycle: Cycle,
+        *,
         instances: Mapping[str, InstanceFigures] | None = None,
     ) -> None:
         """Look, and note what is new; `requests` are all that stand (None: nobody knows).
@@ -58,7 +59,7 @@ class LiveMonitor:
         sessions = None if requests is None else requests.sessions
 
         def look() -> None:
-            news = self.stage.turn(observation, now_s, answers, sessions, instances)
+            news = self.stage.turn(observation, now_s, answers, sessions, instances=instances)
             self.has_news = self.has_news or bool(news)
             self._note(news, now_s, cycle)
             early = self.stage.monitor.settings.early_step
@@ -101,13 +102,15 @@ class LiveMonitor:
     def _note(self, news: News, now_s: float, cycle: Cycle) -> None:
         for state, findings in (("began", news.began), ("ended", news.ended)):
             for finding in findings:
-                cycle.note(now_s, f"finding_{state}", finding.service, finding.id, _said(finding))
+                cycle.note(
+                    now_s, f"finding_{state}", finding.service, finding.id, detail=_said(finding)
+                )
                 content = {**finding_document(finding), "state": state}
                 cycle.outbox.noted(RowKind.FINDING, f"{finding.id}/{state}", now_s, content)
         for notice in news.notices:
             service = notice.key.partition("/")[0]
             text = f"{notice.severity} to {', '.join(notice.receivers)}: {notice.words}"
-            cycle.note(now_s, f"alert_{notice.kind}", service, notice.id, text)
+            cycle.note(now_s, f"alert_{notice.kind}", service, notice.id, detail=text)
             cycle.outbox.noted(
                 RowKind.NOTICE, notice.id, now_s,
                 {"key": notice.key, "kind": notice.kind.value, "severity": notice.severity.value,

@@ -211,6 +211,7 @@ def refusal(
     permission: Permission,
     service: str,
     situation: Situation,
+    *,
     now_s: float,
 ) -> str:
     """Why `principal` may not, "" if he may; `service` "" is the platform as a whole."""

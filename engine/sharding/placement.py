@@ -55,7 +55,7 @@ def owners(
         owner[shard.name] = to
         load[to] += shard.cost
     if max(load.values()) > room:
-        _even_out(shards, members, owner, load, room)
+        _even_out(shards, members, owner, load, room=room)
     return owner
 
 
@@ -64,6 +64,7 @@ def _even_out(
     members: Sequence[str],
     owner: dict[str, str],
     load: dict[str, int],
+    *,
     room: float,
 ) -> None:
     """Move what is too much, what is least its holder's first; only what helps is moved."""

@@ -48,7 +48,7 @@ def _drawn(load: LoadTest) -> Plot:
     step_s = max(np.ceil((span[1] - span[0]) / POINTS), 1.0)
     frame = frame.assign(bin=((frame["time_s"] - span[0]) // step_s).astype(int))
     keys = _rates(rate, frame, span[0], step_s)
-    keys += _times(felt, frame, load, span[0], step_s)
+    keys += _times(felt, frame, load, span[0], step_s=step_s)
     label = (
         "the load test over time: requests due and answered well a second, and by service the "
         "95th percentile of the response time, felt and from sending"
@@ -70,7 +70,7 @@ def _rates(axes: Axes, frame: pd.DataFrame, start_s: float, step_s: float) -> li
 
 
 def _times(
-    axes: Axes, frame: pd.DataFrame, load: LoadTest, start_s: float, step_s: float
+    axes: Axes, frame: pd.DataFrame, load: LoadTest, start_s: float, *, step_s: float
 ) -> list[Key]:
     """The worst second of each interval, as a share of the SLO would hide its size."""
     axes.set_title("Response time felt, 95th percentile (thin: from sending)", loc="left")

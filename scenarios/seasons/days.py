@@ -74,7 +74,7 @@ def days(
         holiday=holiday,
         severity=severity,
         foreseen=foreseen,
-        log_response=_log_response(config, demand, dates, severity, streams),
+        log_response=_log_response(config, demand, dates, severity, streams=streams),
     )
 
 
@@ -143,6 +143,7 @@ def _log_response(
     demand: DemandConfig,
     dates: tuple[dt.date, ...],
     severity: FloatArray,
+    *,
     streams: StreamOf,
 ) -> FloatArray:
     split, weather = config.split, config.weather

@@ -184,7 +184,10 @@ def generate(
     blocks = []
     years = tuple(range(config.first_year, config.first_year + config.years))
     for year in years:
-        of_year = _Year(config, population, of_days, offsets, offsets_s, start_s, streams, year)
+        of_year = _Year(
+            config, population, of_days, offsets,
+            phase_offsets_s=offsets_s, start_s=start_s, streams=streams, year=year,
+        )  # fmt: skip
         block = of_year.draw(per_day)
         blocks.append(block)
         factor = np.exp(of_days.log_response[block.day, block.zone_id])
@@ -199,7 +202,7 @@ def generate(
             BIN_S,
         )
     weddings = _joined(blocks)
-    load = requests / BIN_S + _background(config, population, demand, of_days, offsets)
+    load = requests / BIN_S + _background(config, population, demand, of_days, offsets=offsets)
     return Seasons(
         years=years,
         zones=tuple(population.time_zones),
@@ -210,7 +213,7 @@ def generate(
         start_s=start_s,
         days=of_days,
         weddings=weddings,
-        load=_measured(load, demand, of_days, years, streams),
+        load=_measured(load, demand, of_days, years, streams=streams),
         response=_prior(config, population, demand),
         major_types=np.array([population.types[kind].major for kind in TYPES]),
     )
@@ -304,6 +307,7 @@ class _Year:
         population: PopulationConfig,
         of_days: Days,
         offsets: NDArray[np.int32],
+        *,
         phase_offsets_s: NDArray[np.int32],
         start_s: float,
         streams: StreamOf,
@@ -401,6 +405,7 @@ def _background(
     population: PopulationConfig,
     demand: DemandConfig,
     of_days: Days,
+    *,
     offsets: NDArray[np.int32],
 ) -> FloatArray:
     """Requests/s of everybody else (S, bins)."""
@@ -427,6 +432,7 @@ def _measured(
     demand: DemandConfig,
     of_days: Days,
     years: tuple[int, ...],
+    *,
     streams: StreamOf,
 ) -> NDArray[np.float32]:
     """The mean load with slow noise and counted as whole requests, year by year."""

@@ -118,7 +118,9 @@ def _read(path: Path, name: str, layout: FileLayout) -> Trace:
     else:
         chosen = columns.values(whole, times, layout.columns)
     groups, series = columns.of_series(whole, times, chosen, layout.series)
-    parts = [_column(rows, times, at, whole, layout) for rows in groups for at in chosen or [-1]]
+    parts = [
+        _column(rows, times, at, whole, layout=layout) for rows in groups for at in chosen or [-1]
+    ]
     spoken = ["+".join(whole.name(at) for at in times.columns), *map(whole.name, chosen)]
     read_as = [
         f"{content.encoding}, fields separated by {table.spoken(lines.separator)}",
@@ -167,7 +169,7 @@ def _holds_time(field: str, times: TimeFields, layout: FileLayout) -> bool:
 
 
 def _column(
-    rows: Sequence[Row], times: TimeFields, at: int, whole: Measurements, layout: FileLayout
+    rows: Sequence[Row], times: TimeFields, at: int, whole: Measurements, *, layout: FileLayout
 ) -> _Column:
     lines = [row.line for row in rows]
     read = moments.read(

@@ -145,7 +145,7 @@ def read(
     texts = [bare(cell) for cell in cells]
     zone = _zone_of(name) or zone
     if "%" in time_format:
-        return _by_pattern(texts, lines, time_format, zone, repeats)
+        return _by_pattern(texts, lines, time_format, zone, repeats=repeats)
     if time_format == "excel":
         return _spreadsheet_days(texts, lines, zone, repeats)
     if time_format in UNITS:
@@ -154,7 +154,7 @@ def read(
     if all(numeric) and not time_format:
         if all(COMPACT.fullmatch(text) for text in texts):
             written = [_compact(text) for text in texts]
-            return _dates(written, texts, lines, "", zone, repeats)
+            return _dates(written, texts, lines, "", zone=zone, repeats=repeats)
         return _numbers(texts, lines, "")
     one_by_one = [
         None if number else _written(text) for text, number in zip(texts, numeric, strict=True)
@@ -162,7 +162,9 @@ def read(
     if None in one_by_one:
         at = one_by_one.index(None)
         raise TraceError(f"line {lines[at]}: {no_time(texts[at])}")
-    return _dates([w for w in one_by_one if w], texts, lines, time_format, zone, repeats)
+    return _dates(
+        [w for w in one_by_one if w], texts, lines, time_format, zone=zone, repeats=repeats
+    )
 
 
 def no_time(text: str) -> str:
@@ -353,7 +355,7 @@ def _days(written: Sequence[_Written], order: str) -> list[float]:
 
 def _dates(
     written: Sequence[_Written], texts: Sequence[str], lines: Sequence[int], asked: str,
-    zone: str, repeats: bool,
+    *, zone: str, repeats: bool,
 ) -> TimeColumn:  # fmt: skip
     if all(w.orders == ("ymd",) for w in written):
         asked = ""  # they say themselves which is the month
@@ -520,7 +522,7 @@ def _spoken_offset(offset_s: float) -> str:
 
 
 def _by_pattern(
-    texts: Sequence[str], lines: Sequence[int], pattern: str, zone: str, repeats: bool
+    texts: Sequence[str], lines: Sequence[int], pattern: str, zone: str, *, repeats: bool
 ) -> TimeColumn:
     """Times that the user has said how to read."""
     wall_s, offsets_s = np.empty(len(texts)), np.zeros(len(texts))

@@ -95,7 +95,7 @@ def read(cells: Sequence[str], lines: Sequence[int], decimal: str, separator: st
     values = np.array([_value(number, mark) if number else math.nan for number in numbers])
     if factors is not None:
         values *= factors
-    note = _note(numbers, mark, unit, factors is not None, missing, texts)
+    note = _note(numbers, mark, unit, factors is not None, missing=missing, texts=texts)
     return _finite(values, texts, lines, note)
 
 
@@ -239,7 +239,7 @@ def _factors(
 
 
 def _note(
-    numbers: Sequence[str], mark: str, unit: str, scaled: bool, missing: Sequence[bool],
+    numbers: Sequence[str], mark: str, unit: str, scaled: bool, *, missing: Sequence[bool],
     texts: Sequence[str],
 ) -> str:  # fmt: skip
     """How a column was read, in words."""

@@ -120,7 +120,12 @@ def _load(
 
 
 def realise(
-    replay: Replay, config: TraceConfig, noise_sigma: float, noise_time_s: float, streams: StreamOf
+    replay: Replay,
+    config: TraceConfig,
+    noise_sigma: float,
+    noise_time_s: float,
+    *,
+    streams: StreamOf,
 ) -> Demand:
     """The demand of the window, split over the services.
 

@@ -85,7 +85,7 @@ def test_the_seasons_are_forecast_as_well_as_is_claimed() -> None:
     seasons = multiplied(seasons_of(config), config.multiple)
     july = dt.date(seasons.years[-1], 7, 14)
     assert (july.month, july.day) in from_seasons.STARTS
-    cases = from_seasons.from_date(seasons, july, (2, 24), 1, TEST_DAYS)
+    cases = from_seasons.from_date(seasons, july, (2, 24), 1, test_days=TEST_DAYS)
     case = next(c for c in cases if c.service == "api")
     judged = judge(case)
     assert judged.scores[ALL, judged.own, 24].wape < 0.08
@@ -100,7 +100,7 @@ def test_the_seasons_are_forecast_as_well_as_is_claimed() -> None:
 def test_a_fixture_list_helps_with_a_real_load() -> None:
     from twin.backtest import from_traces
 
-    (case,), _ = from_traces.cases(REAL, None, (2,), None, 1)
+    (case,), _ = from_traces.cases(REAL, None, (2,), None, seed=1)
     judged = judge(case)
     for outcome in judged.outcomes[1:]:
         assert judged.differences[ALL, outcome.name, 2].verdict == "better"

@@ -154,6 +154,7 @@ def test_what_cannot_be_forecast_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     arguments: tuple[str, ...],
+    *,
     message: str,
 ) -> None:
     small = () if any("drawn" in argument for argument in arguments) else SMALL
@@ -192,6 +193,7 @@ def test_a_list_of_weddings_with_an_error_names_it(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     lines: str,
+    *,
     message: str,
 ) -> None:
     path = tmp_path / "weddings.csv"

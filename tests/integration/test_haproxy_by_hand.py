@@ -21,7 +21,7 @@ import pytest
 
 from engine.adapters.pool import processes
 from engine.adapters.pool.book import Instance, PoolFile, WorkerPhase
-from engine.adapters.pool.haproxy import HaproxyPool
+from engine.adapters.pool.haproxy import HaproxyPool, PoolDelays
 from engine.adapters.pool.place import Place, Worker
 from engine.adapters.pool.runtime_api import BACK, RuntimeApi
 from engine.model import Status
@@ -108,7 +108,9 @@ class Balanced:
         )  # fmt: skip
         pool = HaproxyPool(
             self.place, Worker(command, {}),
-            **{"poll_s": 0.05, "drain_s": 300.0, "ill_s": NEVER, "sidelined_s": NEVER, **options},
+            delays=PoolDelays(poll_s=0.05, drain_s=300.0, ill_s=NEVER, sidelined_s=NEVER)._replace(
+                **options
+            ),
         )  # fmt: skip
         self.pools.append(pool)
         return pool
@@ -156,7 +158,7 @@ def counted(pool: HaproxyPool, *counts: int) -> None:
 
 def looks(pool: HaproxyPool, count: int = 6) -> None:
     """Let the pool look so often, and HAProxy check its servers."""
-    time.sleep(count * max(pool._poll_s, 0.2))
+    time.sleep(count * max(pool._delays.poll_s, 0.2))
 
 
 @pytest.fixture

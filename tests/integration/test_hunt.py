@@ -230,6 +230,7 @@ def test_what_is_broken_on_purpose_is_found(
     invariant: str,
     within: int,
     having: str,
+    *,
     likely: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

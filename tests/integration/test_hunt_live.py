@@ -153,6 +153,7 @@ def test_what_is_broken_on_purpose_in_the_live_shell_is_found(
     invariant: str,
     faults: list[dict[str, Any]],
     changed: dict[str, Any],
+    *,
     likely: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -98,7 +98,7 @@ def test_the_plan_is_no_dearer_than_what_it_could_have_been(
 
 @given(loads(), sizings, discounts, risks, risks)
 def test_less_risk_never_costs_less_nor_has_lower_limits(
-    load: np.ndarray, sizing: Sizing, discount: float, one: float, other: float
+    load: np.ndarray, sizing: Sizing, discount: float, one: float, *, other: float
 ) -> None:
     low, high = sorted((one, other))
     plans = [
@@ -140,7 +140,7 @@ def test_hours_and_costs_add_up(load: np.ndarray, sizing: Sizing, discount: floa
 
 @given(loads(services=2), sizings, discounts, st.floats(0.4, 1.1), st.integers(0, 3))
 def test_within_a_quota_no_other_choice_of_sizes_is_cheaper(
-    load: np.ndarray, sizing: Sizing, discount: float, share: float, forbidden: int
+    load: np.ndarray, sizing: Sizing, discount: float, share: float, *, forbidden: int
 ) -> None:
     peaks = peaks_of(load, 0.1)
     options = {}
@@ -203,7 +203,7 @@ settings_of_the_engine = st.builds(
 
 @given(specs, st.booleans(), settings_of_the_engine, loads(), st.floats(0.0, 0.4))
 def test_the_plan_buys_what_the_engine_will_ask_for(
-    spec: ServiceSpec, called: bool, settings: EngineSettings, load: np.ndarray, noise: float
+    spec: ServiceSpec, called: bool, settings: EngineSettings, load: np.ndarray, *, noise: float
 ) -> None:
     users = replace(spec, name="users", user_facing=True, calls=(Call("api", 1.0),))
     platform = [spec, users] if called else [spec]

@@ -14,7 +14,7 @@ TICKS = 40
 EVERY = 5
 
 
-def service(name, slots, service_s, scv, slo_p95_s, calls=()):
+def service(name, slots, service_s, scv, *, slo_p95_s, calls=()):
     return ServiceSpec(
         name=name,
         min_instances=1,
@@ -31,9 +31,11 @@ def service(name, slots, service_s, scv, slo_p95_s, calls=()):
 
 
 PLATFORM = (
-    service("api", 16, 0.04, 1.5, 0.5, (Call("database", 1.6), Call("jobs", 0.3, True))),
-    service("jobs", 4, 0.9, 1.0, 5.0),
-    service("database", 64, 0.006, 2.0, 0.1),
+    service(
+        "api", 16, 0.04, 1.5, slo_p95_s=0.5, calls=(Call("database", 1.6), Call("jobs", 0.3, True))
+    ),
+    service("jobs", 4, 0.9, 1.0, slo_p95_s=5.0),
+    service("database", 64, 0.006, 2.0, slo_p95_s=0.1),
 )
 
 rates = st.floats(1e-6, 1e6) | st.sampled_from([0.0, 400.0, 800.0])
@@ -104,7 +106,7 @@ def test_requests_are_conserved_and_every_figure_stays_in_its_range(steps, behav
 def test_more_instances_never_leave_more_requests_waiting_refused_or_slow(
     loads, fewer, more, limit
 ):
-    spec = service("api", 16, 0.04, 1.5, 0.5)
+    spec = service("api", 16, 0.04, 1.5, slo_p95_s=0.5)
     client = ClientBehaviour(timeout_s=15.0, max_retries=0, queue_limit_per_slot=limit)
     arrivals = np.repeat(loads, EVERY)[None] * fewer * spec.rate_per_instance
     outcome = []
@@ -133,7 +135,7 @@ def test_more_instances_never_leave_more_requests_waiting_refused_or_slow(
 )
 def test_backlog_scales_with_the_platform(loads, factor):
     """Twice the load on twice the instances is twice the fluid: volume costs nothing."""
-    spec = service("api", 16, 0.04, 1.5, 0.5)
+    spec = service("api", 16, 0.04, 1.5, slo_p95_s=0.5)
     client = ClientBehaviour(timeout_s=15.0, max_retries=2)
     arrivals = np.repeat(loads, EVERY)[None] * spec.rate_per_instance
     small = FluidPlatform([spec], arrivals, client)

@@ -53,7 +53,7 @@ def test_the_smaller_room_is_enough_wherever_the_square_roots_is(
 def test_no_more_are_late_for_waiting_than_may_be(spec: ServiceSpec, critical: bool) -> None:
     size = sizing(spec, CapacitySettings(), critical=critical)
     columns, table = static_columns([spec]), np.zeros((1, kernels.W_ROWS, kernels.X_POINTS))
-    fill_response([spec], np.ones(1), columns, table, [0])
+    fill_response([spec], np.ones(1), columns, table, changed=[0])
     most = NOT_LOG_NORMAL * (LATE_CRITICAL if critical else LATE_DEFERRED)
     slo_s = np.array([spec.slo_p95_s])
     for busy in BUSY.tolist():

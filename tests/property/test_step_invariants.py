@@ -48,7 +48,7 @@ moment = st.fixed_dictionaries(
 )
 
 
-def seen(spec: ServiceSpec, desired: int, now_s: float, m: dict, budget: Budget) -> Observation:
+def seen(spec: ServiceSpec, desired: int, now_s: float, m: dict, *, budget: Budget) -> Observation:
     ready = round(desired * m["ready_share"])
     window = make_window(
         now_s,
@@ -68,7 +68,7 @@ def replay(moments: list[dict], budget: Budget = UNLIMITED) -> list[tuple[Observ
     """Show the engine these moments, 5 s apart, with an infrastructure that obeys at once."""
     engine, desired, played = Autoscaler(SETTINGS), 20, []
     for k, m in enumerate(moments):
-        observation = seen(SPEC, desired, NOW_S + 5.0 * k, m, budget)
+        observation = seen(SPEC, desired, NOW_S + 5.0 * k, m, budget=budget)
         plan = engine.step(observation)
         played.append((observation, plan))
         for action in plan.actions:
@@ -140,7 +140,7 @@ def test_killed_and_restored_it_makes_the_same_next_plans(moments: list[dict], a
             assert to_json(from_json(text)) == text
             restored = Autoscaler(SETTINGS)
             restored.restore(text)
-        observation = seen(SPEC, desired, NOW_S + 5.0 * k, m, Budget())
+        observation = seen(SPEC, desired, NOW_S + 5.0 * k, m, budget=Budget())
         plan = original.step(observation)
         if restored is not None:
             assert repr(restored.step(observation)) == repr(plan)
@@ -154,7 +154,7 @@ def test_killed_and_restored_it_makes_the_same_next_plans(moments: list[dict], a
     st.booleans(),
 )  # fmt: skip
 def test_more_load_never_needs_fewer_instances(
-    rate: float, factor: float, utilisation: float, slots: int, spare: bool
+    rate: float, factor: float, utilisation: float, slots: int, *, spare: bool
 ) -> None:
     size = sizing(
         make_spec(slots=slots), CapacitySettings(max_utilisation=utilisation), critical=spare
@@ -179,11 +179,16 @@ def test_a_higher_booked_load_never_lowers_the_forecasts_target(
 
         size = sizing(SPEC, SETTINGS.capacity, critical=True)
         seen = schedule.curve(
-            ResponseMemory(), make_outlook(load), 0, NOW_S, 9000.0, SETTINGS.forecast
+            ResponseMemory(),
+            make_outlook(load),
+            0,
+            NOW_S,
+            reach_s=9000.0,
+            settings=SETTINGS.forecast,
         )
         one = np.ones((1, 1))
         need = needed(alone(seen), Sizings.of((size,)), one, 2.0 * one)[0]
-        discount = step_discount(len(need), 60.0, 130.0, 300.0, 0.5)
-        return forecast(SPEC, seen, need, discount, 0.9, NOW_S).target
+        discount = step_discount(len(need), 60.0, 130.0, 300.0, step_out=0.5)
+        return forecast(SPEC, seen, need, discount, confidence=0.9, now_s=NOW_S).target
 
     assert target(factor) >= target(1.0)

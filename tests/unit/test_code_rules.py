@@ -88,7 +88,7 @@ ADVISORY = {"id": "PYSEC-1", "fix_versions": ["1.1"]}
 ])  # fmt: skip
 def test_versions_that_nobody_looked_up_are_not_checked_and_never_passed(
     repository: Path, capsys: pytest.CaptureFixture[str], answer: dict[str, Any], code: int,
-    strict: int, verdict: str,
+    *, strict: int, verdict: str,
 ) -> None:  # fmt: skip
     module = script(repository, "advisories")
     pins = module.pinned("# exact\nA==1.0\nb_c==1.0 ; python_version < '4'\n\n")

@@ -124,7 +124,7 @@ def fault(here: Place, kind: str, latest_s: float = LATEST_S) -> float:
 
 
 def run(
-    folder: Path, faults: int, seed: int, only: Sequence[str] = (), latest_s: float = LATEST_S
+    folder: Path, faults: int, seed: int, only: Sequence[str] = (), *, latest_s: float = LATEST_S
 ) -> dict[str, Any]:
     """So many faults, of all kinds or `only` of some; what came of them."""
     draw = random.Random(seed)

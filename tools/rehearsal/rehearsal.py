@@ -97,7 +97,11 @@ def rehearse(
     part = twin_rehearsal.Excerpt(plan.begins, SPEED, plan.scale, plan.seconds)
     begin = twin_rehearsal.rehearse(day, specs, part, {})
     counts = standing_counts(
-        specs, begin.outlooks.outlook(day.start_s), config.engine, day.start_s, HOUR_S / SPEED
+        specs,
+        begin.outlooks.outlook(day.start_s),
+        config.engine,
+        day.start_s,
+        within_s=HOUR_S / SPEED,
     )
     entering = np.zeros((len(specs), plan.seconds))
     played = begin.script.demand
@@ -106,10 +110,21 @@ def rehearse(
     ):
         entering[names.index(row)] = drawn
     queues = FluidPlatform(specs, entering, clients_of(config.platform))
-    live, about = _on_kubernetes(plan, overrides, specs, queues, counts, output, say)
+    live, about = _on_kubernetes(
+        plan, overrides, specs, queues, counts=counts, output=output, say=say
+    )
     say("the twin plays the same")
     twin = [
-        _in_twin(plan, overrides, day, part, counts, about["api_away_s"], number, output)
+        _in_twin(
+            plan,
+            overrides,
+            day,
+            part,
+            counts=counts,
+            away_s=about["api_away_s"],
+            number=number,
+            output=output,
+        )
         for number in range(plan.replications)
     ]
     said = compared([live], twin, specs, plan.seconds) | {"about": about}
@@ -125,6 +140,7 @@ def _on_kubernetes(
     overrides: Sequence[str],
     specs: tuple[ServiceSpec, ...],
     queues: FluidPlatform,
+    *,
     counts: Mapping[str, int],
     output: Path,
     say: Callable[[str], None],
@@ -148,7 +164,7 @@ def _on_kubernetes(
         playing = threading.Thread(target=load.play, args=(starts_s, over), daemon=True)
         seen = Troubles(cluster)
         with served(load.page) as address:
-            command = _engine(plan, overrides, cluster, address, starts_s, output)
+            command = _engine(plan, overrides, cluster, address, starts_s=starts_s, output=output)
             with (output / "engine.log").open("wb") as log:
                 engine = subprocess.Popen(
                     command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT
@@ -185,6 +201,7 @@ def _engine(
     overrides: Sequence[str],
     cluster: ControlPlane,
     address: str,
+    *,
     starts_s: float,
     output: Path,
 ) -> list[str]:
@@ -216,6 +233,7 @@ def _in_twin(
     overrides: Sequence[str],
     day: Any,
     part: Any,
+    *,
     counts: Mapping[str, int],
     away_s: float,
     number: int,

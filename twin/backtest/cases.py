@@ -99,13 +99,13 @@ def judge(case: Case) -> JudgedCase:
         for outcome in outcomes:
             for row, lead in enumerate(case.leads):
                 scores[part, outcome.name, lead] = score(
-                    outcome.medians[row], outcome.quantiles[row], values, scored, naive, day,
-                    case.series.step_s,
+                    outcome.medians[row], outcome.quantiles[row], values, scored,
+                    naive_error=naive, day=day, step_s=case.series.step_s,
                 )  # fmt: skip
                 if outcome is not outcomes[0]:
                     differences[part, outcome.name, lead] = _difference(
-                        outcomes[0].medians[row], outcome.medians[row], values, scored, day,
-                        streams(f"{case.name}.{case.service}.{part}.{outcome.name}.{lead}"),
+                        outcomes[0].medians[row], outcome.medians[row], values, scored, day=day,
+                        rng=streams(f"{case.name}.{case.service}.{part}.{outcome.name}.{lead}"),
                     )  # fmt: skip
     return JudgedCase(case, tuple(outcomes), scores, differences)
 
@@ -137,10 +137,11 @@ def _difference(
     other: FloatArray,
     values: FloatArray,
     scored: BoolArray,
+    *,
     day: int,
     rng: np.random.Generator,
 ) -> Difference:
     here = np.flatnonzero(scored)
     return difference(
-        np.abs(own - values)[here], np.abs(other - values)[here], values[here], day, rng
+        np.abs(own - values)[here], np.abs(other - values)[here], values[here], day, rng=rng
     )

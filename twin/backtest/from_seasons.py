@@ -39,6 +39,7 @@ def cases(
     seed: int,
     test_days: int = TEST_DAYS,
     simultaneous: int | None = None,
+    *,
     advance: Callable[[float], None] = lambda _: None,
 ) -> list[Case]:
     """One case for each quarter and each service that users call.
@@ -50,13 +51,13 @@ def cases(
     seasonal = []
     for number, (month, day) in enumerate(STARTS):
         first = dt.date(seasons.years[-1], month, day)
-        seasonal += from_date(seasons, first, leads, seed, test_days)
+        seasonal += from_date(seasons, first, leads, seed, test_days=test_days)
         advance((number + 1) / len(STARTS))
     return seasonal
 
 
 def from_date(
-    seasons: Seasons, first: dt.date, leads: Sequence[int], seed: int, test_days: int
+    seasons: Seasons, first: dt.date, leads: Sequence[int], seed: int, *, test_days: int
 ) -> list[Case]:
     """A case for each service that users call: `test_days` from `first` on, with the history.
 

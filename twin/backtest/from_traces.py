@@ -40,6 +40,7 @@ def cases(
     calendar: Calendar | None,
     leads: Sequence[int],
     test_from_s: float | None,
+    *,
     seed: int,
     layout: FileLayout = FileLayout(),  # noqa: B008 (frozen)
 ) -> tuple[list[Case], list[Skipped]]:
@@ -62,7 +63,7 @@ def cases(
                 skipped.append(Skipped(str(file.relative_to(path)), _reason(file, error)))
                 continue
         events = calendar if calendar is not None else _beside(file, layout.zone)
-        case, why = _case(trace, events, tuple(leads), test_from_s, seed)
+        case, why = _case(trace, events, tuple(leads), test_from_s, seed=seed)
         if case is None:
             skipped.append(Skipped(trace.name, why))
         else:
@@ -78,6 +79,7 @@ def _case(
     calendar: Calendar,
     leads: tuple[int, ...],
     test_from_s: float | None,
+    *,
     seed: int,
 ) -> tuple[Case | None, str]:
     if trace.step_s > STEP_S:

@@ -66,7 +66,7 @@ def _cases(options: BacktestArguments) -> tuple[list[Case], list[Skipped]]:
         leads = options.horizons or EVENT_HOURS
         with terminal.progress("booking the seasons", 1.0) as advance:
             return from_seasons.cases(
-                leads, options.seed, options.days, options.simultaneous, advance
+                leads, options.seed, options.days, options.simultaneous, advance=advance
             ), []
     try:
         calendar = (
@@ -74,7 +74,7 @@ def _cases(options: BacktestArguments) -> tuple[list[Case], list[Skipped]]:
         )
         cases, skipped = from_traces.cases(
             options.data, calendar, options.horizons or TRACE_HOURS, options.test_from_s,
-            options.seed, options.layout,
+            seed=options.seed, layout=options.layout,
         )  # fmt: skip
     except FixturesError as error:
         raise ConfigError(f"calendar: {error}") from error

@@ -164,7 +164,7 @@ def _pooled(judged: Sequence[JudgedCase], name: str, lead: int) -> Difference:
         return Difference(math.nan, math.nan, math.nan)
     sums = np.array([days[key] for key in days])
     rng = Streams(judged[0].case.seed)(f"pooled.{name}.{lead}")
-    return difference(sums[:, 0], sums[:, 1], sums[:, 2], POOLED_BLOCK, rng)
+    return difference(sums[:, 0], sums[:, 1], sums[:, 2], POOLED_BLOCK, rng=rng)
 
 
 def _position(judged: JudgedCase, name: str) -> int:

@@ -49,6 +49,7 @@ def roll(
     series: Series,
     calendar: Calendar,
     course: RollingWindow,
+    *,
     advance: Callable[[int], None] = lambda _: None,
 ) -> RolledForecasts:
     """Let `forecaster` forecast along `course`; `advance` is told how many steps were done.
@@ -75,7 +76,7 @@ def roll(
         advance(until - origin)
     unit = usual(series.values[: course.warm])
     spread = [
-        quantiles(row, series.values, lead, series.step_s, unit)
+        quantiles(row, series.values, lead, series.step_s, unit=unit)
         for row, lead in zip(medians, leads, strict=True)
     ]
     return RolledForecasts(forecaster.name, leads, medians, np.stack(spread))

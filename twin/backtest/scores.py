@@ -61,6 +61,7 @@ def score(
     quantiles: FloatArray,
     values: FloatArray,
     scored: BoolArray,
+    *,
     naive_error: float,
     day: int,
     step_s: float,
@@ -77,7 +78,7 @@ def score(
         inside = (values[interval] >= bottom) & (values[interval] <= top)
         coverage[share] = _mean(inside.astype(np.float64))
         width[share] = _ratio(_mean(top - bottom), mean)
-    height, time_h = _peaks(medians, values, there, day, step_s)
+    height, time_h = _peaks(medians, values, there, day, step_s=step_s)
     return Score(
         steps=int(there.sum()),
         wape=_ratio(float(error.sum()), size),
@@ -95,7 +96,7 @@ def score(
 
 
 def difference(
-    own: FloatArray, other: FloatArray, sizes: FloatArray, block: int, rng: np.random.Generator
+    own: FloatArray, other: FloatArray, sizes: FloatArray, block: int, *, rng: np.random.Generator
 ) -> Difference:
     """WAPE with errors `own` less WAPE with errors `other` (steps,), over blocks of `block` steps.
 
@@ -134,7 +135,7 @@ def _pinball(quantiles: FloatArray, values: FloatArray) -> float:
 
 
 def _peaks(
-    medians: FloatArray, values: FloatArray, there: BoolArray, day: int, step_s: float
+    medians: FloatArray, values: FloatArray, there: BoolArray, day: int, *, step_s: float
 ) -> tuple[float, float]:
     """Error of each whole day's highest value: height as a share, and time in hours."""
     heights, times_h = [], []

@@ -48,7 +48,7 @@ def run(
     total = len(contestants) * replications
     with terminal.progress(f"{len(contestants)} controllers × {replications}", total) as advance:
         runs = run_all(contestants, seed, replications, advance)
-    content = comparison(contestants, runs, config, command, started)
+    content = comparison(contestants, runs, config, command, started=started)
 
     def fill(folder: Path) -> None:
         _write(folder, content, contestants[0], runs)
@@ -65,6 +65,7 @@ def comparison(
     runs: Sequence[Run],
     config: RunConfig,
     command: str,
+    *,
     started: dt.datetime,
 ) -> dict[str, Any]:
     """Everything that `comparison.json` says."""

@@ -57,6 +57,7 @@ def run_all(
     seed: int,
     replications: int,
     advance: Callable[[int], None],
+    *,
     workers: int | None = None,
 ) -> list[Run]:
     """All runs, in the order of the contestants and replications.

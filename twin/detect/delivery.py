@@ -62,6 +62,7 @@ class _Story(Monitor):
         outlook: object,
         now_s: float,
         scope: object = None,
+        *,
         instances: object = None,
     ) -> Findings:
         """What was written down for now."""

@@ -108,7 +108,7 @@ def score_group_by(
     for index in range(group * SHARED, min((group + 1) * SHARED, count)):
         world, alarms = _watched(faulted(config, seed, index), monitors)
         for (_, scored), own, quiet in zip(made, alarms, said, strict=True):
-            scored.append(_scored(world, plain, own, quiet, index))
+            scored.append(_scored(world, plain, own, quiet, index=index))
     return made
 
 
@@ -194,6 +194,7 @@ def _scored(
     plain: World,
     alarms: Sequence[Finding],
     quiet: Sequence[Finding],
+    *,
     index: int,
 ) -> Scored:
     kind = kind_of(index)

@@ -172,7 +172,7 @@ class _Arranged:
 
     def _note(self, what: str, detail: str) -> None:
         self.stage.recorder.event(
-            self.stage.env.now, what, self.fault.name, self.fault.kind, detail
+            self.stage.env.now, what, self.fault.name, self.fault.kind, detail=detail
         )
 
     def _lasting(self, begin: Callable[[], str], end: Callable[[], None]) -> Process:

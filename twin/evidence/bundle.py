@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from engine.record.schema.claims import Outcome, readiness
 from twin.evidence import canonical
-from twin.evidence.arguments import PLAN
+from twin.evidence.arguments import PLAN, EvidenceArguments
 from twin.evidence.claims import LEVELS, Claim, parse
 from twin.evidence.judgement import MeasuredRows, counts, judge, unmeasured, valid_until
 from twin.evidence.rows import NoRowError, parsed
@@ -61,24 +61,20 @@ class BundleError(ValueError):
 def plan(
     claims: Mapping[str, tuple[Claim, bytes]],
     wanted: list[str],
+    options: EvidenceArguments,
     *,
-    level: str,
-    seed: int,
-    day: dt.date,
-    load: str,
-    signer: str,
-    data: Path | None,
     started: dt.datetime,
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
     """What plan.json says: fixed before anything is measured."""
+    data = options.data
     return {
         "schema": SCHEMA,
-        "level": level,
-        "seed": seed,
-        "day": day.isoformat(),
-        "load": load,
-        "signer": signer,
+        "level": options.level,
+        "seed": options.seed,
+        "day": (options.day or started.date()).isoformat(),
+        "load": options.load,
+        "signer": options.signer,
         "data": None if data is None else {"path": str(data), "sha256": canonical.digest_of(data)},
         "fixed_at": started.isoformat(timespec="seconds"),
         "versions": dict(versions),

@@ -83,12 +83,7 @@ def _begin(
     planned = bundle.plan(
         every,
         list(wanted),
-        level=options.level,
-        seed=options.seed,
-        day=options.day or started.date(),
-        load=options.load,
-        signer=options.signer,
-        data=options.data,
+        options,
         started=started,
         versions={**versions(), "code_sha256": _code_digest()},
     )

@@ -203,7 +203,7 @@ def _run(work: Callable[..., None], *args: Any) -> None:
 
 
 def _second(
-    folder: Path, claims: Sequence[Claim], level: Level, seed: int, minutes: Synchronized[float]
+    folder: Path, claims: Sequence[Claim], level: Level, seed: int, *, minutes: Synchronized[float]
 ) -> None:
     os.nice(LOWEST)
 
@@ -214,6 +214,6 @@ def _second(
 
 
 def _controls(
-    folder: Path, claims: Sequence[Claim], level: Level, seed: int, _: Synchronized[float]
+    folder: Path, claims: Sequence[Claim], level: Level, seed: int, *, _: Synchronized[float]
 ) -> None:
     play(folder, claims, "control", level=level, seed=seed)

@@ -59,7 +59,9 @@ def measure(
         return
     rows.parent.mkdir(parents=True, exist_ok=True)
     try:
-        text = written(_rows(folder, claim, role, level, seed, advance, earlier))
+        text = written(
+            _rows(folder, claim, role, level, seed=seed, advance=advance, earlier=earlier)
+        )
     except Exception as error:  # a measurement may raise anything; that it did is the result
         write_atomically(why, canonical.text({"why": _named(error)}))
         return
@@ -87,8 +89,8 @@ def compute(
         return
     rows.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(Exception):
-        if _same(folder, claim, role, level, earlier) is None:
-            _each(folder, claim, role, level, seed, advance)
+        if _same(folder, claim, role, level, earlier=earlier) is None:
+            _each(folder, claim, role, level, seed=seed, advance=advance)
 
 
 def played_in(claim: Claim, role: Role, level: Level, seed: int) -> str:
@@ -107,7 +109,7 @@ def play(folder: Path, claim: Claim, role: Role, *, level: Level, seed: int) -> 
     if rows.exists() or why.exists():
         return
     try:
-        _record(folder, claim, role, level, seed)
+        _record(folder, claim, role, level, seed=seed)
     except Exception as error:  # as in `measure`
         why.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(why, canonical.text({"why": _named(error)}))
@@ -134,6 +136,7 @@ def _rows(
     claim: Claim,
     role: Role,
     level: Level,
+    *,
     seed: int,
     advance: Advance,
     earlier: Sequence[Claim],
@@ -149,15 +152,15 @@ def _rows(
     options.pop(RECORD, None)
     if claim.measure.all is not None:
         if claim.measure.record is not None:
-            options[RECORD] = _record(folder, claim, role, level, seed)
+            options[RECORD] = _record(folder, claim, role, level, seed=seed)
         made = load(claim.measure.all, f"{claim.id}: measure.all")(rows=count, seed=seed, **options)
         return [dict(row) for row in made]
-    simulated = _same(folder, claim, role, level, earlier)
+    simulated = _same(folder, claim, role, level, earlier=earlier)
     if simulated is None:
-        simulated = _each(folder, claim, role, level, seed, advance)
+        simulated = _each(folder, claim, role, level, seed=seed, advance=advance)
     if claim.measure.of_record is None:
         return simulated
-    record = _record(folder, claim, role, level, seed)
+    record = _record(folder, claim, role, level, seed=seed)
     more = load(claim.measure.of_record, f"{claim.id}: measure.of_record")
     rows = [*simulated, *(dict(row) for row in more(record=record, seed=seed))]
     columns = dict.fromkeys(column for row in rows for column in row)
@@ -165,7 +168,7 @@ def _rows(
 
 
 def _same(
-    folder: Path, claim: Claim, role: Role, level: Level, earlier: Sequence[Claim]
+    folder: Path, claim: Claim, role: Role, level: Level, *, earlier: Sequence[Claim]
 ) -> list[dict[str, Any]] | None:
     """The simulated rows that a claim before has asked for in the same words, if there is one."""
     asked = _asked(claim, role, level)
@@ -178,7 +181,7 @@ def _same(
 
 
 def _each(
-    folder: Path, claim: Claim, role: Role, level: Level, seed: int, advance: Advance
+    folder: Path, claim: Claim, role: Role, level: Level, *, seed: int, advance: Advance
 ) -> list[dict[str, Any]]:
     """Rows that are made one by one, those that are kept already not again."""
     assert claim.measure is not None and claim.measure.each is not None
@@ -202,7 +205,7 @@ def _each(
     return [kept[row] for row in range(count)]
 
 
-def _record(folder: Path, claim: Claim, role: Role, level: Level, seed: int) -> Path:
+def _record(folder: Path, claim: Claim, role: Role, level: Level, *, seed: int) -> Path:
     """The record that was played in these words, now or for a claim before."""
     record = folder / record_folder(played_in(claim, role, level, seed))
     if not record.exists():

@@ -47,6 +47,7 @@ def of_day(
     seasons: Seasons,
     date: dt.date,
     start_s: float,
+    *,
     now_s: float,
     listed: list[Wedding] | None,
     model: Path | None,
@@ -66,36 +67,38 @@ def of_day(
     day = trained.day(weddings, start_s, _everybody_else(config, platform, start_s))
     each = config.multiple if listed is None else 1.0
     title = f"{each * len(weddings):,.0f} weddings of {date}"
-    answer = _day_content(config, day, title, now_s, each)
+    answer = _day_content(config, day, title, now_s, each=each)
     answer["name"] = str(date)
     if model is not None:
-        answer["day_ahead"], note = _learned(config, platform, start_s, now_s, model)
+        answer["day_ahead"], note = _learned(config, platform, start_s, now_s, path=model)
         answer["notes"].append(note)
     return answer
 
 
 def of_wedding(
-    config: ForecastConfig, seasons: Seasons, wedding: Wedding, date: dt.date, now_s: float
+    config: ForecastConfig, seasons: Seasons, wedding: Wedding, date: dt.date, *, now_s: float
 ) -> dict[str, Any]:
     """One wedding alone."""
     one = booked([wedding], now_s)
     day = _wedding_days(config, seasons, now_s).wedding(one)
     title = f"A {wedding.type.value} wedding with {wedding.guests:,} guests on {date}"
-    answer = _day_content(config, day, title, now_s, 1.0)
+    answer = _day_content(config, day, title, now_s, each=1.0)
     answer["name"] = f"{wedding.type.value}-{date}"
     answer["result"]["size"] = size_category(wedding.guests)
     return answer
 
 
 def of_season(
-    config: ForecastConfig, seasons: Seasons, year: int, season: str, now_s: float
+    config: ForecastConfig, seasons: Seasons, year: int, season: str, *, now_s: float
 ) -> dict[str, Any]:
     """A season as known at `now_s`."""
     specs = config.platform.specs()
     seasons = multiplied(seasons, config.multiple)
     past, kinds = seasons_past(seasons, specs, now_s)
-    coming = coming_dates(seasons, kinds, year, season, now_s)
-    forecast = forecast_season(past, coming, year, season, now_s, specs, config.engine)
+    coming = coming_dates(seasons, kinds, year, season, now_s=now_s)
+    forecast = forecast_season(
+        past, coming, year, season, now_s=now_s, specs=specs, settings=config.engine
+    )
     return _season_content(forecast, config.multiple)
 
 
@@ -110,7 +113,7 @@ def of_training(
     model = day_ahead.fit(issues.until(first), config.seed)
     content = artefact.dump(model.artefact())
     rows = range(first, len(issues) - 2)
-    scores = _scored(model, issues, rows, seasons.response.sigma, config.seed)
+    scores = _scored(model, issues, rows, seasons.response.sigma, seed=config.seed)
     others = list(scores[0]["others"])
     tables = [
         {
@@ -170,7 +173,7 @@ def _wedding_days(config: ForecastConfig, seasons: Seasons, now_s: float) -> Wed
         seasons.response,
         seasons.phases,
         config.platform.specs(),
-        config.engine,
+        settings=config.engine,
     )
 
 
@@ -185,11 +188,11 @@ def _everybody_else(config: ForecastConfig, seasons: Seasons, start_s: float) ->
         np.zeros(0, dtype=np.bool_),
     )
     specs = config.platform.specs()
-    return expected_load(nobody, seasons.response, specs, start_s, DAY_H)[1]
+    return expected_load(nobody, seasons.response, specs, start_s, hours=DAY_H)[1]
 
 
 def _learned(
-    config: ForecastConfig, seasons: Seasons, start_s: float, now_s: float, path: Path
+    config: ForecastConfig, seasons: Seasons, start_s: float, now_s: float, *, path: Path
 ) -> tuple[dict[str, Any], str]:
     """The day-ahead model's forecast of the same 24 hours, or the schedule's alone."""
     issue = int((now_s - seasons.start_s - ISSUE_HOUR * HOUR_S) // DAY_S)
@@ -228,7 +231,7 @@ def _learned(
 
 
 def _scored(
-    model: day_ahead.DayAhead, issues: Issues, rows: range, sigma: float, seed: int
+    model: day_ahead.DayAhead, issues: Issues, rows: range, sigma: float, *, seed: int
 ) -> list[dict[str, Any]]:
     """Each service's errors 24 to 47 hours ahead, beside those of simple forecasts."""
     quantiles = model.predict(issues, rows)
@@ -250,7 +253,7 @@ def _scored(
         errors = np.abs(median - truth)
         compared = {}
         for name, other in others.items():
-            gap = difference(errors, np.abs(other - truth), truth, 7 * DAY_H, stream)
+            gap = difference(errors, np.abs(other - truth), truth, 7 * DAY_H, rng=stream)
             compared[name] = {
                 "wape": float(np.nansum(np.abs(other - truth)) / np.nansum(truth)),
                 "low": gap.low,
@@ -270,7 +273,7 @@ def _scored(
 
 
 def _day_content(
-    config: ForecastConfig, day: WeddingDay, title: str, now_s: float, each: float
+    config: ForecastConfig, day: WeddingDay, title: str, now_s: float, *, each: float
 ) -> dict[str, Any]:
     """What is said of a day, each of whose weddings stands for `each` of the platform's."""
     specs = config.platform.specs()
@@ -362,7 +365,7 @@ def _day_content(
                 "rows": shown[:MOST_STEPS],
             },
         ],
-        "curves": _curves(day.services, day.quantiles, day.start_s, HOUR_S, "requests/s"),
+        "curves": _curves(day.services, day.quantiles, day.start_s, HOUR_S, unit="requests/s"),
         "notes": notes,
     }  # fmt: skip
 
@@ -489,7 +492,7 @@ def _whole_weeks(services: Sequence[str], whole: Sequence[Week]) -> list[dict[st
         return []
     first = dt.datetime.combine(whole[0].start, dt.time(), tzinfo=dt.UTC).timestamp()
     requests = np.stack([week.requests for week in whole], axis=1)
-    return _curves(services, requests / 1e6, first, WEEK_DAYS * DAY_S, "million requests/week")
+    return _curves(services, requests / 1e6, first, WEEK_DAYS * DAY_S, unit="million requests/week")
 
 
 def _days(days: int) -> str:
@@ -498,7 +501,7 @@ def _days(days: int) -> str:
 
 
 def _curves(
-    services: Sequence[str], quantiles: FloatArray, start_s: float, step_s: float, unit: str
+    services: Sequence[str], quantiles: FloatArray, start_s: float, step_s: float, *, unit: str
 ) -> list[dict[str, Any]]:
     """Curves to draw, of quantiles (S, n, LEVELS)."""
     return [

@@ -67,7 +67,7 @@ class AskedForecasts:
             raise ValueError(
                 f"year: {year} is not allowed ({first} … {last}, the seasons there are)"
             )
-        answer = answers.of_season(self._config, self._seasons, year, season, now_s)
+        answer = answers.of_season(self._config, self._seasons, year, season, now_s=now_s)
         result = answer["result"]
         return {
             "year": year,
@@ -119,7 +119,9 @@ class AskedForecasts:
         if start_s + DAY_S <= now_s:
             raise ValueError(f"date: {date} is over at {moment(now_s)}")
         known_s = min(now_s, start_s)
-        answer = answers.of_day(self._config, self._seasons, date, start_s, known_s, None, None)
+        answer = answers.of_day(
+            self._config, self._seasons, date, start_s, now_s=known_s, listed=None, model=None
+        )
         return _day_document(answer, start_s, now_s)
 
     def wedding(self, wedding: AskedWedding, now_s: float) -> Mapping[str, Any]:
@@ -140,7 +142,7 @@ class AskedForecasts:
             phase_start_s=tuple(ceremony_s + float(offset) for offset in self._seasons.offsets_s),
         )
         known_s = min(now_s, ceremony_s - DAY_S)
-        answer = answers.of_wedding(self._config, self._seasons, one, date, known_s)
+        answer = answers.of_wedding(self._config, self._seasons, one, date, now_s=known_s)
         start_s = dt.datetime.fromisoformat(answer["result"]["start"]).timestamp()
         return _day_document(answer, start_s, now_s)
 

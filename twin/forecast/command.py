@@ -113,7 +113,9 @@ def _day(given: Mapping[str, str], config: ForecastConfig) -> Ask:
     def ask(seasons: Seasons) -> Answer:
         from twin.forecast import answers
 
-        return answers.of_day(config, seasons, date, start_s, now_s, listed, model), {}
+        return answers.of_day(
+            config, seasons, date, start_s, now_s=now_s, listed=listed, model=model
+        ), {}
 
     return ask
 
@@ -153,7 +155,7 @@ def _wedding(given: Mapping[str, str], config: ForecastConfig) -> Ask:
             vendors=vendors,
             phase_start_s=tuple(ceremony_s + float(offset) for offset in seasons.offsets_s),
         )
-        return answers.of_wedding(config, seasons, wedding, date, now_s), {}
+        return answers.of_wedding(config, seasons, wedding, date, now_s=now_s), {}
 
     return ask
 
@@ -175,7 +177,7 @@ def _season(given: Mapping[str, str], config: ForecastConfig) -> Ask:
     def ask(seasons: Seasons) -> Answer:
         from twin.forecast import answers
 
-        return answers.of_season(config, seasons, year, season, now_s), {}
+        return answers.of_season(config, seasons, year, season, now_s=now_s), {}
 
     return ask
 

@@ -166,7 +166,7 @@ def seasons_past(
     return past, kinds + 1
 
 
-def coming_dates(seasons: Seasons, kinds: Codes, year: int, season: str, now_s: float) -> Coming:
+def coming_dates(seasons: Seasons, kinds: Codes, year: int, season: str, *, now_s: float) -> Coming:
     """The dates of a season with what is booked of them at `now_s`."""
     first = seasons.days.dates[0]
     rows = np.array([(date - first).days for date in season_dates(year, season)], dtype=np.int64)

@@ -47,6 +47,7 @@ def check(
     there: Mapping[str, worlds.GuardWorldConfig],
     seeds: int,
     other: int | None,
+    *,
     advance: Callable[[float], None],
 ) -> GuardVerdict:
     """Run the worlds `there` with the first `seeds` of the baseline's, or those of `other`.

@@ -88,7 +88,7 @@ def _check(options: GuardArguments) -> int:
     some = {name: every[name] for name in names}
     baseline.check(stored, some)
     with _progress("guard", len(some) * options.seeds) as advance:
-        verdict = checking.check(stored, some, options.seeds, options.other, advance)
+        verdict = checking.check(stored, some, options.seeds, options.other, advance=advance)
     return _say(options.output / "guard.md", checking.markdown(verdict), verdict.good)
 
 
@@ -122,7 +122,7 @@ def _power(options: GuardArguments) -> int:
     short = {name: worlds.settings(world) for name, world in every.short.items()}
     full = {name: worlds.settings(world) for name, world in every.full.items()}
     with _progress("as it is", len(short) * options.seeds) as advance:
-        verdict = checking.check(stored, every.short, options.seeds, None, advance)
+        verdict = checking.check(stored, every.short, options.seeds, None, advance=advance)
     if not verdict.good:
         print(checking.markdown(verdict), end="", file=sys.stderr)
         raise GuardError("the engine as it is differs already, so nothing can be tried")

@@ -73,7 +73,7 @@ def paired(world: str, baseline: WorldBaseline, rows: Sequence[GuardRow]) -> lis
         measured = [now for _, now in values if now is not None]
         new = math.fsum(measured) / count if len(measured) == count else math.nan
         chance = NOISE * baseline.noise.get(figure, 0.0) / math.sqrt(count)
-        shifts.append(_shift(world, figure, limit, old, new, chance))
+        shifts.append(_shift(world, figure, limit, old, after=new, chance=chance))
     return shifts
 
 
@@ -94,7 +94,7 @@ def unpaired(
         sd = math.sqrt(float(((left - before) ** 2).sum()) / freedom)
         quantile = float(stats.t.ppf(1.0 - ALPHA / tests, freedom))
         chance = quantile * sd * math.sqrt(1.0 / len(seen) + 1.0 / len(new))
-        shifts.append(_shift(world, figure, limit, before, after, chance))
+        shifts.append(_shift(world, figure, limit, before, after=after, chance=chance))
     return shifts
 
 
@@ -104,7 +104,7 @@ def tests_of(baseline: Baseline) -> int:
 
 
 def _shift(
-    world: str, figure: str, limit: GuardLimit, before: float, after: float, chance: float
+    world: str, figure: str, limit: GuardLimit, before: float, *, after: float, chance: float
 ) -> Shift:
     sign = 1.0 if limit.higher_is_worse else -1.0
     harm = sign * (after - before)

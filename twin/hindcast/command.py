@@ -62,7 +62,7 @@ def run(arguments: Sequence[str], command: str, render: Callable[[Path], None]) 
 
     from twin.hindcast import playing
 
-    return playing.run(settings, config, days, command, render)
+    return playing.run(settings, config, days, command, render=render)
 
 
 def measured(path: Path) -> MeasuredDays:

@@ -49,6 +49,7 @@ def run(
     config: RunConfig,
     days: MeasuredDays,
     command: str,
+    *,
     render: Callable[[Path], None],
 ) -> Path:
     """Play all days with each controller and write the record; returns its folder."""

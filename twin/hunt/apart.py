@@ -79,6 +79,7 @@ def compare(
     counts: NDArray[np.int32],
     without: NDArray[np.int32],
     faults: Sequence[MetricsFault],
+    *,
     step_s: float,
 ) -> tuple[list[Violation], Apart]:
     """What the faults did to the counts, and what of it they may not do.

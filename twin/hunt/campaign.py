@@ -103,7 +103,9 @@ def hunt(
         with worker_pool(workers, _warm_up) as pool:
             for ready in [pool.submit(os.getpid) for _ in range(workers)]:
                 ready.result()  # loading the kernels is no part of the hunt
-            _examine_all(pool, tally, most_worlds, most_s, 2 * workers, advance)
+            _examine_all(
+                pool, tally, most_worlds, most_s, most_running=2 * workers, advance=advance
+            )
     except KeyboardInterrupt:
         tally.interrupted = True
     tally.failures.sort(key=lambda failure: failure.index)
@@ -115,6 +117,7 @@ def _examine_all(
     tally: HuntTally,
     most_worlds: int,
     most_s: float,
+    *,
     most_running: int,
     advance: Callable[[HuntTally], None],
 ) -> None:

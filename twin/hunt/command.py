@@ -228,7 +228,7 @@ def _apart(tally: HuntTally) -> Table:
 
 
 def _table(
-    title: str, prefix: str, tally: HuntTally, always: Sequence[str] = (), counted: str = "times"
+    title: str, prefix: str, tally: HuntTally, always: Sequence[str] = (), *, counted: str = "times"
 ) -> Table:
     from rich.table import Table
 

@@ -90,12 +90,12 @@ def _examine_metrics(raw: Mapping[str, Any]) -> WorldOutcome:
     counts = world.recorder.counts[:, :, 0]
     interval_s = world.config.telemetry.interval_s
     without = _counts_without(text, 0)[np.newaxis]
-    violations, apart = compare(world.specs, counts, without, faults, interval_s)
+    violations, apart = compare(world.specs, counts, without, faults, step_s=interval_s)
     for number in range(1, REPEATS + 1):
         if not violations:
             break
         without = np.concatenate([without, _counts_without(text, number)[np.newaxis]])
-        violations, apart = compare(world.specs, counts, without, faults, interval_s)
+        violations, apart = compare(world.specs, counts, without, faults, step_s=interval_s)
     covered = _covered(world)
     covered |= Counter(f"metrics: {fault.kind}" for fault in faults)
     alone = {faults[0].kind: apart} if len(faults) == 1 else {}

@@ -149,7 +149,7 @@ class Invariants:
         self._step_size(action, service, what)
         self._paused(action, observation, what)
         if action.to_instances < action.from_instances:
-            self._scale_in(action, service, observation, plan, what)
+            self._scale_in(action, service, observation, plan, what=what)
         self._rest(action, what)
 
     def _died(self, at_s: float) -> bool:
@@ -234,6 +234,7 @@ class Invariants:
         service: ServiceObservation,
         observation: Observation,
         plan: Plan,
+        *,
         what: str,
     ) -> None:
         if action.reason is Reason.EMERGENCY:

@@ -37,6 +37,7 @@ from engine.ports.notifier import Alert
 from engine.ports.store import HistoryRow, Kept, Requests, RowKind
 from engine.runtime import shell as live
 from engine.runtime.patience import GIVE_UP
+from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
 from scenarios.faults.kinds import EngineKill
 from twin.hunt.ports import RAISED, PortFault
@@ -166,7 +167,7 @@ class HuntedShell(SimulatedShell):
 
     def _note(self, fault: PortFault, kind: str) -> None:
         self.advance()
-        self._recorder.event(self.env.now, kind, f"{fault.port}-{fault.way}", "port", "")
+        self._recorder.event(self.env.now, kind, f"{fault.port}-{fault.way}", "port", detail="")
 
     def advance(self) -> None:
         """Let the world catch up with the loop."""
@@ -233,7 +234,7 @@ class HuntedShell(SimulatedShell):
         at_s = min(max(self.env.now, self._interval_s), self._recorder.counts.shape[1] * 1.0
                    * self._interval_s)  # fmt: skip
         fleets = [self._fleets[spec.name] for spec, _ in self._services]
-        self._recorder.step(at_s, observation, plan, spent_s, fleets)
+        self._recorder.step(at_s, observation, plan, spent_s, fleets=fleets)
         for watcher in self.watchers:
             watcher(observation, plan)
         self.approve(plan, observation.now_s)
@@ -253,16 +254,18 @@ class Engine:
         self.lost = False
         self.regained = False
         self._seen: deque[Sighting] = deque()
-        self.cycle = world._make()
+        self.cycle = world._again()
         self.shell = live.LiveShell(
             self.cycle,
             [spec for spec, _ in world._services],
-            metrics=SpoiledMetrics(self),
-            infrastructure=SpoiledCloud(self),
-            bookings=SpoiledFeed(self),
-            store=SpoiledStore(self),
-            lease=SpoiledLease(self),
-            notifier=SpoiledPager(self),
+            Ports(
+                metrics=SpoiledMetrics(self),
+                infrastructure=SpoiledCloud(self),
+                bookings=SpoiledFeed(self),
+                store=SpoiledStore(self),
+                lease=SpoiledLease(self),
+                notifier=SpoiledPager(self),
+            ),
             notes=SpoiledNotes(self),
             clock=SpoiledClock(self),
             settings=LiveSettings(
@@ -550,6 +553,7 @@ class SpoiledNotes(_Port):
         observation: Observation,
         plan: Plan,
         compute_s: float,
+        *,
         reading: Reading,
     ) -> None:
         """Let the world know, and then perhaps fail."""
@@ -570,10 +574,10 @@ class SpoiledNotes(_Port):
         """The cloud has noted it itself."""
         self._perhaps_fail()
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Note it."""
         if self.engine.alive:
-            self.world._recorder.event(self.world.env.now, kind, name, what, detail)
+            self.world._recorder.event(self.world.env.now, kind, name, what, detail=detail)
         self._perhaps_fail()
 
     def status(self, status: Mapping[str, Any]) -> None:

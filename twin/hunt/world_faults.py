@@ -33,7 +33,7 @@ def faults_of_world(draw: Draw, services: list[str], zones: int, until_s: int) -
         fault: dict[str, Any] = {"kind": kind, "at": at_s}
         if "duration_s" in KINDS[kind].model_fields:
             fault["duration_s"] = draw.whole(60, longest_s)
-        fault |= figures_of_kind(draw, kind, services, zones, longest_s)
+        fault |= figures_of_kind(draw, kind, services, zones, longest_s=longest_s)
         if "services" in KINDS[kind].model_fields and draw.chance(0.4):
             fault["services"] = draw.some_of(services, 1, 2)
         faults[kind] = fault
@@ -52,7 +52,7 @@ class _Drawn(NamedTuple):
 
 
 def figures_of_kind(
-    draw: Draw, kind: str, services: list[str], zones: int, longest_s: int
+    draw: Draw, kind: str, services: list[str], zones: int, *, longest_s: int
 ) -> dict[str, Any]:
     """What belongs to this kind alone."""
     zone = draw.whole(0, zones - 1)

@@ -158,7 +158,9 @@ def generate_metrics(seed: int, index: int) -> World:
     for kind in draw.some_of(list(BESIDES), 0, 1):
         at_s = draw.whole(60, faulty_s - 120)
         longest_s = faulty_s - at_s
-        fault = {"kind": kind, "at": at_s} | figures_of_kind(draw, kind, names, zones, longest_s)
+        fault = {"kind": kind, "at": at_s} | figures_of_kind(
+            draw, kind, names, zones, longest_s=longest_s
+        )
         if "duration_s" in KINDS[kind].model_fields:
             fault["duration_s"] = draw.whole(60, longest_s)
         world["faults"][kind] = fault

@@ -102,6 +102,7 @@ def campaign(
     worlds: int,
     apart: int,
     workers: int | None = None,
+    *,
     advance: Callable[[float], None] = lambda _: None,
 ) -> LeaseTally:
     """Play so many worlds from a seed on; `advance` is called with how many are done."""

@@ -49,7 +49,7 @@ def run(options: LeaseArguments) -> int:
 
     with terminal.progress("worlds", options.worlds) as advance:
         tally = campaign.campaign(
-            options.seed, options.worlds, options.histories, options.workers, advance
+            options.seed, options.worlds, options.histories, options.workers, advance=advance
         )
     print(f"{tally.worlds} worlds, {tally.worlds / tally.cpu_s:.0f} in a CPU second: "
           f"{tally.rounds} rounds, {tally.actions} actions, {tally.refused} refused, "

@@ -48,7 +48,7 @@ def profiles_of(
             kinds, shares = typical_day(population, date)
             of_date = population.model_copy(update={"date": date})
             response = demands.response(demand, of_date, names)
-            by_clock[clock] = profile(kinds, shares, response, specs, _midnight_s(date))
+            by_clock[clock] = profile(kinds, shares, response, specs, midnight_s=_midnight_s(date))
         profiles[date] = by_clock[clock]
     return profiles
 
@@ -81,6 +81,7 @@ def peak_day(
     profiles: Sequence[Profile],
     weddings: FloatArray,
     users: FloatArray,
+    *,
     at: int,
     specs: Sequence[ServiceSpec],
 ) -> BusiestDate:

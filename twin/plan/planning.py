@@ -90,16 +90,18 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
     of_dates = [profiles[date] for date in dates]
     horizon = horizon_of(dates, of_dates, users, specs)
     drawn, others = (
-        paths(counts, expected, plan.paths, streams(f"plan.{name}"), scale)
+        paths(counts, expected, plan.paths, streams(f"plan.{name}"), scale=scale)
         for name in ("paths", "judging")
     )
     advance(2)
     terms = _terms(config, specs)
-    season = plan_season(specs, horizon, drawn, others, config.engine, terms)
+    season = plan_season(specs, horizon, drawn, others, settings=config.engine, terms=terms)
     advance(3)
     busiest = int(np.argmax(counts.median))
     response = np.exp(expected.log_response[busiest])
-    peak = peak_of(config, specs, dates, scale * counts.median, busiest, users, response)
+    peak = peak_of(
+        config, specs, dates, scale * counts.median, at=busiest, users=users, response=response
+    )
     spread = expected.response_sd[expected.response_sd > 0.0]
     variation = Variation(
         day_sigma=float(spread.mean()) if len(spread) else 0.0,
@@ -109,7 +111,7 @@ def make(config: PlanConfig, advance: Callable[[int], None]) -> Planned:
     staffings = {
         spec.name: staffing(spec, specs, config.engine, terms.noise_sigma) for spec in specs
     }
-    ladder = bottleneck.ladder(specs, staffings, peak, variation, config.budget.budget())
+    ladder = bottleneck.ladder(specs, staffings, peak, variation, budget=config.budget.budget())
     advance(4)
     return Planned(
         config=config,
@@ -137,6 +139,7 @@ def peak_of(
     specs: Sequence[ServiceSpec],
     dates: Sequence[dt.date],
     weddings: FloatArray,
+    *,
     at: int,
     users: FloatArray,
     response: FloatArray,
@@ -150,8 +153,8 @@ def peak_of(
         [profiles[date] for date in near],
         weddings[[max(at - 1, 0), at, min(at + 1, len(dates) - 1)]],
         np.ones(3),
-        1,
-        specs,
+        at=1,
+        specs=specs,
     )
 
 

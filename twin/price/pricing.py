@@ -92,7 +92,7 @@ def run(
             results.setdefault(key, {})[at // len(every)] = figures
             advance(number)
     by_variant = {key: [own[k] for k in range(options.seeds)] for key, own in results.items()}
-    content = _content(options, places, by_variant, config, command, started)
+    content = _content(options, places, by_variant, config, command=command, started=started)
 
     def fill(folder: Path) -> None:
         (folder / "price.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -149,6 +149,7 @@ def _content(
     places: Sequence[PricedDay],
     runs: Mapping[tuple[str, str, str], Sequence[worth.RunFigures]],
     config: RunConfig,
+    *,
     command: str,
     started: dt.datetime,
 ) -> dict[str, Any]:

@@ -43,6 +43,7 @@ class FluidPlatform:
         arrivals: FloatArray,
         clients: ClientBehaviour | Mapping[str, ClientBehaviour],
         sample_s: int = 5,
+        *,
         start_s: float = 0.0,
     ) -> None:
         services = tuple(services)
@@ -242,7 +243,7 @@ class FluidPlatform:
             kept = self._tables.get((s, relevant))
             if kept is None:
                 services = with_more_calls(self.services, self._more_calls)
-                fill_response(services, self._slowdown, self._spec, self._table, [s])
+                fill_response(services, self._slowdown, self._spec, self._table, changed=[s])
                 self._tables[s, relevant] = (self._spec[s].copy(), self._table[s].copy())
             else:
                 self._spec[s], self._table[s] = kept

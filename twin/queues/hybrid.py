@@ -64,6 +64,7 @@ class HybridPlatform:
         arrivals: FloatArray,
         clients: ClientBehaviour | Mapping[str, ClientBehaviour],
         share: Share,
+        *,
         streams: Streams,
         sample_s: int = 5,
         start_s: float = 0.0,
@@ -78,7 +79,7 @@ class HybridPlatform:
         self._clients = clients
         self._streams = streams
         self._start_s = start_s
-        self._fluid = FluidPlatform(services, arrivals, clients, sample_s, start_s)
+        self._fluid = FluidPlatform(services, arrivals, clients, sample_s, start_s=start_s)
         self._cells_from_s = max(share.begin_s - share.warmup_s, 0) // sample_s * sample_s
         self._weight = share.simulated / share.cells
         self._slots = np.zeros(len(self.services), np.int64)
@@ -222,7 +223,7 @@ class HybridPlatform:
                 left -= arrivals
             cell = RequestPlatform(
                 services, arrivals, self._clients, self._streams.quick(f"requests.cell{k}"),
-                self.sample_s, self._start_s + begin_s,
+                sample_s=self.sample_s, start_s=self._start_s + begin_s,
             )  # fmt: skip
             self.cells.append(cell)
             for s in range(len(self.services)):

@@ -45,6 +45,7 @@ class RequestPlatform:
         arrivals: FloatArray,
         clients: ClientBehaviour | Mapping[str, ClientBehaviour],
         rng: np.random.Generator,
+        *,
         sample_s: int = 5,
         start_s: float = 0.0,
         script: FloatArray = NO_SCRIPT,
@@ -198,7 +199,9 @@ class RequestPlatform:
 
     def _fill_response(self) -> None:
         services = with_more_calls(self.services, self._more_calls)
-        fill_response(services, self._slowdown, self._spec, self._table, range(len(services)))
+        fill_response(
+            services, self._slowdown, self._spec, self._table, changed=range(len(services))
+        )
 
     def ready(self, service: int) -> float:
         """Instances that can start requests now."""

@@ -75,6 +75,7 @@ def fill_response(
     slowdown: FloatArray,
     spec: FloatArray,
     table: FloatArray,
+    *,
     changed: Sequence[int],
 ) -> None:
     """Write the response-time columns of `spec` and the survival tables of the `changed` services.
@@ -155,7 +156,7 @@ def _staffing(
     factors[s] = slowdown
     columns = static_columns(platform)
     table = np.zeros((len(platform), kernels.W_ROWS, kernels.X_POINTS))
-    fill_response(platform, factors, columns, table, [s])
+    fill_response(platform, factors, columns, table, changed=[s])
     columns = columns[s : s + 1].copy()
     table = table[s : s + 1].copy()
     columns.flags.writeable = False

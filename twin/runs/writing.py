@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,14 +43,20 @@ def check_thresholds(world: World) -> None:
     thresholds.check(world.config.thresholds.items(), scope(world))
 
 
+class RunTimes(NamedTuple):
+    """When a run was started and how long it took, of which `compile_s` to compile kernels."""
+
+    started: dt.datetime
+    wall_s: float
+    compile_s: float
+
+
 def write(
     world: World,
     raw: dict[str, Any],
     *,
     command: str,
-    started: dt.datetime,
-    wall_s: float,
-    compile_s: float,
+    times: RunTimes,
     partial: bool,
     others: Sequence[Replication],
     render: Render,
@@ -63,11 +69,11 @@ def write(
     """
     config = world.config
     base = Path(config.output) / config.scenario.name
-    summary = _summary(world, command, started, wall_s, compile_s, partial, others)
-    name = f"{started:%Y%m%dT%H%M%SZ}-{config.controller.name}-{config.seed}"
+    summary = _summary(world, command, times, partial=partial, others=others)
+    name = f"{times.started:%Y%m%dT%H%M%SZ}-{config.controller.name}-{config.seed}"
 
     def fill(folder: Path) -> None:
-        _write_files(world, config, raw, summary, folder)
+        _write_files(world, config, raw, summary, folder=folder)
         if others:
             everyone = [_replication(world, summary), *others]
             REPLICATIONS.write(folder, table(everyone))
@@ -118,7 +124,7 @@ def weddings(world: World) -> pd.DataFrame:
 
 
 def _write_files(
-    world: World, config: RunConfig, raw: dict[str, Any], summary: Summary, folder: Path
+    world: World, config: RunConfig, raw: dict[str, Any], summary: Summary, *, folder: Path
 ) -> None:
     resolved = recordable(raw) | {
         "faults": [fault.model_dump() for fault in config.faults.values()]
@@ -138,9 +144,8 @@ def _write_files(
 def _summary(
     world: World,
     command: str,
-    started: dt.datetime,
-    wall_s: float,
-    compile_s: float,
+    times: RunTimes,
+    *,
     partial: bool,
     others: Sequence[Replication],
 ) -> Summary:
@@ -156,7 +161,7 @@ def _summary(
         seed=config.seed,
         resolution=config.resolution,
         world="twin",
-        started_at=started.isoformat(timespec="seconds"),
+        started_at=times.started.isoformat(timespec="seconds"),
         partial=partial,
         versions=versions(),
         command=command,
@@ -164,7 +169,7 @@ def _summary(
         **dict(figures),
         replications=section([_replication(world, figures), *others]) if others else None,
         thresholds=(),
-        simulation=_simulation(world, wall_s, compile_s),
+        simulation=_simulation(world, times),
     )
     judged = thresholds.judge(
         config.thresholds.items(), unjudged, possible(scope(world)), asked(world)
@@ -177,11 +182,12 @@ def _replication(world: World, summary: Figures) -> Replication:
     return Replication(0, world.config.seed, headline_figures(summary))
 
 
-def _simulation(world: World, wall_s: float, compile_s: float) -> Simulation:
-    """How fast it went: `wall_s` builds and runs the world, with the kernels loaded before."""
+def _simulation(world: World, times: RunTimes) -> Simulation:
+    """How fast it went, with the kernels loaded before."""
+    wall_s = times.wall_s
     return Simulation(
         wall_s=wall_s,
-        compile_s=compile_s,
+        compile_s=times.compile_s,
         simulated_s=world.now_s,
         speedup=world.now_s / wall_s if wall_s > 0.0 else None,
         peak_rss_mib=peak_rss_mib(),

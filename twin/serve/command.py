@@ -37,6 +37,7 @@ from engine.record import folders
 from engine.record.schema import summary
 from engine.runtime import log as run_log
 from engine.runtime.cycle import Cycle
+from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import LiveShell
 from engine.runtime.watch import LiveMonitor, deliver
@@ -71,7 +72,7 @@ def run(config: ServeConfig, settings: Mapping[str, Any], command: str) -> tuple
     with _state(config) as state:
         clock = FastClock(world.start_s, config.speed)
         file = SqliteFile(state)
-        context = _api(world, config, settings, state, file, clock)
+        context = _api(world, config, settings, state, file=file, clock=clock)
         folders.check_writable(Path(config.output))
         with terminal.compiling():
             load_kernels(config)
@@ -79,15 +80,13 @@ def run(config: ServeConfig, settings: Mapping[str, Any], command: str) -> tuple
         began = time.perf_counter()
         live_from_s = _fast_forward(world, config)
         clock.start(world.start_s + live_from_s)
-        partial = asyncio.run(_live(world, config, state, file, context, clock))
+        partial = asyncio.run(_live(world, config, state, file, context=context, clock=clock))
     world.finish()
     folder = writing.write(
         world,
         dict(settings),
         command=command,
-        started=started,
-        wall_s=time.perf_counter() - began,
-        compile_s=compile_s,
+        times=writing.RunTimes(started, time.perf_counter() - began, compile_s),
         partial=partial,
         others=[],
         render=reporter("run"),
@@ -116,6 +115,7 @@ def _api(
     config: ServeConfig,
     settings: Mapping[str, Any],
     state: Path,
+    *,
     file: SqliteFile,
     clock: FastClock,
 ) -> ApiContext:
@@ -125,11 +125,21 @@ def _api(
     desk = SqlDesk(file, letters)
     courier = Courier(desk, audit_of(state))
     return api.assembled(
-        WorldNotes(world, courier), world.specs, config.engine, config.api, config.security, state,
-        desk, courier, SqlCredentials(file.apart(), credential_letters_of(sealer)),
-        acts=config.engine.mode == "act", tree=settings,
-        clock_s=clock.now_s, aside=Aside(state, letters), records=Records(Path(config.output)),
-    )  # fmt: skip
+        WorldNotes(world, courier),
+        world.specs,
+        config.engine,
+        config.api,
+        office=api.Office(
+            state=state,
+            desk=desk,
+            courier=courier,
+            credentials=SqlCredentials(file.apart(), credential_letters_of(sealer)),
+            security=config.security,
+        ),
+        tree=settings,
+        offered=api.Offered(aside=Aside(state, letters), records=Records(Path(config.output))),
+        clock_s=clock.now_s,
+    )
 
 
 async def _live(
@@ -137,6 +147,7 @@ async def _live(
     config: ServeConfig,
     state: Path,
     file: SqliteFile,
+    *,
     context: ApiContext,
     clock: FastClock,
 ) -> bool:
@@ -158,12 +169,14 @@ async def _live(
     shell = LiveShell(
         cycle,
         world.specs,
-        metrics=ports,
-        infrastructure=ports.infrastructure,
-        bookings=ports,
-        store=OperatedStore(StoreWithAside(store, context.desk, context.aside), served),
-        lease=lease,
-        notifier=AlertLog(),
+        Ports(
+            metrics=ports,
+            infrastructure=ports.infrastructure,
+            bookings=ports,
+            store=OperatedStore(StoreWithAside(store, context.desk, context.aside), served),
+            lease=lease,
+            notifier=AlertLog(),
+        ),
         notes=context.board,
         clock=EngineClock(clock, served),
         settings=LiveSettings(

@@ -25,6 +25,7 @@ class WorldNotes:
         observation: Observation,
         plan: Plan,
         compute_s: float,
+        *,
         reading: Reading,  # noqa: ARG002 (the world has the samples)
     ) -> None:
         """Note a step."""
@@ -32,7 +33,7 @@ class WorldNotes:
         interval_s = world.config.telemetry.interval_s
         end_s = float(recorder.counts.shape[1] * interval_s)
         at_s = min(max(world.env.now, float(interval_s)), end_s)
-        recorder.step(at_s, observation, plan, compute_s, list(world.fleets.values()))
+        recorder.step(at_s, observation, plan, compute_s, fleets=list(world.fleets.values()))
 
     def without_store(self, actions: Sequence[Action], time_s: float) -> None:
         """Say in the audit log itself what is done."""
@@ -41,9 +42,9 @@ class WorldNotes:
     def result(self, result: ActionResult) -> None:
         """The world's record has it from the cloud."""
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:  # noqa: ARG002
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:  # noqa: ARG002
         """Note something that is no decision, at the world's time."""
-        self._world.recorder.event(self._world.env.now, kind, name, what, detail)
+        self._world.recorder.event(self._world.env.now, kind, name, what, detail=detail)
 
     def status(self, status: Mapping[str, Any]) -> None:  # noqa: ARG002 (nobody asks a record)
         """Raises OSError while the audit log lags behind the store."""

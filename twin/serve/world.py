@@ -52,14 +52,14 @@ class ServedShell(SimulatedShell):
 
     def made(self) -> Cycle:
         """A cycle around a controller without memory."""
-        return self._make()
+        return self._again()
 
-    def ports(self, clock: Clock, end_s: float) -> Ports:
+    def ports(self, clock: Clock, end_s: float) -> WorldPorts:
         """The ports to this world; it keeps up with `clock` until `end_s` (s after its start)."""
-        return Ports(self, clock, end_s)
+        return WorldPorts(self, clock, end_s)
 
 
-class Ports:
+class WorldPorts:
     """Metrics, bookings and infrastructure of a world, as the live shell wants them."""
 
     def __init__(self, shell: ServedShell, clock: Clock, end_s: float) -> None:

@@ -90,6 +90,7 @@ class Application:
         callees: Mapping[str, StagedService],
         instance: str,
         zone: str,
+        *,
         stores: Stores,
         caller: Caller,
         rng: np.random.Generator,
@@ -113,7 +114,7 @@ class Application:
         self._process = psutil.Process()
         self._watching = Watching(stores.updates, self._say) if stores.updates else None
         self._jobs = (
-            WorkingOff(service, stores.jobs, self._slots, self._times, self._counts)
+            WorkingOff(service, stores.jobs, self._slots, self._times, counts=self._counts)
             if stores.jobs
             else None
         )

@@ -89,7 +89,7 @@ def _play(place: Layout, made: Stack, wanted: Play, say: Callable[[str], None]) 
         _running(engine_command, place, made, "engine") as engine,
         _running(locust_command, place, made, "locust") as locust,
     ):
-        _watch(locust, engine, place, wanted, begins_s, say)
+        _watch(locust, engine, place, wanted, begins_s=begins_s, say=say)
         engine.send_signal(signal.SIGTERM)
         record = _record(engine, place)
     if locust.returncode not in (0, 1):
@@ -162,6 +162,7 @@ def _watch(
     engine: subprocess.Popen[str],
     place: Layout,
     wanted: Play,
+    *,
     begins_s: float,
     say: Callable[[str], None],
 ) -> None:

@@ -120,12 +120,12 @@ class _Everything(Collector):
         )  # fmt: skip
         yield _counters(
             "wedtwin_responses", "Requests that were answered, by outcome.", labels, "outcome",
-            counts.outcomes,
+            values=counts.outcomes,
         )  # fmt: skip
         if counts.calls:
             yield _counters(
                 "wedtwin_calls", "Calls to other services, by callee.", labels, "callee",
-                counts.calls,
+                values=counts.calls,
             )  # fmt: skip
         for name, histogram, about in (
             ("response", counts.response, "From arrival to answer, calls included."),
@@ -143,7 +143,7 @@ def _counter(name: str, about: str, labels: Mapping[str, str], value: float) -> 
 
 
 def _counters(
-    name: str, about: str, labels: Mapping[str, str], by: str, values: Mapping[str, float]
+    name: str, about: str, labels: Mapping[str, str], by: str, *, values: Mapping[str, float]
 ) -> Metric:
     family = CounterMetricFamily(name, about, labels=[*labels, by])
     for which, value in values.items():

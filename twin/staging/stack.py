@@ -118,7 +118,7 @@ def _bring_up(wish: StackOptions, say: Say) -> tuple[Stack, Keeper]:
     try:
         _prepare(place, stack)
         try:
-            return _start(programs, place, stack, wish.remote_write, say), keeper
+            return _start(programs, place, stack, wish.remote_write, say=say), keeper
         except BaseException:
             take_down(place, keep_logs=False)
             raise
@@ -206,6 +206,7 @@ def _start(
     place: Layout,
     stack: Stack,
     remote_write: Mapping[str, str] | None,
+    *,
     say: Say,
 ) -> Stack:
     (place.folder / "haproxy.cfg").write_text(parts.haproxy_config(place, stack))

@@ -48,7 +48,13 @@ async def _run(place: Layout, instance: str, name: str, zone: str) -> None:
 
     stores = await _stores(place, service, instance)
     application = Application(
-        service, stack.services, instance, zone, stores, Caller(place.calls_socket), rng
+        service,
+        stack.services,
+        instance,
+        zone,
+        stores=stores,
+        caller=Caller(place.calls_socket),
+        rng=rng,
     )
     await asyncio.sleep(launched_s + boot_s - time.time())
     application.boot_s = time.time() - launched_s

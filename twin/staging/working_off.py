@@ -26,6 +26,7 @@ class WorkingOff:
         jobs: Jobs,
         slots: Slots,
         times: ServiceTimes,
+        *,
         counts: WorkerCounters,
     ) -> None:
         self.share = 0.0

@@ -47,7 +47,9 @@ def cells(config: MeasureConfig, knee: float) -> tuple[Cell, ...]:
     for level in wanted.levels:
         seconds = config.warmup_s + wanted.seconds
         shape = np.full(seconds, level)
-        loads.append(_cell(config, knee, f"level {level:.0%}", level, shape, config.warmup_s))
+        loads.append(
+            _cell(config, knee, f"level {level:.0%}", level, shape=shape, within_s=config.warmup_s)
+        )
     length = wanted.event_seconds
     at_s = round(AT_SHARE * length)
     for event in wanted.events:
@@ -55,16 +57,20 @@ def cells(config: MeasureConfig, knee: float) -> tuple[Cell, ...]:
         match event:
             case "step":
                 shape[at_s:] = HIGH
-                loads.append(_cell(config, knee, "step", HIGH, shape, 0, acts=_scale_out(at_s)))
+                loads.append(
+                    _cell(
+                        config, knee, "step", HIGH, shape=shape, within_s=0, acts=_scale_out(at_s)
+                    )
+                )
             case "flash_crowd":
                 shape[at_s : at_s + CROWD_S] = CROWD
-                loads.append(_cell(config, knee, "flash crowd", CROWD, shape, 0))
+                loads.append(_cell(config, knee, "flash crowd", CROWD, shape=shape, within_s=0))
             case "instance_kill":
                 victim = max(config.mix, key=lambda name: config.counts[name])
                 shape[:] = KILLED
                 loads.append(
                     _cell(
-                        config, knee, "instance kill", KILLED, shape, 0,
+                        config, knee, "instance kill", KILLED, shape=shape, within_s=0,
                         acts=_kill(victim, at_s), kills={victim: at_s},
                     )
                 )  # fmt: skip
@@ -76,6 +82,7 @@ def _cell(
     knee: float,
     name: str,
     level: float,
+    *,
     shape: FloatArray,
     within_s: int,
     acts: Callable[[Bench], Mapping[int, Callable[[], None]]] = lambda _: {},

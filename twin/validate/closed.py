@@ -56,6 +56,7 @@ def compare(
     fitted: Calibration,
     calibration: Path,
     standing: Bench,
+    *,
     advance: Callable[[float], None],
 ) -> dict[str, Any]:
     """Run both and compare them; `calibration` is the folder with the platform file."""
@@ -67,7 +68,11 @@ def compare(
     played = demand(day, part)
     begin = rehearse(day, specs, part, {})
     counts = standing_counts(
-        specs, begin.outlooks.outlook(day.start_s), run.engine, day.start_s, HOUR_S / part.speed
+        specs,
+        begin.outlooks.outlook(day.start_s),
+        run.engine,
+        day.start_s,
+        within_s=HOUR_S / part.speed,
     )
     streams = Streams(config.seed)
     live = []
@@ -78,7 +83,7 @@ def compare(
             dict(zip(played.services, played.rates, strict=True)),
             streams(f"closed.{repeat}"),
         )
-        live.append(_live(config, calibration, standing, arrivals, specs, repeat))
+        live.append(_live(config, calibration, standing, arrivals, specs=specs, repeat=repeat))
         advance(repeat + 1)
     twin = []
     for repeat in range(config.validation.replications):
@@ -120,6 +125,7 @@ def _live(
     calibration: Path,
     standing: Bench,
     arrivals: Arrivals,
+    *,
     specs: Sequence[ServiceSpec],
     repeat: int,
 ) -> ClosedLoopRun:
@@ -183,19 +189,19 @@ async def _load(standing: Bench, arrivals: Arrivals, starts_s: float) -> None:
 
 
 def _ready(timeline: pd.DataFrame, spec: ServiceSpec, starts_s: float, seconds: int) -> FloatArray:
-    return _at_samples(timeline, spec, "ready", starts_s, seconds)
+    return _at_samples(timeline, spec, "ready", starts_s, seconds=seconds)
 
 
 def _paid(timeline: pd.DataFrame, spec: ServiceSpec, starts_s: float, seconds: int) -> FloatArray:
     columns = ("ready", "booting", "draining")
     return sum(
-        (_at_samples(timeline, spec, column, starts_s, seconds) for column in columns),
+        (_at_samples(timeline, spec, column, starts_s, seconds=seconds) for column in columns),
         start=np.zeros(seconds // SAMPLE_S),
     )
 
 
 def _at_samples(
-    timeline: pd.DataFrame, spec: ServiceSpec, column: str, starts_s: float, seconds: int
+    timeline: pd.DataFrame, spec: ServiceSpec, column: str, starts_s: float, *, seconds: int
 ) -> FloatArray:
     """A count at each sample of the part: the last one noted before."""
     own = timeline[timeline["service"] == spec.name].sort_values("time_s")

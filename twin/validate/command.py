@@ -73,7 +73,9 @@ def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> 
                 tempfile.TemporaryDirectory() as folder,
             ):
                 calibration.write(Path(folder), config.platform, fitted)
-                closed = closed_loop.compare(config, fitted, Path(folder), standing, advance)
+                closed = closed_loop.compare(
+                    config, fitted, Path(folder), standing, advance=advance
+                )
     if not given:
         platform = PlatformConfig.model_validate(_fitted_platform(config, fitted))
     specs = platform.specs()
@@ -83,8 +85,8 @@ def run(config: MeasureConfig, command: str, render: Callable[[Path], None]) -> 
             own = with_calls_of(specs, live.reading, cell.within_s)
             twin = [
                 of_twin(
-                    own, clients, live.answers.arrivals, live.ready, cell, fitted.hop_s.value,
-                    streams.quick(f"twin.{number}.{k}"),
+                    own, clients, live.answers.arrivals, live.ready,
+                    cell=cell, hop_s=fitted.hop_s.value, rng=streams.quick(f"twin.{number}.{k}"),
                 )
                 for k in range(config.validation.replications)
             ]  # fmt: skip

@@ -97,6 +97,7 @@ def of_twin(
     clients: Mapping[str, ClientBehaviour],
     arrivals: Arrivals,
     ready: Mapping[str, Sequence[tuple[float, int]]],
+    *,
     cell: Cell,
     hop_s: float,
     rng: np.random.Generator,

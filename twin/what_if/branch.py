@@ -82,6 +82,7 @@ class CountsAlone(Recorder):
         observation: Observation,  # noqa: ARG002 (as the recorder has it)
         plan: Plan,
         compute_s: float,  # noqa: ARG002
+        *,
         fleets: Sequence[Fleet],
     ) -> None:
         """Note the counts, and the actions that were taken or asked about."""
@@ -212,17 +213,20 @@ def _figures(world: World) -> dict[str, Any]:
         "series": {
             "start_s": world.start_s + every * world.recorder.interval_s,
             "step_s": float(every * world.recorder.interval_s),
-            "usd_per_hour": _points(prices @ billed, every, points, np.mean, 4),
+            "usd_per_hour": _points(prices @ billed, every, points, np.mean, digits=4),
             "bad_share": [
                 _ratio(float(_bad(part).sum()), float(done_requests(part).sum()))
                 for part in np.split(facing[: points * every], points)
             ] if points else [],
             "services": {
                 spec.name: {
-                    "ready": _points(counts[row, :, 1], every, points, np.min, 0),
-                    "needed": _points(_needed(world, row, truth[row]), every, points, np.max, 0),
+                    "ready": _points(counts[row, :, 1], every, points, np.min, digits=0),
+                    "needed": _points(
+                        _needed(world, row, truth[row]), every, points, np.max, digits=0
+                    ),
                     "p95_s": _points(
-                        world.platform.metrics[row, :samples, P95], every, points, np.median, 4
+                        world.platform.metrics[row, :samples, P95], every, points, np.median,
+                        digits=4,
                     ),
                 }
                 for row, spec in enumerate(world.specs)
@@ -261,7 +265,7 @@ def _bad(truth: FloatArray) -> FloatArray:
 
 
 def _points(
-    values: NDArray[Any], every: int, points: int, summed: Callable[..., Any], digits: int
+    values: NDArray[Any], every: int, points: int, summed: Callable[..., Any], *, digits: int
 ) -> list[float | None]:
     parts = np.asarray(values, dtype=np.float64)[: points * every].reshape(points, every)
     return [_figure(value, digits) for value in summed(parts, axis=1).tolist()]

@@ -94,6 +94,7 @@ class BookedDay(BlockingBookings):
         population: Population,
         clock: DayClock,
         scale: float,
+        *,
         awaited_s: tuple[float, ...],
     ) -> None:
         super().__init__(source)
@@ -152,7 +153,9 @@ def booked_day(config: RehearsalConfig, specs: tuple[ServiceSpec, ...], now_s: f
     every = max(round(1.0 / wanted.scale), 1) if wanted.scale < 1.0 else 1
     awaited_s = major_ceremonies(population, config.population, population.in_schedule)[::every]
     if wanted.from_ is None and wanted.scale == 1.0:
-        return BookedDay(feed, population, DayClock(), wanted.scale, tuple(awaited_s.tolist()))
+        return BookedDay(
+            feed, population, DayClock(), wanted.scale, awaited_s=tuple(awaited_s.tolist())
+        )
     origin_s = anchor_s = population.start_s
     if wanted.from_ is not None:
         # The realised day tells when its peak is, so that the load can begin at the same moment;
@@ -172,7 +175,7 @@ def booked_day(config: RehearsalConfig, specs: tuple[ServiceSpec, ...], now_s: f
         population,
         clock,
         wanted.scale,
-        tuple(clock.wall(at_s) for at_s in awaited_s.tolist()),
+        awaited_s=tuple(clock.wall(at_s) for at_s in awaited_s.tolist()),
     )
 
 

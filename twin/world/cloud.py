@@ -55,6 +55,7 @@ class SimulatedCloud:
         config: InfrastructureConfig,
         fleets: Mapping[str, Fleet],
         start_s: float,
+        *,
         noted: Callable[[ActionResult], None],
     ) -> None:
         self.env = env

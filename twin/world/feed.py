@@ -138,7 +138,7 @@ class ScheduleFeed:
 
     def _built(self) -> Outlook:
         return outlook(
-            self._events, self._response, self._specs, self._grid, self._known_s,
+            self._events, self._response, self._specs, self._grid, issued_s=self._known_s,
             base=self._base, noun=self._noun.many,
         )  # fmt: skip
 

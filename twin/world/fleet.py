@@ -65,6 +65,7 @@ class Fleet:
         spec: ServiceSpec,
         zones: int,
         drain_s: float,
+        *,
         rng: np.random.Generator,
         changed: Callable[[int, int], None],
     ) -> None:

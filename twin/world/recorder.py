@@ -57,6 +57,7 @@ class Recorder:
         observation: Observation,
         plan: Plan,
         compute_s: float,
+        *,
         fleets: Sequence[Fleet],
     ) -> None:
         """Note one step, `at_s` seconds into the run; counts are those before its actions.
@@ -74,7 +75,7 @@ class Recorder:
             self.compute_s.append(compute_s)
         for issued in plan.forecasts:
             self._forecast(
-                now_s, issued.service, issued.horizon_s, issued.q10, issued.q50, issued.q90
+                now_s, issued.service, issued.horizon_s, issued.q10, q50=issued.q50, q90=issued.q90
             )
         self._decisions.note(now_s, observation, plan)
 
@@ -91,7 +92,7 @@ class Recorder:
         """The same as a table."""
         return self._decisions.table()
 
-    def event(self, at_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, at_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Note a fault or another event, `at_s` seconds into the run."""
         self.events.append(
             {
@@ -108,7 +109,7 @@ class Recorder:
         self.fired[name] = self.fired.get(name, 0) + times
 
     def _forecast(
-        self, now_s: float, name: str, horizon_s: float, q10: float, q50: float, q90: float
+        self, now_s: float, name: str, horizon_s: float, q10: float, *, q50: float, q90: float
     ) -> None:
         service = self._index[name]
         self.issued.append(Issued(service, horizon_s, now_s + horizon_s, q10, q50, q90))

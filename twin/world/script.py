@@ -95,7 +95,7 @@ def replayed(
     """A window of a recorded trace; all beforehand is learned from what lies before the window."""
     replay = replays.load(trace)
     noise = config.demand
-    demand = replays.realise(replay, trace, noise.noise_sigma, noise.noise_time_s, streams)
+    demand = replays.realise(replay, trace, noise.noise_sigma, noise.noise_time_s, streams=streams)
     event = trace.event
     span = Span(60.0 * event.before_min, 60.0 * (event.length_min + event.after_min))
     expected = learn(replay.history, replay.calendar, span, trace.time_zone)

@@ -13,13 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import simpy
 
 from engine.adapters.blocking import Booked
 from engine.config.recurrence import Recurrence
 from engine.model import (
-    Controller,
     ManualFloor,
     ManualScale,
     Observation,
@@ -126,24 +126,30 @@ class _Deposed:
     seen: deque[tuple[float, Gathered]] = field(default_factory=deque)
 
 
+class Surroundings(NamedTuple):
+    """What a shell sees of its world, and what it moves there."""
+
+    specs: Sequence[ServiceSpec]
+    fleets: Mapping[str, Fleet]
+    telemetry: Sequence[Telemetry]
+    feed: Booked
+    infrastructure: SimulatedCloud
+    operator: Operator
+
+
 class SimulatedShell:
     """Drives one cycle over a simulated world.
 
-    `make` gives a cycle around a controller without memory, `controller` is that of the first.
+    `cycle` is the first, and `again` gives another one around a controller without memory.
     """
 
     def __init__(
         self,
         env: simpy.Environment,
-        controller: Controller,
-        make: Callable[[Controller], Cycle],
-        another: Callable[[], Controller],
-        specs: Sequence[ServiceSpec],
-        fleets: Mapping[str, Fleet],
-        telemetry: Sequence[Telemetry],
-        feed: Booked,
-        infrastructure: SimulatedCloud,
-        operator: Operator,
+        cycle: Cycle,
+        again: Callable[[], Cycle],
+        surroundings: Surroundings,
+        *,
         recorder: Recorder,
         start_s: float,
         interval_s: int,
@@ -159,13 +165,13 @@ class SimulatedShell:
         self.restarts: list[tuple[float, float]] = []
         """When the engine was restarted, and from when its memory was; -inf: it had none."""
         self.watchers: list[Watcher] = []
-        self._cycle = make(controller)
-        self._make = lambda: make(another())
-        self._fleets = fleets
-        self._services = list(zip(specs, telemetry, strict=True))
-        self._feed = feed
-        self._infrastructure = infrastructure
-        self._operator = operator
+        self._cycle = cycle
+        self._again = again
+        self._fleets = surroundings.fleets
+        self._services = list(zip(surroundings.specs, surroundings.telemetry, strict=True))
+        self._feed = surroundings.feed
+        self._infrastructure = infrastructure = surroundings.infrastructure
+        self._operator = surroundings.operator
         self._recorder = recorder
         self._start_s = start_s
         self._interval_s = interval_s
@@ -193,7 +199,7 @@ class SimulatedShell:
             plan = self._decide(self._cycle, observation)
             compute_s = time.perf_counter() - began
             self.steps += 1
-            self._recorder.step(self.env.now, observation, plan, compute_s, fleets)
+            self._recorder.step(self.env.now, observation, plan, compute_s, fleets=fleets)
             for watcher in self.watchers:
                 watcher(observation, plan)
             death = self._dying(plan)
@@ -221,7 +227,7 @@ class SimulatedShell:
         old = _Deposed(self._cycle, self._seat, round(behind_s / self._interval_s))
         self._deposed.append(old)
         now_s = self._now_s()
-        self._cycle = self._make()
+        self._cycle = self._again()
         self._begin(self._cycle, now_s, self._memory_of(old.cycle, now_s))
         self._seat = Seat(self._infrastructure, self._infrastructure.new_fence())
         return lambda: self._deposed.remove(old)
@@ -234,7 +240,9 @@ class SimulatedShell:
         """Let the leading engine look at everything in its next step; as `Cycle.hasten`."""
         hastened = self._cycle.hasten(now_s, apart_s, name, why)
         if hastened:
-            self._recorder.event(self.env.now, "step_hastened", name, "is looked at at once", why)
+            self._recorder.event(
+                self.env.now, "step_hastened", name, "is looked at at once", detail=why
+            )
         return hastened
 
     def observe(self) -> Observation:
@@ -270,7 +278,9 @@ class SimulatedShell:
         if not cycle.begin(now_s, memory):
             raise ControllerError("; ".join(event.detail for event in cycle.events()))
         for event in cycle.events():
-            self._recorder.event(self.env.now, event.kind, event.name, event.what, event.detail)
+            self._recorder.event(
+                self.env.now, event.kind, event.name, event.what, detail=event.detail
+            )
 
     def _memory_of(self, cycle: Cycle, now_s: float) -> str:
         memory = cycle.memory(now_s)
@@ -309,7 +319,7 @@ class SimulatedShell:
         if self.env.now < self._down_until_s:
             return False
         self._down_until_s = -math.inf
-        self._cycle = self._make()
+        self._cycle = self._again()
         self._begin(self._cycle, self._now_s(), self._memory)
         self.restarts.append((self.env.now, self._memory_s))
         self._infrastructure.results(self._seat.fence)  # the answers to the dead one reach nobody

@@ -41,7 +41,7 @@ from twin.world.foresight import foresee
 from twin.world.instances import InstanceTelemetry
 from twin.world.recorder import Recorder
 from twin.world.script import Script, script
-from twin.world.shell import Operator, SimulatedShell
+from twin.world.shell import Operator, SimulatedShell, Surroundings
 from twin.world.telemetry import Telemetry
 from twin.world.watch import MonitorWatch
 
@@ -129,8 +129,8 @@ class World:
                 spec,
                 len(config.platform.zones),
                 config.infrastructure.drain_s,
-                self.streams(f"fleet.{spec.name}"),
-                self._ready_changed(i),
+                rng=self.streams(f"fleet.{spec.name}"),
+                changed=self._ready_changed(i),
             )
             for i, spec in enumerate(self.specs)
         }
@@ -139,23 +139,24 @@ class World:
             config.telemetry.interval_s,
         )  # fmt: skip
         self.infrastructure = SimulatedCloud(
-            self.env, config.infrastructure, self.fleets, self.start_s, self.recorder.result
+            self.env, config.infrastructure, self.fleets, self.start_s, noted=self.recorder.result
         )
         self.controller = controller or self._make_controller()
         self.shell = shell(
             self.env,
-            self.controller,
-            self.cycle,
-            self._make_controller,
-            self.specs,
-            self.fleets,
-            self.telemetry,
-            self.feed if rehearsal is None else rehearsal.outlooks,
-            self.infrastructure,
-            Operator(config.operator, self.start_s),
-            self.recorder,
-            self.start_s,
-            config.telemetry.interval_s,
+            self.cycle(self.controller),
+            lambda: self.cycle(self._make_controller()),
+            Surroundings(
+                specs=self.specs,
+                fleets=self.fleets,
+                telemetry=self.telemetry,
+                feed=self.feed if rehearsal is None else rehearsal.outlooks,
+                infrastructure=self.infrastructure,
+                operator=Operator(config.operator, self.start_s),
+            ),
+            recorder=self.recorder,
+            start_s=self.start_s,
+            interval_s=config.telemetry.interval_s,
             catch_up=self._catch_up,
         )
         self.watch: MonitorWatch | None = None
@@ -169,13 +170,14 @@ class World:
             self.shell.watchers.append(self.watch)
         self.slowness = faults.Slowness(self.platform, list(self.fleets.values()))
         self.instances = InstanceTelemetry(
-            self.specs, list(self.fleets.values()), self.platform, self.slowness.of_instances,
-            self.streams, most=config.telemetry.instances, interval_s=config.telemetry.interval_s,
+            self.specs, list(self.fleets.values()), self.platform,
+            self.slowness.of_instances, streams=self.streams,
+            most=config.telemetry.instances, interval_s=config.telemetry.interval_s,
             lag_s=config.telemetry.lag_s,
         )  # fmt: skip
         refused = getattr(self.controller, "refused", "")
         if refused:
-            self.recorder.event(0.0, "model_refused", "forecaster", "schedule_only", refused)
+            self.recorder.event(0.0, "model_refused", "forecaster", "schedule_only", detail=refused)
         self._arrange_faults(plain)
         for telemetry in self.telemetry:
             telemetry.start()
@@ -211,14 +213,22 @@ class World:
         arrivals, start_s = self.load.arrivals, self.start_s
         match self.config.resolution:
             case "fluid":
-                return FluidPlatform(self.specs, arrivals, clients, sample_s, start_s)
+                return FluidPlatform(self.specs, arrivals, clients, sample_s, start_s=start_s)
             case "request":
                 rng = self.streams.quick("requests")
-                return RequestPlatform(self.specs, arrivals, clients, rng, sample_s, start_s)
+                return RequestPlatform(
+                    self.specs, arrivals, clients, rng, sample_s=sample_s, start_s=start_s
+                )
             case "hybrid":
                 share = self._share(self.config.request, plain)
                 return HybridPlatform(
-                    self.specs, arrivals, clients, share, self.streams, sample_s, start_s
+                    self.specs,
+                    arrivals,
+                    clients,
+                    share,
+                    streams=self.streams,
+                    sample_s=sample_s,
+                    start_s=start_s,
                 )
 
     def _share(self, request: RequestConfig, plain: Demand) -> Share:
@@ -272,7 +282,9 @@ class World:
     def _start_fleets(self) -> None:
         """Begin as if it had been running: enough for the booked load of the first hour."""
         outlook = self.feed.outlook(self.start_s)
-        counts = standing_counts(self.specs, outlook, self.config.engine, self.start_s, HOUR_S)
+        counts = standing_counts(
+            self.specs, outlook, self.config.engine, self.start_s, within_s=HOUR_S
+        )
         for name, count in counts.items():
             self.fleets[name].start_with(count)
 
@@ -305,6 +317,7 @@ def standing_counts(
     outlook: Outlook,
     settings: EngineSettings,
     now_s: float,
+    *,
     within_s: float,
 ) -> dict[str, int]:
     """Instances by service for the booked load of the next `within_s` seconds, rather too many."""

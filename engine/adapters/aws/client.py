@@ -133,7 +133,7 @@ class AwsClients:
         return answer
 
     async def listed(
-        self, service: str, operation: str, parameters: Mapping[str, Any], key: str, token: str
+        self, service: str, operation: str, parameters: Mapping[str, Any], key: str, *, token: str
     ) -> list[Any]:
         """All pages of a list; raises AwsError."""
         entries: list[Any] = []

@@ -74,18 +74,18 @@ class EcsServices:
         path = f"service/{target.cluster}/{target.name}"
         scalable = await self._clients.listed(
             SCALING, "describe_scalable_targets", {**of, "ResourceIds": [path]},
-            "ScalableTargets", "NextToken",
+            "ScalableTargets", token="NextToken",
         )  # fmt: skip
         if not scalable:
             return OtherHands()
         policies, scheduled = await asyncio.gather(
             self._clients.listed(
                 SCALING, "describe_scaling_policies", {**of, "ResourceId": path},
-                "ScalingPolicies", "NextToken",
+                "ScalingPolicies", token="NextToken",
             ),
             self._clients.listed(
                 SCALING, "describe_scheduled_actions", {**of, "ResourceId": path},
-                "ScheduledActions", "NextToken",
+                "ScheduledActions", token="NextToken",
             ),
         )  # fmt: skip
         return OtherHands(
@@ -141,7 +141,7 @@ class EcsServices:
                 *(
                     self._clients.listed(
                         SERVICE, "list_tasks", {**of, "desiredStatus": status}, "taskArns",
-                        "nextToken",
+                        token="nextToken",
                     )
                     for status in ("RUNNING", "STOPPED")
                 )

@@ -50,10 +50,12 @@ class AutoScalingGroups:
         """Policies, scheduled actions, and an instance refresh."""
         of = {"AutoScalingGroupName": target.name}
         policies, scheduled, refreshes = await asyncio.gather(
-            self._clients.listed(SERVICE, "describe_policies", of, "ScalingPolicies", "NextToken"),
+            self._clients.listed(
+                SERVICE, "describe_policies", of, "ScalingPolicies", token="NextToken"
+            ),
             self._clients.listed(
                 SERVICE, "describe_scheduled_actions", of, "ScheduledUpdateGroupActions",
-                "NextToken",
+                token="NextToken",
             ),
             self._clients.ask(SERVICE, "describe_instance_refreshes", {**of, "MaxRecords": 5}),
         )  # fmt: skip
@@ -92,7 +94,7 @@ class AutoScalingGroups:
         return await self._clients.listed(
             SERVICE, "describe_auto_scaling_groups",
             {"AutoScalingGroupNames": names, "MaxRecords": A_PAGE}, "AutoScalingGroups",
-            "NextToken",
+            token="NextToken",
         )  # fmt: skip
 
     async def _warm(self, name: str) -> int:
@@ -100,7 +102,7 @@ class AutoScalingGroups:
         try:
             pool = await self._clients.listed(
                 SERVICE, "describe_warm_pool", {"AutoScalingGroupName": name}, "Instances",
-                "NextToken",
+                token="NextToken",
             )  # fmt: skip
         except AwsError as error:
             if error.may_pass:

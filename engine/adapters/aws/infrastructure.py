@@ -255,7 +255,7 @@ class AwsInfrastructure:
             return _result(action, Status.FAILED, f'there is no service "{action.service}"')
         newest = self._newest.get(action.service, 0)
         self._newest[action.service] = max(newest, fence)
-        command = _Command(self, aim, action, fence, newest)
+        command = _Command(self, aim, action, fence, newest=newest)
         try:
             async with asyncio.timeout(self.config.command_s):
                 return await command.carry_out()
@@ -276,7 +276,7 @@ class _Command:
     """One decision on its way: `sent` is whether its count may have been set."""
 
     def __init__(
-        self, made: AwsInfrastructure, aim: AwsTarget, action: Action, fence: Fence, newest: int
+        self, made: AwsInfrastructure, aim: AwsTarget, action: Action, fence: Fence, *, newest: int
     ) -> None:
         self.sent = False
         self.why = ""
@@ -322,7 +322,12 @@ class _Command:
         if why := self._refused(one, record, count):
             return self._failed(why)
         record = begun(
-            record, one.desired, decision, action.from_instances, count, int(self._fence)
+            record,
+            one.desired,
+            decision,
+            action.from_instances,
+            after=count,
+            fence=int(self._fence),
         )
         await self._kind.tag(self._aim, as_tags(record))
         if why := self._overtaken(await self._look(), one.desired):

@@ -103,7 +103,7 @@ def as_tags(record: TagRecord) -> dict[str, str]:
 
 
 def begun(
-    record: TagRecord, desired: int, decision: str, before: int, after: int, fence: int
+    record: TagRecord, desired: int, decision: str, before: int, *, after: int, fence: int
 ) -> TagRecord:
     """What is to be written in step 1, on top of `record`."""
     last = record.intent

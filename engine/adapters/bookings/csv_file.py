@@ -122,4 +122,4 @@ def connect(specs: Sequence[ServiceSpec], begins_s: float, **options: Any) -> Fe
     """The bookings in a file, as configured; raises ConfigError naming each key that is wrong."""
     del begins_s
     config, model, reader = configured(CsvConfig, specs, options)
-    return Feed(CsvSource(config, reader), reader, config, model, specs)
+    return Feed(CsvSource(config, reader), reader, config, model, specs=specs)

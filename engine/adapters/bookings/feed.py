@@ -74,6 +74,7 @@ class Feed:
         reader: RowReader,
         config: FeedConfig,
         model: EventModel,
+        *,
         specs: Sequence[ServiceSpec],
     ) -> None:
         self._source = source
@@ -219,7 +220,7 @@ class Feed:
         # It is as old as what it was made of, and no older than itself.
         issued_s = min(max(self._read_s, grid.start_s), now_s)
         self._outlook = outlook_of(
-            load, self._model.response, self._specs, grid, issued_s, noun=self._model.noun
+            load, self._model.response, self._specs, grid, issued_s=issued_s, noun=self._model.noun
         )
         self._is_built = True
         return self._outlook

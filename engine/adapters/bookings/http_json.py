@@ -248,4 +248,4 @@ def connect(specs: Sequence[ServiceSpec], begins_s: float, **options: Any) -> Fe
         source = HttpSource(config, reader)
     except TlsError as error:
         raise ConfigError(f"bookings.options.ca: {error}") from None
-    return Feed(source, reader, config, model, specs)
+    return Feed(source, reader, config, model, specs=specs)

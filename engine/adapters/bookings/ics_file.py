@@ -186,4 +186,4 @@ def connect(specs: Sequence[ServiceSpec], begins_s: float, **options: Any) -> Fe
     config, model, reader = configured(IcsConfig, specs, options)
     if config.columns.starts not in ("DTSTART", ("DTSTART",)):
         raise ConfigError("bookings.options.columns.starts: is not allowed (DTSTART)")
-    return Feed(IcsSource(config, reader), reader, config, model, specs)
+    return Feed(IcsSource(config, reader), reader, config, model, specs=specs)

@@ -100,7 +100,7 @@ def take(calendar: KnownEvents, listing: Listing, now_s: float, config: FeedConf
             f"cancelled: the listing is not believed"
         )
         return TakenListing(calendar, CalendarChanges(), tuple(troubles), believed=False)
-    return _merged(calendar, newest, missing, now_s, config, tuple(troubles))
+    return _merged(calendar, newest, missing, now_s, config=config, troubles=tuple(troubles))
 
 
 def _merged(
@@ -108,6 +108,7 @@ def _merged(
     newest: Mapping[str, BookedEvent],
     missing: Sequence[str],
     now_s: float,
+    *,
     config: FeedConfig,
     troubles: tuple[str, ...],
 ) -> TakenListing:

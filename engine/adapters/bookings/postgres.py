@@ -169,4 +169,4 @@ def connect(specs: Sequence[ServiceSpec], begins_s: float, **options: Any) -> Fe
     """The bookings in a database, as configured; raises ConfigError naming each wrong key."""
     del begins_s
     config, model, reader = configured(PostgresConfig, specs, options)
-    return Feed(PostgresSource(config, reader), reader, config, model, specs)
+    return Feed(PostgresSource(config, reader), reader, config, model, specs=specs)

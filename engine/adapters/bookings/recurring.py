@@ -91,7 +91,7 @@ def occurrences(
         else:
             begins, event = meant.replace(tzinfo=zone), base
         if from_s <= begins.timestamp() < until_s:
-            yield _occurrence(event, begins, meant, floating, number)
+            yield _occurrence(event, begins, meant, floating, number=number)
 
 
 def _occurrence(
@@ -99,6 +99,7 @@ def _occurrence(
     starts: dt.datetime,
     meant: dt.datetime | None,
     floating: dt.tzinfo | None,
+    *,
     number: int = 0,
 ) -> EventTime:
     length_s = _length_s(event, floating)

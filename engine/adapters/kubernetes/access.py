@@ -108,10 +108,10 @@ def _of_file(path: Path, config: KubernetesConfig) -> Access:
     name = config.context or str(tree.get("current-context") or "")
     if not name:
         raise AccessError(f"{where} has no current-context; say which context is meant")
-    context = _entry(tree, "contexts", "context", name, where)
+    context = _entry(tree, "contexts", "context", name, where=where)
     cluster_name, user_name = str(context.get("cluster", "")), str(context.get("user", ""))
-    cluster = _entry(tree, "clusters", "cluster", cluster_name, where)
-    user = _entry(tree, "users", "user", user_name, where)
+    cluster = _entry(tree, "clusters", "cluster", cluster_name, where=where)
+    user = _entry(tree, "users", "user", user_name, where=where)
     at = f'{where}: the cluster "{cluster_name}"'
     if cluster.get("insecure-skip-tls-verify"):
         raise AccessError(
@@ -141,7 +141,9 @@ def _of_file(path: Path, config: KubernetesConfig) -> Access:
     )
 
 
-def _entry(tree: Mapping[str, Any], group: str, key: str, name: str, where: str) -> dict[str, Any]:
+def _entry(
+    tree: Mapping[str, Any], group: str, key: str, name: str, *, where: str
+) -> dict[str, Any]:
     entries = tree.get(group) or []
     names = []
     for entry in entries if isinstance(entries, list) else []:

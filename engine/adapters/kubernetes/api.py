@@ -62,12 +62,16 @@ class Api:
     async def patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
         """The object after a JSON Patch (RFC 6902); raises ApiError."""
         return await self._asked(
-            "PATCH", path, operations, PATCH, {"fieldManager": MANAGER, "fieldValidation": "Strict"}
+            "PATCH",
+            path,
+            operations,
+            PATCH,
+            parameters={"fieldManager": MANAGER, "fieldValidation": "Strict"},
         )
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The object that was made; raises ApiError."""
-        return await self._asked("POST", path, body, JSON, {"fieldManager": MANAGER})
+        return await self._asked("POST", path, body, JSON, parameters={"fieldManager": MANAGER})
 
     async def watch(
         self, path: str, version: str, duration_s: float, **parameters: str | int
@@ -115,6 +119,7 @@ class Api:
         path: str,
         body: object = None,
         kind: str = JSON,
+        *,
         parameters: Mapping[str, str | int] | None = None,
     ) -> dict[str, Any]:
         content = None if body is None else json.dumps(body).encode()

@@ -24,7 +24,7 @@ AT_ONCE = 100
 
 
 def event(
-    target: KubeObject, uid: str, reason: str, action: Action, now: dt.datetime
+    target: KubeObject, uid: str, reason: str, action: Action, *, now: dt.datetime
 ) -> dict[str, object]:
     """The event of one decision; sent twice, it has the same name."""
     stamp = now.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -67,7 +67,7 @@ class Teller:
         """Begin to write it."""
         if len(self._under_way) >= AT_ONCE:
             return
-        body = event(target, uid, reason, action, dt.datetime.now(dt.UTC))
+        body = event(target, uid, reason, action, now=dt.datetime.now(dt.UTC))
         task = asyncio.create_task(self._write(target.namespace, body))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

@@ -314,7 +314,9 @@ class KubernetesInfrastructure:
         written = self._written(service, await self.api.get(self.targets[service].path))
         record = read(await self.api.get(written.path), written)
         if record.set is None and record.fence <= fence:
-            await self.api.patch(written.path, change(record, written, "", record.count, fence))
+            await self.api.patch(
+                written.path, change(record, written, "", record.count, fence=fence)
+            )
 
     # --- carrying out
 
@@ -345,7 +347,7 @@ class KubernetesInfrastructure:
             if refused := self._refused(action, fence, record, max(newest, record.fence)):
                 return _result(action, Status.FAILED, refused, sent=sent)
             operations = change(
-                record, written, action.decision_id, action.to_instances, fence
+                record, written, action.decision_id, action.to_instances, fence=fence
             )  # fmt: skip
             sent = True
             try:

@@ -69,6 +69,7 @@ class KubernetesLease:
         namespace: str,
         name: str,
         clock_s: Callable[[], float] = time.monotonic,
+        *,
         renew_s: float = RENEW_S,
     ) -> None:
         self.holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

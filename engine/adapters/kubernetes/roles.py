@@ -66,7 +66,7 @@ def lease_objects(account: tuple[str, str], namespace: str, name: str) -> list[d
         _rule(group, "leases", ["create"]),
         _rule(group, "leases", ["get", "patch"], [name]),
     ]
-    return _granted("Role", rules, account, namespace, f"{NAME}-lead")
+    return _granted("Role", rules, account, namespace, name=f"{NAME}-lead")
 
 
 def scaler_objects(
@@ -85,7 +85,7 @@ def scaler_objects(
             rules.append(_rule(_group(api), plural, ["list", "watch"]))
         if namespace == lease_in:
             rules.append(_rule(_group(pulse.API), "leases", ["get"], [config.keda.lease]))
-        made += _granted("Role", rules, account, namespace, f"{NAME}-scaler")
+        made += _granted("Role", rules, account, namespace, name=f"{NAME}-scaler")
     return made
 
 
@@ -132,6 +132,7 @@ def _granted(
     rules: list[_Rule],
     account: tuple[str, str],
     namespace: str = "",
+    *,
     name: str = NAME,
 ) -> list[dict[str, Any]]:
     meta = {"name": name, **({"namespace": namespace} if namespace else {})}

@@ -120,7 +120,7 @@ def read(body: Mapping[str, Any], target: KubeObject) -> WrittenCount:
 
 
 def change(
-    record: WrittenCount, target: KubeObject, decision: str, count: int, fence: int
+    record: WrittenCount, target: KubeObject, decision: str, count: int, *, fence: int
 ) -> list[Any]:
     """The JSON Patch that carries a decision out, on top of `record` or not at all.
 

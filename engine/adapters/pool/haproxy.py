@@ -33,6 +33,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.adapters.blocking import BlockingInfrastructure
 from engine.adapters.pool import processes
@@ -60,6 +61,7 @@ def connect(
     folder: str,
     worker: Sequence[str],
     environment: Mapping[str, str] | None = None,
+    *,
     drain_s: float = 20.0,
     boot_timeout_s: float = 60.0,
     ill_s: float = 15.0,
@@ -91,10 +93,7 @@ def connect(
         HaproxyPool(
             place,
             command,
-            drain_s=drain_s,
-            boot_timeout_s=boot_timeout_s,
-            ill_s=ill_s,
-            sidelined_s=sidelined_s,
+            delays=PoolDelays(drain_s, boot_timeout_s, ill_s, sidelined_s),
             say=log.warning,
         )
     )
@@ -117,6 +116,20 @@ class PendingChange:
     target: int
 
 
+class PoolDelays(NamedTuple):
+    """How long the pool waits, seconds; all but `poll_s` are the options of `connect`."""
+
+    drain_s: float = 20.0
+    boot_timeout_s: float = 60.0
+    ill_s: float = 15.0
+    sidelined_s: float = 60.0
+    poll_s: float = 0.2
+    """Between two looks at the instances."""
+
+
+USUAL_DELAYS = PoolDelays()
+
+
 class HaproxyPool:
     """The instances of all services; the last one that was made looks after them (`keeper`)."""
 
@@ -125,11 +138,7 @@ class HaproxyPool:
         place: Place,
         worker: Worker,
         *,
-        drain_s: float = 20.0,
-        boot_timeout_s: float = 60.0,
-        ill_s: float = 15.0,
-        sidelined_s: float = 60.0,
-        poll_s: float = 0.2,
+        delays: PoolDelays = USUAL_DELAYS,
         boot_at_once: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -138,11 +147,7 @@ class HaproxyPool:
         self._stack = load(place)
         self._api = RuntimeApi(place.admin_socket)
         self._file = PoolFile(place.pool)
-        self._drain_s = drain_s
-        self._boot_timeout_s = boot_timeout_s
-        self._ill_s = ill_s
-        self._sidelined_s = sidelined_s
-        self._poll_s = poll_s
+        self._delays = delays
         self._boot_at_once = boot_at_once
         self._say = say
         self._results: deque[ActionResult] = deque()
@@ -247,7 +252,7 @@ class HaproxyPool:
     # --- bringing the instances to the count
 
     def _follow(self) -> None:
-        while not self._stopped.wait(self._poll_s):
+        while not self._stopped.wait(self._delays.poll_s):
             processes.reap()
             try:
                 if not self._look():
@@ -340,7 +345,7 @@ class HaproxyPool:
         match instance.phase:
             case WorkerPhase.BOOTING:
                 spec = self._stack.services[instance.service]
-                due_s = spec.boot.quantile_s(3.0) + spec.warmup_s + self._boot_timeout_s
+                due_s = spec.boot.quantile_s(3.0) + spec.warmup_s + self._delays.boot_timeout_s
                 if ready and servers is not None:
                     self._api.add(instance.server, f"127.0.0.1:{instance.port}", SERVER_OPTIONS)
                     _enter(instance, WorkerPhase.READY)
@@ -356,12 +361,12 @@ class HaproxyPool:
                 if servers is not None:
                     self._go_on_draining(instance, servers.get(instance.server), now_s)
             case WorkerPhase.STOPPING:
-                if now_s - instance.since_s > self._drain_s:
+                if now_s - instance.since_s > self._delays.drain_s:
                     self._kill(instance)  # its end is noted, as any, at the next look
 
     def _go_on_draining(self, instance: Instance, state: ServerState | None, now_s: float) -> None:
         """End it once HAProxy has let go of it."""
-        if state is not None and state.up and now_s - instance.since_s <= self._drain_s:
+        if state is not None and state.up and now_s - instance.since_s <= self._delays.drain_s:
             # It was interrupted, or somebody let it have requests again.
             self._drain(instance)
             _enter(instance, WorkerPhase.DRAINING)
@@ -392,8 +397,8 @@ class HaproxyPool:
             instance.down_s = 0.0
             return
         instance.down_s = instance.down_s or now_s
-        if now_s - instance.down_s > self._ill_s:
-            self._say(f"{instance.id} has been ill for {self._ill_s:.0f} s")
+        if now_s - instance.down_s > self._delays.ill_s:
+            self._say(f"{instance.id} has been ill for {self._delays.ill_s:.0f} s")
             self._kill(instance)
 
     def _add_again(self, book: Book, instance: Instance) -> None:
@@ -415,12 +420,12 @@ class HaproxyPool:
 
     def _idle(self, instance: Instance, state: ServerState, now_s: float) -> bool:
         """Nothing under way for two looks, or no more patience."""
-        if now_s - instance.since_s > self._drain_s:
+        if now_s - instance.since_s > self._delays.drain_s:
             return True
         if state.used:
             self._quiet_since.pop(instance.id, None)
             return False
-        return now_s - self._quiet_since.setdefault(instance.id, now_s) >= self._poll_s
+        return now_s - self._quiet_since.setdefault(instance.id, now_s) >= self._delays.poll_s
 
     def _count(self, book: Book, service: str) -> None:
         """Launch what is missing, or let go what is too many."""
@@ -428,7 +433,7 @@ class HaproxyPool:
         there = book.of(service, WorkerPhase.BOOTING, WorkerPhase.READY)
         now_s = time.time()
         # Who was sidelined a moment ago is waited for, and not missing yet; but never one too many.
-        counted = [i for i in there if now_s - (i.sidelined_s or now_s) <= self._sidelined_s]
+        counted = [i for i in there if now_s - (i.sidelined_s or now_s) <= self._delays.sidelined_s]
         in_service = book.in_service(service, WorkerPhase.BOOTING, WorkerPhase.READY)
         if now_s >= wanted.retry_s:
             for _ in range(wanted.desired - len(counted)):

@@ -48,7 +48,9 @@ class SqlStore:
 
     async def keep(self, kept: Kept, fence: Fence) -> None:
         """Keep it, on the disk when this returns; raises FencedOffError, OSError."""
-        await self._change(lambda to: statements.keep(to, kept, fence, self._letters, self._log))
+        await self._change(
+            lambda to: statements.keep(to, kept, fence, self._letters, log=self._log)
+        )
 
     async def put_memory_aside(self, fence: Fence) -> str:
         """Move the memory into the history."""
@@ -90,7 +92,13 @@ class SqlDesk:
         def make(to: Transaction) -> list[str]:
             return [
                 statements.ask(
-                    to, one.request, one.schedule, now_s, self._letters, self._log, audit
+                    to,
+                    one.request,
+                    one.schedule,
+                    now_s,
+                    letters=self._letters,
+                    log=self._log,
+                    audit=audit,
                 )
                 for one, audit in asked
             ]
@@ -100,7 +108,9 @@ class SqlDesk:
     def withdraw(self, kind: Kind, service: str, *, audit: str = "") -> bool:
         """Take requests back."""
         return self.database.write(
-            lambda to: statements.withdraw(to, kind, service, self._letters, self._log, audit)
+            lambda to: statements.withdraw(
+                to, kind, service, self._letters, log=self._log, audit=audit
+            )
         ).result()
 
     def answer(
@@ -116,10 +126,10 @@ class SqlDesk:
 
         def make(to: Transaction) -> None:
             if complete:
-                statements.answer(to, approval, self._letters, self._log, audit)
+                statements.answer(to, approval, self._letters, self._log, audit=audit)
             else:
                 staging.stage(to, (audit,), self._letters, self._log)
-            said.add(to, approval, seen, now_s, self._letters)
+            said.add(to, approval, seen, now_s, letters=self._letters)
 
         self.database.write(make).result()
 
@@ -145,7 +155,7 @@ class SqlDesk:
     ) -> list[KeptRow]:
         """Rows beyond a position."""
         return self.database.read(
-            lambda at: statements.history(at, after, limit, kinds, self._letters)
+            lambda at: statements.history(at, after, limit, kinds, letters=self._letters)
         )
 
     def history_back(
@@ -153,7 +163,7 @@ class SqlDesk:
     ) -> list[KeptRow]:
         """Rows below a position, the last first."""
         return self.database.read(
-            lambda at: statements.history_back(at, below, limit, kinds, self._letters)
+            lambda at: statements.history_back(at, below, limit, kinds, letters=self._letters)
         )
 
     def row(self, kind: RowKind, id: str) -> KeptRow | None:  # noqa: A002 (as the port has it)

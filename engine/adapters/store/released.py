@@ -37,7 +37,7 @@ def carry_over(state: Path, transaction: Transaction) -> None:
         kind, _, service = path.stem.partition("-")
         service = service.partition("@")[0]
         statements.put_request(
-            transaction, path.stem, kind, "" if service == EVERYTHING else service, _text(path)
+            transaction, path.stem, kind, "" if service == EVERYTHING else service, text=_text(path)
         )
     for path in sorted((state / ANSWERS).glob("*.json")):
         statements.put_answer(transaction, path.stem, _text(path))

@@ -39,6 +39,7 @@ def add(
     approval: Approval,
     seen: SoFar | None,
     now_s: float,
+    *,
     letters: Letters = PLAIN,
 ) -> None:
     """Add what somebody says; of a refusal the first counts.

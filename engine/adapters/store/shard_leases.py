@@ -192,7 +192,7 @@ class ShardStore(SqlStore):
                     "ON CONFLICT (shard) DO UPDATE SET text = excluded.text",
                     self._shard, self._letters.closed(kept.memory, contexts.MEMORY),
                 )  # fmt: skip
-            statements.keep_rest(to, kept, fence, self._letters, self._log)
+            statements.keep_rest(to, kept, fence, self._letters, log=self._log)
 
         await self._change(make)
 
@@ -208,7 +208,7 @@ class ShardStore(SqlStore):
                 str(rows[0][0]) if rows else "",
             )  # fmt: skip
             if rows:
-                statements.keep_rest(to, Kept(rows=(row,)), fence, PLAIN, "")
+                statements.keep_rest(to, Kept(rows=(row,)), fence, PLAIN, log="")
                 to.execute("DELETE FROM shard_memory WHERE shard = ?", self._shard)
             return f"history: {row.kind} {row.id}"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from engine.adapters.store import letters as contexts
 from engine.adapters.store import staging, written
@@ -61,25 +62,25 @@ def check_fence(transaction: Transaction, fence: Fence) -> None:
 
 
 def keep(
-    transaction: Transaction, kept: Kept, fence: Fence, letters: Letters = PLAIN, log: str = ""
+    transaction: Transaction, kept: Kept, fence: Fence, letters: Letters = PLAIN, *, log: str = ""
 ) -> None:
     """Keep it; raises FencedOffError."""
     check_fence(transaction, fence)
     if kept.memory is not None:
         text = letters.closed(kept.memory, contexts.MEMORY)
         _put_one(transaction, "memory", "text", text)
-    keep_rest(transaction, kept, fence, letters, log)
+    keep_rest(transaction, kept, fence, letters, log=log)
 
 
 def keep_rest(
-    transaction: Transaction, kept: Kept, fence: Fence, letters: Letters = PLAIN, log: str = ""
+    transaction: Transaction, kept: Kept, fence: Fence, letters: Letters = PLAIN, *, log: str = ""
 ) -> None:
     """Keep all of it but the memory, and compare no fence: whoever calls has done both."""
     for given in kept.taken:
         # Read before it goes: one that was given anew since stays, and sealed texts do not compare.
         if given in _given(transaction, given.decision_id, letters)[0]:
             transaction.execute("DELETE FROM answers WHERE decision_id = ?", given.decision_id)
-    _append(transaction, kept.rows, fence, letters, log)
+    _append(transaction, kept.rows, fence, letters, log=log)
 
 
 def memory(transaction: Transaction, letters: Letters = PLAIN) -> str:
@@ -93,7 +94,7 @@ def put_memory_aside(transaction: Transaction, fence: Fence, now_s: float) -> st
     text = _one(transaction, "memory")
     row = HistoryRow(RowKind.MEMORY, f"{fence}@{now_s}", now_s, text)
     if text:
-        _append(transaction, (row,), fence, PLAIN, "")  # as it lies there, sealed or not
+        _append(transaction, (row,), fence, PLAIN, log="")  # as it lies there, sealed or not
         transaction.execute("DELETE FROM memory")
     return f"history: {row.kind} {row.id}"
 
@@ -134,6 +135,7 @@ def ask(
     request: Request,
     schedule: Recurrence | None,
     now_s: float,
+    *,
     letters: Letters = PLAIN,
     log: str = "",
     audit: str = "",
@@ -152,12 +154,12 @@ def ask(
         if before is not None and not written.is_same_scale(before.row.content, text):
             raise RequestError(f'"{request.id}" is the id of an earlier request')
         scale = HistoryRow(RowKind.SCALE, request.id, now_s, text, audit)
-        _append(transaction, (scale,), NO_FENCE, letters, log)
+        _append(transaction, (scale,), NO_FENCE, letters, log=log)
         if before is not None:
             text = before.row.content  # the count before it is the one that was before it at first
     else:
         staging.stage(transaction, (audit,), letters, log)
-    put_request(transaction, name, kind_of(request), request.service, text, letters)
+    put_request(transaction, name, kind_of(request), request.service, text=text, letters=letters)
     return name
 
 
@@ -175,6 +177,7 @@ def put_request(
     name: str,
     kind: str,
     service: str,
+    *,
     text: str,
     letters: Letters = PLAIN,
 ) -> None:
@@ -191,6 +194,7 @@ def withdraw(
     kind: Kind,
     service: str,
     letters: Letters = PLAIN,
+    *,
     log: str = "",
     audit: str = "",
 ) -> bool:
@@ -208,6 +212,7 @@ def answer(
     approval: Approval,
     letters: Letters = PLAIN,
     log: str = "",
+    *,
     audit: str = "",
 ) -> None:
     """Answer a question; raises RequestError."""
@@ -255,6 +260,7 @@ def history(
     after: int,
     limit: int,
     kinds: Collection[RowKind],
+    *,
     letters: Letters = PLAIN,
 ) -> list[KeptRow]:
     """Rows beyond a position, rising; raises OSError where one cannot be opened."""
@@ -265,7 +271,7 @@ def history(
         "ORDER BY position LIMIT ?",
         after, *(kind.value for kind in wanted), limit,
     )  # fmt: skip
-    return [_kept(letters, *columns) for columns in rows]
+    return [_kept(letters, columns) for columns in rows]
 
 
 def history_back(
@@ -273,6 +279,7 @@ def history_back(
     below: int | None,
     limit: int,
     kinds: Collection[RowKind],
+    *,
     letters: Letters = PLAIN,
 ) -> list[KeptRow]:
     """Rows below a position (None: the end), falling; raises OSError."""
@@ -284,7 +291,7 @@ def history_back(
         "ORDER BY position DESC LIMIT ?",
         MOST_ROWS if below is None else below, *(kind.value for kind in wanted), limit,
     )  # fmt: skip
-    return [_kept(letters, *columns) for columns in rows]
+    return [_kept(letters, columns) for columns in rows]
 
 
 def row(
@@ -296,7 +303,7 @@ def row(
         kind.value,
         name,
     )
-    return _kept(letters, *rows[0]) if rows else None
+    return _kept(letters, rows[0]) if rows else None
 
 
 # --- inside
@@ -304,15 +311,9 @@ def row(
 _COLUMNS = "position, kind, id, time_s, fence, content"
 
 
-def _kept(
-    letters: Letters,
-    position: int,
-    kind: str,
-    name: str,
-    time_s: float,
-    fence: int,
-    content: str,
-) -> KeptRow:
+def _kept(letters: Letters, columns: Sequence[Any]) -> KeptRow:
+    """The row of `_COLUMNS`, opened."""
+    position, kind, name, time_s, fence, content = columns
     text = readable(letters, content, contexts.of_history(kind))
     return KeptRow(position, Fence(fence), HistoryRow(RowKind(kind), name, time_s, text))
 
@@ -322,6 +323,7 @@ def _append(
     rows: Sequence[HistoryRow],
     fence: Fence,
     letters: Letters,
+    *,
     log: str,
 ) -> None:
     """Append rows, and stage what the audit log has of them; those that are there already stay."""

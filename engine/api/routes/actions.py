@@ -90,6 +90,7 @@ async def scale(
     principal: Writer,
     asked: ScaleRequest,
     key: Key = "",
+    *,
     if_match: IfMatch = "",
 ) -> Response:
     """Checked against bounds, protection, quota, budget and who may; then the engine takes it.
@@ -117,7 +118,7 @@ async def scale(
         }
         return _reply(content, asked.dry_run, action.scale.id)
 
-    return await _once(context, principal, key, {"scale": asked.model_dump(mode="json")}, work)
+    return await _once(context, principal, key, {"scale": asked.model_dump(mode="json")}, work=work)
 
 
 @router.post(
@@ -153,7 +154,7 @@ async def orchestrate(
         return _reply_several(actions, warnings, asked.dry_run)
 
     request = {"orchestrate": asked.model_dump(mode="json")}
-    return await _once(context, principal, key, request, work)
+    return await _once(context, principal, key, request, work=work)
 
 
 @router.post(
@@ -200,7 +201,7 @@ async def wedding_aware(
         return _reply_several(actions, warnings, asked.dry_run or not targets)
 
     request = {"wedding-aware": asked.model_dump(mode="json")}
-    return await _once(context, principal, key, request, work)
+    return await _once(context, principal, key, request, work=work)
 
 
 @router.get(
@@ -224,7 +225,7 @@ async def action(context: Context, principal: Reader, action_id: str) -> Respons
     responses=documented(*BEYOND, Problem.NOT_THERE),
 )
 async def rollback(
-    context: Context, principal: Writer, action_id: str, asked: RollbackRequest, key: Key = ""
+    context: Context, principal: Writer, action_id: str, asked: RollbackRequest, *, key: Key = ""
 ) -> Response:
     """To the count before it, as a manual action of its own."""
 
@@ -249,7 +250,9 @@ async def rollback(
         context.board.manual.rolled_back(action_id, actions[0].scale.id)
         return _reply(actions[0].shown(), False, actions[0].scale.id)
 
-    return await _once(context, principal, key, {"rollback": action_id, "why": asked.why}, work)
+    return await _once(
+        context, principal, key, {"rollback": action_id, "why": asked.why}, work=work
+    )
 
 
 URGENT_S = 3.0
@@ -298,7 +301,7 @@ async def _asked(
             and all(permission is Permission.SCALE_OUT for permission in allowed.values())
         )
         if urgent:
-            return await _ask_urgently(context, principal, wanted, allowed, actions)
+            return await _ask_urgently(context, principal, wanted, allowed, actions=actions)
         earlier = [await kept_action(context, one.scale.id) for one in actions]
         if any(earlier):
             return _again(actions, earlier), []
@@ -332,6 +335,7 @@ async def _ask_urgently(
     principal: Principal,
     wanted: _Wanted,
     allowed: Mapping[str, Permission],
+    *,
     actions: list[ManualAction],
 ) -> tuple[list[ManualAction], list[str]]:
     """As otherwise, and beside the store where that takes nothing, or nothing in time.
@@ -451,6 +455,7 @@ async def _once(
     principal: Principal,
     key: str,
     request: Mapping[str, Any],
+    *,
     work: Callable[[], Any],
 ) -> Response:
     reply, again = await context.replies.once(principal.name, key, request, work)

@@ -91,7 +91,9 @@ async def acknowledge(
     context: Context, principal: Writer, incident: str, asked: IncidentAnswerRequest
 ) -> Response:
     """Nobody further is told, until it gets worse or the acknowledgement lapses."""
-    return await _answered(context, principal, incident, asked.why, Permission.ACKNOWLEDGE)
+    return await _answered(
+        context, principal, incident, asked.why, permission=Permission.ACKNOWLEDGE
+    )
 
 
 @router.post(
@@ -106,11 +108,11 @@ async def escalate(
     context: Context, principal: Writer, incident: str, asked: IncidentAnswerRequest
 ) -> Response:
     """Without waiting for the time of the next level."""
-    return await _answered(context, principal, incident, asked.why, Permission.ESCALATE)
+    return await _answered(context, principal, incident, asked.why, permission=Permission.ESCALATE)
 
 
 async def _answered(
-    context: ApiContext, principal: Principal, incident: str, why: str, permission: Permission
+    context: ApiContext, principal: Principal, incident: str, why: str, *, permission: Permission
 ) -> Response:
     monitor, _ = monitor_of(context)
     allowed = context.visible(principal)

@@ -62,6 +62,7 @@ async def events(
         str,
         Header(alias="Last-Event-ID", description="What came last"),
     ] = "",
+    *,
     once: Annotated[bool, Query(description="End when everything there is was sent")] = False,
 ) -> Response:
     """First all services as they are, or what came after `Last-Event-ID`; then what happens."""

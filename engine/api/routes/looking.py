@@ -105,6 +105,7 @@ async def decisions(
     principal: Reader,
     limit: Annotated[int, Query(ge=1, le=200, description="Rows of a page")] = 50,
     cursor: Annotated[str, Query(max_length=40, description="`next` of the page before")] = "",
+    *,
     service: Annotated[str, Query(max_length=100, description="Of this one alone")] = "",
     kind: Annotated[str, Query(max_length=20, description="action or recommendation")] = "",
 ) -> Response:

@@ -70,6 +70,7 @@ async def realtime(
     context: Context,
     principal: Reader,
     services: Services = "",
+    *,
     time_range: Range = "15m",
     until: Annotated[
         int,
@@ -102,6 +103,7 @@ async def analysis(
     context: Context,
     principal: Reader,
     services: Services = "",
+    *,
     time_range: Range = "15m",
 ) -> Response:
     """Each figure beside its threshold, its trend, and when it would get there."""

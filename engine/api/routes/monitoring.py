@@ -87,7 +87,7 @@ async def start(context: Context, principal: Writer, asked: SessionRequest) -> R
         f"s-{secrets.token_hex(4)}", services, asked.every_s, tuple(dict.fromkeys(asked.kinds)),
         now_s, until_s, until_s + SHOWN_S, principal.name, asked.why,
     )  # fmt: skip
-    await _stand(context, principal, Permission.WATCH, session, asked.why)
+    await _stand(context, principal, Permission.WATCH, session, why=asked.why)
     return fresh(session_document(session, now_s), 201)
 
 
@@ -116,7 +116,7 @@ async def end(
     if not own.runs(now_s):
         raise ProblemError(Problem.CONFLICT, "the monitoring session is over")
     over = ended(own, principal.name, now_s)
-    await _stand(context, principal, Permission.END_WATCH, over, why)
+    await _stand(context, principal, Permission.END_WATCH, over, why=why)
     return fresh(session_document(over, now_s))
 
 
@@ -138,6 +138,7 @@ async def _stand(
     principal: Principal,
     permission: Permission,
     session: MonitoringSession,
+    *,
     why: str,
 ) -> None:
     change = NotedChange(permission, session.service, why, after=said(session))

@@ -101,7 +101,7 @@ async def propose(context: Context, principal: Writer, asked: OccasionRequest) -
         raise ProblemError(
             Problem.CONFLICT, f"{MOST_OCCASIONS} occasions are to come; take one back first"
         )
-    return await _stand(context, principal, Permission.FLOOR, occasion, asked.why, 201)
+    return await _stand(context, principal, Permission.FLOOR, occasion, why=asked.why, status=201)
 
 
 @router.post(
@@ -122,7 +122,7 @@ async def approve(
     if state_of(own, context.clock_s()) is not OccasionState.PROPOSED:
         raise ProblemError(Problem.CONFLICT, "the occasion does not wait for approval")
     counted = approved(own, principal.name)
-    return await _stand(context, principal, Permission.APPROVE, counted, asked.why)
+    return await _stand(context, principal, Permission.APPROVE, counted, why=asked.why)
 
 
 @router.delete(
@@ -147,7 +147,9 @@ async def drop(
         await context.check(principal, permission, name, why=why)
     if state not in TO_COME:
         raise ProblemError(Problem.CONFLICT, "the occasion is over")
-    return await _stand(context, principal, permission, taken_back(own, principal.name, now_s), why)
+    return await _stand(
+        context, principal, permission, taken_back(own, principal.name, now_s), why=why
+    )
 
 
 async def _occasions(context: ApiContext) -> dict[str, Occasion]:
@@ -174,6 +176,7 @@ async def _stand(
     principal: Principal,
     permission: Permission,
     occasion: Occasion,
+    *,
     why: str,
     status: int = 200,
 ) -> Response:
@@ -220,7 +223,9 @@ def _preview(context: ApiContext, occasion: Occasion, now_s: float) -> dict[str,
     specs = tuple(context.board.specs.values())
     # What is approved is in the outlook of a step already: it must not count twice.
     booked = look.outlook.as_booked or look.outlook
-    previewed = preview(booked, occasion, specs, context.board.settings, max(now_s, booked.start_s))
+    previewed = preview(
+        booked, occasion, specs, context.board.settings, now_s=max(now_s, booked.start_s)
+    )
     services = {
         name: {
             "needed": peak, "usual": previewed.usual[name], "desired": look.services[name].desired,

@@ -100,7 +100,7 @@ async def me(context: Context, principal: Reader) -> Response:
             "may": may,
             "what_if": context.trials.is_there
             and not refusal(
-                principal, Permission.PREDICT, "", context.situation(""), context.wall_s()
+                principal, Permission.PREDICT, "", context.situation(""), now_s=context.wall_s()
             ),
         }
     )

@@ -83,8 +83,8 @@ async def floor(context: Context, principal: Writer, asked: FloorRequest) -> Res
     expires_s = _expires_s(context, asked.for_s, asked.schedule)
     request = ManualFloor(asked.service, asked.instances, expires_s, principal.name)
     await _stand(
-        context, principal, Permission.FLOOR, request, asked.schedule, asked.why,
-        {"instances": asked.instances},
+        context, principal, Permission.FLOOR, request, schedule=asked.schedule, why=asked.why,
+        after={"instances": asked.instances},
     )  # fmt: skip
     return fresh(_standing(context, request, asked.schedule), 201)
 
@@ -111,8 +111,8 @@ async def pause(context: Context, principal: Writer, asked: PauseRequest) -> Res
     expires_s = _expires_s(context, asked.for_s, asked.schedule)
     request = Pause(asked.service, asked.direction, expires_s, asked.pinned)
     await _stand(
-        context, principal, Permission.PAUSE, request, asked.schedule, asked.why,
-        {"direction": asked.direction.value, "pinned": asked.pinned},
+        context, principal, Permission.PAUSE, request, schedule=asked.schedule, why=asked.why,
+        after={"direction": asked.direction.value, "pinned": asked.pinned},
     )  # fmt: skip
     return fresh(_standing(context, request, asked.schedule), 201)
 
@@ -215,7 +215,7 @@ async def _answered(
         raise ProblemError(Problem.NOT_THERE, "nothing with this id waits for approval")
     permission = Permission.APPROVE if approved else Permission.REJECT
     situation = await _situation(context, row)
-    await context.check(principal, permission, row["service"], situation, why)
+    await context.check(principal, permission, row["service"], situation, why=why)
     needed = approvals_needed(situation)
     by = (*situation.approved_by, principal.name) if approved else situation.approved_by
     complete = not approved or len(by) >= needed
@@ -305,6 +305,7 @@ async def _stand(
     principal: Principal,
     permission: Permission,
     request: ManualFloor | Pause,
+    *,
     schedule: Recurrence | None,
     why: str,
     after: Mapping[str, Any],

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import BaseModel, Field
 
 from engine.api.access import Asker, Context, PlatformAsker, Writer
 from engine.api.answers import CHANGING, answer, documented, fresh, moment
@@ -65,6 +66,7 @@ async def wedding_season(
     year: Annotated[
         str, Query(max_length=4, description="Without it: this year", examples=["2027"])
     ] = "",
+    *,
     season: Annotated[
         str, Query(max_length=10, description=", ".join(SEASONS), examples=["summer"])
     ] = "all",
@@ -79,6 +81,21 @@ async def wedding_season(
     return answer(request, await context.predictor.ask("season", number, season, now_s=now_s))
 
 
+class WeddingDayQuery(BaseModel):
+    """A day of weddings, or one wedding if there is a `type`."""
+
+    date: Date = ""
+    type: str = Field("", max_length=20, description=f"One wedding: {', '.join(WEDDING_TYPES)}")
+    guests: int = Field(100, ge=0, le=MOST_GUESTS, description="Of one wedding")
+    vendors: int = Field(13, ge=0, le=MOST_GUESTS, description="Of one wedding")
+    time: str = Field(
+        "16:00", max_length=5, description="When one wedding begins, HH:MM in its zone"
+    )
+    zone: str = Field(
+        "America/New_York", max_length=60, description="Of one wedding", examples=["Europe/Rome"]
+    )
+
+
 @router.get(
     "/predictions/wedding-day",
     operation_id="weddingDay",
@@ -90,32 +107,23 @@ async def wedding_day(
     request: Request,
     context: Context,
     _: PlatformAsker,
-    date: Date = "",
-    type: Annotated[  # noqa: A002 (the word of the interface)
-        str, Query(max_length=20, description=f"One wedding: {', '.join(WEDDING_TYPES)}")
-    ] = "",
-    guests: Annotated[int, Query(ge=0, le=MOST_GUESTS, description="Of one wedding")] = 100,
-    vendors: Annotated[int, Query(ge=0, le=MOST_GUESTS, description="Of one wedding")] = 13,
-    time: Annotated[
-        str, Query(max_length=5, description="When one wedding begins, HH:MM in its zone")
-    ] = "16:00",
-    zone: Annotated[
-        str, Query(max_length=60, description="Of one wedding", examples=["Europe/Rome"])
-    ] = "America/New_York",
+    asked: Annotated[WeddingDayQuery, Query()],
 ) -> Response:
     """24 hours with quantiles, peaks, what to scale by when, and the confidence in it."""
-    day = _date(context, date)
+    day, kind = _date(context, asked.date), asked.type
     now_s = context.clock_s()
-    if not type:
+    if not kind:
         return answer(request, await context.predictor.ask("day", day, now_s=now_s))
-    if type not in WEDDING_TYPES:
-        raise wrong("type", type, ", ".join(WEDDING_TYPES), close(type, WEDDING_TYPES))
+    if kind not in WEDDING_TYPES:
+        raise wrong("type", kind, ", ".join(WEDDING_TYPES), close(kind, WEDDING_TYPES))
     try:
-        dt.time.fromisoformat(time)
+        dt.time.fromisoformat(asked.time)
     except ValueError:
-        raise wrong("time", time, "HH:MM") from None
-    _check_zone(zone)
-    wedding = AskedWedding(day.isoformat(), time, zone, type, guests, vendors)
+        raise wrong("time", asked.time, "HH:MM") from None
+    _check_zone(asked.zone)
+    wedding = AskedWedding(
+        day.isoformat(), asked.time, asked.zone, kind, asked.guests, vendors=asked.vendors
+    )
     return answer(request, await context.predictor.ask("wedding", wedding, now_s=now_s))
 
 
@@ -195,6 +203,7 @@ async def plan(
     context: Context,
     _: PlatformAsker,
     date: Date = "",
+    *,
     months: Annotated[int, Query(ge=1, le=12)] = 12,
     risk: Annotated[float, Query(ge=0.003, le=0.5)] = 0.02,
 ) -> Response:
@@ -214,6 +223,7 @@ async def season_optimisation(
     context: Context,
     _: PlatformAsker,
     date: Date = "",
+    *,
     months: Annotated[int, Query(ge=1, le=12)] = 6,
     risk: Annotated[float, Query(ge=0.003, le=0.5)] = 0.02,
 ) -> Response:
@@ -234,6 +244,7 @@ async def recommendations(
     context: Context,
     principal: Asker,
     horizon: Annotated[str, Query(max_length=10, description="now or season")] = "now",
+    *,
     date: Date = "",
     months: Annotated[int, Query(ge=1, le=12)] = 6,
     risk: Annotated[float, Query(ge=0.003, le=0.5)] = 0.02,

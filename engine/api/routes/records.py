@@ -69,6 +69,7 @@ async def record_hour(
     principal: Reader,
     scenario: Part,
     run: Part,
+    *,
     at: Annotated[
         int,
         Query(ge=0, le=LAST_S, description="A moment of the run (epoch s); without it: its last"),

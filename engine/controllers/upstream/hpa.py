@@ -155,6 +155,7 @@ def group(
     samples: Mapping[str, Sample],
     cpu: bool,
     settings: ManagerFlags,
+    *,
     now_s: float,
 ) -> Groups:
     """Sort pods into those whose samples count, whose do not yet, that have none, and the rest."""
@@ -231,9 +232,9 @@ def from_pods(
     samples: Mapping[str, Sample],
     current: int,
     target: int,
+    *,
     settings: ManagerFlags,
     now_s: float,
-    *,
     utilization: bool,
     container: int | None = None,
 ) -> Proposal:
@@ -242,7 +243,7 @@ def from_pods(
     Samples without a pod count as ready ones of a metric, and not at all for a resource.  Raises
     MetricError if no sample can be used.
     """
-    groups = group(pods, samples, utilization, settings, now_s)
+    groups = group(pods, samples, utilization, settings, now_s=now_s)
     left_out = groups.ignored | groups.unready
     usage = {name: sample.of(container) for name, sample in samples.items() if name not in left_out}
     if not usage:
@@ -278,6 +279,7 @@ def from_value(
     pods: Sequence[Pod],
     current: int,
     target_m: int,
+    *,
     settings: ManagerFlags,
 ) -> Proposal:
     """Replicas for the value of an object or an external metric (the sum of its series)."""
@@ -344,7 +346,7 @@ def stabilize(log: list[tuple[int, float]], desired: int, now_s: float, window_s
 
 
 def stabilize_by(
-    log: list[tuple[int, float]], current: int, desired: int, now_s: float, behavior: Behavior
+    log: list[tuple[int, float]], current: int, desired: int, now_s: float, *, behavior: Behavior
 ) -> int:
     """Up to the lowest of the one window, down to the highest of the other."""
     up_s, down_s = behavior.up.stabilization_s, behavior.down.stabilization_s
@@ -355,7 +357,7 @@ def stabilize_by(
 
 
 def clamp(
-    current: int, desired: int, lowest: int, highest: int, settings: ManagerFlags
+    current: int, desired: int, lowest: int, highest: int, *, settings: ManagerFlags
 ) -> tuple[int, str]:
     """The count that may be asked for without `behavior`, and the reason of ScalingLimited."""
     limit = int(max(settings.scale_up_factor * current, settings.scale_up_minimum))
@@ -371,6 +373,7 @@ def clamp_by(
     desired: int,
     lowest: int,
     highest: int,
+    *,
     behavior: Behavior,
     memory: HpaMemory,
     now_s: float,
@@ -450,6 +453,7 @@ def reconcile(
     proposals: Sequence[Proposal | MetricError],
     memory: HpaMemory,
     settings: ManagerFlags,
+    *,
     now_s: float,
 ) -> Reconciled:
     """One sync of the controller; `proposals` has one entry a metric, in their order."""
@@ -467,7 +471,7 @@ def reconcile(
         if errors and (not wanted or max(wanted) < current):
             return Reconciled(current, reasons | {"ScalingActive": errors[0].reason}, failed=True)
         reasons["ScalingActive"] = "ValidMetricFound"
-        desired = _normalize(target, max(wanted), memory, settings, now_s, reasons)
+        desired = _normalize(target, max(wanted), memory, settings, now_s=now_s, reasons=reasons)
     if desired != current:
         reasons["AbleToScale"] = "SucceededRescale"
         if target.behavior is not None:
@@ -483,6 +487,7 @@ def _normalize(
     desired: int,
     memory: HpaMemory,
     settings: ManagerFlags,
+    *,
     now_s: float,
     reasons: dict[str, str],
 ) -> int:
@@ -491,16 +496,22 @@ def _normalize(
     if behavior is None:
         stable = stabilize(memory.log, desired, now_s, settings.downscale_stabilization_s)
     else:
-        stable = stabilize_by(memory.log, current, desired, now_s, behavior)
+        stable = stabilize_by(memory.log, current, desired, now_s, behavior=behavior)
     reasons["AbleToScale"] = "ReadyForNewScale"
     if stable != desired:
         up = behavior is not None and desired >= current
         reasons["AbleToScale"] = "ScaleUpStabilized" if up else "ScaleDownStabilized"
     if behavior is None:
-        allowed, why = clamp(current, stable, target.lowest, target.highest, settings)
+        allowed, why = clamp(current, stable, target.lowest, target.highest, settings=settings)
     else:
         allowed, why = clamp_by(
-            current, stable, target.lowest, target.highest, behavior, memory, now_s
+            current,
+            stable,
+            target.lowest,
+            target.highest,
+            behavior=behavior,
+            memory=memory,
+            now_s=now_s,
         )
     reasons["ScalingLimited"] = why
     return allowed

@@ -44,7 +44,13 @@ class KpaMemory:
 
 
 def scale(
-    ready: int, stable: float, panic: float, memory: KpaMemory, settings: KpaSettings, now_s: float
+    ready: int,
+    stable: float,
+    panic: float,
+    memory: KpaMemory,
+    *,
+    settings: KpaSettings,
+    now_s: float,
 ) -> int:
     """The count wanted at `now_s`; `stable` and `panic` are total concurrencies."""
     pods = max(ready, 1)

@@ -22,6 +22,7 @@ def cheapest(
     current: int,
     needed: int,
     ahead_s: FloatArray,
+    *,
     need: FloatArray,
     lead_s: float,
     settings: CostSettings,
@@ -43,7 +44,14 @@ def cheapest(
     short = np.searchsorted(window, candidates, side="right").tolist()
     again = min(float(window[-1]), float(current))
     costs = [
-        _cost(spec, n, again, float(ahead[k]) if k < len(ahead) else None, lead_s, settings)
+        _cost(
+            spec,
+            n,
+            again,
+            float(ahead[k]) if k < len(ahead) else None,
+            lead_s=lead_s,
+            settings=settings,
+        )
         for n, k in zip(candidates, short, strict=True)
     ]
     return candidates[costs.index(min(costs))]
@@ -54,6 +62,7 @@ def _cost(
     count: int,
     again: float,
     short_s: float | None,
+    *,
     lead_s: float,
     settings: CostSettings,
 ) -> float:

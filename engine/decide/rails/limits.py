@@ -44,10 +44,10 @@ def limit(
     current: int,
     target: int,
     reason: Reason,
+    *,
     memory: ServiceMemory,
     now_s: float,
     settings: LimitSettings,
-    *,
     override: bool = False,
 ) -> Limited:
     """Cut `target` to what may be done to this service now; `override`: to its bounds alone."""
@@ -119,6 +119,7 @@ def spent_on_little(
     target: int,
     lowest: int,
     targets: tuple[tuple[float, int], ...],
+    *,
     now_s: float,
     settings: LimitSettings,
 ) -> bool:

@@ -77,10 +77,16 @@ def scale_in(
         if again >= current:
             return stay._replace(why=AGAIN)
         lowest, floor = max(lowest, again), max(floor, again)
-    if spent_on_little(current, floor, lowest, targets, now_s, limits):
+    if spent_on_little(current, floor, lowest, targets, now_s=now_s, settings=limits):
         return stay._replace(why=SOON)
     target = cheapest(
-        spec, current, floor, ahead.curve.ahead_s, ahead.need, seen.traits.lead_s, settings.cost
+        spec,
+        current,
+        floor,
+        ahead.curve.ahead_s,
+        need=ahead.need,
+        lead_s=seen.traits.lead_s,
+        settings=settings.cost,
     )
     if target >= current:
         return stay._replace(why="holding is cheaper than trimming and booting")

@@ -57,7 +57,7 @@ def take_back(
     target = max(lowest, targets[0][1])
     if target > current - max(limits.tolerance_in * current, 1.0):
         return None
-    if spent_on_little(current, target, lowest, targets, now_s, limits):
+    if spent_on_little(current, target, lowest, targets, now_s=now_s, settings=limits):
         return None
     evidence = dict(chosen.evidence) | {VANISHED: float(before)}
     return Recommendation(spec.name, target, Reason.ROLLBACK, evidence, chosen.confidence, now_s)

@@ -80,8 +80,8 @@ def emergency(
     view: View,
     sizing: Sizing,
     slowdown: float,
-    settings: EmergencySettings,
     *,
+    settings: EmergencySettings,
     measures_cpu: bool = False,
 ) -> Recommendation | None:
     """What has to be there at once, or None when the service is not drowning.
@@ -161,6 +161,7 @@ def passed_on(
     view: View,
     sizing: Sizing,
     slowdown: float,
+    *,
     extra_rate: float,
     trigger_s: float,
     settings: EmergencySettings,

@@ -45,7 +45,7 @@ def needed(curves: Curve, sizings: Sizings, slowdown: FloatArray, risk_z: FloatA
 
 @lru_cache(maxsize=1024)
 def step_discount(
-    bins: int, bin_s: float, lead_s: float, cooldown_s: float, step_out: float
+    bins: int, bin_s: float, lead_s: float, cooldown_s: float, *, step_out: float
 ) -> FloatArray:
     """By how much the need of each bin (bins,) may still grow in later steps, >= 1.
 
@@ -63,6 +63,7 @@ def forecast(
     curve: Curve,
     need: FloatArray,
     discount: FloatArray,
+    *,
     confidence: float,
     now_s: float,
 ) -> Recommendation:

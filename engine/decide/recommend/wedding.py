@@ -47,6 +47,7 @@ def assess_weddings(
     sizings: Sequence[Sizing],
     slowdowns: Sequence[float],
     leads_s: Sequence[float],
+    *,
     settings: WeddingSettings,
 ) -> list[WeddingAssessment]:
     """Floor and protection for each service whose load `curves` (services, bins) describe."""

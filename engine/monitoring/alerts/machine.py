@@ -111,6 +111,7 @@ class Alerts:
         now_s: float,
         acknowledgements: Iterable[Acknowledgement] = (),
         major_events: float = 0.0,
+        *,
         escalations: Iterable[str] = (),
     ) -> tuple[AlertNotice, ...]:
         """What has to be sent at `now_s` (epoch seconds), which is not before the last step's.
@@ -259,7 +260,7 @@ class Alerts:
             if not incident.level:
                 return None, []
             receivers = self._receivers(incident.level)
-            return None, [_notice(incident, NoticeKind.RESOLVED, severity, receivers, now_s)]
+            return None, [_notice(incident, NoticeKind.RESOLVED, severity, receivers, now_s=now_s)]
         pages = severity is Severity.CRITICAL
         quiet = own.quiet is not None and own.quiet.at(now_s) and not wedding_day
         if not incident.level:
@@ -309,7 +310,7 @@ class Alerts:
             if kind is NoticeKind.ESCALATED
             else self._receivers(level)
         )
-        notice = _notice(incident, kind, severity, receivers, now_s)
+        notice = _notice(incident, kind, severity, receivers, now_s=now_s)
         return incident._replace(
             level=level,
             level_s=incident.level_s if kind is NoticeKind.REMINDED else now_s,
@@ -326,7 +327,7 @@ class Alerts:
         if by == incident.acknowledged_by:
             return taken, []
         receivers = self._receivers(incident.level)
-        notice = _notice(taken, NoticeKind.ACKNOWLEDGED, incident.told_as, receivers, now_s)
+        notice = _notice(taken, NoticeKind.ACKNOWLEDGED, incident.told_as, receivers, now_s=now_s)
         words = f"taken on by {by}; {notice.words}" if notice.words else f"taken on by {by}"
         return taken._replace(notices=taken.notices + 1), [notice._replace(words=words)]
 
@@ -391,6 +392,7 @@ def _notice(
     kind: NoticeKind,
     severity: Severity,
     receivers: tuple[str, ...],
+    *,
     now_s: float,
 ) -> AlertNotice:
     words = "; ".join(dict.fromkeys(member.words for member in incident.members.values()))

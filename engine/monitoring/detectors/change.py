@@ -50,7 +50,12 @@ class LevelChanges:
             return memory, ()
         return memory, [
             symptom(
-                picture, i, COLUMNS[int(far[i].argmax())], self._slack, "change", FindingKind.CHANGE
+                picture,
+                i,
+                COLUMNS[int(far[i].argmax())],
+                self._slack,
+                watcher="change",
+                kind=FindingKind.CHANGE,
             )
             for i in np.flatnonzero(changed.any(axis=1)).tolist()
         ]

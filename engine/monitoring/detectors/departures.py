@@ -39,6 +39,6 @@ class Departures:
         after, far = self._series.look(flat(memory), values.ravel(), picture.now_s)
         far = far.reshape(values.shape)
         return shaped(after, self._services, self._every_s), [
-            unusual(picture, i, COLUMNS[k], "departures", float(far[i, k]), self._limit)
+            unusual(picture, i, COLUMNS[k], "departures", value=float(far[i, k]), limit=self._limit)
             for i, k in np.argwhere(far > self._limit).tolist()
         ]

@@ -35,6 +35,7 @@ class IsolationForests:
         score: float = 0.82,
         trees: int = 50,
         every_s: float = 30.0,
+        *,
         refit_s: float = 21_600.0,
         seed: int = 1,
     ) -> None:

@@ -43,7 +43,8 @@ class Outliers:
             return memory, ()
         rows = np.flatnonzero(beyond.any(axis=1)).tolist()
         return memory, [
-            symptom(picture, i, int(np.nanargmax(distance[i])), self._z, "outlier") for i in rows
+            symptom(picture, i, int(np.nanargmax(distance[i])), self._z, watcher="outlier")
+            for i in rows
         ]
 
 
@@ -58,6 +59,7 @@ def symptom(
     service: int,
     residual: int,
     threshold: float,
+    *,
     watcher: str,
     kind: FindingKind = FindingKind.OUTLIER,
 ) -> Symptom:

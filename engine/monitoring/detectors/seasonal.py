@@ -71,8 +71,8 @@ class SeasonalOutliers:
         usual = picture._replace(centre=centre, scale=spread, z=z)
         return after, [
             symptom(
-                usual, i, int(np.nanargmax(distance[i])), self._z, "seasonal",
-                FindingKind.SEASONAL_OUTLIER,
+                usual, i, int(np.nanargmax(distance[i])), self._z, watcher="seasonal",
+                kind=FindingKind.SEASONAL_OUTLIER,
             )
             for i in np.flatnonzero(beyond.any(axis=1)).tolist()
         ]  # fmt: skip

@@ -48,7 +48,7 @@ class TailSums:
         # At first everything is a new extreme.
         sums = np.where(after["seen"] > LEARNED, sums, 0.0).reshape(values.shape)
         return shaped(after, self._services, self._every_s), [
-            unusual(picture, i, COLUMNS[k], "tails", float(sums[i, k]), self._least)
+            unusual(picture, i, COLUMNS[k], "tails", value=float(sums[i, k]), limit=self._least)
             for i, k in np.argwhere(sums > self._least).tolist()
         ]
 
@@ -69,7 +69,7 @@ def flat(memory: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 
 
 def unusual(
-    picture: Picture, service: int, residual: int, watcher: str, value: float, limit: float
+    picture: Picture, service: int, residual: int, watcher: str, *, value: float, limit: float
 ) -> Symptom:
     """That the series of a residual is unusual; for information, as nothing else says so."""
     return Symptom(

@@ -83,7 +83,7 @@ class OddInstances:
             names, samples = peers.names[begin:end], peers.samples[begin:end]
             apart = self._apart(i, k, samples)
             far, median = odd(apart, self._settings.spreads)
-            chosen = _chosen(far, apart, names, float(who[i, k]), self._most(len(names)))
+            chosen = _chosen(far, apart, names, float(who[i, k]), most=self._most(len(names)))
             if chosen is None:
                 times[i, k] = 0.0
                 continue
@@ -94,7 +94,9 @@ class OddInstances:
                 times[i, k], at_s[i, k] = min(times[i, k] + 1.0, AGAIN), sampled_s
             if times[i, k] >= AGAIN:
                 value = float(apart.values[chosen])
-                symptoms.append(self._symptom(i, k, now_s, names[chosen], value, median))
+                symptoms.append(
+                    self._symptom(i, k, now_s, names[chosen], value=value, median=median)
+                )
         return {"who": who, "at_s": at_s, "times": times}, symptoms
 
     def _suspects(self, peers: PeerFigures) -> NDArray[np.bool_]:
@@ -140,7 +142,7 @@ class OddInstances:
         return PeerComparison(values, least)
 
     def _symptom(
-        self, i: int, k: int, now_s: float, instance: str, value: float, median: float
+        self, i: int, k: int, now_s: float, instance: str, *, value: float, median: float
     ) -> Symptom:
         figure, _ = FIGURES[k]
         return Symptom(
@@ -158,7 +160,7 @@ class OddInstances:
 
 
 def _chosen(
-    far: NDArray[np.bool_], apart: PeerComparison, names: Sequence[str], before: float, most: int
+    far: NDArray[np.bool_], apart: PeerComparison, names: Sequence[str], before: float, *, most: int
 ) -> int | None:
     """The odd instance: the one that was it before, or the farthest; None: not just a few are."""
     rows = np.flatnonzero(far).tolist()

@@ -29,7 +29,7 @@ def check_thresholds(run: LiveRun) -> None:
 
 
 def write(
-    run: LiveRun, journal: Path, output: Path, render: Render, sealer: FileSealer | None = None
+    run: LiveRun, journal: Path, output: Path, render: Render, *, sealer: FileSealer | None = None
 ) -> Path:
     """Write the record of what `journal` tells, let `render` add the reports; returns its folder.
 
@@ -59,7 +59,7 @@ def write(
     started = dt.datetime.fromtimestamp(run.started_s, dt.UTC)
     name = f"{started:%Y%m%dT%H%M%SZ}-{run.controller}-live"
     finish = None if sealer is None else functools.partial(seal, sealer=sealer)
-    return write_whole(output / run.scenario, name, fill, render, finish)
+    return write_whole(output / run.scenario, name, fill, render, finish=finish)
 
 
 def described(run: LiveRun) -> str:

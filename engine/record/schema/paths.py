@@ -113,11 +113,11 @@ def _of_type(
     kind: type[BaseModel], scope: RunScope, prefix: str = "", of: str = ""
 ) -> Iterator[tuple[str, str]]:
     for name in kind.model_fields:
-        yield from _of_field(kind, name, scope, prefix, of)
+        yield from _of_field(kind, name, scope, prefix, of=of)
 
 
 def _of_field(
-    kind: type[BaseModel], name: str, scope: RunScope, prefix: str = "", of: str = ""
+    kind: type[BaseModel], name: str, scope: RunScope, prefix: str = "", *, of: str = ""
 ) -> Iterator[tuple[str, str]]:
     field = kind.model_fields[name]
     about = about_of(field.metadata) or About("")

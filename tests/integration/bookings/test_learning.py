@@ -45,7 +45,7 @@ def past(folder: Path, suffix: str) -> list[str]:
         np.zeros(300, dtype=np.bool_),
     )  # fmt: skip
     response = model.response
-    shown = outlook(event_load(schedule, response, grid), response, specs, grid, START_S)
+    shown = outlook(event_load(schedule, response, grid), response, specs, grid, issued_s=START_S)
     table = pd.DataFrame(0.5 * shown.load.T, columns=names)
     table.insert(0, "time", START_S + 300.0 * np.arange(DAYS * 288))
     if suffix == "parquet":

@@ -122,6 +122,7 @@ def test_whatever_becomes_of_the_table_the_last_good_outlook_stays(
     name: str,
     tmp_path: Path,
     statement: str,
+    *,
     said: str,
 ) -> None:
     async def story() -> None:

@@ -89,7 +89,7 @@ def _has(url: str, time_s: float) -> bool:
 
 @pytest.mark.slow
 def test_each_command_of_the_tutorial_does_what_it_says(
-    cluster: ControlPlane, shop: str, server: VictoriaMetrics, tmp_path: Path, repository: Path
+    cluster: ControlPlane, shop: str, server: VictoriaMetrics, tmp_path: Path, *, repository: Path
 ) -> None:
     config = cluster.kubeconfig(tmp_path / "kubeconfig")
     programs = tmp_path / "bin"
@@ -175,7 +175,7 @@ def refused(cluster: ControlPlane, folder: Path, *words: str, token: str = "") -
     ],
 )
 def test_what_is_not_there_is_named(
-    cluster: ControlPlane, shop: str, tmp_path: Path, words: list[str], said: str
+    cluster: ControlPlane, shop: str, tmp_path: Path, words: list[str], *, said: str
 ) -> None:
     assert re.search(said, refused(cluster, tmp_path, "kubernetes", *words))
 

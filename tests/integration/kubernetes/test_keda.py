@@ -128,6 +128,7 @@ def test_from_none_to_some_it_is_pushed_and_back_to_none(
     namespace: str,
     connect: Connect,
     tmp_path: Path,
+    *,
     polling_s: int,
     counts: tuple[int, ...],
 ) -> None:

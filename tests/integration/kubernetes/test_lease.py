@@ -71,7 +71,7 @@ def made(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Made:
         )
         config = KubernetesConfig.of({"kubeconfig": str(file), "timeout_s": LATE_S})
         api = Api(access_of(config), config.timeout_s)
-        return KubernetesLease(api, namespace, "wedtwin-lead", clock_s, renew_s)
+        return KubernetesLease(api, namespace, "wedtwin-lead", clock_s, renew_s=renew_s)
 
     return make
 
@@ -226,7 +226,7 @@ def test_it_is_renewed_by_itself_and_is_over_while_the_api_server_is_away(
 
 @pytest.mark.parametrize("enough", [False, True])
 def test_the_rights_that_are_generated_are_enough_and_without_them_the_trouble_names_them(
-    cluster: ControlPlane, namespace: str, made: Made, tmp_path: Path, enough: bool
+    cluster: ControlPlane, namespace: str, made: Made, tmp_path: Path, *, enough: bool
 ) -> None:
     lead = ("lease=kubernetes", f"live.cluster_lease.kubeconfig={tmp_path / 'admin'}")
     token = granted(cluster, namespace, tmp_path, *(lead if enough else ()))
@@ -302,6 +302,7 @@ def test_a_lead_whose_clock_is_set_otherwise_is_seen_by_its_next_renewal(
     namespace: str,
     state: Path,
     made: Made,
+    *,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async def played() -> None:

@@ -87,7 +87,7 @@ def ours(asked: dict[str, Any]) -> tuple[int, int, int] | None:
     flags = ManagerFlags(tolerance=Tolerance(down=down, up=up))
     try:
         proposal = from_pods(
-            pods, samples, asked["replicas"], asked["target_percent"], flags, NOW_S,
+            pods, samples, asked["replicas"], asked["target_percent"], settings=flags, now_s=NOW_S,
             utilization=True,
         )  # fmt: skip
     except MetricError:

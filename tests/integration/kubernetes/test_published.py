@@ -138,7 +138,7 @@ def changed(**spec_of_it: Any) -> dict[str, Any]:
     ids=["none", "hpa", "most", "least", "trigger", "right"],
 )  # fmt: skip
 def test_a_workload_that_keda_will_not_scale_as_wanted_is_named_before_a_run_begins(
-    cluster: ControlPlane, namespace: str, tmp_path: Path, scaled: Any, said: str
+    cluster: ControlPlane, namespace: str, tmp_path: Path, scaled: Any, *, said: str
 ) -> None:
     define(cluster, "keda.sh", "ScaledObject", "scaledobjects")
     cluster.workload(namespace, "api", 1)

@@ -183,7 +183,7 @@ def test_what_is_there_is_shown(cluster: ControlPlane, namespace: str, tmp_path:
     ],
 )  # fmt: skip
 def test_what_cannot_be_right_is_named_before_a_run_begins(
-    cluster: ControlPlane, namespace: str, tmp_path: Path, changed: tuple[str, ...], said: str
+    cluster: ControlPlane, namespace: str, tmp_path: Path, changed: tuple[str, ...], *, said: str
 ) -> None:
     cluster.workload(namespace, "api", 1)
     config = cluster.kubeconfig(tmp_path / "config", namespace=namespace)

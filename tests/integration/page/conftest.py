@@ -15,7 +15,7 @@ import pytest
 from engine.adapters import cabinet_files
 from engine.adapters.store.sealed import local_credentials
 from engine.adapters.store.sqlite import local_desk
-from engine.api.assembly import assembled
+from engine.api.assembly import Office, assembled
 from engine.api.context import ApiContext
 from engine.api.serving import serving
 from engine.config.api import ApiConfig, ApiLimits, WhatIfConfig
@@ -52,13 +52,13 @@ KEPT = "WEDTWIN_PICTURES"
 class Silent:
     """Notes that nobody keeps."""
 
-    def step(self, *_: object) -> None:
+    def step(self, *_: object, **__: object) -> None:
         pass
 
     def result(self, result: ActionResult) -> None:
         pass
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         pass
 
     def status(self, status: Mapping[str, Any]) -> None:
@@ -127,7 +127,7 @@ class Stage:
             floors={specs[0].name: 4},
         )  # fmt: skip
         board = self.context.board
-        board.step(now_s, Observation(now_s, seen, outlook), plan, 0.001, Reading(windows))
+        board.step(now_s, Observation(now_s, seen, outlook), plan, 0.001, reading=Reading(windows))
         board.status({
             "time_s": now_s, "acts": True, "lead": 7, "steps": self.steps, "skipped": 0,
             "troubles": troubles or {}, "awaiting": [one.decision_id for one in awaiting],
@@ -138,7 +138,7 @@ class Stage:
         })  # fmt: skip
         if (troubles or {}) != self.troubles:
             self.troubles = troubles or {}
-            board.event(now_s, "trouble_changed", "engine", "", "")
+            board.event(now_s, "trouble_changed", "engine", "", detail="")
 
     def token(self, name: str, *roles: Role, services: Sequence[str] | None = None) -> str:
         """A token of somebody with these roles."""
@@ -187,11 +187,19 @@ def stage(tmp_path: Path, names: tuple[str, ...], what_if: WhatIfConfig | None) 
     state.mkdir()
     desk = local_desk(state)
     context = assembled(
-        Silent(), tuple(map(spec, names)), EngineSettings(),
+        Silent(),
+        tuple(map(spec, names)),
+        EngineSettings(),
         ApiConfig(port=0, limits=ApiLimits(drain_s=0.0, request_s=600.0), what_if=what_if),
-        SecurityConfig(), state, desk,
-        Courier(desk, opened(state / "audit")), local_credentials(state), acts=True, tree={},
-    )  # fmt: skip
+        office=Office(
+            state=state,
+            desk=desk,
+            courier=Courier(desk, opened(state / "audit")),
+            credentials=local_credentials(state),
+            security=SecurityConfig(),
+        ),
+        tree={},
+    )
     made = Stage(context, Tokens(local_credentials(state), cabinet_files.opened(state)), "")
     made.step()
     with serving(context) as url:

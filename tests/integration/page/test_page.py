@@ -559,7 +559,7 @@ class TestManyServices:
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_it_fits_the_screen_and_pictures_of_it_are_kept(
-    browser: Browser, stage: Stage, pictures: Path, width: int, dark: bool
+    browser: Browser, stage: Stage, pictures: Path, width: int, *, dark: bool
 ) -> None:
     stage.ready["payments"] = 2
     stage.step(

@@ -20,7 +20,7 @@ import websocket
 
 from engine.adapters.pool import processes
 from engine.adapters.pool.book import Instance, PoolFile, WorkerPhase
-from engine.adapters.pool.haproxy import HaproxyPool
+from engine.adapters.pool.haproxy import HaproxyPool, PoolDelays
 from engine.adapters.pool.runtime_api import RuntimeApi, RuntimeApiError
 from engine.model import Status
 from engine.ports.infrastructure import Counts
@@ -37,7 +37,7 @@ Scale = Callable[[str, int], Counts]
 @pytest.fixture
 def pool(staging: Staging) -> Iterator[HaproxyPool]:
     # Patient: what a busy machine does late is neither ill nor hangs.
-    made = HaproxyPool(staging.place, WORKER, drain_s=300.0, boot_timeout_s=300.0, ill_s=300.0)
+    made = HaproxyPool(staging.place, WORKER, delays=PoolDelays(300.0, 300.0, 300.0))
     yield made
     made.close()
 
@@ -232,7 +232,7 @@ def test_a_decision_counts_once(staging: Staging, pool: HaproxyPool, scale: Scal
     ],
 )
 def test_what_cannot_be_done_is_refused_with_the_reason(
-    pool: HaproxyPool, scale: Scale, service: str, before: int, after: int, said: str
+    pool: HaproxyPool, scale: Scale, service: str, before: int, *, after: int, said: str
 ) -> None:
     scale("api", 2)
     (result,) = pool.apply([action(f"{service}{after}", service, before, after)], FENCE)
@@ -267,7 +267,7 @@ def test_a_worker_that_hangs_is_replaced(staging: Staging, pool: HaproxyPool, sc
     scale("api", 2)
     victim = instances(staging, "api")[0]
     assert victim.process is not None
-    pool._ill_s = 1.0
+    pool._delays = pool._delays._replace(ill_s=1.0)
     victim.process.send(signal.SIGSTOP)
     until(pool, "api", lambda c: c.ready == 1)  # HAProxy's health check has found it
     until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
@@ -279,7 +279,7 @@ def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -
     # They boot for as long as it takes to see them boot.
     never = {LAUNCHED: f"{time.time() + 3600.0}"}
     slow = replace(WORKER, environment={**WORKER.environment, **never})
-    pool = HaproxyPool(staging.place, slow, boot_timeout_s=300.0)
+    pool = HaproxyPool(staging.place, slow, delays=PoolDelays(boot_timeout_s=300.0))
     try:
         until(pool, "api", lambda c: c == Counts(2, 2, 0, 0))
         pool.apply([action("slow-boot", "api", 2, 4)], FENCE)
@@ -289,9 +289,9 @@ def test_a_boot_that_hangs_or_dies_is_reported_and_made_good(staging: Staging) -
         hung.send(signal.SIGSTOP)
         dead.send(signal.SIGKILL)
         wait_until(lambda: dead not in booting(staging, "api"), lambda: dead)
-        pool._boot_timeout_s = 5.0
+        pool._delays = pool._delays._replace(boot_timeout_s=5.0)
         wait_until(lambda: hung not in booting(staging, "api"), lambda: hung)
-        pool._boot_timeout_s = 300.0
+        pool._delays = pool._delays._replace(boot_timeout_s=300.0)
         results = []
         end = time.monotonic() + 300
         while not any(r.status is Status.COMPLETED for r in results):
@@ -313,10 +313,10 @@ def test_an_engine_killed_right_after_acting_is_followed_up(staging: Staging) ->
     script = f"""
 import os, pickle, signal, time
 from pathlib import Path
-from engine.adapters.pool.haproxy import HaproxyPool
+from engine.adapters.pool.haproxy import HaproxyPool, PoolDelays
 from twin.staging.layout import Layout
 from twin.staging.worker_environment import LAUNCHED, WORKER
-pool = HaproxyPool(Layout(Path({str(staging.folder)!r})), WORKER, poll_s=0.01)
+pool = HaproxyPool(Layout(Path({str(staging.folder)!r})), WORKER, delays=PoolDelays(poll_s=0.01))
 pool.apply([pickle.loads({asked!r})], {FENCE})
 time.sleep(0.03)
 os.kill(os.getpid(), signal.SIGKILL)

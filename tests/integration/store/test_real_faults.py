@@ -23,7 +23,7 @@ def test_what_an_engine_had_finds_another_owner_and_nothing_is_done_twice() -> N
     # Without root, ip and nft the network stays whole.
     kind = "cut off" if has_networks() else "stopped"
     with tempfile.TemporaryDirectory(prefix="wedtwin-engines-", dir="/tmp") as folder:
-        figures = run(Path(folder), 1, 1, [kind], HANGS_S)
+        figures = run(Path(folder), 1, 1, [kind], latest_s=HANGS_S)
     assert figures["wrong"] == []
     assert figures["actions"] > 0
     assert all(took_s < HANGS_S for each in figures["take_over_s"].values() for took_s in each)

@@ -41,21 +41,21 @@ def make_spec(name: str = "api", **changes: object) -> ServiceSpec:
 def make_window(
     now_s: float = NOW_S,
     *,
-    cpu: float = 0.5,
-    memory: float = 0.5,
     rate: float = 500.0,
     p95_s: float = 0.2,
-    error_rate: float = 0.0,
     queue: float = 0.0,
     age_s: float = 3.0,
     samples: int = 12,
+    **figures: float,
 ) -> np.ndarray:
-    """Steady samples, 5 s apart, the newest `age_s` old."""
+    """Steady samples, 5 s apart, the newest `age_s` old; `figures`: cpu, memory, error_rate."""
+    assert figures.keys() <= {"cpu", "memory", "error_rate"}
     window = np.zeros(samples, SAMPLE_DTYPE)
     window["time_s"] = now_s - age_s - 5.0 * np.arange(samples)[::-1]
-    window["cpu"], window["memory"], window["request_rate"] = cpu, memory, rate
+    window["cpu"], window["memory"] = figures.get("cpu", 0.5), figures.get("memory", 0.5)
+    window["request_rate"] = rate
     window["p50_s"], window["p95_s"], window["p99_s"] = p95_s / 2, p95_s, 2 * p95_s
-    window["error_rate"], window["queue_depth"] = error_rate, queue
+    window["error_rate"], window["queue_depth"] = figures.get("error_rate", 0.0), queue
     return window
 
 

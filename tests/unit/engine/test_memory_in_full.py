@@ -200,7 +200,7 @@ def after_step(
         (10, 7, 7, (700.0, 1000.0), (700.0, 1000.0)),
     ],
 )
-def test_the_rest_after_a_step_that_was_not_made(before, to, desired, rests, left) -> None:  # type: ignore[no-untyped-def]
+def test_the_rest_after_a_step_that_was_not_made(before, to, desired, rests, *, left) -> None:  # type: ignore[no-untyped-def]
     own = after_step(before, to, desired, rests=rests)
     failed = own.answered(ActionResult("s-1", Status.FAILED, 1002.0))
     assert (failed.last_out_s, failed.last_in_s, failed.sent) == (*left, None)

@@ -311,7 +311,7 @@ def test_recommend_only_works_everything_out_and_changes_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("service", ["", "api"])
-def test_a_pause_holds_its_direction_only(direction, window, load, moves, service) -> None:  # type: ignore[no-untyped-def]
+def test_a_pause_holds_its_direction_only(direction, window, load, moves, *, service) -> None:  # type: ignore[no-untyped-def]
     pause = Pause(service, direction)
     plan = Autoscaler(LEAN).step(
         observe(

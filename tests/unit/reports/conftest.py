@@ -72,7 +72,9 @@ def make(
     wedding_rows = _weddings(np.arange(START_S, START_S + samples * step_s, 60.0))
     parts, rows = [], []
     for i, (name, figures) in enumerate(services.items()):
-        part, acts = _service(rng, name, figures, t, step_s, faults and i == 0, actions)
+        part, acts = _service(
+            rng, name, figures, t, step_s=step_s, hit=faults and i == 0, act=actions
+        )
         parts.append(part)
         rows += acts
     timeline = pd.concat(parts, ignore_index=True)
@@ -80,7 +82,7 @@ def make(
     decisions = pd.DataFrame(sorted(rows, key=lambda row: row["time_s"]), columns=DECISIONS)
     decisions = decisions.astype(dict.fromkeys(FLOATS, "float64"))
     events = _events(t) if faults and samples else []
-    summary = _summary(timeline, decisions, wedding_rows, services, t, step_s)
+    summary = _summary(timeline, decisions, wedding_rows, services, t=t, step_s=step_s)
     return Made(summary, timeline, decisions, wedding_rows, events, _config(services))
 
 
@@ -120,6 +122,7 @@ def _service(
     name: str,
     figures: tuple[float, float, float, float, int],
     t: np.ndarray,
+    *,
     step_s: float,
     hit: bool,
     act: bool,
@@ -151,7 +154,18 @@ def _service(
             if outage[k] and target < now:
                 target = now
             if urgent or abs(target - now) > 0.03 * now:
-                rows.append(_action(t[k], name, now, target, price, urgent, boot_s, rate[k]))
+                rows.append(
+                    _action(
+                        t[k],
+                        name,
+                        now,
+                        target,
+                        price=price,
+                        urgent=urgent,
+                        boot_s=boot_s,
+                        rate=rate[k],
+                    )
+                )
                 now = target
         if k % 7 == 3:
             rows.append(_declined(t[k], name, now, k))
@@ -201,6 +215,7 @@ def _action(
     name: str,
     now: int,
     target: int,
+    *,
     price: float,
     urgent: bool,
     boot_s: int,
@@ -269,6 +284,7 @@ def _summary(
     decisions: pd.DataFrame,
     weddings: pd.DataFrame,
     services: dict[str, Any],
+    *,
     t: np.ndarray,
     step_s: float,
 ) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from engine.ports.lease import Fence
 from engine.ports.metrics import Reading
 from engine.ports.notifier import Alert
 from engine.runtime.cycle import Cycle
+from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import LiveShell
 from engine.runtime.watch import LiveMonitor, deliver
@@ -320,11 +321,20 @@ async def _played(folder: Path, rng: np.random.Generator, *, down: bool) -> list
     shell = LiveShell(
         Cycle(Autoscaler(EngineSettings()), specs, acts=False, budget=Budget()),
         specs,
-        metrics=platform, infrastructure=platform, bookings=platform, store=SqlStore(file),
-        lease=FileLease(folder, lead), notifier=platform, notes=SilentNotes(), clock=clock,
-        settings=LiveSettings(state=str(folder), duration_s=STORY_S), sample_s=SAMPLE_S,
+        Ports(
+            metrics=platform,
+            infrastructure=platform,
+            bookings=platform,
+            store=SqlStore(file),
+            lease=FileLease(folder, lead),
+            notifier=platform,
+        ),
+        notes=SilentNotes(),
+        clock=clock,
+        settings=LiveSettings(state=str(folder), duration_s=STORY_S),
+        sample_s=SAMPLE_S,
         watch=watch,
-    )  # fmt: skip
+    )
     with _nowhere() if down else _listening(receivers) as address:
         senders = {name: WebhookNotices(f"{address}/{name}", SECRET) for name in (ON_CALL, SECOND)}
         delivering = asyncio.create_task(deliver(watch, senders, clock.now_s))

@@ -47,7 +47,9 @@ def latencies(
     random; `seed` only tells rows apart.
     """
     with tempfile.TemporaryDirectory(prefix="wt-answers-") as name, served(Path(name)) as server:
-        whole = asyncio.run(paused(server, rate, WARM_S + rows * seconds, streams, paused_s))
+        whole = asyncio.run(
+            paused(server, rate, WARM_S + rows * seconds, streams, paused_s=paused_s)
+        )
     made = []
     for row in range(rows):
         from_s = WARM_S + row * seconds
@@ -83,7 +85,7 @@ class Load:
     """That all streams heard."""
 
 
-async def load(url: str, token: str, rate: float, seconds: float, streams: int) -> Load:
+async def load(url: str, token: str, rate: float, seconds: float, *, streams: int) -> Load:
     """Ask `rate` times a second for `seconds` while `streams` clients listen."""
     host, port = urlsplit(url).hostname or "", urlsplit(url).port or 80
     heard = [0]
@@ -98,7 +100,7 @@ async def load(url: str, token: str, rate: float, seconds: float, streams: int) 
     queue: asyncio.Queue[float | None] = asyncio.Queue()
     begin_s = time.perf_counter() + 0.5
     asking = [
-        asyncio.create_task(_ask(host, port, token, queue, answers, begin_s))
+        asyncio.create_task(_ask(host, port, token, queue, answers=answers, begin_s=begin_s))
         for _ in range(CONNECTIONS)
     ]
     for k in range(int(rate * seconds)):
@@ -128,7 +130,7 @@ async def _listen(host: str, port: int, token: str, heard: list[int]) -> None:
 
 async def _ask(
     host: str, port: int, token: str, queue: asyncio.Queue[float | None],
-    answers: list[TimedAnswer], begin_s: float,
+    *, answers: list[TimedAnswer], begin_s: float,
 ) -> None:  # fmt: skip
     reader, writer = await asyncio.open_connection(host, port)
     etag, count = "", 0
@@ -155,12 +157,12 @@ def _request(path: str, host: str, token: str, etag: str = "") -> bytes:
 
 
 async def paused(
-    server: Server, rate: float, seconds: float, streams: int, paused_s: float
+    server: Server, rate: float, seconds: float, streams: int, *, paused_s: float
 ) -> Load:
     """The same with the server stopped for `paused_s` of each second; 0: never."""
     pausing = asyncio.create_task(_pauses(server.pid, paused_s)) if paused_s else None
     try:
-        return await load(server.url, server.token, rate, seconds, streams)
+        return await load(server.url, server.token, rate, seconds, streams=streams)
     finally:
         if pausing is not None:
             pausing.cancel()
@@ -212,7 +214,7 @@ def serve(folder: str) -> None:
     from engine.adapters.audit_place import audit_of
     from engine.adapters.store.sealed import local_credentials
     from engine.adapters.store.sqlite import local_desk
-    from engine.api.assembly import assembled
+    from engine.api.assembly import Office, assembled
     from engine.api.serving import serving
     from engine.config.api import ApiConfig, ApiLimits, RateLimit
     from engine.config.composition import composed
@@ -231,9 +233,19 @@ def serve(folder: str) -> None:
     config = ApiConfig(port=0, limits=ApiLimits(reads=plenty), predictions=None)
     desk = local_desk(Path(folder))
     context = assembled(
-        SilentNotes(), specs, EngineSettings(), config, SecurityConfig(), Path(folder), desk,
-        Courier(desk, audit_of(Path(folder))), local_credentials(Path(folder)), acts=True, tree={},
-    )  # fmt: skip
+        SilentNotes(),
+        specs,
+        EngineSettings(),
+        config,
+        office=Office(
+            state=Path(folder),
+            desk=desk,
+            courier=Courier(desk, audit_of(Path(folder))),
+            credentials=local_credentials(Path(folder)),
+            security=SecurityConfig(),
+        ),
+        tree={},
+    )
     tokens = Tokens(local_credentials(Path(folder)), cabinet_files.opened(Path(folder)))
     token, _ = tokens.create(
         "a client", [Role.VIEWER], None, now_s=time.time(), for_s=86_400.0, made_by="evidence"

@@ -47,7 +47,7 @@ def edits(*, rows: int, seed: int, roots: bool = True) -> list[dict[str, Any]]:
         made = []
         for _ in range(rows):
             kind = KINDS[int(stream.integers(len(KINDS)))]
-            edited, remaining = _edited(kind, list(lines), list(notes), sizes, stream)
+            edited, remaining = _edited(kind, list(lines), list(notes), sizes, stream=stream)
             (folder / ROWS).write_bytes(b"".join(edited))
             (folder / CHECKPOINTS).write_bytes(b"\n\n\n".join(remaining))
             made.append({"kind": kind, "found": int(not check(folder, key, notes[-1]))})
@@ -65,7 +65,7 @@ def _entry(number: int, stream: np.random.Generator) -> AuditEntry:
 
 
 def _edited(
-    kind: str, lines: Lines, notes: list[str], sizes: list[int], stream: np.random.Generator
+    kind: str, lines: Lines, notes: list[str], sizes: list[int], *, stream: np.random.Generator
 ) -> tuple[Lines, Lines]:
     """The log's lines and its checkpoints after one edit."""
     at = int(stream.integers(len(lines)))

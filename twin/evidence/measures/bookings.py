@@ -33,6 +33,7 @@ from engine.ports.metrics import Reading
 from engine.ports.notifier import Alert
 from engine.ports.store import Kept, Requests
 from engine.runtime.cycle import Cycle, Gathered
+from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import BOOKINGS, LiveShell
 from scenarios.streams import Streams
@@ -216,7 +217,7 @@ class _Floors(SilentNotes):
     def __init__(self) -> None:
         self.floors: Mapping[str, int] = {}
 
-    def step(self, *noted: Any) -> None:
+    def step(self, *noted: Any, **_: object) -> None:
         if noted[2].cycle:
             self.floors = dict(noted[2].floors)
 
@@ -241,11 +242,21 @@ class _Story:
         self._notes = _Floors()
         self._seen = _Seen(owner.feed())
         self._shell = LiveShell(
-            Cycle(Autoscaler(settings), specs), specs,
-            metrics=self._ports, infrastructure=self._ports, bookings=self._seen,
-            store=self._ports, lease=self._ports, notifier=self._ports, notes=self._notes,
-            clock=self._ports, settings=LiveSettings(), sample_s=SAMPLE_S,
-        )  # fmt: skip
+            Cycle(Autoscaler(settings), specs),
+            specs,
+            Ports(
+                metrics=self._ports,
+                infrastructure=self._ports,
+                bookings=self._seen,
+                store=self._ports,
+                lease=self._ports,
+                notifier=self._ports,
+            ),
+            notes=self._notes,
+            clock=self._ports,
+            settings=LiveSettings(),
+            sample_s=SAMPLE_S,
+        )
 
     async def played(self) -> list[Row]:
         """All rows."""
@@ -360,7 +371,7 @@ class _Story:
             for one in self._booked.values() if one.state == "booked"
         ]  # fmt: skip
         load = event_load(schedule_of(events, self._model), self._model.response, grid)
-        return outlook_of(load, self._model.response, self._specs, grid, now_s)
+        return outlook_of(load, self._model.response, self._specs, grid, issued_s=now_s)
 
     def _is_true(self) -> bool:
         """Whether the engine's outlook is that of the truth."""

@@ -100,6 +100,7 @@ class Deaf(Monitor):
         outlook: object,
         now_s: float,
         scope: object = None,
+        *,
         instances: object = None,
     ) -> Findings:
         """Nothing."""
@@ -123,6 +124,7 @@ class Alarmist(Monitor):
         outlook: object,
         now_s: float,
         scope: object = None,
+        *,
         instances: object = None,
     ) -> Findings:
         """An alarm for each service, if it is time."""

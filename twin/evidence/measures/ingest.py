@@ -192,10 +192,20 @@ def receiving(folder: Path, config: ReceivedConfig) -> Iterator[Loopback]:
     timed = _Timed(source.receiver)
     desk = local_desk(folder)
     context = assembly.assembled(
-        SilentNotes(), specs, EngineSettings(), validated(ApiConfig, {"port": 0}), SecurityConfig(),
-        folder, desk, Courier(desk, audit_of(folder)), local_credentials(folder), acts=False,
-        tree={}, receiver=timed,
-    )  # fmt: skip
+        SilentNotes(),
+        specs,
+        EngineSettings(mode="recommend_only"),
+        validated(ApiConfig, {"port": 0}),
+        office=assembly.Office(
+            state=folder,
+            desk=desk,
+            courier=Courier(desk, audit_of(folder)),
+            credentials=local_credentials(folder),
+            security=SecurityConfig(),
+        ),
+        tree={},
+        offered=assembly.Offered(receiver=timed),
+    )
     with serving(context) as url:
         token, _ = Tokens(local_credentials(folder), cabinet_files.opened(folder)).create(
             "a sender", [Role.COLLECTOR], None, now_s=time.time(), for_s=3600.0, made_by="evidence"
@@ -206,7 +216,7 @@ def receiving(folder: Path, config: ReceivedConfig) -> Iterator[Loopback]:
 class SilentNotes:
     """Notes that nobody keeps."""
 
-    def step(self, *_: object) -> None:
+    def step(self, *_: object, **__: object) -> None:
         """Nothing."""
 
     def without_store(self, actions: Sequence[Action], time_s: float) -> None:
@@ -215,7 +225,7 @@ class SilentNotes:
     def result(self, result: ActionResult) -> None:
         """Nothing."""
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Nothing."""
 
     def status(self, status: Mapping[str, Any]) -> None:

@@ -67,7 +67,7 @@ def orders(
                 return [
                     _order(
                         pool, number, name, limits[name] + int(stream.integers(MOST_MORE + 1)),
-                        limits[name], OLD if fenced else LEADING,
+                        least=limits[name], old=OLD if fenced else LEADING,
                     )
                     for number, name in enumerate(
                         names[int(stream.integers(len(names)))] for _ in range(rows)
@@ -78,7 +78,7 @@ def orders(
 
 
 def _order(
-    pool: HaproxyPool, number: int, service: str, wanted: int, least: int, old: Fence
+    pool: HaproxyPool, number: int, service: str, wanted: int, *, least: int, old: Fence
 ) -> dict[str, Any]:
     """One order to `wanted`, or to one more where that is what there is; repeated and replayed."""
     before = _counts(pool, service).desired

@@ -77,7 +77,7 @@ def after_actions(
          zip(specs, with_calls(specs, sent), strict=True)]
     )  # fmt: skip
     slower = [replace(spec, service_s=spec.service_s * service_time) for spec in specs]
-    busy = _replayed(slower, clients_of(config.platform), sent, ready, seed)
+    busy = _replayed(slower, clients_of(config.platform), sent, ready, seed=seed)
     made = []
     for action in _carried_out(decisions):
         index = names.index(action.service)
@@ -162,6 +162,7 @@ def _replayed(
     clients: dict[str, ClientBehaviour],
     sent: FloatArray,
     ready: FloatArray,
+    *,
     seed: int,
 ) -> FloatArray:
     """The twin's busy share (services, seconds); what was sent has its retries in it already."""

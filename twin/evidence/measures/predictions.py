@@ -56,7 +56,7 @@ def hours_ahead(
     first = dt.date(seasons.years[-1], 1, 1) + dt.timedelta(
         days=int(stream.integers(DATES_OF_A_YEAR))
     )
-    cases = from_seasons.from_date(seasons, first, tuple(leads), seed, days)
+    cases = from_seasons.from_date(seasons, first, tuple(leads), seed, test_days=days)
     order = _order(24 * days, stream if shuffled else None)
     scored = [_scored(case, rolled(case), order) for case in cases]
     return {"seed": seed, "first": first.isoformat(), **_row(scored, leads, slice(None))}
@@ -74,7 +74,7 @@ def of_traces(
 
     `data` is a trace or a folder of traces.  Raises TraceError for what cannot be read.
     """
-    cases, _skipped = from_traces.cases(Path(data), None, tuple(leads), None, seed)
+    cases, _skipped = from_traces.cases(Path(data), None, tuple(leads), None, seed=seed)
     made: list[dict[str, Any]] = []
     results = spread(_weeks, [(case, shuffled) for case in cases])
     for _position, weeks in sorted(results, key=itemgetter(0)):
@@ -107,7 +107,7 @@ def season_ahead(
     }  # fmt: skip
     price = np.array([spec.price_per_hour for spec in specs])
     for year in seasons.years[-seasons_back:]:
-        forecast = _season(seasons, specs, config.engine, year, shift_days)
+        forecast = _season(seasons, specs, config.engine, year, shift_days=shift_days)
         here = np.array([_year(day) == year for day in whole.day.tolist()])
         highest = whole.load[:, here].max(axis=2)
         top = np.argsort(-highest.sum(axis=0), kind="stable")[: len(forecast.peak_days)]
@@ -190,15 +190,16 @@ def _season(
     specs: Sequence[ServiceSpec],
     settings: EngineSettings,
     year: int,
+    *,
     shift_days: int,
 ) -> SeasonForecast:
     """The whole year as it was forecast when it began."""
     now_s = dt.datetime(year, 1, 1, tzinfo=dt.UTC).timestamp()
     past, kinds = seasons_past(seasons, specs, now_s)
     kinds = _moved(kinds, shift_days)
-    coming = coming_dates(seasons, kinds, year, "all", now_s)
+    coming = coming_dates(seasons, kinds, year, "all", now_s=now_s)
     coming = replace(coming, booked=_moved(coming.booked, shift_days))
-    return forecast_season(past, coming, year, "all", now_s, specs, settings)
+    return forecast_season(past, coming, year, "all", now_s=now_s, specs=specs, settings=settings)
 
 
 def _moved(values: NDArray[Number], days: int) -> NDArray[Number]:

@@ -125,7 +125,7 @@ OPEN = ("health", "readiness", "breakGlass")
 class _Silent:
     """Notes that nobody keeps."""
 
-    def step(self, *_: object) -> None:
+    def step(self, *_: object, **__: object) -> None:
         """Nothing."""
 
     def without_store(self, actions: Sequence[Action], time_s: float) -> None:
@@ -134,7 +134,7 @@ class _Silent:
     def result(self, result: ActionResult) -> None:
         """Nothing."""
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         """Nothing."""
 
     def status(self, status: Mapping[str, Any]) -> None:
@@ -164,7 +164,16 @@ def over_http(
                         store.write(lambda to: to.execute("DELETE FROM said")).result()
                     with mock.patch.object(context.board, "state", lambda _, now=state: now):
                         rows += [
-                            _row(client, headers, operation, extent, cells, role, state, actions)
+                            _row(
+                                client,
+                                headers,
+                                operation,
+                                extent,
+                                cells=cells,
+                                role=role,
+                                state=state,
+                                actions=actions,
+                            )
                             for operation, tried in OPERATIONS.items()
                             for extent in tried.extents
                         ]
@@ -178,6 +187,7 @@ def _row(
     headers: Mapping[str, str],
     operation: str,
     extent: Extent,
+    *,
     cells: Mapping[Cell, bool],
     role: Role,
     state: PlatformState,
@@ -187,7 +197,7 @@ def _row(
     may = cells[role, tried.permission, extent, state] and (
         tried.besides is None or all(cells[role, tried.besides, one, state] for one in ONE)
     )
-    status = _asked(client, operation, extent, headers, actions)
+    status = _asked(client, operation, extent, headers, actions=actions)
     if status in LET_IN:
         raise ValueError(f"{operation} by {role}: answered {status}, but the token is good")
     return {
@@ -209,7 +219,7 @@ def _begun(client: httpx.Client, tokens: Tokens, service: str) -> str:
 def _nobody(client: httpx.Client, shown: str, operation: str) -> dict[str, Any]:
     tried = OPERATIONS[operation]
     headers = {"authorization": shown} if shown else {}
-    status = _asked(client, operation, tried.extents[0], headers, {})
+    status = _asked(client, operation, tried.extents[0], headers, actions={})
     return {
         "roles": "", "permission": tried.permission.value, "extent": tried.extents[0].value,
         "state": PlatformState.CALM.value, "operation": operation, "status": status,
@@ -222,6 +232,7 @@ def _asked(
     operation: str,
     extent: Extent,
     headers: Mapping[str, str],
+    *,
     actions: Mapping[str, str],
 ) -> int:
     """The status that the request is answered with."""
@@ -282,9 +293,19 @@ def served(
     specs = tuple(_spec(NAMES[extent], extent is Extent.STATEFUL) for extent in ONE)
     desk = local_desk(folder)
     context = assembly.assembled(
-        _Silent(), specs, EngineSettings(), config, SecurityConfig(), folder, desk,
-        Courier(desk, audit_of(folder)), local_credentials(folder), acts=True, tree={},
-    )  # fmt: skip
+        _Silent(),
+        specs,
+        EngineSettings(),
+        config,
+        office=assembly.Office(
+            state=folder,
+            desk=desk,
+            courier=Courier(desk, audit_of(folder)),
+            credentials=local_credentials(folder),
+            security=SecurityConfig(),
+        ),
+        tree={},
+    )
     step(context)
     with serving(context) as url:
         yield context, url, Tokens(local_credentials(folder), cabinet_files.opened(folder))
@@ -327,7 +348,9 @@ def step(context: ApiContext, rate: float = 100.0) -> None:
                 requested_by="nobody",
             )
         )  # fmt: skip
-    context.board.step(now_s, Observation(now_s, seen, outlook), plan, 0.001, Reading(windows))
+    context.board.step(
+        now_s, Observation(now_s, seen, outlook), plan, 0.001, reading=Reading(windows)
+    )
     context.board.status({
         "time_s": now_s, "acts": True, "lead": 1, "steps": 1, "skipped": 0, "troubles": {},
         "awaiting": [action.decision_id for action in waiting],

@@ -109,7 +109,7 @@ def _row(
 ) -> dict[str, Any]:
     permission, extent, state = asked
     situation = Situation(state, stateful=extent is Extent.STATEFUL)
-    allowed = refusal(principal, permission, service, situation, NOW_S) == ""
+    allowed = refusal(principal, permission, service, situation, now_s=NOW_S) == ""
     return {
         "roles": " ".join(sorted(principal.roles)), "permission": permission.value,
         "extent": extent.value, "state": state.value,

@@ -187,7 +187,7 @@ def _is_kept_readable(world: _World, figure: int, sealed: bool) -> bool:
     content = json.dumps({"request_rate": figure})
     heading = JournalHeading(time.time(), (_SPEC.name,), 5.0, "engine")
     journal = Journal(folder, heading, sealer)
-    journal.event(time.time(), "note", _SPEC.name, "rate", content)
+    journal.event(time.time(), "note", _SPEC.name, "rate", detail=content)
     journal.close()
 
     async def keep() -> None:

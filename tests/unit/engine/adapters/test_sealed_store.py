@@ -138,7 +138,7 @@ def test_a_key_that_rows_are_sealed_with_is_not_retired_by_mistake(
 def test_a_sealed_journal_is_gone_on_with_and_read_by_who_has_the_key(tmp_path: Path) -> None:
     heading = JournalHeading(1000.0, ("api",), 5.0, "engine")
     plain = Journal(tmp_path, heading)
-    plain.event(1001.0, "note", "api", "before", "it was sealed")
+    plain.event(1001.0, "note", "api", "before", detail="it was sealed")
     plain.close()
     for _ in range(2):
         journal = Journal(tmp_path, heading, SEALER)

@@ -21,7 +21,7 @@ from engine.adapters.store.credentials import SqlCredentials
 from engine.adapters.store.halves import SqlDesk
 from engine.adapters.store.sqlite import local_desk
 from engine.api.application import application
-from engine.api.assembly import assembled
+from engine.api.assembly import Offered, Office, assembled
 from engine.api.context import ApiContext
 from engine.config.api import ApiConfig
 from engine.config.security import SecurityConfig
@@ -98,7 +98,7 @@ class Notebook:
         if self.failing:
             raise OSError("the disk is full")
 
-    def step(self, *given: Any) -> None:
+    def step(self, *given: Any, **_: object) -> None:
         self._note()
 
     def without_store(self, actions: Sequence[Action], time_s: float) -> None:
@@ -107,7 +107,7 @@ class Notebook:
     def result(self, result: ActionResult) -> None:
         self._note()
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         self._note()
 
     def status(self, status: Mapping[str, Any]) -> None:
@@ -177,7 +177,7 @@ class Engine:
             pauses=tuple(pauses), budget=self.budget, scales=tuple(scales),
         )  # fmt: skip
         board = self.context.board
-        board.step(self.now_s, observation, plan, 0.001, Reading(windows))
+        board.step(self.now_s, observation, plan, 0.001, reading=Reading(windows))
         board.status(
             {
                 "time_s": self.now_s, "acts": True, "lead": 1, "steps": 1, "skipped": 0,
@@ -217,10 +217,21 @@ def engine_in(folder: Path, config: ApiConfig, desk: SqlDesk | None = None) -> E
     engine: list[Engine] = []
     desk = desk or local_desk(state)
     context = assembled(
-        notes, SPECS, EngineSettings(), config, SecurityConfig(), state, desk, Courier(desk, audit),
-        SqlCredentials(desk.database.apart()), acts=True, tree={},
-        clock_s=lambda: engine[0].now_s, aside=Aside(state),
-    )  # fmt: skip
+        notes,
+        SPECS,
+        EngineSettings(),
+        config,
+        office=Office(
+            state=state,
+            desk=desk,
+            courier=Courier(desk, audit),
+            credentials=SqlCredentials(desk.database.apart()),
+            security=SecurityConfig(),
+        ),
+        tree={},
+        offered=Offered(aside=Aside(state)),
+        clock_s=lambda: engine[0].now_s,
+    )
     tokens = Tokens(SqlCredentials(desk.database.apart()), FileCabinet(state / FOLDER))
     made = Engine(context, tokens, notes, state, audit)
     engine.append(made)

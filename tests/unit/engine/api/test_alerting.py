@@ -133,6 +133,7 @@ def test_an_answer_that_nobody_may_give_leaves_nothing_behind(
     alarmed: Engine,
     verb: str,
     role: Role,
+    *,
     services: list[str] | None,
     name: str,
     status: int,

@@ -116,7 +116,7 @@ def test_emergency_access_scales_out_while_the_store_takes_nothing_and_it_is_the
     [("emergency", 3), ("operator", 9), ("commander", 9)],
 )
 def test_what_does_not_protect_or_is_asked_for_without_emergency_access_waits_for_the_store(
-    client: TestClient, engine: Engine, emergency: dict[str, str], who: str, instances: int
+    client: TestClient, engine: Engine, emergency: dict[str, str], who: str, *, instances: int
 ) -> None:
     headers = {
         "emergency": emergency,

@@ -52,8 +52,8 @@ def test_who_was_away_gets_what_came_meanwhile_each_once(
     engine.step(Plan(actions=(action("d1"),), awaiting=(action("d2"),)), awaiting=["d2"])
     board = engine.context.board
     board.result(ActionResult("d1", Status.COMPLETED, engine.now_s))
-    board.event(engine.now_s, "trouble_started", "metrics", "metrics", "it is silent")
-    board.event(engine.now_s, "engine_restarted", "engine", "goes on", "")
+    board.event(engine.now_s, "trouble_started", "metrics", "metrics", detail="it is silent")
+    board.event(engine.now_s, "engine_restarted", "engine", "goes on", detail="")
     events = stream(client, everybody, last)
     kinds = [event["event"] for event in events]
     assert kinds == ["decision", "approval", "samples", "result", "trouble", "alert"]
@@ -105,7 +105,7 @@ def test_who_is_limited_to_some_services_hears_of_those_alone(
     limited = engine.token("eve", Role.VIEWER, services=["database"])
     last = stream(client, limited)[-1]["id"]
     engine.step(Plan(actions=(action("d1"), action("d2", "database"))))
-    engine.context.board.event(engine.now_s, "trouble_started", "store", "store", "slow")
+    engine.context.board.event(engine.now_s, "trouble_started", "store", "store", detail="slow")
     events = stream(client, limited, last)
     assert [event["event"] for event in events] == ["decision", "samples"]
     assert events[0]["data"]["service"] == "database"

@@ -100,6 +100,7 @@ def test_a_session_that_somebody_may_not_have_leaves_nothing_behind(
     watching: Engine,
     role: Role,
     services: list[str] | None,
+    *,
     asked: list[str],
     status: int,
 ) -> None:
@@ -119,7 +120,7 @@ def test_a_session_that_somebody_may_not_have_leaves_nothing_behind(
     ],
 )
 def test_what_cannot_be_watched_is_refused_with_what_is_allowed(
-    client: TestClient, watching: Engine, asked: dict[str, Any], field: str, allowed: str
+    client: TestClient, watching: Engine, asked: dict[str, Any], field: str, *, allowed: str
 ) -> None:
     given = client.post(BASE, json=asked, headers=watching.token("ann", Role.OPERATOR))
     (wrong,) = given.json()["errors"]

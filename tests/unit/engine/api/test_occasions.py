@@ -109,6 +109,7 @@ def test_one_that_cannot_be_or_somebody_may_not_have_leaves_nothing_behind(
     engine: Engine,
     role: Role,
     services: list[str] | None,
+    *,
     other: dict[str, Any],
     status: int,
 ) -> None:

@@ -473,7 +473,7 @@ def paged(client: TestClient, headers: dict[str, str], query: str) -> list[dict[
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 200])
 @pytest.mark.parametrize("remembered", [0, 1, 5])
 def test_pages_go_on_in_the_store_where_the_engine_remembers_no_more(
-    client: TestClient, engine: Engine, everybody: dict[str, str], limit: int, remembered: int
+    client: TestClient, engine: Engine, everybody: dict[str, str], limit: int, *, remembered: int
 ) -> None:
     kept_in_the_store(engine, *range(1, 12))
     new = [f"d{k}" for k in range(12 - remembered, 12)]

@@ -108,6 +108,7 @@ def test_what_does_not_fit_is_refused_with_what_is_allowed(
     engine: Engine,
     everybody: dict[str, str],
     body: dict[str, Any],
+    *,
     status: int,
     said: str,
 ) -> None:
@@ -202,7 +203,7 @@ def test_in_an_emergency_an_incident_commander_passes_quota_and_budget_with_a_re
     ],
 )  # fmt: skip
 def test_what_passes_the_limits_has_a_reason_and_an_end_and_goes_up_where_it_drowns(
-    client: TestClient, engine: Engine, body: dict[str, Any], status: int, said: str
+    client: TestClient, engine: Engine, body: dict[str, Any], status: int, *, said: str
 ) -> None:
     commander = drowning(engine)
     asked = {"service": "api", "instances": 40, "why": "guests wait", "override": True, **body}
@@ -593,6 +594,7 @@ def test_a_body_that_is_none_is_refused(
     everybody: dict[str, str],
     headers: dict[str, str],
     content: bytes,
+    *,
     status: int,
 ) -> None:
     answer = client.post(SCALE, headers={**everybody, **headers}, content=content)

@@ -206,7 +206,7 @@ def test_a_body_without_anything_is_all_written(sender: Sender, headers: Mapping
 )  # fmt: skip
 def test_a_sample_is_written_where_its_series_may_be_called_so(
     sender: Sender, body: Any, headers: Mapping[str, str], labels: Sequence[tuple[str, str]],
-    status: int, value: float,
+    *, status: int, value: float,
 ) -> None:  # fmt: skip
     answer = sender.send(body(sender.of(*labels, value=value)), headers)
     assert (answer.status_code, written(answer)) == (status, (int(status == 204), 0, 0))
@@ -295,7 +295,12 @@ def test_a_counter_that_says_when_it_began_has_a_rate_at_once(sender: Sender) ->
 @pytest.mark.parametrize("value", [1.0, 0.0, -123.456, 1e10, math.nan, math.inf])
 @pytest.mark.parametrize(("body", "headers"), [(body_1, ONE), (body_2, TWO)])
 def test_exemplars_are_written_and_counted(
-    sender: Sender, body: Any, headers: Mapping[str, str], labels: Mapping[str, str], value: float
+    sender: Sender,
+    body: Any,
+    headers: Mapping[str, str],
+    labels: Mapping[str, str],
+    *,
+    value: float,
 ) -> None:
     one = Written(
         PLAIN, [(value, sender.now_ms)], [(labels, value, sender.now_ms)], created_ms=sender.now_ms
@@ -378,7 +383,7 @@ BOTH = {"positive": [(0, 3), (2, 2)], "positive_deltas": [1, 2, 1, 3, 1]}
 )  # fmt: skip
 @pytest.mark.parametrize(("body", "headers"), [(body_1, ONE), (body_2, TWO)])
 def test_a_native_histogram_is_written_where_it_does_not_contradict_itself(
-    sender: Sender, body: Any, headers: Mapping[str, str], histogram: Histogram, status: int
+    sender: Sender, body: Any, headers: Mapping[str, str], histogram: Histogram, *, status: int
 ) -> None:
     one = Written(
         [("__name__", "h")], exemplars=[({"trace_id": "t"}, 1.0, sender.now_ms)],

@@ -78,7 +78,7 @@ def test_where_nothing_is_wrong_that_is_said(
     [("ack", False, "acknowledged"), ("escalate", True, "the next people are told")],
 )
 def test_an_answer_stands_for_the_engine(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, escalates: bool, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, escalates: bool, *, said: str
 ) -> None:
     assert alerts.run([word, "database.slowness-1", *shown(tmp_path, wrong())]) == 0
     assert capsys.readouterr().err == f"database.slowness-1: {said}\n"
@@ -101,6 +101,7 @@ def test_what_cannot_be_answered_is_refused_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
     words: list[str],
     monitor: dict[str, Any] | None,
+    *,
     complaint: str,
 ) -> None:
     assert alerts.run([*words, *shown(tmp_path, monitor)]) == 2

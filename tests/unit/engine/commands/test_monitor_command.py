@@ -95,6 +95,7 @@ def test_what_cannot_be_is_refused_with_what_is_allowed_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
     words: list[str],
     watches: bool,
+    *,
     complaint: str,
 ) -> None:
     assert monitor.run([*words, *shown(tmp_path, watches=watches)]) == 2

@@ -271,7 +271,7 @@ def test_the_metrics_adapter_keeps_its_own_secrets_sealed() -> None:
 def test_the_journal_holds_no_secret(tmp_path: Path) -> None:
     secrets.learn(secrets.sealed({"password": S}))
     journal = Journal(tmp_path, JournalHeading(0.0, ("api",), 5.0, "engine"))
-    journal.event(1.0, "trouble_started", "infrastructure", "x", f"cannot log in with {S}")
+    journal.event(1.0, "trouble_started", "infrastructure", "x", detail=f"cannot log in with {S}")
     journal.result(ActionResult("a", Status.FAILED, 1.0, f"{S} was refused"))
     journal.close()
     assert S not in journal.path.read_text()

@@ -302,15 +302,15 @@ def test_target_tracking_keeps_the_floor_of_the_weeks_before() -> None:
 def test_knative_by_hand(ready: int, stable: float, panic: float, expected: int) -> None:
     memory = knative.KpaMemory()
     settings = knative.KpaSettings(target=10.0)
-    assert knative.scale(ready, stable, panic, memory, settings, NOW_S) == expected
+    assert knative.scale(ready, stable, panic, memory, settings=settings, now_s=NOW_S) == expected
 
 
 def test_knative_does_not_shrink_in_panic() -> None:
     memory, settings = knative.KpaMemory(), knative.KpaSettings(target=10.0)
-    assert knative.scale(2, 40.0, 90.0, memory, settings, NOW_S) == 9
+    assert knative.scale(2, 40.0, 90.0, memory, settings=settings, now_s=NOW_S) == 9
     for after_s in (10.0, 60.0):
-        assert knative.scale(9, 10.0, 10.0, memory, settings, NOW_S + after_s) == 9
-    assert knative.scale(9, 10.0, 10.0, memory, settings, NOW_S + 61.0) == 4
+        assert knative.scale(9, 10.0, 10.0, memory, settings=settings, now_s=NOW_S + after_s) == 9
+    assert knative.scale(9, 10.0, 10.0, memory, settings=settings, now_s=NOW_S + 61.0) == 4
 
 
 def test_kpa_counts_what_waits() -> None:

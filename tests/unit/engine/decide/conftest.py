@@ -99,7 +99,7 @@ def curve_of(
 def alone(curve: Curve) -> Curve:
     """The curve as that of one service among one."""
     figures = (curve.correction, curve.sd, curve.booked, curve.major)
-    return Curve(curve.ahead_s, *(figure[None] for figure in figures), curve.bin_s)
+    return Curve(curve.ahead_s, *(figure[None] for figure in figures), bin_s=curve.bin_s)
 
 
 def ahead_of(

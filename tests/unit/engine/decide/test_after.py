@@ -368,7 +368,7 @@ ROSE = ServiceMemory(desired=10, before_rise=6, rise_s=NOW_S - 60.0, last_in_s=L
     ],
 )
 def test_what_there_was_before_figures_asked_for_more_is_kept(  # type: ignore[no-untyped-def]
-    own, wish, action, rise_s: float, before: int
+    own, wish, action, rise_s: float, *, before: int
 ) -> None:
     one = course(own, None if action is None else action_of(10, action))
     one = one._replace(

@@ -34,7 +34,7 @@ ENDLESS = math.inf
         (0.0, 0.0, 0.1, 7, 0),
     ],
 )
-def test_what_can_be_paid(usd_per_hour, instances, price, added, affordable) -> None:  # type: ignore[no-untyped-def]
+def test_what_can_be_paid(usd_per_hour, instances, price, added, *, affordable) -> None:  # type: ignore[no-untyped-def]
     spec = make_spec(price_per_hour=price)
     assert Purse(usd_per_hour, instances).affords(spec, added) == affordable
 

@@ -45,8 +45,10 @@ ENGINE = EngineSettings(approval=SETTINGS)
         (Reason.BOUNDS, 500, 600.0, 0.1, Category.AUTOMATIC),
     ],
 )
-def test_what_a_person_has_to_let_pass(reason, added, cost_per_hour, confidence, expected) -> None:  # type: ignore[no-untyped-def]
-    assert category(reason, added, cost_per_hour, confidence, SETTINGS) is expected
+def test_what_a_person_has_to_let_pass(
+    reason, added, cost_per_hour, confidence, *, expected
+) -> None:  # type: ignore[no-untyped-def]
+    assert category(reason, added, cost_per_hour, confidence, settings=SETTINGS) is expected
 
 
 def action_of(current: int = 20, target: int = 30, reason: Reason = Reason.FORECAST) -> Action:
@@ -178,18 +180,18 @@ def test_what_is_the_same_question(current, asked_for, target, same) -> None:  #
 )
 def test_what_of_an_approved_action_may_be_done(asked_for, target, desired, carried_out) -> None:  # type: ignore[no-untyped-def]
     seen = asked(target=asked_for, desired=desired)
-    action = released(seen, target, 1000, answers(answer(True)), NOW_S)
+    action = released(seen, target, 1000, answers(answer(True)), now_s=NOW_S)
     assert (None if action is None else action.to_instances) == carried_out
     if action is not None:
         assert action.decision_id == "api-1"
-    assert released(seen, target, 1000, answers(answer(False)), NOW_S) is None
+    assert released(seen, target, 1000, answers(answer(False)), now_s=NOW_S) is None
 
 
 @pytest.mark.parametrize(
     ("target", "most", "carried_out"), [(28, 28, 28), (28, 29, 29), (28, 31, 30), (30, 30, 30)]
 )
 def test_an_approved_rise_ends_at_a_pin_or_the_maximum(target, most, carried_out) -> None:  # type: ignore[no-untyped-def]
-    action = released(asked(), target, most, answers(answer(True)), NOW_S)
+    action = released(asked(), target, most, answers(answer(True)), now_s=NOW_S)
     assert action is not None
     assert action.to_instances == carried_out
 

@@ -156,7 +156,7 @@ TELLS = make_spec(calls=(Call("mail", 1.0, asynchronous=True),))
     ],
 )
 def test_how_slow_a_service_works_is_learned_from_busy_slots(
-    before, figures, ready, spec, after  # type: ignore[no-untyped-def]
+    before, figures, ready, spec, *, after  # type: ignore[no-untyped-def]
 ) -> None:  # fmt: skip
     seen = view(
         make_service(desired=10, ready=ready, window=make_window(**(LONG | figures))), NOW_S, 45.0

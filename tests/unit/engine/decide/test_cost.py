@@ -26,7 +26,7 @@ def need_of(before: float, after: float, from_s: float, until_s: float = np.inf)
 
 def chosen(need: np.ndarray, current: int = 20, needed: int = 12, **changes: float) -> int:
     settings = SETTINGS.model_copy(update=changes)
-    return cheapest(SPEC, current, needed, AHEAD_S, need, LEAD_S, settings)
+    return cheapest(SPEC, current, needed, AHEAD_S, need=need, lead_s=LEAD_S, settings=settings)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ SETTINGS = EmergencySettings()
 
 def sample(  # type: ignore[no-untyped-def]
     cpu: float, p95_s: float = 0.1, error_rate: float = 0.0, queue: float = 0.0,
-    rate: float = 500.0,
+    *, rate: float = 500.0,
 ):  # fmt: skip
     window = make_window(
         cpu=cpu, p95_s=p95_s, error_rate=error_rate, queue=queue, rate=rate, samples=1
@@ -213,19 +213,19 @@ def test_the_target_carries_what_arrives_and_works_the_backlog_off(
     ready: int, figures: dict[str, float], target: int | None
 ) -> None:
     service = make_service(desired=10, ready=ready)
-    alarm = emergency(service, viewed(make_window(**figures)), SIMPLE, 1.0, SETTINGS)
+    alarm = emergency(service, viewed(make_window(**figures)), SIMPLE, 1.0, settings=SETTINGS)
     assert (None if alarm is None else alarm.target) == target
 
 
 def test_a_service_twice_as_slow_needs_twice_as_many() -> None:
     seen = viewed(make_window(cpu=0.95, rate=700.0, p95_s=2.0))
     # 700 x 2 / 70 = 20
-    alarm = emergency(make_service(), seen, SIMPLE, 2.0, SETTINGS)
+    alarm = emergency(make_service(), seen, SIMPLE, 2.0, settings=SETTINGS)
     assert alarm is not None
     assert alarm.target == 20
     # No rate: 10 slots-full of work, each request twice as long: 500/s, twice the need: 14.3.
     blind = viewed(make_window(cpu=1.0, rate=NAN))
-    alarm = emergency(make_service(), blind, SIMPLE, 2.0, SETTINGS)
+    alarm = emergency(make_service(), blind, SIMPLE, 2.0, settings=SETTINGS)
     assert alarm is not None
     assert (alarm.target, alarm.evidence["request_rate"]) == (15, 500.0)
 
@@ -246,7 +246,7 @@ def test_so_many_of_three_samples_must_agree(hot, confirm, confidence, trigger_s
     window = make_window(cpu=0.5, rate=2000.0)
     window["cpu"][-3:] = np.where(hot, 1.0, 0.5)
     settings = SETTINGS.model_copy(update={"confirm": confirm})
-    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, settings)
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, settings=settings)
     if confidence is None:
         assert alarm is None
     else:
@@ -258,12 +258,12 @@ def test_so_many_of_three_samples_must_agree(hot, confirm, confidence, trigger_s
 def test_older_samples_than_three_do_not_count() -> None:
     window = make_window(cpu=1.0, rate=2000.0)
     window["cpu"][-2:] = 0.5
-    assert emergency(make_service(), viewed(window), SIMPLE, 1.0, SETTINGS) is None
+    assert emergency(make_service(), viewed(window), SIMPLE, 1.0, settings=SETTINGS) is None
 
 
 def test_an_alarm_shows_the_figures_that_it_goes_by() -> None:
     window = make_window(cpu=1.0, rate=2000.0, p95_s=3.0, error_rate=0.1, queue=500.0)
-    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, SETTINGS)
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, settings=SETTINGS)
     assert alarm is not None
     assert (alarm.service, alarm.reason) == ("api", Reason.EMERGENCY)
     assert alarm.evidence == {
@@ -343,7 +343,7 @@ def test_a_queue_counts_as_far_as_the_response_time_bears_it_out(
     queue: float, p95_s: float, target: int
 ) -> None:
     window = make_window(cpu=0.99, rate=1000.0, queue=queue, p95_s=p95_s)
-    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, SETTINGS)
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, settings=SETTINGS)
     assert alarm is not None
     assert alarm.target == target
 
@@ -354,10 +354,10 @@ def test_after_the_loss_of_the_cpu_an_emergency_asks_for_no_more_than_comfort_ta
 ) -> None:
     service = make_service(ready=ready)
     looked = viewed(make_window(cpu=NAN, rate=50_000.0, p95_s=3.0, queue=900.0))
-    alarm = emergency(service, looked, SIMPLE, 1.0, SETTINGS, measures_cpu=True)
+    alarm = emergency(service, looked, SIMPLE, 1.0, settings=SETTINGS, measures_cpu=True)
     assert alarm is not None
     assert (alarm.target, alarm.evidence[UNCONFIRMED]) == (target, 1.0)
-    trusted = emergency(service, looked, SIMPLE, 1.0, SETTINGS)
+    trusted = emergency(service, looked, SIMPLE, 1.0, settings=SETTINGS)
     assert trusted is not None
     assert trusted.target > target
     assert UNCONFIRMED not in trusted.evidence
@@ -366,7 +366,7 @@ def test_after_the_loss_of_the_cpu_an_emergency_asks_for_no_more_than_comfort_ta
 @pytest.mark.parametrize(("cpu", "target"), [(0.0, 80), (0.96, 80), (math.inf, 15)])
 def test_any_share_is_a_cpu_and_infinity_is_none(cpu: float, target: int) -> None:
     looked = viewed(make_window(cpu=cpu, rate=50_000.0, p95_s=3.0, queue=900.0))
-    alarm = emergency(make_service(), looked, SIMPLE, 1.0, SETTINGS, measures_cpu=True)
+    alarm = emergency(make_service(), looked, SIMPLE, 1.0, settings=SETTINGS, measures_cpu=True)
     assert alarm is not None
     assert alarm.target == target
 
@@ -378,7 +378,9 @@ def test_as_many_samples_with_the_cpu_have_to_agree_as_confirm_an_emergency(
     window = make_window(cpu=1.0, rate=50_000.0, p95_s=3.0, queue=900.0)
     if without:
         window["cpu"][-without:] = NAN
-    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, SETTINGS, measures_cpu=True)
+    alarm = emergency(
+        make_service(), viewed(window), SIMPLE, 1.0, settings=SETTINGS, measures_cpu=True
+    )
     assert alarm is not None
     assert alarm.target == target
 
@@ -398,10 +400,14 @@ def test_as_many_samples_with_the_cpu_have_to_agree_as_confirm_an_emergency(
         (10, NAN, 700.0, 1.0, 18),  # half the slots of ten: 500; 1200 / 70 = 17.1
     ],
 )
-def test_a_callee_is_sized_for_what_will_be_passed_on(ready, rate, extra, slowdown, target) -> None:  # type: ignore[no-untyped-def]
+def test_a_callee_is_sized_for_what_will_be_passed_on(
+    ready, rate, extra, slowdown, *, target
+) -> None:  # type: ignore[no-untyped-def]
     seen = viewed(make_window(cpu=0.5, rate=rate))
     service = make_service(desired=10, ready=ready)
-    alarm = passed_on(service, seen, SIMPLE, slowdown, extra, NOW_S - 9.0, SETTINGS)
+    alarm = passed_on(
+        service, seen, SIMPLE, slowdown, extra_rate=extra, trigger_s=NOW_S - 9.0, settings=SETTINGS
+    )
     assert (None if alarm is None else alarm.target) == target
     if alarm is not None:
         assert (alarm.reason, alarm.confidence) == (Reason.EMERGENCY, 0.5)
@@ -412,7 +418,9 @@ def test_a_callee_is_sized_for_what_will_be_passed_on(ready, rate, extra, slowdo
 def test_where_nothing_tells_what_arrives_a_callee_is_taken_to_be_as_busy_as_it_should_be() -> None:
     seen = viewed(make_window(cpu=NAN, rate=NAN))
     # 10 x 100 x 0.7 = 700, and 700 more: 1400 / 70
-    alarm = passed_on(make_service(), seen, SIMPLE, 1.0, 700.0, NOW_S, SETTINGS)
+    alarm = passed_on(
+        make_service(), seen, SIMPLE, 1.0, extra_rate=700.0, trigger_s=NOW_S, settings=SETTINGS
+    )
     assert alarm is not None
     assert (alarm.target, alarm.evidence["request_rate"]) == (20, pytest.approx(700.0))
 
@@ -422,7 +430,7 @@ def test_one_sample_of_a_queue_alone_takes_what_is_ready_to_be_full(slowdown, ra
     window = make_window(cpu=NAN, rate=NAN)
     window["queue_depth"][-1] = 900.0
     settings = SETTINGS.model_copy(update={"confirm": 1})
-    alarm = emergency(make_service(), viewed(window), SIMPLE, slowdown, settings)
+    alarm = emergency(make_service(), viewed(window), SIMPLE, slowdown, settings=settings)
     if slowdown < 1.0:
         assert alarm is None  # 1000 x 0.5 / 70 = 7.1
         return
@@ -440,6 +448,8 @@ def test_no_more_whole_instances_than_so_many_times_what_is_ready(
     window = make_window(cpu=1.0, rate=1e5, queue=1e5, p95_s=9.0)
     service = make_service(spec, ready=ready, desired=max(ready, 1), window=window)
     settings = EmergencySettings(most_at_once=times)
-    alarm = passed_on(service, viewed(window), SIMPLE, 1.0, 1e9, NOW_S, settings)
+    alarm = passed_on(
+        service, viewed(window), SIMPLE, 1.0, extra_rate=1e9, trigger_s=NOW_S, settings=settings
+    )
     assert alarm is not None
     assert alarm.target == most

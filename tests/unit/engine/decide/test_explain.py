@@ -63,7 +63,7 @@ NONE = WeddingContext(0.9, 0.9)
     ],
 )  # fmt: skip
 def test_each_reason_is_said_with_its_figures(reason, evidence, because) -> None:  # type: ignore[no-untyped-def]
-    text = explain("api", 10, 12, reason, evidence, NONE, "")
+    text = explain("api", 10, 12, reason, evidence=evidence, weddings=NONE, notes="")
     assert text == f"api: scale out 10 → 12 because {because}."
 
 
@@ -78,5 +78,7 @@ def test_each_reason_is_said_with_its_figures(reason, evidence, because) -> None
     ],
 )  # fmt: skip
 def test_the_events_behind_it_and_notes_follow(weddings, notes, noun, end) -> None:  # type: ignore[no-untyped-def]
-    text = explain("api", 12, 10, Reason.MANUAL, {}, weddings, notes, noun)
+    text = explain(
+        "api", 12, 10, Reason.MANUAL, evidence={}, weddings=weddings, notes=notes, noun=noun
+    )
     assert text == f"api: scale in 12 → 10 because somebody asked for this floor{end}"

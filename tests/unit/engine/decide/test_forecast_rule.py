@@ -44,9 +44,8 @@ def test_services_are_sized_at_once_as_they_are_one_by_one() -> None:
     sizings = [SIMPLE, SIMPLE._replace(zones=3), SIMPLE._replace(utilisation=0.5, zones=2)]
     own = [curve_of([80.0, 4000.0, 0.0], sd=0.1 * (k + 1), correction=0.2 * k) for k in range(3)]
     slowdown, risk_z = np.array([[1.0], [1.5], [2.0]]), np.array([[2.0], [0.0], [1.0]])
-    together = Curve(
-        own[0].ahead_s, *(np.array([c[k] for c in own]) for k in range(1, 5)), own[0].bin_s
-    )  # fmt: skip
+    figures = (np.array([curve[k] for curve in own]) for k in range(1, 5))
+    together = Curve(own[0].ahead_s, *figures, bin_s=own[0].bin_s)
     need = needed(together, Sizings.of(tuple(sizings)), slowdown, risk_z)
     for k, curve in enumerate(own):
         alike = needed(alone(curve), Sizings.of((sizings[k],)), slowdown[[k]], risk_z[[k]])
@@ -70,14 +69,14 @@ def test_services_are_sized_at_once_as_they_are_one_by_one() -> None:
     ],
 )
 def test_what_can_still_be_asked_for_in_later_steps_weighs_less(at_bin, discount) -> None:  # type: ignore[no-untyped-def]
-    assert step_discount(8, 60.0, 120.0, 60.0, 0.5)[at_bin] == pytest.approx(discount)
+    assert step_discount(8, 60.0, 120.0, 60.0, step_out=0.5)[at_bin] == pytest.approx(discount)
 
 
 def test_steps_are_counted_in_whole_cooldowns_and_not_without_end() -> None:
     # cooldown 100 s: 60, 120 and 180 s after the lead time leave 0, 1 and 1 steps
-    assert step_discount(7, 60.0, 120.0, 100.0, 1.0).tolist() == [1, 1, 1, 1, 1, 2, 2]
+    assert step_discount(7, 60.0, 120.0, 100.0, step_out=1.0).tolist() == [1, 1, 1, 1, 1, 2, 2]
     # no cooldown counts as one of a second; 64 steps at most
-    assert step_discount(200, 60.0, 0.0, 0.0, 1.0)[-1] == 2.0**64
+    assert step_discount(200, 60.0, 0.0, 0.0, step_out=1.0)[-1] == 2.0**64
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,9 @@ def test_steps_are_counted_in_whole_cooldowns_and_not_without_end() -> None:
 )
 def test_the_target_meets_every_later_need_in_time(need, discount, target, at_bin) -> None:  # type: ignore[no-untyped-def]
     curve = curve_of([100.0, 200.0, 300.0, 400.0], correction=math.log(2.0), sd=0.1)
-    wish = forecast(make_spec(), curve, np.array(need), np.array(discount), 0.7, NOW_S)
+    wish = forecast(
+        make_spec(), curve, np.array(need), np.array(discount), confidence=0.7, now_s=NOW_S
+    )
     assert (wish.service, wish.target, wish.reason) == ("api", target, Reason.FORECAST)
     assert wish.evidence == pytest.approx(
         {

@@ -6,6 +6,8 @@ between steps in one direction and before a step in after one out.  Bounds: 2 â€
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from engine.decide.rails.limits import limit, spent_on_little, stabilised, step_bounds
@@ -68,9 +70,11 @@ def test_one_step_either_way(current: int, lowest: int, highest: int) -> None:
         (10, 10, Reason.CPU, 10, ""),
     ],
 )
-def test_steps_and_bounds(current, target, reason, allowed, why) -> None:  # type: ignore[no-untyped-def]
+def test_steps_and_bounds(current, target, reason, allowed, *, why) -> None:  # type: ignore[no-untyped-def]
     memory = ServiceMemory()
-    limited = limit(make_spec(), current, target, reason, memory, NOW_S, LIMITS)
+    limited = limit(
+        make_spec(), current, target, reason, memory=memory, now_s=NOW_S, settings=LIMITS
+    )
     assert limited == (allowed, why)
 
 
@@ -122,38 +126,63 @@ def rested(seconds: float) -> str:
         (12, Reason.MANUAL, {"last_out_s": NOW_S}, 10, rested(300.0)),
     ],
 )  # fmt: skip
-def test_rests(target, reason, memory, allowed, why) -> None:  # type: ignore[no-untyped-def]
-    limited = limit(make_spec(), 10, target, reason, ServiceMemory(**memory), NOW_S, LIMITS)
+def test_rests(target, reason, memory, allowed, *, why) -> None:  # type: ignore[no-untyped-def]
+    limited = limit(
+        make_spec(),
+        10,
+        target,
+        reason,
+        memory=ServiceMemory(**memory),
+        now_s=NOW_S,
+        settings=LIMITS,
+    )
     assert limited == (allowed, why)
 
 
 def test_what_is_held_keeps_nobody_from_a_step_out_of_one_or_a_step_in_to_none() -> None:
     held = ServiceMemory(hold_in_until_s=NOW_S + 40.0, held_at=1)
     spec = make_spec(min_instances=0)
-    assert limit(spec, 1, 2, Reason.CPU, held, NOW_S, LIMITS) == (2, "")
+    assert limit(spec, 1, 2, Reason.CPU, memory=held, now_s=NOW_S, settings=LIMITS) == (2, "")
     none = ServiceMemory(hold_in_until_s=NOW_S + 40.0, held_at=0, desired=5)
-    assert limit(spec, 2, 1, Reason.COST, none, NOW_S, LIMITS) == (1, "")
+    assert limit(spec, 2, 1, Reason.COST, memory=none, now_s=NOW_S, settings=LIMITS) == (1, "")
 
 
 def test_who_overrides_steps_and_rests_is_kept_within_the_bounds_alone() -> None:
     memory = ServiceMemory(last_out_s=NOW_S, hold_out_until_s=NOW_S + 9.0)
     spec = make_spec(max_instances=100)
-    args = (Reason.MANUAL, memory, NOW_S, LIMITS)
-    assert limit(spec, 10, 90, *args, override=True) == (90, "")
+    by_hand = partial(
+        limit,
+        spec,
+        reason=Reason.MANUAL,
+        memory=memory,
+        now_s=NOW_S,
+        settings=LIMITS,
+        override=True,
+    )
+    assert by_hand(10, 90) == (90, "")
     why = "limited to 2 â€¦ 100 instances"
-    assert limit(spec, 10, 900, *args, override=True) == (100, why)
+    assert by_hand(10, 900) == (100, why)
 
 
 def test_below_its_minimum_a_service_goes_there_even_while_it_rests() -> None:
     memory = ServiceMemory(last_out_s=NOW_S)
-    assert limit(make_spec(), 1, 3, Reason.CPU, memory, NOW_S, LIMITS) == (2, rested(300.0))
+    assert limit(make_spec(), 1, 3, Reason.CPU, memory=memory, now_s=NOW_S, settings=LIMITS) == (
+        2,
+        rested(300.0),
+    )
 
 
 def test_the_rest_before_turning_round_is_a_setting_of_its_own() -> None:
     settings = LimitSettings(cooldown_out_s=100.0, cooldown_in_s=100.0, flip_hold_s=600.0)
     memory = ServiceMemory(last_out_s=NOW_S - 500.0, last_in_s=NOW_S - 500.0)
-    assert limit(make_spec(), 10, 8, Reason.COST, memory, NOW_S, settings).target == 10
-    assert limit(make_spec(), 10, 12, Reason.CPU, memory, NOW_S, settings).target == 12
+    assert (
+        limit(make_spec(), 10, 8, Reason.COST, memory=memory, now_s=NOW_S, settings=settings).target
+        == 10
+    )
+    assert (
+        limit(make_spec(), 10, 12, Reason.CPU, memory=memory, now_s=NOW_S, settings=settings).target
+        == 12
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,8 +194,8 @@ def test_each_direction_rests_for_a_time_of_its_own(
 ) -> None:
     settings = LimitSettings(cooldown_out_s=out_s, cooldown_in_s=in_s, flip_hold_s=0.0)
     memory = ServiceMemory(last_out_s=NOW_S - 500.0, last_in_s=NOW_S - 500.0)
-    out = limit(make_spec(), 10, 12, Reason.CPU, memory, NOW_S, settings)
-    down = limit(make_spec(), 10, 8, Reason.COST, memory, NOW_S, settings)
+    out = limit(make_spec(), 10, 12, Reason.CPU, memory=memory, now_s=NOW_S, settings=settings)
+    down = limit(make_spec(), 10, 8, Reason.COST, memory=memory, now_s=NOW_S, settings=settings)
     assert (out.target, out.why) == ((12, "") if moved_out else (10, rested(400.0)))
     assert (down.target, down.why) == ((8, "") if moved_in else (10, rested(400.0)))
 
@@ -196,4 +225,4 @@ def test_a_window_shorter_than_the_wait_holds_nothing_but_what_is_wanted_now(
 ) -> None:
     targets = ((NOW_S - 20.0, target), (NOW_S, 4))
     short = LimitSettings(stabilisation_s=30.0)
-    assert spent_on_little(10, target, 0, targets, NOW_S, short) is waits
+    assert spent_on_little(10, target, 0, targets, now_s=NOW_S, settings=short) is waits

@@ -143,8 +143,16 @@ def test_step_bounds(current: int, lowest: int, highest: int) -> None:
         (1200, 900, Reason.COST, {"last_in_s": NOW_S}, 1000),
     ],
 )
-def test_limits(current, target, reason, memory, expected) -> None:  # type: ignore[no-untyped-def]
-    limited = limit(make_spec(), current, target, reason, ServiceMemory(**memory), NOW_S, LIMITS)
+def test_limits(current, target, reason, memory, *, expected) -> None:  # type: ignore[no-untyped-def]
+    limited = limit(
+        make_spec(),
+        current,
+        target,
+        reason,
+        memory=ServiceMemory(**memory),
+        now_s=NOW_S,
+        settings=LIMITS,
+    )
     assert limited.target == expected
     assert bool(limited.why) is (expected != target)
 
@@ -163,7 +171,9 @@ AHEAD = 60.0 * (np.arange(150) - 1.0)
 
 
 def trim(need: np.ndarray, current: int = 100, needed: int = 40) -> int:
-    return cheapest(make_spec(), current, needed, AHEAD, need, 130.0, CostSettings())
+    return cheapest(
+        make_spec(), current, needed, AHEAD, need=need, lead_s=130.0, settings=CostSettings()
+    )
 
 
 def test_off_peak_it_trims_to_the_need() -> None:
@@ -197,9 +207,9 @@ def test_nothing_is_weighed_on_the_way_up() -> None:
         (Reason.MANUAL, 500, 600.0, 1.0, "automatic"),
     ],
 )
-def test_categories(reason, added, cost, confidence, expected) -> None:  # type: ignore[no-untyped-def]
+def test_categories(reason, added, cost, confidence, *, expected) -> None:  # type: ignore[no-untyped-def]
     settings = ApprovalSettings(max_instances=10, max_cost_per_hour=50.0, min_confidence=0.2)
-    assert category(reason, added, cost, confidence, settings) == expected
+    assert category(reason, added, cost, confidence, settings=settings) == expected
 
 
 def test_boot_time_quantiles_meet_the_table() -> None:

@@ -119,7 +119,7 @@ def test_a_pin_holds_against_an_emergency_which_is_told() -> None:
         (40, (Pause(pinned=45),), None, 40, None),
     ],
 )
-def test_bounds_and_pins_hold_without_a_wish(desired, pauses, ahead, went_to, reason) -> None:  # type: ignore[no-untyped-def]
+def test_bounds_and_pins_hold_without_a_wish(desired, pauses, ahead, went_to, *, reason) -> None:  # type: ignore[no-untyped-def]
     one = allowed(None, desired=desired, pauses=pauses, ahead=ahead)
     assert one.target == went_to
     assert (None if one.chosen is None else one.chosen.reason) == reason

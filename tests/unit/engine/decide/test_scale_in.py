@@ -22,15 +22,15 @@ CHOSEN = wish_of(4, Reason.FORECAST, evidence={"rate": 300.0}, confidence=0.7)
 
 
 def down(  # type: ignore[no-untyped-def]
-    *, window=None, memory=None, alarm=None, ahead=None, highest=4, chosen=CHOSEN, spec=None,
-    targets=None, measured=None, **counts: int
+    *, window=None, memory=None, alarm=None, ahead=None, chosen=CHOSEN, spec=None,
+    targets=((NOW_S, 4),), measured=None, **counts: int
 ):  # fmt: skip
     window = make_window(**COLD) if window is None else window
     service = make_service(spec or make_spec(), **({"desired": 10} | counts), window=window)
     seen = seen_of(service, memory=memory, alarm=alarm, measured=measured)
     return scale_in(
         seen, ahead or ahead_of(4.0), chosen, now_s=NOW_S, settings=EngineSettings(),
-        targets=targets or ((NOW_S, highest),),
+        targets=targets,
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def down(  # type: ignore[no-untyped-def]
         ({"ahead": ahead_of([4.0] * 3 + [10.0] * 147)},
          "holding is cheaper than trimming and booting"),
         # The stabilisation window alone says nothing to people.
-        ({"highest": 10}, ""),
+        ({"targets": ((NOW_S, 10),)}, ""),
     ],
 )  # fmt: skip
 def test_what_stands_against_it(changes, why: str) -> None:  # type: ignore[no-untyped-def]
@@ -79,7 +79,7 @@ def test_what_stands_against_it(changes, why: str) -> None:  # type: ignore[no-u
     [
         ({}, 4),
         ({"memory": ServiceMemory(calm_from_s=NOW_S)}, 4),  # calm from now on
-        ({"highest": 6}, 6),
+        ({"targets": ((NOW_S, 6),)}, 6),
         ({"ahead": ahead_of(4.0, protected=7, floor=5)}, 7),
         ({"ahead": ahead_of(4.0, protected=5, floor=7)}, 7),
         ({"ahead": ahead_of(4.0, protected=9)}, 9),

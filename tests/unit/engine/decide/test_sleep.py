@@ -102,11 +102,15 @@ def test_what_is_woken_gets_what_arrives_and_waits_takes(
 ) -> None:
     looked = viewed(make_window(**(GONE | {"rate": rate, "queue": queue})))
     service = make_service(SPEC, desired=0)
-    one = wake(service, looked, SIMPLE, 1.0, passed_on, 7.0, EMERGENCY)
+    one = wake(
+        service, looked, SIMPLE, 1.0, passed_on_rate=passed_on, trigger_s=7.0, settings=EMERGENCY
+    )
     assert (one.target, one.reason, one.trigger_s) == (target, Reason.EMERGENCY, 7.0)
     assert one.evidence[ASLEEP] == 1.0
     assert all(math.isfinite(figure) for figure in one.evidence.values())
-    twice = wake(service, looked, SIMPLE, 2.0, passed_on, 7.0, EMERGENCY)
+    twice = wake(
+        service, looked, SIMPLE, 2.0, passed_on_rate=passed_on, trigger_s=7.0, settings=EMERGENCY
+    )
     assert twice.target == {1: 1, 4: 8, 8: 8}[target]
 
 
@@ -117,7 +121,15 @@ def test_a_wake_up_says_what_it_goes_by(
     rate: float, queue: float, shown: tuple[float, float]
 ) -> None:
     looked = viewed(make_window(**(GONE | {"rate": rate, "queue": queue})))
-    one = wake(make_service(SPEC, desired=0), looked, SIMPLE, 1.0, 0.0, 7.0, EMERGENCY)
+    one = wake(
+        make_service(SPEC, desired=0),
+        looked,
+        SIMPLE,
+        1.0,
+        passed_on_rate=0.0,
+        trigger_s=7.0,
+        settings=EMERGENCY,
+    )
     assert (one.evidence["request_rate"], one.evidence["queue_depth"]) == shown
     assert one.confidence == 0.8
 
@@ -125,7 +137,18 @@ def test_a_wake_up_says_what_it_goes_by(
 def test_a_wake_up_brings_no_more_whole_instances_than_an_emergency_may() -> None:
     looked = viewed(make_window(**(GONE | {"rate": 1e6})))
     few = EmergencySettings(most_at_once=2.5)
-    assert wake(make_service(SPEC, desired=0), looked, SIMPLE, 1.0, 0.0, 7.0, few).target == 2
+    assert (
+        wake(
+            make_service(SPEC, desired=0),
+            looked,
+            SIMPLE,
+            1.0,
+            passed_on_rate=0.0,
+            trigger_s=7.0,
+            settings=few,
+        ).target
+        == 2
+    )
 
 
 def test_load_of_fewer_than_one_request_in_its_idle_time_keeps_nobody_awake() -> None:

@@ -159,7 +159,7 @@ def test_a_step_that_did_no_harm_is_watched_for_five_minutes(ago_s: float, over:
         (IN, 6, 1, 100.0, "undone"),
     ],
 )
-def test_a_step_out_is_judged_once_its_instances_serve(step, ready, booting, ago_s, outcome):  # type: ignore[no-untyped-def]
+def test_a_step_out_is_judged_once_its_instances_serve(step, ready, booting, ago_s, *, outcome):  # type: ignore[no-untyped-def]
     verdict = judged(
         watch_of(step, ago_s), desired=step[1], ready=ready, booting=booting, error_rate=0.5
     )

@@ -184,7 +184,7 @@ def test_what_lies_between_two_samples(ages_s: list[float], spacing_s: float) ->
     ],
 )
 def test_shares_of_what_was_ready_then_are_read_as_shares_of_what_is_ready_now(
-    counts, ready, then, cpu, memory  # type: ignore[no-untyped-def]
+    counts, ready, then, cpu, *, memory  # type: ignore[no-untyped-def]
 ) -> None:  # fmt: skip
     window = make_window(cpu=0.8, memory=0.4, rate=700.0)
     seen = view(make_service(desired=20, ready=ready, window=window), NOW_S, 45.0, counts)

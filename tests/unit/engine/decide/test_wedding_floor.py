@@ -30,7 +30,7 @@ LEAD_S = 300.0
 
 
 def floors(curve: Curve, slowdown: float, settings: WeddingSettings) -> WeddingAssessment:
-    [own] = assess_weddings(alone(curve), [SIMPLE], [slowdown], [LEAD_S], settings)
+    [own] = assess_weddings(alone(curve), [SIMPLE], [slowdown], [LEAD_S], settings=settings)
     return own
 
 

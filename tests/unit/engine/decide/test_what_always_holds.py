@@ -41,7 +41,7 @@ OUTLOOKS = {
     [(5, 1000, 1, 5), (2, 8, 12, 8), (5, 5, 9, 5), (5, 5, 0, 5)],
 )
 def test_a_count_outside_its_bounds_is_put_right_at_once(
-    outlook: str, mode: str, window: str, lowest: int, highest: int, desired: int, expected: int
+    outlook: str, mode: str, window: str, lowest: int, *, highest: int, desired: int, expected: int
 ) -> None:
     settings = EngineSettings(fallback=FallbackSettings(mode=mode))  # type: ignore[arg-type]
     spec = make_spec(min_instances=lowest, max_instances=highest)
@@ -59,7 +59,7 @@ def test_a_count_outside_its_bounds_is_put_right_at_once(
     [(10, 14, 14), (10, 20, 15), (10, 8, 8), (10, 3, 7), (10, 10, None)],
 )
 def test_a_pin_holds_step_by_step(
-    outlook: str, mode: str, window: str, desired: int, pinned: int, expected: int | None
+    outlook: str, mode: str, window: str, desired: int, *, pinned: int, expected: int | None
 ) -> None:
     settings = EngineSettings(fallback=FallbackSettings(mode=mode))  # type: ignore[arg-type]
     service = make_service(desired=desired, window=WINDOWS[window])

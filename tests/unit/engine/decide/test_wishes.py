@@ -36,7 +36,7 @@ NOTHING_TO_UNDO = Verdict(None, -math.inf, -math.inf, -1)
 
 
 def wish(  # type: ignore[no-untyped-def]
-    ahead=None, verdict=NOTHING_TO_UNDO, floors=(), settings=SETTINGS, desired=10, memory=None,
+    ahead=None, verdict=NOTHING_TO_UNDO, floors=(), settings=SETTINGS, *, desired=10, memory=None,
     scales=(), **figures: float,
 ) -> Wish:  # fmt: skip
     window = make_window(**({"cpu": 0.4} | figures))

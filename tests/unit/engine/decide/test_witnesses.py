@@ -24,31 +24,39 @@ def test_a_rate_that_neither_witness_bears_out_counts_as_half_as_much_more_than_
     factor: float,
 ) -> None:
     spoilt = seen(cpu=0.5, rate=500.0 * factor)
-    assert borne_out(spoilt, SPEC, READY, 400.0, 1.0) == pytest.approx(750.0)  # the slots say 500
-    assert borne_out(spoilt, SPEC, READY, 600.0, 1.0) == pytest.approx(900.0)  # the calendar 600
-    assert borne_out(spoilt, SPEC, READY, 0.5, 1.0) == pytest.approx(750.0)  # hardly anything
+    assert borne_out(spoilt, SPEC, READY, 400.0, slowdown=1.0) == pytest.approx(
+        750.0
+    )  # the slots say 500
+    assert borne_out(spoilt, SPEC, READY, 600.0, slowdown=1.0) == pytest.approx(
+        900.0
+    )  # the calendar 600
+    assert borne_out(spoilt, SPEC, READY, 0.5, slowdown=1.0) == pytest.approx(
+        750.0
+    )  # hardly anything
 
 
 @pytest.mark.parametrize("factor", [0.0, 1e-9, 0.1])
 def test_a_rate_below_what_both_say_counts_as_the_less_of_them_less_a_third(factor: float) -> None:
     spoilt = seen(cpu=0.5, rate=500.0 * factor)
-    assert borne_out(spoilt, SPEC, READY, 300.0, 1.0) == pytest.approx(200.0)
-    assert borne_out(spoilt, SPEC, READY, 600.0, 1.0) == pytest.approx(500.0 / 1.5)
-    assert borne_out(spoilt, SPEC, READY, 600.0, 2.0) == pytest.approx(250.0 / 1.5)  # half as fast
+    assert borne_out(spoilt, SPEC, READY, 300.0, slowdown=1.0) == pytest.approx(200.0)
+    assert borne_out(spoilt, SPEC, READY, 600.0, slowdown=1.0) == pytest.approx(500.0 / 1.5)
+    assert borne_out(spoilt, SPEC, READY, 600.0, slowdown=2.0) == pytest.approx(
+        250.0 / 1.5
+    )  # half as fast
 
 
 @pytest.mark.parametrize(("cpu", "expected"), [(0.5, 20.0), (0.01, 500.0), (0.4, 450.0)])
 def test_one_witness_is_enough(cpu: float, expected: float) -> None:
-    assert borne_out(seen(cpu=cpu, rate=500.0), SPEC, READY, expected, 1.0) == 500.0
+    assert borne_out(seen(cpu=cpu, rate=500.0), SPEC, READY, expected, slowdown=1.0) == 500.0
 
 
 @pytest.mark.parametrize("expected", [math.nan, 0.0])
 def test_without_the_calendar_there_is_no_second_witness(expected: float) -> None:
-    assert borne_out(seen(cpu=0.5, rate=5e6), SPEC, READY, expected, 1.0) == 5e6
+    assert borne_out(seen(cpu=0.5, rate=5e6), SPEC, READY, expected, slowdown=1.0) == 5e6
 
 
 def test_a_rate_that_is_not_there_stays_so() -> None:
-    assert math.isnan(borne_out(seen(cpu=0.5, rate=math.nan), SPEC, READY, 400.0, 1.0))
+    assert math.isnan(borne_out(seen(cpu=0.5, rate=math.nan), SPEC, READY, 400.0, slowdown=1.0))
 
 
 def test_full_slots_a_queue_or_errors_leave_the_rate_as_it_is() -> None:

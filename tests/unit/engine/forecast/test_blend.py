@@ -74,12 +74,16 @@ def test_with_the_prior_as_weights_it_says_what_the_schedule_alone_says() -> Non
     outlook = make_outlook(500.0)
     memory = ResponseMemory()
     for k in range(40):
-        memory = schedule.observe(memory, outlook, 0, 600.0, NOW_S + 15.0 * k, SETTINGS)
+        memory = schedule.observe(
+            memory, outlook, 0, 600.0, sample_s=NOW_S + 15.0 * k, settings=SETTINGS
+        )
     now_s = NOW_S + 600.0
-    one_curve = schedule.curve(memory, outlook, 0, now_s, 7200.0, SETTINGS)
-    two_curve = schedule.curve(memory, outlook, 0, now_s, 7200.0, SETTINGS, usual())
-    _, plain = schedule.issue(memory, outlook, one_curve, "api", now_s)
-    _, learned = schedule.issue(memory, outlook, two_curve, "api", now_s)
+    one_curve = schedule.curve(memory, outlook, 0, now_s, reach_s=7200.0, settings=SETTINGS)
+    two_curve = schedule.curve(
+        memory, outlook, 0, now_s, reach_s=7200.0, settings=SETTINGS, blend=usual()
+    )
+    _, plain = schedule.issue(memory, outlook, one_curve, "api", now_s=now_s)
+    _, learned = schedule.issue(memory, outlook, two_curve, "api", now_s=now_s)
     for one, two in zip(plain, learned, strict=True):
         assert two.q50 == pytest.approx(one.q50, rel=1e-9)
     np.testing.assert_allclose(two_curve.correction, one_curve.correction, atol=0.03)
@@ -88,7 +92,9 @@ def test_with_the_prior_as_weights_it_says_what_the_schedule_alone_says() -> Non
 def test_the_first_intervals_are_as_wide_as_the_errors_were() -> None:
     memory = ResponseMemory()
     narrow = usual(sd=(0.01, 0.02, 0.03, 0.04))
-    memory = schedule.observe(memory, make_outlook(500.0), 0, 500.0, NOW_S, SETTINGS, narrow)
+    memory = schedule.observe(
+        memory, make_outlook(500.0), 0, 500.0, sample_s=NOW_S, settings=SETTINGS, blend=narrow
+    )
     assert memory.horizon_variance == pytest.approx([0.01**2, 0.02**2, 0.03**2, 0.04**2])
 
 

@@ -93,7 +93,7 @@ def test_who_is_less_sure_has_more_stand_ready() -> None:
 
 def test_the_preview_says_instances_steps_in_time_and_what_they_cost() -> None:
     settings = EngineSettings()
-    previewed = preview(booked(1000.0), replace(SPOT, approved_by=""), SPECS, settings, NOW_S)
+    previewed = preview(booked(1000.0), replace(SPOT, approved_by=""), SPECS, settings, now_s=NOW_S)
     assert set(previewed.peak) == {"api", "database"}
     assert all(previewed.peak[name] > 2 * previewed.usual[name] for name in previewed.peak)
     ups = [step for step in previewed.steps if step.to_instances > step.from_instances]
@@ -113,7 +113,7 @@ def test_the_preview_says_instances_steps_in_time_and_what_they_cost() -> None:
 
 def test_a_preview_beyond_what_is_known_says_so() -> None:
     far = replace(SPOT, starts_s=NOW_S + 9e5, ends_s=NOW_S + 9.1e5)
-    previewed = preview(booked(), far, SPECS, EngineSettings(), NOW_S)
+    previewed = preview(booked(), far, SPECS, EngineSettings(), now_s=NOW_S)
     assert not previewed.is_known
     assert (previewed.steps, previewed.cost_usd) == ((), 0.0)
 

@@ -55,8 +55,8 @@ def issue(
     memory: ResponseMemory, seen: Outlook, at_s: float, blend: ServiceBlend | None = None
 ) -> tuple[ResponseMemory, tuple[Forecast, ...]]:
     """What is forecast of the api, off its own curve."""
-    load = schedule.curve(memory, seen, 0, at_s, 7200.0, SETTINGS, blend)
-    return schedule.issue(memory, seen, load, "api", at_s)
+    load = schedule.curve(memory, seen, 0, at_s, reach_s=7200.0, settings=SETTINGS, blend=blend)
+    return schedule.issue(memory, seen, load, "api", now_s=at_s)
 
 
 SPECS = (make_spec("api", calls=(Call("database", 1.6),)), make_spec("database"))
@@ -64,7 +64,7 @@ SPECS = (make_spec("api", calls=(Call("database", 1.6),)), make_spec("database")
 
 def test_overlapping_events_add_up_phase_by_phase() -> None:
     booked = fixtures([600.0, 600.0, 3300.0], [1000.0, 500.0, 2000.0])
-    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, 0.0)
+    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, issued_s=0.0)
     api = seen.load[0]
     assert api[9] == pytest.approx(0.0)
     assert api[10] == pytest.approx(0.01 * 1500)
@@ -75,14 +75,18 @@ def test_overlapping_events_add_up_phase_by_phase() -> None:
 
 def test_calls_pass_the_load_on() -> None:
     seen = outlook(
-        event_load(fixtures([600.0], [1000.0]), response(), GRID), response(), SPECS, GRID, 0.0
+        event_load(fixtures([600.0], [1000.0]), response(), GRID),
+        response(),
+        SPECS,
+        GRID,
+        issued_s=0.0,
     )
     np.testing.assert_allclose(seen.load[1], 1.6 * seen.load[0])
 
 
 def test_only_major_events_are_in_the_major_load() -> None:
     booked = fixtures([600.0, 600.0], [1000.0, 300.0], [False, True])
-    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, 0.0)
+    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, issued_s=0.0)
     assert seen.major_load[0, 20] == pytest.approx(0.01 * 300)
     assert seen.major_events[20] == pytest.approx(1.0)
 
@@ -100,8 +104,8 @@ def test_taking_a_cancelled_event_out_equals_never_having_had_it() -> None:
 def test_lateness_shifts_and_spreads_but_loses_nothing() -> None:
     on_time = event_load(fixtures([3600.0], [1000.0]), response(), GRID)
     late = response(lateness_mean_s=600.0, lateness_sd_s=300.0)
-    punctual = outlook(on_time, response(), SPECS, GRID, 0.0).load[0]
-    delayed = outlook(on_time, late, SPECS, GRID, 0.0).load[0]
+    punctual = outlook(on_time, response(), SPECS, GRID, issued_s=0.0).load[0]
+    delayed = outlook(on_time, late, SPECS, GRID, issued_s=0.0).load[0]
     minutes = np.arange(GRID.bins)
     assert delayed.sum() == pytest.approx(punctual.sum(), rel=1e-6)
     shift = (delayed * minutes).sum() / delayed.sum() - (punctual * minutes).sum() / punctual.sum()
@@ -111,8 +115,8 @@ def test_lateness_shifts_and_spreads_but_loses_nothing() -> None:
 
 def test_events_that_are_usually_missing_are_allowed_for() -> None:
     booked = event_load(fixtures([600.0], [900.0]), response(), GRID)
-    plain = outlook(booked, response(), SPECS, GRID, 0.0).load[0, 20]
-    allowed = outlook(booked, response(unbooked_share=0.1), SPECS, GRID, 0.0).load[0, 20]
+    plain = outlook(booked, response(), SPECS, GRID, issued_s=0.0).load[0, 20]
+    allowed = outlook(booked, response(unbooked_share=0.1), SPECS, GRID, issued_s=0.0).load[0, 20]
     assert allowed == pytest.approx(plain / 0.9)
 
 
@@ -120,7 +124,7 @@ def test_an_empty_schedule_leaves_the_background() -> None:
     empty = fixtures([], [])
     quiet = response()
     quiet.background[:, 0] = np.arange(24.0)
-    seen = outlook(event_load(empty, quiet, GRID), quiet, SPECS, GRID, 0.0)
+    seen = outlook(event_load(empty, quiet, GRID), quiet, SPECS, GRID, issued_s=0.0)
     assert seen.load[0, 89] == pytest.approx(1.0, abs=0.02)  # 01:29.5: the middle of hour one
     assert seen.load[0, 120] == pytest.approx(1.5, abs=0.02)  # half-way to the next one
 
@@ -131,7 +135,9 @@ def test_calls_in_a_circle_are_refused() -> None:
         make_spec("database", calls=(Call("api", 1.0),)),
     )
     with pytest.raises(ValueError, match="api, database form a cycle"):
-        outlook(event_load(fixtures([], []), response(), GRID), response(), circle, GRID, 0.0)
+        outlook(
+            event_load(fixtures([], []), response(), GRID), response(), circle, GRID, issued_s=0.0
+        )
 
 
 def follow(ratio: float, minutes: int, memory: ResponseMemory | None = None, begin: int = 0):  # type: ignore[no-untyped-def]
@@ -140,7 +146,7 @@ def follow(ratio: float, minutes: int, memory: ResponseMemory | None = None, beg
     seen = make_outlook(1000.0, sigma=0.1)
     for k in range(4 * begin, 4 * (begin + minutes)):
         at_s = NOW_S + 15.0 * k
-        memory = schedule.observe(memory, seen, 0, 1000.0 * ratio, at_s, SETTINGS)
+        memory = schedule.observe(memory, seen, 0, 1000.0 * ratio, sample_s=at_s, settings=SETTINGS)
         memory, _ = issue(memory, seen, at_s)
     return memory, seen
 
@@ -149,7 +155,7 @@ def follow(ratio: float, minutes: int, memory: ResponseMemory | None = None, beg
 def test_a_day_of_another_height_than_booked_is_learned(ratio: float) -> None:
     memory, seen = follow(ratio, 60)
     assert math.exp(memory.level) == pytest.approx(ratio, rel=0.03)
-    curve = schedule.curve(memory, seen, 0, NOW_S + 3600.0, 7200.0, SETTINGS)
+    curve = schedule.curve(memory, seen, 0, NOW_S + 3600.0, reach_s=7200.0, settings=SETTINGS)
     two_hours = curve.rate(0.0)[int(7200 / 60)]
     assert two_hours == pytest.approx(1000.0 * ratio, rel=0.12)
 
@@ -157,7 +163,7 @@ def test_a_day_of_another_height_than_booked_is_learned(ratio: float) -> None:
 def test_a_surge_is_followed_at_once_and_expected_to_fade() -> None:
     memory, seen = follow(1.0, 60)
     memory, seen = follow(4.0, 3, memory, begin=60)
-    curve = schedule.curve(memory, seen, 0, NOW_S + 3780.0, 7200.0, SETTINGS)
+    curve = schedule.curve(memory, seen, 0, NOW_S + 3780.0, reach_s=7200.0, settings=SETTINGS)
     rate = curve.rate(0.0)
     assert rate[0] > 3300.0
     assert rate[30] < 0.6 * rate[0]
@@ -169,7 +175,9 @@ def test_the_intervals_follow_the_errors_that_were_really_made() -> None:
     seen, restless = make_outlook(1000.0, sigma=0.1), ResponseMemory()
     for k in range(4 * 300):  # each error counts as a few deviations at most: it takes a while
         rate = 1000.0 * math.exp(0.3 * rng.standard_normal())
-        restless = schedule.observe(restless, seen, 0, rate, NOW_S + 15.0 * k, SETTINGS)
+        restless = schedule.observe(
+            restless, seen, 0, rate, sample_s=NOW_S + 15.0 * k, settings=SETTINGS
+        )
         restless, _ = issue(restless, seen, NOW_S + 15.0 * k)
     assert calm.horizon_variance[1] < 0.03**2
     assert 0.2**2 < restless.horizon_variance[1] < 0.6**2
@@ -182,10 +190,12 @@ def room(factor: float, length_s: float, begin_s: float = 3600.0) -> float:
         after_s = 15.0 * k - begin_s
         rate = 1000.0 * (factor if 0.0 <= after_s < length_s else 1.0)
         at_s = NOW_S + 15.0 * k
-        memory = schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
+        memory = schedule.observe(memory, seen, 0, rate, sample_s=at_s, settings=SETTINGS)
         memory, _ = issue(memory, seen, at_s)
         if after_s >= length_s + 300.0:
-            ahead = schedule.curve(memory, seen, 0, at_s, 3600.0, SETTINGS).rate(2.05)
+            ahead = schedule.curve(memory, seen, 0, at_s, reach_s=3600.0, settings=SETTINGS).rate(
+                2.05
+            )
             widest = max(widest, float(ahead.max()) / 1000.0)
     return widest
 
@@ -221,7 +231,7 @@ def test_no_interval_is_wider_than_one_that_says_hardly_anything() -> None:
     for k in range(4 * 300):
         at_s = NOW_S + 15.0 * k
         rate = 1000.0 * (50.0 if k // 20 % 2 else 1.0)
-        memory = schedule.observe(memory, seen, 0, rate, at_s, SETTINGS)
+        memory = schedule.observe(memory, seen, 0, rate, sample_s=at_s, settings=SETTINGS)
         memory, _ = issue(memory, seen, at_s)
     assert max(memory.horizon_variance) <= schedule.MOST_SD**2
 
@@ -259,7 +269,7 @@ def test_quantiles_are_in_order_and_horizons_are_issued_once_a_minute() -> None:
 def test_an_old_or_empty_observation_changes_nothing() -> None:
     memory, seen = follow(1.2, 10)
     for rate, at_s in ((5000.0, memory.updated_s), (5000.0, memory.updated_s - 5.0), (0.0, 1e9)):
-        assert schedule.observe(memory, seen, 0, rate, at_s, SETTINGS) == memory
+        assert schedule.observe(memory, seen, 0, rate, sample_s=at_s, settings=SETTINGS) == memory
 
 
 @pytest.mark.parametrize("blended", [False, True])
@@ -278,9 +288,11 @@ def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
     )  # fmt: skip
     blend = own if blended else None
     now_s = NOW_S + 1000.0 + into_s
-    memory = schedule.observe(ResponseMemory(), seen, 0, 700.0, now_s - 5.0, SETTINGS, blend)
+    memory = schedule.observe(
+        ResponseMemory(), seen, 0, 700.0, sample_s=now_s - 5.0, settings=SETTINGS, blend=blend
+    )
     memory = memory._replace(level=0.2, surge=surge)
-    used = schedule.curve(memory, seen, 0, now_s, 10_000.0, SETTINGS, blend)
+    used = schedule.curve(memory, seen, 0, now_s, reach_s=10_000.0, settings=SETTINGS, blend=blend)
     memory, issued = issue(memory, seen, now_s, blend)
     assert tuple(f.horizon_s for f in issued) == schedule.HORIZONS_S
     for forecast, waiting in zip(issued, memory.issued, strict=True):
@@ -298,11 +310,13 @@ def test_the_forecast_that_is_judged_is_the_one_that_capacity_is_asked_for(
 
 def test_beyond_the_calendar_nothing_is_forecast_and_nothing_learned() -> None:
     seen = make_outlook(1000.0, start_s=NOW_S, bins=60)
-    memory = schedule.observe(ResponseMemory(), seen, 0, 1500.0, NOW_S + 1800.0, SETTINGS)
+    memory = schedule.observe(
+        ResponseMemory(), seen, 0, 1500.0, sample_s=NOW_S + 1800.0, settings=SETTINGS
+    )
     _, issued = issue(memory, seen, NOW_S + 1800.0)
     assert [f.horizon_s for f in issued] == [300.0, 900.0]  # the calendar ends in half an hour
     for at_s in (NOW_S + 3600.0, NOW_S + 86_400.0):
-        assert schedule.observe(memory, seen, 0, 9000.0, at_s, SETTINGS) == memory
+        assert schedule.observe(memory, seen, 0, 9000.0, sample_s=at_s, settings=SETTINGS) == memory
         assert issue(memory, seen, at_s) == (memory, ())
 
 
@@ -317,7 +331,7 @@ def test_forecasts_that_nobody_can_judge_are_not_kept() -> None:
 
 def test_the_outlook_counts_the_events_of_each_phase_and_the_major_ones_that_begin() -> None:
     booked = fixtures([600.0, 3300.0, -7200.0], [10.0, 10.0, 10.0], [True, False, True])
-    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, 0.0)
+    seen = outlook(event_load(booked, response(), GRID), response(), SPECS, GRID, issued_s=0.0)
     assert seen.phases == ("first_half", "break", "second_half")
     np.testing.assert_allclose(seen.in_phases.sum(axis=0), seen.events, atol=1e-9)
     at = [int(time_s // 60) for time_s in (600, 3300, 3420, 6000, 6300)]

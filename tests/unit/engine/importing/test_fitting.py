@@ -19,7 +19,7 @@ def shown(slots: int, service_s: float, scv: float, cores: float = 1.0) -> Measu
     busy = 0.25 + 0.6 * rng.random(STEPS)
     ready = 2.0 + np.floor(6.0 * rng.random(STEPS))
     load = busy * ready * slots / service_s
-    response = fitting.response(slots, service_s, load, ready, scv)
+    response = fitting.response(slots, service_s, load, ready, scv=scv)
     from scipy.special import gammaincinv
 
     p95 = service_s * scv * gammaincinv(1.0 / scv, 0.95) * np.ones(STEPS)

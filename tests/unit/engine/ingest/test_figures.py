@@ -75,7 +75,7 @@ def test_series_of_a_service_are_taken_together(take: str, expected: list[float]
         np.array([5.0, 10.0, 10.0, 20.0, 5.0]),
     )  # fmt: skip
     instant = at_time(columns, 4, 100_000, LOOKBACK_MS)
-    result = taken(take, None, whose, instant, whose.services, 3)  # type: ignore[arg-type]
+    result = taken(take, None, whose, instant, owners=whose.services, count=3)  # type: ignore[arg-type]
     assert result.tolist() == pytest.approx(expected, nan_ok=True)
 
 

@@ -44,11 +44,11 @@ def take(
 
 
 def kept(
-    of: SamplesSource, from_s: float, to_s: float, step_s: float, figure: str = "cpu",
+    of: SamplesSource, from_s: float, to_s: float, step_s: float, *, figure: str = "cpu",
     service: str = "api", **page: int,
 ) -> SeriesRanges:  # fmt: skip
     first, last, step = (round(1000.0 * one) for one in (from_s, to_s, step_s))
-    return asyncio.run(of.kept(service, figure, first, last, step, **page))
+    return asyncio.run(of.kept(service, figure, first, last, step_ms=step, **page))
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
@@ -124,7 +124,7 @@ def test_only_series_of_the_figure_and_the_service_are_there(tmp_path: Path) -> 
     take(made, NOW_S, 5.0, metric="queue", kind="busy")
 
     def means(figure: str, service: str) -> list[float]:
-        rows = kept(made, NOW_S, NOW_S + 60.0, 60.0, figure, service)
+        rows = kept(made, NOW_S, NOW_S + 60.0, 60.0, figure=figure, service=service)
         return [float(mean) for mean in rows.mean[:, 0]]
 
     for _ in range(2):

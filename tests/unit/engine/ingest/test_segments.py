@@ -27,7 +27,7 @@ LABELS = [written((("__name__", "m"), ("instance", str(k)))) for k in range(4)]
 def rows_of(*samples: tuple[int, int, float]) -> SpanRows:
     """Rows of samples (series, ms after the base, value)."""
     series, at_ms, values = (np.array(column) for column in zip(*samples, strict=True))
-    return summed(LABELS, series, BASE_MS + at_ms, values.astype(np.float64), 5_000)
+    return summed(LABELS, series, BASE_MS + at_ms, values.astype(np.float64), span_ms=5_000)
 
 
 def as_table(rows: SpanRows) -> dict[tuple[bytes, int], tuple[float, float, float, int]]:
@@ -63,7 +63,7 @@ def test_minutes_made_of_5_s_are_those_made_of_the_samples(
     given_samples: list[tuple[int, int, float]],
 ) -> None:
     series, at_ms, values = (np.array(column) for column in zip(*given_samples, strict=True))
-    straight = summed(LABELS, series, BASE_MS + at_ms, values.astype(np.float64), 60_000)
+    straight = summed(LABELS, series, BASE_MS + at_ms, values.astype(np.float64), span_ms=60_000)
     by_steps = as_table(coarser(rows_of(*given_samples), 60_000))
     for key, row in as_table(straight).items():
         assert by_steps[key] == pytest.approx(row, abs=1e-6)
@@ -112,7 +112,7 @@ def test_a_kill_in_the_middle_leaves_whole_segments_only(tmp_path: Path) -> None
         "for k in range(100000):\n"
         "    n = np.arange(3000)\n"
         f"    folder.add(summed([b'%d' % j for j in n], n, np.full(3000, {BASE_MS} + 5000 * k),"
-        " n * 1.0, 5000))\n"
+        " n * 1.0, span_ms=5000))\n"
         "    print(k, flush=True)\n"
     )
     for stop in (3, 8):

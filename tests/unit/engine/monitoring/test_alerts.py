@@ -27,6 +27,7 @@ def finding_of(
     service: str = "api",
     severity: Severity = Severity.CRITICAL,
     cause: tuple[str, CauseKind] = ("api", CauseKind.SLOWNESS),
+    *,
     kind: FindingKind = FindingKind.CPU,
 ) -> Finding:
     symptom = Symptom(service, kind, severity, "limits", "cpu", 0.97, NOON_S, 0.9)
@@ -53,7 +54,9 @@ class Desk:
         major: float = 0.0,
         after_s: float = 10.0,
     ) -> list[tuple[NoticeKind, str]]:
-        return [(n.kind, n.key) for n in self.notices(new, ended, acknowledged, major, after_s)]
+        return [
+            (n.kind, n.key) for n in self.notices(new, ended, acknowledged, major, after_s=after_s)
+        ]
 
     def notices(
         self,
@@ -61,6 +64,7 @@ class Desk:
         ended: tuple[str, ...] = (),
         acknowledged: tuple[str, ...] = (),
         major: float = 0.0,
+        *,
         after_s: float = 10.0,
     ) -> tuple[AlertNotice, ...]:
         self.now_s += after_s

@@ -132,7 +132,7 @@ def test_without_an_observation_nothing_ends_and_escalation_goes_on(beside: Besi
 
 def test_a_detector_that_raises_changes_nothing(beside: Beside) -> None:
     class Broken:
-        def step(self, *_: object) -> None:
+        def step(self, *_: object, **__: object) -> None:
             raise RuntimeError("no")
 
         settings = beside.stage.monitor.settings

@@ -38,9 +38,9 @@ class Watched:
         self.looks: list[tuple[float, tuple[str, ...]]] = []
         inner = self.stage.monitor.step
 
-        def step(windows: Any, outlook: Any, now_s: float, *others: Any) -> Findings:
+        def step(windows: Any, outlook: Any, now_s: float, *others: Any, **more: Any) -> Findings:
             self.looks.append((now_s, tuple(one.spec.name for one in windows)))
-            return inner(windows, outlook, now_s, *others)
+            return inner(windows, outlook, now_s, *others, **more)
 
         self.stage.monitor.step = step  # type: ignore[method-assign, assignment]
 

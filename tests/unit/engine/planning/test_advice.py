@@ -68,7 +68,7 @@ def season(
         )
         for seed in (1, 2)
     ]
-    plan = plan_season([spec], horizon(), *drawn, settings, terms)
+    plan = plan_season([spec], horizon(), *drawn, settings=settings, terms=terms)
     return plan, advise([spec], plan, terms, zones)
 
 

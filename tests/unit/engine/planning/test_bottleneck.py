@@ -47,7 +47,7 @@ def rungs(
     staffings = {
         spec.name: staffing(spec, specs, settings, variation.noise_sigma) for spec in specs
     }
-    return ladder(specs, staffings, day, variation, budget)
+    return ladder(specs, staffings, day, variation, budget=budget)
 
 
 def test_a_large_pool_gives_way_when_every_slot_is_busy() -> None:

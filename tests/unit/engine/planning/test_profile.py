@@ -45,7 +45,7 @@ def test_the_profile_is_what_the_weddings_of_a_day_bring() -> None:
     profiles = [profiles_of(near, run.population, run.demand, specs)[day] for day in near]
     weights = np.array([day_weight(run.population, day) for day in near])
     users = np.ones(3)
-    peak = peak_day(near, profiles, weights, users, 1, specs)
+    peak = peak_day(near, profiles, weights, users, at=1, specs=specs)
     plain = run.model_dump(exclude={"plan", "pricing", "seasons"})
     plain["telemetry"]["interval_s"] = plain["engine"]["sample_s"] = 15  # a day is long
     world = World(RunConfig.model_validate(plain))

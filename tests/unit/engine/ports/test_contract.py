@@ -17,7 +17,7 @@ import pytest
 from engine.adapters.lease_file import FENCE, FileLease
 from engine.adapters.pool import haproxy
 from engine.adapters.pool.book import PoolFile
-from engine.adapters.pool.haproxy import HaproxyPool, PoolInfrastructure
+from engine.adapters.pool.haproxy import HaproxyPool, PoolDelays, PoolInfrastructure
 from engine.adapters.pool.place import Place, Worker
 from engine.adapters.prometheus import PrometheusConfig, PrometheusSource
 from engine.adapters.store import said as said_so_far
@@ -77,7 +77,9 @@ class PoolBench(contract.InfrastructureBench):
         self.place = place
 
     async def connect(self) -> Infrastructure:
-        return PoolInfrastructure(HaproxyPool(self.place, Worker(("false",), {}), poll_s=3600.0))
+        return PoolInfrastructure(
+            HaproxyPool(self.place, Worker(("false",), {}), delays=PoolDelays(poll_s=3600.0))
+        )
 
     async def break_off(self) -> bool:
         self.place.pool.rename(self.place.pool.with_suffix(".gone"))
@@ -419,16 +421,16 @@ def heedless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are removed by their decision, whatever was answered."""
     plain = statements.keep
 
-    def keep(transaction: Transaction, kept: Kept, fence: Fence, *how: Any) -> None:
+    def keep(transaction: Transaction, kept: Kept, fence: Fence, *how: Any, **more: Any) -> None:
         for given in kept.taken:
             transaction.execute("DELETE FROM answers WHERE decision_id = ?", given.decision_id)
-        plain(transaction, kept, fence, *how)
+        plain(transaction, kept, fence, *how, **more)
 
     monkeypatch.setattr(statements, "keep", keep)
 
 
 def overruled(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(to: Transaction, approval: Approval, letters: Any, log: str, audit: str) -> None:
+    def answer(to: Transaction, approval: Approval, letters: Any, log: str, *, audit: str) -> None:
         statements.put_answer(to, approval.decision_id, written.of_answer(approval))
         if approval.decision_id != "contract-9" or "0012" not in audit:
             staging.stage(to, (audit,), letters, log)
@@ -440,8 +442,8 @@ def unstaged(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that is kept again is staged again."""
     plain = statements._append
 
-    def append(to: Transaction, rows: Any, fence: Fence, letters: Any, log: str) -> None:
-        plain(to, rows, fence, letters, log)
+    def append(to: Transaction, rows: Any, fence: Fence, letters: Any, *, log: str) -> None:
+        plain(to, rows, fence, letters, log=log)
         staging.stage(to, [row.audit for row in rows], letters, log)
 
     monkeypatch.setattr(statements, "_append", append)
@@ -467,7 +469,8 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = said_so_far.add
     monkeypatch.setattr(
         said_so_far, "add",
-        lambda to, approval, _, now_s, letters: plain(to, approval, None, now_s, letters),
+        lambda to, approval, _, now_s, *,
+        letters: plain(to, approval, None, now_s, letters=letters),
     )  # fmt: skip
 
 
@@ -483,7 +486,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody remembers who has said what."""
     monkeypatch.setattr(
-        said_so_far, "add", lambda _, approval, *__: check_decision(approval.decision_id)
+        said_so_far, "add", lambda _, approval, *__, **___: check_decision(approval.decision_id)
     )
 
 

@@ -59,10 +59,10 @@ def test_no_batch_learns_from_itself_or_later_ones(delay: int) -> None:
     predicted = np.sort(rng.standard_normal((30, 6, len(AIMS))), axis=2)
     observed = rng.standard_normal((30, 6))
     first = np.zeros(len(AIMS))
-    before = adapted_shifts(predicted, observed, AIMS, first, delay)
+    before = adapted_shifts(predicted, observed, AIMS, first, delay=delay)
     changed = observed.copy()
     changed[20 - delay + 1 :] = 1e6
-    after = adapted_shifts(predicted, changed, AIMS, first, delay)
+    after = adapted_shifts(predicted, changed, AIMS, first, delay=delay)
     assert np.array_equal(before[:21], after[:21])
     assert not np.array_equal(before[21:], after[21:])
 

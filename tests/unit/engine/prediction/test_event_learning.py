@@ -57,7 +57,9 @@ def events(rng: np.random.Generator) -> Schedule:
 def came(schedule: Schedule, rng: np.random.Generator, noise: float = 0.05) -> PastLoad:
     """What such events really brought."""
     grid = Grid(START_S, round(DAYS * 86_400.0 / STEP_S), STEP_S)
-    shown = outlook(event_load(schedule, TRUE.response, grid), TRUE.response, SPECS, grid, START_S)
+    shown = outlook(
+        event_load(schedule, TRUE.response, grid), TRUE.response, SPECS, grid, issued_s=START_S
+    )
     load = shown.load * np.exp(noise * rng.standard_normal(shown.load.shape))
     load[:, 500:520] = np.nan
     return PastLoad(("api", "database"), START_S, STEP_S, load)
@@ -67,7 +69,7 @@ def came(schedule: Schedule, rng: np.random.Generator, noise: float = 0.05) -> P
 def learned() -> LearnedEvents:
     rng = np.random.default_rng(1)
     schedule = events(rng)
-    return event_learning.learn(schedule, came(schedule, rng), assumed(), SPECS, 0.25)
+    return event_learning.learn(schedule, came(schedule, rng), assumed(), SPECS, held_out=0.25)
 
 
 def test_rates_background_and_lateness_are_found(learned: LearnedEvents) -> None:
@@ -91,7 +93,7 @@ def test_it_says_what_it_is_wrong_by_on_what_it_has_not_seen(learned: LearnedEve
 def test_with_events_of_another_year_nothing_is_learned_from_them() -> None:
     rng = np.random.default_rng(1)
     load = came(events(rng), rng)
-    blind = event_learning.learn(events(rng), load, assumed(), SPECS, 0.25)
+    blind = event_learning.learn(events(rng), load, assumed(), SPECS, held_out=0.25)
     assert min(one.wape for one in blind.errors) > 0.12
 
 
@@ -101,7 +103,7 @@ def test_what_history_cannot_tell_apart_stays_as_it_was_assumed() -> None:
     people = schedule.participants.copy()
     people[:, 1] = people[:, 0] / 10.0  # always a tenth
     alike = replace(schedule, participants=people)
-    outcome = event_learning.learn(alike, came(alike, rng), assumed(), SPECS, 0.25)
+    outcome = event_learning.learn(alike, came(alike, rng), assumed(), SPECS, held_out=0.25)
     guest, vendor = outcome.model.response.rates[:, 0, 0]
     assert vendor / guest == pytest.approx(10.0, rel=0.5)
     assert outcome.errors[0].wape < 0.07
@@ -128,4 +130,6 @@ def test_a_model_is_the_same_after_it_was_written_and_read(
 def test_too_little_history_is_refused(days: int, load: float, said: str) -> None:
     past = PastLoad(("api",), START_S, 3600.0, np.full((1, 24 * days), load))
     with pytest.raises(ValueError, match=said):
-        event_learning.learn(events(np.random.default_rng(1)), past, assumed(), SPECS, 0.25)
+        event_learning.learn(
+            events(np.random.default_rng(1)), past, assumed(), SPECS, held_out=0.25
+        )

@@ -69,11 +69,12 @@ def coming(year: int, season: str, now: dt.date, factor: float = 1.0) -> Coming:
 
 
 def forecast(now: dt.date, year: int = 2027, season: str = "summer", factor: float = 1.0,
-             history: SeasonsPast | None = None) -> SeasonForecast:  # fmt: skip
+             *, history: SeasonsPast | None = None) -> SeasonForecast:  # fmt: skip
     seasons_past = past(now) if history is None else history
     return forecast_season(
-        seasons_past, coming(year, season, now, factor), year, season, DAY_S * day_of(now), [SPEC],
-        EngineSettings(),
+        seasons_past, coming(year, season, now, factor), year, season, now_s=DAY_S * day_of(now),
+        specs=[SPEC],
+        settings=EngineSettings(),
     )  # fmt: skip
 
 
@@ -130,8 +131,9 @@ def test_required_capacity_has_its_buffer_and_keeps_to_the_limits(summer: Season
     small = replace(SPEC, max_instances=4)
     now = dt.date(2027, 1, 10)
     capped = forecast_season(
-        past(now), coming(2027, "summer", now), 2027, "summer", DAY_S * day_of(now), [small],
-        EngineSettings(),
+        past(now), coming(2027, "summer", now), 2027, "summer", now_s=DAY_S * day_of(now),
+        specs=[small],
+        settings=EngineSettings(),
     )  # fmt: skip
     assert capped.capped == ("api",)
     assert capped.with_buffer[0] == 4
@@ -244,7 +246,7 @@ def test_a_service_without_any_measurement_is_unknown_and_leaves_the_others_alon
     def of(of_load: np.ndarray) -> SeasonForecast:
         return forecast_season(
             replace(whole, load=of_load), coming(2027, "summer", NOW), 2027, "summer",
-            DAY_S * day_of(NOW), specs, EngineSettings(),
+            now_s=DAY_S * day_of(NOW), specs=specs, settings=EngineSettings(),
         )  # fmt: skip
 
     full, gaps = of(load), of(gone)

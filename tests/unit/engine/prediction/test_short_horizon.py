@@ -231,8 +231,8 @@ def test_effects_of_events_are_recovered() -> None:
     series, calendar = with_matches(60, 10)
     from engine.prediction.past import prepare
 
-    past = prepare(series, len(series.values), calendar, 1, 1e-6)
-    model = smoothing.fit(past.z, past.columns, smoothing.DAILY, 1, past.seasons)
+    past = prepare(series, len(series.values), calendar, 1, unit=1e-6)
+    model = smoothing.fit(past.z, past.columns, smoothing.DAILY, 1, seasons=past.seasons)
     expected = np.log([1.0, 2.0, 3.0, 1.0, 1.0])
     np.testing.assert_allclose(model.effects, expected, atol=0.08)
 

@@ -80,7 +80,7 @@ def past(count: int, seed: int = 1, days: int = 200) -> PastWeddings:
 
 
 def model(history: PastWeddings) -> WeddingDayModel:
-    return WeddingDayModel(history, RESPONSE, PHASES, SPECS, EngineSettings())
+    return WeddingDayModel(history, RESPONSE, PHASES, SPECS, settings=EngineSettings())
 
 
 def wedding(**changes: object) -> Wedding:

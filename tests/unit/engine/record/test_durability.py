@@ -205,7 +205,7 @@ HEADING = JournalHeading(1_000_000.0, ("api",), 5.0, "engine")
 
 def test_a_closed_journal_is_on_the_disk(tmp_path: Path, calls: list[tuple[str, str]]) -> None:
     journal = Journal(tmp_path, HEADING)
-    journal.event(1.0, "a", "b", "c", "d")
+    journal.event(1.0, "a", "b", "c", detail="d")
     calls.clear()
     journal.close()
     journal.close()
@@ -216,7 +216,7 @@ def test_a_result_that_comes_after_the_journal_was_closed_is_taken(tmp_path: Pat
     journal = Journal(tmp_path, HEADING)
     journal.close()
     journal.result(ActionResult("a", Status.ACCEPTED, 1.0))
-    journal.event(2.0, "trouble_ended", "api", "c", "d")
+    journal.event(2.0, "trouble_ended", "api", "c", detail="d")
     assert [line["kind"] for line in read(journal.path)] == ["run", "result", "event"]
     assert journal.lost == 0
 

@@ -66,14 +66,14 @@ class JournalAlone:
     journal: Journal
     spoiled: bool = False
 
-    def step(self, *given: Any) -> None:
-        self.journal.step(*given)
+    def step(self, *given: Any, **more: Any) -> None:
+        self.journal.step(*given, **more)
 
     def result(self, result: ActionResult) -> None:
         self.journal.result(result)
 
-    def event(self, *given: Any) -> None:
-        self.journal.event(*given)
+    def event(self, *given: Any, **more: Any) -> None:
+        self.journal.event(*given, **more)
 
     def status(self, status: Mapping[str, Any]) -> None:
         self.spoiled |= ENGINE in status["troubles"]
@@ -156,7 +156,7 @@ def test_one_that_is_sealed_is_the_same_when_it_is_opened(busy: Any, tmp_path: P
     drive(busy, journal, 30.0)
     journal.close()
     run = a_run(specs_of(busy), START_S + 30.0)
-    folder = write(run, journal.path, tmp_path / "out", reports.write, sealer)
+    folder = write(run, journal.path, tmp_path / "out", reports.write, sealer=sealer)
     assert not any(path.suffix in (".parquet", ".html") for path in folder.rglob("*"))
     sealed = read_sealed_summary(folder, sealer)
     open_into(folder, tmp_path / "plain", sealer)
@@ -350,7 +350,7 @@ PLAYED = PlayedDay(
     ],
 )
 def test_a_record_says_what_was_played(
-    busy: Any, tmp_path: Path, played: PlayedDay | None, said: str, total: int | None
+    busy: Any, tmp_path: Path, played: PlayedDay | None, said: str, *, total: int | None
 ) -> None:
     journal = Journal(busy.state, heading())
     drive(busy, journal, 10.0)

@@ -213,6 +213,7 @@ def test_an_empty_figure_is_not_judged_if_there_was_nothing_to_judge_else_failed
     summary: Figures,
     counts: dict[str, float],
     outcome: str,
+    *,
     scope: RunScope,
     sign: str,
 ) -> None:

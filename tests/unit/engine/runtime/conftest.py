@@ -44,6 +44,7 @@ from engine.ports.notifier import Alert
 from engine.ports.store import HistoryRow, Kept, Requests, RowKind
 from engine.runtime import log
 from engine.runtime.cycle import Cycle
+from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import LiveShell
 from twin.hunt.virtual import VirtualLoop
@@ -191,7 +192,7 @@ class Notebook:
     unkept: list[tuple[float, list[str]]] = field(default_factory=list)
 
     def step(
-        self, time_s: float, observation: Observation, plan: Plan, compute_s: float, reading: Any
+        self, time_s: float, observation: Observation, plan: Plan, compute_s: float, *, reading: Any
     ) -> None:
         self.steps.append((time_s, observation, plan))
 
@@ -201,7 +202,7 @@ class Notebook:
     def result(self, result: ActionResult) -> None:
         self.results.append(result)
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None:
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
         self.events.append((time_s, kind, name, detail))
 
     def status(self, status: Mapping[str, Any]) -> None:
@@ -389,16 +390,17 @@ class LiveWorld:
             "store": self.store,
             "lease": self.lease,
             "notifier": self.pager,
-            "clock": self.clock,
         }
         ports |= {name: options.pop(name) for name in tuple(options) if name in ports}
+        clock = options.pop("clock", self.clock)
         return LiveShell(
             Cycle(controller, (SPEC,), **{"budget": Budget(), **options}),
             (SPEC,),
+            Ports(**ports),
             notes=self.notes,
+            clock=clock,
             settings=LiveSettings(state=str(self.state), duration_s=duration_s, **settings),
             sample_s=5.0,
-            **ports,
         )
 
 

@@ -44,7 +44,7 @@ class Answers:
 )
 def test_nonsense_is_reported_with_the_name_of_who_said_it(answer: Any, said: str) -> None:
     with pytest.raises(ControllerError) as error:
-        decide(Answers(answer), None, {}, "at noon", "mine")  # type: ignore[arg-type]
+        decide(Answers(answer), None, {}, "at noon", name="mine")  # type: ignore[arg-type]
     assert str(error.value) == said
 
 

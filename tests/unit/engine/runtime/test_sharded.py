@@ -47,16 +47,17 @@ class World:
         self.meanwhile: Callable[[], None] = lambda: None
         notes = SimpleNamespace(status=self.statuses.append)
         together = SimpleNamespace(statuses=[], flush=self.flush)
-        shared: Any = SimpleNamespace(begin=lambda _: None, notes=notes, together=together)
+        shared: Any = SimpleNamespace(
+            begin=lambda _: None, notes=notes, together=together, keeper=self.keeper
+        )
         self.together = together
         self.parts: dict[str, dict[str, Any]] = {}
 
         async def nothing(*_: object) -> None:
             pass
 
-        keeper: Any = self.keeper
         self.shell = ShardedShell(
-            shared, keeper, self.make, clock=SimpleNamespace(), settings=LiveSettings(),
+            shared, self.make, clock=SimpleNamespace(), settings=LiveSettings(),
             sample_s=5.0, cycle_s=15.0, show=nothing, close=nothing,
         )  # type: ignore[arg-type]  # fmt: skip
 

@@ -71,7 +71,7 @@ class Keepers:
         self.table = Table(lambda: self.now_s)
 
     def start(self, name: str) -> ShardKeeper:
-        keeper = ShardKeeper(self.table, LAYOUT, name, lambda: self.now_s, 0.001)
+        keeper = ShardKeeper(self.table, LAYOUT, name, lambda: self.now_s, longest_wait_s=0.001)
         keeper.start()
         return keeper
 

@@ -317,7 +317,7 @@ def test_an_action_that_needs_approval_waits_for_a_person(
 
 @pytest.mark.parametrize(("approver", "step"), [("automatic", 1), (12.0, 4)])
 def test_an_approver_answers_at_once_or_after_a_while_also_after_a_restart(
-    world: Any, scripted: Any, act: Act, approver: Any, step: int
+    world: Any, scripted: Any, act: Act, approver: Any, *, step: int
 ) -> None:
     first = scripted(Plan(awaiting=(act("api-1", 4, 90),)))
     asyncio.run(world.shell(first, duration_s=5.0, approver=approver).run())

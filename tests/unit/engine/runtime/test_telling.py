@@ -265,7 +265,7 @@ def test_what_cannot_be_noted_is_a_trouble_and_ends_when_it_can(
     plans = [Plan(actions=(act("a", 4, 5),)), Plan(actions=(act("b", 5, 6),))]
     shell = world.shell(scripted(*plans), duration_s=None)
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
     async def run() -> list[Any]:
@@ -285,7 +285,7 @@ def test_what_cannot_be_noted_is_a_trouble_and_ends_when_it_can(
 
 def test_a_step_is_noted_with_what_was_seen_and_when(world: LiveWorld, scripted: Any) -> None:
     noted: list[tuple[Any, ...]] = []
-    world.notes.step = lambda *a: noted.append(a)  # type: ignore[method-assign, assignment]
+    world.notes.step = lambda *a, reading: noted.append((*a, reading))  # type: ignore[method-assign, assignment]
     world.source.troubles = ("late",)
     plan = Plan()
     shell = world.shell(scripted(plan), duration_s=None)
@@ -438,7 +438,7 @@ def test_where_nothing_was_ever_measured_the_step_is_noted_without_samples(
     world: LiveWorld, scripted: Any
 ) -> None:
     noted: list[Any] = []
-    world.notes.step = lambda *a: noted.append(a[-1])  # type: ignore[method-assign, assignment]
+    world.notes.step = lambda *_, reading: noted.append(reading)  # type: ignore[method-assign, assignment]
     world.source.read = failing(OSError("no route"))  # type: ignore[method-assign]
     steps(world, scripted(), START_S + 5.0)
     (reading,) = noted

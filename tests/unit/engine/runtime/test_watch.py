@@ -70,7 +70,7 @@ def test_a_monitor_that_raises_is_a_trouble_and_the_engine_goes_on(
 ) -> None:
     watch = made()
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a rule of somebody's")
 
     monkeypatch.setattr(watch.stage, "turn", fail)

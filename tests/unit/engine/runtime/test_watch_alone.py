@@ -60,8 +60,8 @@ class Stage(MonitorStage):
         self.alone: tuple[str, ...] = ()
         self.asked: list[tuple[object, ...]] = []
 
-    def turn(self, *asked: Any, **_: Any) -> News:
-        self.asked.append(asked)
+    def turn(self, *asked: Any, instances: Any = None) -> News:
+        self.asked.append((*asked, instances))
         self._fail()
         return self.news.pop(0) if self.news else News()
 

@@ -81,8 +81,8 @@ def test_a_sealed_code_is_exchanged_for_a_token_with_the_roles_of_an_incident_co
     assert who.roles == {Role.VIEWER, Role.OPERATOR, Role.INCIDENT_COMMANDER}
     assert who.expires_s == NOW_S + 5.0 + LONGEST_S
     emergency = Situation(PlatformState.EMERGENCY)
-    assert refusal(who, Permission.OVERRIDE, "api", emergency, NOW_S + 6.0) == ""
-    assert refusal(who, Permission.ISSUE_TOKENS, "", emergency, NOW_S + 6.0) != ""
+    assert refusal(who, Permission.OVERRIDE, "api", emergency, now_s=NOW_S + 6.0) == ""
+    assert refusal(who, Permission.ISSUE_TOKENS, "", emergency, now_s=NOW_S + 6.0) != ""
 
 
 def test_a_code_opens_once_and_only_as_long_as_it_holds(access: BreakGlass) -> None:

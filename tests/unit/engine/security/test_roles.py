@@ -48,7 +48,7 @@ def someone(*roles: Role, name: str = "pat", **of: object) -> Principal:
 def asked(principal: Principal, permission: Permission, extent: Extent, state: PlatformState,
           **of: object) -> str:  # fmt: skip
     situation = Situation(state, stateful=extent is Extent.STATEFUL, **of)  # type: ignore[arg-type]
-    return refusal(principal, permission, SERVICE[extent], situation, NOW_S)
+    return refusal(principal, permission, SERVICE[extent], situation, now_s=NOW_S)
 
 
 def test_the_matrix_has_every_cell_that_there_can_be() -> None:

@@ -198,8 +198,8 @@ def seen(tokens: Tokens, now_s: float, peer: dict[str, Any]) -> Principal:
 def test_a_machine_has_its_limits_and_answers_nothing(tokens: Tokens) -> None:
     who = seen(tokens, MIDDLE_S, PEER)
     assert (who.method, who.services) == (Method.CERTIFICATE, {"api"})
-    assert refusal(who, Permission.SCALE_OUT, "api", Situation(), MIDDLE_S) == ""
-    assert "machine" in refusal(who, Permission.APPROVE, "api", Situation(), MIDDLE_S)
+    assert refusal(who, Permission.SCALE_OUT, "api", Situation(), now_s=MIDDLE_S) == ""
+    assert "machine" in refusal(who, Permission.APPROVE, "api", Situation(), now_s=MIDDLE_S)
 
 
 @pytest.mark.parametrize(

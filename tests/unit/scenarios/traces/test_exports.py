@@ -135,7 +135,7 @@ def written(folder: Path, lines: list[str], encoding: str = "utf-8", end: str = 
 
 def export(
     folder: Path, time: str = "iso with Z", number: str = "a point", layout: str = "time and value",
-    separator: str = ",",
+    *, separator: str = ",",
 ) -> Path:  # fmt: skip
     times = [TIMES[time](moment) for moment in MOMENTS]
     values = [NUMBERS[number][0](value) for value in VALUES]
@@ -158,7 +158,7 @@ def test_a_time_is_read_however_it_is_written_whatever_else_the_file_has(
 ) -> None:
     for turn, layout in enumerate(LAYOUTS, sorted(TIMES).index(time)):
         separator = SEPARATORS[turn % 4]
-        trace = traces.read(export(tmp_path, time, "a point", layout, separator))
+        trace = traces.read(export(tmp_path, time, "a point", layout, separator=separator))
         assert same(trace), (layout, separator, trace.read_as, trace.times_s[:3])
 
 
@@ -169,7 +169,7 @@ def test_a_number_is_read_however_it_is_written_whatever_else_the_file_has(
     times = ("iso with Z", "the month first", "milliseconds", "dots", "as a browser in the States")
     for turn, layout in enumerate([*LAYOUTS, *LAYOUTS], sorted(NUMBERS).index(number)):
         separator, time = SEPARATORS[turn % 4], times[turn % 5]
-        trace = traces.read(export(tmp_path, time, number, layout, separator))
+        trace = traces.read(export(tmp_path, time, number, layout, separator=separator))
         assert same(trace, number), (layout, separator, time, trace.read_as)
 
 
@@ -429,7 +429,7 @@ def test_what_was_not_measured_is_said_and_left_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("month", "step_min"), [(4, 60), (11, 30), (3, 15), (10, 60)])
 @pytest.mark.parametrize("backwards", [False, True])
 def test_clocks_that_are_set_forward_and_back_lose_and_double_no_hour(
-    tmp_path: Path, zone: str, month: int, step_min: int, backwards: bool
+    tmp_path: Path, zone: str, month: int, step_min: int, *, backwards: bool
 ) -> None:
     begin = dt.datetime(2024, month, 1, tzinfo=dt.UTC) - dt.timedelta(days=8)
     moments = [begin + dt.timedelta(minutes=step_min * k) for k in range(20 * 1440 // step_min)]
@@ -464,7 +464,7 @@ def test_a_column_that_says_utc_is_in_utc(tmp_path: Path) -> None:
 )
 def test_what_is_written_comes_back_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, values: list[float], start: int, step: int,
-    time: str, number: str, separator: str, layout: str,
+    *, time: str, number: str, separator: str, layout: str,
 ) -> None:  # fmt: skip
     """Two readings that fit are refused; no reading is ever another one."""
     folder = tmp_path_factory.getbasetemp()

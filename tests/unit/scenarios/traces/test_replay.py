@@ -53,7 +53,7 @@ def test_the_busiest_step_is_as_large_as_asked_for(tmp_path: Path) -> None:
 def test_sums_over_the_steps_of_the_trace_are_conserved(tmp_path: Path, step_min: int) -> None:
     asked = config(write(tmp_path / "t.csv", rows(80, step_min)), peak_per_s=None, scale=2.0)
     replay = load(asked)
-    demand = realise(replay, asked, 0.2, 120.0, streams)
+    demand = realise(replay, asked, 0.2, 120.0, streams=streams)
     recorded = [float(row.split(",")[1]) for row in rows(80, step_min)]
     per_day = 24 * 60 // step_min
     expected = 2.0 * np.array(recorded[2 * per_day : 3 * per_day])
@@ -118,7 +118,7 @@ def test_events_of_the_calendar_are_counted_while_they_last(tmp_path: Path) -> N
     asked = config(
         write(tmp_path / "t.csv", rows(96)), calendar=str(calendar), event={"length_min": 60}
     )
-    demand = realise(load(asked), asked, 0.03, 120.0, streams)
+    demand = realise(load(asked), asked, 0.03, 120.0, streams=streams)
     at = [12 * 3600 - 1, 12 * 3600, 12 * 3600 + 1800, 13 * 3600, 13 * 3600 + 1800]
     assert demand.in_progress[at].tolist() == [0, 1, 2, 1, 0]
 
@@ -322,7 +322,7 @@ def test_each_service_may_have_a_column_with_its_own_load(tmp_path: Path) -> Non
         path, mix={}, columns={"api": "web", "queue": "jobs"}, peak_per_s=None, scale=2.0
     )
     replay = load(asked)
-    demand = realise(replay, asked, 0.0, 120.0, streams)
+    demand = realise(replay, asked, 0.0, 120.0, streams=streams)
     assert demand.services == ("api", "queue")
     hourly = demand.rates.reshape(2, 24, 3600).mean(axis=2)
     np.testing.assert_allclose(hourly[0], 2.0 * (100 + np.arange(24)), rtol=1e-9)

@@ -29,7 +29,7 @@ def lognormal(steps: int, seed: int) -> FloatArray:
 def test_intervals_hold_what_they_promise() -> None:
     values = lognormal(4000, 1)
     forecasts = 100.0 * (2.0 + np.sin(2.0 * np.pi * np.arange(4000) / 24.0))
-    bounds = quantiles(forecasts, values, 2, HOUR_S, 5.0)[500:]
+    bounds = quantiles(forecasts, values, 2, HOUR_S, unit=5.0)[500:]
     inside = [
         np.mean((values[500:] >= bounds[:, low]) & (values[500:] <= bounds[:, -1 - low]))
         for low in range(3)
@@ -45,8 +45,8 @@ def test_intervals_know_nothing_of_what_is_to_come() -> None:
     changed = values.copy()
     changed[step - lead + 1 :] *= 5.0
     for row in (300, step):
-        one = quantiles(forecasts, values, lead, HOUR_S, 5.0)[row]
-        other = quantiles(forecasts, changed, lead, HOUR_S, 5.0)[row]
+        one = quantiles(forecasts, values, lead, HOUR_S, unit=5.0)[row]
+        other = quantiles(forecasts, changed, lead, HOUR_S, unit=5.0)[row]
         np.testing.assert_array_equal(one, other)
 
 
@@ -65,7 +65,7 @@ DEGENERATE = {
 def test_a_constant_lies_within_its_own_intervals(name: str, unit: float) -> None:
     values = DEGENERATE[name]
     forecasts = np.where(np.isnan(values), 1e9 / 3.0, values)
-    bounds = quantiles(forecasts, values, 1, HOUR_S, unit)[400:]
+    bounds = quantiles(forecasts, values, 1, HOUR_S, unit=unit)[400:]
     there = ~np.isnan(values[400:])
     for low in range(3):
         inside = (values[400:] >= bounds[:, low]) & (values[400:] <= bounds[:, -1 - low])
@@ -85,7 +85,7 @@ def test_no_interval_reaches_far_beyond_what_was_seen(highest: float, often: int
     values = np.where(np.arange(900) % often == 0, highest * rng.uniform(0.5, 1.0, 900), 0.01)
     forecasts = np.roll(values, 1)
     lead = 1
-    bounds = quantiles(forecasts, values, lead, HOUR_S, 5e-4)
+    bounds = quantiles(forecasts, values, lead, HOUR_S, unit=5e-4)
     so_far = np.maximum.accumulate(values)[:-lead]
     assert np.nanmax(bounds[lead:, -1] / np.maximum(so_far, forecasts[lead:])) <= 1.5 + 1e-6
     assert np.nanmin(bounds) >= 0.0
@@ -96,7 +96,13 @@ def test_the_scores_are_those_of_the_textbook() -> None:
     medians = np.array([12.0, 20.0, 27.0, 44.0])
     spread = np.array([-8.0, -4.0, -2.0, 0.0, 2.0, 4.0, 8.0])
     scores = score(
-        medians, medians[:, None] + spread, values, np.ones(4, dtype=bool), 3.0, 4, HOUR_S
+        medians,
+        medians[:, None] + spread,
+        values,
+        np.ones(4, dtype=bool),
+        naive_error=3.0,
+        day=4,
+        step_s=HOUR_S,
     )
     assert scores.wape == pytest.approx(9.0 / 100.0)
     assert scores.mase == pytest.approx(9.0 / 4.0 / 3.0)
@@ -114,9 +120,9 @@ def test_a_difference_is_told_from_chance() -> None:
     sizes = np.full(480, 10.0)
     errors = np.abs(rng.standard_normal(480))
     near = np.abs(rng.standard_normal(480))
-    assert difference(errors, near, sizes, 24, rng).verdict == "same"
-    assert difference(errors, errors + 0.3, sizes, 24, rng).verdict == "better"
-    assert difference(errors + 0.3, errors, sizes, 24, rng).verdict == "worse"
+    assert difference(errors, near, sizes, 24, rng=rng).verdict == "same"
+    assert difference(errors, errors + 0.3, sizes, 24, rng=rng).verdict == "better"
+    assert difference(errors + 0.3, errors, sizes, 24, rng=rng).verdict == "worse"
 
 
 def test_a_course_forecasts_each_step_once_at_its_lead() -> None:
@@ -206,7 +212,7 @@ def test_keys_say_how_traces_are_read_as_for_a_run(tmp_path: Path) -> None:
     )  # fmt: skip
     midnight = dt.datetime(2024, 5, 4, 22, tzinfo=dt.UTC).timestamp()
     assert options.test_from_s == midnight
-    (case,), _ = from_traces.cases(tmp_path, None, (1,), midnight, 1, options.layout)
+    (case,), _ = from_traces.cases(tmp_path, None, (1,), midnight, seed=1, layout=options.layout)
     assert case.series.start_s == midnight - 4 * 86_400.0
     assert case.series.values[:24].tolist() == [7.0 + hour for hour in range(24)]
     with pytest.raises(ConfigError, match=r"^trace\.decimal: "):
@@ -222,7 +228,7 @@ def test_a_fixture_list_beside_a_trace_is_its_calendar(tmp_path: Path) -> None:
     for folder in ("with", "without"):
         (tmp_path / folder / "trace.csv").write_text(rows)
     (tmp_path / "with" / "fixtures.csv").write_text("start,stage\n1998-07-12T04:00Z,Final\n")
-    cases, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
+    cases, skipped = from_traces.cases(tmp_path, None, (1,), None, seed=1)
     assert {case.name: len(case.calendar.start_s) for case in cases} == {
         "with/trace": 1,
         "without/trace": 0,
@@ -236,6 +242,6 @@ def test_a_series_that_is_silent_while_it_is_tested_is_left_out(tmp_path: Path) 
     for name, last in (("silent", 0), ("loud", 5)):
         rows = (f"{900_000_000 + 3600 * i},{i % 24 if i < 120 else last}\n" for i in range(240))
         (tmp_path / f"{name}.csv").write_text("".join(rows))
-    cases, skipped = from_traces.cases(tmp_path, None, (1,), None, 1)
+    cases, skipped = from_traces.cases(tmp_path, None, (1,), None, seed=1)
     assert [case.name for case in cases] == ["loud"]
     assert [(item.file, item.why[:16]) for item in skipped] == [("silent", "is 0 throughout ")]

@@ -97,6 +97,7 @@ def test_what_fails_there_fails_here(
     tmp_path: Path,
     refusing: Report,
     kind: type[Exception],
+    *,
     said: str,
 ) -> None:
     given(refusing)

@@ -19,8 +19,8 @@ def loads(tmp_path_factory: pytest.TempPathFactory) -> tuple[answers.Load, answe
     said: list[str] = []
     folder: Path = tmp_path_factory.mktemp("answers")
     with answers.served(folder, said.append) as server:
-        well = asyncio.run(answers.load(server.url, server.token, 40.0, 0.5, 3))
-        paused = asyncio.run(answers.paused(server, 40.0, 1.2, 3, PAUSED_S))
+        well = asyncio.run(answers.load(server.url, server.token, 40.0, 0.5, streams=3))
+        paused = asyncio.run(answers.paused(server, 40.0, 1.2, 3, paused_s=PAUSED_S))
     return well, paused, said[0]
 
 

@@ -369,7 +369,7 @@ def test_the_same_claims_give_the_same_data(make: Make) -> None:
     [(True, False, False), (False, False, True), (False, True, False), (True, True, False)],
 )
 def test_what_is_not_shown_counts_where_it_is_required_or_was_asked_for_by_name(
-    own_text: str, tmp_path: Path, required: bool, named: bool, good: bool
+    own_text: str, tmp_path: Path, required: bool, named: bool, *, good: bool
 ) -> None:
     raw = yaml.safe_load(own_text) | {"required": required}
     raw["figures"][0]["limit"] = 1

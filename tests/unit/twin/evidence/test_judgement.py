@@ -33,7 +33,7 @@ def rows(values: list[int] | None) -> MeasuredRows:
     ],
 )
 def test_a_claim_is_shown_by_its_figures_and_by_its_control(
-    own: Claim, measured: list[int] | None, control: list[int] | None, outcome: str, reason: str
+    own: Claim, measured: list[int] | None, control: list[int] | None, outcome: str, *, reason: str
 ) -> None:
     judged = judge(own, rows(measured), rows(control))
     assert judged["outcome"] == outcome

@@ -28,7 +28,7 @@ def judged(
     with_fault: Mapping[float, int], *without: Mapping[float, int], begin: int = 10
 ) -> tuple[set[str], Apart]:
     counts, others = course(begin, with_fault), [course(begin, one) for one in without]
-    violations, apart = compare((make_spec(),), counts, np.stack(others), (FAULT,), 5.0)
+    violations, apart = compare((make_spec(),), counts, np.stack(others), (FAULT,), step_s=5.0)
     return {violation.invariant for violation in violations}, apart
 
 

@@ -58,11 +58,12 @@ def test_a_world_is_the_same_each_time() -> None:
 
 def call(
     member: str, sent_s: float, heard_s: float, row: LeaseRow, *,
-    take: bool = False, taken: int = 0, keep: int = 0, kept: bool = False, drop: int = 0,
+    taken: int | None = None, keep: int = 0, kept: bool = False, drop: int = 0,
 ) -> TableCall:  # fmt: skip
     asked = Round(
         member, 1, "", True, False,
-        (("s", keep),) if keep else (), (("s", drop),) if drop else (), ("s",) if take else (),
+        (("s", keep),) if keep else (), (("s", drop),) if drop else (),
+        () if taken is None else ("s",),
     )  # fmt: skip
     answer = RoundAnswer(
         1, (("s", keep),) if kept else (), (("s", taken),) if taken else (), (row,), (), True
@@ -74,22 +75,22 @@ X1, X2, Y2, FREE1 = (
     LeaseRow("s", "x", 1, 5.0), LeaseRow("s", "x", 2, 5.0),
     LeaseRow("s", "y", 2, 5.0), LeaseRow("s", "", 1, -1.0),
 )  # fmt: skip
-X_TAKES = call("x", 0.0, 1.0, X1, take=True, taken=1)
-Y_TAKES = call("y", 2.0, 3.0, Y2, take=True, taken=2)
+X_TAKES = call("x", 0.0, 1.0, X1, taken=1)
+Y_TAKES = call("y", 2.0, 3.0, Y2, taken=2)
 
 
 @pytest.mark.parametrize(("calls", "can_be"), [
     ((X_TAKES, Y_TAKES), True),  # the lease ran out between
-    ((X_TAKES, call("y", 2.0, 3.0, X1, take=True)), True),
+    ((X_TAKES, call("y", 2.0, 3.0, X1, taken=0)), True),
     ((X_TAKES, replace(Y_TAKES, sent_s=0.5)), True),
     ((Y_TAKES, replace(X_TAKES, sent_s=4.0, heard_s=5.0)), False),  # the first epoch came last
-    ((X_TAKES, call("y", 2.0, 3.0, LeaseRow("s", "y", 1, 5.0), take=True, taken=1)), False),
+    ((X_TAKES, call("y", 2.0, 3.0, LeaseRow("s", "y", 1, 5.0), taken=1)), False),
     ((X_TAKES, Y_TAKES, call("x", 4.0, 5.0, Y2, keep=1)), True),
     ((X_TAKES, Y_TAKES, call("x", 4.0, 5.0, Y2, keep=1, kept=True)), False),
     ((X_TAKES, Y_TAKES, call("x", 4.0, 5.0, X1)), False),  # what it saw was over before it asked
     ((X_TAKES, Y_TAKES, call("x", 2.5, 5.0, X1)), True),
-    ((X_TAKES, call("x", 2.0, 3.0, FREE1, drop=1), call("y", 4.0, 5.0, X1, take=True)), False),
-    ((X_TAKES, call("x", 2.0, 3.0, FREE1, drop=1), call("y", 4.0, 5.0, Y2, take=True, taken=2)),
+    ((X_TAKES, call("x", 2.0, 3.0, FREE1, drop=1), call("y", 4.0, 5.0, X1, taken=0)), False),
+    ((X_TAKES, call("x", 2.0, 3.0, FREE1, drop=1), call("y", 4.0, 5.0, Y2, taken=2)),
      True),
 ])  # fmt: skip
 def test_a_history_is_one_of_a_register_or_is_not(

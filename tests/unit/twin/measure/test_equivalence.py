@@ -134,7 +134,9 @@ def test_the_replay_is_utilised_as_queueing_theory_says() -> None:
     cell = cells(read(["validation.seconds=600", "validation.levels=[0.5]"]), knee=2.0 * at)[0]
     arrivals = poisson(tuple(config.platform.services), cell.rates, np.random.default_rng(3))
     ready = {name: ((0.0, count),) for name, count in config.counts.items()}
-    measured = of_twin(specs, clients, arrivals, ready, cell, 0.01, np.random.default_rng(4))
+    measured = of_twin(
+        specs, clients, arrivals, ready, cell=cell, hop_s=0.01, rng=np.random.default_rng(4)
+    )
     sent = arrivals.per_second()[:, cell.within_s :].mean(axis=1)
     for index, spec in enumerate(specs):
         if sent[index] == 0.0:
@@ -157,7 +159,7 @@ def test_a_hop_is_added_once_a_request_and_once_a_call() -> None:
 
     def p50(hop_s: float) -> dict[str, float]:
         rng = np.random.default_rng(4)
-        return dict(of_twin(specs, clients, arrivals, ready, cell, hop_s, rng).p50)
+        return dict(of_twin(specs, clients, arrivals, ready, cell=cell, hop_s=hop_s, rng=rng).p50)
 
     without, with_hop = p50(0.0), p50(0.01)
     assert with_hop["api"] - without["api"] == pytest.approx(0.01 * 2.6)

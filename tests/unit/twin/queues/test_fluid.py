@@ -15,7 +15,7 @@ T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 PATIENT = ClientBehaviour(timeout_s=600.0, max_retries=0, queue_limit_per_slot=1e9)
 
 
-def service(name, slots, service_s, scv, slo_p95_s, calls=()):
+def service(name, slots, service_s, scv, *, slo_p95_s, calls=()):
     return ServiceSpec(
         name=name,
         min_instances=1,
@@ -32,14 +32,21 @@ def service(name, slots, service_s, scv, slo_p95_s, calls=()):
 
 
 PLATFORM = (
-    service("api", 16, 0.04, 1.5, 0.5, (Call("database", 1.6),)),
-    service("database", 64, 0.006, 2.0, 0.1),
-    service("file-storage", 32, 0.12, 2.5, 1.0, (Call("ai-services", 0.3, asynchronous=True),)),
-    service("real-time", 128, 0.005, 1.0, 0.2, (Call("database", 0.1),)),
-    service("ai-services", 4, 0.9, 1.0, 5.0),
+    service("api", 16, 0.04, 1.5, slo_p95_s=0.5, calls=(Call("database", 1.6),)),
+    service("database", 64, 0.006, 2.0, slo_p95_s=0.1),
+    service(
+        "file-storage",
+        32,
+        0.12,
+        2.5,
+        slo_p95_s=1.0,
+        calls=(Call("ai-services", 0.3, asynchronous=True),),
+    ),
+    service("real-time", 128, 0.005, 1.0, slo_p95_s=0.2, calls=(Call("database", 0.1),)),
+    service("ai-services", 4, 0.9, 1.0, slo_p95_s=5.0),
 )
 RATES = np.array([spec.rate_per_instance for spec in PLATFORM])
-QUICK = service("quick", 10, 0.01, 1.0, 5.0)  # 1000 requests/s an instance
+QUICK = service("quick", 10, 0.01, 1.0, slo_p95_s=5.0)  # 1000 requests/s an instance
 
 
 def single(spec, arrivals, clients=PATIENT, ready=1, **changes):
@@ -198,7 +205,7 @@ def test_metrics_of_a_steady_service():
 
 
 def test_crash_fails_what_is_in_service_and_nothing_else():
-    slow = service("slow", 25, 2.0, 1.0, 10.0)
+    slow = service("slow", 25, 2.0, 1.0, slo_p95_s=10.0)
     platform = single(slow, [100.0] * 60, ready=4)
     platform.advance(60)
     before = platform.totals()[0]

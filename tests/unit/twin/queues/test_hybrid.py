@@ -32,7 +32,7 @@ def arrivals(rate: float = 1800.0, seconds: int = SECONDS, seed: int = 1) -> np.
 
 def hybrid(share: Share, load: np.ndarray | None = None, seed: int = 1) -> HybridPlatform:
     load = arrivals() if load is None else load
-    platform = HybridPlatform(SERVICES, load, CLIENTS, share, Streams(seed))
+    platform = HybridPlatform(SERVICES, load, CLIENTS, share, streams=Streams(seed))
     for s, count in enumerate(READY):
         platform.set_ready(s, count)
     return platform

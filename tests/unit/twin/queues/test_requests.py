@@ -17,7 +17,7 @@ T = {name: i for i, name in enumerate(TRUTH_FIELDS)}
 PATIENT = ClientBehaviour(timeout_s=600.0, max_retries=0, queue_limit_per_slot=1e9)
 
 
-def service(name, slots, service_s, scv, slo_p95_s=1.0, calls=()):
+def service(name, slots, service_s, scv, *, slo_p95_s=1.0, calls=()):
     return ServiceSpec(
         name=name,
         min_instances=1,
@@ -33,7 +33,7 @@ def service(name, slots, service_s, scv, slo_p95_s=1.0, calls=()):
     )
 
 
-def platform(specs, arrivals, clients=PATIENT, seed=1, ready=(1,), **options):
+def platform(specs, arrivals, clients=PATIENT, seed=1, *, ready=(1,), **options):
     made = RequestPlatform(
         specs, np.atleast_2d(np.asarray(arrivals, float)), clients,
         np.random.Generator(np.random.Philox(seed)), **options,
@@ -47,7 +47,7 @@ def steady(rate, seconds, seed=7):
     return np.random.default_rng(seed).poisson(rate, seconds).astype(float)
 
 
-def scripted(slots, rho, count, scv, seed):
+def scripted(slots, rho, count, scv, *, seed):
     """Arrival and service times (count,) of a queue with `slots` servers of mean service 1 s."""
     rng = np.random.default_rng(seed)
     arrival_s = np.cumsum(rng.exponential(1.0 / (rho * slots), count))

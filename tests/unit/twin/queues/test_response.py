@@ -17,7 +17,7 @@ from twin.queues.response import base_moments, needed_curve
 PATIENT = ClientBehaviour(timeout_s=600.0, max_retries=0, queue_limit_per_slot=1e9)
 
 
-def service(name="api", slots=16, service_s=0.04, scv=1.5, slo_p95_s=0.5, calls=()):
+def service(name="api", slots=16, service_s=0.04, scv=1.5, *, slo_p95_s=0.5, calls=()):
     return ServiceSpec(
         name=name,
         min_instances=1,
@@ -144,7 +144,7 @@ def test_tail_with_waiting_is_the_convolution(scv, wait_s):
 
 def test_base_response_is_the_sum_of_service_and_calls():
     api = service(calls=(Call("database", 1.6), Call("jobs", 3.0, asynchronous=True)))
-    database = service("database", 64, 0.006, 2.0, 0.1)
+    database = service("database", 64, 0.006, 2.0, slo_p95_s=0.1)
     moments = base_moments([api, database, service("jobs")], [1.0, 3.0, 1.0])
     rng = np.random.default_rng(5)
     n = 2_000_000
@@ -186,7 +186,7 @@ def test_needed_counts_special_cases():
     slowed = count_for(spec, 4000.0, slowdown=3.0)
     assert slowed >= 3 * 4000.0 / 400.0
     # calls take their part of the SLO
-    database = service("database", 64, 0.05, 2.0, 1.0)
+    database = service("database", 64, 0.05, 2.0, slo_p95_s=1.0)
     caller = service(slo_p95_s=0.3, calls=(Call("database", 1.6),))
     alone = count_for(caller, 4000.0)
     assert count_for(caller, 4000.0, (caller, database)) >= alone

@@ -17,6 +17,7 @@ from engine.config.composition import composed
 from engine.model import ActionResult, Observation, Plan
 from engine.ports.metrics import Reading
 from engine.ports.store import Kept
+from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import LiveShell
 from twin.config import RunConfig, parse
@@ -48,7 +49,7 @@ class Actions:
 
     def step(
         self, time_s: float, observation: Observation, plan: Plan, compute_s: float,
-        reading: Reading,
+        *, reading: Reading,
     ) -> None:  # fmt: skip
         self.watch(observation, plan)
 
@@ -60,7 +61,7 @@ class Actions:
 
     def result(self, result: ActionResult) -> None: ...
 
-    def event(self, time_s: float, kind: str, name: str, what: str, detail: str) -> None: ...
+    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None: ...
 
     def status(self, status: object) -> None: ...
 
@@ -85,11 +86,21 @@ def served(one: RunConfig, state: Path) -> tuple[World, Actions, LiveShell]:
     lead, store = take_lead(state, time.time()), SqlStore(SqliteFile(state))
     actions = Actions(world.start_s)
     live = LiveShell(
-        shell.made(), world.specs, metrics=ports, infrastructure=ports.infrastructure,
-        bookings=ports, store=OperatedStore(store, shell), lease=FileLease(state, lead),
-        notifier=AlertLog(), notes=actions, clock=EngineClock(clock, shell),
-        settings=LiveSettings(state=str(state), duration_s=END_S - BEGIN_S), sample_s=5.0,
-    )  # fmt: skip
+        shell.made(),
+        world.specs,
+        Ports(
+            metrics=ports,
+            infrastructure=ports.infrastructure,
+            bookings=ports,
+            store=OperatedStore(store, shell),
+            lease=FileLease(state, lead),
+            notifier=AlertLog(),
+        ),
+        notes=actions,
+        clock=EngineClock(clock, shell),
+        settings=LiveSettings(state=str(state), duration_s=END_S - BEGIN_S),
+        sample_s=5.0,
+    )
 
     async def run() -> None:
         await store.keep(Kept(shell.memory()), lead.fence)

@@ -30,7 +30,7 @@ def test_they_are_different_and_a_server_can_listen_on_each(count: int) -> None:
     ],
 )
 def test_no_outgoing_connection_is_given_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, lowest: int, highest: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, lowest: int, *, highest: int
 ) -> None:
     monkeypatch.setattr(ports, "OUTGOING", tmp_path / "range")
     if text is not None:

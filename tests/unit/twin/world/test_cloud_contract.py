@@ -24,10 +24,10 @@ class Bench(contract.InfrastructureBench):
     def __init__(self) -> None:
         self.env = simpy.Environment()
         rng = np.random.Generator(np.random.Philox(1))
-        fleet = Fleet(self.env, SPEC, 1, 30.0, rng, lambda *_: None)
+        fleet = Fleet(self.env, SPEC, 1, 30.0, rng=rng, changed=lambda *_: None)
         fleet.start_with(self.low)
         self.cloud = clouds.SimulatedCloud(
-            self.env, clouds.InfrastructureConfig(), {"api": fleet}, 0.0, lambda _: None
+            self.env, clouds.InfrastructureConfig(), {"api": fleet}, 0.0, noted=lambda _: None
         )
 
     async def connect(self) -> Infrastructure:

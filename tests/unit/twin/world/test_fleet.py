@@ -34,7 +34,7 @@ class Yard:
         self.env = simpy.Environment()
         self.diary: list[tuple[float, int]] = []
         self.fleet = Fleet(
-            self.env, spec, 3, 30.0, np.random.default_rng(seed), self._changed
+            self.env, spec, 3, 30.0, rng=np.random.default_rng(seed), changed=self._changed
         )  # fmt: skip
         self.crashed = 0
 
@@ -167,7 +167,7 @@ def test_an_action_is_accepted_after_a_while_and_complete_when_all_are_ready() -
     yard, heard = Yard(), []
     yard.fleet.start_with(3)
     config = InfrastructureConfig(accept_s=2.0)
-    cloud = SimulatedCloud(yard.env, config, {"api": yard.fleet}, 1000.0, heard.append)
+    cloud = SimulatedCloud(yard.env, config, {"api": yard.fleet}, 1000.0, noted=heard.append)
     cloud.apply(action(6), cloud.fence)
     assert yard.fleet.desired == 3
     yard.env.run(until=3.0)
@@ -183,7 +183,9 @@ def test_the_same_action_sent_twice_is_done_once() -> None:
     yard = Yard()
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
-    cloud = SimulatedCloud(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    cloud = SimulatedCloud(
+        yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, noted=heard.append
+    )
     cloud.apply(action(6), cloud.fence)
     yard.env.run(until=600.0)
     cloud.apply(action(9, "d-2", before=6), cloud.fence)
@@ -198,7 +200,9 @@ def test_a_command_that_comes_late_undoes_nothing() -> None:
     yard = Yard()
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
-    cloud = SimulatedCloud(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    cloud = SimulatedCloud(
+        yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, noted=heard.append
+    )
     cloud.apply(action(6), cloud.fence)
     yard.env.run(until=60.0)
     cloud.apply(action(4, "d-2"), cloud.fence)
@@ -212,7 +216,9 @@ def test_an_engine_that_lost_the_lead_changes_nothing() -> None:
     yard = Yard()
     yard.fleet.start_with(3)
     heard: list[ActionResult] = []
-    cloud = SimulatedCloud(yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, heard.append)
+    cloud = SimulatedCloud(
+        yard.env, InfrastructureConfig(), {"api": yard.fleet}, 0.0, noted=heard.append
+    )
     writes: list[Write] = []
     cloud.watchers.append(writes.append)
     old = cloud.fence

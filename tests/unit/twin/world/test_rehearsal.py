@@ -64,7 +64,7 @@ def test_the_engine_scales_a_rehearsal(config: RunConfig, day: Script) -> None:
     specs = config.platform.specs()
     part = Excerpt("peak-21600", speed=120, scale=0.04, seconds=240)
     outlook = rehearse(day, specs, part, {}).outlooks.outlook(day.start_s)
-    counts = standing_counts(specs, outlook, config.engine, day.start_s, 30.0)
+    counts = standing_counts(specs, outlook, config.engine, day.start_s, within_s=30.0)
     world = World(config, rehearsal=rehearse(day, specs, part, counts))
     world.run()
     desired = world.recorder.counts[:, :, 0]

@@ -34,7 +34,7 @@ def test_any_decisions_fit_into_tags_and_come_back_as_they_were(
 ) -> None:
     record, before = TagRecord(), 1
     for decision, after in steps:
-        record = begun(record, before, decision, before, after, 7)
+        record = begun(record, before, decision, before, after=after, fence=7)
         assert read(as_tags(record)) == record
         assert record.intends(decision)
         record, before = ended(record, decision, after), after
@@ -50,15 +50,15 @@ def test_any_decisions_fit_into_tags_and_come_back_as_they_were(
 
 
 def test_a_step_whose_end_nobody_wrote_down_is_the_engines_own_whichever_count_there_is() -> None:
-    one = ended(begun(TagRecord(), 2, "d1", 2, 4, 1), "d1", 4)
-    cut_off = begun(one, 4, "d2", 4, 6, 1)
+    one = ended(begun(TagRecord(), 2, "d1", 2, after=4, fence=1), "d1", 4)
+    cut_off = begun(one, 4, "d2", 4, after=6, fence=1)
     assert not cut_off.is_changed(4)
     assert not cut_off.is_changed(6)
     assert cut_off.is_changed(5)
     assert not cut_off.has_done("d2")
-    following = begun(cut_off, 6, "d3", 6, 7, 1)
+    following = begun(cut_off, 6, "d3", 6, after=7, fence=1)
     assert following.has_done("d2")
-    never = begun(cut_off, 4, "d3", 4, 7, 1)
+    never = begun(cut_off, 4, "d3", 4, after=7, fence=1)
     assert not never.has_done("d2")
 
 

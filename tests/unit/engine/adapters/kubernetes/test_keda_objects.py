@@ -83,13 +83,13 @@ def test_the_wanted_count_stands_in_an_annotation_and_changes_only_on_itself() -
     assert (there.kind, there.name, there.most) == ("ScaledObject", "api", "/spec/maxReplicaCount")
     record = read(body, there)
     assert (record.set, record.most) == (None, 40)
-    first = change(record, there, "", 5, 3)  # what there is is wanted
+    first = change(record, there, "", 5, fence=3)  # what there is is wanted
     assert not any(op["path"].startswith("/spec") for op in first)
     body["metadata"]["annotations"] = first[-1]["value"]
     record = read(body, there)
     assert (record.count, record.set, record.fence, record.decisions) == (5, 5, 3, ())
     assert published(body).wanted == 5
-    patch = change(record, there, "d1", 8, 3)
+    patch = change(record, there, "d1", 8, fence=3)
     tested = {op["path"]: op["value"] for op in patch if op["op"] == "test"}
     assert tested["/metadata/annotations/wedtwin~1set"] == "5"
     assert {op["path"] for op in patch if op["op"] == "add"} == {

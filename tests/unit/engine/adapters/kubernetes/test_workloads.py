@@ -87,7 +87,7 @@ def test_a_decision_is_carried_out_once_and_leaves_others_alone(
     annotations: dict[str, str] | None,
 ) -> None:
     before = body(2, annotations)
-    operations = change(read(before, API), API, "d1", 5, 3)
+    operations = change(read(before, API), API, "d1", 5, fence=3)
     after = patched(before, operations)
     assert after is not None
     record = read(after, API)
@@ -110,7 +110,7 @@ def test_a_decision_is_carried_out_once_and_leaves_others_alone(
 )
 def test_what_changed_meanwhile_is_not_overwritten(meanwhile: dict[str, Any]) -> None:
     before = body(2, {FENCE: "3", SET: "2", DECISIONS: "d0"})
-    operations = change(read(before, API), API, "d1", 5, 3)
+    operations = change(read(before, API), API, "d1", 5, fence=3)
     assert patched(before, operations) is not None
     assert patched(meanwhile, operations) is None
 
@@ -118,7 +118,7 @@ def test_what_changed_meanwhile_is_not_overwritten(meanwhile: dict[str, Any]) ->
 def test_the_newest_decisions_are_remembered_and_the_oldest_forgotten() -> None:
     tree = body(0)
     for n in range(REMEMBERED + 3):
-        after = patched(tree, change(read(tree, API), API, f"d{n}", n, 1))
+        after = patched(tree, change(read(tree, API), API, f"d{n}", n, fence=1))
         assert after is not None
         tree = after
     kept = read(tree, API).decisions
@@ -196,7 +196,7 @@ def test_the_floor_before_the_engine_is_kept_from_its_first_decision_on() -> Non
     floor: KubeObject = floor_target(API, owners)
     tree: dict[str, Any] = {"metadata": {}, "spec": {"minReplicas": 2, "maxReplicas": 9}}
     for n, count in enumerate((4, 3)):
-        after = patched(tree, change(read(tree, floor), floor, f"d{n}", count, 1))
+        after = patched(tree, change(read(tree, floor), floor, f"d{n}", count, fence=1))
         assert after is not None
         tree = after
     record = read(tree, floor)

@@ -12,7 +12,7 @@ import pytest
 
 from engine.adapters.pool import haproxy
 from engine.adapters.pool.book import Book, Instance, PoolFile, WorkerPhase
-from engine.adapters.pool.haproxy import HaproxyPool
+from engine.adapters.pool.haproxy import HaproxyPool, PoolDelays
 from engine.adapters.pool.place import Place, Worker
 from engine.adapters.pool.processes import Process
 from engine.adapters.pool.runtime_api import RuntimeApiError, ServerState
@@ -72,7 +72,7 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HaproxyPoo
     PoolFile(place.pool).create({"api": 1})
     monkeypatch.setattr(haproxy, "RuntimeApi", Played)
     monkeypatch.setattr(HaproxyPool, "_launch", lambda *_: None)
-    made = HaproxyPool(place, Worker(("false",), {}), poll_s=3600.0)
+    made = HaproxyPool(place, Worker(("false",), {}), delays=PoolDelays(poll_s=3600.0))
     yield made
     made.close()
 
@@ -140,7 +140,7 @@ def alive(pool: HaproxyPool) -> Iterator[Process]:
     ],
 )
 def test_what_somebody_did_by_hand_is_left_so_and_counted_as_it_is(
-    pool: HaproxyPool, alive: Process, states: list[ServerState], ready: int, ways: str
+    pool: HaproxyPool, alive: Process, states: list[ServerState], ready: int, *, ways: str
 ) -> None:
     put(pool, WorkerPhase.READY, alive)
     for state in states:
@@ -158,7 +158,7 @@ def test_what_somebody_did_by_hand_is_left_so_and_counted_as_it_is(
 def test_one_that_is_ill_is_replaced_and_one_that_somebody_took_out_is_not(
     pool: HaproxyPool, alive: Process
 ) -> None:
-    pool._ill_s = -1.0
+    pool._delays = pool._delays._replace(ill_s=-1.0)
     put(pool, WorkerPhase.READY, alive)
     played(pool).states = {"api/api-1": ServerState(0, "DOWN", admin=8)}
     look(pool)

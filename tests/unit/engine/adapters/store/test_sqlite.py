@@ -96,7 +96,7 @@ def test_what_makes_no_sense_is_complained_about_and_the_rest_holds(
 ) -> None:
     desk.ask(ManualFloor("database", 4, math.inf))
     desk.database.write(
-        lambda to: statements.put_request(to, f"{kind}-api", kind, "api", content)
+        lambda to: statements.put_request(to, f"{kind}-api", kind, "api", text=content)
     ).result()
     desk.database.write(lambda to: statements.put_answer(to, "api-9", "nonsense")).result()
     asked = standing(desk.database, 0.0)

@@ -21,7 +21,9 @@ def using(*usage_m: int, at_s: float = NOW_S) -> dict[str, k8s.Sample]:
 def cpu(
     who: list[k8s.Pod], samples: dict[str, k8s.Sample], current: int, target: int
 ) -> k8s.Proposal:
-    return k8s.from_pods(who, samples, current, target, SETTINGS, NOW_S, utilization=True)
+    return k8s.from_pods(
+        who, samples, current, target, settings=SETTINGS, now_s=NOW_S, utilization=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,15 +87,15 @@ def test_what_is_not_ready_dampens_a_rise_and_not_a_fall() -> None:
     ],
 )
 def test_when_a_pod_is_too_young(
-    ready: bool, start_age_s: float, transition_age_s: float, sample_age_s: float, counts: bool
+    ready: bool, start_age_s: float, transition_age_s: float, sample_age_s: float, *, counts: bool
 ) -> None:
     pod = k8s.Pod(
         "p0", start_s=NOW_S - start_age_s, ready=ready, transition_s=NOW_S - transition_age_s
     )
-    groups = k8s.group([pod], using(500, at_s=NOW_S - sample_age_s), True, SETTINGS, NOW_S)
+    groups = k8s.group([pod], using(500, at_s=NOW_S - sample_age_s), True, SETTINGS, now_s=NOW_S)
     assert (groups.ready == 1) is counts
     assert (groups.unready == frozenset({"p0"})) is not counts
-    memory = k8s.group([pod], using(500, at_s=NOW_S - sample_age_s), False, SETTINGS, NOW_S)
+    memory = k8s.group([pod], using(500, at_s=NOW_S - sample_age_s), False, SETTINGS, now_s=NOW_S)
     assert memory.ready == 1  # only CPU is misled by a start
 
 
@@ -113,10 +115,14 @@ def test_without_samples_or_requests_there_is_no_proposal() -> None:
 
 
 def test_values_and_averages() -> None:
-    assert k8s.from_value([30_000], pods(3), 3, 20_000, SETTINGS).replicas == 5  # 1.5 * 3
-    assert k8s.from_value([21_000], pods(3), 3, 20_000, SETTINGS).replicas == 3  # in tolerance
-    assert k8s.from_value([21_000], [], 0, 20_000, SETTINGS).replicas == 2  # none from zero
-    assert k8s.from_value([10**30], pods(3), 3, 1, SETTINGS).replicas == k8s.MOST_REPLICAS
+    assert k8s.from_value([30_000], pods(3), 3, 20_000, settings=SETTINGS).replicas == 5  # 1.5 * 3
+    assert (
+        k8s.from_value([21_000], pods(3), 3, 20_000, settings=SETTINGS).replicas == 3
+    )  # in tolerance
+    assert (
+        k8s.from_value([21_000], [], 0, 20_000, settings=SETTINGS).replicas == 2
+    )  # none from zero
+    assert k8s.from_value([10**30], pods(3), 3, 1, settings=SETTINGS).replicas == k8s.MOST_REPLICAS
     assert k8s.from_average([70_000], 3, 20_000, SETTINGS) == k8s.Proposal(4, 23_334)
     assert k8s.from_average([61_000], 3, 20_000, SETTINGS).replicas == 3
 
@@ -132,7 +138,7 @@ def test_values_and_averages() -> None:
     ],
 )
 def test_limits_without_behavior(current: int, desired: int, expected: tuple[int, str]) -> None:
-    assert k8s.clamp(current, desired, 2, 50, SETTINGS) == expected
+    assert k8s.clamp(current, desired, 2, 50, settings=SETTINGS) == expected
 
 
 @pytest.mark.parametrize(
@@ -147,11 +153,13 @@ def test_limits_without_behavior(current: int, desired: int, expected: tuple[int
 )
 def test_rates_up(
     policies: tuple[tuple[bool, int, int], ...], select: str, current: int, desired: int,
-    expected: int,
+    *, expected: int,
 ) -> None:  # fmt: skip
     rules = k8s.Rules(0.0, tuple(k8s.Rate(*p) for p in policies), k8s.Policy(select))
     memory = k8s.HpaMemory([])
-    got, _ = k8s.clamp_by(current, desired, 1, 99, k8s.Behavior(up=rules), memory, NOW_S)
+    got, _ = k8s.clamp_by(
+        current, desired, 1, 99, behavior=k8s.Behavior(up=rules), memory=memory, now_s=NOW_S
+    )
     assert got == expected
 
 
@@ -169,7 +177,9 @@ def test_rates_down(
     policies: tuple[tuple[bool, int, int], ...], select: str, expected: int
 ) -> None:
     rules = k8s.Rules(0.0, tuple(k8s.Rate(*p) for p in policies), k8s.Policy(select))
-    got, _ = k8s.clamp_by(10, 1, 2, 99, k8s.Behavior(down=rules), k8s.HpaMemory([]), NOW_S)
+    got, _ = k8s.clamp_by(
+        10, 1, 2, 99, behavior=k8s.Behavior(down=rules), memory=k8s.HpaMemory([]), now_s=NOW_S
+    )
     assert got == expected
 
 
@@ -179,13 +189,16 @@ def test_changes_of_the_period_use_the_rate_up() -> None:
         [], ups=[k8s.ScaleEvent(3, NOW_S - 30.0), k8s.ScaleEvent(9, NOW_S - 61.0)]
     )
     # 10 now, 7 a minute ago: at most 12
-    assert k8s.clamp_by(10, 20, 1, 99, k8s.Behavior(up=rules), memory, NOW_S)[0] == 12
+    assert (
+        k8s.clamp_by(10, 20, 1, 99, behavior=k8s.Behavior(up=rules), memory=memory, now_s=NOW_S)[0]
+        == 12
+    )
 
 
 def test_stabilisation_takes_the_highest_of_five_minutes() -> None:
     memory = k8s.HpaMemory([(8, NOW_S - 400.0), (6, NOW_S - 200.0)])
     target = k8s.ScaleTarget(10, 1, 99)
-    verdict = k8s.reconcile(target, [k8s.Proposal(3, 0)], memory, SETTINGS, NOW_S)
+    verdict = k8s.reconcile(target, [k8s.Proposal(3, 0)], memory, SETTINGS, now_s=NOW_S)
     assert verdict.replicas == 6
     assert verdict.reasons["AbleToScale"] == "SucceededRescale"
     assert memory.log == [(3, NOW_S), (6, NOW_S - 200.0)]
@@ -194,7 +207,7 @@ def test_stabilisation_takes_the_highest_of_five_minutes() -> None:
 def test_the_first_look_remembers_the_count_as_it_is() -> None:
     memory = k8s.HpaMemory()
     target = k8s.ScaleTarget(10, 1, 99)
-    verdict = k8s.reconcile(target, [k8s.Proposal(3, 0)], memory, SETTINGS, NOW_S)
+    verdict = k8s.reconcile(target, [k8s.Proposal(3, 0)], memory, SETTINGS, now_s=NOW_S)
     assert (verdict.replicas, verdict.reasons["AbleToScale"]) == (10, "ScaleDownStabilized")
 
 
@@ -203,7 +216,7 @@ def test_metrics_that_fail_forbid_only_the_way_down() -> None:
 
     def verdict(*proposals: k8s.Proposal | k8s.MetricError) -> k8s.Reconciled:
         target = k8s.ScaleTarget(5, 1, 99)
-        return k8s.reconcile(target, proposals, k8s.HpaMemory([]), SETTINGS, NOW_S)
+        return k8s.reconcile(target, proposals, k8s.HpaMemory([]), SETTINGS, now_s=NOW_S)
 
     assert verdict(k8s.Proposal(3, 0), failed).replicas == 5
     assert verdict(k8s.Proposal(3, 0), failed).failed
@@ -215,5 +228,5 @@ def test_metrics_that_fail_forbid_only_the_way_down() -> None:
 @pytest.mark.parametrize(("current", "expected"), [(0, 0), (1, 3), (12, 9)])
 def test_out_of_bounds_is_put_right_at_once(current: int, expected: int) -> None:
     target = k8s.ScaleTarget(current, 3, 9)
-    verdict = k8s.reconcile(target, [], k8s.HpaMemory(), SETTINGS, NOW_S)
+    verdict = k8s.reconcile(target, [], k8s.HpaMemory(), SETTINGS, now_s=NOW_S)
     assert verdict.replicas == expected

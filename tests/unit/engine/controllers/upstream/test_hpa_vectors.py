@@ -74,11 +74,13 @@ def test_replica_calculator(case: dict[str, Any]) -> None:
             container = {None: None, "container1": 0, "container2": 1}[case.get("container")]
             target = case.get("targetUtilizationPct") or case["target_m"]
             return k8s.from_pods(
-                pods, samples, current, target, chosen, NOW_S,
+                pods, samples, current, target, settings=chosen, now_s=NOW_S,
                 utilization=kind != "pods", container=container,
             )  # fmt: skip
         if kind in ("object", "external"):
-            return k8s.from_value(case["levels_m"], pods, current, case["target_m"], chosen)
+            return k8s.from_value(
+                case["levels_m"], pods, current, case["target_m"], settings=chosen
+            )
         return k8s.from_average(case["levels_m"], current, case["targetPerPod_m"], chosen)
 
     if "error" in expected:
@@ -110,7 +112,7 @@ def test_group_pods(case: dict[str, Any]) -> None:
         name: k8s.Sample((0,), NOW_S - metric["age_s"], metric["window_s"])
         for name, metric in case["metrics"].items()
     }
-    groups = k8s.group(pods, samples, case["resource"] == "cpu", settings(), NOW_S)
+    groups = k8s.group(pods, samples, case["resource"] == "cpu", settings(), now_s=NOW_S)
     expected = case["expected"]
     assert groups.ready == expected["readyCount"]
     for name in ("unready", "missing", "ignored"):
@@ -150,7 +152,7 @@ def test_controller(case: dict[str, Any]) -> None:
         case["specReplicas"], case["minReplicas"], case["maxReplicas"], behavior
     )
     memory = k8s.HpaMemory(log_of(case["recommendations_value_age_s"]))
-    verdict = k8s.reconcile(target, proposals, memory, settings(), NOW_S)
+    verdict = k8s.reconcile(target, proposals, memory, settings(), now_s=NOW_S)
     assert verdict.replicas == case["expected"]["desiredReplicas"]
     assert verdict.reasons == case["expected"]["conditionReasons"]
 
@@ -162,7 +164,9 @@ def _propose(
     if metric.get("fetch_error") or kind == "invalid":
         return k8s.MetricError(metric["conditionReason"], "not to be had")
     if kind in ("object", "external"):
-        return k8s.from_value(levels, pods, case["specReplicas"], metric["target_m"], settings())
+        return k8s.from_value(
+            levels, pods, case["specReplicas"], metric["target_m"], settings=settings()
+        )
     if kind in ("object_per_pod", "external_per_pod"):
         return k8s.from_average(
             levels, case["statusReplicas"], metric["targetPerPod_m"], settings()
@@ -176,7 +180,8 @@ def _propose(
     try:
         return k8s.from_pods(
             pods, samples, case["specReplicas"],
-            metric["targetUtilizationPct" if resource else "target_m"], settings(), NOW_S,
+            metric["targetUtilizationPct" if resource else "target_m"], settings=settings(),
+            now_s=NOW_S,
             utilization=resource, container=container,
         )  # fmt: skip
     except k8s.MetricError as error:
@@ -185,7 +190,7 @@ def _propose(
 
 @cases("convert_without_behavior")
 def test_clamp(case: dict[str, Any]) -> None:
-    got = k8s.clamp(case["current"], case["desired"], case["min"], case["max"], settings())
+    got = k8s.clamp(case["current"], case["desired"], case["min"], case["max"], settings=settings())
     assert got == (case["expected"], case["condition"])
 
 
@@ -220,7 +225,13 @@ def test_rate_limits(case: dict[str, Any]) -> None:
         events_of(case["scaleDownEvents_change_age_s"]),
     )  # fmt: skip
     got = k8s.clamp_by(
-        case["current"], case["desired"], case["min"], case["max"], behavior, memory, NOW_S
+        case["current"],
+        case["desired"],
+        case["min"],
+        case["max"],
+        behavior=behavior,
+        memory=memory,
+        now_s=NOW_S,
     )
     assert got == (case["expected"], case["condition"])
 
@@ -253,7 +264,7 @@ def test_stabilize_by_behavior(case: dict[str, Any]) -> None:
         k8s.Rules(case["upWindow_s"], k8s.DEFAULT_UP.policies),
         k8s.Rules(case["downWindow_s"], k8s.DEFAULT_DOWN.policies),
     )
-    got = k8s.stabilize_by(log, case["current"], case["desired"], NOW_S, behavior)
+    got = k8s.stabilize_by(log, case["current"], case["desired"], NOW_S, behavior=behavior)
     assert got == case["expected"]
     if case["expected_log"] is not None:
         assert [count for count, _ in log] == case["expected_log"]

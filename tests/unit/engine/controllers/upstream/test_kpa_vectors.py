@@ -36,6 +36,11 @@ def test_desired_pods(case: dict[str, Any]) -> None:
         memory = knative.KpaMemory(NOW_S - initial["panic_started_s_ago"], initial["maxPanicPods"])
     for step in case["steps"]:
         desired = knative.scale(
-            step["ready"], step["stable"], step["panic"], memory, settings, NOW_S + step["t_s"]
+            step["ready"],
+            step["stable"],
+            step["panic"],
+            memory,
+            settings=settings,
+            now_s=NOW_S + step["t_s"],
         )
         assert desired == step["desired"], step
