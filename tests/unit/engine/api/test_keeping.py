@@ -83,7 +83,7 @@ def test_what_is_kept_comes_in_pages_with_each_series_once(
         ({"step": "1s"}, 'step: "1s" is not allowed (5s … 1d'),
         ({"from": 1_700_000_000}, "steps are too many (1,500); take longer ones"),
         ({"from": 2_000_000_000, "to": 1_900_000_000}, "from: 2000000000 is not allowed (before"),
-        ({"limit": 5_000}, "limit: 5000 is not allowed (1 … 2000)"),
+        ({"limit": 5_000}, 'limit: "5000" is not allowed (1 … 2000)'),
         ({"cursor": "nonsense"}, "cursor: "),
         ({"cursor": "cDE"}, "cursor: "),
         ({"until": 5}, "until: "),
