@@ -291,7 +291,7 @@ def _step(board: Any, specs: Sequence[Any], now_s: float) -> None:
         for horizon_s in (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0)
     )
     plan = Plan(forecasts=forecasts, floors=dict.fromkeys(rows, 10))
-    board.step(now_s, Observation(now_s, seen, outlook), plan, 0.01, Reading(windows))
+    board.step(now_s, Observation(now_s, seen, outlook), plan, 0.01, reading=Reading(windows))
     board.status(
         {"time_s": now_s, "acts": True, "steps": 1, "skipped": 0, "troubles": {}, "awaiting": []}
     )
