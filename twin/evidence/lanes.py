@@ -183,7 +183,7 @@ def _process(work: Callable[..., None], *args: Any) -> Iterator[Beside]:
     """`work` in a process of its own, which is told to end when the block does."""
     context = multiprocessing.get_context(lifetimes.START_METHOD)
     minutes = context.Value("d", 0.0)
-    process = context.Process(target=_run, args=(work, *args, minutes), name="evidence")
+    process = context.Process(target=_run, args=(work, args, minutes), name="evidence")
     process.start()
     try:
         yield Beside(process, minutes)
@@ -193,13 +193,13 @@ def _process(work: Callable[..., None], *args: Any) -> Iterator[Beside]:
         process.join()
 
 
-def _run(work: Callable[..., None], *args: Any) -> None:
+def _run(work: Callable[..., None], args: Sequence[Any], minutes: Synchronized[float]) -> None:
     """In the other process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first lane's
     lifetimes.interrupt_on_sigterm()
     lifetimes.end_with_parent()
     with contextlib.suppress(KeyboardInterrupt):
-        work(*args)
+        work(*args, minutes=minutes)
 
 
 def _second(
@@ -214,6 +214,7 @@ def _second(
 
 
 def _controls(
-    folder: Path, claims: Sequence[Claim], level: Level, seed: int, *, _: Synchronized[float]
+    folder: Path, claims: Sequence[Claim], level: Level, seed: int, *, minutes: Synchronized[float]
 ) -> None:
+    del minutes  # nobody is shown how far it is
     play(folder, claims, "control", level=level, seed=seed)
