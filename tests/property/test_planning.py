@@ -96,7 +96,7 @@ def test_the_plan_is_no_dearer_than_what_it_could_have_been(
         assert plan.total_usd <= cost * (1.0 + 1e-9)
 
 
-@given(loads(), sizings, discounts, risks, risks)
+@given(load=loads(), sizing=sizings, discount=discounts, one=risks, other=risks)
 def test_less_risk_never_costs_less_nor_has_lower_limits(
     load: np.ndarray, sizing: Sizing, discount: float, one: float, *, other: float
 ) -> None:
@@ -138,7 +138,10 @@ def test_hours_and_costs_add_up(load: np.ndarray, sizing: Sizing, discount: floa
     assert math.isclose(mean, bill(used, terms, HOURS, base).total_usd, rel_tol=1e-9, abs_tol=1e-9)
 
 
-@given(loads(services=2), sizings, discounts, st.floats(0.4, 1.1), st.integers(0, 3))
+@given(
+    load=loads(services=2), sizing=sizings, discount=discounts, share=st.floats(0.4, 1.1),
+    forbidden=st.integers(0, 3),
+)  # fmt: skip
 def test_within_a_quota_no_other_choice_of_sizes_is_cheaper(
     load: np.ndarray, sizing: Sizing, discount: float, share: float, *, forbidden: int
 ) -> None:
@@ -201,7 +204,10 @@ settings_of_the_engine = st.builds(
 )
 
 
-@given(specs, st.booleans(), settings_of_the_engine, loads(), st.floats(0.0, 0.4))
+@given(
+    spec=specs, called=st.booleans(), settings=settings_of_the_engine, load=loads(),
+    noise=st.floats(0.0, 0.4),
+)  # fmt: skip
 def test_the_plan_buys_what_the_engine_will_ask_for(
     spec: ServiceSpec, called: bool, settings: EngineSettings, load: np.ndarray, *, noise: float
 ) -> None:

@@ -150,8 +150,8 @@ def test_killed_and_restored_it_makes_the_same_next_plans(moments: list[dict], a
 
 
 @given(
-    st.floats(0.0, 1e6), st.floats(1.0, 3.0), st.floats(0.3, 0.99), st.integers(1, 128),
-    st.booleans(),
+    rate=st.floats(0.0, 1e6), factor=st.floats(1.0, 3.0), utilisation=st.floats(0.3, 0.99),
+    slots=st.integers(1, 128), spare=st.booleans(),
 )  # fmt: skip
 def test_more_load_never_needs_fewer_instances(
     rate: float, factor: float, utilisation: float, slots: int, *, spare: bool

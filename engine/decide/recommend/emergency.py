@@ -106,7 +106,7 @@ def emergency(
     # Full slots hide how much is missing: ask for at least as much more as comfort takes.
     if view.cpu >= settings.cpu:
         target = max(target, math.ceil(service.ready * view.cpu / settings.target_utilisation))
-    with_cpu = sum([row[1] >= 0.0 for row in hot])
+    with_cpu = sum(row[1] >= 0.0 for row in hot)
     unconfirmed = measures_cpu and with_cpu < settings.confirm
     if unconfirmed or all(map(math.isnan, (view.cpu, view.queue_depth, view.p95_s))):
         target = min(target, math.ceil(max(service.ready, 1) / settings.target_utilisation))

@@ -45,7 +45,7 @@ def test_the_server_says_how_long_its_steps_took(loads: tuple[object, ...]) -> N
 def test_the_rows_are_what_the_claim_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the seconds before a row begins nothing counts."""
 
-    async def paused(*_: object) -> answers.Load:
+    async def paused(*_: object, **__: object) -> answers.Load:
         slow = [answers.TimedAnswer(0.5, 900.0, False)]
         rows = [answers.TimedAnswer(1.0 + k / 10.0, float(k), k != 3) for k in range(40)]
         return answers.Load(slow + rows, 7)
