@@ -65,7 +65,7 @@ def become_fork(address: str, arguments: list[str]) -> NoReturn:
     """Do what `python *arguments` does, in a fork of who has this address if there is one."""
     try:
         client = warm.Client(address)
-        client.start("", (arguments[-1],), Path.cwd(), os.environ, (1, 2, 0))
+        client.start("", (arguments[-1],), Path.cwd(), os.environ, files=(1, 2, 0))
     except (OSError, RuntimeError):
         print("there is no process that has gathered the tests: each does", file=sys.stderr)
         os.execv(sys.executable, [sys.executable, *arguments])
