@@ -95,8 +95,8 @@ def no_floor(patch: pytest.MonkeyPatch) -> None:
     for module, rule in ((wedding, "wedding_floor"), (wishes, "forecast")):
         original = getattr(module, rule)
 
-        def low(*arguments: Any, original: Any = original) -> Any:
-            return replace(original(*arguments), target=0)
+        def low(*arguments: Any, original: Any = original, **named: Any) -> Any:
+            return replace(original(*arguments, **named), target=0)
 
         patch.setattr(module, rule, low)
 

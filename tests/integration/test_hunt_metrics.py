@@ -60,7 +60,7 @@ def test_a_rate_that_is_wrong_by_any_factor_keeps_all_invariants(factor: float) 
 
 def trusting(patch: pytest.MonkeyPatch) -> None:
     """An engine that takes each rate as it is measured, and nothing back."""
-    patch.setattr(engine.decide.observe, "borne_out", lambda view, *_: view.request_rate)
+    patch.setattr(engine.decide.observe, "borne_out", lambda view, *_, **__: view.request_rate)
     patch.setattr(engine.decide.restraints, "take_back", lambda *_, **__: None)
 
 

@@ -269,9 +269,9 @@ def _in_twin(
     world.run()
     if number == 0:
         writing.write(
-            world, raw, command="tools/rehearsal", started=began,
-            wall_s=time.perf_counter() - begun_s, compile_s=0.0, partial=False, others=(),
-            render=reporter("run"),
+            world, raw, command="tools/rehearsal",
+            times=writing.RunTimes(began, time.perf_counter() - begun_s, 0.0),
+            partial=False, others=(), render=reporter("run"),
         )  # fmt: skip
     cost = sum(
         fleet.instance_seconds(world.now_s) / 3600.0 * fleet.spec.price_per_hour
