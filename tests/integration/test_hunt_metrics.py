@@ -13,6 +13,10 @@ import pytest
 import engine.decide.observe
 import engine.decide.restraints
 import twin.hunt.examine
+from engine.decide.assess_weddings import Ahead
+from engine.decide.observe import Seen
+from engine.decide.rails.scale_in import ScaleIn
+from engine.model import Recommendation
 from tests import warm
 from twin.hunt import campaign
 from twin.hunt.apart import NO_DOUBLE, NO_FALL, RECOVERED
@@ -25,12 +29,12 @@ CLEAN = (0, 1, 2, 3)
 INVARIANTS = {NO_DOUBLE, NO_FALL, RECOVERED}
 
 
-def with_fault(**fault: Any) -> dict[str, Any]:
+def with_fault(index: int = 12, **fault: Any) -> dict[str, Any]:
     """A world with one fault of its metrics of our choice, from the fifth minute on for one.
 
     Its fleet is above its minimum, so an engine can be led astray.  It ends when all has settled.
     """
-    world = generate_metrics(SEED, 12)
+    world = generate_metrics(SEED, index)
     world["population"]["duration_s"] = 360 + METRICS_SETTLE_S
     world["faults"] = {}
     world.pop("unmeasured", None)
@@ -72,6 +76,20 @@ def test_an_engine_without_witnesses_is_found_out(monkeypatch: pytest.MonkeyPatc
     assert {violation.invariant for violation in outcome.violations} & INVARIANTS
     (apart,) = outcome.apart.values()
     assert apart.over > 1.0 or apart.recovery_s > 600.0
+
+
+def test_an_engine_that_gives_away_what_two_wrong_figures_let_it_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who keeps what was asked for lately and what is booked has lost nothing in a minute."""
+    world = with_fault(16, way="times", figures=["request_rate", "cpu"], factor=0.001)
+    assert violated(world) == set()
+
+    def as_forecast(_seen: Seen, _ahead: Ahead, chosen: Recommendation, **_: object) -> ScaleIn:
+        return ScaleIn(chosen.target, chosen)
+
+    monkeypatch.setattr(engine.decide.restraints, "scale_in", as_forecast)
+    assert NO_FALL in violated(world)
 
 
 def test_a_failing_world_is_made_smaller_kept_and_replayed(

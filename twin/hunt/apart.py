@@ -11,6 +11,11 @@ noise does by itself is not the fault's.
 Steps of one service are a rest apart, and what makes one run step a little earlier or later than
 the other is no harm.  So a count is compared with the counts of the other run within that rest.
 
+Between its thresholds the engine keeps what it has, so two runs under the same rules may differ for
+ever by what one step left, and both serve well.  Who has come down to what the engine's own rules
+ask for, of the right figures, has lost nothing (`twin.hunt.asked`); and what they ask for, to a
+tenth, is no more than there should be.
+
 While figures are missing nothing is taken away, and afterwards a step in takes 30 % at most, with
 that rest between two.  Who was kept from steps cannot have made all of them ten minutes later: it
 is behind by as long as it was kept.  So a count may be as high as steps from the end of the faults
@@ -80,12 +85,14 @@ def compare(
     without: NDArray[np.int32],
     faults: Sequence[MetricsFault],
     *,
+    asked: NDArray[np.int32],
     step_s: float,
 ) -> tuple[list[Violation], Apart]:
     """What the faults did to the counts, and what of it they may not do.
 
     `counts` (services, samples) are the instances desired with the faults, each `step_s`, and
     `without` (runs, services, samples) those of each run without them, the world as it is first.
+    `asked` (runs, services, samples) is what the engine's rules ask for in those.
     """
     violations: list[Violation] = []
     apart = Apart()
@@ -97,16 +104,18 @@ def compare(
         others = without[:, row].astype(float)
         lowest = _around(others.min(axis=0), reach, np.min)
         highest = _around(others.max(axis=0), reach, np.max)
+        needed = asked[:, row].max(axis=0).astype(float)
         change = np.diff(count, prepend=count[0])
         watched = times_s <= times_s[-1] - SAME_STEP_S
         rises, falls = watched & (change > 0.0), watched & (change < 0.0)
         above = rises & (count > TWICE * highest + STEP)
         slack_low, slack_high = (np.maximum(WITHIN * c, LEAST) for c in (lowest, highest))
-        below = falls & (count < lowest - np.maximum(slack_low, STEP))
+        below = falls & (count < np.minimum(lowest - np.maximum(slack_low, STEP), needed))
         late = times_s >= end_s + RECOVERY_S
         before = count[int(np.searchsorted(times_s, begin_s, side="right")) - 1]
         most = np.maximum(highest + slack_high, _stepped_in(before, times_s - end_s))
-        outside = watched & ((count < lowest - slack_low) | (count > most))
+        most = np.maximum(most, needed + np.maximum(WITHIN * needed, LEAST))
+        outside = watched & ((count < np.minimum(lowest - slack_low, needed)) | (count > most))
         for invariant, broken in (
             (NO_DOUBLE, above),
             (NO_FALL, below),

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.runtime.errors import ControllerError
 from twin.hunt.apart import Apart, compare
+from twin.hunt.asked import AskedByRules
 from twin.hunt.invariants import Invariants, LiveInvariants, Violation
 from twin.hunt.live import HuntedShell
 from twin.hunt.metrics import MetricsFault, leave_out, spoil, stir
@@ -77,6 +78,13 @@ def examine(raw: Mapping[str, Any]) -> WorldOutcome:
     return WorldOutcome(tuple(invariants.violations), _covered(world), _digest(world))
 
 
+class _Without(NamedTuple):
+    """Instances (services, samples) of a run without faults: desired, asked for by its rules."""
+
+    counts: NDArray[np.int32]
+    asked: NDArray[np.int32]
+
+
 def _examine_metrics(raw: Mapping[str, Any]) -> WorldOutcome:
     """Run a world with and without the faults of its metrics."""
     faults = parse_metrics(raw["metrics"])
@@ -89,13 +97,17 @@ def _examine_metrics(raw: Mapping[str, Any]) -> WorldOutcome:
         return WorldOutcome((Violation("the engine answers", 0.0, str(error)),))
     counts = world.recorder.counts[:, :, 0]
     interval_s = world.config.telemetry.interval_s
-    without = _counts_without(text, 0)[np.newaxis]
-    violations, apart = compare(world.specs, counts, without, faults, step_s=interval_s)
-    for number in range(1, REPEATS + 1):
+    runs: list[_Without] = []
+    violations: list[Violation] = []
+    apart = Apart()
+    for number in range(REPEATS + 1):
+        runs.append(_without(text, number))
+        without, asked = (np.stack(part) for part in zip(*runs, strict=True))
+        violations, apart = compare(
+            world.specs, counts, without, faults, asked=asked, step_s=interval_s
+        )
         if not violations:
             break
-        without = np.concatenate([without, _counts_without(text, number)[np.newaxis]])
-        violations, apart = compare(world.specs, counts, without, faults, step_s=interval_s)
     covered = _covered(world)
     covered |= Counter(f"metrics: {fault.kind}" for fault in faults)
     alone = {faults[0].kind: apart} if len(faults) == 1 else {}
@@ -103,15 +115,25 @@ def _examine_metrics(raw: Mapping[str, Any]) -> WorldOutcome:
 
 
 @lru_cache(maxsize=2 * (REPEATS + 1))
-def _counts_without(plain: str, number: int) -> NDArray[np.int32]:
-    """How many instances (services, samples) are desired in the world `plain` without the faults.
+def _without(plain: str, number: int) -> _Without:
+    """The world `plain` without the faults.
 
     Number 0 is the world as it is, each other the same with another usual noise of its samples.
     """
-    return _run(json.loads(plain), (), number).recorder.counts[:, :, 0].copy()
+    world = _world(json.loads(plain), (), number)
+    asked = AskedByRules(world)
+    world.run()
+    return _Without(world.recorder.counts[:, :, 0].copy(), asked.counts())
 
 
-def _run(plain: Mapping[str, Any], faults: Sequence[MetricsFault], number: int = 0) -> World:
+def _run(plain: Mapping[str, Any], faults: Sequence[MetricsFault]) -> World:
+    world = _world(plain, faults)
+    world.run()
+    return world
+
+
+def _world(plain: Mapping[str, Any], faults: Sequence[MetricsFault], number: int = 0) -> World:
+    """The world `plain`, in which nothing has happened yet, with `faults` of its metrics."""
     raw = {key: value for key, value in plain.items() if key != "unmeasured"}
     world = World(configuration(raw))
     for spec, telemetry in zip(world.specs, world.telemetry, strict=True):
@@ -120,7 +142,6 @@ def _run(plain: Mapping[str, Any], faults: Sequence[MetricsFault], number: int =
             stir(telemetry, world.config.telemetry, noise)
         leave_out(telemetry, plain.get("unmeasured", {}).get(spec.name, ()))
         spoil(telemetry, faults, spec.name, world.streams)
-    world.run()
     return world
 
 

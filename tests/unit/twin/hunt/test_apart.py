@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -25,10 +25,17 @@ def course(begin: int, changes: Mapping[float, int]) -> np.ndarray:
 
 
 def judged(
-    with_fault: Mapping[float, int], *without: Mapping[float, int], begin: int = 10
+    with_fault: Mapping[float, int],
+    *without: Mapping[float, int],
+    begin: int = 10,
+    asked: Sequence[Mapping[float, int]] = (),
 ) -> tuple[set[str], Apart]:
+    """What is found, where the rules ask for what is there, or for `asked` in each run."""
     counts, others = course(begin, with_fault), [course(begin, one) for one in without]
-    violations, apart = compare((make_spec(),), counts, np.stack(others), (FAULT,), step_s=5.0)
+    rules = [course(begin, one) for one in asked] or others
+    violations, apart = compare(
+        (make_spec(),), counts, np.stack(others), (FAULT,), asked=np.stack(rules), step_s=5.0
+    )
     return {violation.invariant for violation in violations}, apart
 
 
@@ -113,3 +120,32 @@ def test_who_was_kept_from_steps_in_may_be_as_far_behind_as_steps_are_apart(
 
 def test_few_instances_are_stepped_down_to_one() -> None:
     assert judged({530.0: 3, 830.0: 2, 1130.0: 1}, {405.0: 0}, begin=4)[0] == set()
+
+
+@pytest.mark.parametrize(
+    ("count", "broken"), [(60, set()), (59, {NO_FALL}), (30, {NO_FALL, RECOVERED})]
+)
+def test_who_comes_down_to_what_the_rules_ask_for_has_lost_nothing(
+    count: int, broken: set[str]
+) -> None:
+    """The other run keeps a hundred, between its thresholds, and 60 would do."""
+    sixty = [{5.0: 60}]
+    course = {410.0: count} if RECOVERED in broken else {410.0: count, 1000.0: 60}
+    assert judged(course, {}, begin=100, asked=sixty)[0] == broken
+
+
+def test_the_most_that_any_run_asks_for_counts_and_at_that_time() -> None:
+    asked = [{5.0: 60}, {5.0: 60, 405.0: 70, 500.0: 60}]
+    assert judged({410.0: 69, 600.0: 60}, {}, {}, begin=100, asked=asked)[0] == {NO_FALL}
+    assert judged({410.0: 70, 600.0: 60}, {}, {}, begin=100, asked=asked)[0] == set()
+
+
+@pytest.mark.parametrize(("count", "broken"), [(66, set()), (67, {RECOVERED})])
+def test_what_the_rules_ask_for_to_a_tenth_is_not_left_over(count: int, broken: set[str]) -> None:
+    """The other run has 40, and 60 would keep its figures a tenth below the thresholds."""
+    assert judged({410.0: count}, {}, begin=40, asked=[{5.0: 60}])[0] == broken
+    assert judged({410.0: 44}, {}, begin=40, asked=[{5.0: 20}])[0] == set()
+
+
+def test_what_the_rules_ask_for_excuses_no_order_of_twice_as_many() -> None:
+    assert NO_DOUBLE in judged({410.0: 83, 1095.0: 40}, {}, begin=40, asked=[{5.0: 100}])[0]
