@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from engine.decide.approve import Decided
 from engine.decide.assess_weddings import Ahead
+from engine.decide.figures import OF_REQUESTS
 from engine.decide.observe import Scope, Seen
 from engine.decide.rails.rise import before_rise, by_figures
 from engine.decide.rails.take_back import VANISHED
@@ -121,4 +122,6 @@ def _watch(one: Seen, action: Action, before: Watch | None) -> Watch | None:
         return before
     if action.from_instances == 0:
         return None
-    return watched(action, one.view, healthy=not one.assessment.breach)
+    # Whose errors were not to be seen was not seen to be well.
+    unseen = any(name in one.figures.lost for name in OF_REQUESTS)
+    return watched(action, one.view, healthy=not (one.assessment.breach or unseen))

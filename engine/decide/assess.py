@@ -16,6 +16,8 @@ from engine.model import Reason, ServiceObservation, ServiceSpec
 
 SLOWDOWN_MEMORY = 0.3
 MAX_SLOWDOWN = 5.0
+SLOWEST = 20.0
+"""No service works so many times slower than specified: then its rate is wrong."""
 UNCLEAR_ERRORS = 0.05
 HEADROOM = 0.9
 """A count is enough that keeps the figures below this share of their upper thresholds, with the
@@ -41,9 +43,10 @@ class Assessment(NamedTuple):
     """What the thresholds say of one service.
 
     `over` are the signals above their upper thresholds.  `cold`: every figure that is there is
-    below its lower threshold.  With `enough` instances cpu and memory would stay below `HEADROOM`
-    of their upper thresholds, in proportion; a memory below its lower one asks for none.  `breach`:
-    the SLO is being missed.  `saturated`: its own slots are the bottleneck.
+    below its lower threshold, and arrivals, as a share of what can be served, below that of the
+    cpu.  With `enough` instances cpu and memory would stay below `HEADROOM` of their upper
+    thresholds, in proportion; a memory below its lower one asks for none.  `breach`: the SLO is
+    being missed.  `saturated`: its own slots are the bottleneck.
     """
 
     over: tuple[Signal, ...]
@@ -77,19 +80,18 @@ def assess(service: ServiceObservation, view: View) -> Assessment:
         ]
     )
     breach = view.p95_s > spec.slo_p95_s or view.error_rate > 0.01
-    # Without the CPU, arrivals as a share of what can be served stand in for it.
-    in_use = view.cpu if view.cpu >= 0.0 else view.request_rate / capacity
+    # Arrivals are a witness of their own: a cpu that is wrong makes nobody idle, and where none is
+    # measured they stand in for it.
+    busiest = max(
+        [share for share in (view.cpu, view.request_rate / capacity) if share >= 0.0], default=0.0
+    )
     # A figure that is not there (NaN) is above no threshold.
     cold = not (
-        in_use >= limits.cpu_down
+        busiest >= limits.cpu_down
         or view.memory >= limits.memory_down
         or view.p95_s >= spec.slo_p95_s * limits.response_time_up
         or queue >= 0.5 * limits.queue_depth_up
         or breach
-    )
-    # Arrivals are a witness of their own: a cpu that is wrong makes nobody idle.
-    busiest = max(
-        [share for share in (in_use, view.request_rate / capacity) if share >= 0.0], default=0.0
     )
     most = busiest / limits.cpu_up
     if view.memory >= limits.memory_down:
@@ -98,7 +100,9 @@ def assess(service: ServiceObservation, view: View) -> Assessment:
     return Assessment(over, cold=cold, enough=enough, breach=breach, saturated=busy)
 
 
-def learned_slowdown(slowdown: float, spec: ServiceSpec, view: View) -> float:
+def learned_slowdown(
+    slowdown: float, spec: ServiceSpec, view: View, *, measures_errors: bool = False
+) -> float:
     """`slowdown`, how many times slower than specified the service works, after another look.
 
     Busy slots over throughput is the time that a request really holds a slot (Little's law), so
@@ -110,21 +114,26 @@ def learned_slowdown(slowdown: float, spec: ServiceSpec, view: View) -> float:
     What fails because a callee failed has held a slot all the same, what was shed has not.  Where
     the two cannot be told apart (many errors, and calls to wait for), the service is not taken to
     be slower; but no request held its slot for longer than if all of them were shed, so it is taken
-    to be faster again.  Errors that are not measured are none: that can only make the service look
-    faster.
+    to be faster again.  Errors that nobody measures are none: that can only make the service look
+    faster.  `measures_errors`: they are measured, or were until lately, so a sample without them
+    may have had many.  A sample of a rate that cannot be one (`too_few`) says nothing.
     """
     waits = any(not call.asynchronous for call in spec.calls)
     least, most = [], []
     for place, row in enumerate(view.rows[:NEWEST]):
         cpu, rate, ready = row[1], row[3], view.ready_then[place]
-        error_rate = row[7] if 0.0 <= row[7] < math.inf else 0.0
+        measured = 0.0 <= row[7] < math.inf
+        error_rate = row[7] if measured else 0.0
+        unclear = error_rate > UNCLEAR_ERRORS or (measures_errors and not measured)
         if not (0.05 < cpu < math.inf and ready > 0 and rate > 1.0):
+            continue
+        if too_few(rate, cpu * ready, spec):
             continue
         throughput = rate * (1.0 - error_rate) - _joined(view.rows[place : place + 2])
         if throughput > 0.0:
             held_s = min(cpu * ready * spec.slots / throughput, _held_at_most_s(row))
             most.append(held_s / spec.service_s)
-            least.append(1.0 if waits and error_rate > UNCLEAR_ERRORS else most[-1])
+            least.append(1.0 if waits and unclear else most[-1])
     if not most:
         return slowdown
     # Slower than it was taken to be only as far as every sample says so; faster, as most do.
@@ -133,6 +142,11 @@ def learned_slowdown(slowdown: float, spec: ServiceSpec, view: View) -> float:
     if len(most) == NEWEST:
         slowdown = max(min(slowdown, max(most)), 1.0)  # as fast again as all three say, at once
     return 1.0 if abs(slowdown - 1.0) < 0.05 else slowdown
+
+
+def too_few(rate: float, busy: float, spec: ServiceSpec) -> bool:
+    """Whether `rate` (1/s) is too low to keep `busy` instances so, even if all is very slow."""
+    return rate * SLOWEST < busy * spec.rate_per_instance
 
 
 def _held_at_most_s(row: Row) -> float:

@@ -7,11 +7,18 @@ get its load as soon as it has room), and at those about which a person has just
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from engine.decide.assess import Assessment, arrival_rate, assess, learned_slowdown
-from engine.decide.figures import FiguresThere, figures
+from engine.decide.assess import (
+    Assessment,
+    arrival_rate,
+    assess,
+    learned_slowdown,
+    too_few,
+)
+from engine.decide.figures import LOST_S, FiguresThere, figures
 from engine.decide.ready_then import ready_then
 from engine.decide.recommend.emergency import (
     LOOKED_AT,
@@ -23,13 +30,15 @@ from engine.decide.recommend.emergency import (
 from engine.decide.sleep import last_asked_s, wake, wakes
 from engine.decide.traits import Platform, Traits
 from engine.decide.view import View, newest, view
-from engine.decide.witnesses import borne_out, fallen, has_room, likely
+from engine.decide.witnesses import borne_out, fallen, has_room, learnable
 from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
 from engine.memory import NEVER, Memory, ResponseMemory, ServiceMemory
 from engine.model import Approval, Observation, Recommendation, ServiceObservation
 from engine.settings import EngineSettings
 
+FEW = 1.0
+"""Of so many requests/s, or fewer, chance makes half more or less of what is measured."""
 UNBOOKED = -1
 """The row of a service of which the calendar says nothing."""
 
@@ -176,23 +185,33 @@ def _learned(
     service: ServiceObservation, own: ServiceMemory, looked: View, expected: float
 ) -> tuple[View, float, float]:
     """What the samples show, the slowdown, and the rate (1/s) to learn from, 0 if there is none."""
-    spec = service.spec
-    slowdown = learned_slowdown(own.slowdown, spec, looked)
+    spec, ready = service.spec, service.ready
+    measures_errors = _lately(own, "error_rate", looked.newest_s)
+    slowdown = learned_slowdown(own.slowdown, spec, looked, measures_errors=measures_errors)
     rate = looked.request_rate
     if not has_room(looked, spec):
-        return looked, slowdown, rate
+        return looked, slowdown, 0.0 if too_few(rate, looked.cpu * ready, spec) else rate
     if fallen(looked, expected):
         slowdown = min(slowdown, own.slowdown)
+    by_slots = looked
     if rate >= 0.0:
-        bounded = borne_out(looked, spec, service.ready, expected, slowdown=slowdown)
-        # What is bounded is good enough to go by, not to learn from.
-        return (
-            (looked, slowdown, rate)
-            if bounded == rate
-            else (looked._replace(request_rate=bounded), slowdown, 0.0)
-        )
-    rate = arrival_rate(looked, spec, service.ready, slowdown)
-    return looked, slowdown, rate if likely(rate, expected) else 0.0
+        bounded = borne_out(looked, spec, ready, expected, slowdown=slowdown)
+        if bounded == rate:
+            return looked, slowdown, rate
+        # What is bounded is good enough to go by, not to learn from.  The busy slots may be, but of
+        # few requests they say nothing: a rate that is out of line is then by chance.
+        by_slots = looked._replace(request_rate=math.nan)
+        looked = looked._replace(request_rate=bounded)
+        if not expected > FEW:
+            return looked, slowdown, 0.0
+    rate = arrival_rate(by_slots, spec, ready, slowdown)
+    alone = not _lately(own, "request_rate", looked.newest_s)
+    return looked, slowdown, learnable(rate, expected, own.response.surge, alone=alone)
+
+
+def _lately(own: ServiceMemory, figure: str, now_s: float) -> bool:
+    """Whether `figure` is measured, or was until lately."""
+    return now_s - own.measured_s.get(figure, NEVER) < LOST_S
 
 
 def _alarm(

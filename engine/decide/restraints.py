@@ -158,7 +158,8 @@ def _borne_out(
         checked = scale_in(seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings)
         back = take_back(seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings)
         if back is not None:
-            return _BorneOut(min(back.target, checked.target), back, declined, targets)
+            # What may go beyond is a step in like any other, with its rest.
+            return _BorneOut(back.target, back, declined, targets)
         chosen = checked.recommendation
     if checked.why:
         declined = (*declined, Declined(chosen, checked.why))

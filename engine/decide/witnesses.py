@@ -8,6 +8,8 @@ Where the slots are full they say nothing of what waits outside, and the rate is
 
 from __future__ import annotations
 
+import math
+
 from engine.decide.assess import UNCLEAR_ERRORS
 from engine.decide.view import View
 from engine.forecast.schedule import FALLEN_SHARE
@@ -49,6 +51,14 @@ def fallen(view: View, expected: float) -> bool:
     return view.request_rate < FALLEN_SHARE * expected
 
 
-def likely(rate: float, expected: float) -> bool:
-    """Whether `rate` (1/s), read off other figures, is about what the calendar lets expect."""
-    return expected / FURTHER <= rate <= expected * FURTHER
+def learnable(rate: float, expected: float, surge: float, *, alone: bool = False) -> float:
+    """What may be learned (1/s) of `rate`, read off other figures; 0 where that is nothing.
+
+    It is to be about what the calendar lets expect, or `surge` (log) more or less, as was seen
+    last.  Where nobody measures a rate (`alone`) a busier day shows nowhere else: of more than that
+    as much as that is learned.
+    """
+    last = expected * math.exp(surge)
+    if min(expected, last) / FURTHER <= rate <= max(expected, last) * FURTHER:
+        return rate
+    return expected * FURTHER if alone and rate > expected * FURTHER else 0.0

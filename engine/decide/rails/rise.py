@@ -58,9 +58,15 @@ def bounded(seen: Seen, chosen: Recommendation, now_s: float) -> int:
 def enough(seen: Seen, now_s: float) -> int:
     """What would keep the figures below their thresholds, where they have asked for what is there.
 
-    0 where they have not: bookings say by themselves what is enough for them.
+    0 where they have not: bookings say by themselves what is enough for them.  All of it where the
+    figures that would say so are missing: they are asked again for as long as anything counts.
     """
-    return seen.assessment.enough if before_rise(seen, now_s) < seen.service.desired else 0
+    desired, view = seen.service.desired, seen.view
+    if before_rise(seen, now_s) >= desired:
+        return 0
+    if view.stale or ("cpu" in seen.figures.lost and not view.request_rate >= 0.0):
+        return desired
+    return seen.assessment.enough
 
 
 def _is_short(seen: Seen) -> bool:

@@ -185,12 +185,12 @@ def test_a_dip_shorter_than_booting_costs_is_held() -> None:
     settings = LEAN.model_copy(update={"weddings": WeddingSettings(protection_s=0.0, lead_s=0.0)})
 
     def dip(ahead_s: np.ndarray) -> np.ndarray:
-        return np.where(ahead_s > 300.0, 8000.0, 6000.0)
+        return np.where(ahead_s > 300.0, 8000.0, 4500.0)
 
-    window = make_window(cpu=0.45, rate=6000.0)
+    window = make_window(cpu=0.45, rate=4500.0)
     service = make_service(desired=100, window=window)
     held = Autoscaler(settings).step(observe(service, outlook=make_outlook(dip)))
-    flat = Autoscaler(settings).step(observe(service, outlook=make_outlook(6000.0)))
+    flat = Autoscaler(settings).step(observe(service, outlook=make_outlook(4500.0)))
     kept = held.actions[0].to_instances if held.actions else 100
     assert kept > only(flat).to_instances
 

@@ -94,7 +94,7 @@ def test_what_comes_later_may_be_booted_again() -> None:
 
 
 def test_a_step_in_leaves_it_and_says_so_where_that_is_all() -> None:
-    cold = make_window(cpu=0.2, memory=0.3, p95_s=0.1)
+    cold = make_window(cpu=0.2, rate=200.0, memory=0.3, p95_s=0.1)
     seen = seen_of(make_service(make_spec(), desired=10, window=cold), waited_for=False)
     seen = seen._replace(traits=seen.traits._replace(risk_z=1.0))
     chosen = wish_of(4, Reason.FORECAST, evidence={"rate": 300.0}, confidence=0.7)

@@ -13,7 +13,7 @@ import pytest
 from engine import Autoscaler
 from engine.decide.assess import arrival_rate, assess, learned_slowdown, queue_growth
 from engine.decide.view import View, view
-from engine.model import Call, Reason
+from engine.model import Call, Reason, ServiceSpec
 from engine.settings import EngineSettings
 from tests.unit.engine.conftest import (
     NOW_S,
@@ -94,8 +94,13 @@ def test_without_a_ready_instance_load_is_measured_by_one() -> None:
         # Without the CPU, 500 of the 1000 requests/s that can be served are as much as half of it.
         ({"cpu": NAN, "rate": 499.0}, True, False),
         ({"cpu": NAN, "rate": 500.0}, False, False),
-        ({"rate": 500.0}, True, False),
-        ({"cpu": 0.0, "rate": 500.0}, True, False),  # it is there, and says nothing is busy
+        # Beside the CPU they say so, too: whichever of the two is wrong makes nobody idle.
+        ({"rate": 499.0}, True, False),
+        ({"rate": 500.0}, False, False),
+        ({"cpu": 0.0, "rate": 500.0}, False, False),
+        ({"cpu": 1e-9, "rate": 500.0}, False, False),
+        ({"cpu": 0.5, "rate": 0.0}, False, False),
+        ({"cpu": 0.0, "rate": 0.0}, True, False),
     ],
 )
 def test_cold_and_breach(figures: dict[str, float], cold: bool, breach: bool) -> None:
@@ -131,7 +136,13 @@ TELLS = make_spec(calls=(Call("mail", 1.0, asynchronous=True),))
         (1.06, {"cpu": 0.53, "rate": 500.0}, 10, make_spec(), 1.06),
         (1.06, {"cpu": 0.52, "rate": 500.0}, 10, make_spec(), 1.0),  # 1.04 is 1
         # At most five times as slow: 1 + 0.3 x 4.
-        (1.0, {"cpu": 1.0, "rate": 10.0}, 10, make_spec(), 2.2),
+        (1.0, {"cpu": 1.0, "rate": 100.0}, 10, make_spec(), 2.2),
+        # Who works twenty times as slowly still serves 50 of 1000 requests/s: fewer are no rate.
+        (1.0, {"cpu": 1.0, "rate": 50.0}, 10, make_spec(), 2.2),
+        (1.7, {"cpu": 1.0, "rate": 49.9}, 10, make_spec(), 1.7),
+        (1.0, {"cpu": 0.1, "rate": 5.0}, 10, make_spec(), 2.2),
+        (1.7, {"cpu": 0.1, "rate": 4.9}, 10, make_spec(), 1.7),
+        (1.0, {"cpu": 0.5, "rate": 1.5}, 10, make_spec(service_s=0.01), 1.0),
         # Half was shed and held no slot: 100 / 500 = 0.2 s.
         (1.0, {"cpu": 1.0, "rate": 1000.0, "error_rate": 0.5}, 10, make_spec(), 1.3),
         # 5 % failing can still be told apart, more cannot where it waits for callees …
@@ -146,7 +157,6 @@ TELLS = make_spec(calls=(Call("mail", 1.0, asynchronous=True),))
         (1.7, {"cpu": NAN, "rate": 300.0}, 10, make_spec(), 1.7),
         (1.7, {"cpu": 0.9, "rate": NAN}, 10, make_spec(), 1.7),
         (1.7, {"cpu": 0.9, "rate": 300.0, "error_rate": 1.0}, 10, make_spec(), 1.7),
-        (1.0, {"cpu": 0.9, "rate": 1.5}, 10, make_spec(), 2.2),
         (1.7, {"cpu": math.inf, "rate": 300.0}, 10, make_spec(), 1.7),
         (1.7, {"cpu": 0.9, "rate": math.inf}, 10, make_spec(), 1.7),
         # Errors that nobody measures, or that cannot be, are none: 0.3 s held.
@@ -162,6 +172,28 @@ def test_how_slow_a_service_works_is_learned_from_busy_slots(
         make_service(desired=10, ready=ready, window=make_window(**(LONG | figures))), NOW_S, 45.0
     )
     assert learned_slowdown(before, spec, seen) == pytest.approx(after)
+
+
+@pytest.mark.parametrize(
+    ("error_rate", "spec", "measures_errors", "after"),
+    [
+        # 0.9 x 100 slots / 300 per second = 0.3 s held: 3 times 0.1 s, and 30 % of the way from 1.
+        (NAN, WAITS, False, 1.6),
+        # Errors that are measured else may be many in this sample, and nothing tells them apart.
+        (NAN, WAITS, True, 1.0),
+        (2.0, WAITS, True, 1.0),
+        (2.0, TELLS, True, 1.6),
+        (0.0, WAITS, True, 1.6),
+        (0.05, WAITS, True, 1.0 + 0.3 * (3.0 / 0.95 - 1.0)),
+    ],
+)
+def test_a_sample_that_lost_its_errors_shows_no_slowness_of_who_waits_for_others(
+    error_rate: float, spec: ServiceSpec, measures_errors: bool, after: float
+) -> None:
+    window = make_window(**(LONG | {"cpu": 0.9, "rate": 300.0, "error_rate": error_rate}))
+    seen = view(make_service(desired=10, window=window), NOW_S, 45.0)
+    learned = learned_slowdown(1.0, spec, seen, measures_errors=measures_errors)
+    assert learned == pytest.approx(after)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_nothing_at_all_is_stale_for_ever() -> None:
 @pytest.mark.parametrize(
     ("window", "cold", "breach"),
     [
-        (make_window(cpu=0.2, memory=0.3), True, False),
+        (make_window(cpu=0.2, rate=200.0, memory=0.3), True, False),
         (make_window(cpu=0.55, memory=0.3), False, False),
         (make_window(cpu=0.2, memory=0.9), False, False),
         (make_window(cpu=0.2, memory=0.3, p95_s=0.6), False, True),

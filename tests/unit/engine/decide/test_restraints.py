@@ -216,13 +216,21 @@ def test_what_figures_no_longer_ask_for_goes_back_against_what_stands_against_a_
     assert (without.target, without.targets) == (30, ((NOW_S, 18),))
 
 
-def test_what_may_go_further_than_back_does_so_at_once() -> None:
+def test_what_may_go_further_than_back_does_so_in_a_step_with_its_own_rest() -> None:
+    """Else two steps in would follow one another: of one that is taken back no rest is left."""
     cool = make_window(cpu=0.2, memory=0.3, p95_s=0.1)
-    one = allowed(
-        wish_of(18, Reason.FORECAST), desired=25, memory=ROSE._replace(last_in_s=NOW_S - 15.0),
-        window=cool, ahead=ahead_of(18.0),
+    rested = ROSE._replace(last_in_s=NOW_S - 300.0)
+    asked = (wish_of(15, Reason.FORECAST), ahead_of(15.0))
+    for memory in (rested, ROSE._replace(last_in_s=NOW_S - 15.0)):
+        one = allowed(asked[0], desired=25, memory=memory, window=cool, ahead=asked[1])
+        assert (one.target, one.chosen.reason, one.declined) == (20, Reason.ROLLBACK, ())
+    beyond = allowed(asked[0], desired=20, memory=rested, window=cool, ahead=asked[1])
+    assert (beyond.target, beyond.chosen.reason) == (15, Reason.COST)
+    resting = allowed(
+        asked[0], desired=20, memory=ROSE._replace(last_in_s=NOW_S - 15.0), window=cool,
+        ahead=asked[1],
     )  # fmt: skip
-    assert (one.target, one.chosen.reason, one.declined) == (18, Reason.ROLLBACK, ())
+    assert resting.target == 20
 
 
 def test_figures_that_nothing_bears_out_double_at_most_and_that_is_told() -> None:

@@ -67,6 +67,29 @@ def test_what_there_was_before_figures_asked_for_more(memory: ServiceMemory, cou
 
 
 @pytest.mark.parametrize(
+    ("figures", "lost", "count"),
+    [
+        # 0.36 of 0.72: five of ten keep the cpu below its threshold.
+        ({"cpu": 0.36, "rate": 300.0}, (), 5),
+        # Without the cpu arrivals say so, and without both nothing does: all of it is asked for.
+        ({"cpu": NAN, "rate": 360.0}, ("cpu",), 5),
+        ({"cpu": NAN, "rate": NAN}, ("cpu", "request_rate"), 10),
+        ({"cpu": NAN, "rate": NAN}, ("cpu",), 10),
+        ({"cpu": 0.36, "rate": NAN}, ("request_rate",), 5),
+        ({"cpu": NAN, "rate": NAN}, (), 0),  # nobody measures them
+        ({"cpu": 0.36, "age_s": 99.0}, (), 10),
+    ],
+)
+def test_what_cannot_be_seen_may_still_be_needed(
+    figures: Any, lost: tuple[str, ...], count: int
+) -> None:
+    one = seen(memory=ROSE, **figures)
+    one = one._replace(figures=one.figures._replace(lost=lost))
+    assert enough(one, NOW_S) == count
+    assert enough(one._replace(memory=ServiceMemory()), NOW_S) == 0
+
+
+@pytest.mark.parametrize(
     ("changes", "target"),
     [
         ({}, 20),

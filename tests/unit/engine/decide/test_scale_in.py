@@ -16,7 +16,7 @@ from engine.settings import EngineSettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 from tests.unit.engine.decide.conftest import ahead_of, seen_of, wish_of
 
-COLD = {"cpu": 0.2, "memory": 0.3, "p95_s": 0.1}
+COLD = {"cpu": 0.2, "rate": 200.0, "memory": 0.3, "p95_s": 0.1}
 SHORT = ServiceMemory(short_from_s=NOW_S - 139.0)
 CHOSEN = wish_of(4, Reason.FORECAST, evidence={"rate": 300.0}, confidence=0.7)
 

@@ -140,7 +140,7 @@ def test_what_overrides_budget_and_quota_is_had_and_paid_for_by_the_others(overr
 
 def test_a_fall_costs_nothing_and_pays_for_nothing_in_the_same_step() -> None:
     down = make_service(
-        make_spec("down"), desired=10, window=make_window(cpu=0.1, memory=0.3, rate=500.0)
+        make_spec("down"), desired=10, window=make_window(cpu=0.1, memory=0.3, rate=100.0)
     )
     up = make_service(make_spec("up"), desired=10)
     outlook = outlook_of({"down": 100.0, "up": 1150.0}, {})

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from engine.decide.view import View, view
-from engine.decide.witnesses import borne_out, fallen, has_room, likely
+from engine.decide.witnesses import borne_out, fallen, has_room, learnable
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 
 SPEC = make_spec()  # ten slots, 0.1 s: an instance serves 100 requests a second
@@ -86,16 +86,34 @@ def test_a_fall_is_a_sixth_less_than_the_calendar_lets_expect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "is_so"),
+    ("rate", "surge", "alone", "learned"),
     [
-        (400.0, True),
-        (900.0, True),
-        (900.1, False),
-        (400.1, True),
-        (399.9, False),
-        (math.nan, False),
+        # Within 1.5 times of the 600 that the calendar lets expect.
+        (400.0, 1.0, False, 400.0),
+        (900.0, 1.0, False, 900.0),
+        (900.1, 1.0, False, 0.0),
+        (399.9, 1.0, False, 0.0),
+        (math.nan, 1.0, False, 0.0),
+        # ... or of the 1200, or the 300, that came when it was last seen.
+        (1800.0, 2.0, False, 1800.0),
+        (1800.1, 2.0, False, 0.0),
+        (400.0, 2.0, False, 400.0),
+        (399.9, 2.0, False, 0.0),
+        (200.0, 0.5, False, 200.0),
+        (199.9, 0.5, False, 0.0),
+        (900.0, 0.5, False, 900.0),
+        (900.1, 0.5, False, 0.0),
+        # Where nobody measures a rate, of more as much as half more; of less nothing.
+        (900.1, 1.0, True, 900.0),
+        (9e9, 1.0, True, 900.0),
+        (1800.1, 2.0, True, 900.0),
+        (399.9, 1.0, True, 0.0),
+        (math.nan, 1.0, True, 0.0),
     ],
 )
-def test_what_is_read_off_other_figures_counts_where_it_is_likely(rate: float, is_so: bool) -> None:
-    assert likely(rate, 600.0) is is_so
-    assert not likely(rate, math.nan)
+def test_what_is_read_off_other_figures_is_learned_where_it_is_likely(
+    rate: float, surge: float, alone: bool, learned: float
+) -> None:
+    log = math.log(surge)
+    assert learnable(rate, 600.0, log, alone=alone) == pytest.approx(learned)
+    assert learnable(rate, math.nan, log, alone=alone) == 0.0
