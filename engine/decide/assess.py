@@ -22,6 +22,10 @@ UNCLEAR_ERRORS = 0.05
 HEADROOM = 0.9
 """A count is enough that keeps the figures below this share of their upper thresholds, with the
 tolerance of 10 % that Kubernetes' HorizontalPodAutoscaler has."""
+FAR_BEHIND = 10.0
+"""More may wait than the response time says, by as many times as more arrives than is served."""
+UNTIMED_S = 30.0
+"""Who nobody knows the wait of has waited for so long at most: twice as long are given up."""
 MARGIN = 1.1
 """Response times bear out a holding time of so many times their mean."""
 
@@ -175,13 +179,22 @@ def arrival_rate(view: View, spec: ServiceSpec, ready: int, slowdown: float) -> 
         busy = view.cpu * ready
     else:
         busy = view.ready_then[0] if view.queue_depth > 0.0 else math.nan
-    served = busy * spec.rate_per_instance / max(slowdown, 1.0)
-    return served + queue_growth(view)
+    per_instance = spec.rate_per_instance / max(slowdown, 1.0)
+    return busy * per_instance + queue_growth(view, spec, max(ready, 1) * per_instance)
 
 
-def queue_growth(view: View) -> float:
-    """Requests/s that joined the queue between the two newest samples, never below 0."""
-    return max(_joined(view.rows[:2]), 0.0)
+def queue_growth(view: View, spec: ServiceSpec, capacity: float) -> float:
+    """Requests/s that joined the queue between the two newest samples, never below 0.
+
+    The queue counts in both as far as `capacity` (1/s) serves it within `FAR_BEHIND` times the
+    response time.  Of a surge of so many times what can be served the response time shows as much,
+    as it is that of those who came before; of a queue that is wrong it shows nothing.
+    """
+    rows = view.rows[:2]
+    waited_s = [row[5] for row in rows if 0.0 <= row[5] < math.inf] or [UNTIMED_S]
+    longest = FAR_BEHIND * max(*waited_s, spec.slo_p95_s) * capacity
+    short = [(*row[:8], min(row[8], longest)) if row[8] < math.inf else row for row in rows]
+    return max(_joined(short), 0.0)
 
 
 def _joined(rows: Sequence[Row]) -> float:

@@ -22,6 +22,7 @@ from engine.decide.figures import LOST_S, FiguresThere, figures
 from engine.decide.ready_then import ready_then
 from engine.decide.recommend.emergency import (
     LOOKED_AT,
+    UNCONFIRMED,
     drowning,
     emergency,
     passed_on,
@@ -30,11 +31,11 @@ from engine.decide.recommend.emergency import (
 from engine.decide.sleep import last_asked_s, wake, wakes
 from engine.decide.traits import Platform, Traits
 from engine.decide.view import View, newest, view
-from engine.decide.witnesses import borne_out, fallen, has_room, learnable
+from engine.decide.witnesses import borne_out, corrected, fallen, has_room, learnable
 from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
 from engine.memory import NEVER, Memory, ResponseMemory, ServiceMemory
-from engine.model import Approval, Observation, Recommendation, ServiceObservation
+from engine.model import SAMPLE_FIELDS, Approval, Observation, Recommendation, ServiceObservation
 from engine.settings import EngineSettings
 
 FEW = 1.0
@@ -85,10 +86,14 @@ class Seen(NamedTuple):
 
 
 class _Called(NamedTuple):
-    """Load (1/s) that drowning callers will pass on to a service, and since when they drown."""
+    """Load (1/s) that drowning callers will pass on to a service, and since when they drown.
+
+    `unconfirmed`: none of them has an emergency that its own samples confirm.
+    """
 
     rate: float
     trigger_s: float
+    unconfirmed: bool
 
 
 def due(
@@ -190,6 +195,9 @@ def _learned(
     slowdown = learned_slowdown(own.slowdown, spec, looked, measures_errors=measures_errors)
     rate = looked.request_rate
     if not has_room(looked, spec):
+        righted = corrected(service, looked) if rate >= 0.0 else looked
+        if righted is not looked:
+            return righted, slowdown, 0.0
         return looked, slowdown, 0.0 if too_few(rate, looked.cpu * ready, spec) else rate
     if fallen(looked, expected):
         slowdown = min(slowdown, own.slowdown)
@@ -227,7 +235,7 @@ def _alarm(
     """What the emergency path wants; what it will pass on to callees is added to `called`."""
     name, calls = service.spec.name, traits.spec.calls
     if wakes(service, looked.rows[:LOOKED_AT]) or (service.desired == 0 and name in called):
-        more = called.get(name, _Called(0.0, looked.newest_s))
+        more = called.get(name, _Called(0.0, looked.newest_s, True))
         alarm: Recommendation | None = wake(
             service, looked, traits.sizing, slowdown,
             passed_on_rate=more.rate, trigger_s=more.trigger_s, settings=settings.emergency,
@@ -235,7 +243,7 @@ def _alarm(
     else:
         alarm = emergency(
             service, looked, traits.sizing, slowdown, settings=settings.emergency,
-            measures_cpu="cpu" not in measured.absent,
+            measures=_tells_load(measured),
         )  # fmt: skip
     if alarm is None:
         if name not in called or called[name].rate <= 0.0:
@@ -243,10 +251,19 @@ def _alarm(
         return passed_on(
             service, looked, traits.sizing, slowdown,
             extra_rate=called[name].rate, trigger_s=called[name].trigger_s,
-            settings=settings.emergency,
+            settings=settings.emergency, unconfirmed=called[name].unconfirmed,
         )  # fmt: skip
     extra = unserved_rate(service, looked, slowdown, alarm.target)
     for call in calls:
-        before = called.get(call.service, _Called(0.0, alarm.trigger_s))
-        called[call.service] = before._replace(rate=before.rate + call.per_request * extra)
+        before = called.get(call.service, _Called(0.0, alarm.trigger_s, True))
+        called[call.service] = before._replace(
+            rate=before.rate + call.per_request * extra,
+            unconfirmed=before.unconfirmed and (UNCONFIRMED in alarm.evidence or extra <= 0.0),
+        )
     return alarm
+
+
+def _tells_load(measured: FiguresThere) -> int | None:
+    """The column of what tells how busy a service is: its cpu, or without one its request rate."""
+    there = [name for name in ("cpu", "request_rate") if name not in measured.absent]
+    return SAMPLE_FIELDS.index(there[0]) if there else None

@@ -21,7 +21,7 @@ from engine.model import Category, Declined, Pause, Reason, Recommendation
 from engine.settings import EngineSettings, LimitSettings
 
 PAUSED = "scaling in this direction is paused"
-UNBORNE = "nothing but cpu and response time says so: twice as many at most"
+UNBORNE = "nothing else bears it out: twice as many at most"
 URGENT = (Reason.EMERGENCY, Reason.ROLLBACK, Reason.MANUAL)
 
 

@@ -3,7 +3,8 @@
 Two witnesses say independently of it what should arrive: the busy slots, which are what requests
 hold, and the calendar, corrected by what was learned of the day.  A rate far outside of both is a
 figure that is wrong, by whatever factor, and counts as no further outside than real days go.
-Where the slots are full they say nothing of what waits outside, and the rate is taken as it is.
+Where the slots are full they say nothing of what waits outside, and the rate is taken as it is,
+unless it was wrong before they filled: what it was worth while slots were free it is worth still.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from __future__ import annotations
 import math
 
 from engine.decide.assess import UNCLEAR_ERRORS
-from engine.decide.view import View
+from engine.decide.view import NEWEST, View, most_rate
 from engine.forecast.schedule import FALLEN_SHARE
-from engine.model import ServiceSpec
+from engine.model import ServiceObservation, ServiceSpec
 
 FURTHER = 1.5
 """A rate may be so many times what either witness says, or so many times less than both say."""
+BEYOND_DOUBT = 3.0
+"""No service is so many times as fast as specified."""
+STILL = 0.5
+"""A rate that has fallen to less than this share is another than it was."""
 
 
 def has_room(view: View, spec: ServiceSpec) -> bool:
@@ -44,6 +49,39 @@ def borne_out(
     lowest = min(busy / slowdown, expected) / FURTHER
     highest = max(busy, expected) * FURTHER
     return min(max(rate, lowest), highest)
+
+
+def corrected(service: ServiceObservation, view: View) -> View:
+    """The view of a service without room, its rate and queue by what they were worth before.
+
+    The newest three samples of the window with room tell: where in each of them the rate was
+    `BEYOND_DOUBT` times what the slots were in use for, while hardly anybody waited or failed, and
+    has not fallen since, it is as many times too high now.  No more can wait than did then, and
+    than has arrived since.  The same view where they do not say so.
+    """
+    spec, window = service.spec, service.window
+    slots, served = (max(service.ready, 1) * one for one in (spec.slots, spec.rate_per_instance))
+    rate, cpu = window["request_rate"], window["cpu"]
+    with_room = window[
+        (window["time_s"] < view.newest_s)
+        & (rate > 0.0)
+        & (rate <= most_rate(spec))
+        & (cpu > 0.05)
+        & (cpu < spec.thresholds.cpu_up)
+        & ~(window["queue_depth"] > spec.thresholds.queue_depth_up * slots)
+        & (window["error_rate"] <= UNCLEAR_ERRORS)
+    ][-NEWEST:]
+    if len(with_room) < NEWEST:
+        return view
+    times = float((with_room["request_rate"] / (with_room["cpu"] * served)).min())
+    still = view.request_rate >= STILL * float(with_room["request_rate"].min())
+    if not (times >= BEYOND_DOUBT and still):
+        return view
+    arrives, last = view.request_rate / times, with_room[-1]
+    waiting = float(last["queue_depth"]) + arrives * (view.newest_s - float(last["time_s"]))
+    if view.queue_depth > waiting:
+        view = view._replace(queue_depth=waiting)
+    return view._replace(request_rate=arrives)
 
 
 def fallen(view: View, expected: float) -> bool:

@@ -3,14 +3,19 @@
 Who is short of instances lets requests wait, fails some of them, or gets more than it can serve.  A
 cpu and a response time that say otherwise may be right (the service works more slowly) or wrong, by
 whatever factor and for whatever time; nothing tells them apart.  So they may double what there was
-before they asked for more, and no further until one of the others bears them out.
+before they asked for more, and no further until one of the others bears them out.  Nor does a queue
+or a rate bear out what free slots speak against, or a rate that would have to fail some.
 """
 
 from __future__ import annotations
 
+import math
+
 from engine.decide.observe import Seen
-from engine.decide.recommend.emergency import BORNE_OUT, PASSED_ON, UNSEEN
-from engine.model import Reason, Recommendation
+from engine.decide.recommend.emergency import BEARABLE, BORNE_OUT, PASSED_ON, UNSEEN
+from engine.decide.view import NEWEST, View
+from engine.decide.witnesses import FURTHER
+from engine.model import Reason, Recommendation, ServiceSpec
 
 YOUNG_S = 1800.0
 """What figures asked for is theirs for so long after they last did."""
@@ -18,6 +23,12 @@ AT_MOST = 2
 """So many times what there was before."""
 WELL_USED = 0.7
 """Arrivals of this share of what can be served bear out that a service is short."""
+FULL = 0.95
+"""Slots that are less in use than this in each of the newest samples keep nobody waiting."""
+AT_ONCE = 0.5
+"""Who is answered within this share of the SLO has not waited."""
+FAILING = 0.01
+"""More failures than this bear out that a service is short."""
 UNBOOKED_SURGE = 0.2
 """A forecast goes by figures, too, where the load departs by more than this (log) from what is
 booked, or the service works more slowly than specified."""
@@ -73,7 +84,32 @@ def _is_short(seen: Seen) -> bool:
     view, spec, ready = seen.view, seen.traits.spec, max(seen.service.ready, 1)
     if not (view.queue_depth >= 0.0 or view.request_rate >= 0.0):
         return True
-    offered = view.request_rate / (ready * spec.rate_per_instance)
-    # Far more than can be served does not come without a queue.
-    believed = offered >= WELL_USED and not (view.queue_depth >= 0.0 and offered >= UNSEEN)
-    return believed or view.queue_depth >= BORNE_OUT * ready * spec.slots or view.error_rate > 0.01
+    if view.error_rate > FAILING:
+        return True
+    offered, in_use = view.request_rate / (ready * spec.rate_per_instance), _most_in_use(view)
+    if in_use < FULL and offered > FURTHER * in_use:
+        return False  # what free slots speak against, a queue of a few bears out no better
+    in_time = not view.p95_s > spec.slo_p95_s
+    # Far more than can be served does not come without a queue, nor for long without failures.
+    served = view.queue_depth >= 0.0 or (view.error_rate >= 0.0 and in_time)
+    if offered >= WELL_USED and not (served and offered >= UNSEEN):
+        return True
+    # Nobody waits beside free slots and is answered in time, nor, where no slots are measured, if
+    # all are answered at once: a surge of a few seconds has been waited for by as many.
+    unseen = math.isnan(view.cpu) and _at_once(view, spec)
+    waits = not (unseen or (in_use < BEARABLE and in_time))
+    return waits and view.queue_depth >= BORNE_OUT * ready * spec.slots
+
+
+def _most_in_use(view: View) -> float:
+    """The highest share of the slots in use that any of the newest samples shows; 1 if one may be.
+
+    Full slots in one of them are enough: a surge has begun between two.
+    """
+    shares = [row[1] for row in view.rows[:NEWEST]]
+    return max(shares) if all(0.0 <= share < math.inf for share in shares) else 1.0
+
+
+def _at_once(view: View, spec: ServiceSpec) -> bool:
+    """Whether each of the newest samples has a p95, of less than half of the SLO."""
+    return all(0.0 <= row[5] < AT_ONCE * spec.slo_p95_s for row in view.rows[:NEWEST])

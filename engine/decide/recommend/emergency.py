@@ -6,9 +6,12 @@ calls are sized for that at once (`passed_on`): they often take longer to boot t
 It fires when at least two of the newest three samples show the service drowning, so one wild
 sample does not.  Where neither the CPU nor a queue is measured, arrivals as a share of what can be
 served stand in for them; where nothing but arrivals is, nothing confirms them, and no more is asked
-for than comfort takes.  Nor is it where the CPU has just been lost, and then with the rest of any
-other step and no calm afterwards: something is wrong with the samples.  One figure that all others
-speak against, each of them measured, is no emergency either.
+for than comfort takes.  Nor is it where the CPU has just been lost, or the request rate of a
+service without one, and then with the rest of any other step and no calm afterwards: something is
+wrong with the samples.  What such a caller passes on is confirmed no better.  One figure that all
+others speak against, each of them measured, is no emergency either; nor are a queue and a rate that
+are wrong together, where each of these samples shows a quarter of the slots free and all answered
+in time.
 
 The target carries what arrives now at a comfortable utilisation and works the backlog off within a
 minute; it knows what is already booting, and asks again only for more.
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import math
 
-from engine.decide.assess import arrival_rate
+from engine.decide.assess import UNTIMED_S, arrival_rate
 from engine.decide.sizing import Sizing
 from engine.decide.view import Row, View
 from engine.decide.witnesses import FURTHER
@@ -27,7 +30,8 @@ from engine.settings import EmergencySettings
 
 LOOKED_AT = 3
 UNCONFIRMED = "unconfirmed"
-"""The figure among the evidence by which an emergency is told that has just lost its cpu."""
+"""The figure among the evidence by which an emergency is told that has just lost its cpu,
+or the request rate in its place."""
 PASSED_ON = "passed_on_rate"
 """The figure among the evidence by which an emergency is told that a caller causes."""
 BORNE_OUT = 0.05
@@ -37,8 +41,6 @@ BEARABLE = 0.75
 UNSEEN = 1.5
 """Arrivals, as a share of what can be served, that cannot come without a request that waits or
 fails, where both are measured: a service may be a little faster than specified."""
-UNTIMED_S = 30.0
-"""Who nobody knows the wait of has waited for so long at most: twice as long are given up."""
 BEHIND = 2.0
 """More may wait than the response time says, as it is that of those who came earlier."""
 
@@ -75,6 +77,16 @@ def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySetting
     return queueing or (busy and (failing or slow or full))
 
 
+def has_free_slots(row: Row, spec: ServiceSpec, settings: EmergencySettings) -> bool:
+    """Whether this one sample shows, by figures other than queue and rate, that nobody waits.
+
+    A quarter of the slots was free, and who was answered came through, and in time.
+    """
+    cpu, p95_s, error_rate = row[1], row[5], row[7]
+    in_time = 0.0 <= p95_s < settings.response_time * spec.slo_p95_s
+    return 0.0 <= cpu < BEARABLE and in_time and not error_rate >= settings.error_rate
+
+
 def emergency(
     service: ServiceObservation,
     view: View,
@@ -82,11 +94,12 @@ def emergency(
     slowdown: float,
     *,
     settings: EmergencySettings,
-    measures_cpu: bool = False,
+    measures: int | None = None,
 ) -> Recommendation | None:
     """What has to be there at once, or None when the service is not drowning.
 
-    `measures_cpu`: the cpu is measured, or was until lately, so samples without it lack something.
+    `measures` is the column that tells how busy the service is, the cpu's or else the request
+    rate's, where that is measured, or was until lately: samples without it lack something.
     """
     spec = service.spec
     hot = [
@@ -94,7 +107,7 @@ def emergency(
         for row, ready in zip(view.rows[:LOOKED_AT], view.ready_then, strict=False)
         if drowning(row, spec, ready, settings)
     ]
-    if len(hot) < settings.confirm:
+    if len(hot) < settings.confirm or all(has_free_slots(row, spec, settings) for row in hot):
         return None
     rate = arrival_rate(view, spec, service.ready, slowdown)
     if not rate >= 0.0:
@@ -106,8 +119,9 @@ def emergency(
     # Full slots hide how much is missing: ask for at least as much more as comfort takes.
     if view.cpu >= settings.cpu:
         target = max(target, math.ceil(service.ready * view.cpu / settings.target_utilisation))
-    with_cpu = sum(row[1] >= 0.0 for row in hot)
-    unconfirmed = measures_cpu and with_cpu < settings.confirm
+    unconfirmed = (
+        measures is not None and sum(row[measures] >= 0.0 for row in hot) < settings.confirm
+    )
     if unconfirmed or all(map(math.isnan, (view.cpu, view.queue_depth, view.p95_s))):
         target = min(target, math.ceil(max(service.ready, 1) / settings.target_utilisation))
     target = min(target, _most(service, settings))
@@ -165,8 +179,12 @@ def passed_on(
     extra_rate: float,
     trigger_s: float,
     settings: EmergencySettings,
+    unconfirmed: bool = False,
 ) -> Recommendation | None:
-    """What a callee needs once its drowning callers get room and pass `extra_rate` (1/s) on."""
+    """What a callee needs once its drowning callers get room and pass `extra_rate` (1/s) on.
+
+    `unconfirmed`: none of them has an emergency that its own samples confirm.
+    """
     present = arrival_rate(view, service.spec, service.ready, slowdown)
     if not present >= 0.0:
         # Nothing tells what arrives: what is there is taken to be as busy as it should be.
@@ -175,6 +193,8 @@ def passed_on(
     present = min(present, service.ready * service.spec.rate_per_instance / max(slowdown, 1.0))
     rate = present + extra_rate
     target = sizing.instances(rate * slowdown, settings.target_utilisation)
+    if unconfirmed:
+        target = min(target, math.ceil(max(service.ready, 1) / settings.target_utilisation))
     target = min(target, _most(service, settings))
     if target <= service.ready:
         return None
@@ -187,7 +207,8 @@ def passed_on(
             "request_rate": present,
             PASSED_ON: extra_rate,
             "ready": float(service.ready),
-        },
+        }
+        | ({UNCONFIRMED: 1.0} if unconfirmed else {}),
         confidence=0.5,
         trigger_s=trigger_s,
     )

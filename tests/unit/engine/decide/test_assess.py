@@ -378,7 +378,49 @@ def test_the_queue_grows_by_what_the_newest_two_samples_show(queues, step_s, gro
     window = make_window(samples=len(queues))
     window["queue_depth"] = queues
     window["time_s"] = [NOW_S - step_s * (len(queues) - 1 - k) for k in range(len(queues))]
-    assert queue_growth(viewed(window)) == pytest.approx(growth)
+    assert queue_growth(viewed(window), make_spec(), 1000.0) == pytest.approx(growth)
+
+
+@pytest.mark.parametrize(
+    ("queues", "p95_s", "growth"),
+    [
+        # A capacity of 1000/s serves 5000 in ten times the SLO of 0.5 s …
+        ((100.0, 5100.0), (0.2, 0.2), 980.0),
+        ((6000.0, 1e12), (0.2, 0.2), 0.0),
+        # … 30,000 in ten times the response time, of either sample …
+        ((6000.0, 9000.0), (3.0, 0.2), 600.0),
+        ((6000.0, 9000.0), (0.2, 3.0), 600.0),
+        ((1000.0, 1e12), (3.0, 2.0), 5800.0),
+        ((6000.0, 9000.0), (math.nan, 3.0), 600.0),
+        # … and 300,000 in ten times half a minute, where no response time is measured.
+        ((1000.0, 1e12), (math.nan, math.nan), 59_800.0),
+        ((1000.0, 1e12), (math.inf, math.nan), 59_800.0),
+        ((1000.0, math.inf), (0.2, 0.2), 0.0),
+    ],
+)
+def test_a_queue_grows_by_no_more_than_the_response_time_can_bear_out(
+    queues: tuple[float, float], p95_s: tuple[float, float], growth: float
+) -> None:
+    window = make_window(samples=2)
+    window["queue_depth"], window["p95_s"] = queues, p95_s
+    assert queue_growth(viewed(window), make_spec(), 1000.0) == pytest.approx(growth)
+
+
+@pytest.mark.parametrize(
+    ("ready", "slowdown", "rate"), [(10, 1.0, 1980.0), (10, 2.0, 980.0), (0, 1.0, 1080.0)]
+)
+def test_what_is_read_off_a_queue_goes_by_what_all_that_are_ready_can_serve(
+    ready: int, slowdown: float, rate: float
+) -> None:
+    """Ten full instances serve 1000/s, and from 100 to 5000 in 5 s 980/s have joined.
+
+    At half the speed they serve 500/s, and 2500 at most wait.  The ten were ready at that time:
+    where none is now, what one serves in that time, 500, is what can wait: 80/s.
+    """
+    window = make_window(cpu=math.nan, rate=math.nan, samples=3)
+    window["queue_depth"] = 100.0, 100.0, 1e9
+    looked = viewed(window)
+    assert arrival_rate(looked, make_spec(), ready, slowdown) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(

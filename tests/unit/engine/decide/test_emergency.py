@@ -18,13 +18,14 @@ from engine.decide.recommend.emergency import (
     passed_on,
     unserved_rate,
 )
-from engine.model import Reason, Thresholds
+from engine.model import SAMPLE_FIELDS, Reason, Thresholds
 from engine.settings import EmergencySettings
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 from tests.unit.engine.decide.conftest import SIMPLE, viewed
 
 NAN = math.nan
 SETTINGS = EmergencySettings()
+CPU, RATE = SAMPLE_FIELDS.index("cpu"), SAMPLE_FIELDS.index("request_rate")
 # cpu 95 %, 2 % failing, 0.5 waiting per slot, p95 at the SLO; 2 of 3 samples
 
 
@@ -354,7 +355,7 @@ def test_after_the_loss_of_the_cpu_an_emergency_asks_for_no_more_than_comfort_ta
 ) -> None:
     service = make_service(ready=ready)
     looked = viewed(make_window(cpu=NAN, rate=50_000.0, p95_s=3.0, queue=900.0))
-    alarm = emergency(service, looked, SIMPLE, 1.0, settings=SETTINGS, measures_cpu=True)
+    alarm = emergency(service, looked, SIMPLE, 1.0, settings=SETTINGS, measures=CPU)
     assert alarm is not None
     assert (alarm.target, alarm.evidence[UNCONFIRMED]) == (target, 1.0)
     trusted = emergency(service, looked, SIMPLE, 1.0, settings=SETTINGS)
@@ -363,10 +364,64 @@ def test_after_the_loss_of_the_cpu_an_emergency_asks_for_no_more_than_comfort_ta
     assert UNCONFIRMED not in trusted.evidence
 
 
+@pytest.mark.parametrize(("measures", "target"), [(None, 24), (CPU, 15), (RATE, 15)])
+def test_nor_after_the_loss_of_the_rate_where_that_tells_how_busy_a_service_is(
+    measures: int | None, target: int
+) -> None:
+    """Full instances serve 1000/s, 600/s join the queue, 3000 wait: 1650 / 70 = 23.6."""
+    window = make_window(cpu=NAN, rate=NAN, p95_s=3.0)
+    window["queue_depth"][-3:] = 900.0, 3000.0, 6000.0
+    looked = viewed(window)
+    alarm = emergency(make_service(), looked, SIMPLE, 1.0, settings=SETTINGS, measures=measures)
+    assert alarm is not None
+    assert (alarm.target, UNCONFIRMED in alarm.evidence) == (target, measures is not None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_one"),
+    [
+        ({}, False),
+        ({"rate": NAN}, False),
+        ({"error_rate": NAN}, False),
+        ({"cpu": 0.7499}, False),
+        ({"cpu": 0.75}, True),
+        ({"cpu": NAN}, True),
+        ({"p95_s": 0.4999}, False),
+        ({"p95_s": 0.5}, True),
+        ({"p95_s": NAN}, True),
+        ({"error_rate": 0.0199}, False),
+        ({"error_rate": 0.02}, True),
+    ],
+)
+def test_a_queue_and_a_rate_beside_free_slots_are_no_emergency(
+    changes: dict[str, float], is_one: bool
+) -> None:
+    """A quarter of the slots is free, and all are answered, in time (0.5 s)."""
+    free = {"cpu": 0.6, "rate": 5000.0, "queue": 900.0, "p95_s": 0.2}
+    looked = viewed(make_window(**(free | changes)))
+    alarm = emergency(make_service(), looked, SIMPLE, 1.0, settings=SETTINGS)
+    assert (alarm is not None) is is_one
+
+
+@pytest.mark.parametrize(
+    ("cpus", "is_one"),
+    [((0.5, 0.6, 1.0), True), ((0.5, 1.0, 0.6), True), ((1.0, 0.5, 0.6), False)],
+)
+def test_of_a_surge_that_has_just_begun_one_drowning_sample_with_full_slots_is_enough(
+    cpus: tuple[float, ...], is_one: bool
+) -> None:
+    """Oldest first; nobody waits yet in the oldest."""
+    window = make_window(rate=5000.0, queue=900.0)
+    window["cpu"][-3:], window["queue_depth"][-3] = cpus, 0.0
+    window["request_rate"][-3] = 600.0
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, settings=SETTINGS)
+    assert (alarm is not None) is is_one
+
+
 @pytest.mark.parametrize(("cpu", "target"), [(0.0, 80), (0.96, 80), (math.inf, 15)])
 def test_any_share_is_a_cpu_and_infinity_is_none(cpu: float, target: int) -> None:
     looked = viewed(make_window(cpu=cpu, rate=50_000.0, p95_s=3.0, queue=900.0))
-    alarm = emergency(make_service(), looked, SIMPLE, 1.0, settings=SETTINGS, measures_cpu=True)
+    alarm = emergency(make_service(), looked, SIMPLE, 1.0, settings=SETTINGS, measures=CPU)
     assert alarm is not None
     assert alarm.target == target
 
@@ -378,9 +433,7 @@ def test_as_many_samples_with_the_cpu_have_to_agree_as_confirm_an_emergency(
     window = make_window(cpu=1.0, rate=50_000.0, p95_s=3.0, queue=900.0)
     if without:
         window["cpu"][-without:] = NAN
-    alarm = emergency(
-        make_service(), viewed(window), SIMPLE, 1.0, settings=SETTINGS, measures_cpu=True
-    )
+    alarm = emergency(make_service(), viewed(window), SIMPLE, 1.0, settings=SETTINGS, measures=CPU)
     assert alarm is not None
     assert alarm.target == target
 
@@ -413,6 +466,19 @@ def test_a_callee_is_sized_for_what_will_be_passed_on(
         assert (alarm.reason, alarm.confidence) == (Reason.EMERGENCY, 0.5)
         assert alarm.trigger_s == NOW_S - 9.0
         assert alarm.evidence["passed_on_rate"] == extra
+
+
+@pytest.mark.parametrize(("extra", "target"), [(300.0, 12), (500.0, 15), (5000.0, 15)])
+def test_what_an_unconfirmed_emergency_passes_on_asks_for_no_more_than_comfort_takes(
+    extra: float, target: int
+) -> None:
+    """800 / 70 = 11.4, and 10 / 0.7 = 14.3 at most."""
+    alarm = passed_on(
+        make_service(), viewed(make_window(rate=500.0)), SIMPLE, 1.0,
+        extra_rate=extra, trigger_s=NOW_S, settings=SETTINGS, unconfirmed=True,
+    )  # fmt: skip
+    assert alarm is not None
+    assert (alarm.target, alarm.evidence[UNCONFIRMED]) == (target, 1.0)
 
 
 def test_where_nothing_tells_what_arrives_a_callee_is_taken_to_be_as_busy_as_it_should_be() -> None:

@@ -113,6 +113,23 @@ def test_errors_that_were_just_lost_teach_no_slowness(
     assert one.slowdown == pytest.approx(slowdown)
 
 
+def test_from_a_rate_that_was_wrong_before_the_slots_filled_nothing_is_learned() -> None:
+    """A tenth of 5000/s arrives, so ten full instances need 4 more for comfort: 10 / 0.7 = 14.3."""
+    window = make_window(rate=5000.0)
+    window["cpu"][-3:], window["queue_depth"][-3:], window["p95_s"][-3:] = 1.0, 90.0, 3.0
+    one = seen(make_service(window=window))
+    assert one.view.request_rate == pytest.approx(500.0)
+    assert one.response == REMEMBERED.response
+    assert one.alarm is not None
+    assert one.alarm.target == 15
+    window["request_rate"][:-3] = 500.0  # a surge of ten times is one
+    one = seen(make_service(window=window))
+    assert one.view.request_rate == 5000.0
+    assert one.response != REMEMBERED.response
+    assert one.alarm is not None
+    assert one.alarm.target == 72  # (5000 + 90 / 60) / 70
+
+
 @pytest.mark.parametrize(
     ("measured_s", "is_unconfirmed"),
     [({}, False), ({"cpu": NOW_S - 7200.0}, False), ({"cpu": NOW_S - 60.0}, True)],
@@ -133,3 +150,66 @@ def test_who_is_woken_by_its_own_requests_is_passed_nothing_on() -> None:
     alarm = seen(asleep).alarm
     assert alarm is not None
     assert alarm.evidence["passed_on_rate"] == 0.0
+
+
+DROWNING = {"rate": 2000.0, "p95_s": 3.0, "error_rate": 0.3, "queue": 400.0}
+BOTH_LATELY = {"cpu": NOW_S - 60.0, "request_rate": NOW_S - 60.0}
+
+
+def caller(name: str, cpu: float) -> ServiceObservation:
+    """Ten that drown: what they ask for makes more than 500 requests/s of room each."""
+    calls = (Call("database", 3.0),)
+    return make_service(make_spec(name, calls=calls), window=make_window(cpu=cpu, **DROWNING))
+
+
+@pytest.mark.parametrize(
+    ("cpus", "target"),
+    [
+        # Its cpu is lost: it asks for five more, which pass on 1500/s; 2000 / 70 = 28.6.  As its
+        # samples are wrong, the callee's ten are brought to 70 %, and no further: 14.3.
+        ((NAN,), 15),
+        ((NAN, NAN), 15),
+        # Full slots confirm it: all that is unserved is passed on, 3000/s; 3500 / 0.7 = 50.
+        ((1.0,), 50),
+        # One that is confirmed is enough for all: 5000 / 70 = 71.4.
+        ((NAN, 1.0), 72),
+        ((1.0, NAN), 72),
+        # One that does not drown passes nothing on, and confirms nothing either.
+        ((NAN, 0.3), 15),
+    ],
+)
+def test_what_callers_pass_on_is_confirmed_as_well_as_their_own_emergencies(
+    cpus: tuple[float, ...], target: int
+) -> None:
+    callers = [caller(f"web-{k}", cpu) for k, cpu in enumerate(cpus)]
+    for k, cpu in enumerate(cpus):
+        if cpu == 0.3:
+            callers[k] = make_service(callers[k].spec, window=make_window(cpu=cpu))
+    services = (*callers, make_service(make_spec("database")))
+    memory = REMEMBERED._replace(measured_s=BOTH_LATELY)
+    *_, callee = observe(
+        Scope(True, frozenset(), frozenset(), {}),
+        Memory(services={service.spec.name: memory for service in services}),
+        observation_of(*services),
+        platform=traits(tuple(service.spec for service in services), SETTINGS),
+        settings=SETTINGS,
+        blends={},
+    )
+    assert callee.alarm is not None
+    assert callee.alarm.target == target
+    assert (UNCONFIRMED in callee.alarm.evidence) is (target == 15)
+
+
+@pytest.mark.parametrize(
+    ("absent", "is_unconfirmed"),
+    [((), True), (("cpu",), True), (("cpu", "request_rate"), False)],
+)
+def test_without_a_cpu_it_is_the_rate_that_confirms_an_emergency(
+    absent: tuple[str, ...], is_unconfirmed: bool
+) -> None:
+    window = make_window(cpu=NAN, rate=NAN, p95_s=3.0, error_rate=0.3, queue=400.0)
+    measured_s = {name: at_s for name, at_s in BOTH_LATELY.items() if name not in absent}
+    measured_s |= {"p95_s": NOW_S - 8.0}
+    alarm = seen(make_service(window=window), REMEMBERED._replace(measured_s=measured_s)).alarm
+    assert alarm is not None
+    assert (UNCONFIRMED in alarm.evidence) is is_unconfirmed

@@ -123,6 +123,79 @@ def test_figures_that_nothing_bears_out_at_most_double(changes: Any, target: int
     assert bounded(seen(**changes), wish_of(40, Reason.EMERGENCY), NOW_S) == target
 
 
+BESIDE_FREE_SLOTS = {"cpu": 0.5, "p95_s": 0.4}
+"""Half of the slots in use in each sample, and answered within the SLO's 0.5 s."""
+BY_RATE_ALONE = {"cpu": NAN, "queue": NAN, "p95_s": NAN}
+
+
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        # Arrivals of half more than what is in use are a service that is faster than specified …
+        ({"rate": 750.0}, 40),
+        ({"rate": 751.0}, 20),
+        # … more than that a wrong rate, and a queue of a few is no witness for it; failures are.
+        ({"rate": 5000.0, "queue": 90.0}, 20),
+        ({"rate": 5000.0, "queue": 90.0, "p95_s": 5.0}, 20),
+        ({"rate": 5000.0, "queue": 90.0, "error_rate": 0.011}, 40),
+        # It holds up to 95 % in use: 1.5 times 0.94 are 1410/s.
+        ({"cpu": 0.94, "rate": 1411.0, "queue": 90.0}, 20),
+        ({"cpu": 0.95, "rate": 5000.0, "queue": 90.0}, 40),
+        # A queue alone: nobody waits beside a quarter of free slots, and in time.
+        ({"rate": 500.0, "queue": 1e5}, 20),
+        ({"rate": NAN, "queue": 1e5}, 20),
+        ({"rate": NAN, "queue": 1e5, "p95_s": NAN}, 20),
+        ({"rate": NAN, "queue": 1e5, "p95_s": 0.51}, 40),
+        ({"rate": NAN, "queue": 1e5, "cpu": 0.74}, 20),
+        ({"rate": NAN, "queue": 1e5, "cpu": 0.75}, 40),
+        # Where no queue is measured, half more than is served has to fail or to be late.
+        (BY_RATE_ALONE | {"rate": 1499.0}, 40),
+        (BY_RATE_ALONE | {"rate": 1500.0}, 20),
+        (BY_RATE_ALONE | {"rate": 1500.0, "error_rate": 0.011}, 40),
+        (BY_RATE_ALONE | {"rate": 1500.0, "error_rate": NAN}, 40),
+        (BY_RATE_ALONE | {"rate": 1500.0, "p95_s": 0.5}, 20),
+        (BY_RATE_ALONE | {"rate": 1500.0, "p95_s": 0.51}, 40),
+        # Where no cpu is, nobody waits while all are answered within half of the SLO.
+        ({"cpu": NAN, "rate": NAN, "queue": 1e5, "p95_s": 0.249}, 20),
+        ({"cpu": NAN, "rate": NAN, "queue": 1e5, "p95_s": 0.25}, 40),
+        ({"cpu": NAN, "rate": NAN, "queue": 1e5, "p95_s": NAN}, 40),
+        ({"cpu": NAN, "rate": 5000.0, "queue": 1e5, "p95_s": 0.249}, 20),
+        ({"cpu": NAN, "rate": 5000.0, "queue": 1e5, "p95_s": 0.249, "error_rate": 0.011}, 40),
+        ({"cpu": NAN, "rate": 1499.0, "queue": 1e5, "p95_s": 0.249}, 40),
+    ],
+)
+def test_what_free_slots_and_answers_in_time_speak_against_at_most_doubles(
+    changes: Any, target: int
+) -> None:
+    one = seen(**(BESIDE_FREE_SLOTS | changes))
+    assert bounded(one, wish_of(40, Reason.EMERGENCY), NOW_S) == target
+
+
+@pytest.mark.parametrize("cpu", [0.95, NAN, math.inf])
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_one_sample_of_the_newest_three_with_full_slots_may_be_a_surge(
+    cpu: float, place: int
+) -> None:
+    window = make_window(rate=5000.0, queue=90.0, **BESIDE_FREE_SLOTS)
+    window["cpu"][-place] = cpu
+    one = seen_of(make_service(window=window))
+    assert bounded(one, wish_of(40, Reason.EMERGENCY), NOW_S) == 40
+    window["cpu"][-3:], window["cpu"][-4] = 0.5, cpu
+    before = seen_of(make_service(window=window))
+    assert bounded(before, wish_of(40, Reason.EMERGENCY), NOW_S) == 20
+
+
+@pytest.mark.parametrize(("place", "target"), [(1, 40), (2, 40), (3, 40), (4, 20)])
+@pytest.mark.parametrize("p95_s", [0.25, NAN])
+def test_one_sample_of_the_newest_three_in_which_some_may_have_waited_may_be_a_surge(
+    place: int, target: int, p95_s: float
+) -> None:
+    window = make_window(cpu=NAN, rate=NAN, queue=1e5, p95_s=0.1)
+    window["p95_s"][-place] = p95_s
+    one = seen_of(make_service(window=window))
+    assert bounded(one, wish_of(40, Reason.EMERGENCY), NOW_S) == target
+
+
 def test_who_goes_by_more_than_figures_is_not_bounded() -> None:
     one = seen()
     assert bounded(one, wish_of(40, Reason.FORECAST), NOW_S) == 40

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
 from engine.decide.view import View, view
-from engine.decide.witnesses import borne_out, fallen, has_room, learnable
+from engine.decide.witnesses import borne_out, corrected, fallen, has_room, learnable
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 
 SPEC = make_spec()  # ten slots, 0.1 s: an instance serves 100 requests a second
@@ -117,3 +118,76 @@ def test_what_is_read_off_other_figures_is_learned_where_it_is_likely(
     log = math.log(surge)
     assert learnable(rate, 600.0, log, alone=alone) == pytest.approx(learned)
     assert learnable(rate, math.nan, log, alone=alone) == 0.0
+
+
+def drowns(
+    *, rate: float = 3000.0, now: float = 3000.0, queue: float = 9e4, samples: int = 12,
+    room: dict[str, float] | None = None,
+) -> View:  # fmt: skip
+    """What is made of three samples of ten full instances, with `queue` and `now` as their rate.
+
+    Those before had room, and `rate`: 30 % of what serves 1000/s, nobody waiting or failing.
+    """
+    before = {"cpu": 0.3, "rate": rate} | (room or {})
+    window = make_window(samples=samples, **before)  # type: ignore[arg-type]
+    window["cpu"][-3:], window["queue_depth"][-3:] = 1.0, queue
+    window["request_rate"][-3:] = now
+    service = make_service(SPEC, window=window)
+    return corrected(service, view(service, NOW_S, 45.0))
+
+
+def test_a_rate_that_was_wrong_beside_free_slots_is_as_wrong_once_they_are_full() -> None:
+    """Ten times 300/s; 15 s after the last sample with room 4500 can wait."""
+    read = drowns()
+    assert (read.request_rate, read.queue_depth) == (pytest.approx(300.0), pytest.approx(4500.0))
+    assert drowns(queue=4400.0).queue_depth == 4400.0
+    assert drowns(room={"queue": 50.0}).queue_depth == pytest.approx(4550.0)
+    assert math.isnan(drowns(queue=math.nan).queue_depth)
+    assert drowns(room={"queue": math.nan}).queue_depth == 9e4  # of how many nothing is measured
+    # Twice as many as arrived then are twice as many now.
+    assert drowns(now=6000.0).request_rate == pytest.approx(600.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rate"),
+    [
+        ({"rate": 900.0, "now": 900.0}, 300.0),
+        ({"rate": 899.0, "now": 899.0}, 899.0),  # it may be a little faster than specified
+        ({"now": 1500.0}, 150.0),
+        ({"now": 1499.0}, 1499.0),  # it has fallen by half: it is right again
+        ({"samples": 6}, 300.0),
+        ({"samples": 5}, 3000.0),  # two samples with room say nothing
+        ({"room": {"error_rate": 0.05}}, 300.0),
+        ({"room": {"error_rate": 0.051}}, 3000.0),  # what is shed takes no slots
+        ({"room": {"error_rate": math.nan}}, 3000.0),
+        ({"room": {"queue": 51.0}}, 3000.0),  # half of the 100 slots are waited for
+        ({"room": {"queue": math.nan}}, 300.0),
+        ({"room": {"cpu": 0.051}}, 51.0),
+        ({"room": {"cpu": 0.05}}, 3000.0),
+        ({"room": {"cpu": SPEC.thresholds.cpu_up}}, 3000.0),
+        ({"room": {"rate": 1.1e7}}, 3000.0),  # more than a hundred times the maximum is no rate
+        ({"room": {"rate": 0.0}}, 3000.0),
+    ],
+)
+def test_a_rate_is_corrected_only_where_three_samples_with_room_leave_no_doubt(
+    changes: dict[str, Any], rate: float
+) -> None:
+    assert drowns(**changes).request_rate == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(("place", "rate"), [(-4, 880.0), (-6, 880.0), (-7, 300.0)])
+def test_the_newest_three_with_room_have_to_agree(place: int, rate: float) -> None:
+    window = make_window(cpu=0.3, rate=900.0)
+    window["cpu"][-3:], window["queue_depth"][-3:] = 1.0, 9e4
+    window["request_rate"][place] = 880.0
+    window["request_rate"][-3:] = 880.0 if rate == 880.0 else 900.0
+    service = make_service(SPEC, window=window)
+    assert corrected(service, view(service, NOW_S, 45.0)).request_rate == pytest.approx(rate)
+
+
+def test_of_none_ready_one_would_serve() -> None:
+    """Thirty a second of the hundred that one serves, ten times too high."""
+    window = make_window(cpu=0.3, rate=300.0)
+    window["cpu"][-3:], window["queue_depth"][-3:] = 1.0, 900.0
+    service = make_service(SPEC, desired=1, ready=0, window=window)
+    assert corrected(service, view(service, NOW_S, 45.0)).request_rate == pytest.approx(30.0)
