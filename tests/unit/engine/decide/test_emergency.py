@@ -383,9 +383,11 @@ def test_nor_after_the_loss_of_the_rate_where_that_tells_how_busy_a_service_is(
         ({}, False),
         ({"rate": NAN}, False),
         ({"error_rate": NAN}, False),
+        ({"cpu": 0.0}, False),
         ({"cpu": 0.7499}, False),
         ({"cpu": 0.75}, True),
         ({"cpu": NAN}, True),
+        ({"p95_s": 0.0}, False),
         ({"p95_s": 0.4999}, False),
         ({"p95_s": 0.5}, True),
         ({"p95_s": NAN}, True),
@@ -479,6 +481,16 @@ def test_what_an_unconfirmed_emergency_passes_on_asks_for_no_more_than_comfort_t
     )  # fmt: skip
     assert alarm is not None
     assert (alarm.target, alarm.evidence[UNCONFIRMED]) == (target, 1.0)
+
+
+@pytest.mark.parametrize("ready", [0, 1])
+def test_of_one_instance_at_most_one_more_is_asked_for_so(ready: int) -> None:
+    alarm = passed_on(
+        make_service(ready=ready), viewed(make_window(rate=500.0)), SIMPLE, 1.0,
+        extra_rate=500.0, trigger_s=NOW_S, settings=SETTINGS, unconfirmed=True,
+    )  # fmt: skip
+    assert alarm is not None
+    assert alarm.target == 2
 
 
 def test_where_nothing_tells_what_arrives_a_callee_is_taken_to_be_as_busy_as_it_should_be() -> None:

@@ -155,6 +155,8 @@ BY_RATE_ALONE = {"cpu": NAN, "queue": NAN, "p95_s": NAN}
         (BY_RATE_ALONE | {"rate": 1500.0, "error_rate": NAN}, 40),
         (BY_RATE_ALONE | {"rate": 1500.0, "p95_s": 0.5}, 20),
         (BY_RATE_ALONE | {"rate": 1500.0, "p95_s": 0.51}, 40),
+        ({"cpu": 0.0, "rate": NAN, "queue": 1e5}, 20),
+        ({"cpu": NAN, "rate": NAN, "queue": 1e5, "p95_s": 0.0}, 20),
         # Where no cpu is, nobody waits while all are answered within half of the SLO.
         ({"cpu": NAN, "rate": NAN, "queue": 1e5, "p95_s": 0.249}, 20),
         ({"cpu": NAN, "rate": NAN, "queue": 1e5, "p95_s": 0.25}, 40),
