@@ -395,6 +395,7 @@ def test_the_queue_grows_by_what_the_newest_two_samples_show(queues, step_s, gro
         # … and 300,000 in ten times half a minute, where no response time is measured.
         ((1000.0, 1e12), (math.nan, math.nan), 59_800.0),
         ((1000.0, 1e12), (math.inf, math.nan), 59_800.0),
+        ((1000.0, 1e12), (0.0, 0.0), 800.0),
         ((1000.0, math.inf), (0.2, 0.2), 0.0),
     ],
 )
@@ -404,6 +405,15 @@ def test_a_queue_grows_by_no_more_than_the_response_time_can_bear_out(
     window = make_window(samples=2)
     window["queue_depth"], window["p95_s"] = queues, p95_s
     assert queue_growth(viewed(window), make_spec(), 1000.0) == pytest.approx(growth)
+
+
+def test_a_sample_of_too_low_a_rate_hides_no_slowness_that_the_others_show() -> None:
+    """Full slots at half of what they can serve: twice as slow.  Two a second fill no slots."""
+    window = make_window(cpu=1.0, rate=500.0, p95_s=9.0)
+    slow = learned_slowdown(1.0, make_spec(), viewed(window))
+    assert slow > 1.0
+    window["request_rate"][-1] = 2.0
+    assert learned_slowdown(1.0, make_spec(), viewed(window)) == slow
 
 
 @pytest.mark.parametrize(

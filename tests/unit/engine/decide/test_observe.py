@@ -6,9 +6,10 @@ import math
 
 import pytest
 
-from engine.decide.observe import Scope, Seen, observe
+from engine.decide.observe import Scope, Seen, _learned, observe
 from engine.decide.recommend.emergency import UNCONFIRMED
 from engine.decide.traits import traits
+from engine.decide.view import view
 from engine.memory import Memory, ResponseMemory, ServiceMemory
 from engine.model import Call, Outlook, ServiceObservation
 from engine.settings import EngineSettings
@@ -111,6 +112,16 @@ def test_errors_that_were_just_lost_teach_no_slowness(
         blends={},
     )
     assert one.slowdown == pytest.approx(slowdown)
+
+
+@pytest.mark.parametrize(("expected", "cpu", "learned"), [(1.0, 0.001, 0.0), (1.5, 0.0015, 1.5)])
+def test_of_few_requests_the_busy_slots_say_nothing(
+    expected: float, cpu: float, learned: float
+) -> None:
+    """A tenth of a slot is in use by chance: of one a second a wrong rate teaches nothing."""
+    service = make_service(window=make_window(cpu=cpu, rate=5000.0))
+    looked = view(service, NOW_S, 45.0)
+    assert _learned(service, ServiceMemory(), looked, expected)[2] == pytest.approx(learned)
 
 
 def test_from_a_rate_that_was_wrong_before_the_slots_filled_nothing_is_learned() -> None:

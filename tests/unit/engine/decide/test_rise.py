@@ -75,6 +75,8 @@ def test_what_there_was_before_figures_asked_for_more(memory: ServiceMemory, cou
         ({"cpu": NAN, "rate": 360.0}, ("cpu",), 5),
         ({"cpu": NAN, "rate": NAN}, ("cpu", "request_rate"), 10),
         ({"cpu": NAN, "rate": NAN}, ("cpu",), 10),
+        ({"cpu": NAN, "rate": 0.0}, ("cpu",), 0),
+        ({"cpu": NAN, "rate": 0.5}, ("cpu",), 1),
         ({"cpu": 0.36, "rate": NAN}, ("request_rate",), 5),
         ({"cpu": NAN, "rate": NAN}, (), 0),  # nobody measures them
         ({"cpu": 0.36, "age_s": 99.0}, (), 10),

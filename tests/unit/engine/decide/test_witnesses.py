@@ -185,6 +185,36 @@ def test_the_newest_three_with_room_have_to_agree(place: int, rate: float) -> No
     assert corrected(service, view(service, NOW_S, 45.0)).request_rate == pytest.approx(rate)
 
 
+def test_it_has_fallen_where_it_is_less_than_half_of_the_lowest_of_them() -> None:
+    window = make_window(cpu=0.3, rate=2000.0)
+    window["cpu"][-3:], window["queue_depth"][-3:] = 1.0, 9e4
+    window["request_rate"][-4], window["request_rate"][-3:] = 1000.0, 600.0
+    service = make_service(SPEC, window=window)
+    assert corrected(service, view(service, NOW_S, 45.0)).request_rate == pytest.approx(180.0)
+
+
+def test_of_a_slow_service_less_than_one_a_second_is_much() -> None:
+    """Ten instances of one slot serve one a second; 0.9 is three times what 30 % of them does."""
+    spec = make_spec(slots=1, service_s=10.0)
+    window = make_window(cpu=0.3, rate=0.9)
+    window["cpu"][-3:], window["queue_depth"][-3:] = 1.0, 90.0
+    service = make_service(spec, window=window)
+    assert corrected(service, view(service, NOW_S, 45.0)).request_rate == pytest.approx(0.3)
+
+
+def test_the_newest_sample_is_none_with_room() -> None:
+    """It may look so once the window's median does not: what waits was counted before it."""
+    window = make_window(cpu=0.3, rate=3000.0)
+    window["cpu"][-3:-1], window["queue_depth"][-3:-1] = 1.0, 9e4
+    service = make_service(SPEC, window=window)
+    shown = view(service, NOW_S, 45.0)._replace(queue_depth=9e4)
+    assert corrected(service, shown).queue_depth == pytest.approx(4500.0)
+
+
+def test_of_other_figures_only_what_is_likely_is_learned_unless_nobody_measures_a_rate() -> None:
+    assert learnable(2000.0, 600.0, 0.0) == 0.0
+
+
 def test_of_none_ready_one_would_serve() -> None:
     """Thirty a second of the hundred that one serves, ten times too high."""
     window = make_window(cpu=0.3, rate=300.0)

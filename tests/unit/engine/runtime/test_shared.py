@@ -20,12 +20,15 @@ from engine.model import (
     Approval,
     Direction,
     ManualFloor,
+    Observation,
     Occasion,
     Pause,
+    Plan,
     Status,
 )
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
+from engine.ports.metrics import Reading
 from engine.ports.notifier import Alert, AlertState
 from engine.ports.store import Requests
 from engine.runtime.keeper import ShardKeeper, ShardLease
@@ -39,6 +42,7 @@ from engine.runtime.shared import (
 from engine.sharding.protocol import Round, RoundAnswer
 from engine.sharding.register import LeaseRegister, LeaseTable
 from engine.sharding.shards import Shard, ShardLayout
+from tests.unit.engine.conftest import make_outlook
 from tests.unit.engine.runtime.conftest import action
 
 A, B = Shard("api", ("api", "db")), Shard("mail", ("mail",))
@@ -188,6 +192,29 @@ def test_the_platform_is_looked_at_once_in_a_step_and_each_shard_sees_its_own() 
         assert len(cloud.claims) == 2  # told once of each epoch
 
     asyncio.run(play())
+
+
+def test_what_the_shards_do_is_noted_as_one_step_of_all_services() -> None:
+    noted: list[tuple[Any, ...]] = []
+    notes = SimpleNamespace(
+        step=lambda *given, reading: noted.append((*given, reading)),
+        event=lambda *given, detail: noted.append((*given, detail)),
+    )
+    ports = shared(Cloud(), {}, notes=notes)
+    outlook = make_outlook()
+    for at_s, compute_s, decision in ((5.0, 0.25, "api-1"), (5.5, 0.5, "mail-1")):
+        plan = Plan(actions=(action(decision, 2, 3),), cycle=decision == "mail-1")
+        ports.together.step(
+            at_s, Observation(5.0, (), outlook), plan, compute_s, reading=Reading({})
+        )
+    assert not noted
+    ports.together.flush()
+    ((at_s, _, plan, compute_s, reading),) = noted
+    assert (at_s, compute_s, plan.cycle, reading.windows) == (5.0, 0.75, True, {})
+    assert [one.decision_id for one in plan.actions] == ["api-1", "mail-1"]
+    ports.together.flush()
+    ports.together.event(6.0, "kind", "name", "what", detail="why")
+    assert noted[1:] == [(6.0, "kind", "name", "what", "why")]
 
 
 def test_no_command_is_sent_when_the_lease_is_over_at_that_moment() -> None:
