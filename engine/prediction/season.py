@@ -4,6 +4,8 @@ Most weddings of next summer are not booked yet.  How many each date may have is
 seasons and the bookings so far say (`wedding_counts`, as for a capacity plan).  Load follows
 weddings by the hour (least squares, recent days count more) and drifts; its intervals are those by
 which the last season would have been missed with what was known before it (conformal).
+
+It is long as a season's answer has many figures, all of one draw.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ booking before it was made or a cancellation before it was entered; `Seasons.unt
 observed so far.
 
 Columns, not objects: 850,000 weddings and their load in 5-minute bins take some 200 MB and seconds.
+
+It is long as years of weddings and the load that they make are drawn in one pass.
 """
 
 from __future__ import annotations

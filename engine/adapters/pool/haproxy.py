@@ -16,6 +16,9 @@ ready, is not taken for ill, is not scraped (its idle slots would make the other
 and a scale-in takes others.  If it stays sidelined, another one takes its place; when it gets
 requests again, there may be one too many, and the youngest goes.  What the pool itself leaves half
 done when it is killed it has written down before, so that it is not taken for somebody's wish.
+
+It is long as launching, draining, replacing and what people did by hand are one loop over one
+book.
 """
 
 from __future__ import annotations

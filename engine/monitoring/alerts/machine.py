@@ -7,6 +7,8 @@ that is itself the place of a critical incident, of which people have been told,
 level by level until somebody acknowledges, and again after a while; an acknowledgement lapses, and
 ends when things get worse.  It is resolved when all of its findings have *ended*: a service that is
 silent, and a monitor that says nothing, resolve nothing.
+
+It is long as all transitions stand together: each is only right beside the others.
 """
 
 from __future__ import annotations

@@ -25,15 +25,12 @@ def test_a_rate_that_neither_witness_bears_out_counts_as_half_as_much_more_than_
     factor: float,
 ) -> None:
     spoilt = seen(cpu=0.5, rate=500.0 * factor)
-    assert borne_out(spoilt, SPEC, READY, 400.0, slowdown=1.0) == pytest.approx(
-        750.0
-    )  # the slots say 500
-    assert borne_out(spoilt, SPEC, READY, 600.0, slowdown=1.0) == pytest.approx(
-        900.0
-    )  # the calendar 600
-    assert borne_out(spoilt, SPEC, READY, 0.5, slowdown=1.0) == pytest.approx(
-        750.0
-    )  # hardly anything
+    # the slots say 500
+    assert borne_out(spoilt, SPEC, READY, 400.0, slowdown=1.0) == pytest.approx(750.0)
+    # the calendar 600
+    assert borne_out(spoilt, SPEC, READY, 600.0, slowdown=1.0) == pytest.approx(900.0)
+    # hardly anything
+    assert borne_out(spoilt, SPEC, READY, 0.5, slowdown=1.0) == pytest.approx(750.0)
 
 
 @pytest.mark.parametrize("factor", [0.0, 1e-9, 0.1])
@@ -41,9 +38,8 @@ def test_a_rate_below_what_both_say_counts_as_the_less_of_them_less_a_third(fact
     spoilt = seen(cpu=0.5, rate=500.0 * factor)
     assert borne_out(spoilt, SPEC, READY, 300.0, slowdown=1.0) == pytest.approx(200.0)
     assert borne_out(spoilt, SPEC, READY, 600.0, slowdown=1.0) == pytest.approx(500.0 / 1.5)
-    assert borne_out(spoilt, SPEC, READY, 600.0, slowdown=2.0) == pytest.approx(
-        250.0 / 1.5
-    )  # half as fast
+    # half as fast
+    assert borne_out(spoilt, SPEC, READY, 600.0, slowdown=2.0) == pytest.approx(250.0 / 1.5)
 
 
 @pytest.mark.parametrize(("cpu", "expected"), [(0.5, 20.0), (0.01, 500.0), (0.4, 450.0)])
