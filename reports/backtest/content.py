@@ -23,7 +23,11 @@ from reports.run.story import TextTable
 from reports.wording import GAP, NOTHING, moment
 
 MARKS = {"better": "better", "same": "as good", "worse": "worse"}
-PART_NAMES = {"all": "all", "event days": "days with events"}
+PART_NAMES = {
+    "all": "all", "event days": "days with events", "event hours": "event hours",
+    "other hours": "other hours",
+}  # fmt: skip
+DAY_PARTS = ("all", "event days")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class BacktestTexts:
     eyebrow: str
     headline: str
     overall: TextTable
+    hours: TextTable | None
     pooled: TextTable
     cases: TextTable
     forecasters: TextTable
@@ -60,6 +65,7 @@ def tell(content: dict[str, Any]) -> BacktestTexts:
         eyebrow=f"{len(cases)} series · seed {content['seed']} · {moment(content['started_at'])}",
         headline=_headline(content),
         overall=_overall(content),
+        hours=_hours(content),
         pooled=_pooled(content),
         cases=_cases(cases),
         forecasters=_forecasters(cases),
@@ -72,6 +78,8 @@ def tell(content: dict[str, Any]) -> BacktestTexts:
 def markdown(texts: BacktestTexts) -> str:
     """The same as text for a pull request."""
     parts = [f"# {texts.title}", texts.headline, as_markdown(texts.overall)]
+    if texts.hours is not None:
+        parts += ["## In event hours and outside", as_markdown(texts.hours)]
     parts += ["## All series together", as_markdown(texts.pooled), "## Series by series"]
     parts += [as_markdown(texts.cases), "## Everybody", as_markdown(texts.forecasters)]
     if texts.skipped is not None:
@@ -134,6 +142,29 @@ def _overall(content: dict[str, Any]) -> TextTable:
     return TextTable(headings, tuple(rows), (False, *(True,) * 7))
 
 
+def _hours(content: dict[str, Any]) -> TextTable | None:
+    """The own forecasts in event hours and in all others; None where there are no events."""
+    rows = []
+    for horizon, own in content["overall"].items():
+        for part, figures in own.get("hours", {}).items():
+            rows.append(
+                (
+                    f"{horizon} h",
+                    PART_NAMES[part],
+                    f"{figures['hours']:,.0f}",
+                    _percent(figures["coverage_80"]),
+                    _percent(figures["above_90"]),
+                    _percent(figures["far_too_low"]),
+                    _percent(figures["median_wape"]),
+                )
+            )
+    headings = (
+        "horizon", "which", "hours", "in the 80 % interval", "above the 90 % quantile",
+        "more than 20 % too low", "WAPE",
+    )  # fmt: skip
+    return TextTable(headings, tuple(rows), (False, False, *(True,) * 5)) if rows else None
+
+
 def _pooled(content: dict[str, Any]) -> TextTable:
     hours = list(content["overall"])
     names = list(dict.fromkeys(n for own in content["overall"].values() for n in own["pooled"]))
@@ -149,6 +180,8 @@ def _cases(cases: list[dict[str, Any]]) -> TextTable:
     rows = []
     for case in cases:
         for part, by_hours in case["parts"].items():
+            if part not in DAY_PARTS:
+                continue
             for hours, scores in by_hours.items():
                 own = scores["forecasters"][case["own"]]
                 best = scores["best_other"]
@@ -188,17 +221,18 @@ def _forecasters(cases: list[dict[str, Any]]) -> TextTable:
         ("wape", _percent), ("mase", _two), ("pinball", _percent), ("coverage_50", _percent),
         ("coverage_80", _percent), ("coverage_95", _percent), ("width_50", _percent),
         ("width_80", _percent), ("width_95", _percent), ("peak_height", _percent),
-        ("peak_time_h", _two),
+        ("peak_time_h", _two), ("above_90", _percent), ("far_too_low", _percent),
     )  # fmt: skip
     rows = []
     for (part, name, hours), all_figures in gathered.items():
         cells = [shown(_median([each[key] for each in all_figures])) for key, shown in columns]
         rows.append((name, PART_NAMES[part], f"{hours:g} h", *cells))
     headings = (
-        "forecaster", "days", "horizon", "WAPE", "MASE", "pinball", "in 50 %", "in 80 %", "in 95 %",
-        "width 50 %", "width 80 %", "width 95 %", "peak height", "peak time, h",
+        "forecaster", "hours", "horizon", "WAPE", "MASE", "pinball", "in 50 %", "in 80 %",
+        "in 95 %", "width 50 %", "width 80 %", "width 95 %", "peak height", "peak time, h",
+        "above 90 %", "20 % too low",
     )  # fmt: skip
-    return TextTable(headings, tuple(rows), (False, False, False, *(True,) * 11))
+    return TextTable(headings, tuple(rows), (False, False, False, *(True,) * 13))
 
 
 def _skipped(skipped: list[dict[str, str]]) -> TextTable | None:
@@ -224,6 +258,12 @@ def _notes(content: dict[str, Any]) -> Iterable[str]:
         "Everybody's intervals come from their own earlier errors in the same way. Pinball and "
         "widths are shares of the mean value; peaks are those of each day."
     )
+    if _hours(content) is not None:
+        yield (
+            "Event hours are those of the starts of events and the two hours after, of the seasons "
+            "the 24 hours from 08:00 UTC on the busier half of the Saturdays of each test; too low "
+            "by more than 20 % is the median forecast, as a share of what came."
+        )
     if any(case["events"] for case in content["cases"]):
         yield "“short horizon, no calendar” is the same ensemble without the calendar."
     if content["source"] == "seasons":

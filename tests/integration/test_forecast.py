@@ -244,6 +244,9 @@ def test_the_trained_model_keeps_its_promises(tmp_path: Path) -> None:
         assert score["wape"] <= 0.08, score["service"]
         assert 0.76 <= score["coverage"]["0.8"] <= 0.84, score["service"]
         assert all(other["high"] < 0.0 for other in score["others"].values())
+        busy, rest = score["hours"]["busiest Saturdays"], score["hours"]["other hours"]
+        assert 26 * 24 <= busy["hours"] <= 27 * 24
+        assert 360 * 24 <= busy["hours"] + rest["hours"] <= 366 * 24
     day = warm.run("twin", "forecast", "day", "date=2026-06-20", f"model={path}", *small)
     assert day.returncode == 0, day.stderr
     assert answer(day.stdout)["day_ahead"]["source"] == "model"

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.model import Calendar, FloatArray, Series
 from engine.prediction.classical import baselines, schedule_only
+from engine.prediction.event_hours import busiest_saturdays, event_hours
 from engine.prediction.forecaster import NO_EVENTS, Forecaster
 from engine.prediction.past import DAY_S
 from engine.prediction.scheduled import ScheduledForecaster
@@ -22,6 +23,8 @@ from twin.backtest.rolling import RolledForecasts, RollingWindow, roll
 from twin.backtest.scores import BoolArray, Difference, Score, difference, score, seasonal_error
 
 ALL, EVENT_DAYS = "all", "event days"
+EVENT_HOURS, OTHER_HOURS = "event hours", "other hours"
+"""Kick-offs and the two hours after, or the busiest Saturdays; and everything else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +109,7 @@ def judge(case: Case) -> JudgedCase:
                     differences[part, outcome.name, lead] = _difference(
                         outcomes[0].medians[row], outcome.medians[row], values, scored, day=day,
                         rng=streams(f"{case.name}.{case.service}.{part}.{outcome.name}.{lead}"),
+                        by_day=part in (EVENT_HOURS, OTHER_HOURS),
                     )  # fmt: skip
     return JudgedCase(case, tuple(outcomes), scores, differences)
 
@@ -129,7 +133,20 @@ def _parts(case: Case) -> dict[str, BoolArray]:
         days = np.floor(case.series.times_s() / DAY_S)
         of_events = np.isin(days, np.unique(np.floor(case.calendar.start_s / DAY_S)))
         parts[EVENT_DAYS] = scored & of_events
+    inside = _inside(case, scored)
+    if inside.any():
+        parts[EVENT_HOURS], parts[OTHER_HOURS] = inside, scored & ~inside
     return parts
+
+
+def _inside(case: Case, scored: BoolArray) -> BoolArray:
+    """The scored steps in event hours; where load is booked, those of the busiest Saturdays."""
+    times_s = case.series.times_s()
+    if len(case.booked):
+        there = scored.copy()
+        there[scored] = busiest_saturdays(case.booked[-1][scored], times_s[scored])
+        return there
+    return scored & event_hours(case.calendar, times_s, case.series.step_s)
 
 
 def _difference(
@@ -140,8 +157,17 @@ def _difference(
     *,
     day: int,
     rng: np.random.Generator,
+    by_day: bool,
 ) -> Difference:
+    """`by_day` for parts that are not whole days: the hours of each day stay together."""
     here = np.flatnonzero(scored)
-    return difference(
-        np.abs(own - values)[here], np.abs(other - values)[here], values[here], day, rng=rng
+    own_error, other_error = np.abs(own - values)[here], np.abs(other - values)[here]
+    if not by_day:
+        return difference(own_error, other_error, values[here], day, rng=rng)
+    there = np.isfinite(own_error) & np.isfinite(other_error)
+    dates = np.unique(here[there] // day, return_inverse=True)[1]
+    own_sum, other_sum, size = (
+        np.bincount(dates, each[there]).astype(np.float64)
+        for each in (own_error, other_error, np.abs(values[here]))
     )
+    return difference(own_sum, other_sum, size, 1, rng=rng)

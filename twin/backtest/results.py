@@ -2,7 +2,8 @@
 
 `results.json` (schema 1): for each case its scores by part, lead (hours) and forecaster, the
 differences of WAPE with their intervals, and the best of the others; over all cases, how often the
-forecaster under test is better than the best of the others, as good, or worse.
+forecaster under test is better than the best of the others, as good, or worse, and how it does in
+the hours of events and outside them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from engine.model import FloatArray
 from engine.prediction.forecaster import LEVELS
 from engine.record.machine import versions
 from scenarios.streams import Streams
-from twin.backtest.cases import ALL, JudgedCase, best_other
+from twin.backtest.cases import ALL, EVENT_HOURS, OTHER_HOURS, JudgedCase, best_other
 from twin.backtest.scores import Difference, difference
 
 SCHEMA = 1
@@ -122,6 +123,7 @@ def _overall(judged: Sequence[JudgedCase]) -> dict[str, Any]:
             "lower_wape": ahead,
             "wape_over_best_other": float(np.median(ratios)) if ratios else math.nan,
             "coverage_80": _mean([one.scores[ALL, one.own, lead].coverage_80 for one in here]),
+            "hours": _by_hours(here, lead),
             "own_median_wape": float(
                 np.nanmedian([one.scores[ALL, one.own, lead].wape for one in here])
             ),
@@ -131,6 +133,36 @@ def _overall(judged: Sequence[JudgedCase]) -> dict[str, Any]:
             },
         }
     return overall
+
+
+def _by_hours(judged: Sequence[JudgedCase], lead: int) -> dict[str, Any]:
+    """The own forecasts in event hours and outside, over all cases, each step counting alike.
+
+    WAPE is the median over the cases.  Empty where no case has such hours.
+    """
+    figures: dict[str, Any] = {}
+    for part in (EVENT_HOURS, OTHER_HOURS):
+        there = [one for one in judged if (part, one.own, lead) in one.scores]
+        scores = [one.scores[part, one.own, lead] for one in there]
+        hours = [
+            score.steps * one.case.series.step_s / HOUR_S
+            for one, score in zip(there, scores, strict=True)
+        ]
+        if not sum(hours):
+            continue
+        figures[part] = {
+            "hours": sum(hours),
+            "median_wape": float(np.nanmedian([score.wape for score in scores])),
+        }
+        for name in ("coverage_80", "above_90", "far_too_low"):
+            figures[part][name] = _weighed([getattr(score, name) for score in scores], hours)
+    return figures
+
+
+def _weighed(values: Sequence[float], weights: Sequence[float]) -> float:
+    """The mean of the finite `values`, each counting by its weight."""
+    pairs = [(v, w) for v, w in zip(values, weights, strict=True) if math.isfinite(v) and w > 0.0]
+    return sum(v * w for v, w in pairs) / sum(w for _, w in pairs) if pairs else math.nan
 
 
 def _pooled(judged: Sequence[JudgedCase], name: str, lead: int) -> Difference:

@@ -21,6 +21,7 @@ from engine.prediction.forecaster import LEVELS
 BoolArray = NDArray[np.bool_]
 
 RESAMPLES = 2000
+SHORT_BY = 0.2
 HOUR_S = 3600.0
 
 
@@ -40,6 +41,10 @@ class Score:
     width_95: float
     peak_height: float
     peak_time_h: float
+    above_90: float
+    """Share of the values that lie above the 90 % quantile."""
+    far_too_low: float
+    """Share of the values of which the median forecast falls short by more than `SHORT_BY`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,14 @@ def score(
         width_95=width[95],
         peak_height=height,
         peak_time_h=time_h,
+        above_90=_mean((values > quantiles[:, 5])[interval].astype(np.float64)),
+        far_too_low=share_far_too_low(medians[there], values[there]),
     )
+
+
+def share_far_too_low(medians: FloatArray, values: FloatArray) -> float:
+    """Share of `values` (n,) of which the forecast `medians` fall short by more than `SHORT_BY`."""
+    return _mean((medians < values - SHORT_BY * np.abs(values)).astype(np.float64))
 
 
 def difference(

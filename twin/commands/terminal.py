@@ -192,12 +192,33 @@ def show_backtest(content: dict[str, Any], folder: Path) -> None:
         highlight=False,
     )
     console.print(table)
+    _show_hours(console, content)
     for item in content["skipped"][:MOST_SKIPPED]:
         console.print(f"left out: {item['file']}: {item['why']}", highlight=False, markup=False)
     more = len(content["skipped"]) - MOST_SKIPPED
     if more > 0:
         console.print(f"left out: {more} more, see results.json", highlight=False)
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _show_hours(console: Console, content: dict[str, Any]) -> None:
+    """The own forecasts in event hours and in all others, where there are events."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("horizon")
+    table.add_column("which")
+    for heading in ("hours", "in 80 %", "above 90 %", "20 % too low", "WAPE"):
+        table.add_column(heading, justify="right")
+    for horizon, own in content["overall"].items():
+        for part, figures in own["hours"].items():
+            table.add_row(
+                f"{horizon} h",
+                part,
+                f"{figures['hours']:,.0f}",
+                *(f"{figures[key]:.1%}" for key in ("coverage_80", "above_90", "far_too_low")),
+                f"{figures['median_wape']:.1%}",
+            )
+    if table.row_count:
+        console.print(table)
 
 
 def show_plan(plan: dict[str, Any], folder: Path) -> None:

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from engine.config.strict import ConfigError
-from engine.model import FloatArray, Series
+from engine.model import Calendar, FloatArray, Series
 from engine.prediction.classical import baselines
 from engine.prediction.forecaster import LEVELS, NO_EVENTS
 from engine.prediction.intervals import quantiles
-from twin.backtest import command, from_traces
-from twin.backtest.rolling import RollingWindow, roll
+from reports.backtest import content as report
+from twin.backtest import cases, command, from_traces, results
+from twin.backtest.rolling import RolledForecasts, RollingWindow, roll
 from twin.backtest.scores import difference, score
+from twin.commands import terminal
 
 HOUR_S = 3600.0
 
@@ -245,3 +247,64 @@ def test_a_series_that_is_silent_while_it_is_tested_is_left_out(tmp_path: Path) 
     cases, skipped = from_traces.cases(tmp_path, None, (1,), None, seed=1)
     assert [case.name for case in cases] == ["loud"]
     assert [(item.file, item.why[:16]) for item in skipped] == [("silent", "is 0 throughout ")]
+
+
+def judged_with_matches(monkeypatch: pytest.MonkeyPatch) -> cases.JudgedCase:
+    """Two days of 100 a step, and 200 in the six hours of two matches.
+
+    The forecast is 100 throughout, but right in one match hour and a fifth too low in another.
+    """
+    values = np.full(72, 100.0)
+    values[[34, 35, 36, 60, 61, 62]] = 200.0
+    medians = np.full((1, 72), 100.0)
+    medians[0, 34], medians[0, 35] = 200.0, 160.0
+    spread = np.array([-30.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0])
+    starts = HOUR_S * np.array([34.5, 60.0])
+    calendar = Calendar(starts, np.ones(2), ("", ""), np.full(2, -np.inf))
+    case = cases.Case(
+        "cup", "", Series("cup", 0.0, HOUR_S, values), calendar, RollingWindow(10, 24, 72, 24),
+        (1,), 1,
+    )  # fmt: skip
+    own = RolledForecasts("event-aware", (1,), medians, medians[..., None] + spread)
+    other = RolledForecasts("blind", (1,), medians - 30.0, medians[..., None] - 30.0 + spread)
+    monkeypatch.setattr(cases, "rolled", lambda _: [own, other])
+    return cases.judge(case)
+
+
+def test_event_hours_are_judged_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = judged_with_matches(monkeypatch)
+    inside = judged.scores[cases.EVENT_HOURS, "event-aware", 1]
+    outside = judged.scores[cases.OTHER_HOURS, "event-aware", 1]
+    assert (inside.steps, outside.steps) == (6, 42)
+    # 160 for 200 is 20 % too low, not more.
+    assert (inside.coverage_80, inside.above_90, inside.far_too_low) == pytest.approx(
+        (1 / 6, 5 / 6, 4 / 6)
+    )
+    assert inside.wape == pytest.approx((40.0 + 4 * 100.0) / 1200.0)
+    assert (outside.coverage_80, outside.above_90, outside.far_too_low, outside.wape) == (
+        1.0, 0.0, 0.0, 0.0,
+    )  # fmt: skip
+    gap = judged.differences[cases.EVENT_HOURS, "blind", 1]
+    assert gap.mean == pytest.approx(-180.0 / 1200.0)
+    assert gap.verdict == "better"
+
+
+def test_the_record_and_the_report_show_both_groups(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = judged_with_matches(monkeypatch)
+    about = {"command": "x", "started_at": "2027-01-01T00:00:00+00:00", "seed": 1,
+             "source": "traces", "name": "cup", "platform": "", "wall_s": 1.0}  # fmt: skip
+    content = results.content([judged, judged], [], about)
+    inside, outside = (content["overall"]["1"]["hours"][p] for p in ("event hours", "other hours"))
+    assert (inside["hours"], outside["hours"]) == (12.0, 84.0)
+    assert inside["far_too_low"] == pytest.approx(4 / 6)
+    assert inside["median_wape"] == pytest.approx(440.0 / 1200.0)
+    texts = report.tell(content)
+    assert texts.hours is not None
+    assert [cell.replace("\xa0", " ") for cell in texts.hours.rows[0]] == [
+        "1 h", "event hours", "12", "16.7 %", "83.3 %", "66.7 %", "36.7 %",
+    ]  # fmt: skip
+    assert "## In event hours and outside" in report.markdown(texts)
+    terminal.show_backtest(content, Path())
+    assert "66.7%" in capsys.readouterr().err
