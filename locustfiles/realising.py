@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.config.strict import validated
 from locustfiles.plan import MINUTE_S, Client, LoadPlan, PlanError, WantedExcerpt
-from scenarios.faults.kinds import Fault, FlashCrowd, apply_to_demand, resolve_at
+from scenarios.faults.kinds.flash_crowd import FlashCrowd
+from scenarios.faults.registry import AnyFault, apply_to_demand
+from scenarios.faults.times import resolve_at
 from scenarios.streams import Streams
 from scenarios.traces import replay as replays
 from scenarios.traces.config import TraceConfig
@@ -212,7 +214,7 @@ class _Config(_Model):
     demand: DemandConfig
     platform: _Platform
     trace: TraceConfig | None = None
-    faults: dict[str, Fault] = {}
+    faults: dict[str, AnyFault] = {}
     thresholds: dict[str, Any] = {}
 
     def client(self, service: str) -> Client:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from engine.config.complaints import close
+from engine.config.complaints import check_name
 from engine.config.platform import PlatformConfig
 from engine.config.recurrence import Recurrence
 from engine.config.run import Approver, BudgetConfig, Count, ScenarioConfig, Seed
@@ -24,7 +24,8 @@ from engine.model import Direction
 from engine.monitoring.settings import MonitorSettings
 from engine.record.schema.thresholds import ThresholdConfig
 from engine.settings import EngineSettings
-from scenarios.faults.kinds import At, CapacityShortage, Fault, FlashCrowd
+from scenarios.faults.registry import AnyFault
+from scenarios.faults.times import At
 from scenarios.traces.config import TraceConfig
 from scenarios.weddings.config import DemandConfig, PopulationConfig
 
@@ -140,7 +141,7 @@ class RunConfig(Strict):
     controller: ControllerConfig
     telemetry: TelemetryConfig
     infrastructure: InfrastructureConfig
-    faults: dict[str, Fault] = Field(default_factory=dict)
+    faults: dict[str, AnyFault] = Field(default_factory=dict)
     thresholds: dict[str, ThresholdConfig] = Field(default_factory=dict)
     approval: Approver = "automatic"
     operator: OperatorConfig = Field(default_factory=OperatorConfig)
@@ -195,7 +196,7 @@ class RunConfig(Strict):
             named = [getattr(fault, "service", None), *getattr(fault, "services", ())]
             for service in named:
                 if service is not None:
-                    _check_name(service, services, f"faults.{name}.service")
+                    check_name(service, services, f"faults.{name}.service")
             for key in ("zone", "zones"):
                 zones = getattr(fault, key, ())
                 beyond = [z for z in (zones if isinstance(zones, tuple) else (zones,)) if z > last]
@@ -203,27 +204,25 @@ class RunConfig(Strict):
                     raise ValueError(
                         f"faults.{name}.{key}: {beyond[0]} is not allowed (0 … {last})"
                     )
-            if isinstance(fault, CapacityShortage) and fault.zones and fault.granted > 0.0:
-                raise ValueError(
-                    f"faults.{name}.granted: {fault.granted:g} is not allowed with zones (0)"
-                )
-            if isinstance(fault, FlashCrowd):
-                _check_name(fault.service, self.entered, f"faults.{name}.service")
+            try:
+                fault.check(self.entered)
+            except ValueError as error:
+                raise ValueError(f"faults.{name}.{error}") from None
 
     def _check_services(self) -> None:
         services = list(self.platform.services)
         for service in self.entered:
-            _check_name(service, services, "demand.rates" if self.trace is None else "trace.mix")
+            check_name(service, services, "demand.rates" if self.trace is None else "trace.mix")
         for service in self.engine.fallback_by_service:
-            _check_name(service, services, "engine.fallback_by_service")
+            check_name(service, services, "engine.fallback_by_service")
         self.monitor.check(services)
         for floor in self.operator.floors:
-            _check_name(floor.service, services, "operator.floors.service")
+            check_name(floor.service, services, "operator.floors.service")
         for scale in self.operator.scales:
-            _check_name(scale.service, services, "operator.scales.service")
+            check_name(scale.service, services, "operator.scales.service")
         for pause in self.operator.pauses:
             if pause.service:
-                _check_name(pause.service, services, "operator.pauses.service")
+                check_name(pause.service, services, "operator.pauses.service")
 
     def _check_times(self) -> None:
         if self.duration_s % self.telemetry.interval_s:
@@ -275,10 +274,3 @@ def _named_faults(raw: Mapping[str, Any]) -> dict[str, Any]:
             for name, fault in faults.items()
         }
     return config
-
-
-def _check_name(name: str, allowed: Sequence[str], path: str) -> None:
-    if name not in allowed:
-        raise ValueError(
-            f'{path}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}'
-        )

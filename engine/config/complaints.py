@@ -31,6 +31,22 @@ def close(name: str, allowed: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(matches)}?" if matches else ""
 
 
+def check_name(name: str, allowed: Sequence[str], key: str) -> None:
+    """Raise ValueError, beginning with `key`, for a name that is not one of the `allowed`."""
+    if name not in allowed:
+        raise ValueError(
+            f'{key}: "{name}" is not allowed ({", ".join(allowed)}){close(name, allowed)}'
+        )
+
+
+class WrongKeysError(ValueError):
+    """What was validated by itself is wrong: `lines`, each beginning with a key of its own."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
 KINDS = {
     "float_parsing": "a number",
     "float_type": "a number",
@@ -66,6 +82,8 @@ def lines(error: ValidationError, root: type[BaseModel], under: str = "") -> lis
                 lines.append(f"{path}: unknown key{hint or f' (allowed: {_list(allowed)})'}")
             case "missing":
                 lines.append(f"{path}: is missing")
+            case "value_error" if isinstance(context["error"], WrongKeysError):
+                lines.extend(_joined(path, line) for line in context["error"].lines)
             case "value_error":
                 text = str(context["error"])
                 lines.append(text if _names_a_key(text) or not path else f"{path}: {text}")

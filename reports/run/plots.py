@@ -87,7 +87,7 @@ class Plots:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class MarkedFault:
     """A fault from its start to its end (epoch seconds), with the letter that marks it."""
 
     letter: str
@@ -117,7 +117,7 @@ def draw(record: Record) -> Plots:
         )
 
 
-def faults(record: Record) -> tuple[Fault, ...]:
+def faults(record: Record) -> tuple[MarkedFault, ...]:
     """The faults of the run in the order of their start; one that never ended lasts to the end."""
     _, last_s = record.span_s
     spans: list[tuple[Event, float, bool, str]] = []
@@ -133,7 +133,7 @@ def faults(record: Record) -> tuple[Fault, ...]:
         elif event.kind == "fault_fired":
             spans.append((event, event.time_s, True, ""))
     return tuple(
-        Fault(
+        MarkedFault(
             letter=_letter(i),
             name=event.name or event.kind,
             what=event.what,
@@ -152,7 +152,7 @@ def _letter(index: int) -> str:
     return last if index < 26 else _letter(index // 26 - 1) + last
 
 
-def _service(record: Record, name: str, part: pd.DataFrame, marked: Sequence[Fault]) -> Plot:
+def _service(record: Record, name: str, part: pd.DataFrame, marked: Sequence[MarkedFault]) -> Plot:
     """Demand, capacity and response time of one service, one above the other."""
     slo_s = record.summary.services[name].slo_p95_s
     figure, (demand, capacity, response) = figure_of((136, 142, 110), record.span_s)
@@ -309,7 +309,7 @@ def _draw_response(axes: Axes, t: FloatArray, p95_s: FloatArray, slo_s: float) -
     return keys
 
 
-def _weddings(record: Record, marked: Sequence[Fault]) -> Plot:
+def _weddings(record: Record, marked: Sequence[MarkedFault]) -> Plot:
     """Weddings in progress, stacked by phase, the earliest phase at the bottom."""
     table = record.weddings.sort_values("time_s", kind="stable")
     t = table["time_s"].to_numpy()
@@ -355,7 +355,7 @@ def _peak(record: Record, t: FloatArray, total: FloatArray) -> tuple[float, floa
     return when.timestamp(), float(record.summary.weddings.peak_simultaneous)
 
 
-def _cost(record: Record, marked: Sequence[Fault]) -> Plot:
+def _cost(record: Record, marked: Sequence[MarkedFault]) -> Plot:
     """USD per hour, stacked by service, the dearest at the bottom; beyond seven "others"."""
     parts = {name: part for name, part in record.by_service() if len(part)}
     start_s, end_s = record.span_s
@@ -539,7 +539,10 @@ def _roomiest(bottom: FloatArray, top: FloatArray, width: float) -> tuple[int, f
 
 
 def _mark_faults(
-    panels: Sequence[Axes], marked: Sequence[Fault], span_s: tuple[float, float], named: bool = True
+    panels: Sequence[Axes],
+    marked: Sequence[MarkedFault],
+    span_s: tuple[float, float],
+    named: bool = True,
 ) -> None:
     """Shade each fault in all panels and label it by its letter; a few are named in the first."""
     middle_s = sum(span_s) / 2.0
@@ -563,7 +566,7 @@ def _mark_faults(
             )  # fmt: skip
 
 
-def _fault_keys(marked: Sequence[Fault]) -> list[Key]:
+def _fault_keys(marked: Sequence[MarkedFault]) -> list[Key]:
     keys = []
     for fault in marked[:8]:
         when = wording.clock(fault.start_s)[:5]

@@ -8,45 +8,12 @@ import numpy as np
 import pytest
 
 from engine.config.strict import ConfigError
-from scenarios.faults.kinds import KINDS
+from scenarios.faults.registry import KINDS
 from tests import composition
 from twin.config import RunConfig
 from twin.world.world import World
 
-LONG = {"at": 300, "duration_s": 1800}
-FAULTS: dict[str, dict[str, Any]] = {
-    "flash_crowd": {
-        "service": "api", "factor": 5, "at": 600, "ramp_s": 60, "hold_s": 300, "decay_s": 60,
-    },
-    "slow_service": {"service": "database", "factor": 3, "at": 600, "duration_s": 600},
-    "cache_flush": {"service": "api", "factor": 5, "at": 600, "refill_s": 600},
-    "zone_loss": {"zone": 1, "at": 600, "duration_s": 600},
-    "slow_instance": {"service": "api", "factor": 4, "at": 600, "duration_s": 600},
-    "slow_zone": {"zone": 1, "factor": 4, "at": 600, "duration_s": 600},
-    "spot_reclaim": {"share": 0.5, "at": 600, "notice_s": 60},
-    "slow_boot": {"factor": 4},
-    "heavy_boots": {"share": 0.5, **LONG},
-    "never_ready": {"share": 0.5, **LONG},
-    "crash_loop": {"share": 0.5, **LONG},
-    "capacity_shortage": {"granted": 0.5, **LONG},
-    "api_errors": {"status": 429, "share": 0.5, **LONG},
-    "api_timeout": {"share": 0.5, **LONG},
-    "commands_lost": {"share": 0.5, **LONG},
-    "commands_duplicated": {**LONG},
-    "metrics_blackout": {"at": 600, "duration_s": 300},
-    "scrape_lag": {"lag_s": 60, "at": 600, "duration_s": 600},
-    "sample_loss": {"share": 0.5, "at": 600, "duration_s": 600},
-    "sample_nan": {"share": 0.5, "at": 600, "duration_s": 600},
-    "sample_duplicates": {"share": 0.5, "at": 300, "duration_s": 1800},
-    "sample_reorder": {"share": 0.5, "at": 600, "duration_s": 600},
-    "unit_spike": {"share": 0.1, "at": 600, "duration_s": 600},
-    "engine_kill": {"at": 600, "duration_s": 600, "down_s": 60, "snapshot_age_s": 120},
-    "two_leaders": {"at": 600, "duration_s": 600, "behind_s": 60},
-    "clock_step": {"step_s": -600, "at": 600, "duration_s": 600},
-    "schedule_stale": {**LONG},
-    "schedule_late": {"delay_s": 3600, **LONG},
-    "schedule_wrong": {"shift_s": 3600, "missing": 0.2, "scale": 1.5, **LONG},
-}  # fmt: skip
+FAULTS = {name: dict(kind.example) for name, kind in KINDS.items()}
 
 
 def configuration(faults: dict[str, dict[str, Any]], *overrides: str) -> RunConfig:
@@ -72,10 +39,6 @@ def sampled(world: World) -> list[float]:
 def calm() -> World:
     """The same afternoon without any fault."""
     return ran({})
-
-
-def test_every_kind_is_tried_here() -> None:
-    assert set(FAULTS) == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", list(FAULTS))

@@ -28,7 +28,7 @@ from engine.model import FloatArray, Reason
 from engine.record.figures import flaps
 from engine.record.readiness import InstancesOverTime, readiness
 from engine.record.schema.summary import Figures
-from scenarios.faults.kinds import resolve_at
+from scenarios.faults.times import resolve_at
 from twin.queues.port import TRUTH_FIELDS
 from twin.queues.response import needed_curve
 from twin.runs.summary import summarise

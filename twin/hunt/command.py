@@ -178,7 +178,7 @@ def _show(tally: HuntTally) -> None:
     """The coverage on stdout: what was found, which faults fired, what the engine did."""
     from rich.console import Console
 
-    from scenarios.faults.kinds import KINDS
+    from scenarios.faults.registry import KINDS
 
     console = Console(width=None if sys.stdout.isatty() else 110)
     console.print(

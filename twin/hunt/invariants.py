@@ -26,7 +26,10 @@ from engine.model import (
     Status,
 )
 from engine.ports.lease import Fence
-from scenarios.faults.kinds import ClockStep, EngineKill, ScheduleLate, ScheduleWrong
+from scenarios.faults.kinds.clock_step import ClockStep
+from scenarios.faults.kinds.engine_kill import EngineKill
+from scenarios.faults.kinds.schedule_late import ScheduleLate
+from scenarios.faults.kinds.schedule_wrong import ScheduleWrong
 from twin.hunt.live import LOOK_S, WRITE_S, HuntedShell
 from twin.queues.requests import RequestPlatform
 from twin.runs import summary

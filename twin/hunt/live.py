@@ -39,7 +39,7 @@ from engine.runtime import shell as live
 from engine.runtime.patience import GIVE_UP
 from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
-from scenarios.faults.kinds import EngineKill
+from scenarios.faults.parts import Death
 from twin.hunt.ports import RAISED, PortFault
 from twin.hunt.virtual import VirtualLoop
 from twin.world.cloud import CloudPort
@@ -61,10 +61,10 @@ class DeadError(RuntimeError):
 class _Dying:
     """An engine that is to be killed, from `at_s` on and by `until_s` at the latest."""
 
-    fault: EngineKill
+    how: Death
     at_s: float
     until_s: float
-    fired: Callable[[str], None]
+    died: Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -116,11 +116,9 @@ class HuntedShell(SimulatedShell):
             self._catch_up()
             self._recorder.count(self.env.now, fleets)
 
-    def kill(
-        self, fault: EngineKill, at_s: float, until_s: float, fired: Callable[[str], None]
-    ) -> None:
-        """Arrange for the engine to be killed as `fault` says: at a call of the infrastructure."""
-        self._dying.append(_Dying(fault, at_s, until_s, fired))
+    def kill(self, death: Death, at_s: float, until_s: float, died: Callable[[str], None]) -> None:
+        """Arrange for the engine's death: at a call of the infrastructure."""
+        self._dying.append(_Dying(death, at_s, until_s, died))
 
     def depose(self, behind_s: float) -> Callable[[], None]:
         """Let another engine lead, once it can; returns what makes the old one notice."""
@@ -184,10 +182,10 @@ class HuntedShell(SimulatedShell):
         """Kill it, and start another after a while, perhaps from an old memory."""
         self._dying.remove(dying)
         engine.die()
-        kept_s = self.loop.time() - dying.fault.snapshot_age_s
+        kept_s = self.loop.time() - dying.how.snapshot_age_s
         self.disk.memories = [kept for kept in self.disk.memories if kept[0] <= kept_s]
-        dying.fired(f"killed; restarts after {dying.fault.down_s:.0f} s")
-        self.loop.call_later(max(dying.fault.down_s, 0.1), self.start)
+        dying.died(f"killed; restarts after {dying.how.down_s:.0f} s")
+        self.loop.call_later(max(dying.how.down_s, 0.1), self.start)
 
     def dying(self, engine: Engine) -> _Dying | None:
         """The death that is due for `engine` at this moment."""
@@ -418,8 +416,8 @@ class SpoiledCloud(_Port):
         fault = await engine.call("apply")
         dying = world.dying(engine)
         if dying is not None:
-            world.sent(actions[: dying.fault.acted])
-            await engine.cloud.apply(actions[: dying.fault.acted], fence)
+            world.sent(actions[: dying.how.acted])
+            await engine.cloud.apply(actions[: dying.how.acted], fence)
             world.die(engine, dying)
             await asyncio.sleep(0.0)
             raise DeadError

@@ -19,10 +19,10 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from scenarios.faults.kinds import KINDS
+from scenarios.faults.draw import Draw
+from scenarios.faults.registry import KINDS
 from twin.config import RunConfig, parse
 from twin.hunt import metrics
-from twin.hunt.draw import Draw
 from twin.hunt.ports import drawn
 from twin.hunt.world_faults import faults_of_world, figures_of_kind
 

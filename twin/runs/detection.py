@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from engine.monitoring.findings import CauseKind, Finding, Severity
+from engine.monitoring.findings import Finding, Severity
 from engine.record.schema.summary import Detection, NoticedFault
-from scenarios.faults.kinds import Fault
+from scenarios.faults.base import Fault
 from twin.world.world import World
 
 AFTER_S = 180.0
@@ -21,32 +21,6 @@ WEARS_OFF_S = 1800.0
 FIRST_S = 60.0
 """Whoever is alarmed looks at what came within the first minute."""
 WEEK_S = 604_800.0
-
-BLAMED: dict[str, CauseKind] = {
-    "flash_crowd": CauseKind.LOAD,
-    "slow_service": CauseKind.SLOWNESS,
-    "cache_flush": CauseKind.CALLS,
-    "zone_loss": CauseKind.INSTANCES,
-    "slow_instance": CauseKind.INSTANCE,
-    "slow_zone": CauseKind.SLOWNESS,
-    "spot_reclaim": CauseKind.INSTANCES,
-    "crash_loop": CauseKind.INSTANCES,
-    "slow_boot": CauseKind.STARTS,
-    "heavy_boots": CauseKind.STARTS,
-    "never_ready": CauseKind.STARTS,
-    "capacity_shortage": CauseKind.STARTS,
-    "api_errors": CauseKind.STARTS,
-    "api_timeout": CauseKind.STARTS,
-    "commands_lost": CauseKind.STARTS,
-    "metrics_blackout": CauseKind.METRICS,
-    "scrape_lag": CauseKind.METRICS,
-    "sample_loss": CauseKind.METRICS,
-    "unit_spike": CauseKind.METRICS,
-    "schedule_stale": CauseKind.LOAD,
-    "schedule_late": CauseKind.LOAD,
-    "schedule_wrong": CauseKind.LOAD,
-}
-"""The cause that is right for each kind of fault; the others have none that figures can show."""
 
 
 def detection(world: World) -> Detection | None:
@@ -96,15 +70,14 @@ def blamed_right(fault: Fault, alarms: Sequence[Finding]) -> bool:
 
     A fault that hits several services, or none by name, is blamed right by its kind alone.
     """
-    kind = BLAMED.get(fault.kind)
-    if kind is None or not alarms:
+    if not fault.cause or not alarms:
         return False
     soon = [alarm for alarm in alarms if alarm.noticed_s <= alarms[0].noticed_s + FIRST_S]
     worst = max(soon, key=lambda alarm: (alarm.severity.rank, alarm.causes[0].weight))
     likeliest = worst.causes[0]
     service = getattr(fault, "service", None)
     services = (service,) if service is not None else tuple(getattr(fault, "services", ()))
-    return likeliest.kind is kind and (not services or likeliest.service in services)
+    return likeliest.kind == fault.cause and (not services or likeliest.service in services)
 
 
 def spans_s(world: World) -> dict[str, tuple[float, float]]:

@@ -42,7 +42,7 @@ from engine.runtime.settings import LiveSettings
 from engine.runtime.shell import LiveShell
 from engine.runtime.watch import LiveMonitor, deliver
 from engine.security.audit.courier import Courier
-from scenarios.faults.kinds import resolve_at
+from scenarios.faults.times import resolve_at
 from twin.commands import terminal
 from twin.commands.reporters import reporter
 from twin.runs import writing

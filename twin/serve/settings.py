@@ -13,7 +13,9 @@ from engine.config.live import AlertsConfig
 from engine.config.security import SecurityConfig
 from engine.config.strict import ConfigError
 from engine.security import exposure
-from scenarios.faults.kinds import At, EngineKill, TwoLeaders
+from scenarios.faults.kinds.engine_kill import EngineKill
+from scenarios.faults.kinds.two_leaders import TwoLeaders
+from scenarios.faults.times import At
 from twin.config import RunConfig, check_files, parse_as
 
 ROOT = "serve"

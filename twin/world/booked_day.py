@@ -18,7 +18,7 @@ from engine.config.strict import ConfigError, Strict, validated
 from engine.model import ServiceSpec
 from engine.prediction.event_model import EventModel
 from engine.record.schema.summary import Noun, PlayedDay
-from scenarios.faults.kinds import resolve_at
+from scenarios.faults.times import resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
 from scenarios.weddings.config import ROLES, DemandConfig, PopulationConfig

@@ -12,13 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import simpy
 
 from engine.model import Action, ActionResult, Status
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence
-from scenarios.faults.kinds import ApiErrors, ApiTimeout, CommandsDuplicated, CommandsLost
+from scenarios.faults.parts import (
+    CommandFault,
+    LostCommand,
+    RefusedCommand,
+    RepeatedCommand,
+    UnansweredCommand,
+)
 from twin.config import InfrastructureConfig
 from twin.world.fleet import Fleet
 
@@ -30,20 +35,6 @@ class Write:
     fence: Fence
     action: Action
     before: int
-
-
-@dataclass(frozen=True, slots=True)
-class CommandFault:
-    """A fault of the interface in force: its draws by service, and how it tells that it fired."""
-
-    fault: ApiErrors | ApiTimeout | CommandsLost | CommandsDuplicated
-    rngs: Mapping[str, np.random.Generator]
-    fire: Callable[[], None]
-
-    def hits(self, service: str) -> bool:
-        """Whether the next command for `service` is hit."""
-        rng = self.rngs.get(service)
-        return rng is not None and bool(rng.random() < self.fault.share)
 
 
 class SimulatedCloud:
@@ -73,6 +64,11 @@ class SimulatedCloud:
         self._seen: set[str] = set()
         self._results: dict[Fence, list[ActionResult]] = {}
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services that it scales."""
+        return tuple(self.fleets)
+
     def new_fence(self) -> Fence:
         """Hand the lead over: from now on only commands under the returned fence count."""
         self.fence = Fence(self.fence + 1)
@@ -84,20 +80,17 @@ class SimulatedCloud:
         if action.service not in self.fleets:
             self._report(action, fence, Status.FAILED, f'there is no service "{action.service}"')
             return
-        for trouble in self.faults:
-            if not trouble.hits(action.service):
-                continue
-            trouble.fire()
-            match trouble.fault:
-                case CommandsLost():
+        for fault in self.faults:
+            match fault(action.service):
+                case LostCommand():
                     return
-                case ApiErrors(status=status):
-                    self.env.process(self._refuse(action, fence, f"HTTP {status}"))
+                case RefusedCommand(why):
+                    self.env.process(self._refuse(action, fence, why))
                     return
-                case ApiTimeout():
-                    self.env.process(self._time_out(action, fence, trouble.fault))
+                case UnansweredCommand() as fate:
+                    self.env.process(self._time_out(action, fence, fate))
                     return
-                case CommandsDuplicated(delay_s=delay_s):
+                case RepeatedCommand(delay_s):
                     self.env.process(self._carry_out(action, fence, delay_s))
         self.env.process(self._carry_out(action, fence))
 
@@ -120,11 +113,11 @@ class SimulatedCloud:
         self._report(action, fence, Status.FAILED, why)
 
     def _time_out(
-        self, action: Action, fence: Fence, fault: ApiTimeout
+        self, action: Action, fence: Fence, fate: UnansweredCommand
     ) -> Generator[simpy.Event, None, None]:
-        yield self.env.timeout(fault.timeout_s)
-        self._report(action, fence, Status.FAILED, f"no answer in {fault.timeout_s:g} s")
-        yield from self._carry_out(action, fence, fault.late_s)
+        yield self.env.timeout(fate.timeout_s)
+        self._report(action, fence, Status.FAILED, f"no answer in {fate.timeout_s:g} s")
+        yield from self._carry_out(action, fence, fate.late_s)
 
     def _carry_out(
         self, action: Action, fence: Fence, delay_s: float = 0.0

@@ -20,6 +20,7 @@ import simpy
 from numpy.typing import NDArray
 
 from engine.model import FloatArray, ServiceSpec
+from scenarios.faults.parts import LaunchFault
 
 RETRY_S = 30.0
 """After so long an instance that could not be launched is asked for again."""
@@ -76,7 +77,7 @@ class Fleet:
         self.booting = 0
         self.draining = 0
         self.boot_factor = 1.0
-        self.launch_faults: list[Callable[[Launch], None]] = []
+        self.launch_faults: list[LaunchFault] = []
         self.shortages: list[Callable[[int], int]] = []
         """Each is asked how many of so many instances the provider has."""
         self._closed: Counter[int] = Counter()

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.adapters.bookings_compressed import Compressed
 from engine.model import ServiceSpec
-from scenarios.faults.kinds import resolve_at
+from scenarios.faults.times import resolve_at
 from scenarios.weddings.demand import Demand
 from twin.world.feed import ScheduleFeed
 from twin.world.script import Script

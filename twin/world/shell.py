@@ -30,7 +30,7 @@ from engine.model import (
 from engine.ports.store import Requests
 from engine.runtime.cycle import CONTROLLER, Cycle, Gathered
 from engine.runtime.errors import ControllerError
-from scenarios.faults.kinds import EngineKill
+from scenarios.faults.parts import Death
 from twin.config import OperatorConfig
 from twin.world.cloud import Seat, SimulatedCloud
 from twin.world.fleet import Fleet
@@ -107,13 +107,13 @@ Watcher = Callable[[Observation, Plan], None]
 
 
 @dataclass(slots=True)
-class _Death:
+class _Dying:
     """An engine that is to be killed, from `at_s` on and by `until_s` at the latest."""
 
-    fault: EngineKill
+    how: Death
     at_s: float
     until_s: float
-    fired: Callable[[str], None]
+    died: Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -177,7 +177,7 @@ class SimulatedShell:
         self._interval_s = interval_s
         self._catch_up = catch_up
         self._seat = Seat(infrastructure, infrastructure.fence)
-        self._deaths: list[_Death] = []
+        self._deaths: list[_Dying] = []
         self._down_until_s = -math.inf
         self._memory_s, self._memory = -math.inf, ""
         self._memories: deque[tuple[float, str]] = deque()
@@ -207,17 +207,15 @@ class SimulatedShell:
                 self._seat.apply(plan.actions)
                 self._remember(plan, now_s)
             else:
-                self._seat.apply(plan.actions[: death.fault.acted])
+                self._seat.apply(plan.actions[: death.how.acted])
                 self._die(death)
             for deposed in self._deposed:
                 self._go_on(deposed, now_s, gathered)
 
-    def kill(
-        self, fault: EngineKill, at_s: float, until_s: float, fired: Callable[[str], None]
-    ) -> None:
-        """Arrange for the engine to be killed as `fault` says; to be called before the run."""
-        self._deaths.append(_Death(fault, at_s, until_s, fired))
-        self._keep_s = max(self._keep_s, fault.snapshot_age_s)
+    def kill(self, death: Death, at_s: float, until_s: float, died: Callable[[str], None]) -> None:
+        """Arrange for the engine's death between `at_s` and `until_s`; before the run."""
+        self._deaths.append(_Dying(death, at_s, until_s, died))
+        self._keep_s = max(self._keep_s, death.snapshot_age_s)
 
     def depose(self, behind_s: float) -> Callable[[], None]:
         """Let another engine lead; returns what makes the old one notice.
@@ -296,21 +294,21 @@ class SimulatedShell:
         while len(self._memories) > 1 and self._memories[1][0] <= self.env.now - self._keep_s:
             self._memories.popleft()
 
-    def _dying(self, plan: Plan) -> _Death | None:
+    def _dying(self, plan: Plan) -> _Dying | None:
         """The death that is due now: with something to do, or at its last moment."""
         for death in self._deaths:
             if self.env.now >= death.at_s and (plan.actions or self.env.now >= death.until_s):
                 return death
         return None
 
-    def _die(self, death: _Death) -> None:
-        now_s, fault = self.env.now, death.fault
+    def _die(self, death: _Dying) -> None:
+        now_s, how = self.env.now, death.how
         self._deaths.remove(death)
-        old = [kept for kept in self._memories if kept[0] <= now_s - fault.snapshot_age_s]
+        old = [kept for kept in self._memories if kept[0] <= now_s - how.snapshot_age_s]
         self._memory_s, self._memory = old[-1] if old else (-math.inf, "")
-        self._down_until_s = now_s + fault.down_s
-        memory = f"a memory {fault.snapshot_age_s:.0f} s old" if old else "no memory"
-        death.fired(f"killed before acting; restarts after {fault.down_s:.0f} s with {memory}")
+        self._down_until_s = now_s + how.down_s
+        memory = f"a memory {how.snapshot_age_s:.0f} s old" if old else "no memory"
+        death.died(f"killed before acting; restarts after {how.down_s:.0f} s with {memory}")
 
     def _alive(self) -> bool:
         """Whether there is an engine now; starts the next one when its time has come."""

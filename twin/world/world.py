@@ -24,12 +24,18 @@ from engine.decide.sizing import sizing
 from engine.model import Controller, FloatArray, Outlook, ServiceSpec
 from engine.monitoring.monitor import Monitor
 from engine.runtime.cycle import Cycle
-from scenarios.faults.kinds import apply_to_demand, resolve_at
+from scenarios.faults.parts import LoadPart, Parts
+from scenarios.faults.registry import apply_to_demand
+from scenarios.faults.times import resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
 from scenarios.weddings.demand import Demand
 from twin.config import RequestConfig, RunConfig
-from twin.effects import arrange as faults
+from twin.effects.arrange import Stage
+from twin.effects.calls import Calls
+from twin.effects.fleets import Fleets
+from twin.effects.samples import SampleStreams
+from twin.effects.slowness import Slowness
 from twin.queues.fluid import FluidPlatform
 from twin.queues.hybrid import HybridPlatform, Share
 from twin.queues.port import ClientBehaviour, SimulatedPlatform, clients_of
@@ -168,7 +174,7 @@ class World:
                 lambda: self.instances.now(self.env.now),
             )
             self.shell.watchers.append(self.watch)
-        self.slowness = faults.Slowness(self.platform, list(self.fleets.values()))
+        self.slowness = Slowness(self.platform, self.fleets, config.platform.zones)
         self.instances = InstanceTelemetry(
             self.specs, list(self.fleets.values()), self.platform,
             self.slowness.of_instances, streams=self.streams,
@@ -290,26 +296,22 @@ class World:
 
     def _arrange_faults(self, plain: Demand) -> None:
         """Start what carries out the faults; their times refer to the demand without faults."""
-        stage = faults.Stage(
-            self.env,
-            self.duration_s,
-            self.config.platform.zones,
-            self.streams,
-            self.platform,
-            self.slowness,
-            self.fleets,
-            dict(zip(self.fleets, self.telemetry, strict=True)),
-            self.feed,
-            self.infrastructure,
-            self.shell,
-            self.recorder,
-            plain,
-            self.load.demand,
-            self._catch_up,
+        parts = Parts(
+            load=LoadPart(plain, self.load.demand),
+            fleets=Fleets(self.env, self.infrastructure, self.config.platform.zones),
+            slowness=self.slowness,
+            calls=Calls(self.platform, self.specs),
+            commands=self.infrastructure,
+            samples=SampleStreams(dict(zip(self.fleets, self.telemetry, strict=True))),
+            engine=self.shell,
+            feed=self.feed,
         )
+        stage = Stage(
+            self.env, self.duration_s, parts, self.streams,
+            recorder=self.recorder, catch_up=self._catch_up,
+        )  # fmt: skip
         for fault in self.config.faults.values():
-            at_s = 0 if fault.at is None else resolve_at(fault.at, plain)
-            faults.arrange(fault, at_s, stage)
+            stage.arrange(fault, 0 if fault.at is None else resolve_at(fault.at, plain))
 
 
 def standing_counts(

@@ -30,7 +30,8 @@ import pytest
 from engine.controllers.hpa import Hpa
 from engine.model import SAMPLE_DTYPE, Observation, Outlook, ServiceObservation
 from engine.settings import EngineSettings
-from scenarios.faults.kinds import apply_to_demand, resolve_at
+from scenarios.faults.registry import apply_to_demand
+from scenarios.faults.times import resolve_at
 from scenarios.streams import Streams
 from scenarios.weddings import demand as demands
 from scenarios.weddings.population import generate

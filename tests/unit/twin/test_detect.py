@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.config.strict import ConfigError
-from scenarios.faults.kinds import KINDS as ALL_KINDS
+from scenarios.faults.registry import KINDS as ALL_KINDS
 from twin.detect import command, worlds
 from twin.detect.score import Quiet, Saturday, Scored, shown
 from twin.world.world import World

@@ -6,17 +6,14 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from scenarios.faults.kinds import (
-    Fault,
-    FlashCrowd,
-    SlowBoot,
-    ZoneLoss,
-    apply_to_demand,
-    resolve_at,
-)
+from scenarios.faults.kinds.flash_crowd import FlashCrowd
+from scenarios.faults.kinds.slow_boot import SlowBoot
+from scenarios.faults.kinds.zone_loss import ZoneLoss
+from scenarios.faults.registry import AnyFault, apply_to_demand
+from scenarios.faults.times import resolve_at
 from scenarios.weddings.demand import Demand
 
-FAULTS = TypeAdapter(list[Fault])
+FAULTS = TypeAdapter(list[AnyFault])
 SECONDS = 20_000
 PEAK, STEEPEST = 12_000, 7_000
 
@@ -112,7 +109,7 @@ def test_a_flash_crowd_multiplies_one_service_and_ends(demand: Demand) -> None:
     assert factor[0, start + 60 : start + 660] == pytest.approx(6)
     assert np.all(np.diff(factor[0, start + 661 : start + 959]) < 0)
     assert factor[0, start + 960 :] == pytest.approx(1)
-    assert crowd.duration_s == 960
+    assert crowd.lasts_s == 960
 
 
 def test_a_flash_crowd_may_come_and_go_at_once(demand: Demand) -> None:

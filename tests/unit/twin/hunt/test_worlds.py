@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 import conf
-from scenarios.faults.kinds import KINDS
+from scenarios.faults.registry import KINDS
 from twin.config import parse
 from twin.hunt.worlds import configuration, generate, read, write
 
@@ -22,8 +22,8 @@ def test_a_world_is_legal_and_its_faults_end_in_time_to_recover(index: int) -> N
         config = configuration(generate(3, k))
         for fault in config.faults.values():
             assert not isinstance(fault.at, str)
-            assert (fault.at or 0) + fault.duration_s < config.population.duration_s - 600 or (
-                fault.kind == "slow_boot" and fault.duration_s < 1e5
+            assert (fault.at or 0) + fault.lasts_s < config.population.duration_s - 600 or (
+                fault.kind == "slow_boot" and fault.lasts_s < 1e5
             )
 
 
