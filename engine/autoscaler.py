@@ -21,6 +21,7 @@ from engine.decide.approvals import final_answers
 from engine.decide.approve import approve
 from engine.decide.assess_weddings import assess_weddings
 from engine.decide.observe import Scope, due, observe
+from engine.decide.recommend.own import loaded
 from engine.decide.restraints import restrain
 from engine.decide.traits import Platform, traits
 from engine.decide.verify import verify
@@ -48,6 +49,7 @@ class Autoscaler:
         self.refused = refused
         """Why the model that was asked for is not used; empty if none was, or it is."""
         self.memory = Memory()
+        self._rules = loaded(self.settings.rules)
         self._blends = {} if blend is None else blend.services
         self._platform = Platform((), ())
 
@@ -71,7 +73,9 @@ class Autoscaler:
         ahead = assess_weddings(
             seen, observation.outlook, now_s=now_s, settings=settings, blends=blends
         )
-        ruled = recommend(seen, ahead, verdicts, observation=observation, settings=settings)
+        ruled = recommend(
+            seen, ahead, verdicts, observation=observation, settings=settings, rules=self._rules
+        )
         wishes = emergencies(seen, ruled, now_s, settings)
         allowed = restrain(
             seen, ahead, wishes, pauses=observation.pauses, now_s=now_s, settings=settings

@@ -58,6 +58,8 @@ class Reason(StrEnum):
     ROLLBACK = "rollback"
     BOUNDS = "bounds"
     MANUAL = "manual"
+    RULE = "rule"
+    """One of somebody's own; the evidence names it."""
 
 
 class Category(StrEnum):

@@ -7,10 +7,13 @@ would turn it; figures that belong to a service (thresholds, boot time, price) a
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from engine.config.complaints import check_name
+from engine.config.load import Reference
 from engine.config.strict import Strict
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -164,6 +167,20 @@ class VerifySettings(Strict):
     that it went back to."""
 
 
+class RuleSettings(Strict):
+    """A rule of one's own (`engine.decide.recommend.own`)."""
+
+    factory: Reference
+    """What makes it, `module:callable`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Given to the factory, by their names."""
+    services: tuple[str, ...] = ()
+    """The services that it is asked about; empty: all."""
+
+
+RuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
 class EngineSettings(Strict):
     """All settings of the engine."""
 
@@ -185,6 +202,16 @@ class EngineSettings(Strict):
     approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     verify: VerifySettings = Field(default_factory=VerifySettings)
+    rules: dict[RuleName, RuleSettings] = Field(default_factory=dict)
+    """Rules of one's own, by their names."""
+
+    def check(self, services: Sequence[str]) -> None:
+        """Raise ValueError naming the key for what is said of a service that there is not."""
+        for service in self.fallback_by_service:
+            check_name(service, services, "engine.fallback_by_service")
+        for name, rule in self.rules.items():
+            for service in rule.services:
+                check_name(service, services, f"engine.rules.{name}.services")
 
     def fallback_of(self, service: str) -> FallbackSettings:
         """What carries `service` when its metrics are lost."""

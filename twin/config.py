@@ -213,8 +213,7 @@ class RunConfig(Strict):
         services = list(self.platform.services)
         for service in self.entered:
             check_name(service, services, "demand.rates" if self.trace is None else "trace.mix")
-        for service in self.engine.fallback_by_service:
-            check_name(service, services, "engine.fallback_by_service")
+        self.engine.check(services)
         self.monitor.check(services)
         for floor in self.operator.floors:
             check_name(floor.service, services, "operator.floors.service")

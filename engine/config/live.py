@@ -211,6 +211,7 @@ class LiveConfig(Strict):
                         "over all services, and no engine sees what the others spend"
                     )
         self.live.standing.check(list(self.platform.services), "live")
+        self.engine.check(list(self.platform.services))
         self.monitor.check(list(self.platform.services))
         self.alerts.check()
         return self

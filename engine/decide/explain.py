@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from engine.decide.rails.take_back import VANISHED
 from engine.decide.recommend.manual import OVERRIDE
+from engine.decide.recommend.own import PREFIX, rule_of
 from engine.decide.sleep import ASLEEP
 from engine.model import Reason, WeddingContext
 
@@ -67,6 +68,8 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
             )
         case Reason.MANUAL:
             return _by_hand(e)
+        case Reason.RULE:
+            return _by_rule(e)
 
 
 def _less(e: Mapping[str, float]) -> str:
@@ -97,6 +100,15 @@ def _by_hand(e: Mapping[str, float]) -> str:
         past = ", past steps, rests, budget and quota" if OVERRIDE in e else ""
         return f"somebody asked for {_get(e, 'asked'):.0f}{past}"
     return "somebody asked for this floor"
+
+
+def _by_rule(e: Mapping[str, float]) -> str:
+    name = rule_of(e)
+    figures = ", ".join(
+        f"{key.replace('_', ' ')} {value:,.4g}" for key, value in e.items() if key != PREFIX + name
+    )
+    asks = f"the rule {name} asks for {_get(e, PREFIX + name):.0f}"
+    return f"{asks} ({figures})" if figures else asks
 
 
 def _wanted(e: Mapping[str, float]) -> str:

@@ -17,6 +17,7 @@ from engine.decide.observe import Seen
 from engine.decide.recommend import manual, wedding
 from engine.decide.recommend.emergency import UNCONFIRMED
 from engine.decide.recommend.forecast import forecast
+from engine.decide.recommend.own import OwnRule, own, rule_of
 from engine.decide.recommend.reactive import reactive
 from engine.decide.verify import Verdict
 from engine.decide.view import MOST_SPACING_S
@@ -46,11 +47,12 @@ def recommend(
     *,
     observation: Observation,
     settings: EngineSettings,
+    rules: tuple[OwnRule, ...] = (),
 ) -> tuple[Wish, ...]:
     """The wish for each service; an empty one where only the emergency path looks."""
     return tuple(
         [
-            _wish(one, to_come, verdict, observation=observation, settings=settings)
+            _wish(one, to_come, verdict, observation=observation, settings=settings, rules=rules)
             if to_come is not None
             else Wish(None, (), "", one.memory.calm_from_s)
             for one, to_come, verdict in zip(seen, ahead, verdicts, strict=True)
@@ -77,6 +79,7 @@ def _wish(
     *,
     observation: Observation,
     settings: EngineSettings,
+    rules: tuple[OwnRule, ...],
 ) -> Wish:
     now_s, spec, desired = observation.now_s, seen.traits.spec, seen.service.desired
     wanted: list[Recommendation] = []
@@ -106,6 +109,10 @@ def _wish(
         )
         if ahead.weddings.floor > 0:
             wanted.append(wedding.wedding_floor(spec, ahead.weddings, confidence, now_s))
+    if rules:
+        asked, failures = own(rules, seen.service, seen.view, now_s)
+        wanted.extend(asked)
+        notes = "; ".join([note for note in (notes, *failures) if note])
     if observation.floors:
         wanted.extend(manual.manual(spec, observation.floors, now_s))
     scaled = manual.scaled(spec, observation.scales, now_s) if observation.scales else None
@@ -166,4 +173,6 @@ def _passed_over(other: Recommendation, chosen: Recommendation | None) -> str:
 
 
 def _name(recommendation: Recommendation | None) -> str:
+    if recommendation is not None and recommendation.reason is Reason.RULE:
+        return f"the rule {rule_of(recommendation.evidence)}"
     return recommendation.reason.value.replace("_", " ") if recommendation else "nothing"

@@ -14,7 +14,7 @@ const RULES = {
   response_time: "a threshold on response time", queue_depth: "a threshold on waiting requests",
   forecast: "the forecast", wedding_floor: "the floor for major events", emergency: "the emergency path",
   cost: "trimming what is not needed", rollback: "verification of the last step",
-  bounds: "the bounds of the service", manual: "what a person asked for",
+  bounds: "the bounds of the service", manual: "what a person asked for", rule: "a rule of your own",
 };
 const OUTCOMES = {
   requested: ["neutral", "asked for"], accepted: ["neutral", "under way"], completed: ["good", "done"],

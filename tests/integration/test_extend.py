@@ -8,13 +8,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests import warm
 
 FILE = re.compile(r"`(?P<path>[\w/]+\.(?:py|yaml))`:\n\n```\w+\n(?P<text>.*?)```", re.S)
 COMMAND = re.compile(r"```bash\n(.*?)```", re.S)
-BRIEF = "population.simultaneous=500 population.duration_s=3600 population.start_utc=18:00"
+BRIEF = "population.simultaneous=3000 population.duration_s=3600 population.start_utc=18:00"
 """A part of the day is enough to see that it is played."""
 
 
@@ -53,6 +54,18 @@ def test_a_scenario_and_a_fault_of_one_s_own_are_played(
     summary = followed(section(repository, title), tmp_path)
     assert summary["scenario"] == scenario
     assert summary["faults"][fault]["fired"] >= 1
+
+
+def test_a_rule_of_one_s_own_is_followed_and_named(repository: Path, tmp_path: Path) -> None:
+    followed(section(repository, "Add a rule"), tmp_path)
+    (file,) = (tmp_path / "outputs").glob("licensed/*/decisions.parquet")
+    decisions = pd.read_parquet(file)
+    own = decisions[decisions["reason"] == "rule"]
+    assert set(own["service"]) == {"api"}
+    because = r"because the rule licence asks for \d+ \(requests per s "
+    asked = own[own["kind"] == "action"]
+    assert len(asked) > 0
+    assert asked["explanation"].str.contains(because).all()
 
 
 def test_a_service_of_one_s_own_is_scaled_with_the_others(repository: Path, tmp_path: Path) -> None:
