@@ -4,7 +4,7 @@ The request resolution is held against closed forms and, on identical variates, 
 Ciw; then the fluid against the request resolution, over load, variability, number of servers,
 capacity steps, failures, overload and recovery.  Every figure in the document comes from this run.
 
-It is long as each comparison has its own grid; the page that they make is one.
+It is long because each comparison has its own grid; the page that they make is one.
 
     python benchmarks/fidelity.py [--write docs/background/fidelity.md] [--quick]
 """

@@ -8,7 +8,7 @@ Answers are the models of `engine.api.*_documents`; what a newer engine adds to 
 What the engine refuses is an `ApiProblemError`, which holds its problem.  Requests that change
 something carry an `Idempotency-Key` of their own, so one whose answer was lost is sent again.
 
-It is long as the API is: a method an operation, and nothing else.
+It is long because the API is: a method an operation, and nothing else.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ replayed from a log and run thousands of times a second.
 
 Times are float seconds since the Unix epoch (UTC), durations end in `_s`, money is USD, rates are
 1/s, fractions are 0-1.
+
+It is long because a vocabulary is: one word after the other, none of them behind an import.
 """
 
 from __future__ import annotations

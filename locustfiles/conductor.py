@@ -4,6 +4,8 @@ A master realises the scenario once and sends each worker the plan with its shar
 of them are ready it names the moment at which to begin.  Each second a worker reports what is new;
 the end of the load is when all have said that they are done.  Alone, the same happens in one
 process and without messages.
+
+It is long because alone, master and worker are three parts of one life cycle, read side by side.
 """
 
 from __future__ import annotations

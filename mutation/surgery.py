@@ -13,6 +13,9 @@ Which tests reach which lines is found by running each once under a tracer.  A m
 into its limit of processor time is as good as noticed, and so is one that waits for what never
 comes: all of its threads sleep, and none ever wakes.  Neither is told by the clock alone, as a busy
 machine must not make a mutant look noticed.
+
+It is long because what happens in the forks, and what the process that forks has to know of it, are
+one protocol.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ nobody.  Besides, any operation can be made to fail, to be slow, or to be carrie
 answer.
 
 `docs/guides/aws.md` lists what remains unlike AWS.
+
+It is long because each service of AWS that the adapter asks behaves in it.
 """
 
 from __future__ import annotations

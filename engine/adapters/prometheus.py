@@ -15,7 +15,7 @@ missing: half of a rate is not the rate.  What else is amiss with an answer is i
 
 It is one adapter, whose rounds, holes and catching up share what was last seen: so it is long.
 
-It is long as rounds, totals and single instances go through the same questions and holes.
+It is long because rounds, totals and single instances go through the same questions and holes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A live run, put together from its configuration and driven until its end.
 
-It is long as it names each part once, in the order in which the parts need each other.
+It is long because it names each part once, in the order in which the parts need each other.
 """
 
 from __future__ import annotations

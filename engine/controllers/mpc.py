@@ -40,6 +40,8 @@ It sees what the engine sees, by the engine's own functions: measurements, learn
 slowdown, errors of its own forecasts, and the limits again where the step is asked for.  What it
 has not: an emergency path, a zone to spare, floors and protection for major events, approvals, and
 people's requests.
+
+It is long because the controller is one file: mathematics, plan and settings.
 """
 
 from __future__ import annotations

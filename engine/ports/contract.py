@@ -11,6 +11,8 @@ What a bench cannot do (a database that cannot be made to lie) it leaves as it i
 that part is not asked for.  The five ways in which an adapter may meet trouble are asked for
 everywhere as far as they apply: it is killed in the middle of a call, its world answers late,
 answers twice, lies, or is gone.
+
+It is long because each port has its contract in it, in one place for who writes an adapter.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ seasons and the bookings so far say (`wedding_counts`, as for a capacity plan). 
 weddings by the hour (least squares, recent days count more) and drifts; its intervals are those by
 which the last season would have been missed with what was known before it (conformal).
 
-It is long as a season's answer has many figures, all of one draw.
+It is long because a season's answer has many figures, all of one draw.
 """
 
 from __future__ import annotations

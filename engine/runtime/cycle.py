@@ -24,6 +24,8 @@ Rules kept here, whichever the shell:
   patience; to leave out the others costs requests.
 - A *trouble* is told of when it begins, when it changes and when it ends.
 - A *sample* from the future is not a sample.
+
+It is long because a turn is: all that a shell must not decide by itself is in one object.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ around the engine can:
 - The *clock* may be set.  The next sample is never further away than one interval.
 
 Each of these is a trouble that begins and ends, whatever was raised; none ends the engine.
+
+It is long because each port has its way to fail here, and what follows from it.
 """
 
 from __future__ import annotations

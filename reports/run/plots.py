@@ -10,6 +10,8 @@ Colours are those of Okabe and Ito (2008), which colour-blind people can tell ap
 markers and labels say the same again without colour.  Figures are drawn through `Figure` alone:
 pyplot keeps global state and takes long to import.  The SVG is the same for the same record: no
 date, no random ids, and coordinates in tenths of a unit.
+
+It is long because each plot is a function of its own, over axes that all share.
 """
 
 from __future__ import annotations

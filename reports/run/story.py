@@ -2,6 +2,8 @@
 
 `tell` turns a record into sentences and tables of finished texts, so that the page and the text for
 a pull request cannot differ in what they say, and each of the two only cares for how it looks.
+
+It is long because it holds every sentence that the report can say.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ observed so far.
 
 Columns, not objects: 850,000 weddings and their load in 5-minute bins take some 200 MB and seconds.
 
-It is long as years of weddings and the load that they make are drawn in one pass.
+It is long because years of weddings and the load that they make are drawn in one pass.
 """
 
 from __future__ import annotations

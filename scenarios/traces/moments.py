@@ -3,6 +3,8 @@
 The column is read in one way: which of the numbers is the month, what a large number counts, and in
 which zone a time without one is, holds for every row.  Where two readings fit every row and differ,
 neither is taken.  What only counts rows (0, 1, 2, ...) is no time.
+
+It is long because all readings of a column have to be beside each other to be told apart.
 """
 
 from __future__ import annotations

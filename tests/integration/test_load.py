@@ -1,6 +1,8 @@
 """Locust as a user runs it: processes of their own, against a real server on the loopback.
 
 They are forks of one that has imported all of it; the demonstration of staging starts its own.
+
+It is long because Locust runs in many ways: alone, with a page, with workers.
 """
 
 from __future__ import annotations

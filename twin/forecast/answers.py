@@ -1,4 +1,7 @@
-"""What the forecasters say, as plain data for a file: the result, tables and curves to draw."""
+"""What the forecasters say, as plain data for a file: the result, tables and curves to draw.
+
+It is long because each question (a wedding, a day, a season) has an answer of its own shape.
+"""
 
 from __future__ import annotations
 

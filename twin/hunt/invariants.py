@@ -4,6 +4,8 @@ Safety is looked at in each step, from the outside: what the leading engine was 
 wants, what the cloud carried out, what the queues and the fleets hold.  Liveness is looked at in
 the end, when the faults have been over for a while.  None of it uses the engine's own reading of
 its observation, except the wedding floors that it publishes in its plans.
+
+It is long because it is the list of all that must hold, read as one.
 """
 
 from __future__ import annotations

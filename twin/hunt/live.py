@@ -4,6 +4,8 @@ The engine is the real one, with its real shell; the ports are the world's, each
 that `twin.hunt.ports` lists.  The simulated world is taken along: whenever a port is called, it has
 caught up with the loop's time.  Each life of the engine is a process of its own: a kill takes
 effect wherever it is just waiting, and what it has on its way is lost or not as it would be.
+
+It is long because each port of the shell has its spoiled counterpart in it.
 """
 
 from __future__ import annotations

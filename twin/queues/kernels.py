@@ -34,6 +34,8 @@ fails its callers when the calls fail, not before.
 
 One pass over the services, callers first, moves the fluid; a second one, callees first, tells the
 callers what became of their calls.
+
+It is long because a tick is one compiled walk, with the queueing theory that it needs beside it.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ are kept sorted, so the order is exact.
 A request holds a slot for its service time, then makes its asynchronous calls, then its
 synchronous ones, one after the other, and is answered with the last of them; its slot is free
 meanwhile.  A call that fails fails the request that made it, and the rest is not called.
+
+It is long because one compiled loop handles every event, and each event has its kernel.
 """
 
 from __future__ import annotations

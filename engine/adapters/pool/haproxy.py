@@ -17,7 +17,7 @@ and a scale-in takes others.  If it stays sidelined, another one takes its place
 requests again, there may be one too many, and the youngest goes.  What the pool itself leaves half
 done when it is killed it has written down before, so that it is not taken for somebody's wish.
 
-It is long as launching, draining, replacing and what people did by hand are one loop over one
+It is long because launching, draining, replacing and what people did by hand are one loop over one
 book.
 """
 

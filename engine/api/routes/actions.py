@@ -2,7 +2,7 @@
 
 What is asked for together is one transaction of the store: all of it stands, or none.
 
-It is long as one kind of request goes through many checks, each with its own answer.
+It is long because one kind of request goes through many checks, each with its own answer.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ level by level until somebody acknowledges, and again after a while; an acknowle
 ends when things get worse.  It is resolved when all of its findings have *ended*: a service that is
 silent, and a monitor that says nothing, resolve nothing.
 
-It is long as all transitions stand together: each is only right beside the others.
+It is long because all transitions stand together: each is only right beside the others.
 """
 
 from __future__ import annotations

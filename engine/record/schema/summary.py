@@ -1,4 +1,7 @@
-"""`summary.json`: what a run is in figures."""
+"""`summary.json`: what a run is in figures.
+
+It is long because the summary is: each key stands here once, with its type and what it says.
+"""
 
 from __future__ import annotations
 

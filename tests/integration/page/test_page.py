@@ -1,4 +1,7 @@
-"""The live page in a real browser, over the engine's real API."""
+"""The live page in a real browser, over the engine's real API.
+
+It is long because each view of the page is entered, used and measured in it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The store in a real PostgreSQL server: the contracts, lost connections, and who leads."""
+"""The store in a real PostgreSQL server: the contracts, lost connections, and who leads.
+
+It is long because one server is used for all that the store promises.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`Autoscaler.step`, one observation at a time."""
+"""`Autoscaler.step`, one observation at a time.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What every report must be: complete, safe to open, the same each time, and clear about errors."""
+"""What every report must be: complete, safe to open, the same each time, and clear about errors.
+
+It is long because every kind of report is asked the same questions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is read: figures, validators, pages, and the limits of what somebody may see."""
+"""What is read: figures, validators, pages, and the limits of what somebody may see.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

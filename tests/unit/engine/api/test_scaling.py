@@ -1,4 +1,7 @@
-"""Manual actions: what is checked, what is asked for once, and how far they are."""
+"""Manual actions: what is checked, what is asked for once, and how far they are.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The cases are those that the Prometheus project's compliance suite for receivers asks for (1.0 and
 2.0); `tests/integration/metrics/test_receiving.py` runs the suite itself.
+
+It is long because it is one table after the other about one module.
 """
 
 from __future__ import annotations

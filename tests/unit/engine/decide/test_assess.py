@@ -1,6 +1,8 @@
 """Thresholds and what is learned from the figures: every row worked out by hand.
 
 Ten instances of ten slots, 0.1 s a request: 100 slots, 1000 requests a second.
+
+It is long because it is one table after the other about one module.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The service has 10 slots an instance, 0.1 s a request, so that an instance serves 100 requests a
 second; its SLO is a p95 of 0.5 s.  The emergency aims at 70 % of the slots.
+
+It is long because it is one table after the other about one module.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What each rule wants, and which of them wins: every row worked out by hand."""
+"""What each rule wants, and which of them wins: every row worked out by hand.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

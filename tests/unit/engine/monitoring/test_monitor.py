@@ -1,4 +1,7 @@
-"""The monitor from end to end: what it says of figures that are written down."""
+"""The monitor from end to end: what it says of figures that are written down.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The kit's contracts: kept by the project's adapters, and broken by adapters that are wrong."""
+"""The kit's contracts: kept by the project's adapters, and broken by adapters that are wrong.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

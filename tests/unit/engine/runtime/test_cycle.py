@@ -1,4 +1,7 @@
-"""The cycle alone, with values in and values out: what reaches the controller, and what is kept."""
+"""The cycle alone, with values in and values out: what reaches the controller, and what is kept.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the shell tells people: the status, the log, alerts and notes, and how it ends."""
+"""What the shell tells people: the status, the log, alerts and notes, and how it ends.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tokens: shown once, kept as a hash, limited, and over when they are revoked."""
+"""Tokens: shown once, kept as a hash, limited, and over when they are revoked.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 

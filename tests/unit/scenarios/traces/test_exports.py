@@ -1,4 +1,7 @@
-"""Files as tools and people export them: read right, or refused; never read as something else."""
+"""Files as tools and people export them: read right, or refused; never read as something else.
+
+It is long because it is one table after the other about one module.
+"""
 
 from __future__ import annotations
 
