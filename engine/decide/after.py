@@ -122,6 +122,6 @@ def _watch(one: Seen, action: Action, before: Watch | None) -> Watch | None:
         return before
     if action.from_instances == 0:
         return None
-    # Whose errors were not to be seen was not seen to be well.
-    unseen = any(name in one.figures.lost for name in OF_REQUESTS)
+    # Whose errors were not to be seen, or nothing at all, was not seen to be well.
+    unseen = one.view.stale or any(name in one.figures.lost for name in OF_REQUESTS)
     return watched(action, one.view, healthy=not (one.assessment.breach or unseen))

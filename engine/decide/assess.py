@@ -141,10 +141,12 @@ def learned_slowdown(
     if not most:
         return slowdown
     # Slower than it was taken to be only as far as every sample says so; faster, as most do.
-    seen = min(max(slowdown, min(least)), sorted(most)[(len(most) - 1) // 2])
+    middle = sorted(most)[(len(most) - 1) // 2]
+    seen = min(max(slowdown, min(least)), middle)
     slowdown += SLOWDOWN_MEMORY * (min(max(seen, 1.0), MAX_SLOWDOWN) - slowdown)
     if len(most) == NEWEST:
-        slowdown = max(min(slowdown, max(most)), 1.0)  # as fast again as all three say, at once
+        # As fast again as most say, at once: it goes with the rate that most of them show.
+        slowdown = max(min(slowdown, middle), 1.0)
     return 1.0 if abs(slowdown - 1.0) < 0.05 else slowdown
 
 

@@ -31,7 +31,14 @@ from engine.decide.recommend.emergency import (
 from engine.decide.sleep import last_asked_s, wake, wakes
 from engine.decide.traits import Platform, Traits
 from engine.decide.view import View, newest, view
-from engine.decide.witnesses import borne_out, corrected, fallen, has_room, learnable
+from engine.decide.witnesses import (
+    answered,
+    borne_out,
+    corrected,
+    fallen,
+    has_room,
+    learnable,
+)
 from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
 from engine.memory import NEVER, Memory, ResponseMemory, ServiceMemory
@@ -190,7 +197,7 @@ def _learned(
     service: ServiceObservation, own: ServiceMemory, looked: View, expected: float
 ) -> tuple[View, float, float]:
     """What the samples show, the slowdown, and the rate (1/s) to learn from, 0 if there is none."""
-    spec, ready = service.spec, service.ready
+    spec, ready, looked = service.spec, service.ready, answered(service, looked)
     measures_errors = _lately(own, "error_rate", looked.newest_s)
     slowdown = learned_slowdown(own.slowdown, spec, looked, measures_errors=measures_errors)
     rate = looked.request_rate

@@ -103,7 +103,10 @@ def _made_worse(
     grew: bool,
     settings: VerifySettings,
 ) -> bool:
-    if not watch.healthy or view.request_rate > SAME_LOAD * max(watch.request_rate, 1.0):
+    # Where the rate is lost nobody can say that no more comes.
+    lost = grew and watch.request_rate > 0.0 and not view.request_rate >= 0.0
+    more = view.request_rate > SAME_LOAD * max(watch.request_rate, 1.0)
+    if lost or more or not watch.healthy:
         return False
     failing = view.error_rate > watch.error_rate + settings.worse_error_rate
     if grew:

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from engine.decide.assess import UNCLEAR_ERRORS
 from engine.decide.view import NEWEST, View, most_rate
 from engine.forecast.schedule import FALLEN_SHARE
-from engine.model import ServiceObservation, ServiceSpec
+from engine.model import FloatArray, ServiceObservation, ServiceSpec
 
 FURTHER = 1.5
 """A rate may be so many times what either witness says, or so many times less than both say."""
 BEYOND_DOUBT = 3.0
 """No service is so many times as fast as specified."""
+NOTHING = 0.005
+"""Of what was there before: nothing ends so suddenly while requests go on being answered."""
 STILL = 0.5
 """A rate that has fallen to less than this share is another than it was."""
 
@@ -82,6 +86,31 @@ def corrected(service: ServiceObservation, view: View) -> View:
     if view.queue_depth > waiting:
         view = view._replace(queue_depth=waiting)
     return view._replace(request_rate=arrives)
+
+
+def answered(service: ServiceObservation, view: View) -> View:
+    """The view without cpu and rate where nothing of them is left and yet somebody is answered.
+
+    Who is answered has asked, and has held a slot.  So where all of the two that are measured have
+    come to less than `NOTHING` of what the oldest three samples of the window show, while response
+    times are measured still, they are wrong.  The same view where they do not say so, and once the
+    window is full of them.
+    """
+    if not view.p95_s >= 0.0:
+        return view
+    of_load = (("cpu", view.cpu), ("request_rate", view.request_rate))
+    there = [(name, value) for name, value in of_load if value >= 0.0]
+    if not there:
+        return view
+    if any(not value < NOTHING * _before(service.window[name]) for name, value in there):
+        return view
+    return view._replace(cpu=math.nan, cpu_then=math.nan, request_rate=math.nan)
+
+
+def _before(values: FloatArray) -> float:
+    """The median of the oldest three of a figure's `values` (samples,); 0 of fewer than six."""
+    plausible = values[(values >= 0.0) & (values < math.inf)]
+    return float(np.median(plausible[:NEWEST])) if len(plausible) >= 2 * NEWEST else 0.0
 
 
 def fallen(view: View, expected: float) -> bool:

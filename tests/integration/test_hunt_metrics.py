@@ -82,7 +82,7 @@ def test_an_engine_that_gives_away_what_two_wrong_figures_let_it_is_found_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who keeps what was asked for lately and what is booked has lost nothing in a minute."""
-    world = with_fault(16, way="times", figures=["request_rate", "cpu"], factor=0.001)
+    world = with_fault(16, way="times", figures=["request_rate", "cpu"], factor=0.1)
     assert violated(world) == set()
 
     def as_forecast(_seen: Seen, _ahead: Ahead, chosen: Recommendation, **_: object) -> ScaleIn:

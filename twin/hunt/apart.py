@@ -14,7 +14,9 @@ the other is no harm.  So a count is compared with the counts of the other run w
 Between its thresholds the engine keeps what it has, so two runs under the same rules may differ for
 ever by what one step left, and both serve well.  Who has come down to what the engine's own rules
 ask for, of the right figures, has lost nothing (`twin.hunt.asked`); and what they ask for, to a
-tenth, is no more than there should be.
+tenth, is no more than there should be.  Of several runs the lowest that is asked for counts for the
+first and the highest for the second, as of the counts, and the second for as long as the rules may
+take to follow it down.
 
 While figures are missing nothing is taken away, and afterwards a step in takes 30 % at most, with
 that rest between two.  Who was kept from steps cannot have made all of them ten minutes later: it
@@ -34,6 +36,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from engine.model import FloatArray, ServiceSpec
+from twin.hunt.asked import lately
 from twin.hunt.invariants import Violation
 from twin.hunt.metrics import MetricsFault
 
@@ -53,6 +56,10 @@ SAME_STEP_S = 300.0
 """The rest between two steps (`limits.cooldown_out_s` and `cooldown_in_s`)."""
 STEP_IN = 0.3
 """The share that a step in takes at most (`limits.step_in`)."""
+BEHIND_S = 75.0
+"""So long after what is asked for has fallen a count follows at the latest: a step in waits for up
+to a minute for what is about to leave the window (`engine.decide.rails.limits.SOON_S`), and a cycle
+for the next look."""
 FIRST_STEP_S = 30.0
 """The first step in comes so long after a fault: two samples, their lateness, and a cycle."""
 
@@ -104,18 +111,20 @@ def compare(
         others = without[:, row].astype(float)
         lowest = _around(others.min(axis=0), reach, np.min)
         highest = _around(others.max(axis=0), reach, np.max)
-        needed = asked[:, row].max(axis=0).astype(float)
+        least_needed = asked[:, row].min(axis=0).astype(float)
+        most_needed = lately(asked[:, row].max(axis=0), int(BEHIND_S / step_s)).astype(float)
         change = np.diff(count, prepend=count[0])
         watched = times_s <= times_s[-1] - SAME_STEP_S
         rises, falls = watched & (change > 0.0), watched & (change < 0.0)
         above = rises & (count > TWICE * highest + STEP)
         slack_low, slack_high = (np.maximum(WITHIN * c, LEAST) for c in (lowest, highest))
-        below = falls & (count < np.minimum(lowest - np.maximum(slack_low, STEP), needed))
+        below = falls & (count < np.minimum(lowest - np.maximum(slack_low, STEP), least_needed))
         late = times_s >= end_s + RECOVERY_S
         before = count[int(np.searchsorted(times_s, begin_s, side="right")) - 1]
         most = np.maximum(highest + slack_high, _stepped_in(before, times_s - end_s))
-        most = np.maximum(most, needed + np.maximum(WITHIN * needed, LEAST))
-        outside = watched & ((count < np.minimum(lowest - slack_low, needed)) | (count > most))
+        most = np.maximum(most, most_needed + np.maximum(WITHIN * most_needed, LEAST))
+        too_few = count < np.minimum(lowest - slack_low, least_needed)
+        outside = watched & (too_few | (count > most))
         for invariant, broken in (
             (NO_DOUBLE, above),
             (NO_FALL, below),

@@ -123,6 +123,11 @@ def test_who_was_not_seen_to_be_well_before_a_step_is_not_made_worse_by_it(
     assert watch.healthy is healthy
 
 
+def test_who_was_not_seen_at_all_before_a_step_is_not_made_worse_by_it() -> None:
+    watch = remembered(course(action=action_of(10, 15), window=make_window(age_s=99.0)))
+    assert watch.services["api"].watch.healthy is False  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("before", "target", "highest", "rest_s"),
     [

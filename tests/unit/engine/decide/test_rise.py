@@ -113,6 +113,7 @@ def test_what_cannot_be_seen_may_still_be_needed(
         ({"rate": 1e9}, 20),
         ({"rate": 1500.0, "queue": 5.0}, 40),
         ({"rate": 1500.0, "queue": NAN}, 40),
+        ({"rate": 1500.0, "error_rate": NAN}, 20),
         ({"rate": 1500.0, "error_rate": 0.011}, 40),
         # Neither is measured: nothing speaks against it.
         ({"rate": NAN, "queue": NAN}, 40),
@@ -146,6 +147,7 @@ BY_RATE_ALONE = {"cpu": NAN, "queue": NAN, "p95_s": NAN}
         # A queue alone: nobody waits beside a quarter of free slots, and in time.
         ({"rate": 500.0, "queue": 1e5}, 20),
         ({"rate": NAN, "queue": 1e5}, 20),
+        ({"rate": NAN, "queue": 1e5, "p95_s": 0.5}, 20),
         ({"rate": NAN, "queue": 1e5, "p95_s": NAN}, 20),
         ({"rate": NAN, "queue": 1e5, "p95_s": 0.51}, 40),
         ({"rate": NAN, "queue": 1e5, "cpu": 0.74}, 20),
@@ -206,8 +208,129 @@ def test_who_goes_by_more_than_figures_is_not_bounded() -> None:
     assert bounded(one, wish_of(40, Reason.MANUAL), NOW_S) == 40
     assert bounded(one, wish_of(4, Reason.CPU), NOW_S) == 4
     assert bounded(one, wish_of(19, Reason.CPU), NOW_S) == 19
-    passed_on = wish_of(40, Reason.EMERGENCY, evidence={"passed_on_rate": 2000.0})
-    assert bounded(one, passed_on, NOW_S) == 40
+
+
+@pytest.mark.parametrize(
+    ("present", "extra", "target"),
+    [
+        # Of 40 for 1000 and 1000 requests/s, 20 are for those that no figure shows yet.
+        (1000.0, 1000.0, 40),
+        (3000.0, 1000.0, 30),
+        (3000.0, 10.0, 21),
+        (3000.0, 1.0, 21),
+        (3000.0, 0.0, 20),
+        (0.0, 10.0, 40),
+    ],
+)
+def test_what_callers_pass_on_is_not_bounded_by_figures(
+    present: float, extra: float, target: int
+) -> None:
+    evidence = {"passed_on_rate": extra, "request_rate": present}
+    passed_on = wish_of(40, Reason.EMERGENCY, evidence=evidence)
+    assert bounded(seen(), passed_on, NOW_S) == target
+    assert bounded(seen(queue=5.0), passed_on, NOW_S) == 40
+
+
+@pytest.mark.parametrize(
+    ("figures", "target"),
+    [
+        # Who fails beside free slots that nobody waits for is failed by somebody else.
+        ({"cpu": 0.2, "rate": 2000.0}, 20),
+        ({"cpu": 0.2, "rate": 301.0}, 20),
+        ({"cpu": 0.2, "rate": 300.0}, 40),  # what the slots do not speak against
+        ({"cpu": 0.2, "rate": NAN}, 40),
+        ({"cpu": 0.749, "rate": 2000.0}, 20),
+        ({"cpu": 0.75, "rate": 2000.0}, 40),
+        ({"cpu": 0.2, "rate": 2000.0, "queue": 4.99}, 20),
+        ({"cpu": 0.2, "rate": 2000.0, "queue": 5.0}, 40),
+        ({"cpu": 0.2, "rate": 2000.0, "error_rate": 0.011}, 20),
+        # Where no slots or no queue are measured, failures tell.
+        ({"cpu": NAN, "rate": 2000.0}, 40),
+        ({"cpu": 0.2, "rate": 2000.0, "queue": NAN}, 40),
+    ],
+)
+def test_failures_beside_free_slots_bear_out_no_rate_that_these_deny(
+    figures: Any, target: int
+) -> None:
+    one = seen(**({"p95_s": 0.4, "error_rate": 0.9} | figures))
+    assert bounded(one, wish_of(40, Reason.EMERGENCY), NOW_S) == target
+
+
+WRONG = {"cpu": 0.99, "rate": 1500.0, "p95_s": 0.4}
+"""Half more than ten can serve, and nobody waits."""
+
+
+def after_a_rise(
+    wrong: int = 3,
+    rate: float = 1500.0,
+    *,
+    rate_before: float = 1500.0,
+    ready_before: int = 10,
+    **before: float,
+) -> Any:
+    """Twenty are ready now, and `wrong` samples of the window are of when there were ten."""
+    window = make_window(cpu=0.75, p95_s=0.4, rate=rate)
+    older = make_window(**(WRONG | {"rate": rate_before} | before))
+    for name in ("cpu", "request_rate", "error_rate", "queue_depth"):
+        window[name][:wrong] = older[name][:wrong]
+        window[name][wrong:-3] = NAN
+    counts = ((0.0, ready_before), (float(window["time_s"][wrong]) - 1.0, 20))
+    memory = ServiceMemory(before_rise=10, rise_s=NOW_S - 100.0, counts=counts)
+    return seen_of(make_service(desired=20, ready=20, window=window), memory=memory)
+
+
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        ({}, 20),
+        ({"wrong": 2}, 40),  # one may be a count that was noted late, and two
+        ({"rate": 1499.0}, 20),
+        ({"rate": 749.0}, 20),  # less than twenty serve well
+        # What was there before could have been served.
+        ({"rate_before": 1499.0}, 40),
+        ({"queue": 5.0}, 40),
+        ({"queue": 4.99}, 20),
+        ({"queue": NAN}, 40),
+        ({"error_rate": 0.011}, 40),
+        ({"error_rate": 0.01}, 20),
+        ({"error_rate": NAN}, 20),
+        # It has fallen to less than half since, and is another; more is as wrong as before.
+        ({"rate_before": 2800.0, "rate": 1400.0}, 20),
+        ({"rate_before": 2810.0, "rate": 1400.0}, 40),
+        ({"rate": 2900.0}, 20),
+        # One instance is the measure of none.
+        ({"ready_before": 1, "rate_before": 149.0}, 40),
+        ({"ready_before": 1, "rate_before": 150.0}, 20),
+        ({"ready_before": 0, "rate_before": 149.0}, 40),
+        ({"ready_before": 0, "rate_before": 150.0}, 20),
+    ],
+)
+def test_a_rate_that_nobody_waited_for_is_as_wrong_with_more_instances(
+    changes: Any, target: int
+) -> None:
+    assert bounded(after_a_rise(**changes), wish_of(40, Reason.EMERGENCY), NOW_S) == target
+
+
+def test_it_has_fallen_where_it_is_less_than_half_of_the_lowest_of_them() -> None:
+    one = after_a_rise(rate=1450.0)
+    one.service.window["request_rate"][0] = 3000.0
+    assert bounded(one, wish_of(40), NOW_S) == 20
+
+
+def test_far_more_than_a_single_one_serves_comes_with_a_queue() -> None:
+    for rate, target in ((149.0, 40), (150.0, 4)):
+        window = make_window(**(QUIET | {"rate": rate}))
+        one = seen_of(make_service(desired=1, ready=1, window=window))
+        assert bounded(one, wish_of(40), NOW_S) == target
+
+
+def test_a_rate_that_nobody_waited_for_goes_by_what_was_ready_then() -> None:
+    """All samples are of when ten were ready, and fifteen are now."""
+    memory = ServiceMemory(before_rise=10, rise_s=NOW_S, counts=((0.0, 10), (NOW_S - 1.0, 15)))
+    service = make_service(desired=15, ready=15, window=make_window(**WRONG))
+    assert bounded(seen_of(service, memory=memory), wish_of(40), NOW_S) == 20
+    full = make_service(desired=15, ready=15, window=make_window(**(WRONG | {"rate": 1499.0})))
+    assert bounded(seen_of(full, memory=memory), wish_of(40), NOW_S) == 40
 
 
 def test_what_began_with_none_may_be_two() -> None:

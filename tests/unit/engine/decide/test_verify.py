@@ -77,6 +77,10 @@ def judged(watch: Watch | None, *, ready: int | None = None, booting: int = 0,  
         (IN, {"cpu": 0.9, "rate": 625.0}, True),
         (IN, {"cpu": 0.9, "rate": 626.0}, False),
         (OUT, {"error_rate": 0.5, "rate": 626.0}, False),
+        # Without the rate of before nobody can say that; only a step in is undone then.
+        (OUT, {"error_rate": 0.5, "rate": math.nan}, False),
+        (OUT, {"error_rate": 0.5, "rate": 0.0}, True),
+        (IN, {"error_rate": 0.5, "rate": math.nan}, True),
     ],
 )
 def test_a_step_that_made_things_worse_is_undone(step, figures, undone: bool) -> None:  # type: ignore[no-untyped-def]
@@ -119,6 +123,16 @@ def test_a_single_instance_is_full_by_what_one_serves(cpu: float, undone: bool) 
     # 64/s are 0.64 of what one serves: a cpu of half more than that, 0.96, is the step's.
     verdict = judged(watch_of((2, 1), request_rate=64.0), desired=1, cpu=cpu, rate=64.0)
     assert (verdict.rollback is not None) is undone
+
+
+def test_of_a_trickle_before_the_loss_is_a_loss_too() -> None:
+    watch = watch_of(OUT, request_rate=1.0)
+    assert judged(watch, desired=15, error_rate=0.5, rate=math.nan).rollback is None
+
+
+def test_who_had_no_rate_before_is_judged_without_one() -> None:
+    watch = watch_of(OUT, request_rate=0.0)
+    assert judged(watch, desired=15, error_rate=0.5, rate=math.nan).rollback is not None
 
 
 def test_a_trickle_of_load_is_no_growth() -> None:

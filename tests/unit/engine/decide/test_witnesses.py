@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from engine.decide.view import View, view
-from engine.decide.witnesses import borne_out, corrected, fallen, has_room, learnable
+from engine.decide.witnesses import (
+    answered,
+    borne_out,
+    corrected,
+    fallen,
+    has_room,
+    learnable,
+)
 from tests.unit.engine.conftest import NOW_S, make_service, make_spec, make_window
 
 SPEC = make_spec()  # ten slots, 0.1 s: an instance serves 100 requests a second
@@ -217,3 +224,87 @@ def test_of_none_ready_one_would_serve() -> None:
     window["cpu"][-3:], window["queue_depth"][-3:] = 1.0, 900.0
     service = make_service(SPEC, desired=1, ready=0, window=window)
     assert corrected(service, view(service, NOW_S, 45.0)).request_rate == pytest.approx(30.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "gone"),
+    [
+        # 500/s and a cpu of 0.5 before: less than a two-hundredth is nothing.
+        ({"cpu": 0.002, "request_rate": 2.4}, True),
+        ({"cpu": 0.0, "request_rate": 0.0}, True),
+        ({"cpu": 5e-10, "request_rate": 5e-7}, True),
+        ({"cpu": 0.0025, "request_rate": 2.4}, False),
+        ({"cpu": 0.002, "request_rate": 2.5}, False),
+        # One of the two is witness enough that somebody asks.
+        ({"cpu": 0.0}, False),
+        ({"request_rate": 0.0}, False),
+        # Nobody is answered: the service is idle.
+        ({"cpu": 0.0, "request_rate": 0.0, "p95_s": math.nan}, False),
+        ({"cpu": 0.0, "request_rate": 0.0, "p95_s": 0.0}, True),
+    ],
+)
+def test_who_is_answered_has_asked_and_kept_slots_busy(now: dict[str, float], gone: bool) -> None:
+    window = make_window()
+    for name, value in now.items():
+        window[name][-3:] = value
+    service = make_service(SPEC, window=window)
+    before = view(service, NOW_S, 45.0)
+    looked = answered(service, before)
+    if not gone:
+        assert looked is before
+        return
+    assert math.isnan(looked.cpu) and math.isnan(looked.cpu_then)
+    assert math.isnan(looked.request_rate)
+    assert looked._replace(cpu=0.0, cpu_then=0.0, request_rate=0.0) == before._replace(
+        cpu=0.0, cpu_then=0.0, request_rate=0.0
+    )
+
+
+@pytest.mark.parametrize(("unmeasured", "dead"), [("cpu", "request_rate"), ("request_rate", "cpu")])
+def test_of_two_figures_the_one_that_is_measured_tells(unmeasured: str, dead: str) -> None:
+    window = make_window()
+    window[unmeasured], window[dead][-3:] = math.nan, 0.0
+    service = make_service(SPEC, window=window)
+    assert math.isnan(getattr(answered(service, view(service, NOW_S, 45.0)), dead))
+    window[dead] = math.nan
+    nothing = view(service, NOW_S, 45.0)
+    assert answered(service, nothing) is nothing
+
+
+@pytest.mark.parametrize(
+    ("samples", "alive", "gone"),
+    [(6, 3, True), (5, 2, False), (12, 2, True), (12, 1, False), (12, 0, False)],
+)
+def test_what_was_there_before_are_the_oldest_three_samples(
+    samples: int, alive: int, gone: bool
+) -> None:
+    """Five minutes later nobody remembers: it counts as what it is."""
+    window = make_window(samples=samples)
+    for name in ("cpu", "request_rate"):
+        window[name][alive:] = 0.0
+    service = make_service(SPEC, window=window)
+    looked = view(service, NOW_S, 45.0)
+    assert (answered(service, looked) is not looked) is gone
+
+
+def test_what_cannot_be_was_not_there_before() -> None:
+    window = make_window(cpu=math.nan)
+    window["request_rate"][:6] = [math.inf, math.nan, -1.0, 500.0, 500.0, 500.0]
+    window["request_rate"][6:] = 0.0
+    service = make_service(SPEC, window=window)
+    assert math.isnan(answered(service, view(service, NOW_S, 45.0)).request_rate)
+
+
+@pytest.mark.parametrize("wrong", [math.inf, -1.0])
+def test_of_nothing_but_what_cannot_be_there_was_nothing(wrong: float) -> None:
+    window = make_window(cpu=math.nan, rate=0.0)
+    window["request_rate"][:3] = wrong
+    service = make_service(SPEC, window=window)
+    looked = view(service, NOW_S, 45.0)
+    assert answered(service, looked) is looked
+
+
+def test_an_idle_service_stays_idle() -> None:
+    service = make_service(SPEC, window=make_window(cpu=0.0, rate=0.0))
+    looked = view(service, NOW_S, 45.0)
+    assert answered(service, looked) is looked

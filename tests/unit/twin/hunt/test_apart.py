@@ -134,10 +134,24 @@ def test_who_comes_down_to_what_the_rules_ask_for_has_lost_nothing(
     assert judged(course, {}, begin=100, asked=sixty)[0] == broken
 
 
-def test_the_most_that_any_run_asks_for_counts_and_at_that_time() -> None:
-    asked = [{5.0: 60}, {5.0: 60, 405.0: 70, 500.0: 60}]
-    assert judged({410.0: 69, 600.0: 60}, {}, {}, begin=100, asked=asked)[0] == {NO_FALL}
-    assert judged({410.0: 70, 600.0: 60}, {}, {}, begin=100, asked=asked)[0] == set()
+def test_who_has_what_is_asked_for_in_any_run_at_that_time_has_lost_nothing() -> None:
+    """What noise alone makes the rules ask for less, or more, is not the fault's."""
+    seventy = {5.0: 60, 405.0: 70, 500.0: 60}
+    course = {410.0: 69, 600.0: 60}
+    assert judged(course, {}, begin=100, asked=[seventy])[0] == {NO_FALL}
+    assert judged(course, {}, {}, begin=100, asked=[seventy, seventy])[0] == {NO_FALL}
+    assert judged(course, {}, {}, begin=100, asked=[seventy, {5.0: 60}])[0] == set()
+    later = {410.0: 60, 1200.0: 59, 1250.0: 60}
+    assert judged(later, {}, begin=100, asked=[{5.0: 60}])[0] == {NO_FALL, RECOVERED}
+    assert judged(later, {}, {}, begin=100, asked=[{5.0: 60}, {5.0: 59}])[0] == set()
+
+
+@pytest.mark.parametrize(("until_s", "broken"), [(1275.0, set()), (1280.0, {RECOVERED})])
+def test_a_count_may_follow_what_is_asked_for_down_a_minute_and_a_cycle_later(
+    until_s: float, broken: set[str]
+) -> None:
+    course = {410.0: 66, until_s + 5.0: 40}
+    assert judged(course, {}, begin=40, asked=[{5.0: 60, 1205.0: 40}])[0] == broken
 
 
 @pytest.mark.parametrize(("count", "broken"), [(66, set()), (67, {RECOVERED})])
