@@ -100,8 +100,11 @@ class EmergencySettings(Strict):
     """The path that is taken on every sample and bypasses cooldown and step limits."""
 
     cpu: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    """Utilisation, 0-1, that is one."""
     error_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.02
+    """Share of the requests that fail."""
     queue_per_slot: Annotated[float, Field(gt=0.0, le=1000.0)] = 0.5
+    """Requests that wait for each slot."""
     response_time: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
     """p95 as a multiple of the SLO's p95."""
     confirm: Annotated[int, Field(ge=1, le=3)] = 2
@@ -126,6 +129,7 @@ class FallbackSettings(Strict):
     """`outlook`: the booked outlook's floor; `hold`: what is there; `static`: at least
     `instances`."""
     instances: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """At least these, with `mode: static`."""
 
 
 class ApprovalSettings(Strict):

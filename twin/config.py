@@ -58,9 +58,13 @@ class FloorConfig(Strict):
     """A manual floor, in seconds from the start of the window; with a schedule when that says."""
 
     service: str
+    """Whose floor it is."""
     instances: Count
+    """Never fewer than these."""
     at_s: Annotated[float, Field(ge=0.0)] = 0.0
+    """From when on, seconds into the run."""
     expires_s: Annotated[float, Field(ge=0.0)] = 1e9
+    """Until when, seconds into the run."""
     schedule: Recurrence | None = None
 
     @model_validator(mode="after")
@@ -77,10 +81,15 @@ class PauseConfig(Strict):
     """
 
     service: str = ""
+    """Which one pauses; empty: all."""
     direction: Direction = Direction.ALL
+    """Steps that are not taken: `in`, `out` or `all`."""
     pinned: Count | None = None
+    """The count that it is held at meanwhile; null: what is there."""
     at_s: Annotated[float, Field(ge=0.0)] = 0.0
+    """From when on, seconds into the run."""
     expires_s: Annotated[float, Field(ge=0.0)] = 1e9
+    """Until when, seconds into the run."""
     schedule: Recurrence | None = None
 
 
@@ -88,9 +97,13 @@ class ScaleConfig(Strict):
     """A count that a person asks for, in seconds from the start of the window."""
 
     service: str
+    """Whose count it is."""
     instances: Count
+    """The count that is asked for."""
     at_s: Annotated[float, Field(ge=0.0)] = 0.0
+    """From when on, seconds into the run."""
     expires_s: Annotated[float, Field(ge=0.0)]
+    """Until when, seconds into the run."""
     override: bool = False
     """Past steps, rests, budget and quota, upwards."""
 
@@ -107,28 +120,40 @@ class RequestConfig(Strict):
     """What `resolution=hybrid` follows request by request; `at` null: the whole run."""
 
     at: At | None = None
+    """When requests are followed one by one; null: the whole run."""
     duration_s: Annotated[float, Field(gt=0.0, le=604_800.0)] = 3600.0
+    """For how long they are."""
     cells: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Equal slices into which users and slots are divided."""
     simulated: Annotated[int, Field(ge=1, le=4096)] = 1
+    """So many of the slices are followed request by request."""
     warmup_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 120.0
+    """Before that, so that the slices are as full as the fluid."""
 
 
 class SweepConfig(Strict):
     """A sweep: its folder's name, and what tuning goes by."""
 
     name: str = Field(default="sweep", min_length=1, max_length=100, pattern=r"^[\w.-]+$")
+    """Of the folder that a sweep writes."""
     scenarios: tuple[str, ...] = ()
+    """Scenarios that tuning plays at each point; empty: the one of the run."""
     slo: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.0005
+    """Violation ratio that tuning accepts; above it the cost counts as many times more."""
 
 
 class RunConfig(Strict):
     """Everything that a run is made of."""
 
     seed: Seed
+    """All of the run's randomness is drawn from it."""
     resolution: Literal["fluid", "request", "hybrid"]
+    """Requests as a fluid, each by itself, or some slices of the platform each by itself."""
     request: RequestConfig = Field(default_factory=RequestConfig)
     replications: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """The run and so many less one with other seeds; intervals in the summary."""
     output: str = Field(min_length=1)
+    """Folder below which records are written."""
     sweep: SweepConfig = Field(default_factory=SweepConfig)
     scenario: ScenarioConfig
     population: PopulationConfig
@@ -144,6 +169,7 @@ class RunConfig(Strict):
     faults: dict[str, AnyFault] = Field(default_factory=dict)
     thresholds: dict[str, ThresholdConfig] = Field(default_factory=dict)
     approval: Approver = "automatic"
+    """Who answers what needs approval: at once, nobody, or somebody after so many seconds."""
     operator: OperatorConfig = Field(default_factory=OperatorConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
 

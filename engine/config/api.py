@@ -17,13 +17,16 @@ class RateLimit(Strict):
     """So many requests a second in the long run, and so many at once after a pause."""
 
     per_s: Annotated[float, Field(gt=0.0, le=1e6)]
+    """Requests a second in the long run ..."""
     burst: Annotated[int, Field(ge=1, le=1_000_000)]
+    """... and so many at once after a pause."""
 
 
 class ApiLimits(Strict):
     """What one client, one request and one answer may take."""
 
     body_bytes: Annotated[int, Field(ge=256, le=16_777_216)] = 65_536
+    """Of a request's body, but for remote write."""
     page: Annotated[int, Field(ge=1, le=10_000)] = 200
     """Rows of a page at the most."""
     range_s: Annotated[float, Field(ge=60.0, le=604_800.0)] = 86_400.0
@@ -35,6 +38,7 @@ class ApiLimits(Strict):
     streams: Annotated[int, Field(ge=1, le=10_000)] = 400
     """Clients of the event stream at one time."""
     connections: Annotated[int, Field(ge=2, le=20_000)] = 1_000
+    """At one time, of all clients."""
     request_s: Annotated[float, Field(gt=0.0, le=600.0)] = 10.0
     """For a client to send a whole request, and to take what is sent to it."""
     prediction_s: Annotated[float, Field(gt=0.0, le=600.0)] = 60.0
@@ -55,7 +59,9 @@ class TlsConfig(Strict):
     """The server's certificate; with `clients`, machines show one of theirs."""
 
     certificate: Path
+    """A PEM file with the chain."""
     key: Path
+    """A PEM file with its private key."""
     clients: Path | None = None
     """Certificates of those who sign the clients'; null: clients show none."""
 
@@ -64,7 +70,9 @@ class BesideConfig(Strict):
     """What works something out in a process beside the engine's."""
 
     factory: Reference
+    """What makes it, `module:callable`."""
     options: Annotated[dict[str, Any], AfterValidator(secrets.sealed)] = Field(default_factory=dict)
+    """Given to the factory, by their names."""
     keys: tuple[str, ...] = ()
     """Of the whole tree, those that it is handed besides its options: the run's own platform."""
 
@@ -88,6 +96,7 @@ class ApiConfig(Strict):
     """Everything of the API."""
 
     address: str = "127.0.0.1"
+    """The address it listens at."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8700
     """0: any that is free."""
     tls: TlsConfig | None = None

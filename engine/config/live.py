@@ -37,6 +37,7 @@ class AdapterConfig(Strict):
     """What runs the instances; see `engine.ports.infrastructure.connect`."""
 
     factory: Reference
+    """What makes it, `module:callable`."""
     given: Annotated[dict[str, Any], AfterValidator(secrets.sealed)] = Field(
         default_factory=dict, alias="options"
     )
@@ -52,6 +53,7 @@ class BookingsConfig(AdapterConfig):
     """What knows the calendar; `keys` of the tree are handed to it besides its options."""
 
     keys: tuple[str, ...] = ()
+    """The seed, and those of `scenario_keys` that it is handed."""
 
 
 class MetricsConfig(Strict):
@@ -60,6 +62,7 @@ class MetricsConfig(Strict):
     model_config = ConfigDict(extra="allow")
 
     factory: Reference
+    """What makes it, `module:callable`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -124,6 +127,7 @@ class ClusterLeaseConfig(Strict):
     """The Lease that says who leads, with `lease: kubernetes`."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] = "wedtwin-lead"
+    """Of the Lease."""
     namespace: str | None = None
     """Null: that of the pod, or of the kubeconfig's context."""
     kubeconfig: Path | None = None
@@ -172,10 +176,14 @@ class LiveConfig(Strict):
     """Everything that a live run is made of."""
 
     seed: Seed
+    """Only the twin's own parts draw from it."""
     output: str = Field(min_length=1)
+    """Folder below which records are written."""
     reporter: Reference | None = None
+    """What makes a report of the record, `module:callable`; null: nothing."""
     scenario: ScenarioConfig
     scenario_keys: tuple[str, ...] = ()
+    """Further keys of the tree that a scenario may bring; the engine reads none of them."""
     platform: PlatformConfig
     engine: EngineSettings
     monitor: MonitorSettings = MonitorSettings()
@@ -190,6 +198,7 @@ class LiveConfig(Strict):
     notifiers: tuple[AdapterConfig, ...] = ()
     """Who is told of troubles and emergency access, beside the log."""
     approval: Approver = "automatic"
+    """Who answers what needs approval: at once, nobody, or somebody after so many seconds."""
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
 
     @model_validator(mode="after")

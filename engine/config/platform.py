@@ -19,7 +19,9 @@ class BootConfig(Strict):
     """Log-normal boot time."""
 
     median_s: Annotated[float, Field(gt=0.0, le=86_400.0)]
+    """Half of the boots take less, seconds."""
     p95_s: Annotated[float, Field(gt=0.0, le=86_400.0)]
+    """95 % of the boots take less, seconds."""
 
     @model_validator(mode="after")
     def _ordered(self) -> BootConfig:
@@ -32,19 +34,28 @@ class CallConfig(Strict):
     """Requests to another service that each request makes."""
 
     per_request: Annotated[float, Field(ge=0.0, le=1000.0)]
+    """How many, in the mean."""
     asynchronous: bool = False
+    """Whether nobody waits for their answers."""
 
 
 class ThresholdsConfig(Strict):
     """Reactive limits of a service; see `engine.model.Thresholds`."""
 
     cpu_up: Annotated[float, Field(gt=0.0, le=1.0)] = THRESHOLDS.cpu_up
+    """Utilisation, 0-1, above which the service grows ..."""
     cpu_down: Annotated[float, Field(ge=0.0, le=1.0)] = THRESHOLDS.cpu_down
+    """... and below which it may shrink."""
     memory_up: Annotated[float, Field(gt=0.0, le=1.0)] = THRESHOLDS.memory_up
+    """Share of the memory above which the service grows ..."""
     memory_down: Annotated[float, Field(ge=0.0, le=1.0)] = THRESHOLDS.memory_down
+    """... and below which it may shrink."""
     request_rate_up: Annotated[float, Field(gt=0.0, le=2.0)] = THRESHOLDS.request_rate_up
+    """Share of what the ready instances can serve, above which the service grows."""
     response_time_up: Annotated[float, Field(gt=0.0, le=10.0)] = THRESHOLDS.response_time_up
+    """p95 as a share of its SLO, above which the service grows."""
     queue_depth_up: Annotated[float, Field(gt=0.0, le=1000.0)] = THRESHOLDS.queue_depth_up
+    """Requests that wait for each slot, above which the service grows."""
 
     @model_validator(mode="after")
     def _ordered(self) -> ThresholdsConfig:
@@ -74,17 +85,26 @@ class ServiceConfig(Strict):
     """One service of the platform; see `engine.model.ServiceSpec`."""
 
     slots: Annotated[int, Field(ge=1, le=100_000)]
+    """Requests that an instance serves at one time."""
     service_s: Annotated[float, Field(gt=0.0, le=600.0)]
+    """Mean time that a request holds a slot, seconds, without waiting for calls."""
     service_scv: Annotated[float, Field(ge=0.01, le=100.0)]
+    """Squared coefficient of variation of that time: 1 as an exponential distribution has."""
     boot: BootConfig
     price_per_hour: Annotated[float, Field(ge=0.0, le=1e6)]
+    """Of an instance, USD."""
     slo_p95_s: Annotated[float, Field(gt=0.0, le=3600.0)]
+    """95 % of the answers take at most this, seconds."""
     warmup_s: Annotated[float, Field(ge=0.0, le=86_400.0)] = 0.0
+    """From the boot's end until an instance serves."""
     min_instances: Annotated[int, Field(ge=0, le=10_000_000)]
     """0: it may sleep, and is woken by what waits for it."""
     max_instances: Annotated[int, Field(ge=1, le=10_000_000)]
+    """Never more than these."""
     stateful: bool = False
+    """Whether instances hold state: plans then name its maximum as a limit of its own."""
     user_facing: bool = True
+    """Whether users wait for its answers."""
     calls: dict[str, CallConfig] = Field(default_factory=dict)
     thresholds: ThresholdsConfig = Field(default_factory=ThresholdsConfig)
     client: ClientConfig = Field(default_factory=ClientConfig)
@@ -126,7 +146,9 @@ class PlatformConfig(Strict):
     """The platform: zones and services."""
 
     name: str = Field(min_length=1, max_length=100)
+    """What records call it."""
     zones: Annotated[list[str], Field(min_length=1, max_length=16)]
+    """Names of the zones that instances are spread over."""
     services: Annotated[dict[str, ServiceConfig], Field(min_length=1, max_length=10_000)]
 
     @model_validator(mode="after")

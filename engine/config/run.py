@@ -20,14 +20,18 @@ class ScenarioConfig(Strict):
     """What a scenario says of itself."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[\w.-]+$")
+    """What records and reports call it."""
     description: str = ""
+    """What it is, in a sentence."""
 
 
 class BudgetConfig(Strict):
     """Ceilings over all services; null: none."""
 
     usd_per_hour: Annotated[float, Field(ge=0.0)] | None = None
+    """What all instances may cost, USD an hour."""
     instances: Count | None = None
+    """How many there may be, as an account's quota."""
 
     def budget(self) -> Budget:
         """The ceilings as the engine takes them."""

@@ -49,6 +49,7 @@ class OidcConfig(Strict):
     """An identity provider whose tokens are taken."""
 
     issuer: SafeUrl
+    """Who issues the tokens: their `iss`."""
     audience: Annotated[str, Field(min_length=1, max_length=500)]
     """What its tokens have to be for: this engine."""
     jwks: SafeUrl
@@ -56,8 +57,11 @@ class OidcConfig(Strict):
     ca: Path | None = None
     """Certificates that `jwks` is trusted by; null: those of the system."""
     algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1)] = ("RS256", "PS256", "ES256")
+    """By which tokens may be signed."""
     name_claim: Claimed = "sub"
+    """The claim that says who it is."""
     roles_claim: Claimed = "roles"
+    """The claim that lists the roles."""
     roles: dict[str, Role] = Field(default_factory=dict)
     """What the provider calls them, and what they are here; besides those of the same name."""
     services_claim: Claimed | None = None
@@ -74,7 +78,9 @@ class MachineConfig(Strict):
     """A machine that shows a certificate."""
 
     roles: Annotated[tuple[Role, ...], Field(min_length=1)]
+    """What it may do."""
     services: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Services that it is limited to; null: none."""
 
 
 class SecurityConfig(Strict):

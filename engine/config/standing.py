@@ -23,7 +23,9 @@ class StandingFloor(Strict):
     """At least `instances` of `service`; without a schedule always."""
 
     service: str
+    """Whose floor it is."""
     instances: Count
+    """Never fewer than these."""
     schedule: Recurrence | None = None
 
 
@@ -31,8 +33,11 @@ class StandingPause(Strict):
     """No scaling in `direction`; `service` empty: all.  Without a schedule always."""
 
     service: str = ""
+    """Which one pauses; empty: all."""
     direction: Direction = Direction.ALL
+    """Steps that are not taken: `in`, `out` or `all`."""
     pinned: Count | None = None
+    """The count that it is held at meanwhile; null: what is there."""
     schedule: Recurrence | None = None
 
 

@@ -23,8 +23,11 @@ class ControllerConfig(Strict):
     """Which controller drives the platform."""
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
+    """What records and comparisons call it."""
     factory: Reference
+    """What makes it, `module:callable`."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Given to the factory, by their names."""
     foresight: bool = False
     """Whether it is told what is to come.  That makes it no controller but a bound; reports say so.
     """

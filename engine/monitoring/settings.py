@@ -20,7 +20,9 @@ class Levels(Strict):
     """Above `warning` it is one, above `critical` it is that."""
 
     warning: Positive
+    """Above it the figure is a warning ..."""
     critical: Positive
+    """... and above this it is critical."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Levels:
@@ -71,8 +73,11 @@ class BurnWindow(Strict):
     """One pair of windows: the budget burns `factor` times too fast in both of them."""
 
     long_s: Annotated[float, Field(gt=0.0, le=2_678_400.0)]
+    """The longer window, seconds."""
     short_s: Annotated[float, Field(gt=0.0, le=2_678_400.0)]
+    """The shorter one, which ends the alarm soon."""
     factor: Annotated[float, Field(ge=1.0, le=10_000.0)]
+    """How many times too fast the budget burns."""
     page: bool = True
     """Critical; else a warning."""
 
@@ -167,6 +172,7 @@ class EarlyStepSettings(Strict):
     """When a finding lets the engine look at everything at once, before its cycle is due."""
 
     enabled: bool = False
+    """Whether findings may do so."""
     severity: Severity = Severity.CRITICAL
     """Of a finding that begins: so bad or worse."""
     apart_s: Annotated[float, Field(ge=5.0, le=3600.0)] = 30.0
@@ -189,17 +195,24 @@ class WeddingDayLevels(Strict):
     major_events: Annotated[float, Field(ge=1.0)] = 1.0
     """So many of them at least, as for alerts (`alerts.wedding_day`)."""
     cpu: LevelShare = 0.95
+    """Of the levels of utilisation."""
     memory: LevelShare = 0.95
+    """Of the levels of memory."""
     p95_s: LevelShare = 0.7
+    """Of the levels of response time."""
     error_rate: LevelShare = 0.5
+    """Of the levels of errors."""
     queue_per_slot: LevelShare = 0.5
+    """Of the levels of what waits."""
 
 
 class WatcherConfig(Strict):
     """A rule or a detector: `factory` is called with the specs and, as keywords, `options`."""
 
     factory: Reference
+    """What makes it, `module:callable`."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Given to the factory, by their names."""
 
 
 class ServiceMonitorSettings(Strict):

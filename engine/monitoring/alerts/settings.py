@@ -18,7 +18,9 @@ class EscalationLevel(Strict):
     """Who is told so long after the level before, if nobody has acknowledged."""
 
     receivers: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    """Names of `alerts.receivers`."""
     after_s: Seconds = 0.0
+    """Seconds after the level before."""
 
 
 class QuietHours(Strict):
@@ -28,8 +30,11 @@ class QuietHours(Strict):
     """
 
     begin: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    """From this time of the day on ..."""
     end: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+    """... until this one."""
     time_zone: str = "UTC"
+    """Whose time of the day it is, an IANA name."""
 
     @field_validator("time_zone")
     @classmethod

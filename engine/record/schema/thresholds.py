@@ -46,8 +46,11 @@ class ThresholdConfig(Part):
     model_config = ConfigDict(extra="forbid")
 
     metric: str
+    """A path in the summary, as the record's reference has them."""
     operator: Operator
+    """How the figure has to stand to the limit."""
     limit: float
+    """The limit."""
 
     @model_validator(mode="before")
     @classmethod
