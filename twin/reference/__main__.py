@@ -1,7 +1,14 @@
-"""`python -m twin.reference`: the tables of `docs/reference/keys.md`, of the code."""
+"""`python -m twin.reference keys|metrics`: the tables of `docs/reference/`, of the code."""
 
 from __future__ import annotations
 
-from twin.reference.keys import markdown
+import argparse
 
-print(markdown(), end="")
+from engine.api.routes import exposition
+from twin.reference import keys
+
+PAGES = {"keys": keys.markdown, "metrics": exposition.markdown}
+
+parser = argparse.ArgumentParser(prog="python -m twin.reference", description=__doc__)
+parser.add_argument("page", choices=PAGES)
+print(PAGES[parser.parse_args().page](), end="")

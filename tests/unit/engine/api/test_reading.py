@@ -6,6 +6,7 @@ It is long because it is one table after the other about one module.
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from engine.adapters.store import statements
 from engine.adapters.store.halves import SqlDesk
 from engine.api.answers import below, cursor_of
 from engine.api.problems import ProblemError
+from engine.api.routes.exposition import FAMILIES, FINDINGS, INCIDENTS, LOOKS, UNDELIVERED
 from engine.api.routes.metrics import line
 from engine.api.samples import BLOCK, Samples
 from engine.model import SAMPLE_FIELDS, ActionResult, Budget, Plan, Status
@@ -345,6 +347,11 @@ def test_figures_for_prometheus(client: TestClient, everybody: dict[str, str]) -
     text = client.get("/metrics", headers=everybody).text
     assert 'wedtwin_instances{service="api",what="ready"} 4.0' in text
     assert 'wedtwin_wedding_floor{service="api"} 3.0' in text
+    shown = set(re.findall(r"^# HELP (\w+) ", text, re.M))
+    watched = {LOOKS, UNDELIVERED, FINDINGS, INCIDENTS}  # there is no monitor here
+    assert shown == {
+        f"{one.name}_total" if one.counts else one.name for one in set(FAMILIES) - watched
+    }
     assert client.get("/metrics").status_code == 401
 
 
