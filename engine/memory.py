@@ -40,8 +40,9 @@ class ResponseMemory(NamedTuple):
 
     `level` is the slow ratio with variance `variance`, `surge` the fast departure from it,
     `horizon_variance` the squared error seen at each of the forecaster's horizons (empty: nothing
-    was ever observed), and `issued` the medians that wait to be judged, as (due_s, log rate) for
-    each horizon.
+    was ever observed), `counted` the part of each that is the chance of what the judging samples
+    counted, and `issued` the medians that wait to be judged, as (due_s, log rate) for each horizon.
+    `scatter` is the variance of single samples around their neighbours.
     """
 
     level: float = 0.0
@@ -51,6 +52,9 @@ class ResponseMemory(NamedTuple):
     horizon_variance: tuple[float, ...] = ()
     issued: tuple[tuple[tuple[float, float], ...], ...] = ()
     issued_s: float = NEVER
+    counted: tuple[float, ...] = ()
+    """Empty: nothing was ever observed, or an older engine did it."""
+    scatter: float = 0.0
 
 
 class Watch(NamedTuple):

@@ -206,6 +206,8 @@ def _response(raw: Mapping[str, Any], time: Callable[[float | None], float]) -> 
             for line in raw.get("issued", ())
         ),
         issued_s=time(raw.get("issued_s")),
+        counted=tuple(float(value) for value in raw.get("counted", ())),
+        scatter=float(raw.get("scatter", 0.0)),
     )
 
 

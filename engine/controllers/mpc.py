@@ -61,7 +61,7 @@ from engine.decide.assess_weddings import Ahead, assess_weddings
 from engine.decide.observe import Scope, Seen, observe
 from engine.decide.rails.limits import limit, stabilised
 from engine.decide.traits import Platform, traits
-from engine.forecast.schedule import HORIZONS_S, MIN_SD
+from engine.forecast.schedule import HORIZONS_S
 from engine.memory import Memory, ServiceMemory, remember
 from engine.memory_json import from_json, to_json
 from engine.model import Action, FloatArray, Forecast, Observation, Plan, Reason, ServiceSpec
@@ -73,8 +73,6 @@ MOST_COUNTS = 256
 SCORES = np.arange(-2.5, 4.01, 0.5)
 WEIGHTS = np.array([NormalDist().pdf(z) for z in SCORES])
 WEIGHTS /= WEIGHTS.sum()
-MEDIAN_OF_3 = 0.449
-"""Variance of the median of three normal values, as a share of the variance of one."""
 NOBODY = 1e-8
 """A share of requests that is none."""
 TIE_USD = 1e-9
@@ -244,8 +242,7 @@ def planning_problem(
     rates = np.exp(curve.correction[:bins]) * curve.booked[:bins]
     if one.view.queue_depth > 0.0:  # what waits is served by when what is ordered now serves
         rates[: lead + 1] += one.view.queue_depth / (bin_s * (lead + 1))
-    sd = curve.sd[:bins] if then.unbooked else _deviations(one, rates, curve.sd[:bins])
-    scenarios = rates[:, None] * np.exp(sd[:, None] * SCORES)
+    scenarios = rates[:, None] * np.exp(curve.sd[:bins, None] * SCORES)
     held_s = spec.service_s * one.slowdown
     counts = _grid(one, scenarios * (held_s / spec.slots), options.usd_per_missed_request)
     variability = 0.5 * (1.0 + spec.service_scv)
@@ -278,19 +275,6 @@ def first_step(plan: PlanningProblem) -> int:
     if falls_to != plan.start:
         return int(plan.counts[falls_to])
     return int(max(plan.counts[plan.start], plan.counts[rises_to]))
-
-
-def _deviations(one: Seen, rates: FloatArray, sd: FloatArray) -> FloatArray:
-    """The log-standard deviations (bins,) of the load, without the chance in what it is judged by.
-
-    A measured rate is the median of three samples, each of the requests of `spacing_s`, so the
-    errors of the forecasts have the variance MEDIAN_OF_3 / (rate * spacing_s) of counting in them
-    (Poisson).  That is no load that has to be served: the queue's own chance is in L already.
-    """
-    if not one.view.spacing_s > 0.0:
-        return sd
-    counted = np.maximum(rates * one.view.spacing_s, 1.0)
-    return np.sqrt(np.maximum(sd**2 - MEDIAN_OF_3 / counted, MIN_SD**2))
 
 
 def _bins(time_s: float, bin_s: float) -> int:

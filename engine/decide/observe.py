@@ -30,7 +30,7 @@ from engine.decide.recommend.emergency import (
 )
 from engine.decide.sleep import last_asked_s, wake, wakes
 from engine.decide.traits import Platform, Traits
-from engine.decide.view import View, newest, view
+from engine.decide.view import NEWEST, View, newest, view
 from engine.decide.witnesses import (
     answered,
     borne_out,
@@ -41,6 +41,7 @@ from engine.decide.witnesses import (
 )
 from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
+from engine.forecast.counting import UNCOUNTED, Counting, counting
 from engine.memory import NEVER, Memory, ResponseMemory, ServiceMemory
 from engine.model import SAMPLE_FIELDS, Approval, Observation, Recommendation, ServiceObservation
 from engine.settings import EngineSettings
@@ -172,6 +173,7 @@ def observe(
                 response = schedule.observe(
                     response, outlook, row, rate, sample_s=looked.newest_s,
                     settings=settings.forecast, blend=blends.get(name),
+                    chance=_chance(looked, rate),
                 )  # fmt: skip
         measured = figures(own.measured_s, service.window, looked, now_s)
         if not looked.stale:
@@ -222,6 +224,13 @@ def _learned(
     rate = arrival_rate(by_slots, spec, ready, slowdown)
     alone = not _lately(own, "request_rate", looked.newest_s)
     return looked, slowdown, learnable(rate, expected, own.response.surge, alone=alone)
+
+
+def _chance(looked: View, rate: float) -> Counting:
+    """What chance there is in `rate` (1/s); unclear where it is not the measured one."""
+    if rate != looked.request_rate:
+        return UNCOUNTED
+    return counting([row[3] for row in looked.rows], looked.spacing_s, NEWEST)
 
 
 def _lately(own: ServiceMemory, figure: str, now_s: float) -> bool:

@@ -5,7 +5,8 @@ much of it there is.  That is one ratio a service, observed / booked, tracked in
 `level` (a local-level Kalman filter, Durbin & Koopman 2012, ch. 2) for a day that is busier than
 booked, and a fast `surge` for what nobody booked, expected to fade.  The forecaster judges itself:
 medians issued for fixed horizons are compared with what came, and the intervals follow the errors
-that it really made.
+that it really made, without the chance in what the judging samples counted
+(`engine.forecast.counting`).
 
 A measured rate may be wrong by any factor for any time, so what one of them can do is bounded
 (influence functions: Hampel et al. 1986).  The level follows small departures in full, larger ones
@@ -25,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.forecast.blend import ServiceBlend, middles
+from engine.forecast.counting import UNCOUNTED, Counting
 from engine.memory import ResponseMemory
 from engine.model import FloatArray, Forecast, Outlook
 from engine.settings import ForecastSettings
@@ -34,6 +36,10 @@ Z90 = 1.2815515655446004
 ISSUE_EVERY_S = 60.0
 SURGE_TIME_S = 30.0
 ERROR_MEMORY_S = 3600.0
+KEEP = math.exp(-ISSUE_EVERY_S / ERROR_MEMORY_S)
+"""The weight of all errors before, when one more is judged."""
+SCATTER_MEMORY_S = 900.0
+"""Long enough for some hundred samples."""
 MIN_SD = 0.015
 MOST_SD = 0.8
 """No interval is taken to be wider than this: half as much, or more than twice as much, is where a
@@ -116,20 +122,24 @@ def observe(
     sample_s: float,
     settings: ForecastSettings,
     blend: ServiceBlend | None = None,
+    chance: Counting = UNCOUNTED,
 ) -> ResponseMemory:
     """The memory after a correction of service `row` by `rate` (1/s), observed at `sample_s`.
 
     Nothing is learned of a time that the outlook does not cover.  With a `blend`, the first
-    intervals are as wide as its errors were.
+    intervals are as wide as its errors were.  `chance` is in `rate`, and no error of a forecast.
     """
-    level, variance, surge, updated_s, horizon_variance, issued, issued_s = memory
+    level, variance, surge, updated_s, horizon_variance, issued, issued_s, counted, scatter = memory
     if len(horizon_variance) != len(HORIZONS_S):
         variance, issued = outlook.sigma**2, ((),) * len(HORIZONS_S)
         horizon_variance = ((0.5 * outlook.sigma) ** 2,) * len(HORIZONS_S)
         if blend is not None:
             horizon_variance = tuple([sd**2 for sd in blend.sd])
+        counted = ()
+    if len(counted) != len(horizon_variance):
+        counted = (0.0,) * len(horizon_variance)
         memory = ResponseMemory(
-            level, variance, surge, updated_s, horizon_variance, issued, issued_s
+            level, variance, surge, updated_s, horizon_variance, issued, issued_s, counted, scatter
         )
     elapsed_s = sample_s - updated_s
     if elapsed_s <= 0.0:
@@ -151,9 +161,16 @@ def observe(
     variance *= 1.0 - gain
     forget = 0.0 if first else math.exp(-elapsed_s / SURGE_TIME_S)
     surge = forget * surge + (1.0 - forget) * _clip(ratio - level, SURGE_LIMITS)
+    if chance.share > 0.0:
+        scatter += (1.0 - math.exp(-elapsed_s / SCATTER_MEMORY_S)) * (chance.scatter - scatter)
     if any(waiting and waiting[0][0] < sample_s for waiting in issued):
-        horizon_variance, issued = _judged(horizon_variance, issued, math.log(rate), sample_s)
-    return ResponseMemory(level, variance, surge, sample_s, horizon_variance, issued, issued_s)
+        by_chance = chance.share * min(chance.variance, scatter)
+        horizon_variance, counted, issued = _judged(
+            horizon_variance, counted, issued, math.log(rate), sample_s=sample_s, chance=by_chance
+        )
+    return ResponseMemory(
+        level, variance, surge, sample_s, horizon_variance, issued, issued_s, counted, scatter
+    )
 
 
 def expected(memory: ResponseMemory, outlook: Outlook, row: int, at_s: float) -> float:
@@ -312,18 +329,25 @@ def issue(
 
 def _judged(
     horizon_variance: tuple[float, ...],
+    counted: tuple[float, ...],
     issued: tuple[tuple[tuple[float, float], ...], ...],
     log_rate: float,
+    *,
     sample_s: float,
-) -> tuple[tuple[float, ...], tuple[tuple[tuple[float, float], ...], ...]]:
-    """The error of each forecast that has come due, folded into its horizon's variance."""
-    variances, lines = list(horizon_variance), list(issued)
+    chance: float,
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[tuple[tuple[float, float], ...], ...]]:
+    """The error of each forecast that has come due, folded into its horizon's variance.
+
+    So is the `chance` in it (variance) into what was `counted`, with the same weight.
+    """
+    variances, chances, lines = list(horizon_variance), list(counted), list(issued)
     for k, waiting in enumerate(issued):
         due = bisect_left(waiting, (sample_s, -math.inf))
         if due:
             variances[k] = _learned(variances[k], log_rate - waiting[due - 1][1])
+            chances[k] = KEEP * chances[k] + (1.0 - KEEP) * chance
             lines[k] = waiting[due:]
-    return tuple(variances), tuple(lines)
+    return tuple(variances), tuple(chances), tuple(lines)
 
 
 def _learned(variance: float, error: float) -> float:
@@ -333,14 +357,20 @@ def _learned(variance: float, error: float) -> float:
         square = ABOVE * min(error, reach) ** 2
     else:
         square = min(error**2, variance)
-    keep = math.exp(-ISSUE_EVERY_S / ERROR_MEMORY_S)
-    return min(keep * variance + (1.0 - keep) * square, MOST_SD**2)
+    return min(KEEP * variance + (1.0 - KEEP) * square, MOST_SD**2)
 
 
 def _deviations(memory: ResponseMemory, outlook: Outlook) -> tuple[float, ...]:
     if not memory.horizon_variance:
         return (max(outlook.sigma, MIN_SD),) * len(HORIZONS_S)
-    return tuple([max(math.sqrt(variance), MIN_SD) for variance in memory.horizon_variance])
+    if len(memory.counted) != len(memory.horizon_variance):
+        return tuple([max(math.sqrt(variance), MIN_SD) for variance in memory.horizon_variance])
+    return tuple(
+        [
+            math.sqrt(max(variance - chance, MIN_SD**2))
+            for variance, chance in zip(memory.horizon_variance, memory.counted, strict=True)
+        ]
+    )
 
 
 def _clip(value: float, limits: tuple[float, float]) -> float:

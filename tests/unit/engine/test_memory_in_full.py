@@ -71,6 +71,8 @@ FULL = ServiceMemory(
         horizon_variance=(0.4, 0.5),
         issued=(((1600.0, 1.0), (1660.0, 2.0)), ()),
         issued_s=970.0,
+        counted=(0.01, 0.02),
+        scatter=0.03,
     ),
     slowdown=1.5,
     desired=10,

@@ -6,10 +6,11 @@ import math
 
 import pytest
 
-from engine.decide.observe import Scope, Seen, _learned, observe
+from engine.decide.observe import Scope, Seen, _chance, _learned, observe
 from engine.decide.recommend.emergency import UNCONFIRMED
 from engine.decide.traits import traits
 from engine.decide.view import view
+from engine.forecast.counting import UNCOUNTED, counting
 from engine.memory import Memory, ResponseMemory, ServiceMemory
 from engine.model import Call, Outlook, ServiceObservation
 from engine.settings import EngineSettings
@@ -44,6 +45,26 @@ def test_a_rate_of_nothing_that_busy_slots_speak_against_is_none(rate: float) ->
     assert one.view.request_rate == pytest.approx(500.0 / 1.5)
     assert one.response.updated_s == NOW_S - 3.0
     assert (one.response.level, one.response.surge) == (0.0, 0.0)
+
+
+def test_the_chance_of_counting_is_in_a_measured_rate_alone() -> None:
+    looked = view(make_service(window=make_window(rate=100.0)), NOW_S, 45.0)
+    rates = [row[3] for row in looked.rows]
+    assert _chance(looked, 100.0) == counting(rates, looked.spacing_s, 3) != UNCOUNTED
+    assert _chance(looked, 101.0) == _chance(looked, 99.0) == UNCOUNTED
+
+
+def test_it_is_taken_for_no_error_of_the_forecasts_that_are_judged() -> None:
+    """Five seconds of 500 requests a second that do not scatter, and of such that do."""
+    due = (((NOW_S - 10.0, math.log(500.0)),),) * 4
+    own = REMEMBERED.response._replace(issued=due, updated_s=NOW_S - 18.0, scatter=1.0)
+    window = make_window(cpu=0.5, rate=500.0)
+    judged = seen(make_service(window=window), REMEMBERED._replace(response=own)).response
+    assert judged.issued == ((),) * 4
+    assert judged.counted == pytest.approx([0.0165 * 0.4487 / 2500.0] * 4, rel=0.01)
+    smooth = own._replace(scatter=0.0)
+    judged = seen(make_service(window=window), REMEMBERED._replace(response=smooth)).response
+    assert judged.counted == (0.0,) * 4
 
 
 LATELY = {"request_rate": NOW_S - 60.0}

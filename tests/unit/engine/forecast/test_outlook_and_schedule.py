@@ -10,6 +10,7 @@ import pytest
 
 from engine.forecast import schedule
 from engine.forecast.blend import ServiceBlend
+from engine.forecast.counting import OF_MEDIAN, Counting, counting
 from engine.forecast.outlook import Grid, event_load, outlook
 from engine.memory import ResponseMemory
 from engine.model import Call, Forecast, Outlook, Response, Schedule
@@ -181,6 +182,66 @@ def test_the_intervals_follow_the_errors_that_were_really_made() -> None:
         restless, _ = issue(restless, seen, NOW_S + 15.0 * k)
     assert calm.horizon_variance[1] < 0.03**2
     assert 0.2**2 < restless.horizon_variance[1] < 0.6**2
+
+
+def test_what_a_sample_counted_by_chance_widens_no_interval() -> None:
+    """Of a load of 20 a second that stays as it is, five seconds count 100, give or take ten."""
+    rng = np.random.default_rng(5)
+    outlook, own, plain = make_outlook(20.0, sigma=0.1), ResponseMemory(), ResponseMemory()
+    counts: list[float] = []
+    for k in range(4 * 300):
+        at_s = NOW_S + 15.0 * k
+        counts = [*(rng.poisson(100.0, 3) / 5.0), *counts[:2]]
+        rate, chance = float(np.median(counts[:3])), counting(counts, 5.0, 3)
+        own = schedule.observe(
+            own, outlook, 0, rate, sample_s=at_s, settings=SETTINGS, chance=chance
+        )
+        plain = schedule.observe(plain, outlook, 0, rate, sample_s=at_s, settings=SETTINGS)
+        (own, _), (plain, _) = issue(own, outlook, at_s), issue(plain, outlook, at_s)
+    one, other = (
+        schedule.curve(memory, outlook, 0, at_s, reach_s=7200.0, settings=SETTINGS).sd
+        for memory in (own, plain)
+    )
+    assert other[5] == pytest.approx(math.sqrt(OF_MEDIAN[3] / 100.0), rel=0.3)
+    assert one[5] < 0.6 * other[5]
+    assert own.scatter == pytest.approx(1.0 / 100.0, rel=0.4)
+
+
+def test_a_running_mean_is_taken_for_what_it_scatters() -> None:
+    seen, memory = make_outlook(20.0, sigma=0.1), ResponseMemory()
+    smooth = Counting(0.01, 1e-5, OF_MEDIAN[3])
+    for k in range(4 * 180):
+        at_s = NOW_S + 15.0 * k
+        memory = schedule.observe(
+            memory, seen, 0, 20.0, sample_s=at_s, settings=SETTINGS, chance=smooth
+        )
+        memory, _ = issue(memory, seen, at_s)
+    assert memory.scatter == pytest.approx(1e-5, rel=0.01)
+    assert memory.counted[0] == pytest.approx(1e-5 * OF_MEDIAN[3], rel=0.06)
+    assert 0.0 < memory.counted[2] < memory.counted[0]  # judged for two hours of the three
+    assert memory.counted[3] < memory.counted[2]
+    # What nobody says the counting of counts as an error in full, and so it is before long.
+    for k in range(4 * 180, 4 * 900):
+        at_s = NOW_S + 15.0 * k
+        memory = schedule.observe(memory, seen, 0, 20.0, sample_s=at_s, settings=SETTINGS)
+        memory, _ = issue(memory, seen, at_s)
+    assert memory.scatter == pytest.approx(1e-5, rel=0.01)
+    assert max(memory.counted) < 0.01 * 1e-5
+
+
+def test_what_an_older_engine_remembered_has_no_counting_in_it() -> None:
+    memory, seen = follow(1.0, 30)
+    older = memory._replace(counted=())
+    at_s = NOW_S + 1800.0
+    sd = schedule.curve(older, seen, 0, at_s, reach_s=7200.0, settings=SETTINGS).sd
+    now = schedule.curve(memory, seen, 0, at_s, reach_s=7200.0, settings=SETTINGS).sd
+    np.testing.assert_array_equal(sd, now)
+    again = schedule.observe(older, seen, 0, 1000.0, sample_s=at_s, settings=SETTINGS)
+    assert again.counted == (0.0,) * 4
+    assert (again.level, again.horizon_variance) == (
+        schedule.observe(memory, seen, 0, 1000.0, sample_s=at_s, settings=SETTINGS)[0],
+        memory.horizon_variance,
+    )
 
 
 def room(factor: float, length_s: float, begin_s: float = 3600.0) -> float:
