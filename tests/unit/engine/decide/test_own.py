@@ -73,8 +73,10 @@ def test_without_any_sample_it_was_led_by_the_time() -> None:
     [((), True), (("api",), True), (("database", "api"), True), (("database",), False)],
 )
 def test_it_is_asked_about_its_services_alone(services: tuple[str, ...], *, asked: bool) -> None:
-    wanted, _ = own((OwnRule("one", rule(), services),), SERVICE, VIEW, NOW_S)
-    assert bool(wanted) is asked
+    rules = (OwnRule("one", rule(), services), OwnRule("other", rule(), ()))
+    wanted, _ = own(rules, SERVICE, VIEW, NOW_S)
+    names = [rule_of(one.evidence) for one in wanted]
+    assert names == (["one", "other"] if asked else ["other"])
 
 
 @pytest.mark.parametrize(
