@@ -30,13 +30,18 @@ def event_hours(calendar: Calendar, times_s: FloatArray, step_s: float) -> BoolA
     These are the step in which it starts and those that begin in the two hours after that one.
     """
     inside = np.zeros(len(times_s), dtype=np.bool_)
-    if not len(times_s) or not len(calendar.start_s):
-        return inside
+    for steps in hours_of(calendar, times_s, step_s):
+        inside[steps] = True
+    return inside
+
+
+def hours_of(calendar: Calendar, times_s: FloatArray, step_s: float) -> list[slice]:
+    """For each event its steps among those that begin at `times_s` (steps,), `step_s` apart."""
+    if not len(times_s):
+        return [slice(0, 0)] * len(calendar.start_s)
     first = np.floor((calendar.start_s - times_s[0]) / step_s).astype(np.int64)
     length = max(round((AFTER_H + 1) * HOUR_S / step_s), 1)
-    for step in np.unique(first).tolist():
-        inside[max(step, 0) : max(step + length, 0)] = True
-    return inside
+    return [slice(max(step, 0), max(step + length, 0)) for step in first.tolist()]
 
 
 def busiest_saturdays(expected: FloatArray, times_s: FloatArray) -> BoolArray:

@@ -3,8 +3,9 @@
 An error is measured on the scale on which effects multiply and divided by how large errors were of
 late, and at that hour of the day; quantiles of these scores over the last weeks give the interval
 (split conformal prediction, Vovk et al. 2005).  Series drift, so what is called 80 % is moved a
-little after every hit and miss until 80 % is what it is (Gibbs and Candès 2021).  At no step is an
-error used before the value was known.
+little after every hit and miss until 80 % is what it is (Gibbs and Candès 2021).  In event hours
+all of this is learned apart, and leans to what all hours say while there are few (conformal
+prediction by group, with shrinkage).  At no step is an error used before the value was known.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 import numpy as np
 
 from engine.model import FloatArray
+from engine.prediction.conditional import Conditions, sizes
 from engine.prediction.forecaster import LEVELS
 
 DAY_S = 86_400.0
@@ -23,6 +25,10 @@ RECENT_DAYS = 2.0
 SAME_HOURS = 7
 STEP = 0.01
 """By how much a level moves after a miss; 1/STEP is about how many steps it takes to adapt."""
+STEP_INSIDE = 0.02
+"""The same in event hours, which are few."""
+GROUP_LEAN = 20.0
+"""With so many scores of its own, a group counts half, and all scores together the other half."""
 FEWEST = 20
 REACH = 1.5
 FLOOR = 0.01
@@ -42,22 +48,31 @@ def quantiles(
     *,
     unit: float,
     levels: tuple[float, ...] = LEVELS,
+    conditions: Conditions | None = None,
 ) -> FloatArray:
     """Quantiles (steps, levels) for `forecasts` (steps,), the medians for each step of `values`.
 
     Row j uses errors at steps up to j - lead only; NaN until `FEWEST` of them are known.
     A quantile goes beyond the forecast and all values known by then by `MARGIN` of their range at
     most: errors on a scale on which effects multiply say nothing of how far values reach.
+    With `conditions` the errors in event hours and those outside have sizes, quantiles and levels
+    of their own, which lean to those of all hours together while there are few of them.
     """
     steps = len(forecasts)
     day = max(round(DAY_S / step_s), 1)
     middle = np.arcsinh(forecasts / unit)
     error = np.arcsinh(values[:steps] / unit) - middle
     scale = _scale(error, lead, day)
+    inside = np.zeros(steps, dtype=np.bool_)
+    if conditions is not None:
+        scale = np.maximum(sizes(error, scale, lead, conditions), FLOOR)
+        inside = conditions.inside[:steps]
     score = error / scale
     window = round(WINDOW_DAYS * day)
     aims = np.array(levels)
-    current = aims.copy()
+    current = np.stack((aims, aims))
+    # Within one lead errors come on one side, as many as it has steps.
+    moved = (STEP, STEP) if conditions is None else (STEP / lead**0.5, STEP_INSIDE / lead**0.5)
     low, high = 0.25 * np.minimum(aims, 1.0 - aims), 1.0 - 0.25 * np.minimum(aims, 1.0 - aims)
     offsets = np.full((steps, len(levels)), np.nan)
     for j in range(steps):
@@ -65,15 +80,23 @@ def quantiles(
         if judged < 0:
             continue
         if math.isfinite(score[judged]) and not math.isnan(offsets[judged, 0]):
-            current += STEP * (aims - (score[judged] <= offsets[judged]))
-            np.clip(current, low, high, out=current)
-        past = score[max(judged + 1 - window, 0) : judged + 1]
-        past = past[np.isfinite(past)]
+            group = int(inside[judged])
+            current[group] += moved[group] * (aims - (score[judged] <= offsets[judged]))
+            np.clip(current[group], low, high, out=current[group])
+        recent = slice(max(judged + 1 - window, 0), judged + 1)
+        there = np.isfinite(score[recent])
+        past = score[recent][there]
         if len(past) < FEWEST:
             continue
-        # The conformal correction: with n scores, the quantile of n + 1.
-        share = np.clip(current + (current - 0.5) / len(past), 0.0, 1.0)
-        offsets[j] = np.quantile(past, share)
+        level = current[int(inside[j])]
+        if conditions is None:
+            offsets[j] = conformal(past, level, len(past))
+            continue
+        alike = inside[recent][there] == inside[j]
+        # Errors within one lead are much the same: so many there are of them as there are leads.
+        leads = np.flatnonzero(there) // lead
+        counts = len(np.unique(leads[alike])), len(np.unique(leads))
+        offsets[j] = leaning(past[alike], past, level, counts=counts)
     offsets.sort(axis=1)
     # No interval reaches much further than the worst that was seen.
     worst = REACH * _worst(error, lead)[:, None]
@@ -81,9 +104,39 @@ def quantiles(
     at_levels = np.sinh(np.clip(middle[:, None] + reach, -60.0, 60.0)) * unit
     at_levels = _within_reach(at_levels, forecasts, values[:steps], lead)
     at_levels += ROUNDING * (np.abs(at_levels) + unit) * np.sign(aims - 0.5)
-    at_levels[:, levels.index(0.5)] = forecasts
     at_levels = np.sort(at_levels, axis=1)
+    # The median is what was forecast: scores that lean to one side move the interval, not it.
+    below, above = aims < 0.5, aims > 0.5
+    at_levels[:, below] = np.minimum(at_levels[:, below], forecasts[:, None])
+    at_levels[:, above] = np.maximum(at_levels[:, above], forecasts[:, None])
+    at_levels[:, levels.index(0.5)] = forecasts
     return np.maximum(at_levels, 0.0) if np.nanmin(values, initial=0.0) >= 0.0 else at_levels
+
+
+def conformal(scores: FloatArray, level: FloatArray, count: int) -> FloatArray:
+    """Quantiles (levels,) of `scores` (n,), as of one more than `count`, on the outer side.
+
+    `level` (levels,) are shares; `count` is how many of the scores are independent.
+    """
+    share = np.clip(level + (level - 0.5) / count, 0.0, 1.0)
+    cut: FloatArray = np.quantile(scores, share)
+    return cut
+
+
+def leaning(
+    own: FloatArray, pooled: FloatArray, level: FloatArray, *, counts: tuple[int, int]
+) -> FloatArray:
+    """Conformal quantiles of a group's `own` (n,) scores, leaning to those of all, `pooled`.
+
+    `counts` is how many of each are independent.  A group with c of them counts
+    c / (c + `GROUP_LEAN`); without any it has the quantiles of all.
+    """
+    of_all = conformal(pooled, level, counts[1])
+    if not len(own):
+        return of_all
+    share = counts[0] / (counts[0] + GROUP_LEAN)
+    mixed: FloatArray = share * conformal(own, level, counts[0]) + (1.0 - share) * of_all
+    return mixed
 
 
 def _within_reach(

@@ -23,9 +23,9 @@ class SeriesPast:
     """The known part of a series, prepared once for all experts.
 
     `values` (steps,) with NaN where missing, `filled` the same with the last value carried on,
-    `z` and `z_filled` both on the scale of `unit`; `columns` (steps + longest lead, stretches) and
-    `near_s` (steps + longest lead, 2) the events around them; `seasons` the steps of a day and a
-    week.
+    `z` and `z_filled` both on the scale of `unit`; `columns` (steps + longest lead, stretches), 1
+    for one event of size 1 and log2(1 + sizes) for several, and `near_s` (steps + longest lead, 2)
+    the events around them; `seasons` the steps of a day and a week.
     """
 
     values: FloatArray
@@ -67,7 +67,8 @@ def prepare(
         z_filled=np.arcsinh(filled / unit),
         unit=unit,
         times_s=times_s,
-        columns=events.columns(calendar, times_s, series.step_s),
+        # Effects multiply and overlapping events add up: a second one is worth less than the first.
+        columns=np.log2(1.0 + events.columns(calendar, times_s, series.step_s)),
         near_s=events.nearness(calendar, times_s),
         seasons=(day, 7 * day),
     )

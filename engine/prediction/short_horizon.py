@@ -6,8 +6,10 @@ forecast side by side, and the forecast is their weighted median.  The weights f
 absolute errors that each made *before* the origin, on forecasts that it had issued without knowing
 the outcome, so nothing is chosen in hindsight.  The median does not move when one expert fails.
 
-With a calendar of events the same experts exist once more, aware of it (`engine.forecast.events`);
-whether that helps is for the weights to find out.
+With a calendar of events the same experts exist once more, aware of it
+(`engine.prediction.events`); whether that helps is for the weights to find out.  What their median
+missed in the hours of earlier events then moves it in those to come
+(`engine.prediction.conditional`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from scipy.signal import lfilter
 
 from engine.model import Calendar, FloatArray, Series
 from engine.prediction.classical import ETS_FORMS, HOLT_WINTERS, Classical
+from engine.prediction.conditional import of_calendar, shifts
 from engine.prediction.experts import (
     Before,
     Expert,
@@ -143,6 +146,7 @@ class ShortHorizon:
         for n, lead in enumerate(self._leads):
             issued = self._with_new(n, past)
             combined = self._combined(issued, past.values, lead, series.step_s)
+            combined = self._moved(combined, past, lead, step_s=series.step_s, calendar=calendar)
             forecasts[:, n] = combined[origins - 1]
         return forecasts
 
@@ -217,6 +221,27 @@ class ShortHorizon:
         self, issued: FloatArray, values: FloatArray, lead: int, step_s: float
     ) -> FloatArray:
         return weighted_median(issued, self._weights(issued, values, lead, step_s))
+
+    def _moved(
+        self,
+        combined: FloatArray,
+        past: SeriesPast,
+        lead: int,
+        *,
+        step_s: float,
+        calendar: Calendar,
+    ) -> FloatArray:
+        """`combined` (steps,), the forecasts made at each step, moved in event hours."""
+        if not len(calendar.start_s):
+            return combined
+        steps = len(combined)
+        middle = np.full(steps + lead, np.nan)
+        middle[lead:] = np.arcsinh(combined / past.unit)
+        errors = np.full(steps + lead, np.nan)
+        errors[:steps] = past.z - middle[:steps]
+        conditions = of_calendar(calendar, past.times_s[: steps + lead], step_s)
+        shift = shifts(errors, lead, conditions)[lead:]
+        return np.where(shift == 0.0, combined, past.back(middle[lead:] + shift))
 
     def _weights(
         self, issued: FloatArray, values: FloatArray, lead: int, step_s: float

@@ -255,8 +255,9 @@ def _notes(content: dict[str, Any]) -> Iterable[str]:
         "services of one day stay together."
     )
     yield (
-        "Everybody's intervals come from their own earlier errors in the same way. Pinball and "
-        "widths are shares of the mean value; peaks are those of each day."
+        "Everybody's intervals come from their own earlier errors in the same way, those of the "
+        "forecaster under test apart in event hours. Pinball and widths are shares of the mean "
+        "value; peaks are those of each day."
     )
     if _hours(content) is not None:
         yield (

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.model import Calendar, FloatArray, Series
 from engine.prediction.classical import baselines, schedule_only
+from engine.prediction.conditional import Conditions, of_booked, of_calendar
 from engine.prediction.event_hours import busiest_saturdays, event_hours
 from engine.prediction.forecaster import NO_EVENTS, Forecaster
 from engine.prediction.past import DAY_S
@@ -81,12 +82,29 @@ def forecasters(case: Case) -> list[Forecaster]:
 
 def rolled(case: Case) -> list[RolledForecasts]:
     """What everybody forecasts along the case's course, the one under test first."""
-    outcomes = []
-    for forecaster in forecasters(case):
-        aware = forecaster.name in ("event-aware", "schedule only")
-        calendar = case.calendar if aware else NO_EVENTS
+    own, *others = forecasters(case)
+    outcomes = [roll(own, case.series, case.calendar, case.course, conditions=conditions(case))]
+    for forecaster in others:
+        calendar = case.calendar if forecaster.name == "schedule only" else NO_EVENTS
         outcomes.append(roll(forecaster, case.series, calendar, case.course))
     return outcomes
+
+
+def conditions(case: Case) -> Conditions | None:
+    """What the own intervals are learned apart by; None without events and booked load.
+
+    Only events count that were known before the longest lead.
+    """
+    times_s = case.series.times_s()
+    if len(case.booked):
+        return of_booked(case.booked[-1], times_s)
+    if not len(case.calendar.start_s):
+        return None
+    calendar = case.calendar
+    early = calendar.known_s <= calendar.start_s - max(case.leads) * case.series.step_s
+    kinds = tuple(kind for kind, kept in zip(calendar.kinds, early, strict=True) if kept)
+    booked = Calendar(calendar.start_s[early], calendar.size[early], kinds, calendar.known_s[early])
+    return of_calendar(booked, times_s, case.series.step_s)
 
 
 def judge(case: Case) -> JudgedCase:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.model import Calendar, FloatArray, Series
+from engine.prediction.conditional import Conditions
 from engine.prediction.forecaster import Forecaster
 from engine.prediction.intervals import quantiles
 from engine.prediction.past import usual
@@ -50,10 +51,12 @@ def roll(
     calendar: Calendar,
     course: RollingWindow,
     *,
+    conditions: Conditions | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> RolledForecasts:
     """Let `forecaster` forecast along `course`; `advance` is told how many steps were done.
 
+    With `conditions` the intervals are learned apart in event hours.
     Where it says that there is too little to learn from, it forecasts nothing until the next fit.
     """
     leads = forecaster.leads
@@ -76,7 +79,7 @@ def roll(
         advance(until - origin)
     unit = usual(series.values[: course.warm])
     spread = [
-        quantiles(row, series.values, lead, series.step_s, unit=unit)
+        quantiles(row, series.values, lead, series.step_s, unit=unit, conditions=conditions)
         for row, lead in zip(medians, leads, strict=True)
     ]
     return RolledForecasts(forecaster.name, leads, medians, np.stack(spread))

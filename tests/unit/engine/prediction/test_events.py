@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.model import Calendar
+from engine.model import Calendar, Series
 from engine.prediction.events import EDGES_S, columns, nearness
+from engine.prediction.past import prepare
 
 HOUR_S = 3600.0
 
@@ -45,6 +46,17 @@ def test_overlaps_add_up(quarters: list[int], step_s: float) -> None:
         np.testing.assert_allclose(
             (together * lengths).sum(axis=0), len(starts) * np.diff(EDGES_S), rtol=1e-6
         )
+
+
+def test_a_second_event_at_once_is_worth_less_than_the_first() -> None:
+    series = Series("load", 0.0, HOUR_S, np.ones(30))
+    one, two = (
+        prepare(series, 20, calendar(*starts), 4, unit=1.0).columns
+        for starts in ([12 * HOUR_S], [12 * HOUR_S, 12 * HOUR_S])
+    )
+    assert one.shape == (24, len(EDGES_S) - 1)
+    assert one[12, 1] == 1.0
+    np.testing.assert_allclose(two, np.log2(3.0) * one)
 
 
 def test_nearness_looks_both_ways_and_not_too_far() -> None:

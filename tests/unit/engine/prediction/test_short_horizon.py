@@ -9,7 +9,9 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from engine.model import Calendar, FloatArray, Series
 from engine.prediction import smoothing
 from engine.prediction.classical import baselines
+from engine.prediction.experts import Last
 from engine.prediction.forecaster import NO_EVENTS, Forecaster
+from engine.prediction.past import SeriesPast
 from engine.prediction.scheduled import ScheduledForecaster
 from engine.prediction.short_horizon import ShortHorizon, weighted_median
 from engine.prediction.smoothing_kernels import innovations, loss, smooth
@@ -91,6 +93,35 @@ def test_the_same_past_gives_the_same_forecast_however_many_origins_are_asked_fo
     one = forecaster.predict(series, np.array([275]), calendar)
     np.testing.assert_allclose(one[0], many[25], rtol=1e-9)
     np.testing.assert_array_equal(again.predict(series, np.arange(250, 300), calendar), many)
+
+
+def test_what_was_missed_in_event_hours_moves_the_forecast_of_later_ones_alone() -> None:
+    starts = START_S + HOUR_S * (12.0 + 24.0 * np.arange(12))
+    calendar = Calendar(starts, np.ones(12), ("",) * 12, np.full(12, -np.inf))
+    hours = np.arange(24 * 12)
+    inside = (hours % 24 >= 12) & (hours % 24 < 15)
+    series = Series("load", START_S, HOUR_S, np.where(inside, 115.0, 100.0))
+    origins = np.arange(240, 265)
+    medians = []
+    for booked in (calendar, NO_EVENTS):
+        forecaster = ShortHorizon((24,), make=lambda _, __: [Doubtful()])
+        forecaster.fit(series, 240, booked)
+        medians.append(forecaster.predict(series, origins, booked)[:, 0])
+    asked_for = inside[(origins + 23) % 24]
+    np.testing.assert_array_equal(medians[0][~asked_for], medians[1][~asked_for])
+    missed = np.log(115.0 / 100.0)
+    moved = np.log(medians[0] / medians[1])[asked_for]
+    assert len(moved) == 3
+    # Three days were judged, and a day ahead the shift leans to nothing with 72 hours.
+    assert (moved > 0.05 * missed).all()
+    assert (moved < 9.0 / (9.0 + 72.0) * missed * (1.0 + 1e-3)).all()
+
+
+class Doubtful(Last):
+    """Expects 100, whatever comes."""
+
+    def track(self, past: SeriesPast) -> FloatArray:
+        return np.full(len(past.values), 100.0)
 
 
 def test_a_calendar_beats_the_best_of_those_who_have_none() -> None:
