@@ -20,6 +20,7 @@ from engine.decide.allocate import allocate, purse
 from engine.decide.approvals import final_answers
 from engine.decide.approve import approve
 from engine.decide.assess_weddings import assess_weddings
+from engine.decide.insure import insure
 from engine.decide.observe import Scope, due, observe
 from engine.decide.recommend.own import loaded
 from engine.decide.restraints import restrain
@@ -30,7 +31,7 @@ from engine.forecast.blend import Blend
 from engine.forecast.schedule import HORIZONS_S
 from engine.memory import Memory, remember
 from engine.memory_json import from_json, to_json
-from engine.model import Observation, Plan
+from engine.model import Action, Observation, Plan
 from engine.settings import EngineSettings
 
 
@@ -93,9 +94,12 @@ class Autoscaler:
             decisions=memory.decisions,
             settings=settings,
         )
+        insured = insure(
+            seen, ahead, wishes, granted, rest=rest, observation=observation, settings=settings
+        )
         courses = tuple(map(Course, seen, verdicts, ahead, wishes, allowed, decided))
         self.memory = after(memory, scope, courses, settings)
-        return _plan(scope, courses)
+        return _plan(scope, courses, insured, acts=settings.mode == "act")
 
     def snapshot(self) -> str:
         """The memory as JSON."""
@@ -113,14 +117,19 @@ class Autoscaler:
         return self._platform
 
 
-def _plan(scope: Scope, courses: Sequence[Course]) -> Plan:
+def _plan(
+    scope: Scope, courses: Sequence[Course], insured: tuple[Action, ...], *, acts: bool
+) -> Plan:
     """What is decided, as those who carry it out and keep the record want it."""
     decided = [course.decided for course in courses]
     whole = [(course.seen, course.ahead) for course in courses if course.ahead is not None]
     return Plan(
-        actions=tuple([d.action for d in decided if d.action is not None]),
+        actions=(
+            *[d.action for d in decided if d.action is not None],
+            *(insured if acts else ()),
+        ),
         awaiting=tuple([d.question for d in decided if d.question is not None]),
-        dry=tuple([d.dry for d in decided if d.dry is not None]),
+        dry=(*[d.dry for d in decided if d.dry is not None], *(() if acts else insured)),
         taken=tuple([d.taken for d in decided if d.taken is not None]),
         declined=tuple([declined for d in decided for declined in d.declined]),
         forecasts=tuple([f for _, ahead in whole for f in ahead.forecasts]),

@@ -62,6 +62,14 @@ class Reason(StrEnum):
     MANUAL = "manual"
     RULE = "rule"
     """One of somebody's own; the evidence names it."""
+    SURGE = "surge"
+
+
+class Quantity(StrEnum):
+    """What an action changes the count of."""
+
+    INSTANCES = "instances"
+    WARM = "warm"
 
 
 class Category(StrEnum):
@@ -112,6 +120,11 @@ class BootTime:
         """Shape of the log-normal distribution: ln(p95 / median) / z(0.95)."""
         return math.log(self.p95_s / self.median_s) / Z95
 
+    @property
+    def mean_s(self) -> float:
+        """Mean of the log-normal distribution, in seconds: median * exp(sigma^2 / 2)."""
+        return self.median_s * math.exp(0.5 * self.sigma**2)
+
     def quantile_s(self, z: float) -> float:
         """Boot time, in seconds, at the standard normal score `z`."""
         return self.median_s * math.exp(z * self.sigma)
@@ -143,6 +156,20 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmOffer:
+    """Warm instances, where a platform has them: prepared, serving nothing, launched sooner.
+
+    One costs `price_share` (0-1) of the price of an instance while it is held, and is launched in
+    `boot_share` (0-1) of the boot time; the warm-up after it is the same.  No more than `most` may
+    be held at once.
+    """
+
+    price_share: float
+    boot_share: float
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSpec:
     """What is known of a service before it runs.
 
@@ -165,6 +192,13 @@ class ServiceSpec:
     calls: tuple[Call, ...] = ()
     stateful: bool = False
     user_facing: bool = True
+    warm: WarmOffer | None = None
+    """None: the platform holds none of it warm."""
+
+    @property
+    def warm_price_per_hour(self) -> float:
+        """What a warm instance costs, in USD/h; 0 where there are none."""
+        return 0.0 if self.warm is None else self.warm.price_share * self.price_per_hour
 
     @property
     def rate_per_instance(self) -> float:
@@ -177,7 +211,9 @@ class ServiceObservation:
     """One service as seen now: counts from the infrastructure, samples from the metrics source.
 
     `window` is a structured array of `SAMPLE_DTYPE`, oldest first and newest last; it may be
-    empty, stale, and may hold NaN.  `desired` is what was last asked for.
+    empty, stale, and may hold NaN.  `desired` is what was last asked for.  Of the instances held
+    warm, which are none of the others, `warm` could be launched now, and `warm_desired` were asked
+    for.
     """
 
     spec: ServiceSpec
@@ -186,6 +222,8 @@ class ServiceObservation:
     booting: int
     draining: int
     window: NDArray[np.void]
+    warm: int = 0
+    warm_desired: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -602,11 +640,12 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One change of one service's instance count.
+    """One change of one service's instance count, or of the count that is held warm (`quantity`).
 
-    `decision_id` is deterministic and the idempotency key: the same action sent twice changes
-    nothing.  `cost_per_hour` is the estimated change of the bill in USD/h, `scale_id` the id of the
-    `ManualScale` that it is a step of ("": of none).
+    `from_instances` and `to_instances` are counts of that quantity.  `decision_id` is deterministic
+    and the idempotency key: the same action sent twice changes nothing.  `cost_per_hour` is the
+    estimated change of the bill in USD/h, `scale_id` the id of the `ManualScale` that it is a step
+    of ("": of none).
     """
 
     decision_id: str
@@ -624,6 +663,7 @@ class Action:
     decided_s: float
     explanation: str
     scale_id: str = ""
+    quantity: Quantity = Quantity.INSTANCES
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,29 @@ class VerifySettings(Strict):
     that it went back to."""
 
 
+class SurgeSettings(Strict):
+    """What instances held warm insure against, where the platform offers any.
+
+    The defaults are assumptions, with the plausible range of each.
+    """
+
+    per_day: Annotated[float, Field(ge=0.0, le=24.0)] = 0.01
+    """Surges that nobody announced and that at least double a service's load, on an average day
+    (0.002 … 0.1); 0: none are insured."""
+    tail: Annotated[float, Field(ge=0.5, le=10.0)] = 2.0
+    """Of these, (2 / f) ^ tail are of f times the load or more (1 … 3)."""
+    most: Annotated[float, Field(ge=2.0, le=100.0)] = 16.0
+    """No surge beyond so many times the load is insured."""
+    usd_per_missed_request: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0005
+    """What a request that is missed costs, in USD (0.0001 … 0.002)."""
+    moments: tuple[str, ...] = ("ceremony",)
+    """Phases of an event that do not come again."""
+    moment_factor: Annotated[float, Field(ge=1.0, le=1000.0)] = 5.0
+    """So many times as much a missed request costs at such a moment (2 … 20)."""
+    bill_share: Fraction = 0.03
+    """What is held warm costs at most this share of what all instances cost at the time."""
+
+
 class RuleSettings(Strict):
     """A rule of one's own (`engine.decide.recommend.own`)."""
 
@@ -206,6 +229,7 @@ class EngineSettings(Strict):
     approval: ApprovalSettings = Field(default_factory=ApprovalSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
     verify: VerifySettings = Field(default_factory=VerifySettings)
+    surge: SurgeSettings = Field(default_factory=SurgeSettings)
     rules: dict[RuleName, RuleSettings] = Field(default_factory=dict)
     """Rules of one's own, by their names."""
 

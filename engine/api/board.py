@@ -36,7 +36,7 @@ from engine.model import (
     ServiceSpec,
 )
 from engine.ports.metrics import Reading
-from engine.record.decisions import rows_of
+from engine.record.decisions import ACTION, WARM, rows_of
 from engine.runtime.shell import Notes
 from engine.security.roles import PlatformState
 from engine.settings import EngineSettings
@@ -232,7 +232,7 @@ class Board:
                 if row["decision_id"] not in self._awaiting:
                     self.events.publish(EventKind.APPROVAL, row["service"], asked)
                 new[row["decision_id"]] = asked
-            elif row["kind"] == "action":
+            elif row["kind"] in (ACTION, WARM):
                 self.events.publish(EventKind.DECISION, row["service"], row)
         if new:
             self._awaiting = {**self._awaiting, **new}

@@ -19,7 +19,8 @@ class DecisionDocument(Document):
 
     number: int | None
     time_s: float
-    kind: Literal["recommendation", "action"]
+    kind: Literal["recommendation", "action", "warm"]
+    """`warm`: an action on how many are held warm, whose counts are those."""
     decision_id: str
     service: str
     from_instances: int

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from engine.config.strict import Strict
 from engine.decide.callgraph import call_order
-from engine.model import BootTime, Call, ServiceSpec, Thresholds
+from engine.model import BootTime, Call, ServiceSpec, Thresholds, WarmOffer
 from engine.monitoring.settings import MonitorSettings, ServiceMonitorSettings
 
 THRESHOLDS = Thresholds()
@@ -81,6 +81,17 @@ class ClientConfig(Strict):
     """Requests that may wait at an instance, for each of its slots; more are turned away."""
 
 
+class WarmConfig(Strict):
+    """Instances that the platform can hold warm; see `engine.model.WarmOffer`."""
+
+    price_share: Annotated[float, Field(ge=0.0, le=1.0)]
+    """What one costs while it is held, as a share of the price of an instance."""
+    boot_share: Annotated[float, Field(ge=0.0, le=1.0)]
+    """The time in which one is launched, as a share of the boot time."""
+    max: Annotated[int, Field(ge=0, le=10_000_000)]
+    """So many at once, and no more."""
+
+
 class ServiceConfig(Strict):
     """One service of the platform; see `engine.model.ServiceSpec`."""
 
@@ -110,6 +121,8 @@ class ServiceConfig(Strict):
     client: ClientConfig = Field(default_factory=ClientConfig)
     monitor: ServiceMonitorSettings = ServiceMonitorSettings()
     """Levels of its figures that are usual for it and would be alarms elsewhere."""
+    warm: WarmConfig | None = None
+    """What can be held warm of it; null: the platform offers none."""
 
     @model_validator(mode="after")
     def _ordered(self) -> ServiceConfig:
@@ -139,6 +152,9 @@ class ServiceConfig(Strict):
             ),
             stateful=self.stateful,
             user_facing=self.user_facing,
+            warm=None
+            if self.warm is None
+            else WarmOffer(self.warm.price_share, self.warm.boot_share, self.warm.max),
         )
 
 

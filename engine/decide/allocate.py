@@ -81,6 +81,7 @@ def purse(
         if memory is not None:
             wanted = memory.at_most(wanted, now_s)
         usd += wanted * service.spec.price_per_hour
+        usd += service.warm_desired * service.spec.warm_price_per_hour
         count += wanted
     return Purse(budget.usd_per_hour - usd, budget.instances - count)
 

@@ -60,16 +60,33 @@ def _because(reason: Reason, e: Mapping[str, float]) -> str:
         case Reason.BOUNDS:
             return f"it is outside its bounds of {_get(e, 'min'):.0f} … {_get(e, 'max'):.0f}"
         case Reason.ROLLBACK:
-            if VANISHED in e:
-                return f"what asked for more than {_get(e, VANISHED):.0f} is gone and less will do"
-            return (
-                f"the last step made things worse (p95 {_get(e, 'p95_s'):.2f} s, "
-                f"{_get(e, 'error_rate'):.1%} failing)"
-            )
+            return _undone(e)
         case Reason.MANUAL:
             return _by_hand(e)
         case Reason.RULE:
             return _by_rule(e)
+        case Reason.SURGE:
+            return insured(e)
+
+
+def _undone(e: Mapping[str, float]) -> str:
+    if VANISHED in e:
+        return f"what asked for more than {_get(e, VANISHED):.0f} is gone and less will do"
+    return (
+        f"the last step made things worse (p95 {_get(e, 'p95_s'):.2f} s, "
+        f"{_get(e, 'error_rate'):.1%} failing)"
+    )
+
+
+def insured(e: Mapping[str, float]) -> str:
+    """What is held warm is held for; `e` as `engine.decide.insure` has it."""
+    factor, pays = _get(e, "factor"), f"{_get(e, 'hold_usd_per_day'):,.2f} USD a day for each"
+    if not factor > 1.0:
+        return f"no surge that doubles its load is frequent enough to be worth {pays}"
+    return (
+        f"they carry a surge of up to {factor:.1f} times its load; a greater one comes once in "
+        f"{1.0 / _get(e, 'surges_per_day'):,.0f} days, and to hold more takes {pays}"
+    )
 
 
 def _less(e: Mapping[str, float]) -> str:

@@ -40,6 +40,7 @@ from engine.model import (
     ManualFloor,
     ManualScale,
     Pause,
+    Quantity,
     Reason,
     Rollback,
     Status,
@@ -64,11 +65,13 @@ class InfrastructureBench(ABC):
     """A world with at least one service whose count can be changed; subclass it.
 
     `service` names it, `low` and `high` are two counts that it may have; it has `low` at first.
+    `warm` instances of it can be held warm; at first there are none.
     """
 
     service: str
     low: int
     high: int
+    warm: int = 0
 
     @abstractmethod
     async def connect(self) -> Infrastructure:
@@ -109,7 +112,13 @@ class StoreBench(ABC):
 
 
 def action(
-    service: str, before: int, after: int, decision_id: str, *, decided_s: float = 0.0
+    service: str,
+    before: int,
+    after: int,
+    decision_id: str,
+    *,
+    decided_s: float = 0.0,
+    quantity: Quantity = Quantity.INSTANCES,
 ) -> Action:
     """What an engine would send."""
     return Action(
@@ -127,6 +136,7 @@ def action(
         trigger_s=decided_s,
         decided_s=decided_s,
         explanation=f"{service}: {before} → {after}",
+        quantity=quantity,
     )
 
 
@@ -182,6 +192,8 @@ async def infrastructure(bench: InfrastructureBench) -> None:
     # Nonsense is refused by a result, not by an exception.
     await _refused(bench, fourth, action("no-such-service", 1, 2, "contract-8"), newer)
 
+    await _warm(bench, fourth, newer)
+
     # Gone: `observe` raises Unreachable, a command fails by a result; both work again afterwards.
     if await bench.break_off():
         try:
@@ -195,6 +207,33 @@ async def infrastructure(bench: InfrastructureBench) -> None:
         _holds(await _desired(bench, fourth) == low, "a command to what was gone counted")
     for adapter in (first, second, third, fourth):
         await _soon("close", adapter.close())
+
+
+async def _warm(bench: InfrastructureBench, adapter: Infrastructure, fence: Fence) -> None:
+    """What is held warm is a count of its own; where nothing is, whoever asks for it is refused."""
+    name, most = bench.service, bench.warm
+    before = (await _observe(adapter)).services[name]
+    _holds(before.warm == before.warm_desired == 0, "instances are held warm, unasked")
+    hold = action(name, 0, max(most, 1), "contract-warm-1", quantity=Quantity.WARM)
+    if most == 0:
+        await _refused(bench, adapter, hold, fence)
+    else:
+        _holds(getattr(adapter, "holds_warm", False) is True, "it does not say holds_warm")
+        await _accepted(bench, adapter, hold, fence)
+        held = (await _observe(adapter)).services[name]
+        _holds(
+            held.warm_desired == most, "what was to be held warm, and accepted, is not asked for"
+        )
+        await adapter.apply((hold,), fence)
+        again = action(name, 0, most, "contract-warm-2", quantity=Quantity.WARM)
+        await _refused(bench, adapter, again, fence)
+        fewer = action(name, most, 0, "contract-warm-3", quantity=Quantity.WARM)
+        await _accepted(bench, adapter, fewer, fence)
+        await adapter.apply((hold,), fence)
+        await bench.settle()
+        over = (await _observe(adapter)).services[name]
+        _holds(over.warm_desired == 0, "an old command on what is held warm counted once more")
+    _holds(await _desired(bench, adapter) == before.desired, "it changed the count of instances")
 
 
 async def store(bench: StoreBench) -> None:

@@ -4,6 +4,9 @@ Small on purpose, so that another infrastructure is one file: an adapter is foun
 configuration (`factory: module:callable`) as a controller is.  The simulated cloud implements the
 same port, so a shell that works against the twin works against the world.
 
+Instances that are held warm (`Quantity.WARM`) are asked for as any count is, of an adapter that
+says `holds_warm = True`; the others, which is most of them, are never asked, and refuse.
+
 Three rules that every adapter keeps, because an engine may be killed, started again or replaced at
 any moment: a decision counts once, however often it is sent (its decision id is the idempotency
 key); only if the count that it wants to change is still the one that it was decided on; and only
@@ -14,11 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from engine.config.load import build
-from engine.model import Action, ActionResult, ServiceSpec
+from engine.model import Action, ActionResult, Quantity, ServiceSpec, Status
 from engine.ports.lease import NO_FENCE, Fence
 
 
@@ -31,12 +34,16 @@ class Counts:
     """Instances of one service: asked for, serving, on their way, and on their way out.
 
     What people keep requests from by hand is none of those that are asked for, and on its way out.
+    Where instances can be held warm, `warm` of them could be launched now and `warm_desired` were
+    asked for; they are none of the others.
     """
 
     desired: int
     ready: int
     booting: int
     draining: int
+    warm: int = 0
+    warm_desired: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +124,7 @@ def seen_there(sighting: object, services: Sequence[str]) -> Sighting:
     for name in services:
         counts: object = sighting.services[name]
         if not isinstance(counts, Counts) or not all(
-            type(count) is int and count >= 0
-            for count in (counts.desired, counts.ready, counts.booting, counts.draining)
+            type(count) is int and count >= 0 for count in astuple(counts)
         ):
             raise ValueError(f"{name}: {counts!r:.80} are no counts")
     if not isinstance(sighting.ages_s, Mapping) or not all(
@@ -137,6 +143,15 @@ def notices_of(answer: object) -> tuple[str, ...]:
     return tuple(words for words in notices if isinstance(words, str) and words)
 
 
+def refused_warm(action: Action, now_s: float) -> ActionResult | None:
+    """What an adapter that holds nothing warm says to `action`, if that is what it asks for."""
+    if action.quantity is not Quantity.WARM:
+        return None
+    return ActionResult(
+        action.decision_id, Status.FAILED, now_s, "it holds no instances warm", sent=False
+    )
+
+
 def results_of(answer: object) -> tuple[ActionResult, ...]:
     """The results in an adapter's answer; raises TypeError for anything else."""
     if not isinstance(answer, Sequence) or not all(isinstance(r, ActionResult) for r in answer):
@@ -150,7 +165,8 @@ def connect(
     """The infrastructure that `factory` (`module:callable`) makes of the specs and options.
 
     Raises ValueError naming the configuration's key that is wrong: also a minimum of 0 where the
-    infrastructure has no attribute `scales_to_zero` that is true.
+    infrastructure has no attribute `scales_to_zero` that is true, and instances held warm where it
+    has no `holds_warm`.
     """
     infrastructure: Infrastructure = build(
         factory,
@@ -166,5 +182,11 @@ def connect(
             f"platform.services.{asleep[0]}.min_instances: 0 is not allowed (1 or more) with "
             f"{factory}, which does not say (scales_to_zero = True) that requests wait, and are "
             "counted, while no instance is there"
+        )
+    warm = [spec.name for spec in specs if spec.warm is not None]
+    if warm and getattr(infrastructure, "holds_warm", False) is not True:
+        raise ValueError(
+            f"platform.services.{warm[0]}.warm: is not allowed (leave it out) with {factory}, "
+            "which does not say (holds_warm = True) that it can hold instances warm"
         )
     return infrastructure

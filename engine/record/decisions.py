@@ -9,10 +9,20 @@ from typing import Any
 
 import pandas as pd
 
-from engine.model import Action, ActionResult, Observation, Plan, Recommendation, Status
+from engine.model import (
+    Action,
+    ActionResult,
+    Observation,
+    Plan,
+    Quantity,
+    Recommendation,
+    Status,
+)
 from engine.record.schema.tables import DECISIONS
 
 Row = dict[str, Any]
+ACTION, WARM = "action", "warm"
+"""Kinds of rows: a step of a service, and a change of what is held warm of it, which is none."""
 
 
 class Decisions:
@@ -29,7 +39,7 @@ class Decisions:
 
     def put(self, row: Row) -> None:
         """Add a row that `rows_of` made."""
-        if row["kind"] == "action":
+        if row["kind"] in (ACTION, WARM):
             asked = self._actions.get(row["decision_id"])
             if asked is not None:
                 # An approved action is the one that was asked about: one row, with both times.
@@ -117,7 +127,7 @@ def _recommendation(
 def _action(now_s: float, action: Action, outcome: str) -> Row:
     return {
         "time_s": now_s,
-        "kind": "action",
+        "kind": WARM if action.quantity is Quantity.WARM else ACTION,
         "decision_id": action.decision_id,
         "service": action.service,
         "from_instances": action.from_instances,

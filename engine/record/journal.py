@@ -116,6 +116,7 @@ class Journal:
                     s.spec.name: (s.desired, s.ready, s.booting, s.draining)
                     for s in observation.services
                 },
+                **_warm(observation),
                 "floors": dict(plan.floors),
                 "weddings": float(outlook.events[bin_]) if inside else None,
                 "samples": {name: self._new(name, reading) for name in reading.windows},
@@ -277,3 +278,9 @@ def _changed_s(path: Path) -> float:
 
 def _names(names: Sequence[object]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
+
+
+def _warm(observation: Observation) -> dict[str, dict[str, tuple[int, int]]]:
+    """What is held warm, asked for and there, by service; nothing where none can be."""
+    warm = {s.spec.name: (s.warm_desired, s.warm) for s in observation.services if s.spec.warm}
+    return {"warm": warm} if warm else {}

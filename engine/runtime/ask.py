@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from engine.model import Action, Controller, Observation, Plan, ServiceSpec
+from engine.model import Action, Controller, Observation, Plan, Quantity, ServiceSpec
 from engine.runtime.errors import ControllerError
 
 
@@ -55,10 +55,11 @@ def _check(action: object, specs: Mapping[str, ServiceSpec], name: str) -> None:
     spec = specs.get(action.service)
     if spec is None:
         raise ControllerError(f'controller {name}: unknown service "{action.service}"')
-    if not isinstance(action.to_instances, int) or not (
-        spec.min_instances <= action.to_instances <= spec.max_instances
-    ):
+    least, most, what = spec.min_instances, spec.max_instances, "instances"
+    if action.quantity is Quantity.WARM:
+        least, most, what = 0, 0 if spec.warm is None else spec.warm.most, "held warm"
+    if not isinstance(action.to_instances, int) or not least <= action.to_instances <= most:
         raise ControllerError(
-            f"controller {name}: {spec.name} to {action.to_instances} instances is not allowed "
-            f"({spec.min_instances} … {spec.max_instances})"
+            f"controller {name}: {spec.name} to {action.to_instances} {what} is not allowed "
+            f"({least} … {most})"
         )

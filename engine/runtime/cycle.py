@@ -56,6 +56,7 @@ from engine.model import (
     Occasion,
     Outlook,
     Plan,
+    Quantity,
     Reason,
     ServiceObservation,
     ServiceSpec,
@@ -572,6 +573,7 @@ class Cycle:
                 ServiceObservation(
                     spec, seen.desired, seen.ready, seen.booting, seen.draining,
                     _up_to(windows.get(spec.name, NO_SAMPLES), now_s),
+                    seen.warm, seen.warm_desired,
                 )
                 for spec in self._specs
                 for seen in (counts[spec.name],)
@@ -598,7 +600,11 @@ class Cycle:
 
     def _ask(self, plan: Plan, now_s: float) -> None:
         """Note what waits for approval, and drop what that makes moot."""
-        moved = {action.service for action in (*plan.actions, *plan.awaiting)}
+        moved = {
+            action.service
+            for action in (*plan.actions, *plan.awaiting)
+            if action.quantity is Quantity.INSTANCES
+        }
         for decision, question in list(self._questions.items()):
             if question.answer_s == math.inf and question.service in moved:
                 del self._questions[decision]
@@ -643,7 +649,8 @@ class Cycle:
 def _protects(action: Action) -> bool:
     """Whether it adds what the engine finds missing, and no person asked for it."""
     asked = action.reason is Reason.MANUAL and FALLBACK not in action.evidence
-    return action.to_instances > action.from_instances and not asked
+    out = action.to_instances > action.from_instances
+    return out and not asked and action.quantity is Quantity.INSTANCES
 
 
 def _up_to(window: NDArray[np.void], now_s: float) -> NDArray[np.void]:

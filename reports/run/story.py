@@ -496,7 +496,18 @@ def _cost_line(summary: Summary) -> str:
         if total > 0.0
     ]
     text = f"{usd(total)} in all, {_each(summary)}" if _each(summary) else f"{usd(total)} in all"
-    return f"{text}. Most of it: {', '.join(shares)}." if shares else f"{text}."
+    text = f"{text}. Most of it: {', '.join(shares)}." if shares else f"{text}."
+    return text + _warm_words(summary)
+
+
+def _warm_words(summary: Summary) -> str:
+    """What was paid for instances held warm, where any can be."""
+    warm_usd = summary.cost.warm_usd
+    if warm_usd is None:
+        return ""
+    names = [name for name, service in summary.services.items() if service.warm_usd is not None]
+    share = f" ({percent(warm_usd / summary.cost.total_usd)})" if summary.cost.total_usd else ""
+    return f" Of it {usd(warm_usd)}{share} is for instances of {', '.join(names)} held warm."
 
 
 def _decision(ranked: ranking.Ranked, summary: Summary) -> DecisionStory:

@@ -22,6 +22,7 @@ from engine.model import (
     Direction,
     Observation,
     Plan,
+    Quantity,
     Reason,
     ServiceObservation,
     ServiceSpec,
@@ -142,6 +143,9 @@ class Invariants:
         if before_s is not None and not self._died(before_s):
             self._broken("one decision, one id", f"{what}: {action.decision_id} was sent before")
         self._sent_s[action.decision_id] = now_s
+        if action.quantity is Quantity.WARM:
+            self._held_warm(action, observation, what)
+            return
         self._last_sent[spec.name] = (action.to_instances, now_s)
         if not spec.min_instances <= action.to_instances <= spec.max_instances:
             self._broken(
@@ -156,6 +160,16 @@ class Invariants:
         if action.to_instances < action.from_instances:
             self._scale_in(action, service, observation, plan, what=what)
         self._rest(action, what)
+
+    def _held_warm(self, action: Action, observation: Observation, what: str) -> None:
+        """What is to be held warm is within the offer, explained, and not paused."""
+        offer = self.world.fleets[action.service].spec.warm
+        most = 0 if offer is None else offer.most
+        if not 0 <= action.to_instances <= most:
+            self._broken("held warm", f"{what}: 0 … {most} are offered")
+        if not action.explanation or not 0.0 <= action.confidence <= 1.0:
+            self._broken("explained", f"{what}: confidence {action.confidence}")
+        self._paused(action, observation, what)
 
     def _died(self, at_s: float) -> bool:
         """Whether the engine was killed before it could send, or keep, what it decided then."""
@@ -397,6 +411,7 @@ class Invariants:
             ends = np.minimum(lives["ended_s"], until_s)
             by_hand = math.fsum((ends - np.minimum(lives["launched_s"], until_s)).tolist())
             usd += by_hand / 3600.0 * fleet.spec.price_per_hour
+            usd += 0.0 if fleet.warm is None else fleet.warm.usd(until_s)
             if abs(exact - by_hand) > BILL * max(exact, 1.0):
                 self._broken("bill", f"{name}: {exact} against {by_hand} instance-seconds")
             sampled = float(world.recorder.counts[i, :, 1:].sum()) * interval_s

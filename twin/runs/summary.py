@@ -189,6 +189,7 @@ def _service(world: World, i: int, truth: FloatArray, turns: Mapping[str, int]) 
     needed = truth[:, T["needed"]]
     fleet = world.fleets[spec.name]
     hours = fleet.instance_seconds(world.now_s) / 3600.0
+    warm_usd = None if fleet.warm is None else fleet.warm.usd(world.now_s)
     p50_s, p95_s, p99_s = world.platform.response_quantiles(i, (0.5, 0.95, 0.99))
     bad = sum(float(truth[:, T[name]].sum()) for name in BAD)
     return Service(
@@ -200,7 +201,8 @@ def _service(world: World, i: int, truth: FloatArray, turns: Mapping[str, int]) 
         cpu_max=float(np.nanmax(cpu)) if measured else 0.0,
         instances_max=int(world.recorder.counts[i, :samples, 1:].sum(axis=1).max(initial=0)),
         instance_hours=hours,
-        cost_usd=hours * spec.price_per_hour,
+        cost_usd=hours * spec.price_per_hour + (warm_usd or 0.0),
+        warm_usd=warm_usd,
         violation_ratio=_share(bad, float(done_requests(truth).sum())),
         under_provisioned_share=float(np.mean(ready < needed)) if samples else 0.0,
         over_provisioned_share=float(np.mean(ready > needed)) if samples else 0.0,
@@ -214,12 +216,21 @@ def _service(world: World, i: int, truth: FloatArray, turns: Mapping[str, int]) 
 
 
 def bill(world: World) -> Cost:
-    """What all instances cost from launch to end, their boots and drains too, in USD."""
+    """What all instances cost from launch to end, their boots and drains too, in USD.
+
+    What is held warm is among it.
+    """
     total = sum(
         fleet.instance_seconds(world.now_s) / 3600.0 * fleet.spec.price_per_hour
         for fleet in world.fleets.values()
     )
-    return Cost(total_usd=total, per_wedding_usd=_share(total, float(world.script.events)))
+    pools = [fleet.warm for fleet in world.fleets.values() if fleet.warm is not None]
+    warm_usd = math.fsum(pool.usd(world.now_s) for pool in pools)
+    return Cost(
+        total_usd=total + warm_usd,
+        per_wedding_usd=_share(total + warm_usd, float(world.script.events)),
+        warm_usd=warm_usd if pools else None,
+    )
 
 
 def _elasticity(world: World, truth: FloatArray) -> Elasticity:

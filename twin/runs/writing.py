@@ -106,6 +106,9 @@ def timeline(world: World) -> pd.DataFrame:
         columns |= {f"forecast_q{q}": forecast[:, k] for k, q in enumerate((10, 50, 90))}
         columns["wedding_floor"] = world.recorder.floors[i, :samples]
         columns["cost_per_hour"] = counts[:, 1:].sum(axis=1) * spec.price_per_hour
+        if any(one.warm is not None for one in world.specs):
+            columns["warm"] = world.recorder.warm[i, :samples]
+            columns["cost_per_hour"] += world.recorder.warm_usd_per_hour[i, :samples]
         frames.append(TIMELINE.frame(columns, names))
     return pd.concat(frames, ignore_index=True)
 

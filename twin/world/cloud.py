@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import simpy
 
-from engine.model import Action, ActionResult, Status
+from engine.model import Action, ActionResult, Quantity, Status
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence
 from scenarios.faults.parts import (
@@ -26,6 +26,7 @@ from scenarios.faults.parts import (
 )
 from twin.config import InfrastructureConfig
 from twin.world.fleet import Fleet
+from twin.world.warm_pool import WarmPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,9 @@ class SimulatedCloud:
         if fence < self.fence:
             self._report(action, fence, Status.FAILED, f"fence {fence} is over, {self.fence} leads")
             return
+        if action.quantity is Quantity.WARM:
+            yield from self._hold_warm(action, fence, fleet.warm)
+            return
         if fleet.desired != action.from_instances:
             why = f"conflict: {fleet.desired} are desired, not {action.from_instances}"
             self._report(action, fence, Status.FAILED, why)
@@ -146,10 +150,41 @@ class SimulatedCloud:
         if fleet.desired == action.to_instances:
             self._report(action, fence, Status.COMPLETED)
 
+    def _hold_warm(
+        self, action: Action, fence: Fence, pool: WarmPool | None
+    ) -> Generator[simpy.Event, None, None]:
+        if pool is None:
+            self._report(action, fence, Status.FAILED, "it holds no instances warm")
+            return
+        if pool.desired != action.from_instances:
+            why = f"conflict: {pool.desired} are to be held, not {action.from_instances}"
+            self._report(action, fence, Status.FAILED, why)
+            return
+        if action.to_instances > pool.offer.most:
+            why = f"{action.to_instances} held warm are not allowed (0 … {pool.offer.most})"
+            self._report(action, fence, Status.FAILED, why)
+            return
+        self._seen.add(action.decision_id)
+        pool.want(action.to_instances)
+        self._report(action, fence, Status.ACCEPTED)
+        while pool.desired == action.to_instances and pool.held != pool.desired:
+            yield self.env.timeout(5.0)
+        if pool.desired == action.to_instances:
+            self._report(action, fence, Status.COMPLETED)
+
     def _report(self, action: Action, fence: Fence, status: Status, why: str = "") -> None:
         result = ActionResult(action.decision_id, status, self._start_s + self.env.now, why)
         self._results.setdefault(fence, []).append(result)
         self._noted(result)
+
+
+def _counts(fleet: Fleet) -> Counts:
+    warm = fleet.warm
+    if warm is None:
+        return Counts(fleet.desired, fleet.ready, fleet.booting, fleet.draining)
+    return Counts(
+        fleet.desired, fleet.ready, fleet.booting, fleet.draining, warm.held, warm.desired
+    )
 
 
 class Seat:
@@ -165,10 +200,7 @@ class Seat:
     def observe(self) -> Sighting:
         """The counts of all fleets now, and what has come of this engine's commands."""
         return Sighting(
-            {
-                name: Counts(fleet.desired, fleet.ready, fleet.booting, fleet.draining)
-                for name, fleet in self._cloud.fleets.items()
-            },
+            {name: _counts(fleet) for name, fleet in self._cloud.fleets.items()},
             self._cloud.results(self.fence),
             self._cloud.fence,
         )
@@ -184,6 +216,8 @@ class CloudPort:
 
     `catch_up` brings the world to the time at which it is called.
     """
+
+    holds_warm = True
 
     def __init__(self, cloud: SimulatedCloud, catch_up: Callable[[], None]) -> None:
         self._cloud = cloud

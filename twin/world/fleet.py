@@ -2,7 +2,8 @@
 
 What is *desired* is one number; `reconcile` brings the instances to it, as an autoscaling group
 or a ReplicaSet would.  Each instance has its own boot time, drawn from a heavy-tailed log-normal
-distribution, and serves nothing before it is over.  A whole launch is one SimPy process, so a step
+distribution, and serves nothing before it is over.  Where some are held warm (`WarmPool`), a launch
+takes those first, in a share of the boot time.  A whole launch is one SimPy process, so a step
 by 500 instances costs as many events as they have different seconds in which they get ready.
 """
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from engine.model import FloatArray, ServiceSpec
 from scenarios.faults.parts import LaunchFault
+from twin.world.warm_pool import WarmPool
 
 RETRY_S = 30.0
 """After so long an instance that could not be launched is asked for again."""
@@ -57,7 +59,7 @@ class Fleet:
     """All instances that one service ever had, in columns.
 
     `changed` is called whenever the number of ready instances changes, with that number and how
-    many of those ready before have crashed.
+    many of those ready before have crashed.  `warm_rng` is for a service that can be held warm.
     """
 
     def __init__(
@@ -69,9 +71,13 @@ class Fleet:
         *,
         rng: np.random.Generator,
         changed: Callable[[int, int], None],
+        warm_rng: np.random.Generator | None = None,
     ) -> None:
         self.env = env
         self.spec = spec
+        self.warm: WarmPool | None = None
+        if spec.warm is not None and warm_rng is not None:
+            self.warm = WarmPool(env, spec, warm_rng, self._place_warm)
         self.desired = 0
         self.ready = 0
         self.booting = 0
@@ -114,6 +120,9 @@ class Fleet:
             self._launch(missing)
         elif missing < 0:
             self._retire(-missing)
+        if self.warm is not None:
+            self.warm.boot_factor = self.boot_factor
+            self.warm.reconcile()
 
     def lose_zone(self, zone: int) -> int:
         """Take a zone away at once, and all its instances with it; returns how many these are."""
@@ -125,6 +134,8 @@ class Fleet:
         self.booting -= int(np.count_nonzero(phases == InstancePhase.BOOTING))
         self.draining -= int(np.count_nonzero(phases == InstancePhase.DRAINING))
         self._end(hit)
+        if self.warm is not None:
+            self.warm.lose_zone(zone)
         if lost:
             self._changed(self.ready, lost)
         return int(hit.size)
@@ -224,8 +235,11 @@ class Fleet:
     def _alive(self) -> np.ndarray:
         return self._phase[: self._size] != InstancePhase.GONE
 
-    def _add(self, count: int) -> np.ndarray:
-        """Rows for `count` new instances, in the open zones that have fewest."""
+    def _add(self, count: int, warm: Sequence[int] = ()) -> np.ndarray:
+        """Rows for `count` new instances, in the open zones that have fewest.
+
+        The first are those of the `warm` ones, each in its zone.
+        """
         need = self._size + count
         if need > len(self._phase):
             room = max(need, 2 * len(self._phase)) - len(self._phase)
@@ -235,16 +249,37 @@ class Fleet:
             self._ready_s = np.concatenate((self._ready_s, np.empty(room)))
             self._ended_s = np.concatenate((self._ended_s, np.full(room, math.inf)))
         rows = np.arange(self._size, need)
-        held = np.bincount(
-            self._zone[: self._size][self._phase[: self._size] <= InstancePhase.READY],
-            minlength=self._zones,
-        )
+        self._zone[rows[: len(warm)]] = warm
+        held = self._held() + np.bincount(np.array(warm, np.int64), minlength=self._zones)
         zones = self._open_zones()
-        self._zone[rows] = _spread(count, [int(held[z]) for z in zones], zones)
+        self._zone[rows[len(warm) :]] = _spread(
+            count - len(warm), [int(held[z]) for z in zones], zones
+        )
         self._phase[rows] = InstancePhase.BOOTING
         self._launched_s[rows] = self.env.now
         self._size = need
         return rows
+
+    def _held(self) -> NDArray[np.intp]:
+        """Instances that boot or serve, by zone."""
+        there = self._phase[: self._size] <= InstancePhase.READY
+        return np.bincount(self._zone[: self._size][there], minlength=self._zones)
+
+    def _place_warm(self, count: int, there: Counter[int]) -> Sequence[int]:
+        """The zones of so many new warm ones, as far as the provider has any."""
+        zones = self._open_zones()
+        for available in self.shortages:
+            count = min(count, available(count))
+        if not zones or count <= 0:
+            return ()
+        return [int(zone) for zone in _spread(count, [there[z] for z in zones], zones)]
+
+    def _take_warm(self, count: int) -> list[int]:
+        """The zones of what the launch of `count` takes of the warm ones."""
+        if self.warm is None:
+            return []
+        held = self._held()
+        return self.warm.take(count, {zone: int(held[zone]) for zone in self._open_zones()})
 
     def _open_zones(self) -> list[int]:
         return [zone for zone in range(self._zones) if self._closed[zone] <= 0]
@@ -258,9 +293,10 @@ class Fleet:
             self.env.process(self._ask_again())
         if count == 0:
             return
-        rows = self._add(count)
+        warm = self._take_warm(count)
+        rows = self._add(count, warm)
         launch = Launch(
-            self._boot_times(self._rng, count),
+            self._boot_times(self._rng, count, len(warm)),
             np.full(count, math.inf), np.zeros(count, np.int64), np.zeros(count),
         )  # fmt: skip
         for change in self.launch_faults:
@@ -275,9 +311,12 @@ class Fleet:
             loop = self._crash_loop(int(rows[k]), int(launch.crashes[k]), float(launch.up_s[k]))
             self.env.process(loop)
 
-    def _boot_times(self, rng: np.random.Generator, count: int) -> FloatArray:
+    def _boot_times(self, rng: np.random.Generator, count: int, warm: int = 0) -> FloatArray:
+        """Of so many launches, the first of which are of warm ones."""
         boot = self.spec.boot
         draw = boot.median_s * np.exp(boot.sigma * rng.standard_normal(count))
+        if self.spec.warm is not None:
+            draw[:warm] *= self.spec.warm.boot_share
         times: FloatArray = draw * self.boot_factor + self.spec.warmup_s
         return times
 

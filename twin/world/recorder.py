@@ -33,6 +33,9 @@ class Recorder:
         services = len(specs)
         self.counts = np.zeros((services, samples, len(COUNTS)), np.int32)
         self.floors = np.zeros((services, samples), np.int32)
+        self.warm = np.zeros((services, samples), np.int32)
+        """Held warm, ready to be launched."""
+        self.warm_usd_per_hour = np.zeros((services, samples))
         self.forecast = np.full((services, samples, 3), np.nan)
         self.events: list[dict[str, Any]] = []
         self._decisions = Decisions()
@@ -49,6 +52,10 @@ class Recorder:
         k = round(at_s / self.interval_s) - 1
         self.counts[:, k] = [[f.desired, f.ready, f.booting, f.draining] for f in fleets]
         self.floors[:, k] = self._floors_now
+        for i, fleet in enumerate(fleets):
+            if fleet.warm is not None:
+                self.warm[i, k] = fleet.warm.held
+                self.warm_usd_per_hour[i, k] = fleet.warm.usd_per_hour()
         return k
 
     def step(

@@ -137,6 +137,7 @@ class World:
                 config.infrastructure.drain_s,
                 rng=self.streams(f"fleet.{spec.name}"),
                 changed=self._ready_changed(i),
+                warm_rng=None if spec.warm is None else self.streams(f"warm.{spec.name}"),
             )
             for i, spec in enumerate(self.specs)
         }

@@ -25,7 +25,7 @@ from engine.adapters.aws.target import (
     TargetKind,
 )
 from engine.model import Action, ActionResult, ServiceSpec, Status
-from engine.ports.infrastructure import Counts, Sighting, Unreachable
+from engine.ports.infrastructure import Counts, Sighting, Unreachable, refused_warm
 from engine.ports.lease import NO_FENCE, Fence
 
 try:
@@ -253,6 +253,8 @@ class AwsInfrastructure:
         aim = self.targets.get(action.service)
         if aim is None:
             return _result(action, Status.FAILED, f'there is no service "{action.service}"')
+        if (no := refused_warm(action, time.time())) is not None:
+            return no
         newest = self._newest.get(action.service, 0)
         self._newest[action.service] = max(newest, fence)
         command = _Command(self, aim, action, fence, newest=newest)

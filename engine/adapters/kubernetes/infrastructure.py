@@ -37,7 +37,7 @@ from engine.adapters.kubernetes.workloads import (
     target,
 )
 from engine.model import Action, ActionResult, ServiceSpec, Status
-from engine.ports.infrastructure import Counts, Sighting, Unreachable
+from engine.ports.infrastructure import Counts, Sighting, Unreachable, refused_warm
 from engine.ports.lease import NO_FENCE, Fence
 
 TRIES = 4
@@ -324,6 +324,8 @@ class KubernetesInfrastructure:
         aim = self.targets.get(action.service)
         if aim is None:
             return _result(action, Status.FAILED, f'there is no service "{action.service}"')
+        if (no := refused_warm(action, time.time())) is not None:
+            return no
         if why := self._amiss(action.service):
             return _result(action, Status.FAILED, why, sent=False)
         newest = self._newest.get(action.service, 0)

@@ -44,7 +44,7 @@ from engine.adapters.pool.book import Book, Instance, PoolFile, WorkerPhase
 from engine.adapters.pool.place import Place, PlaceError, Worker, load
 from engine.adapters.pool.runtime_api import BACK, RuntimeApi, RuntimeApiError, ServerState
 from engine.model import Action, ActionResult, ServiceSpec, Status
-from engine.ports.infrastructure import Counts, Sighting, Unreachable
+from engine.ports.infrastructure import Counts, Sighting, Unreachable, refused_warm
 from engine.ports.lease import Fence
 from engine.record.files import write_atomically
 
@@ -212,6 +212,8 @@ class HaproxyPool:
     def _accept(self, book: Book, action: Action, fence: Fence) -> ActionResult:
         if book.fence <= fence and book.keeper == self.keeper:
             book.fence = fence  # seen, whether or not the command can be carried out
+        if (no := refused_warm(action, time.time())) is not None:
+            return no
         refusal = self._refusal(book, action, fence)
         if refusal:
             return _result(action.decision_id, Status.FAILED, refusal)

@@ -27,7 +27,7 @@ probes = APIRouter()
 
 SILENT_S = 60.0
 """An engine that has shown nothing for longer hangs."""
-KINDS = ("action", "recommendation")
+KINDS = ("action", "recommendation", "warm")
 
 
 @router.get(

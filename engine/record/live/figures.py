@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -50,15 +51,21 @@ def summarise(run: LiveRun, notes: JournalContent) -> Figures:
     """All figures of the run."""
     seconds = _instance_seconds(run, notes)
     events = None if run.played is None else run.played.events
+    warm = {s.name: _warm_usd(run, notes, s) for s in run.specs if s.warm is not None}
     total_usd = math.fsum(seconds[s.name] / 3600.0 * s.price_per_hour for s in run.specs)
+    total_usd += math.fsum(warm.values())
     return Figures(
         weddings=_weddings(run, notes),
         requests=_requests(run, notes),
         slo=_slo(run),
-        services={s.name: _service(run, notes, s, seconds[s.name]) for s in run.specs},
+        services={
+            s.name: _service(run, notes, s, seconds[s.name], warm_usd=warm.get(s.name))
+            for s in run.specs
+        },
         cost=Cost(
             total_usd=total_usd,
             per_wedding_usd=total_usd / events if events else None,
+            warm_usd=math.fsum(warm.values()) if warm else None,
         ),
         decision=_decision(run, notes),
         prediction=_predictions(run, notes),
@@ -97,15 +104,38 @@ def _decision(run: LiveRun, notes: JournalContent) -> Decision:
 def _instance_seconds(run: LiveRun, notes: JournalContent) -> dict[str, float]:
     """Seconds that instances were there for, ready or not, by service."""
     seconds = dict.fromkeys((spec.name for spec in run.specs), 0.0)
-    ends = [*(step["time_s"] for step in notes.steps[1:]), run.ended_s]
-    for step, end_s in zip(notes.steps, ends, strict=False):
-        lasted_s = min(max(end_s - step["time_s"], 0.0), GAP_STEPS * run.sample_s)
+    for step, lasted_s in _lasted(run, notes):
         for name in seconds:
             seconds[name] += lasted_s * sum(step["counts"][name][1:])
     return seconds
 
 
-def _service(run: LiveRun, notes: JournalContent, spec: ServiceSpec, instance_s: float) -> Service:
+def _warm_usd(run: LiveRun, notes: JournalContent, spec: ServiceSpec) -> float:
+    """What was paid for those held warm, in USD: at the full price until they are there."""
+    usd = 0.0
+    for step, lasted_s in _lasted(run, notes):
+        desired, there = step.get("warm", {}).get(spec.name, (0, 0))
+        preparing = max(desired - there, 0)
+        usd_per_hour = there * spec.warm_price_per_hour + preparing * spec.price_per_hour
+        usd += lasted_s / 3600.0 * usd_per_hour
+    return usd
+
+
+def _lasted(run: LiveRun, notes: JournalContent) -> Iterator[tuple[dict[str, Any], float]]:
+    """Each step, and for how long (s) its counts are taken to last."""
+    ends = [*(step["time_s"] for step in notes.steps[1:]), run.ended_s]
+    for step, end_s in zip(notes.steps, ends, strict=False):
+        yield step, min(max(end_s - step["time_s"], 0.0), GAP_STEPS * run.sample_s)
+
+
+def _service(
+    run: LiveRun,
+    notes: JournalContent,
+    spec: ServiceSpec,
+    instance_s: float,
+    *,
+    warm_usd: float | None,
+) -> Service:
     totals = run.totals.get(spec.name, {})
     samples = _samples(notes, spec.name)
     cpu = samples[:, S["cpu"]]
@@ -121,7 +151,8 @@ def _service(run: LiveRun, notes: JournalContent, spec: ServiceSpec, instance_s:
         cpu_max=float(cpu.max()) if len(cpu) else None,
         instances_max=max((sum(c[1:]) for c in counts), default=0),
         instance_hours=hours,
-        cost_usd=hours * spec.price_per_hour,
+        cost_usd=hours * spec.price_per_hour + (warm_usd or 0.0),
+        warm_usd=warm_usd,
         violation_ratio=_violation_ratio([totals]),
         under_provisioned_share=None,
         over_provisioned_share=None,

@@ -48,6 +48,12 @@ def timeline(run: LiveRun, notes: JournalContent) -> pd.DataFrame:
         columns |= {f"forecast_q{q}": forecast[:, k] for k, q in enumerate((10, 50, 90))}
         columns["wedding_floor"] = _floors(steps, times, spec.name)
         columns["cost_per_hour"] = counts[:, 1:].sum(axis=1) * spec.price_per_hour
+        if any(one.warm is not None for one in run.specs):
+            warm = _warm(steps, times, spec.name)
+            preparing = np.maximum(warm[:, 0] - warm[:, 1], 0.0)
+            columns["warm"] = warm[:, 1]
+            columns["cost_per_hour"] += warm[:, 1] * spec.warm_price_per_hour
+            columns["cost_per_hour"] += preparing * spec.price_per_hour
         frames.append(TIMELINE.frame(columns, names))
     return pd.concat(frames, ignore_index=True)
 
@@ -63,6 +69,12 @@ def _by_tick(run: LiveRun, notes: JournalContent, service: str, times: FloatArra
         if k < len(times) and times[k] - time_s < run.sample_s:
             table[k] = row
     return table
+
+
+def _warm(steps: Mapping[float, dict[str, Any]], times: FloatArray, service: str) -> FloatArray:
+    """What is held warm, asked for and there: (steps, 2)."""
+    rows = [steps[time_s].get("warm", {}).get(service, (0, 0)) for time_s in times.tolist()]
+    return np.array(rows, dtype=np.float64).reshape(len(times), 2)
 
 
 def _counts(steps: Mapping[float, dict[str, Any]], times: FloatArray, service: str) -> FloatArray:

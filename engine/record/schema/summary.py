@@ -100,6 +100,9 @@ class Service(Part):
     instances_max: Annotated[int, About("most instances at once, in any state")]
     instance_hours: Annotated[float, About("hours of instances from launch to end")]
     cost_usd: Annotated[float, About("what they cost, USD")]
+    warm_usd: Annotated[
+        Figure, About("of it, what those held warm cost, USD; where any can be", optional=True)
+    ] = None
     violation_ratio: Annotated[
         Figure,
         About("share of its requests that failed or were slower than its SLO", of="requests"),
@@ -128,6 +131,9 @@ class Cost(Part):
 
     total_usd: Annotated[float, About("all instances from launch to end, USD")]
     per_wedding_usd: Annotated[Figure, About("the same for each event, USD", of="/weddings.total")]
+    warm_usd: Annotated[
+        Figure, About("of it, what those held warm cost, USD; where any can be", optional=True)
+    ] = None
 
 
 class Elasticity(Part):

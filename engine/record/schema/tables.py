@@ -23,12 +23,16 @@ Type = Literal["float64", "int64", "int32", "bool", "text", "category"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; `only` is the one world whose records have it."""
+    """One column; `only` is the one world whose records have it.
+
+    One that is `optional` is left out where there is nothing to say.
+    """
 
     name: str
     type: Type
     text: str
     only: WorldName | None = None
+    optional: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -49,7 +53,9 @@ class Table:
     @property
     def names(self) -> list[str]:
         """Of the columns that every record has."""
-        return [column.name for column in self.columns if column.only is None]
+        return [
+            column.name for column in self.columns if column.only is None and not column.optional
+        ]
 
     def frame(self, values: Mapping[str, Any], categories: Sequence[str] = ()) -> pd.DataFrame:
         """The table of these columns, in the order of the schema, then others as given.
@@ -145,6 +151,7 @@ TIMELINE = Table(
         Column("forecast_q90", "float64", "90 %, 1/s"),
         Column("wedding_floor", "int32", "instances promised for booked events"),
         Column("cost_per_hour", "float64", "what the instances cost, USD/h"),
+        Column("warm", "int32", "held warm; where any can be", optional=True),
     ),
 )
 
@@ -153,11 +160,11 @@ DECISIONS = Table(
     "One row for each recommendation and each action, with its outcome.",
     (
         Column("time_s", "float64", "when it was decided, epoch seconds"),
-        Column("kind", "text", "recommendation or action"),
+        Column("kind", "text", "recommendation, action, or warm: an action on what is held warm"),
         Column("decision_id", "text", "of an action: the same for the same decision"),
         Column("service", "text", "the service"),
-        Column("from_instances", "int64", "instances asked for before"),
-        Column("to_instances", "int64", "instances that it asks for"),
+        Column("from_instances", "int64", "instances asked for before; of those held warm, if so"),
+        Column("to_instances", "int64", "instances that it asks for, or of those held warm"),
         Column("reason", "text", "why: one word of a closed list"),
         Column("category", "text", "automatic, needs_approval or emergency"),
         Column("outcome", "text", "what became of it"),

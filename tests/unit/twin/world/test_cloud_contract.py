@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import simpy
 
-from engine.model import BootTime, ServiceSpec
+from engine.model import BootTime, ServiceSpec, WarmOffer
 from engine.ports import contract
 from engine.ports.infrastructure import Infrastructure
 from twin.world import cloud as clouds
@@ -21,10 +23,11 @@ class Bench(contract.InfrastructureBench):
 
     service, low, high = "api", 2, 5
 
-    def __init__(self) -> None:
+    def __init__(self, spec: ServiceSpec = SPEC) -> None:
         self.env = simpy.Environment()
+        self.warm = 0 if spec.warm is None else spec.warm.most
         rng = np.random.Generator(np.random.Philox(1))
-        fleet = Fleet(self.env, SPEC, 1, 30.0, rng=rng, changed=lambda *_: None)
+        fleet = Fleet(self.env, spec, 1, 30.0, rng=rng, changed=lambda *_: None, warm_rng=rng)
         fleet.start_with(self.low)
         self.cloud = clouds.SimulatedCloud(
             self.env, clouds.InfrastructureConfig(), {"api": fleet}, 0.0, noted=lambda _: None
@@ -37,5 +40,6 @@ class Bench(contract.InfrastructureBench):
         self.env.run(until=self.env.now + 20.0)
 
 
-def test_the_simulated_cloud_keeps_the_contract() -> None:
-    asyncio.run(contract.infrastructure(Bench()))
+@pytest.mark.parametrize("offer", [None, WarmOffer(0.15, 0.1, 4)])
+def test_the_simulated_cloud_keeps_the_contract(offer: WarmOffer | None) -> None:
+    asyncio.run(contract.infrastructure(Bench(replace(SPEC, warm=offer))))
