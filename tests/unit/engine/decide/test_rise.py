@@ -319,7 +319,7 @@ def test_it_has_fallen_where_it_is_less_than_half_of_the_lowest_of_them() -> Non
 
 def test_far_more_than_a_single_one_serves_comes_with_a_queue() -> None:
     for rate, target in ((149.0, 40), (150.0, 4)):
-        window = make_window(**(QUIET | {"rate": rate}))
+        window = make_window(samples=2, **(QUIET | {"rate": rate}))
         one = seen_of(make_service(desired=1, ready=1, window=window))
         assert bounded(one, wish_of(40), NOW_S) == target
 
