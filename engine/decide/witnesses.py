@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from engine.decide.assess import UNCLEAR_ERRORS
-from engine.decide.view import NEWEST, View, most_rate
+from engine.decide.view import MOST_SHARE, NEWEST, View, most_rate
 from engine.forecast.schedule import FALLEN_SHARE
 from engine.model import FloatArray, ServiceObservation, ServiceSpec
 
@@ -92,25 +92,33 @@ def answered(service: ServiceObservation, view: View) -> View:
     """The view without cpu and rate where nothing of them is left and yet somebody is answered.
 
     Who is answered has asked, and has held a slot.  So where all of the two that are measured have
-    come to less than `NOTHING` of what the oldest three samples of the window show, while response
-    times are measured still, they are wrong.  The same view where they do not say so, and once the
-    window is full of them.
+    come to less than `NOTHING` of what the older half of the window shows, while response times are
+    measured still, they are wrong.  The same view where they do not say so, and once most of that
+    half is as they are.
     """
     if not view.p95_s >= 0.0:
         return view
-    of_load = (("cpu", view.cpu), ("request_rate", view.request_rate))
-    there = [(name, value) for name, value in of_load if value >= 0.0]
+    of_load = (
+        ("cpu", view.cpu, MOST_SHARE),
+        ("request_rate", view.request_rate, most_rate(service.spec)),
+    )
+    there = [one for one in of_load if one[1] >= 0.0]
     if not there:
         return view
-    if any(not value < NOTHING * _before(service.window[name]) for name, value in there):
-        return view
+    for name, value, highest in there:
+        if not value < NOTHING * _before(service.window[name], highest):
+            return view
     return view._replace(cpu=math.nan, cpu_then=math.nan, request_rate=math.nan)
 
 
-def _before(values: FloatArray) -> float:
-    """The median of the oldest three of a figure's `values` (samples,); 0 of fewer than six."""
-    plausible = values[(values >= 0.0) & (values < math.inf)]
-    return float(np.median(plausible[:NEWEST])) if len(plausible) >= 2 * NEWEST else 0.0
+def _before(values: FloatArray, highest: float) -> float:
+    """The median of the older half of a figure's `values` (samples,); 0 of fewer than six.
+
+    Higher than `highest` it cannot be.
+    """
+    plausible = values[(values >= 0.0) & (values <= highest)]
+    half = len(plausible) // 2
+    return float(np.median(plausible[:half])) if half >= NEWEST else 0.0
 
 
 def fallen(view: View, expected: float) -> bool:

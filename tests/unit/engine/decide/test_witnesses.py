@@ -273,12 +273,15 @@ def test_of_two_figures_the_one_that_is_measured_tells(unmeasured: str, dead: st
 
 @pytest.mark.parametrize(
     ("samples", "alive", "gone"),
-    [(6, 3, True), (5, 2, False), (12, 2, True), (12, 1, False), (12, 0, False)],
-)
-def test_what_was_there_before_are_the_oldest_three_samples(
+    [
+        (6, 3, True), (6, 2, True), (6, 1, False), (5, 2, False), (7, 2, True),
+        (12, 4, True), (12, 3, True), (12, 2, False), (12, 0, False),
+    ],
+)  # fmt: skip
+def test_what_was_there_before_is_the_older_half_of_the_window(
     samples: int, alive: int, gone: bool
 ) -> None:
-    """Five minutes later nobody remembers: it counts as what it is."""
+    """Some minutes later nobody remembers: it counts as what it is."""
     window = make_window(samples=samples)
     for name in ("cpu", "request_rate"):
         window[name][alive:] = 0.0
@@ -291,14 +294,43 @@ def test_what_cannot_be_was_not_there_before() -> None:
     window = make_window(cpu=math.nan)
     window["request_rate"][:6] = [math.inf, math.nan, -1.0, 500.0, 500.0, 500.0]
     window["request_rate"][6:] = 0.0
+    assert len(window) == 12
     service = make_service(SPEC, window=window)
     assert math.isnan(answered(service, view(service, NOW_S, 45.0)).request_rate)
 
 
-@pytest.mark.parametrize("wrong", [math.inf, -1.0])
-def test_of_nothing_but_what_cannot_be_there_was_nothing(wrong: float) -> None:
-    window = make_window(cpu=math.nan, rate=0.0)
-    window["request_rate"][:3] = wrong
+@pytest.mark.parametrize(
+    ("figure", "wrong", "gone"),
+    [
+        # A wild sample is nothing that there was: 1,000 instances serve 100,000/s.
+        ("request_rate", 10_000_001.0, False),
+        ("request_rate", 10_000_000.0, True),
+        ("request_rate", math.inf, False),
+        ("request_rate", -1.0, False),
+        ("cpu", 2.01, False),
+        ("cpu", 2.0, True),
+        ("cpu", 5e8, False),
+    ],
+)
+def test_of_nothing_but_what_cannot_be_there_was_nothing(
+    figure: str, wrong: float, gone: bool
+) -> None:
+    window = make_window(cpu=math.nan, rate=math.nan)
+    window[figure] = 0.001
+    window[figure][:6] = wrong
+    service = make_service(SPEC, window=window)
+    looked = view(service, NOW_S, 45.0)
+    assert (answered(service, looked) is not looked) is gone
+
+
+def test_some_wild_samples_are_not_what_there_was() -> None:
+    """The cpu and the rate of a service are as they always were, but for three samples."""
+    window = make_window(cpu=math.nan, rate=10.0)
+    window["request_rate"][:3] = 1e5
+    window["request_rate"][3:6] = 1.0
+    service = make_service(SPEC, window=window)
+    assert math.isnan(answered(service, view(service, NOW_S, 45.0)).request_rate)
+    window["request_rate"][2] = 10.0
     service = make_service(SPEC, window=window)
     looked = view(service, NOW_S, 45.0)
     assert answered(service, looked) is looked
