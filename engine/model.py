@@ -206,6 +206,20 @@ class ServiceSpec:
         return self.slots / self.service_s
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class VowLocks:
+    """The ready instances of one service that carry a ceremony now, one entry each.
+
+    `since_s` says since when without a break an instance carries any, `until_s` when those that it
+    carries should be over (both epoch seconds; +inf: nobody can say).  `waits`: what is taken away
+    drains until its ceremonies are over, within the engine's time limit.
+    """
+
+    since_s: FloatArray
+    until_s: FloatArray
+    waits: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceObservation:
     """One service as seen now: counts from the infrastructure, samples from the metrics source.
@@ -214,6 +228,7 @@ class ServiceObservation:
     empty, stale, and may hold NaN.  `desired` is what was last asked for.  Of the instances held
     warm, which are none of the others, `warm` could be launched now, and `warm_desired` were asked
     for.
+    `locks` are the ceremonies on its instances; None where the infrastructure cannot tell.
     """
 
     spec: ServiceSpec
@@ -224,6 +239,7 @@ class ServiceObservation:
     window: NDArray[np.void]
     warm: int = 0
     warm_desired: int = 0
+    locks: VowLocks | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -46,6 +46,14 @@ class LimitSettings(Strict):
     """A fall by less than this share is not worth a step."""
 
 
+class VowLockSettings(Strict):
+    """How long an instance stays for its ceremonies, where the platform can tell of them."""
+
+    limit_s: Seconds = 2700.0
+    """A step in takes no instance that has carried ceremonies for less than this, and what drains
+    waits at most so long for the end of those that it carries; 0: neither waits."""
+
+
 class CapacitySettings(Strict):
     """How many instances a rate of requests needs."""
 
@@ -220,6 +228,7 @@ class EngineSettings(Strict):
     stale_after_s: Annotated[float, Field(gt=0.0, le=3600.0)] = 45.0
     """Metrics older than this do not count, unless three samples take longer to come."""
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    vow_lock: VowLockSettings = Field(default_factory=VowLockSettings)
     capacity: CapacitySettings = Field(default_factory=CapacitySettings)
     forecast: ForecastSettings = Field(default_factory=ForecastSettings)
     weddings: WeddingSettings = Field(default_factory=WeddingSettings)

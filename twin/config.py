@@ -239,6 +239,11 @@ class RunConfig(Strict):
         services = list(self.platform.services)
         for service in self.entered:
             check_name(service, services, "demand.rates" if self.trace is None else "trace.mix")
+        if self.trace is None:
+            for name, config in self.platform.services.items():
+                if config.carries is not None:
+                    path = f"platform.services.{name}.carries.phase"
+                    check_name(config.carries.phase, self.population.phase_names, path)
         self.engine.check(services)
         self.monitor.check(services)
         for floor in self.operator.floors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -92,6 +92,21 @@ class WarmConfig(Strict):
     """So many at once, and no more."""
 
 
+class CarriesConfig(Strict):
+    """Weddings that stay on the instance that they are on, as far as the platform can tell.
+
+    Read by the twin; in the world the infrastructure's adapter tells.
+    """
+
+    phase: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "ceremony"
+    """The phase of a wedding in which it must not be cut off from its instance."""
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of the weddings that the service carries."""
+    drains: Literal["wait", "at_once"] = "wait"
+    """`wait`: what leaves drains until its ceremonies are over, within `engine.vow_lock.limit_s`;
+    `at_once`: as it does without any."""
+
+
 class ServiceConfig(Strict):
     """One service of the platform; see `engine.model.ServiceSpec`."""
 
@@ -119,6 +134,8 @@ class ServiceConfig(Strict):
     calls: dict[str, CallConfig] = Field(default_factory=dict)
     thresholds: ThresholdsConfig = Field(default_factory=ThresholdsConfig)
     client: ClientConfig = Field(default_factory=ClientConfig)
+    carries: CarriesConfig | None = None
+    """Null: nobody can tell which weddings an instance carries."""
     monitor: ServiceMonitorSettings = ServiceMonitorSettings()
     """Levels of its figures that are usual for it and would be alarms elsewhere."""
     warm: WarmConfig | None = None

@@ -13,8 +13,9 @@ from engine.decide.assess_weddings import Ahead
 from engine.decide.observe import Seen
 from engine.decide.rails.limits import limit, stabilised
 from engine.decide.rails.rise import bounded, enough
-from engine.decide.rails.scale_in import asked_in, scale_in
+from engine.decide.rails.scale_in import ScaleIn, asked_in, scale_in
 from engine.decide.rails.take_back import take_back
+from engine.decide.rails.vow_lock import unlocked
 from engine.decide.recommend import manual
 from engine.decide.wishes import Wish
 from engine.model import Category, Declined, Pause, Reason, Recommendation
@@ -159,7 +160,8 @@ def _borne_out(
         back = take_back(seen, ahead, chosen, targets=targets, now_s=now_s, settings=settings)
         if back is not None:
             # What may go beyond is a step in like any other, with its rest.
-            return _BorneOut(back.target, back, declined, targets)
+            checked = ScaleIn(back.target, back)
+        checked = unlocked(seen, checked, now_s, settings.vow_lock)
         chosen = checked.recommendation
     if checked.why:
         declined = (*declined, Declined(chosen, checked.why))

@@ -72,6 +72,8 @@ class InfrastructureBench(ABC):
     low: int
     high: int
     warm: int = 0
+    tells_ceremonies: bool = False
+    """Whether its infrastructure says which ready instances of `service` carry a ceremony."""
 
     @abstractmethod
     async def connect(self) -> Infrastructure:
@@ -147,6 +149,9 @@ async def infrastructure(bench: InfrastructureBench) -> None:
     sighting = await _soon("observe", first.observe())
     seen_there(sighting, [name])
     _holds(sighting.services[name].desired == low, f"{name} does not begin with {low} desired")
+    tells = name in sighting.locks
+    _holds(tells or not bench.tells_ceremonies, f"of ceremonies on {name} nothing is told")
+    _holds(bench.tells_ceremonies or not tells, f"{name}: what cannot tell tells of ceremonies")
     fence = Fence(sighting.fence + 1)
 
     _holds(await _soon("apply", first.apply((), fence)) == (), "no command, yet a result")

@@ -20,8 +20,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from engine.config.load import build
-from engine.model import Action, ActionResult, Quantity, ServiceSpec, Status
+from engine.model import Action, ActionResult, Quantity, ServiceSpec, Status, VowLocks
 from engine.ports.lease import NO_FENCE, Fence
 
 
@@ -62,6 +64,10 @@ class Sighting:
     """The newest one by service, where each has its own."""
     ages_s: Mapping[str, float] = field(default_factory=dict)
     """Since when the counts are known to be so, by service, where the infrastructure can tell."""
+    locks: Mapping[str, VowLocks] = field(default_factory=dict)
+    """Ceremonies on the ready instances, by service; a service is missing where it cannot tell.
+
+    Who tells takes away what is free of ceremonies first."""
 
 
 class Infrastructure(Protocol):
@@ -132,7 +138,28 @@ def seen_there(sighting: object, services: Sequence[str]) -> Sighting:
         for age_s in sighting.ages_s.values()
     ):
         raise ValueError(f"{sighting.ages_s!r:.80} are no ages")
+    if not isinstance(sighting.locks, Mapping) or not all(
+        name in sighting.services and _are_locks(locks, sighting.services[name].ready)
+        for name, locks in sighting.locks.items()
+    ):
+        raise ValueError(f"{sighting.locks!r:.80} are no vow locks")
     return sighting
+
+
+def _are_locks(locks: object, ready: int) -> bool:
+    """Whether it is an entry for each of some of the ready instances; inf is a time, NaN is not."""
+    if not isinstance(locks, VowLocks) or type(locks.waits) is not bool:
+        return False
+    times = (locks.since_s, locks.until_s)
+    if not all(isinstance(given, np.ndarray) and given.dtype == np.float64 for given in times):
+        return False
+    since_s, until_s = times
+    return since_s.ndim == 1 and bool(
+        since_s.shape == until_s.shape
+        and len(since_s) <= ready
+        and not np.isnan(since_s).any()
+        and not np.isnan(until_s).any()
+    )
 
 
 def notices_of(answer: object) -> tuple[str, ...]:

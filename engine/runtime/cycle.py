@@ -62,7 +62,7 @@ from engine.model import (
     ServiceSpec,
     Status,
 )
-from engine.ports.infrastructure import Counts, Sighting
+from engine.ports.infrastructure import Sighting
 from engine.ports.metrics import NO_SAMPLES
 from engine.ports.notifier import Alert, AlertState
 from engine.ports.store import Kept, Requests, RowKind
@@ -348,7 +348,7 @@ class Cycle:
         self._measure_occasions(now_s, self._with_occasions(self._outlook), gathered.windows)
         return Observation(
             now_s=now_s,
-            services=self._services(sighting.services, gathered.windows, now_s),
+            services=self._services(sighting, gathered.windows, now_s),
             outlook=self._with_occasions(self._outlook),
             results=self._results.new,
             approvals=self._answers(now_s),
@@ -564,16 +564,18 @@ class Cycle:
 
     def _services(
         self,
-        counts: Mapping[str, Counts],
+        sighting: Sighting,
         windows: Mapping[str, NDArray[np.void]],
         now_s: float,
     ) -> tuple[ServiceObservation, ...]:
+        counts, locks = sighting.services, sighting.locks
         return tuple(
             [
                 ServiceObservation(
                     spec, seen.desired, seen.ready, seen.booting, seen.draining,
                     _up_to(windows.get(spec.name, NO_SAMPLES), now_s),
                     seen.warm, seen.warm_desired,
+                    locks.get(spec.name),
                 )
                 for spec in self._specs
                 for seen in (counts[spec.name],)

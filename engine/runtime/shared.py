@@ -155,6 +155,7 @@ class ShardInfrastructure:
             before,
             sighting.notices,
             ages_s={n: age_s for n, age_s in sighting.ages_s.items() if n in services},
+            locks={name: locks for name, locks in sighting.locks.items() if name in services},
         )
 
     async def apply(self, actions: Sequence[Action], fence: Fence) -> tuple[ActionResult, ...]:

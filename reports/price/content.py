@@ -6,7 +6,7 @@ Everything is read from `price.json`, so that the report can be made again at an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ def _rules(rules: Mapping[str, Any]) -> TextTable:
         "rule", "costs, USD a day", "of the bill", "saves violations, points", "minutes of breach",
         "readiness, points", "reversals",
     )  # fmt: skip
-    return TextTable(headings, tuple(rows), (False, *(True,) * 6))
+    return _with_ceremonies(headings, rows, rules)
 
 
 def _threats(threats: Mapping[str, Any]) -> TextTable:
@@ -177,7 +177,29 @@ def _threats(threats: Mapping[str, Any]) -> TextTable:
         "rule", "where its fault comes true", "costs, of the bill",
         "violations with ← without", "saves, points", "minutes of breach", "readiness, points",
     )  # fmt: skip
-    return TextTable(headings, tuple(rows), (False, False, *(True,) * 5))
+    return _with_ceremonies(headings, rows, threats, left=2)
+
+
+def _with_ceremonies(
+    headings: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    worth: Mapping[str, Any],
+    *,
+    left: int = 1,
+) -> TextTable:
+    """The table, with the ceremonies that were not cut where a platform tells of any.
+
+    Numbers begin in column `left`.
+    """
+    saved = [one.get("ceremonies_saved") for one in worth.values()]
+    if any(one is not None for one in saved):
+        headings = (*headings, "ceremonies kept whole, a day")
+        rows = [
+            (*row, _spread(one, lambda x: f"{x:+,.0f}"))
+            for row, one in zip(rows, saved, strict=True)
+        ]
+    numbers = len(headings) - left
+    return TextTable(headings, tuple(rows), (*(False,) * left, *(True,) * numbers))
 
 
 def _worth(one: Mapping[str, Any]) -> tuple[str, ...]:
@@ -221,8 +243,9 @@ def _notes(content: dict[str, Any]) -> Iterable[str]:
         "stabilisation and minima. Both know no faults, and are no bounds where one comes true."
     )
     yield (
-        "A rule pays if it saves violations, minutes of breach, readiness or money and loses none "
-        "of the first three: with each seed, or so that the interval of the mean excludes 0."
+        "A rule pays if it saves violations, minutes of breach, readiness, ceremonies or money and "
+        "loses none of the first four: with each seed, or so that the interval of the mean "
+        "excludes 0."
     )
 
 

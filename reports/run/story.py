@@ -312,6 +312,7 @@ def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
             usd(summary.cost.total_usd),
             _each(summary) or f"{usd(_per_million(summary))} a million requests",
         ),
+        *_ceremonies(summary),
         KeyFigure(
             "scaling actions",
             count(decision.actions),
@@ -324,6 +325,22 @@ def _key_figures(summary: Summary) -> tuple[KeyFigure, ...]:
             f"median {seconds(decision.compute_s.p50)}",
         ),
         _pace(summary),
+    )
+
+
+def _ceremonies(summary: Summary) -> tuple[KeyFigure, ...]:
+    """Those that were cut short, where the platform can tell which instance carries which."""
+    own = summary.ceremonies
+    if own is None:
+        return ()
+    lost = f", {count(own.lost)} lost otherwise" if own.lost else ""
+    return (
+        KeyFigure(
+            "ceremonies cut by a step in",
+            count(own.cut),
+            f"of {count(own.carried)} on instances{lost}; "
+            f"waiting for their end cost {usd(own.held_usd)}",
+        ),
     )
 
 

@@ -160,6 +160,15 @@ def show_price(content: dict[str, Any], folder: Path) -> None:
                 "" if threat is None else threat["verdict"],
             )
         console.print(table)
+        for name, one in place["rules"].items():
+            for where, own in (("", one), (" against its fault", place["threats"].get(name))):
+                if own is not None and own["ceremonies_saved"] is not None:
+                    console.print(
+                        f"{name}{where}: {own['ceremonies_saved']['mean']:+,.0f} ceremonies a day "
+                        f"kept whole for {own['usd_a_day']['mean']:+,.2f} USD",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
     if content["idle"]:
         console.print(f"cost and save nothing anywhere: {', '.join(content['idle'])}")
     console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

@@ -1,7 +1,8 @@
 """From the runs with and without a rule to what the rule costs and what it saves.
 
 A *price* is with the rule minus without it: USD a day, and as a share of the bill without.  What is
-*saved* is without it minus with it: violations, minutes of breach; readiness is the other way
+*saved* is without it minus with it: violations, minutes of breach, ceremonies cut, where the
+platform can tell of them; readiness is the other way
 round, so that more is better.  All are means of differences seed by seed, with 95 % intervals.
 """
 
@@ -15,7 +16,8 @@ from twin.runs.replications import interval
 
 COST, VIOLATION, MINUTES = "cost.total_usd", "slo.violation_ratio", "slo.violation_minutes"
 READY, ACTIONS, REVERSALS = "prescaling.ready_share", "decision.actions", "decision.reversals"
-LOOKED_AT = (COST, VIOLATION, MINUTES, READY, ACTIONS, REVERSALS)
+CUT = "ceremonies.cut"
+LOOKED_AT = (COST, VIOLATION, MINUTES, READY, ACTIONS, REVERSALS, CUT)
 ENGINE, FREE, WITHIN = "engine", "clairvoyant", "clairvoyant_within_rules"
 
 NO_COST = 2e-4
@@ -24,6 +26,7 @@ NO_VIOLATION = 2e-6
 """A share of the requests that counts as nothing."""
 NO_READINESS = 1e-3
 NO_MINUTES = 0.5
+NO_CEREMONIES = 0.5
 
 PAYS, COSTS, HARMS, TRADES = "pays", "costs", "harms", "trades"
 NOTHING, UNSURE = "nothing", "unsure"
@@ -80,7 +83,7 @@ def figures_of(runs: Sequence[RunFigures]) -> dict[str, Any]:
     """Means with intervals; None for what a run has not got."""
     result: dict[str, Any] = {"usd_a_day": _interval([run.a_day(COST) for run in runs])}
     for path in LOOKED_AT[1:]:
-        values = [value for run in runs if (value := run.figures[path]) is not None]
+        values = [value for run in runs if (value := run.figures.get(path)) is not None]
         result[path] = _interval(values) if len(values) == len(runs) else None
     return result
 
@@ -103,7 +106,15 @@ def difference(own: Sequence[RunFigures], bare: Sequence[RunFigures]) -> dict[st
         "minutes_saved": saved(MINUTES),
         "readiness_gained": saved(READY, -1.0),
         "reversals_saved": saved(REVERSALS),
+        "ceremonies_saved": _ceremonies(own, bare),
     }
+
+
+def _ceremonies(own: Sequence[RunFigures], bare: Sequence[RunFigures]) -> dict[str, Any] | None:
+    """Ceremonies a day that are not cut; None where no platform tells of any."""
+    if any(run.figures.get(CUT) is None for run in (*own, *bare)):
+        return None
+    return _interval(_each(own, bare, lambda a, b: b.a_day(CUT) - a.a_day(CUT)))
 
 
 def verdict(result: Mapping[str, Any]) -> str:
@@ -112,6 +123,7 @@ def verdict(result: Mapping[str, Any]) -> str:
         _sign(result["violations_saved"], NO_VIOLATION),
         _sign(result["minutes_saved"], NO_MINUTES),
         _sign(result["readiness_gained"], NO_READINESS),
+        _sign(result["ceremonies_saved"], NO_CEREMONIES),
     )
     cost = _sign(result["share"], NO_COST)
     if 1 in better and -1 in better:

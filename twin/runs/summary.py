@@ -26,6 +26,7 @@ from engine.record.figures import (
 from engine.record.readiness import InstancesOverTime, Readiness, figures, readiness
 from engine.record.schema.paths import RunScope
 from engine.record.schema.summary import (
+    Ceremonies,
     Conservation,
     Cost,
     Elasticity,
@@ -61,6 +62,7 @@ def summarise(world: World) -> Figures:
         },
         cost=bill(world),
         elasticity=_elasticity(world, truth),
+        ceremonies=_ceremonies(world),
         decision=decision_figures(
             world.recorder.decisions, world.recorder.steps, world.recorder.compute_s
         ),
@@ -230,6 +232,27 @@ def bill(world: World) -> Cost:
         total_usd=total + warm_usd,
         per_wedding_usd=_share(total + warm_usd, float(world.script.events)),
         warm_usd=warm_usd if pools else None,
+    )
+
+
+def _ceremonies(world: World) -> Ceremonies | None:
+    """What became of those on instances; None where no service carries any."""
+    carrying = [
+        (fleet, fleet.carried) for fleet in world.fleets.values() if fleet.carried is not None
+    ]
+    if not carrying:
+        return None
+    hours = [
+        carried.held_s(fleet.history()["ended_s"], world.now_s) / 3600.0
+        for fleet, carried in carrying
+    ]
+    prices = [fleet.spec.price_per_hour for fleet, _ in carrying]
+    return Ceremonies(
+        carried=sum(carried.begun for _, carried in carrying),
+        cut=sum(carried.cut for _, carried in carrying),
+        lost=sum(carried.lost for _, carried in carrying),
+        held_hours=math.fsum(hours),
+        held_usd=math.fsum(np.multiply(hours, prices).tolist()),
     )
 
 

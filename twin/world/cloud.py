@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import simpy
 
-from engine.model import Action, ActionResult, Quantity, Status
+from engine.model import Action, ActionResult, Quantity, Status, VowLocks
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence
 from scenarios.faults.parts import (
@@ -102,6 +102,14 @@ class SimulatedCloud:
             return ()
         del self._results[fence]
         return tuple(results)
+
+    def locks(self) -> dict[str, VowLocks]:
+        """The ceremonies on the ready instances, of the services that carry any."""
+        return {
+            name: fleet.carried.locks(self.env.now, self._start_s)
+            for name, fleet in self.fleets.items()
+            if fleet.carried is not None
+        }
 
     def replace_lost(self) -> Generator[simpy.Event, None, None]:
         """Once the loss has been noticed, launch anew what is missing."""
@@ -203,6 +211,7 @@ class Seat:
             {name: _counts(fleet) for name, fleet in self._cloud.fleets.items()},
             self._cloud.results(self.fence),
             self._cloud.fence,
+            locks=self._cloud.locks(),
         )
 
     def apply(self, actions: Sequence[Action]) -> None:

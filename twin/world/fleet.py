@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from engine.model import FloatArray, ServiceSpec
 from scenarios.faults.parts import LaunchFault
+from twin.world.carried import Carried
 from twin.world.warm_pool import WarmPool
 
 RETRY_S = 30.0
@@ -72,12 +73,15 @@ class Fleet:
         rng: np.random.Generator,
         changed: Callable[[int, int], None],
         warm_rng: np.random.Generator | None = None,
+        carried: Carried | None = None,
     ) -> None:
         self.env = env
         self.spec = spec
         self.warm: WarmPool | None = None
         if spec.warm is not None and warm_rng is not None:
             self.warm = WarmPool(env, spec, warm_rng, self._place_warm)
+        self.carried = carried
+        """The ceremonies on the instances; None where nobody can tell."""
         self.desired = 0
         self.ready = 0
         self.booting = 0
@@ -90,7 +94,7 @@ class Fleet:
         self._retrying = False
         self._drain_s = drain_s
         self._rng = rng
-        self._changed = changed
+        self._changed = changed if carried is None else self._followed(carried, changed)
         self._zones = zones
         self._size = 0
         self._phase = np.empty(64, np.int8)
@@ -187,7 +191,7 @@ class Fleet:
             self._phase[serving] = InstancePhase.DRAINING
             self.draining += int(serving.size)
             self._changed(self.ready, 0)
-            self.env.process(self._drain(serving, notice_s))
+            self.env.process(self._drain(serving, notice_s, stepped=False))
         else:
             self._end(serving)
             self._changed(self.ready, int(serving.size))
@@ -345,6 +349,7 @@ class Fleet:
             self._phase[row] = InstancePhase.BOOTING
             self.ready -= 1
             self.booting += 1
+            self._left(np.array([row]))
             self._changed(self.ready, 1)
             wait_s = min(BACKOFF_S * 2.0**crash, LONGEST_BACKOFF_S) + self.spec.warmup_s
             self._ready_s[row] = self.env.now + math.ceil(wait_s)
@@ -383,22 +388,51 @@ class Fleet:
         for zone in np.unique(self._zone[ready]):
             members = np.nonzero(self._zone[ready] == zone)[0]
             rank[members] = np.arange(members.size)
-        leaving = ready[np.argsort(rank, kind="stable")][::-1][:count]
+        order = np.argsort(rank, kind="stable")[::-1]
+        if self.carried is not None:
+            self.carried.advance(self.env.now)
+            late = self.carried.taken_late(ready[order], self.env.now)
+            order = order[np.argsort(late, kind="stable")]
+        leaving = ready[order[:count]]
         self._phase[leaving] = InstancePhase.DRAINING
         self.ready -= int(leaving.size)
         self.draining += int(leaving.size)
         self._changed(self.ready, 0)
-        self.env.process(self._drain(leaving, self._drain_s))
+        if self.carried is None:
+            self.env.process(self._drain(leaving, self._drain_s))
+            return
+        for after_s, rows in self.carried.drains(leaving, self.env.now):
+            self.env.process(self._drain(rows, after_s))
 
-    def _drain(self, rows: np.ndarray, after_s: float) -> Generator[simpy.Event, None, None]:
+    def _drain(
+        self, rows: np.ndarray, after_s: float, *, stepped: bool = True
+    ) -> Generator[simpy.Event, None, None]:
+        """What drains is gone `after_s` from now; `stepped`: it was taken away, and not lost."""
         yield self.env.timeout(after_s)
         still = rows[self._phase[rows] == InstancePhase.DRAINING]
         self.draining -= int(still.size)
-        self._end(still)
+        self._end(still, stepped=stepped)
 
-    def _end(self, rows: np.ndarray) -> None:
+    def _end(self, rows: np.ndarray, *, stepped: bool = False) -> None:
         self._phase[rows] = InstancePhase.GONE
         self._ended_s[rows] = self.env.now
+        self._left(rows, stepped=stepped)
+
+    def _left(self, rows: np.ndarray, *, stepped: bool = False) -> None:
+        """What the instances `rows` carried goes on elsewhere."""
+        if self.carried is not None and self.carried.carries(rows).any():
+            self.carried.leave(rows, self.env.now, self.ready_rows(), stepped=stepped)
+
+    def _followed(
+        self, carried: Carried, changed: Callable[[int, int], None]
+    ) -> Callable[[int, int], None]:
+        """`changed`, after which what begins does so on the instances that are ready then."""
+
+        def follow(ready: int, crashed: int) -> None:
+            carried.follow(self.env.now, self.ready_rows())
+            changed(ready, crashed)
+
+        return follow
 
 
 def _spread(count: int, held: list[int], zones: list[int]) -> np.ndarray:

@@ -8,8 +8,8 @@ recorder and summary do not ask which kind of script it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from scenarios.weddings.config import PopulationConfig
 from scenarios.weddings.demand import Demand
 from scenarios.weddings.population import Population, generate
 from twin.config import RunConfig
+from twin.world.carried import CeremonyTimes, ceremony_times
 from twin.world.feed import Changes, Foreknowledge, foreknown_weddings
 from twin.world.history import recall, recall_trace
 
@@ -50,6 +51,8 @@ class Script:
     awaited_s: FloatArray
     foreknowledge: Foreknowledge
     history: Callable[[], History]
+    ceremonies: Mapping[str, CeremonyTimes] = field(default_factory=dict)
+    """What must not be cut, by phase, of the phases that the platform tells of."""
     trace: ReplayedTrace | None = None
     """The file behind it, and how that was understood."""
 
@@ -86,6 +89,11 @@ def weddings(config: RunConfig, specs: tuple[ServiceSpec, ...], streams: Streams
             population, demands.response(config.demand, config.population, names)
         ),
         history=lambda: recall(config.population, config.demand, specs, streams),
+        ceremonies={
+            service.carries.phase: ceremony_times(population, service.carries.phase)
+            for service in config.platform.services.values()
+            if service.carries is not None
+        },
     )
 
 

@@ -40,6 +40,7 @@ from twin.queues.fluid import FluidPlatform
 from twin.queues.hybrid import HybridPlatform, Share
 from twin.queues.port import ClientBehaviour, SimulatedPlatform, clients_of
 from twin.queues.requests import RequestPlatform
+from twin.world.carried import Carried, Holding
 from twin.world.cloud import SimulatedCloud
 from twin.world.feed import ScheduleFeed
 from twin.world.fleet import Fleet
@@ -138,6 +139,7 @@ class World:
                 rng=self.streams(f"fleet.{spec.name}"),
                 changed=self._ready_changed(i),
                 warm_rng=None if spec.warm is None else self.streams(f"warm.{spec.name}"),
+                carried=self._carried(spec.name),
             )
             for i, spec in enumerate(self.specs)
         }
@@ -213,6 +215,19 @@ class World:
         return controllers.make(
             self.config.controller, self.config.engine, look_ahead, self.script.history
         )
+
+    def _carried(self, service: str) -> Carried | None:
+        """The ceremonies on the instances of `service`, where its platform can tell of any."""
+        carries = self.config.platform.services[service].carries
+        times = None if carries is None else self.script.ceremonies.get(carries.phase)
+        if carries is None or times is None:
+            return None
+        holding = Holding(
+            self.config.infrastructure.drain_s,
+            self.config.engine.vow_lock.limit_s,
+            carries.drains == "wait",
+        )
+        return Carried(times, carries.share, holding, self.streams(f"carried.{service}"))
 
     def _platform(self, clients: Mapping[str, ClientBehaviour], plain: Demand) -> SimulatedPlatform:
         """The services at the resolution asked for."""

@@ -136,6 +136,16 @@ class Cost(Part):
     ] = None
 
 
+class Ceremonies(Part):
+    """What became of the ceremonies on instances, over all services that carry any."""
+
+    carried: Annotated[int, About("ceremonies that began on an instance, once for each service")]
+    cut: Annotated[int, About("of them, those whose instance a step in took away meanwhile")]
+    lost: Annotated[int, About("and those whose instance crashed, or the provider took")]
+    held_hours: Annotated[float, About("hours that instances drained for the sake of them")]
+    held_usd: Annotated[float, About("what those hours cost, USD")]
+
+
 class Elasticity(Part):
     """SPEC's elasticity metrics, means over the services."""
 
@@ -416,6 +426,15 @@ class Figures(Part):
     cost: Annotated[Cost, About("what the instances cost")]
     elasticity: Annotated[
         Elasticity | None, About("how well capacity followed the need", only="twin", optional=True)
+    ] = None
+    ceremonies: Annotated[
+        Ceremonies | None,
+        About(
+            "ceremonies on instances, where the platform can tell",
+            of="ceremonies.carried",
+            only="twin",
+            optional=True,
+        ),
     ] = None
     decision: Annotated[Decision, About("how often and how fast it was decided")]
     prediction: Annotated[

@@ -7,9 +7,11 @@ import sys
 import types
 from typing import Any
 
+import numpy as np
 import pytest
 
-from engine.ports.infrastructure import Counts, Sighting, connect
+from engine.model import VowLocks
+from engine.ports.infrastructure import Counts, Sighting, connect, seen_there
 
 
 class Nothing:
@@ -63,3 +65,40 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(said.format(here=here))):
         connect(factory.format(here=here), (), options)
+
+
+def carrying(since: Any, until: Any, *, waits: Any = False) -> VowLocks:
+    return VowLocks(np.array(since), np.array(until), waits)
+
+
+def test_an_infrastructure_tells_of_ceremonies_or_cannot() -> None:
+    counts = {"api": Counts(2, 2, 0, 0)}
+    assert seen_there(Sighting(counts), ["api"]).locks == {}
+    shown = {"api": carrying([1.0, 2.0], [np.inf, 3.0])}
+    assert seen_there(Sighting(counts, locks=shown), ["api"]).locks is shown
+    assert seen_there(Sighting(counts, locks={"api": carrying([], [])}), ["api"])
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        None,
+        [],
+        {"api": None},
+        {"api": 3},
+        {"other": carrying([1.0], [2.0])},
+        {"api": carrying([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])},  # two are ready
+        {"api": carrying([1.0], [2.0, 3.0])},
+        {"api": carrying([1, 2], [3, 4])},
+        {"api": carrying([np.nan], [2.0])},
+        {"api": carrying([1.0], [np.nan])},
+        {"api": carrying(1.0, 2.0)},
+        {"api": carrying([[1.0]], [[2.0]])},
+        {"api": carrying([1.0], [2.0], waits=1)},
+        {"api": VowLocks([1.0], [2.0])},  # type: ignore[arg-type]
+    ],
+)
+def test_nothing_is_believed_of_ceremonies_that_cannot_be(lie: Any) -> None:
+    sighting = Sighting({"api": Counts(2, 2, 0, 0)}, locks=lie)
+    with pytest.raises(ValueError, match="are no vow locks"):
+        seen_there(sighting, ["api"])

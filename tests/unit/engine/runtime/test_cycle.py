@@ -31,6 +31,7 @@ from engine.model import (
     Plan,
     Reason,
     Status,
+    VowLocks,
 )
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.notifier import AlertState
@@ -75,6 +76,17 @@ def keep(cycle: Cycle, k: int) -> SavedMemory:
     memory = cycle.memory(START_S + 5.0 * k, 1)
     assert memory is not None
     return memory
+
+
+def test_ceremonies_on_instances_reach_the_controller_where_the_infrastructure_tells() -> None:
+    cycle, locks = made(Scripted()), VowLocks(np.zeros(1), np.ones(1))
+    silent = gathered()
+    assert silent.sighting is not None
+    talking = replace(silent, sighting=replace(silent.sighting, locks={"api": locks}))
+    for given, shown in ((silent, None), (talking, locks)):
+        observation = cycle.observe(START_S, given)
+        assert observation is not None
+        assert observation.services[0].locks is shown
 
 
 DONE = ActionResult("a", Status.COMPLETED, START_S + 1.0)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.config.composition import composed
@@ -25,6 +26,7 @@ from engine.model import (
     Pause,
     Plan,
     Status,
+    VowLocks,
 )
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
@@ -126,6 +128,9 @@ def test_a_lease_says_who_has_the_shard_and_goes_above_what_the_infrastructure_h
 # --- the ports
 
 
+API_LOCKS, MAIL_LOCKS = (VowLocks(np.zeros(n), np.ones(n)) for n in (1, 2))
+
+
 class Cloud:
     """An infrastructure that hears of epochs."""
 
@@ -139,7 +144,9 @@ class Cloud:
         self.looks += 1
         results, self.results = tuple(self.results), []
         counts = {name: Counts(2, 2, 0, 0) for name in ("api", "db", "mail")}
-        return Sighting(counts, results, Fence(99), ages_s={"api": 1.0, "mail": 2.0})
+        locks = {"api": API_LOCKS, "mail": MAIL_LOCKS}
+        ages_s = {"api": 1.0, "mail": 2.0}
+        return Sighting(counts, results, Fence(99), ages_s=ages_s, locks=locks)
 
     async def claim(self, services: Sequence[str], fence: Fence) -> Fence:
         self.claims.append((tuple(services), fence))
@@ -183,6 +190,7 @@ def test_the_platform_is_looked_at_once_in_a_step_and_each_shard_sees_its_own() 
         assert cloud.looks == 1
         assert (set(seen.services), set(others.services)) == ({"api", "db"}, {"mail"})
         assert (seen.ages_s, others.ages_s) == ({"api": 1.0}, {"mail": 2.0})
+        assert (seen.locks, others.locks) == ({"api": API_LOCKS}, {"mail": MAIL_LOCKS})
         assert [r.decision_id for r in (*seen.results, *others.results)] == ["mail-12"]
         assert (seen.results, others.fence) == ((), 4)
         assert sorted(cloud.claims) == [(("api", "db"), 3), (("mail",), 1)]

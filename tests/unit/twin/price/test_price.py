@@ -171,3 +171,24 @@ def test_a_rule_is_idle_only_where_no_day_and_no_threat_tells_it_apart() -> None
         {"rules": {"a": same, "b": same, "c": same}, "threats": {}},
     ]
     assert worth.idle(places, ["a", "b", "c"]) == ["a"]
+
+
+def carried(cut: float | None, usd: float = 10.0) -> list[RunFigures]:
+    (run,) = runs(usd)
+    return [RunFigures({**run.figures, worth.CUT: cut}, run.days)]
+
+
+def test_ceremonies_that_were_not_cut_are_worth_their_price() -> None:
+    result = worth.difference(carried(2.0, 11.0), carried(9.0))
+    assert result["ceremonies_saved"]["mean"] == 14.0  # of half a day
+    assert result["usd_a_day"]["mean"] == 2.0
+    assert worth.verdict(result) == worth.PAYS
+    assert worth.verdict(worth.difference(carried(9.0), carried(2.0))) == worth.HARMS
+    assert worth.verdict(worth.difference(carried(2.0), carried(2.0))) == worth.NOTHING
+
+
+def test_where_no_platform_tells_of_ceremonies_there_is_nothing_to_save() -> None:
+    for own, bare in ((carried(None), carried(None)), (runs(10.0), runs(10.0))):
+        result = worth.difference(own, bare)
+        assert result["ceremonies_saved"] is None
+        assert worth.verdict(result) == worth.NOTHING
