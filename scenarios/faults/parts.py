@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.model import FloatArray, Schedule
-from scenarios.weddings.demand import Demand
+
+if TYPE_CHECKING:  # what checks a configuration need not wait for what draws the demand
+    from scenarios.weddings.demand import Demand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
