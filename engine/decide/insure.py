@@ -86,6 +86,11 @@ class Insured(NamedTuple):
     soon: int
     later: int
 
+    @property
+    def usd_per_hour(self) -> float:
+        """What one costs while it is held."""
+        return self.seen.traits.spec.warm_price_per_hour
+
     def cut(self, most: float, soon: float = 1.0, later: float = 1.0) -> Insured:
         """The same with a share of `soon` and `later`, and no more than `most` instances."""
         first, last = (
@@ -187,11 +192,10 @@ def _affordable(
     """The same within the share of the bill, the budget, the quota and what needs no approval."""
     bill = sum(s.desired * s.spec.price_per_hour for s in observation.services)
     held = sum(s.warm_desired * s.spec.warm_price_per_hour for s in observation.services)
-    free = sum(w.seen.service.warm_desired * w.seen.traits.spec.warm_price_per_hour for w in wanted)
+    free = sum(want.seen.service.warm_desired * want.usd_per_hour for want in wanted)
     limit = min(settings.surge.bill_share * bill, rest.usd_per_hour + held) - (held - free)
-    prices = [want.seen.traits.spec.warm_price_per_hour for want in wanted]
-    soon = _share(limit, sum(w.soon * price for w, price in zip(wanted, prices, strict=True)))
-    later = _share(limit, sum(w.later * price for w, price in zip(wanted, prices, strict=True)))
+    soon = _share(limit, sum(want.soon * want.usd_per_hour for want in wanted))
+    later = _share(limit, sum(want.later * want.usd_per_hour for want in wanted))
     return [want.cut(min(rest.instances, _unasked(want, settings.approval)), soon, later)
             for want in wanted]  # fmt: skip
 
@@ -203,8 +207,7 @@ def _share(limit: float, cost: float) -> float:
 
 def _unasked(want: Insured, approval: ApprovalSettings) -> float:
     """So many may be held without anybody's approval."""
-    price = want.seen.traits.spec.warm_price_per_hour
-    most = float(approval.max_instances)
+    most, price = float(approval.max_instances), want.usd_per_hour
     return min(most, approval.max_cost_per_hour / price) if price > 0.0 else most
 
 
