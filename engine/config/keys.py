@@ -156,7 +156,7 @@ def _bounds(annotation: Any, metadata: tuple[Any, ...]) -> str:
     if annotation is bool:
         return "true, false"
     if annotation in (int, float):
-        return _range(metadata) or ("a whole number" if annotation is int else "a number")
+        return range_of(metadata) or ("a whole number" if annotation is int else "a number")
     pattern = next((one.pattern for one in metadata if getattr(one, "pattern", None)), None)
     if pattern is None or "](" in pattern:  # the latter is a link to whoever reads Markdown
         return "text"
@@ -169,7 +169,8 @@ def _constraints(extras: Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
-def _range(metadata: Sequence[Any]) -> str:
+def range_of(metadata: Sequence[Any]) -> str:
+    """The bounds among the constraints of a figure in words; "" where there are none."""
     low = high = ""
     for one in metadata:
         if getattr(one, "ge", None) is not None:

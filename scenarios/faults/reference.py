@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from engine.config.keys import range_of
 from scenarios.faults.base import Fault
 from scenarios.faults.registry import KINDS
 
@@ -81,17 +82,5 @@ def _allowed(key: str, field: FieldInfo) -> str:
         return "names of the platform's services" if key == "services" else "a service's name"
     if key in ("zone", "zones"):
         return "indices of zones, from 0" if key == "zones" else "index of a zone, from 0"
-    bounds = _bounds(field)
+    bounds = range_of(field.metadata)
     return f"{bounds} s" if key.endswith("_s") else bounds
-
-
-def _bounds(field: FieldInfo) -> str:
-    low = high = ""
-    for constraint in field.metadata:
-        for word, name in (("ge", "{:,g}"), ("gt", "more than {:,g}")):
-            if getattr(constraint, word, None) is not None:
-                low = name.format(getattr(constraint, word))
-        for word, name in (("le", "{:,g}"), ("lt", "less than {:,g}")):
-            if getattr(constraint, word, None) is not None:
-                high = name.format(getattr(constraint, word))
-    return f"{low} … {high}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.faults.base import During, Effect, Happening, Services
+from scenarios.faults.base import During, Effect, Happening, Services, Share, Victim
+from scenarios.faults.draw import Draw
 from scenarios.faults.parts import SamplesPart, TelemetryPart
 
 
@@ -42,6 +43,21 @@ class BadSamples(During):
             hit += self.spoil(telemetry, chosen, rng)
         happening.fire(hit)
         return Foreseen(f"{hit} samples")
+
+
+class ShareOfSamples(BadSamples):
+    """The same for a share of the samples, each by chance."""
+
+    share: Share
+
+    def hit_share(self) -> float:
+        """The share of the samples that is hit."""
+        return self.share
+
+    @classmethod
+    def drawn(cls, draw: Draw, victim: Victim) -> dict[str, Any]:
+        """Some of them, or all."""
+        return {"share": victim.share}
 
 
 class Foreseen(Effect):

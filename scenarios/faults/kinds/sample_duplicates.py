@@ -7,34 +7,22 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.faults.base import Share, Victim
-from scenarios.faults.draw import Draw
 from scenarios.faults.parts import TelemetryPart
-from scenarios.faults.samples import BadSamples
+from scenarios.faults.samples import ShareOfSamples
 
 
-class SampleDuplicates(BadSamples):
+class SampleDuplicates(ShareOfSamples):
     """A share of the samples arrives twice."""
 
     kind: Literal["sample_duplicates"] = "sample_duplicates"
-    share: Share
 
     example: ClassVar[dict[str, Any]] = {"share": 0.5, "at": 300, "duration_s": 1800}
-
-    def hit_share(self) -> float:
-        """The share of the samples that is hit."""
-        return self.share
 
     def spoil(
         self, telemetry: TelemetryPart, chosen: NDArray[np.bool_], rng: np.random.Generator
     ) -> int:
         """Repeat them."""
         return telemetry.repeat(chosen)
-
-    @classmethod
-    def drawn(cls, draw: Draw, victim: Victim) -> dict[str, Any]:
-        """Some of them, or all."""
-        return {"share": victim.share}
 
 
 KIND = SampleDuplicates

@@ -8,24 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from scenarios.faults.base import Share, Victim
+from scenarios.faults.base import Victim
 from scenarios.faults.draw import Draw
 from scenarios.faults.parts import TelemetryPart
-from scenarios.faults.samples import BadSamples
+from scenarios.faults.samples import ShareOfSamples
 
 
-class SampleReorder(BadSamples):
+class SampleReorder(ShareOfSamples):
     """A share of the samples is held back up to `late_s`, so that later ones overtake them."""
 
     kind: Literal["sample_reorder"] = "sample_reorder"
-    share: Share
     late_s: Annotated[float, Field(gt=0, le=3_600)] = 20.0
 
     example: ClassVar[dict[str, Any]] = {"share": 0.5, "at": 600, "duration_s": 600}
-
-    def hit_share(self) -> float:
-        """The share of the samples that is hit."""
-        return self.share
 
     def spoil(
         self, telemetry: TelemetryPart, chosen: NDArray[np.bool_], rng: np.random.Generator

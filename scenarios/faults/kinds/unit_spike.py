@@ -8,20 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from scenarios.faults.base import Share, Victim
+from scenarios.faults.base import Victim
 from scenarios.faults.draw import Draw
 from scenarios.faults.parts import TelemetryPart
-from scenarios.faults.samples import BadSamples
+from scenarios.faults.samples import ShareOfSamples
 
 DRAWN = ["cpu", "memory", "request_rate", "p95_s", "error_rate", "queue_depth"]
 """The figures that the engine decides by."""
 
 
-class UnitSpike(BadSamples):
+class UnitSpike(ShareOfSamples):
     """A share of the samples has `figure` in a wrong unit: `factor` times what it was."""
 
     kind: Literal["unit_spike"] = "unit_spike"
-    share: Share
     factor: Annotated[float, Field(gt=0, le=1e9)] = 1_000.0
     figure: Literal[
         "cpu", "memory", "request_rate", "p50_s", "p95_s", "p99_s", "error_rate", "queue_depth"
@@ -29,10 +28,6 @@ class UnitSpike(BadSamples):
 
     cause: ClassVar[str] = "metrics"
     example: ClassVar[dict[str, Any]] = {"share": 0.1, "at": 600, "duration_s": 600}
-
-    def hit_share(self) -> float:
-        """The share of the samples that is hit."""
-        return self.share
 
     def spoil(
         self, telemetry: TelemetryPart, chosen: NDArray[np.bool_], rng: np.random.Generator
