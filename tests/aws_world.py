@@ -1,11 +1,12 @@
 """moto's server in this process, made to behave where it does not do what AWS does.
 
 moto answers the same requests as AWS, and its instances are there at once, in one zone, beyond any
-maximum, whatever anybody suspended, and its tasks are not there at all.  Here instances and tasks
-boot and drain, fill zones in turn, fail for want of capacity until there is some, and say so in
-activities and events; a warm pool is taken from first; limits are kept; a person is told apart from
-nobody.  Besides, any operation can be made to fail, to be slow, or to be carried out without an
-answer.
+maximum, whatever anybody suspended, and its tasks and what its warm pools hold are not there at
+all.  Here instances and tasks boot and drain, fill zones in turn, fail for want of capacity until
+there is some, and say so in activities and events; a warm pool fills up to the size that it is
+given, is taken from first, and is refused where AWS refuses it; limits are kept; a person is told
+apart from nobody.  Besides, any operation can be made to fail, to be slow, or to be carried out
+without an answer.
 
 `docs/guides/aws.md` lists what remains unlike AWS.
 
@@ -57,6 +58,10 @@ NO_PLACE = (
     "(service {name}) was unable to place a task. Reason: Capacity is unavailable at this time. "
     "Please try again later or in a different availability zone."
 )
+NO_POOL = (
+    "You can't add a warm pool to an Auto Scaling group that has a mixed instances policy or a "
+    "launch template or launch configuration that requests Spot Instances."
+)
 SESSION = boto3.Session("a-person", "a-person's", region_name=REGION)
 """One for all tests, since it reads what AWS's services are."""
 APPLICATION = DomainDispatcherApplication(create_backend_app)
@@ -67,7 +72,7 @@ WRAPPED = {
     responses.AutoScalingResponse: (
         "create_or_update_tags", "describe_auto_scaling_groups", "describe_policies",
         "describe_scaling_activities", "describe_scheduled_actions", "describe_warm_pool",
-        "describe_instance_refreshes", "set_desired_capacity",
+        "describe_instance_refreshes", "put_warm_pool", "set_desired_capacity",
     ),
     ecs_responses.EC2ContainerServiceResponse: (
         "describe_services", "describe_tasks", "list_tasks", "tag_resource", "update_service",
@@ -100,6 +105,24 @@ class Task:
         return self.status in ("DEACTIVATING", "STOPPED")
 
 
+@dataclass
+class Warmed:
+    """An instance of a warm pool, which moto does not have."""
+
+    id: str
+    zone: str
+    state: str = "Warmed:Pending"
+    since_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def leaves(self) -> bool:
+        return self.state == "Warmed:Terminating"
+
+    @property
+    def is_ready(self) -> bool:
+        return self.state != "Warmed:Pending" and not self.leaves
+
+
 class AwsWorld:
     """One account, until `close`."""
 
@@ -110,7 +133,7 @@ class AwsWorld:
         self.faults: dict[str, list[Fault]] = defaultdict(list)
         self.calls: Counter[str] = Counter()
         self.refreshes: dict[str, list[dict[str, Any]]] = {}
-        self.warm: dict[str, int] = {}
+        self.pools: dict[str, list[Warmed]] = defaultdict(list)
         self._clients: dict[str, Any] = {}
         self.tasks: dict[str, list[Task]] = defaultdict(list)
         self._activities: list[dict[str, Any]] = []
@@ -118,6 +141,8 @@ class AwsWorld:
         self._leaving: dict[str, float] = {}
         self._short: set[str] = set()
         """Groups and services (arn) for which there was not capacity enough."""
+        self._short_pools: set[str] = set()
+        """Groups whose warm pools there was not capacity enough for."""
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._undo: list[Callable[[], None]] = []
@@ -194,19 +219,58 @@ class AwsWorld:
         most: int = 40,
         *,
         zones: int = 3,
+        spot: bool = False,
         **more: Any,
     ) -> None:
         """An Auto Scaling group, all of whose instances are ready."""
         groups = self.client("autoscaling")
         groups.create_launch_configuration(
-            LaunchConfigurationName=name, ImageId="ami-12c6146b", InstanceType="t3.micro"
-        )
+            LaunchConfigurationName=name, ImageId="ami-12c6146b", InstanceType="t3.micro",
+            **({"SpotPrice": "0.01"} if spot else {}),
+        )  # fmt: skip
         boot_s, self.boot_s = self.boot_s, 0.0
         groups.create_auto_scaling_group(
             AutoScalingGroupName=name, MinSize=least, MaxSize=most, DesiredCapacity=desired,
             LaunchConfigurationName=name, AvailabilityZones=list(ZONES[:zones]), **more,
         )  # fmt: skip
         self.boot_s = boot_s
+
+    def mixed_group(self, name: str, desired: int, *, on_demand: int) -> None:
+        """One with a mixed instances policy, of so many per cent on demand and the rest spot."""
+        template = f"{name}-template"
+        self.client("ec2").create_launch_template(
+            LaunchTemplateName=template,
+            LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "t3.micro"},
+        )
+        self.client("autoscaling").create_auto_scaling_group(
+            AutoScalingGroupName=name, MinSize=0, MaxSize=40, DesiredCapacity=desired,
+            AvailabilityZones=list(ZONES),
+            MixedInstancesPolicy={
+                "LaunchTemplate": {
+                    "LaunchTemplateSpecification": {
+                        "LaunchTemplateName": template, "Version": "$Latest"
+                    }
+                },
+                "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": on_demand},
+            },
+        )  # fmt: skip
+
+    def pool(self, name: str, size: int, **more: Any) -> None:
+        """A warm pool of a group as somebody makes one, all of whose instances are warm."""
+        self.client("autoscaling").put_warm_pool(
+            **{"AutoScalingGroupName": name, "MinSize": size, "MaxGroupPreparedCapacity": size,
+               **more}
+        )  # fmt: skip
+        with self._lock:
+            group = self.of_group(name)
+            self._fill(group, time.monotonic())
+            for one in self.pools[name]:
+                one.state = f"Warmed:{group.warm_pool.pool_state}"
+
+    def warm(self, name: str) -> int:
+        """How many a group's warm pool has ready."""
+        with self._lock:
+            return sum(one.is_ready for one in self.pools[name])
 
     def service(self, cluster: str, name: str, desired: int, **more: Any) -> None:
         """A service of ECS, all of whose tasks run."""
@@ -310,14 +374,26 @@ class AwsWorld:
 
         def warm_pool(response: Any) -> ActionResult:
             name = response._get_param("AutoScalingGroupName")
-            instances = [
-                {"InstanceId": f"i-warm{n}", "AvailabilityZone": ZONES[0],
-                 "LifecycleState": "Warmed:Stopped", "HealthStatus": "Healthy"}
-                for n in range(world.warm.get(name, 0))
-            ]  # fmt: skip
+            with world._lock:
+                instances = [
+                    {"InstanceId": one.id, "AvailabilityZone": one.zone,
+                     "LifecycleState": one.state, "HealthStatus": "Healthy"}
+                    for one in world.pools[name]
+                ]  # fmt: skip
             pool = response.autoscaling_backend.describe_warm_pool(group_name=name)
             return ActionResult({"WarmPoolConfiguration": pool, "Instances": instances})
 
+        def put_pool(of: Any, **given: Any) -> None:
+            policy = (of.mixed_instances_policy or {}).get("InstancesDistribution") or {}
+            share = policy.get("OnDemandPercentageAboveBaseCapacity")
+            config = of.launch_config
+            if (share is not None and int(share) < 100) or (config and config.spot_price):
+                raise ValidationError(NO_POOL)
+            with world._lock:
+                put(of, **given)
+
+        put = group.put_warm_pool
+        self._replace(group, "put_warm_pool", put_pool)
         self._replace(group, "active_instances", alive)
         self._replace(group, "set_desired_capacity", set_desired)
         response = responses.AutoScalingResponse
@@ -335,22 +411,53 @@ class AwsWorld:
             )
             self._short.add(of.name)
         launch(of, room)
-        warm = self.warm.get(of.name, 0)
+        warm = [one for one in self.pools[of.name] if one.is_ready]
         for n, one in enumerate(of.instance_states):
             if one.instance_id in self._born:
                 continue
-            boot_s = self.boot_s
+            boot_s, source = self.boot_s, ""
             if warm:
-                boot_s, warm = self.warm_boot_s, warm - 1
+                boot_s, source = self.warm_boot_s, " from warm pool"
+                self.pools[of.name].remove(warm.pop(0))
             self._born[one.instance_id] = (time.monotonic(), boot_s)
             one.availability_zone = of.availability_zones[n % len(of.availability_zones)]
             if boot_s:
                 one.lifecycle_state = "Pending"
             self._activity(
-                of.name, "Successful", f"Launching a new EC2 instance: {one.instance_id}"
+                of.name, "Successful", f"Launching a new EC2 instance{source}: {one.instance_id}"
             )
-        if of.name in self.warm:
-            self.warm[of.name] = warm
+
+    def _fill(self, group: Any, now_s: float) -> None:
+        """Bring a warm pool to the size that its configuration comes to."""
+        pool, config = self.pools[group.name], group.warm_pool
+        for one in list(pool):
+            if one.state == "Warmed:Pending" and now_s - one.since_s >= self.boot_s:
+                one.state = f"Warmed:{config.pool_state}" if config else one.state
+            elif one.leaves and now_s - one.since_s >= self.drain_s:
+                pool.remove(one)
+        size = _pool_size(group)
+        there = [one for one in pool if not one.leaves]
+        for one in there[size:]:
+            one.state, one.since_s = "Warmed:Terminating", now_s
+        room = size
+        if self.room is not None:
+            room = max(min(size, self.room - len(group.active_instances())), len(there))
+        if room < size:
+            if group.name not in self._short_pools:
+                self._activity(
+                    group.name, "Failed", "Launching a new EC2 instance into warm pool",
+                    message=NO_CAPACITY,
+                )  # fmt: skip
+                self._short_pools.add(group.name)
+        else:
+            self._short_pools.discard(group.name)
+        for _ in range(room - len(there)):
+            n = next(self._numbers)
+            zone = group.availability_zones[n % len(group.availability_zones)]
+            pool.append(Warmed(f"i-warm{n}", zone))
+            self._activity(
+                group.name, "Successful", f"Launching a new EC2 instance into warm pool: i-warm{n}"
+            )
 
     def _leave(self, instances: list[Any]) -> None:
         for one in instances:
@@ -456,6 +563,7 @@ class AwsWorld:
                         for group in list(backend.autoscaling_groups.values()):
                             self._age(group, now_s)
                             self._try_again(group)
+                            self._fill(group, now_s)
                 for account in list(ecs_models.ecs_backends.values()):
                     for backend in list(account.values()):
                         for service in list(backend.services.values()):
@@ -539,6 +647,19 @@ def aws_world(**given: float) -> Iterator[AwsWorld]:
         world.close()
         os.environ.clear()
         os.environ.update(before)
+
+
+def _pool_size(group: Any) -> int:
+    """What a warm pool's configuration comes to, as `PutWarmPool` is documented."""
+    config = group.warm_pool
+    if config is None:
+        return 0
+    least = int(config.min_size)
+    given = config.max_group_prepared_capacity
+    prepared = group.max_size if given is None or int(given) < 0 else int(given)
+    if given is not None and int(given) == least:
+        return least
+    return int(max(least, prepared - group.desired_capacity))
 
 
 def _stamp() -> str:

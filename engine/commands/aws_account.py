@@ -52,7 +52,9 @@ def _print_policy(
             "infrastructure.options.region: null is not allowed here without AWS_DEFAULT_REGION"
         )
     targets = adapter.targets_of([spec.name for spec in specs], config)
-    print(json.dumps(document(config, targets, region, account, acts=acts), indent=2))
+    holding = adapter.holding_of(specs, targets)
+    policy = document(config, targets, region, account, acts=acts, holding=holding)
+    print(json.dumps(policy, indent=2))
     return 0
 
 
@@ -68,7 +70,9 @@ async def _check(made: adapter.AwsInfrastructure) -> int:
         await made.close()
     print(f"as {who}")
     for name, target in made.targets.items():
-        print(f"{name}: {target.title}, {seen[name].least} … {seen[name].most}")
+        offer = made.specs[name].warm
+        warm = "" if offer is None else f"; 0 … {offer.most} held warm"
+        print(f"{name}: {target.title}, {seen[name].least} … {seen[name].most}{warm}")
     return 0
 
 
@@ -86,6 +90,8 @@ async def _show(made: adapter.AwsInfrastructure) -> int:
             continue
         zones = ", ".join(f"{n} in {zone or 'no zone'}" for zone, n in sorted(one.zones.items()))
         warm = f", {one.warm} warm" if one.warm else ""
+        if one.pool is not None:
+            warm = f", {one.warm} of {one.pool.desired} warm"
         print(
             f"{name} ({made.targets[name].title}): {counts.desired} desired; {counts.ready} ready, "
             f"{counts.booting} booting, {counts.draining} draining{warm}; {zones or 'none ready'}; "

@@ -11,6 +11,7 @@ where it matters (`tags`, docs/guides/aws.md).
     groups          Auto Scaling groups, with their warm pools
     ecs             services of ECS
     writers         who else sets a count, and what somebody has suspended (no I/O)
+    command         one decision on its way
     infrastructure  the port
     preflight       what can be said to be wrong before a run begins
     policy          the rights that it needs and no more

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.adapters.aws import writers
-from engine.adapters.aws.client import AwsClients, AwsError
+from engine.adapters.aws.client import AwsClients, AwsError, Obstacle
 from engine.adapters.aws.settings import AwsConfig
 from engine.adapters.aws.tags import read
 from engine.adapters.aws.target import AwsEvent, AwsTarget, OtherHands, SeenTarget
@@ -21,6 +21,7 @@ MOST = 5000
 """Tasks that a service may have at all."""
 DIMENSION = "ecs:service:DesiredCount"
 EVENTS = 20
+NOTHING_WARM = "has no tasks that are held warm"
 
 FAILURES = (
     "unable to place", "unable to consistently start", "failed to launch", "unable to assume",
@@ -103,6 +104,10 @@ class EcsServices:
         """Nothing but the count: no deployment begins."""
         asked = {"cluster": target.cluster, "service": target.name, "desiredCount": count}
         await self._clients.ask(SERVICE, "update_service", asked, writes=True)
+
+    async def hold(self, target: AwsTarget, count: int) -> None:  # noqa: ARG002 (the protocol's)
+        """Refused: ECS starts each task anew."""
+        raise AwsError(f"{target.title} {NOTHING_WARM}", Obstacle.REFUSED)
 
     async def tag(self, target: AwsTarget, tags: Mapping[str, str]) -> None:
         """On the service alone, not on its tasks."""

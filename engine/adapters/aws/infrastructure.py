@@ -1,9 +1,10 @@
 """Auto Scaling groups and ECS services as an infrastructure.
 
-A count there is set whatever it was, so a command is read – compare – set, with tags around it
-(`engine.adapters.aws.tags`), by the one engine that leads.  What became of it AWS says later: a
-group in its scaling activities, a service in its events.  A target's own limits are never moved:
-what is asked for beyond them is cut to them, and that is a trouble for as long as it may happen.
+A count there is set whatever it was (`engine.adapters.aws.command`).  What became of it AWS says
+later: a group in its scaling activities, a service in its events.  A target's own limits are never
+moved: what is asked for beyond them is cut to them, and that is a trouble for as long as it may
+happen.  How many a group holds warm is asked for where the platform offers that, and is left alone
+elsewhere.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.adapters.aws.settings import AwsConfig
-from engine.adapters.aws.tags import TagRecord, as_tags, begun, ended
 from engine.adapters.aws.target import (
     AwsEvent,
     AwsTarget,
@@ -23,14 +23,16 @@ from engine.adapters.aws.target import (
     OtherHands,
     SeenTarget,
     TargetKind,
+    limits,
 )
-from engine.model import Action, ActionResult, ServiceSpec, Status
+from engine.model import Action, ActionResult, Quantity, ServiceSpec, Status
 from engine.ports.infrastructure import Counts, Sighting, Unreachable, refused_warm
 from engine.ports.lease import NO_FENCE, Fence
 
 try:
     from engine.adapters.aws import ecs, groups
     from engine.adapters.aws.client import AwsClients, AwsError
+    from engine.adapters.aws.command import Command, result_of
 except ModuleNotFoundError as _missing:
     if (_missing.name or "").partition(".")[0] not in ("aiobotocore", "botocore"):
         raise
@@ -38,10 +40,6 @@ except ModuleNotFoundError as _missing:
         "infrastructure: aiobotocore is missing; install it: pip install 'wedtwin[aws]'"
     ) from None
 
-TRIES = 4
-"""A command that came to nothing is tried again on what there is then, if it still may be."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
-"""Before that, doubled each time."""
 AT_ONCE = 4
 """Commands under way at the same time."""
 ASKED = {TargetKind.GROUP: (groups.SERVICE,), TargetKind.ECS: (ecs.SERVICE, ecs.SCALING)}
@@ -86,6 +84,8 @@ class _Underway:
 class AwsInfrastructure:
     """`engine.ports.infrastructure.Infrastructure` over one account and region."""
 
+    holds_warm = True
+
     def __init__(self, specs: Sequence[ServiceSpec], config: AwsConfig) -> None:
         self.config = config
         self.specs = {spec.name: spec for spec in specs}
@@ -93,7 +93,9 @@ class AwsInfrastructure:
         """What each service is."""
         self.clients = AwsClients(config)
         self.kinds: Mapping[TargetKind, AwsTargets] = {
-            TargetKind.GROUP: groups.AutoScalingGroups(self.clients),
+            TargetKind.GROUP: groups.AutoScalingGroups(
+                self.clients, holding_of(specs, self.targets)
+            ),
             TargetKind.ECS: ecs.EcsServices(self.clients, config),
         }
         self._services = [
@@ -108,7 +110,7 @@ class AwsInfrastructure:
         self._events: dict[str, list[AwsEvent]] = {}
         self._newest: dict[str, int] = {}
         """The newest fence by service, of those that were seen or came with a command."""
-        self._underway: dict[str, _Underway] = {}
+        self._underway: dict[tuple[str, Quantity], _Underway] = {}
         self._results: list[ActionResult] = []
         self._seen_s: float | None = None
 
@@ -175,10 +177,14 @@ class AwsInfrastructure:
         if time.monotonic() - self._hands_s > self.config.writers_s:
             self._hands |= await self.hands(list(seen))
             self._hands_s = time.monotonic()
+        underway = {name for name, _ in self._underway}
         asked = [
             name
             for name, one in seen.items()
-            if one.is_short or name in self._underway or one.record.is_changed(one.desired)
+            if one.is_short
+            or one.lacks(Quantity.WARM)
+            or name in underway
+            or one.record.is_changed(one.desired)
         ]
         aims = [self.targets[name] for name in asked]
         events = await asyncio.gather(*(self.kinds[aim.kind].events(aim) for aim in aims))
@@ -186,29 +192,26 @@ class AwsInfrastructure:
 
     def _conclude(self, seen: Mapping[str, SeenTarget]) -> None:
         """Note what became of decisions, and forget those that were overtaken."""
-        for name, underway in list(self._underway.items()):
+        for (name, quantity), underway in list(self._underway.items()):
             one = seen.get(name)
             if one is None:
                 continue
             failures = [
                 event
                 for event in self._events.get(name, ())
-                if event.failed and event.mark not in underway.marks
+                if event.failed and event.of is quantity and event.mark not in underway.marks
             ]
-            if one.desired != underway.count:
-                del self._underway[name]
-            elif one.is_whole:
-                del self._underway[name]
-                self._results.append(
-                    ActionResult(underway.decision_id, Status.COMPLETED, time.time())
-                )
-            elif failures and one.is_short:
-                del self._underway[name]
-                self._results.append(
-                    ActionResult(
-                        underway.decision_id, Status.FAILED, time.time(), failures[0].words
-                    )
-                )
+            if one.asked(quantity)[0] != underway.count:
+                del self._underway[name, quantity]
+                continue
+            if one.is_done(quantity):
+                status, detail = Status.COMPLETED, ""
+            elif failures and one.lacks(quantity):
+                status, detail = Status.FAILED, failures[0].words
+            else:
+                continue
+            del self._underway[name, quantity]
+            self._results.append(ActionResult(underway.decision_id, status, time.time(), detail))
 
     def _notices(self, seen: Mapping[str, SeenTarget]) -> tuple[str, ...]:
         said: list[str] = []
@@ -227,10 +230,11 @@ class AwsInfrastructure:
                     f"{name}: somebody set {one.desired} on {aim.title}, where the engine's last "
                     f"decision had set {written}" + (f" ({by})" if by else "")
                 )
-            if one.is_short and (failure := _newest_failure(events)):
+            if one.is_short and (failure := _newest_failure(events, Quantity.INSTANCES)):
                 said.append(
                     f"{name}: {one.desired - one.ready} of {one.desired} are not there: {failure}"
                 )
+            said += _of_the_pool(name, aim, one, events)
             if one.ill:
                 said.append(f"{name}: {one.ill} run and are not healthy")
             if one.set_aside:
@@ -252,129 +256,33 @@ class AwsInfrastructure:
     async def _carry_out(self, action: Action, fence: Fence) -> ActionResult:
         aim = self.targets.get(action.service)
         if aim is None:
-            return _result(action, Status.FAILED, f'there is no service "{action.service}"')
-        if (no := refused_warm(action, time.time())) is not None:
+            return result_of(action, Status.FAILED, f'there is no service "{action.service}"')
+        if not self.holds(action.service) and (no := refused_warm(action, time.time())) is not None:
             return no
         newest = self._newest.get(action.service, 0)
         self._newest[action.service] = max(newest, fence)
-        command = _Command(self, aim, action, fence, newest=newest)
+        command = Command(self, aim, action, fence, newest=newest)
         try:
             async with asyncio.timeout(self.config.command_s):
                 return await command.carry_out()
         except TimeoutError:
             why = command.why or f"AWS does not answer in {self.config.command_s:g} s"
-            return _result(action, Status.FAILED, why, sent=command.sent)
+            return result_of(action, Status.FAILED, why, sent=command.sent)
 
     def accepted(
         self, action: Action, count: int, events: Sequence[AwsEvent], detail: str = ""
     ) -> ActionResult:
         """Watch what becomes of a count that was set."""
         marks = frozenset(event.mark for event in events)
-        self._underway[action.service] = _Underway(action.decision_id, count, marks)
-        return _result(action, Status.ACCEPTED, detail)
-
-
-class _Command:
-    """One decision on its way: `sent` is whether its count may have been set."""
-
-    def __init__(
-        self, made: AwsInfrastructure, aim: AwsTarget, action: Action, fence: Fence, *, newest: int
-    ) -> None:
-        self.sent = False
-        self.why = ""
-        self._made = made
-        self._aim = aim
-        self._kind = made.kinds[aim.kind]
-        self._action = action
-        self._fence = fence
-        self._newest = newest
-
-    async def carry_out(self) -> ActionResult:
-        """Read, compare, set; again where it is not known what came of it."""
-        pause_s = FIRST_PAUSE_S
-        for _ in range(TRIES):
-            try:
-                return await self._once()
-            except AwsError as error:
-                self.why = self.why or str(error)
-                if not error.may_pass:
-                    return self._failed(str(error))
-            await asyncio.sleep(pause_s)
-            pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
-        return self._failed(self.why)
-
-    async def _once(self) -> ActionResult:
-        action, made = self._action, self._made
-        hands = await self._kind.hands(self._aim)
-        one = await self._look()
-        if one is None:
-            return self._failed(f"there is no {self._aim.title}")
-        record, decision = one.record, action.decision_id
-        if record.has_done(decision):
-            return _result(action, Status.ACCEPTED)
-        count = _within(action.to_instances, limits(one, hands))
-        cut = "" if count == action.to_instances else f"cut from {action.to_instances} to {count}"
-        events = await self._kind.events(self._aim)
-        if record.intends(decision) and record.intent and record.intent.after == one.desired:
-            # It was set, and only its end is not on record.
-            await self._kind.tag(self._aim, as_tags(ended(record, decision, one.desired)))
-            return made.accepted(action, one.desired, events, cut)
-        if why := one.refusal or hands.refusal:
-            return self._failed(f"{self._aim.title}: {why}" if one.refusal else why)
-        if why := self._refused(one, record, count):
-            return self._failed(why)
-        record = begun(
-            record,
-            one.desired,
-            decision,
-            action.from_instances,
-            after=count,
-            fence=int(self._fence),
+        self._underway[action.service, action.quantity] = _Underway(
+            action.decision_id, count, marks
         )
-        await self._kind.tag(self._aim, as_tags(record))
-        if why := self._overtaken(await self._look(), one.desired):
-            return self._failed(why)
-        self.sent = True
-        await self._kind.set(self._aim, count)
-        try:
-            await self._kind.tag(self._aim, as_tags(ended(record, decision, count)))
-        except AwsError as error:
-            # The next command finds the intent, and the count that it led to.
-            return made.accepted(action, count, events, f"its tags are not written: {error}")
-        return made.accepted(action, count, events, cut)
+        return result_of(action, Status.ACCEPTED, detail)
 
-    async def _look(self) -> SeenTarget | None:
-        name = self._action.service
-        return (await self._kind.look({name: self._aim})).get(name)
-
-    def _refused(self, one: SeenTarget, record: TagRecord, count: int) -> str:
-        action, newest = self._action, max(self._newest, record.fence)
-        if self._fence < newest:
-            return f"fence {self._fence} is over, {newest} leads"
-        if one.desired != action.from_instances:
-            return f"conflict: {one.desired} are desired, not {action.from_instances}"
-        spec = self._made.specs[action.service]
-        if not spec.min_instances <= action.to_instances <= spec.max_instances:
-            return (
-                f"{action.to_instances} instances are not allowed "
-                f"({spec.min_instances} … {spec.max_instances})"
-            )
-        if (count - one.desired) * (action.to_instances - one.desired) <= 0:
-            return f"{action.to_instances} is beyond what {self._aim.title} may have"
-        return ""
-
-    def _overtaken(self, one: SeenTarget | None, before: int) -> str:
-        """Whether somebody came between the intent and now; an old answer shows neither."""
-        if one is None:
-            return f"there is no {self._aim.title}"
-        if one.record.fence > self._fence:
-            return f"fence {self._fence} is over, {one.record.fence} leads"
-        if one.desired != before:
-            return f"conflict: {one.desired} are desired, not {before}"
-        return ""
-
-    def _failed(self, why: str) -> ActionResult:
-        return _result(self._action, Status.FAILED, why, sent=self.sent)
+    def holds(self, service: str) -> bool:
+        """Whether instances of it are held warm as the engine decides."""
+        kind = self.targets[service].kind
+        return kind is TargetKind.GROUP and self.specs[service].warm is not None
 
 
 def targets_of(services: Sequence[str], config: AwsConfig) -> dict[str, AwsTarget]:
@@ -384,28 +292,44 @@ def targets_of(services: Sequence[str], config: AwsConfig) -> dict[str, AwsTarge
     }
 
 
-def limits(one: SeenTarget, hands: OtherHands) -> tuple[int, int]:
-    """The least and the most that may be set."""
-    least = one.least if hands.least is None else max(one.least, hands.least)
-    most = one.most if hands.most is None else min(one.most, hands.most)
-    return least, most
+def holding_of(specs: Sequence[ServiceSpec], targets: Mapping[str, AwsTarget]) -> list[str]:
+    """The names of the groups of which the platform offers instances that are held warm."""
+    aims = [targets[spec.name] for spec in specs if spec.warm is not None]
+    return [aim.name for aim in aims if aim.kind is TargetKind.GROUP]
 
 
-def _newest_failure(events: Sequence[AwsEvent]) -> str:
-    """What went wrong last, "" if that is long ago by AWS's own clock."""
+def _of_the_pool(
+    name: str, aim: AwsTarget, one: SeenTarget, events: Sequence[AwsEvent]
+) -> list[str]:
+    """What somebody has to know of what is held warm."""
+    pool = one.pool
+    if pool is None:
+        return []
+    said = [f"{name}: {words}" for words in (pool.refusal, *pool.words) if words]
+    if pool.record.is_changed(pool.desired):
+        written = pool.record.written_count(pool.desired)
+        said.append(
+            f"{name}: somebody set {pool.desired} to be held warm on {aim.title}, where the "
+            f"engine's last decision had set {written}"
+        )
+    if one.lacks(Quantity.WARM) and (failure := _newest_failure(events, Quantity.WARM)):
+        said.append(
+            f"{name}: {pool.desired - one.warm} of {pool.desired} are not held warm: {failure}"
+        )
+    return said
+
+
+def _newest_failure(events: Sequence[AwsEvent], of: Quantity) -> str:
+    """What went wrong last with that count, "" if that is long ago by AWS's own clock."""
     newest_s = max((event.time_s for event in events), default=0.0)
-    return next((e.words for e in events if e.failed and newest_s - e.time_s <= LASTS_S), "")
-
-
-def _within(count: int, bounds: tuple[int, int]) -> int:
-    return max(bounds[0], min(count, bounds[1]))
+    failures = (
+        e.words for e in events if e.failed and e.of is of and newest_s - e.time_s <= LASTS_S
+    )
+    return next(failures, "")
 
 
 def _counts(one: SeenTarget | None) -> Counts:
     if one is None:
         return Counts(0, 0, 0, 0)
-    return Counts(one.desired, one.ready, one.booting, one.draining)
-
-
-def _result(action: Action, status: Status, detail: str = "", *, sent: bool = True) -> ActionResult:
-    return ActionResult(action.decision_id, status, time.time(), detail, sent)
+    warm = (0, 0) if one.pool is None else (one.warm, one.pool.desired)
+    return Counts(one.desired, one.ready, one.booting, one.draining, *warm)

@@ -7,11 +7,11 @@ changes something is allowed by name, and of tags only the engine's own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from engine.adapters.aws.settings import AwsConfig
-from engine.adapters.aws.tags import KEYS
+from engine.adapters.aws.tags import INSTANCES, WARM, TagKeys
 from engine.adapters.aws.target import AwsTarget, TargetKind
 
 VERSION = "2012-10-17"
@@ -21,21 +21,26 @@ _Statement = dict[str, Any]
 
 
 def document(
-    config: AwsConfig, targets: Mapping[str, AwsTarget], region: str, account: str, *, acts: bool
-) -> dict[str, Any]:
-    """The policy for these targets; without `acts` nothing may be changed."""
+    config: AwsConfig, targets: Mapping[str, AwsTarget], region: str, account: str, *, acts: bool,
+    holding: Collection[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """The policy for these targets; without `acts` nothing may be changed.
+
+    `holding` names the groups whose warm pools are sized.
+    """
     groups = sorted({t.name for t in targets.values() if t.kind is TargetKind.GROUP})
     clusters: dict[str, set[str]] = defaultdict(set)
     for target in targets.values():
         if target.kind is TargetKind.ECS:
             clusters[target.cluster].add(target.name)
     part = _partition(region)
-    statements = _of_groups(groups, f"arn:{part}:autoscaling:{region}:{account}", acts=acts)
+    root = f"arn:{part}:autoscaling:{region}:{account}"
+    statements = _of_groups(groups, root, sorted(holding), acts=acts)
     statements += _of_services(config, clusters, f"arn:{part}:ecs:{region}:{account}", acts=acts)
     return {"Version": VERSION, "Statement": statements}
 
 
-def _of_groups(groups: list[str], root: str, *, acts: bool) -> list[_Statement]:
+def _of_groups(groups: list[str], root: str, holding: list[str], *, acts: bool) -> list[_Statement]:
     if not groups:
         return []
     statements = [
@@ -50,11 +55,19 @@ def _of_groups(groups: list[str], root: str, *, acts: bool) -> list[_Statement]:
         )
     ]  # fmt: skip
     if acts:
-        arns = [f"{root}:autoScalingGroup:*:autoScalingGroupName/{name}" for name in groups]
+        arns, pools = (
+            [f"{root}:autoScalingGroup:*:autoScalingGroupName/{name}" for name in names]
+            for names in (groups, holding)
+        )
         statements += [
             _allowed("ScaleGroups", ["autoscaling:SetDesiredCapacity"], arns),
-            _tagging("TagGroups", "autoscaling:CreateOrUpdateTags", arns),
+            _tagging("TagGroups", "autoscaling:CreateOrUpdateTags", arns, INSTANCES),
         ]
+        if pools:
+            statements += [
+                _allowed("SizeWarmPools", ["autoscaling:PutWarmPool"], pools),
+                _tagging("TagWarmPools", "autoscaling:CreateOrUpdateTags", pools, WARM),
+            ]
     return statements
 
 
@@ -90,7 +103,7 @@ def _of_services(
     if acts:
         statements += [
             _allowed("ScaleServices", ["ecs:UpdateService"], arns),
-            _tagging("TagServices", "ecs:TagResource", arns),
+            _tagging("TagServices", "ecs:TagResource", arns, INSTANCES),
         ]
     return statements
 
@@ -99,10 +112,10 @@ def _allowed(sid: str, actions: list[str], resources: list[str]) -> _Statement:
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
 
 
-def _tagging(sid: str, action: str, resources: list[str]) -> _Statement:
+def _tagging(sid: str, action: str, resources: list[str], keys: TagKeys) -> _Statement:
     """Tags of the engine's, and at least one: "all of none" would be true of any request."""
     only = {
-        "ForAllValues:StringEquals": {"aws:TagKeys": list(KEYS)},
+        "ForAllValues:StringEquals": {"aws:TagKeys": list(keys.all)},
         "Null": {"aws:TagKeys": "false"},
     }
     return {**_allowed(sid, [action], resources), "Condition": only}

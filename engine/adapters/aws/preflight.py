@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.adapters.aws.client import AwsError, Obstacle
-from engine.adapters.aws.target import AwsTarget
+from engine.adapters.aws.ecs import NOTHING_WARM
+from engine.adapters.aws.target import AwsTarget, OtherHands, SeenTarget, limits
 from engine.config.complaints import close
 from engine.model import ServiceSpec
 
@@ -28,6 +29,7 @@ KEYS = {
 async def check(made: AwsInfrastructure, specs: Sequence[ServiceSpec]) -> None:
     """Raise ValueError for what cannot be right; an AWS that is away is no error."""
     _names(made)
+    _warm(made, specs)
     try:
         seen = await made.look()
         for name, aim in made.targets.items():
@@ -45,26 +47,39 @@ async def check(made: AwsInfrastructure, specs: Sequence[ServiceSpec]) -> None:
             key = "infrastructure.options.profile"
         hint = f"; {RIGHTS}" if error.obstacle is Obstacle.RIGHTS else ""
         raise ValueError(f"{key}: {error}{hint}") from None
-    from engine.adapters.aws.infrastructure import limits
-
     for spec in specs:
-        aim, one, others = made.targets[spec.name], seen[spec.name], hands[spec.name]
-        if one.refusal:
+        _fits(spec, made.targets[spec.name], seen[spec.name], hands[spec.name])
+
+
+def _fits(spec: ServiceSpec, aim: AwsTarget, one: SeenTarget, others: OtherHands) -> None:
+    """Whether the target is what the service needs."""
+    if one.refusal:
+        raise ValueError(
+            f"infrastructure.options.workloads.{spec.name}: {aim.title}: {one.refusal}"
+        )
+    if others.refusal:
+        raise ValueError(f"infrastructure.options.workloads.{spec.name}: {others.refusal}")
+    if one.pool is not None and one.pool.refusal:
+        raise ValueError(f"platform.services.{spec.name}.warm: {aim.title}: {one.pool.refusal}")
+    least, most = limits(one, others)
+    if spec.min_instances < least:
+        raise ValueError(
+            f"platform.services.{spec.name}.min_instances: {spec.min_instances} is below "
+            f"{least}, the least that {aim.title} may have"
+        )
+    if spec.max_instances > most:
+        raise ValueError(
+            f"platform.services.{spec.name}.max_instances: {spec.max_instances} is above "
+            f"{most}, the most that {aim.title} may have"
+        )
+
+
+def _warm(made: AwsInfrastructure, specs: Sequence[ServiceSpec]) -> None:
+    for spec in specs:
+        if spec.warm is not None and not made.holds(spec.name):
             raise ValueError(
-                f"infrastructure.options.workloads.{spec.name}: {aim.title}: {one.refusal}"
-            )
-        if others.refusal:
-            raise ValueError(f"infrastructure.options.workloads.{spec.name}: {others.refusal}")
-        least, most = limits(one, others)
-        if spec.min_instances < least:
-            raise ValueError(
-                f"platform.services.{spec.name}.min_instances: {spec.min_instances} is below "
-                f"{least}, the least that {aim.title} may have"
-            )
-        if spec.max_instances > most:
-            raise ValueError(
-                f"platform.services.{spec.name}.max_instances: {spec.max_instances} is above "
-                f"{most}, the most that {aim.title} may have"
+                f"platform.services.{spec.name}.warm: is not allowed (leave it out), as "
+                f"{made.targets[spec.name].title} {NOTHING_WARM}"
             )
 
 

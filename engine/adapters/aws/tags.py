@@ -7,6 +7,8 @@ the tags say how far one has come:
     2. the count itself
     3. that it is done:  the count that was set, and the decision among the last ones
 
+How many a group holds warm is a count of its own, with tags of its own; the epoch is of both.
+
 A command that was cut off after 1 is carried out when it comes again, as the count is still the one
 that it was decided on; one that was cut off after 2 is seen to be done, as the count is the one
 that it intended; after 3 it counts no more.  An engine with an older epoch reads a newer one and
@@ -25,13 +27,32 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-FENCE, SET, DECISION, DECISIONS = (
-    "wedtwin:fence", "wedtwin:set", "wedtwin:decision", "wedtwin:decisions",
-)  # fmt: skip
-"""The newest epoch; the count that the last decision set; the last one that was begun, with its
-counts; and the last ones that are done, shortened, the newest first."""
-KEYS = (FENCE, SET, DECISION, DECISIONS)
+
+class TagKeys(NamedTuple):
+    """The tags beside one count.
+
+    They say what the last decision set; the last one that was begun, with its counts; and the last
+    ones that are done, shortened, the newest first.
+    """
+
+    set: str
+    decision: str
+    decisions: str
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """With that of the epoch."""
+        return (FENCE, *self)
+
+
+FENCE = "wedtwin:fence"
+"""The newest epoch."""
+SET, DECISION, DECISIONS = INSTANCES = TagKeys(
+    "wedtwin:set", "wedtwin:decision", "wedtwin:decisions"
+)
+WARM = TagKeys("wedtwin:warm-set", "wedtwin:warm-decision", "wedtwin:warm-decisions")
 REMEMBERED = 28
 """As many as a tag's 256 characters hold."""
 
@@ -81,24 +102,24 @@ class TagRecord:
         return written is not None and written != desired
 
 
-def read(tags: Mapping[str, str]) -> TagRecord:
+def read(tags: Mapping[str, str], keys: TagKeys = INSTANCES) -> TagRecord:
     """What the tags of a target say; what somebody has made of them by hand is as if not there."""
     return TagRecord(
         _number(tags.get(FENCE)) or 0,
-        _number(tags.get(SET)),
-        _intent(tags.get(DECISION, "")),
-        tuple(tags.get(DECISIONS, "").split()),
+        _number(tags.get(keys.set)),
+        _intent(tags.get(keys.decision, "")),
+        tuple(tags.get(keys.decisions, "").split()),
     )
 
 
-def as_tags(record: TagRecord) -> dict[str, str]:
+def as_tags(record: TagRecord, keys: TagKeys = INSTANCES) -> dict[str, str]:
     """The tags that say this."""
     tags = {FENCE: str(record.fence)}
     if record.intent is not None:
         kept = record.intent
-        tags[DECISION] = f"{kept.decision} {kept.before} {kept.after}"
+        tags[keys.decision] = f"{kept.decision} {kept.before} {kept.after}"
     if record.set is not None:
-        tags |= {SET: str(record.set), DECISIONS: " ".join(record.done)}
+        tags |= {keys.set: str(record.set), keys.decisions: " ".join(record.done)}
     return tags
 
 

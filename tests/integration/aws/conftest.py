@@ -11,7 +11,7 @@ from aiobotocore.session import AioSession
 
 from engine.adapters.aws.infrastructure import AwsInfrastructure
 from engine.adapters.aws.settings import AwsConfig
-from engine.model import ActionResult, BootTime, ServiceSpec
+from engine.model import ActionResult, BootTime, ServiceSpec, WarmOffer
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from tests.aws_world import AwsWorld, aws_world
 
@@ -22,11 +22,12 @@ SESSION = AioSession()
 """One for all, since it reads what AWS's services are."""
 
 
-def spec(name: str, least: int = 0, most: int = 40) -> ServiceSpec:
-    """A service whose figures do not matter."""
+def spec(name: str, least: int = 0, most: int = 40, *, warm: int = 0) -> ServiceSpec:
+    """A service whose figures do not matter; `warm` of it can be held warm."""
     return replace(
         ServiceSpec(name, 1, most, 4, 0.1, 1.0, BootTime(2.0, 3.0), 0.0, 0.5, 0.1),
         min_instances=least,
+        warm=WarmOffer(0.15, 0.1, warm) if warm else None,
     )
 
 
@@ -43,9 +44,9 @@ Connect = Callable[..., AwsInfrastructure]
 def connect(world: AwsWorld) -> Connect:
     """Makes adapters on the account."""
 
-    def make(*services: str, **options: object) -> AwsInfrastructure:
+    def make(*services: str, warm: int = 0, **options: object) -> AwsInfrastructure:
         config = AwsConfig.of({"endpoint": world.url, **PATIENT, **options})
-        made = AwsInfrastructure([spec(name) for name in services], config)
+        made = AwsInfrastructure([spec(name, warm=warm) for name in services], config)
         made.clients._session = SESSION
         return made
 
@@ -53,11 +54,12 @@ def connect(world: AwsWorld) -> Connect:
 
 
 async def seen(
-    adapter: AwsInfrastructure, there: Callable[[Sighting], object], patience_s: float = 300.0
-) -> Sighting:
-    """Look until it is so, with the results of all looks; fails when it never is."""
+    adapter: AwsInfrastructure, there: Callable[[Sighting], object], patience_s: float = 300.0,
+    *, results: int = 0,
+) -> Sighting:  # fmt: skip
+    """Look until it is so, with the results of all looks, and so many; fails when it never is."""
     last: object = None
-    results: list[ActionResult] = []
+    seen_results: list[ActionResult] = []
     end = asyncio.get_running_loop().time() + patience_s
     while asyncio.get_running_loop().time() < end:
         try:
@@ -66,9 +68,9 @@ async def seen(
             last = error
         else:
             last = sighting
-            results += sighting.results
-            if there(sighting):
-                return replace(sighting, results=tuple(results))
+            seen_results += sighting.results
+            if there(sighting) and len(seen_results) >= results:
+                return replace(sighting, results=tuple(seen_results))
         await asyncio.sleep(0.1)
     raise AssertionError(f"it never came about; at last {last}")
 

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.model import Status
+from engine.model import Quantity, Status
 from engine.ports.contract import action
+from engine.ports.infrastructure import Counts
 from engine.ports.lease import Fence
 from tests import warm
 from tests.aws_world import KEYS, REGION, AwsWorld
-from tests.integration.aws.conftest import Connect, all_ready, seen
+from tests.integration.aws.conftest import Connect, seen
 from tests.integration.kubernetes.test_roles import ONE_SERVICE
+
+WARM = "+platform.services.api.warm={price_share: 0.15, boot_share: 0.1, max: 3}"
 
 
 def aws(
@@ -38,13 +41,16 @@ def test_a_check_says_as_whom_and_what_is_what_and_a_look_shows_it(
     world: AwsWorld, tmp_path: Path
 ) -> None:
     world.group("api", 2, least=1, most=12)
-    world.client("autoscaling").put_warm_pool(AutoScalingGroupName="api", MinSize=2)
-    world.warm["api"] = 2
+    world.pool("api", 2)
     checked = aws("check", world, tmp_path)
     assert checked.returncode == 0, checked.stderr
     who, what = checked.stdout.splitlines()
     assert who.startswith("as arn:aws:")
     assert what == "api: Auto Scaling group api, 1 … 12"
+    offered = aws("check", world, tmp_path, WARM)
+    assert offered.stdout.splitlines()[1] == (
+        "api: Auto Scaling group api, 1 … 12; 0 … 3 held warm"
+    )
     world.client("autoscaling").suspend_processes(
         AutoScalingGroupName="api", ScalingProcesses=["Terminate"]
     )
@@ -56,6 +62,8 @@ def test_a_check_says_as_whom_and_what_is_what_and_a_look_shows_it(
         "1 in eu-central-1a, 1 in eu-central-1b; "
     )
     assert trouble == "trouble: api: suspended is Terminate: nothing leaves"
+    held = aws("show", world, tmp_path, WARM)
+    assert "0 draining, 2 of 2 warm; " in held.stdout, held.stderr
     assert KEYS["AWS_SECRET_ACCESS_KEY"] not in checked.stderr + shown.stderr
 
 
@@ -99,18 +107,21 @@ def test_the_policy_allows_what_a_run_asks_for_and_nothing_that_it_never_asks_fo
     world: AwsWorld, connect: Connect, tmp_path: Path
 ) -> None:
     async def story() -> set[str]:
-        adapter = connect("web", "api", workloads={"api": "ecs/shop/api"}, writers_s=1.0)
-        await seen(adapter, all_ready("web", 2))
+        adapter = connect("web", "api", warm=3, workloads={"api": "ecs/shop/api"}, writers_s=1.0)
+        hold = action("web", 1, 2, "d-warm", quantity=Quantity.WARM)
+        (result,) = await adapter.apply([hold], Fence(1))
+        assert result.status is Status.ACCEPTED
+        await seen(adapter, lambda s: s.services["web"] == Counts(2, 2, 0, 0, 2, 2))
         world.room = 3
         for one in ("web", "api"):
             (result,) = await adapter.apply([action(one, 2, 4, f"d-{one}")], Fence(1))
             assert result.status is Status.ACCEPTED
-        await seen(adapter, lambda s: len(s.notices) == 2)
+        await seen(adapter, lambda s: sum(" are not there: " in n for n in s.notices) == 2)
         await adapter.close()
         return set(adapter.clients.calls)
 
     world.group("web", 2)
-    world.client("autoscaling").put_warm_pool(AutoScalingGroupName="web", MinSize=1)
+    world.pool("web", 1)
     world.service("shop", "api", 2)
     world.client("application-autoscaling").register_scalable_target(
         ServiceNamespace="ecs", ResourceId="service/shop/api",
@@ -119,6 +130,7 @@ def test_the_policy_allows_what_a_run_asks_for_and_nothing_that_it_never_asks_fo
     called = {name.lower() for name in asyncio.run(story())}
     two = [
         "+platform.services.web=${platform.services.api}",
+        WARM,
         "+infrastructure.options.workloads.api=ecs/shop/api",
     ]
     printed = aws("policy", world, tmp_path, *two, "--account=123456789012")
@@ -131,6 +143,7 @@ def test_the_policy_allows_what_a_run_asks_for_and_nothing_that_it_never_asks_fo
     arn = f"arn:aws:autoscaling:{REGION}:123456789012:autoScalingGroup:x:autoScalingGroupName"
     assert fnmatch.fnmatchcase(f"{arn}/web", group)
     assert not fnmatch.fnmatchcase(f"{arn}/web2", group)
+    assert by_sid["SizeWarmPools"]["Resource"] == [group]
     assert by_sid["ScaleServices"]["Resource"] == [
         f"arn:aws:ecs:{REGION}:123456789012:service/shop/api"
     ]

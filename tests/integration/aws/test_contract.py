@@ -17,11 +17,12 @@ class Bench(contract.InfrastructureBench):
 
     service, low, high = "api", 2, 5
 
-    def __init__(self, world: AwsWorld, connect: Connect, **options: object) -> None:
+    def __init__(self, world: AwsWorld, connect: Connect, warm: int = 0, **options: object) -> None:
         self._world, self._connect, self._options = world, connect, options
+        self.warm = warm
 
     async def connect(self) -> Infrastructure:
-        return self._connect("api", **self._options)
+        return self._connect("api", warm=self.warm, **self._options)
 
     async def break_off(self) -> bool:
         await asyncio.to_thread(self._world.stop)
@@ -31,12 +32,14 @@ class Bench(contract.InfrastructureBench):
         await asyncio.to_thread(self._world.start)
 
 
-@pytest.mark.parametrize("workload", ["asg/web", "ecs/shop/api"])
+@pytest.mark.parametrize(
+    ("workload", "held"), [("asg/web", 4), ("asg/web", 0), ("ecs/shop/api", 0)]
+)
 def test_a_count_in_aws_keeps_the_contract(
-    world: AwsWorld, connect: Connect, workload: str
+    world: AwsWorld, connect: Connect, workload: str, held: int
 ) -> None:
     if workload.startswith("asg"):
         world.group("web", 2)
     else:
         world.service("shop", "api", 2)
-    asyncio.run(contract.infrastructure(Bench(world, connect, workloads={"api": workload})))
+    asyncio.run(contract.infrastructure(Bench(world, connect, held, workloads={"api": workload})))

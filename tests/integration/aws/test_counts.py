@@ -134,8 +134,7 @@ def test_a_warm_pool_is_shown_and_used_first_and_never_taken_for_what_boots(
         await adapter.close()
 
     world.group("api", 2)
-    world.client("autoscaling").put_warm_pool(AutoScalingGroupName="api", MinSize=3)
-    world.warm["api"] = 3
+    world.pool("api", 3)
     asyncio.run(story())
 
 

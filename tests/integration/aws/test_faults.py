@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from engine.adapters.aws.tags import DECISION, DECISIONS, SET
-from engine.model import ActionResult, Status
+from engine.adapters.aws.tags import SET
+from engine.adapters.aws.target import KEYS
+from engine.model import ActionResult, Quantity, Status
 from engine.ports.contract import action
-from engine.ports.infrastructure import Unreachable
+from engine.ports.infrastructure import Counts, Unreachable
 from engine.ports.lease import Fence
 from tests.aws_world import AwsWorld
 from tests.integration.aws.conftest import Connect, all_ready, seen
@@ -109,15 +110,21 @@ def test_a_command_that_was_carried_out_without_an_answer_counts_once(
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("quantity", list(Quantity))
 @pytest.mark.parametrize("writes", [0, 1, 2, 3])
 def test_an_engine_that_dies_between_two_writes_leaves_what_the_next_one_understands(
-    world: AwsWorld, connect: Connect, monkeypatch: pytest.MonkeyPatch, writes: int
+    world: AwsWorld,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    writes: int,
+    quantity: Quantity,
 ) -> None:
     class Died(Exception):
         pass
 
     async def story() -> None:
-        adapter = connect("api")
+        adapter = connect("api", warm=9)
         left, ask = writes, adapter.clients.ask
 
         async def mortal(*given: Any, **more: Any) -> Any:
@@ -131,29 +138,46 @@ def test_an_engine_that_dies_between_two_writes_leaves_what_the_next_one_underst
         monkeypatch.setattr(adapter.clients, "ask", mortal)
         if writes < 3:
             with pytest.raises(Died):
-                await adapter.apply([action("api", 2, 5, "d1")], Fence(1))
+                await adapter.apply([decided], Fence(1))
         else:
-            await adapter.apply([action("api", 2, 5, "d1")], Fence(1))
-        following = connect("api")
+            await adapter.apply([decided], Fence(1))
+        following = connect("api", warm=9)
         sighting = await following.observe()
         assert not sighting.notices
-        assert sighting.services["api"].desired == (2 if writes < 2 else 5)
-        sets = world.calls["set_desired_capacity"]
-        (result,) = await following.apply([action("api", 2, 5, "d1")], Fence(2))
-        assert (result.status, world.desired("api")) == (Status.ACCEPTED, 5)
-        assert world.calls["set_desired_capacity"] - sets == (1 if writes < 2 else 0)
-        assert world.tags("api")[DECISION] == "d1 2 5"
-        assert len(world.tags("api")[DECISIONS].split()) == 1
+        assert there(sighting.services["api"]) == (2 if writes < 2 else 5)
+        sets = world.calls[operation]
+        (result,) = await following.apply([decided], Fence(2))
+        assert result.status is Status.ACCEPTED
+        assert there((await following.observe()).services["api"]) == 5
+        assert world.calls[operation] - sets == (1 if writes < 2 else 0)
+        assert world.tags("api")[keys.decision] == "d1 2 5"
+        assert len(world.tags("api")[keys.decisions].split()) == 1
         # Whoever sends it once more, after all, moves nothing.
-        world.client("autoscaling").set_desired_capacity(
-            AutoScalingGroupName="api", DesiredCapacity=2
-        )
-        await following.apply([action("api", 2, 5, "d1")], Fence(2))
-        assert world.desired("api") == 2
+        back()
+        await following.apply([decided], Fence(2))
+        sighting = await following.observe()
+        assert there(sighting.services["api"]) == 2
+        assert len(sighting.notices) == 1
         await adapter.close()
         await following.close()
 
+    def there(counts: Counts) -> int:
+        return counts.warm_desired if warm else counts.desired
+
+    def back() -> None:
+        """Somebody sets what there was before."""
+        if warm:
+            world.pool("api", 2)
+        else:
+            world.client("autoscaling").set_desired_capacity(
+                AutoScalingGroupName="api", DesiredCapacity=2
+            )
+
+    warm, keys = quantity is Quantity.WARM, KEYS[quantity]
+    operation = "put_warm_pool" if warm else "set_desired_capacity"
+    decided = action("api", 2, 5, "d1", quantity=quantity)
     world.group("api", 2)
+    world.pool("api", 2)
     asyncio.run(story())
 
 

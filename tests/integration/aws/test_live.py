@@ -1,7 +1,8 @@
-"""The whole engine over an account: capacity is short, the server is away."""
+"""The whole engine over an account: capacity is short, the server is away, a surge comes."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.adapters.aws.tags import DECISION, DECISIONS, FENCE, SET
+from engine.adapters.aws.tags import DECISION, DECISIONS, FENCE, SET, WARM
 from tests import warm
 from tests.aws_world import KEYS, AwsWorld
 from tests.integration.kubernetes.test_live import (
@@ -82,6 +83,45 @@ def test_a_load_comes_and_goes_while_capacity_is_short_and_the_server_is_away(
     for file in (tmp_path / record).rglob("*"):
         if file.is_file():
             assert KEYS["AWS_SECRET_ACCESS_KEY"].encode() not in file.read_bytes()
+
+
+INSURED = (
+    "+platform.services.api.warm={price_share: 0.01, boot_share: 0.1, max: 3}",
+    "engine.surge.usd_per_missed_request=0.5", "engine.surge.bill_share=1",
+)  # fmt: skip
+"""Prices at which as many are held warm as may be."""
+
+
+def test_what_is_held_warm_is_bought_taken_first_by_a_surge_and_filled_up_again(
+    world: AwsWorld, tmp_path: Path
+) -> None:
+    def launched(words: str) -> int:
+        return sum(words in one["Description"] for one in world._activities)
+
+    world.group("api", 1, most=9)
+    world.boot_s = 0.5
+    with (
+        served(Load(lambda: world.ready("api"))) as load,
+        engine(world, tmp_path, load, *INSURED) as live,
+    ):
+        live.until(lambda: world.warm("api") == 3, "three that are held warm")
+        assert launched("from warm pool") == 0
+        load.per_s = 200.0
+        live.until(lambda: world.ready("api") >= 6, "enough instances for the surge")
+        live.until(lambda: world.warm("api") == 3, "a pool that is full again")
+        record, _ = live.end()
+    assert launched("from warm pool") >= 3
+    assert launched("into warm pool") >= 6
+    tags = world.tags("api")
+    decided = pd.read_parquet(tmp_path / record / "decisions.parquet")
+    warm_rows = decided[decided["kind"] == "warm"]
+    assert tags[WARM.decision].split()[0] in set(warm_rows["decision_id"])
+    assert set(warm_rows["reason"]) == {"surge"}
+    assert tags[WARM.set] == "3"
+    timeline = pd.read_parquet(tmp_path / record / "timeline.parquet")
+    assert timeline["warm"].max() == 3
+    summary = json.loads((tmp_path / record / "summary.json").read_text())
+    assert summary["cost"]["warm_usd"] > 0.0
 
 
 def test_an_engine_that_only_recommends_writes_nothing(world: AwsWorld, tmp_path: Path) -> None:

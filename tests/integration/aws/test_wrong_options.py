@@ -12,6 +12,7 @@ from tests.integration.aws.test_account import aws
 
 AT = "infrastructure.options.workloads.api"
 WORKLOAD = "+infrastructure.options.workloads.api={}"
+WARM = "+platform.services.api.warm={price_share: 0.15, boot_share: 0.1, max: 3}"
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,16 @@ WORKLOAD = "+infrastructure.options.workloads.api={}"
         ([WORKLOAD.format("asg/high")], "platform.services.api.min_instances: 1 is below 3"),
         ([WORKLOAD.format("asg/tracked")], "the TargetTrackingScaling policy cpu-60"),
         ([WORKLOAD.format("ecs/shop/daemon")], "it is a daemon"),
+        (
+            [WORKLOAD.format("ecs/shop/plain"), WARM],
+            "platform.services.api.warm: is not allowed (leave it out), as ECS service shop/plain "
+            "has no tasks that are held warm",
+        ),
+        (
+            [WORKLOAD.format("asg/mixed"), WARM],
+            "platform.services.api.warm: Auto Scaling group mixed: it can have no warm pool, as "
+            "50 % beyond its base are Spot Instances",
+        ),
         (["+infrastructure.options.workloads.apo=asg/api"], 'apo" is not allowed (api)'),
         (["infrastructure.options.region=moon"], "infrastructure.options.region"),
         (
@@ -69,4 +80,6 @@ def crowd() -> Iterator[AwsWorld]:
             },
         )  # fmt: skip
         world.service("shop", "daemon", 1, schedulingStrategy="DAEMON")
+        world.service("shop", "plain", 1)
+        world.mixed_group("mixed", 2, on_demand=50)
         yield world

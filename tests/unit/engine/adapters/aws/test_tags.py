@@ -12,9 +12,11 @@ from engine.adapters.aws.tags import (
     DECISION,
     DECISIONS,
     FENCE,
-    KEYS,
+    INSTANCES,
     REMEMBERED,
     SET,
+    WARM,
+    TagKeys,
     TagRecord,
     as_tags,
     begun,
@@ -28,20 +30,22 @@ IDS = st.text(min_size=1, max_size=300) | st.from_regex(
 )
 
 
-@given(st.lists(st.tuples(IDS, st.integers(0, 5000)), max_size=40))
+@given(
+    st.lists(st.tuples(IDS, st.integers(0, 5000)), max_size=40), st.sampled_from([INSTANCES, WARM])
+)
 def test_any_decisions_fit_into_tags_and_come_back_as_they_were(
-    steps: list[tuple[str, int]],
+    steps: list[tuple[str, int]], keys: TagKeys
 ) -> None:
     record, before = TagRecord(), 1
     for decision, after in steps:
         record = begun(record, before, decision, before, after=after, fence=7)
-        assert read(as_tags(record)) == record
+        assert read(as_tags(record, keys), keys) == record
         assert record.intends(decision)
         record, before = ended(record, decision, after), after
-        tags = as_tags(record)
-        assert set(tags) <= set(KEYS)
+        tags = as_tags(record, keys)
+        assert set(tags) <= set(keys.all)
         assert all(TAKEN.fullmatch(value) for value in tags.values()), tags
-        assert read(tags) == record
+        assert read(tags, keys) == record
         assert record.has_done(decision)
         assert not record.is_changed(after)
         assert record.is_changed(after + 1)
