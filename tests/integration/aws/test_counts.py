@@ -130,7 +130,7 @@ def test_a_warm_pool_is_shown_and_used_first_and_never_taken_for_what_boots(
         sighting = await seen(adapter, all_ready("api", 4))
         assert adapter.seen["api"].warm == 1
         assert sighting.notices == ()
-        assert not [call for call in world.calls if "warm" in call and call != DESCRIBED]
+        assert [call for call in adapter.clients.calls if "Warm" in call] == [DESCRIBED]
         await adapter.close()
 
     world.group("api", 2)
@@ -138,7 +138,7 @@ def test_a_warm_pool_is_shown_and_used_first_and_never_taken_for_what_boots(
     asyncio.run(story())
 
 
-DESCRIBED = "describe_warm_pool"
+DESCRIBED = "autoscaling:DescribeWarmPool"
 
 
 def test_a_groups_own_limits_are_never_moved_and_what_is_beyond_is_cut_and_told(
