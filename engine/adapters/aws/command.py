@@ -26,7 +26,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 """Before that, doubled each time."""
 
 
-class Command:
+class AwsCommand:
     """One decision on its way: `sent` is whether its count may have been set."""
 
     def __init__(
@@ -104,9 +104,11 @@ class Command:
 
     def _forbidden(self, one: SeenTarget, hands: OtherHands) -> str:
         """Why this count of the target is not the engine's to set."""
-        if why := one.refusal or (one.pool.refusal if self._warm and one.pool else ""):
-            return f"{self._aim.title}: {why}"
-        return hands.refusal
+        why = one.refusal
+        if self._warm and one.pool:
+            # What is said of a pool is that it ends: until then AWS takes no size for it.
+            why = why or one.pool.refusal or "; ".join(one.pool.words)
+        return f"{self._aim.title}: {why}" if why else hands.refusal
 
     def _refused(self, desired: int, record: TagRecord, count: int) -> str:
         action, newest = self._action, max(self._newest, record.fence)

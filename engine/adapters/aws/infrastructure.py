@@ -32,7 +32,7 @@ from engine.ports.lease import NO_FENCE, Fence
 try:
     from engine.adapters.aws import ecs, groups
     from engine.adapters.aws.client import AwsClients, AwsError
-    from engine.adapters.aws.command import Command, result_of
+    from engine.adapters.aws.command import AwsCommand, result_of
 except ModuleNotFoundError as _missing:
     if (_missing.name or "").partition(".")[0] not in ("aiobotocore", "botocore"):
         raise
@@ -261,7 +261,7 @@ class AwsInfrastructure:
             return no
         newest = self._newest.get(action.service, 0)
         self._newest[action.service] = max(newest, fence)
-        command = Command(self, aim, action, fence, newest=newest)
+        command = AwsCommand(self, aim, action, fence, newest=newest)
         try:
             async with asyncio.timeout(self.config.command_s):
                 return await command.carry_out()

@@ -154,6 +154,31 @@ def test_what_aws_refuses_to_hold_warm_fails_in_its_words_and_elsewhere_nothing_
     asyncio.run(story())
 
 
+def test_a_pool_that_is_being_deleted_is_told_of_and_no_size_is_asked_for_until_it_is_gone(
+    world: AwsWorld, connect: Connect
+) -> None:
+    async def story() -> None:
+        adapter = connect("api", warm=5)
+        world.of_group("api").warm_pool.status = "PendingDelete"
+        sighting = await adapter.observe()
+        assert sighting.services["api"].warm_desired == 0
+        assert sighting.notices == ("api: its warm pool is being deleted",)
+        before = world.tags("api")
+        (result,) = await adapter.apply([hold(0, 3, "d1")], Fence(1))
+        assert (result.status, result.sent) == (Status.FAILED, False)
+        assert result.detail == "Auto Scaling group api: its warm pool is being deleted"
+        assert world.tags("api") == before
+        world.of_group("api").warm_pool = None
+        (result,) = await adapter.apply([hold(0, 3, "d2")], Fence(1))
+        assert result.status is Status.ACCEPTED
+        assert (await seen(adapter, lambda s: s.services["api"].warm == 3)).notices == ()
+        await adapter.close()
+
+    world.group("api", 2)
+    world.pool("api", 1)
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("operation", ["put_warm_pool", "describe_warm_pool"])
 def test_a_pool_that_is_throttled_is_tried_again_and_counts_once(
     world: AwsWorld, connect: Connect, operation: str
