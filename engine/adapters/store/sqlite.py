@@ -56,12 +56,13 @@ class _Statements:
 class SqliteFile(Database):
     """The file in the folder `state`; both halves of the store may share one of these."""
 
-    def __init__(self, state: Path, *, busy_s: float = BUSY_S) -> None:
+    def __init__(self, state: Path, *, busy_s: float | None = None) -> None:
+        """Waits for another process for `busy_s`, or `BUSY_S`."""
         self.path = state / FILE
         self.name = str(self.path)
-        self._busy_s = busy_s
-        super().__init__(lambda: _Connection(self.path, busy_s))
-        self._reader = _Connection(self.path, busy_s)
+        self._busy_s = BUSY_S if busy_s is None else busy_s
+        super().__init__(lambda: _Connection(self.path, self._busy_s))
+        self._reader = _Connection(self.path, self._busy_s)
         self._reading = threading.Lock()
 
     def apart(self) -> SqliteFile:

@@ -50,6 +50,8 @@ from engine.runtime.shell import LiveShell
 from twin.hunt.virtual import VirtualLoop
 
 START_S = 1_000_000.0
+PATIENT_S = 120.0
+"""What answers at once may still take seconds of the loop's true time on a busy machine."""
 SPEC = ServiceSpec(
     name="api",
     min_instances=2,
@@ -378,11 +380,10 @@ class LiveWorld:
     def shell(
         self, controller: Controller, *, duration_s: float | None = 60.0, **options: Any
     ) -> LiveShell:
-        settings = {
-            name: options.pop(name)
-            for name in ("observe_timeout_s", "apply_timeout_s")
-            if name in options
-        }
+        limits = ("observe_timeout_s", "apply_timeout_s")
+        # A real store and a real lease answer in the loop's true time.
+        settings = {} if "store" in options else dict.fromkeys(limits, PATIENT_S)
+        settings |= {name: options.pop(name) for name in limits if name in options}
         ports: dict[str, Any] = {
             "metrics": self.source,
             "infrastructure": self.pool,
