@@ -1,4 +1,4 @@
-"""`python -m reports FOLDER`: make the reports of a run record, plan, price or backtest again.
+"""`python -m reports FOLDER`: make the reports again of whatever left the folder.
 
 Prints the path of the page.  Exit codes: 0 done, 2 bad input.
 """
@@ -16,26 +16,20 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     if len(given) != 1 or given[0].startswith("-"):
         sys.stderr.write(
-            "usage: python -m reports FOLDER   (of a run record, plan, price or backtest)\n"
+            "usage: python -m reports FOLDER   (of a run, comparison, price, plan, backtest, "
+            "forecast, hindcast, validation, sweep or bundle of evidence)\n"
         )
         return 0 if given in (["-h"], ["--help"]) else 2
     folder = Path(given[0])
     try:
-        if (folder / "plan.json").is_file():
-            reports.write_plan(folder)
-        elif (folder / "price.json").is_file():
-            reports.write_price(folder)
-        elif (folder / "results.json").is_file():
-            reports.write_backtest(folder)
-        else:
-            reports.write(folder)
+        page = reports.write_whatever(folder)
     except reports.RecordError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except OSError as error:
         sys.stderr.write(f"error: {error.filename or folder}: {error.strerror or error}\n")
         return 2
-    sys.stdout.write(f"{folder / 'report.html'}\n")
+    sys.stdout.write(f"{page}\n")
     return 0
 
 

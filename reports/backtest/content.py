@@ -14,12 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports import html
+from reports import rendering
 from reports.backtest import plots as backtest_plots
 from reports.backtest.plots import title_of
-from reports.compare.content import as_markdown
 from reports.errors import RecordError
-from reports.run.story import TextTable
+from reports.tables import TextTable
 from reports.wording import GAP, NOTHING, moment
 
 MARKS = {"better": "better", "same": "as good", "worse": "worse"}
@@ -52,8 +51,8 @@ def render(folder: Path) -> dict[str, str]:
     content, forecasts = _load(folder)
     texts = tell(content)
     plots = backtest_plots.draw(content, forecasts)
-    page = html.template("backtest.html.j2").render(texts=texts, plots=plots)
-    return {"report.html": page, "report.md": markdown(texts)}
+    page = rendering.page("backtest", texts=texts, plots=plots)
+    return {"report.html": page, "report.md": rendering.text("backtest", texts=texts)}
 
 
 def tell(content: dict[str, Any]) -> BacktestTexts:
@@ -73,20 +72,6 @@ def tell(content: dict[str, Any]) -> BacktestTexts:
         notes=tuple(_notes(content)),
         command=content["command"],
     )
-
-
-def markdown(texts: BacktestTexts) -> str:
-    """The same as text for a pull request."""
-    parts = [f"# {texts.title}", texts.headline, as_markdown(texts.overall)]
-    if texts.hours is not None:
-        parts += ["## In event hours and outside", as_markdown(texts.hours)]
-    parts += ["## All series together", as_markdown(texts.pooled), "## Series by series"]
-    parts += [as_markdown(texts.cases), "## Everybody", as_markdown(texts.forecasters)]
-    if texts.skipped is not None:
-        parts += ["## Left out", as_markdown(texts.skipped)]
-    parts += ["## Notes", "\n".join(f"- {note}" for note in texts.notes)]
-    parts += [f"```\n{texts.command}\n```"]
-    return "\n\n".join(parts) + "\n"
 
 
 def _load(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:

@@ -12,7 +12,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from reports.run.plots import (
+from reports.drawing.axes import figure_of
+from reports.drawing.legend import Key, dot_key, line_key
+from reports.drawing.style import (
     BLUE,
     GREEN,
     GREY,
@@ -25,14 +27,9 @@ from reports.run.plots import (
     SKY,
     VERMILLION,
     WIDTH,
-    Key,
-    Plot,
-    dot_key,
-    figure_of,
-    line_key,
     look,
-    svg,
 )
+from reports.drawing.svg import Plot, svg
 from reports.wording import compact
 
 COLOURS = (VERMILLION, GREEN, ORANGE, PURPLE, SKY, GREY, "#6b4c9a", "#8c6d31")

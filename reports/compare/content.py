@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from reports import html
+from reports import rendering
 from reports.compare import plots as comparison_plots
 from reports.errors import RecordError
-from reports.run.story import TextTable
+from reports.tables import TextTable
 from reports.wording import clock, count, moment, percent, plural, seconds, usd
 
 ELASTICITY = ("accuracy_under", "accuracy_over", "timeshare_under", "timeshare_over", "instability")
@@ -86,8 +86,8 @@ def render(folder: Path) -> dict[str, str]:
     comparison = load(folder)
     texts = tell(comparison)
     plots = comparison_plots.draw(comparison.content, comparison.minutes)
-    page = html.template("comparison.html.j2").render(texts=texts, plots=plots)
-    return {"report.html": page, "report.md": markdown(texts)}
+    page = rendering.page("comparison", texts=texts, plots=plots)
+    return {"report.html": page, "report.md": rendering.text("comparison", texts=texts)}
 
 
 def tell(comparison: Comparison) -> ComparisonTexts:
@@ -281,28 +281,3 @@ def _interval(interval: dict[str, Any], shown: Any) -> str:
 def _points(value: float) -> str:
     """Percentage points; what no day's requests could show counts as nothing."""
     return "0" if abs(100.0 * value) < 5e-6 else f"{100.0 * value:+.2g}"
-
-
-def markdown(texts: ComparisonTexts) -> str:
-    """The same as text for a pull request."""
-    parts = [f"# {texts.title}", texts.headline, as_markdown(texts.main)]
-    parts += ["★: nobody is both cheaper and better.", "## Paired differences"]
-    parts += [as_markdown(texts.pairs), "## Elasticity", as_markdown(texts.elasticity)]
-    if texts.readiness is not None:
-        parts += ["## Ready when events began", as_markdown(texts.readiness)]
-    if texts.losses is not None:
-        parts += ["## Where the SLO was lost", as_markdown(texts.losses)]
-    parts += ["## Notes", "\n".join(f"- {note}" for note in texts.notes)]
-    parts += [f"```\n{texts.command}\n```"]
-    return "\n\n".join(parts) + "\n"
-
-
-def as_markdown(table: TextTable) -> str:
-    """A table in Markdown."""
-    lines = ["| " + " | ".join(table.headings) + " |"]
-    lines.append("| " + " | ".join("---:" if n else "---" for n in table.numeric) + " |")
-    lines += [
-        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
-        for row in table.rows
-    ]
-    return "\n".join(lines)

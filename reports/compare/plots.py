@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from reports import wording
-from reports.run.plots import (
+from reports.drawing.axes import figure_of
+from reports.drawing.legend import Key, dot_key, line_key
+from reports.drawing.style import (
     BLUE,
     GREEN,
     GREY,
@@ -28,14 +30,9 @@ from reports.run.plots import (
     SKY,
     VERMILLION,
     WIDTH,
-    Key,
-    Plot,
-    dot_key,
-    figure_of,
-    line_key,
     look,
-    svg,
 )
+from reports.drawing.svg import Plot, svg
 
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, "#6b4c9a", "#8c6d31")
 DASHES = ("", "6 2", "2 2", "6 2 2 2", "8 3 2 3", "1 2", "4 4", "10 2")

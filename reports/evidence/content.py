@@ -16,10 +16,10 @@ from typing import Any
 from xml.etree import ElementTree as xml
 
 from engine.record.schema.claims import GROUPS, Outcome, outcome_on, readiness
-from reports import html
+from reports import rendering
+from reports.drawing.svg import Plot
 from reports.errors import RecordError
 from reports.evidence.plots import draw
-from reports.run.plots import Plot
 from reports.wording import plural
 
 CLASSES = {
@@ -41,7 +41,7 @@ LEADING = (
 )
 """The three figures of the first page: claim, figure, heading."""
 
-SMALLER = " (smaller runs than those that one signs)"
+SMALLER = " (smaller runs, not meant for a signature)"
 
 SHARE = "share"
 """The unit of fractions, which people read in per cent."""
@@ -105,7 +105,7 @@ def render(folder: Path) -> dict[str, str]:
     day = results["plan"]["fixed_at"][:10]
     return {
         "evidence.html": _page(results, digest, day),
-        "evidence.md": _markdown(results, digest, day),
+        "evidence.md": rendering.text("evidence", texts=tell(results, digest, day)),
         "junit.xml": _junit(results),
     }
 
@@ -129,7 +129,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], str]:
 
 def _page(results: dict[str, Any], digest: str, day: str) -> str:
     texts = tell(results, digest, day)
-    return html.template("evidence.html.j2").render(texts=texts)
+    return rendering.page("evidence", texts=texts)
 
 
 def tell(results: dict[str, Any], digest: str, day: str) -> EvidenceTexts:
@@ -247,21 +247,6 @@ def _number(value: float | None, unit: str) -> str:
 def _day(iso: str) -> str:
     day = dt.date.fromisoformat(iso)
     return f"{day.day} {day:%B %Y}"
-
-
-def _markdown(results: dict[str, Any], digest: str, day: str) -> str:
-    texts = tell(results, digest, day)
-    lines = [f"# Evidence: {texts.verdict}", "", texts.headline, "", texts.about, ""]
-    lines += ["| | claim | outcome | result | limit |", "| --- | --- | --- | --- | --- |"]
-    for _, claims in texts.groups:
-        for claim in claims:
-            content = claim.content
-            values = "; ".join(f.value for f in claim.figures) or content["reason"]
-            limits = "; ".join(f.limit for f in claim.figures)
-            cells = (content["id"], content["title"], claim.sign, values, limits)
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", f"Bundle: `{digest}`", "", f"`{texts.command}`", ""]
-    return "\n".join(lines)
 
 
 def _junit(results: dict[str, Any]) -> str:

@@ -9,20 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from reports.run.plots import (
-    GREEN,
-    GREY,
-    MUTED,
-    RIGHT,
-    VERMILLION,
-    WIDTH,
-    Key,
-    Plot,
-    dot_key,
-    line_key,
-    look,
-    svg,
-)
+from reports.drawing.legend import Key, diamond_key, dot_key, line_key
+from reports.drawing.style import GREEN, GREY, LABEL_GAP, MUTED, RIGHT, VERMILLION, WIDTH, look
+from reports.drawing.svg import Plot, svg
 
 ROW, LEFT = 38.0, 110.0
 REACH = 2.5
@@ -35,12 +24,12 @@ def draw(figures: list[dict[str, Any]], control: list[dict[str, Any]]) -> Plot |
     if not rows:
         return None
     opposite = {figure["name"]: figure for figure in control if figure["value"] is not None}
-    height = ROW * len(rows) + 44.0
+    height = ROW * len(rows) + 56.0
     with look():
         figure = Figure(figsize=(WIDTH / 72.0, height / 72.0), dpi=72)
         FigureCanvasSVG(figure)
         axes = figure.add_axes(
-            (LEFT / WIDTH, 36.0 / height, 1.0 - (LEFT + RIGHT) / WIDTH, 1.0 - 40.0 / height)
+            (LEFT / WIDTH, 48.0 / height, 1.0 - (LEFT + RIGHT) / WIDTH, 1.0 - 52.0 / height)
         )
         for at, row in enumerate(rows):
             below = row["operator"] == "<="
@@ -66,14 +55,14 @@ def draw(figures: list[dict[str, Any]], control: list[dict[str, Any]]) -> Plot |
         axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.set_xlim(0.0, REACH)
-        axes.set_xlabel("in units of the limit", color=MUTED)
+        axes.set_xlabel("in units of the limit", color=MUTED, labelpad=LABEL_GAP)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         label = "Figures with their intervals, in units of the limit, and the negative control"
         drawn = svg(figure, "evidence-" + "-".join(row["name"] for row in rows), label)
     keys = (
         Key("limit kept, with the interval", dot_key(GREEN)),
         Key("not kept", dot_key(VERMILLION)),
-        Key("negative control", dot_key(MUTED)),
+        Key("negative control", diamond_key(MUTED)),
         Key("limit", line_key(GREY, "", 1.2)),
     )
     return Plot(drawn, label, keys)

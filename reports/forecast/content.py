@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
-from reports import html
-from reports.compare.content import as_markdown
+from reports import rendering
+from reports.drawing.legend import Key, line_key
+from reports.drawing.style import INK, WIDTH, look
+from reports.drawing.svg import Plot, svg
 from reports.errors import RecordError
-from reports.run.plots import INK, WIDTH, Key, Plot, line_key, look, svg
-from reports.run.story import TextTable
+from reports.tables import TextTable
 
 FAN = "#f0bd57"
 MEDIAN = "#7a4f00"
@@ -38,16 +39,10 @@ def render(folder: Path) -> dict[str, str]:
         raise RecordError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path}: {error}") from error
-    page = html.template("forecast.html.j2").render(content=content, tables=tables, plots=plots)
-    return {"report.html": page, "report.md": _markdown(content, tables)}
-
-
-def _markdown(content: dict[str, Any], tables: list[tuple[str, TextTable]]) -> str:
-    parts = [f"# {content['title']}", content["headline"]]
-    for name, table in tables:
-        parts += [f"## {name}", as_markdown(table)]
-    parts += ["## Notes", "\n".join(f"- {note}" for note in content["notes"])]
-    return "\n\n".join([*parts, f"```\n{content['command']}\n```"]) + "\n"
+    return {
+        "report.html": rendering.page("forecast", content=content, tables=tables, plots=plots),
+        "report.md": rendering.text("forecast", content=content, tables=tables),
+    }
 
 
 def _plot(curve: dict[str, Any]) -> Plot:

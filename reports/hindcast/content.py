@@ -10,11 +10,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from reports import html
-from reports.compare.content import as_markdown
+from reports import rendering
+from reports.drawing.style import look
+from reports.drawing.svg import Plot
 from reports.reading import pages_of
-from reports.run.plots import Plot, look
-from reports.run.story import TextTable
+from reports.tables import TextTable
 from reports.validation.content import SIGNS
 from reports.validation.plots import differences
 from reports.wording import plural
@@ -43,15 +43,14 @@ def _pages(content: dict[str, Any]) -> dict[str, str]:
             for name, one in content["controllers"].items()
             if one["verdicts"]
         }
-    page = html.template("hindcast.html.j2").render(
-        title=TITLE, lede=lede, notes=notes, sections=sections, plots=plots,
-        command=content["command"],
-    )  # fmt: skip
-    parts = [f"# {TITLE}", lede, *(f"- {note}" for note in notes)]
-    for name, table in sections:
-        parts += [f"## {name}", as_markdown(table)]
-    parts.append(f"`{content['command']}`")
-    return {"report.html": page, "report.md": "\n\n".join(parts) + "\n"}
+    texts = {
+        "title": TITLE, "lede": lede, "notes": notes, "sections": sections,
+        "command": content["command"],
+    }  # fmt: skip
+    return {
+        "report.html": rendering.page("hindcast", **texts, plots=plots),
+        "report.md": rendering.text("hindcast", **texts),
+    }
 
 
 def _lede(content: dict[str, Any]) -> str:

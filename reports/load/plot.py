@@ -7,22 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from reports.drawing.axes import figure_of
+from reports.drawing.legend import Key, line_key
+from reports.drawing.style import BLUE, GREEN, INK, ORANGE, PURPLE, VERMILLION, look
+from reports.drawing.svg import Plot, svg
+from reports.drawing.thinning import FloatArray
 from reports.load.content import LoadTest
-from reports.run.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
-    VERMILLION,
-    FloatArray,
-    Key,
-    Plot,
-    figure_of,
-    line_key,
-    look,
-    svg,
-)
 from reports.wording import seconds
 
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, INK)

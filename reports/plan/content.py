@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports import html
-from reports.compare.content import as_markdown
+from reports import rendering
 from reports.errors import RecordError
 from reports.plan import plots as planning_plots
-from reports.run.story import TextTable
+from reports.tables import TextTable
 from reports.wording import compact, count, percent, plural, roughly, usd
 
 KINDS = {
@@ -79,8 +78,8 @@ def render(folder: Path) -> dict[str, str]:
     """The pages of the plan in `folder`: name and text of each."""
     content = load(folder)
     texts = tell(content)
-    page = html.template("plan.html.j2").render(texts=texts, plots=planning_plots.draw(content))
-    return {"report.html": page, "report.md": markdown(texts)}
+    page = rendering.page("plan", texts=texts, plots=planning_plots.draw(content))
+    return {"report.html": page, "report.md": rendering.text("plan", texts=texts)}
 
 
 def tell(content: dict[str, Any]) -> PlanTexts:
@@ -385,22 +384,6 @@ def _notes(content: dict[str, Any]) -> Iterable[str]:
         "from day to day; the interval says by how much that moves the limit. The days in the "
         "twin respond as expected."
     )
-
-
-def markdown(texts: PlanTexts) -> str:
-    """The same as text."""
-    parts = [f"# {texts.title}", f"{texts.eyebrow}", texts.headline, texts.about]
-    parts += ["## Recommendations", as_markdown(texts.recommendations)]
-    parts += ["## Cost", as_markdown(texts.alternatives)]
-    parts += ["## Limits", as_markdown(texts.limits)]
-    parts += ["## What gives way first", as_markdown(texts.ladder)]
-    parts += ["\n".join(f"- {line}" for line in texts.checks)]
-    parts += ["## Forecast", as_markdown(texts.forecast)]
-    parts += ["### Instances that the peak of each month takes", as_markdown(texts.need)]
-    parts += ["### Busiest days", as_markdown(texts.peak_days)]
-    parts += ["## How to read this", "\n".join(f"- {note}" for note in texts.notes)]
-    parts += [f"```\n{texts.command}\n```"]
-    return "\n\n".join(parts) + "\n"
 
 
 def _opening(name: str) -> str:

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from reports import wording
-from reports.run.plots import (
+from reports.drawing.legend import Key, dot_key, line_key
+from reports.drawing.style import (
     BLUE,
     GREEN,
     GREY,
@@ -24,13 +25,9 @@ from reports.run.plots import (
     STACK,
     VERMILLION,
     WIDTH,
-    Key,
-    Plot,
-    dot_key,
-    line_key,
     look,
-    svg,
 )
+from reports.drawing.svg import Plot, svg
 
 
 @dataclass(frozen=True, slots=True)

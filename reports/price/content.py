@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports import html
-from reports.compare.content import as_markdown
+from reports import rendering
+from reports.drawing.svg import Plot
 from reports.errors import RecordError
 from reports.price import plots
-from reports.run.plots import Plot
-from reports.run.story import TextTable
+from reports.tables import TextTable
 from reports.wording import GAP, NOTHING, count, moment, percent, plural, usd
 
 VERDICTS: Mapping[str, str] = {
@@ -74,8 +73,8 @@ def load(folder: Path) -> dict[str, Any]:
 def render(folder: Path) -> dict[str, str]:
     """The pages of the prices in `folder`: name and text of each."""
     texts = tell(load(folder))
-    page = html.template("price.html.j2").render(texts=texts)
-    return {"report.html": page, "report.md": markdown(texts)}
+    page = rendering.page("price", texts=texts)
+    return {"report.html": page, "report.md": rendering.text("price", texts=texts)}
 
 
 def tell(content: dict[str, Any]) -> PriceTexts:
@@ -103,7 +102,8 @@ def _headline(content: dict[str, Any]) -> str:
             "clairvoyance within the same rules costs. "
         )
     if content["idle"]:
-        return f"{text}{_listed(content['idle'])} cost and save nothing anywhere."
+        verb = "cost and save" if len(content["idle"]) > 1 else "costs and saves"
+        return f"{text}{_listed(content['idle'])} {verb} nothing anywhere."
     return f"{text}Each rule makes a difference somewhere."
 
 
@@ -221,7 +221,7 @@ def _catalogue(content: dict[str, Any]) -> TextTable:
             *(f"{key} = {value} of each service" for key, value in rule["each_service"].items()),
         ]
         rows.append((_name(name), rule["says"], ", ".join(settings), rule["threat"]))
-    headings = ("rule", "says", "taken out by", "is there for")
+    headings = ("rule", "what it does", "turned off by", "protects against")
     return TextTable(headings, tuple(rows), (False,) * 4)
 
 
@@ -247,20 +247,6 @@ def _notes(content: dict[str, Any]) -> Iterable[str]:
         "loses none of the first four: with each seed, or so that the interval of the mean "
         "excludes 0."
     )
-
-
-def markdown(texts: PriceTexts) -> str:
-    """The same as text for a pull request."""
-    parts = [f"# {texts.title}", texts.headline]
-    for place in texts.places:
-        parts += [f"## {place.name}", place.summary, as_markdown(place.contestants)]
-        parts += ["### Each rule by itself", as_markdown(place.rules)]
-        if place.threats is not None:
-            parts += ["### Where its fault comes true", as_markdown(place.threats)]
-    parts += ["## The rules", as_markdown(texts.catalogue)]
-    parts += ["## Notes", "\n".join(f"- {note}" for note in texts.notes)]
-    parts += [f"```\n{texts.command}\n```"]
-    return "\n\n".join(parts) + "\n"
 
 
 def _usd(one: Mapping[str, Any]) -> str:

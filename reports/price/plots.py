@@ -9,29 +9,28 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reports import wording
-from reports.run.plots import (
+from reports.drawing.legend import Key, line_key
+from reports.drawing.style import (
     BLUE,
     GREEN,
     GREY,
     INK,
+    LABEL_GAP,
     MUTED,
     ORANGE,
     RIGHT,
     SKY,
     WIDTH,
-    Key,
-    Plot,
-    line_key,
     look,
-    svg,
 )
+from reports.drawing.svg import Plot, svg
 
 NAMES = 190.0
 """Room for the names, in the plot's units."""
 VALUES = 92.0
 """Room for what each step costs, right of the bars and of their intervals."""
-BAR = 20.0
-HEAD, FOOT = 14.0, 44.0
+BAR = 26.0
+HEAD, FOOT = 14.0, 56.0
 WITHIN = "clairvoyant_within_rules"
 
 
@@ -79,9 +78,9 @@ def waterfall(place: dict[str, Any], number: int) -> Plot:
                 textcoords="offset points", ha="right", va="center", fontsize=9, color=MUTED,
             )  # fmt: skip
         axes.set_yticks(range(rows), [*(_name(step["name"]) for step in steps), "engine"])
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: wording.usd(value)))
-        axes.set_xlabel("USD a day", color=MUTED)
+        axes.set_xlabel("USD a day", color=MUTED, labelpad=LABEL_GAP)
         label = f"{place['name']}: what each rule adds to the bill, from the clairvoyant on"
         keys = (
             Key("a whole bill (the axis does not begin at 0)", line_key(BLUE, "", 8)),

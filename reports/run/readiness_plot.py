@@ -5,19 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports.run.plots import (
-    BLUE,
-    GREEN,
-    INK,
-    VERMILLION,
-    Key,
-    Plot,
-    dot_key,
-    figure_of,
-    line_key,
-    look,
-    svg,
-)
+from reports.drawing.axes import figure_of
+from reports.drawing.legend import Key, dot_key, line_key
+from reports.drawing.style import BLUE, GREEN, INK, VERMILLION, look
+from reports.drawing.svg import Plot, svg
 from reports.run.reading import Record
 
 CLIPPED = 4.0

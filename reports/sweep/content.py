@@ -7,11 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from reports import html
+from reports import rendering
 from reports.compare import plots as comparison_plots
-from reports.compare.content import as_markdown
 from reports.errors import RecordError
-from reports.run.story import TextTable
+from reports.tables import TextTable
 from reports.wording import count, percent, plural, usd
 
 SHOWN = {
@@ -42,8 +41,10 @@ def render(folder: Path) -> dict[str, str]:
     if len(runs) > MOST_ROWS:
         lede += f" The first {MOST_ROWS} are shown; sweep.csv has all."
     plot = comparison_plots.scatter(runs["cost.total_usd"], runs["slo.violation_ratio"])
-    page = html.template("sweep.html.j2").render(title=title, lede=lede, table=table, plot=plot)
-    return {"report.html": page, "report.md": f"# {title}\n\n{lede}\n\n{as_markdown(table)}\n"}
+    return {
+        "report.html": rendering.page("sweep", title=title, lede=lede, table=table, plot=plot),
+        "report.md": rendering.text("sweep", title=title, lede=lede, table=table),
+    }
 
 
 def _is_figure(column: pd.Series) -> bool:

@@ -9,10 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from reports import html
-from reports.compare.content import as_markdown
+from reports import rendering
 from reports.reading import pages_of
-from reports.run.story import TextTable
+from reports.tables import TextTable
 from reports.validation import plots as validation_plots
 from reports.wording import plural
 
@@ -36,19 +35,14 @@ def _pages(content: dict[str, Any]) -> dict[str, str]:
     tables = {"summary": _summary(content), "calibration": _calibration(content)}
     closed = _closed(content.get("closed_loop"))
     plots = validation_plots.draw(content)
-    page = html.template("validation.html.j2").render(
-        lede=lede, notes=notes, tables=tables, sections=sections, closed=closed, plots=plots,
-        command=content["command"],
-    )  # fmt: skip
-    parts = ["# The twin against the live stack", lede, *(f"- {note}" for note in notes),
-             "## Where it is equivalent", as_markdown(tables["summary"])]  # fmt: skip
-    if closed is not None:
-        parts += ["## Closed loop: the engine in both", as_markdown(closed)]
-    for name, table in sections:
-        parts += [f"## {name[0].upper()}{name[1:]}", as_markdown(table)]
-    parts += ["## Calibrated figures", as_markdown(tables["calibration"]),
-              f"`{content['command']}`"]  # fmt: skip
-    return {"report.html": page, "report.md": "\n\n".join(parts) + "\n"}
+    texts = {
+        "lede": lede, "notes": notes, "tables": tables, "sections": sections, "closed": closed,
+        "command": content["command"],
+    }  # fmt: skip
+    return {
+        "report.html": rendering.page("validation", **texts, plots=plots),
+        "report.md": rendering.text("validation", **texts),
+    }
 
 
 def _verdicts(content: dict[str, Any]) -> list[dict[str, Any]]:

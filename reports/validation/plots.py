@@ -10,7 +10,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports.run.plots import (
+from reports.drawing.legend import Key, dot_key, line_key
+from reports.drawing.style import (
     BLUE,
     GREEN,
     GREY,
@@ -20,13 +21,9 @@ from reports.run.plots import (
     RIGHT,
     VERMILLION,
     WIDTH,
-    Key,
-    Plot,
-    dot_key,
-    line_key,
     look,
-    svg,
 )
+from reports.drawing.svg import Plot, svg
 
 COLOURS = {"equivalent": GREEN, "not shown": ORANGE, "different": VERMILLION}
 ROW = 15.0

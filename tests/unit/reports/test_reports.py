@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -21,12 +22,11 @@ import pandas as pd
 import pytest
 
 import reports
-from reports import wording
 from reports.__main__ import main
-from reports.compare import plots as comparison_plots
-from reports.run import junit, plots, ranking, reading, story
+from reports.run import plots, reading
 
 Make = Callable[..., Any]
+PACKAGES = tuple(Path(reports.__file__).parent.glob("*/__init__.py"))
 HOSTILE = '<img src=x onerror="alert(1)">|`@team`$\\frac{1}{2}$ & "co" 日本'
 FILES = ("report.html", "report.md", "junit.xml")
 
@@ -339,82 +339,6 @@ def test_what_a_later_version_adds_is_ignored(made: Make, tmp_path: Path) -> Non
     reports.write(whole.write(tmp_path / "r"))
 
 
-def test_thinning_loses_neither_peak_nor_trough() -> None:
-    rng = np.random.Generator(np.random.Philox(3))
-    t = np.arange(17_280.0)
-    values = rng.normal(100.0, 1.0, t.size)
-    values[[17, 9_000, 17_001]] = (500.0, -300.0, np.nan)
-    at, thin = plots._envelope(t, values)
-    assert len(at) <= plots.POINTS
-    assert (np.nanmax(thin), np.nanmin(thin)) == (500.0, -300.0)
-    assert (np.diff(at) > 0).all()
-    assert np.array_equal(values[at.astype(int)], thin, equal_nan=True)
-    _, highest = plots._highest(t, values)
-    assert len(highest) <= plots.POINTS
-    assert np.nanmax(highest) == 500.0
-
-
-def test_a_line_of_few_steps_is_drawn_exactly() -> None:
-    t = np.arange(17_280.0)
-    steps = np.repeat([3.0, 8.0, 5.0, 5.0], 4_320)
-    at, thin = plots._envelope(t, steps)
-    assert len(at) <= 8
-    again = thin[np.searchsorted(at, t, side="right") - 1]
-    assert np.array_equal(again, steps)
-
-
-def test_faults_are_paired_and_one_without_an_end_lasts(made: Make, tmp_path: Path) -> None:
-    whole = made(60)
-    start_s = float(whole.timeline["time_s"].min())
-    whole.events = [
-        {"time_s": start_s + 10, "kind": "fault_started", "name": "a"},
-        {"time_s": start_s + 20, "kind": "fault_started", "name": "b"},
-        {"time_s": start_s + 30, "kind": "fault_ended", "name": "a", "detail": "fired 7 times"},
-        {"time_s": start_s + 40, "kind": "fault_ended", "name": "never_started"},
-        {"time_s": start_s + 50, "kind": "fault_fired", "name": "c"},
-    ]
-    run = reading.load(whole.write(tmp_path / "r"))
-    faults = plots.faults(run)
-    assert [(f.letter, f.name, f.ended) for f in faults] == [
-        ("A", "a", True), ("B", "b", False), ("C", "c", True),
-    ]  # fmt: skip
-    assert (faults[0].end_s, faults[0].detail) == (start_s + 30, "fired 7 times")
-    assert faults[1].end_s == run.span_s[1]
-    assert faults[2].end_s == faults[2].start_s
-
-
-def test_emergencies_and_rollbacks_lead_but_do_not_crowd_out_the_rest(
-    made: Make, tmp_path: Path
-) -> None:
-    whole = made(600)
-    actions = whole.decisions.index[whole.decisions["kind"] == "action"]
-    whole.decisions.loc[actions, ["reason", "category"]] = ["forecast", "automatic"]
-    crowd, rollback = actions[:30], actions[40]
-    whole.decisions.loc[crowd, ["reason", "category", "service"]] = [
-        "emergency",
-        "emergency",
-        "api",
-    ]
-    whole.decisions.loc[rollback, "reason"] = "rollback"
-    chosen = ranking.most_important(reading.load(whole.write(tmp_path / "r")))
-    assert len(chosen) == 10
-    times = [ranked.row["time_s"] for ranked in chosen]
-    assert times == sorted(times)
-    reasons = [ranked.row["reason"] for ranked in chosen]
-    assert "rollback" in reasons
-    assert 1 <= reasons.count("emergency") <= 5
-    assert all("emergency" in r.because for r in chosen if r.row["reason"] == "emergency")
-
-
-def test_declined_reasons_that_differ_in_figures_only_are_one(made: Make, tmp_path: Path) -> None:
-    whole = made(600)
-    groups = {g.why: g for g in ranking.declined(reading.load(whole.write(tmp_path / "r")))}
-    assert "cooldown for another … s" in groups
-    assert "wedding protection for the next 2 h" in groups
-    declined = (whole.decisions["outcome"] == "declined").sum()
-    assert sum(group.times for group in groups.values()) == declined
-
-
 def edit_summary(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = folder / "summary.json"
     summary = json.loads(path.read_text())
@@ -497,83 +421,14 @@ def test_a_folder_that_is_not_there_is_refused(
     assert "usage" in capsys.readouterr().err
 
 
-def test_junit_text_is_xml_whatever_the_names(small_record: Path) -> None:
-    summary = reading.load(small_record).summary
-    odd = summary.model_copy(update={"scenario": '\x00\ud800<&>"', "started_at": "whenever"})
-    assert ET.fromstring(junit.render(odd)).find("testsuite") is not None
+def test_each_mark_names_a_report_that_there_is() -> None:
+    assert set(reports.MARKS.values()) < {path.parent.name for path in PACKAGES}
+    for report in reports.MARKS.values():
+        assert callable(import_module(f"reports.{report}.content").render)
 
 
-@pytest.mark.parametrize(
-    ("share", "said"),
-    [
-        (None, "–"), (float("nan"), "–"), (0.0, "0 %"), (1.0, "100 %"), (1.0 - 1e-16, "100 %"),
-        (0.00016, "0.016 %"), (0.9999, "99.99 %"), (0.99996184, "99.9962 %"), (0.5, "50 %"),
-        (1.25, "125 %"), (3e-9, "under 0.0001 %"), (1.0 - 3e-9, "over 99.9999 %"),
-    ],
-)  # fmt: skip
-def test_a_share_is_never_rounded_to_none_or_all(share: float | None, said: str) -> None:
-    assert wording.percent(share).replace(wording.GAP, " ") == said
-
-
-@pytest.mark.parametrize(
-    ("duration_s", "said"),
-    [
-        (None, "–"), (0.0, "0 s"), (2.5e-5, "25 µs"), (0.038, "38 ms"), (4.2, "4.2 s"),
-        (99.97, "1 min 40 s"), (725.0, "12 min 5 s"), (3599.7, "1 h"), (12_000.0, "3 h 20 min"),
-    ],
-)  # fmt: skip
-def test_durations_have_the_unit_that_suits_them(duration_s: float | None, said: str) -> None:
-    assert wording.seconds(duration_s).replace(wording.GAP, " ") == said
-
-
-@pytest.mark.parametrize(
-    ("amount", "said"),
-    [(0.0, "$0.00"), (5142.79, "$5,143"), (72.0, "$72.00"), (0.0508, "$0.051"), (-3.2, "−$3.20")],
-)
-def test_money_keeps_the_digits_that_matter(amount: float, said: str) -> None:
-    assert wording.usd(amount) == said
-
-
-def test_a_service_beyond_what_the_fluid_is_verified_for_gets_a_warning(
-    made: Make, tmp_path: Path
-) -> None:
-    kept = made(services=ONE)
-    name = next(iter(kept.summary["services"]))
-    kept.summary["services"][name]["unverified_share"] = 0.25
-    kept.write(tmp_path / "warned")
-    reports.write(tmp_path / "warned")
-    warned = (tmp_path / "warned" / "report.md").read_text()
-    assert "Warning: with few slots" in warned
-    assert f"{name} 25 %" in warned
-    kept.summary["services"][name]["unverified_share"] = 0.005
-    kept.write(tmp_path / "quiet")
-    reports.write(tmp_path / "quiet")
-    assert "Warning" not in (tmp_path / "quiet" / "report.md").read_text()
-
-
-def test_a_fault_that_did_nothing_is_warned_of(made: Make, tmp_path: Path) -> None:
-    whole = made(60)
-    whole.summary["faults"] = {
-        "stock_out": {"kind": "capacity_shortage", "fired": 0},
-        "crowd": {"kind": "flash_crowd", "fired": 12},
-    }
-    texts = story.tell(reading.load(whole.write(tmp_path / "r")))
-    (warning,) = [text for text in texts.caveats if "met nothing" in text]
-    assert warning.startswith("Warning: stock out met nothing to spoil")
-
-
-@pytest.mark.parametrize("bads", [[1.3e-4, 1.9e-4], [1e-4, 0.2], [1e-4, 1e-4], [0.0, 0.0]])
-def test_no_formula_is_shown_raw_on_the_axis_of_a_sweep(bads: list[float]) -> None:
-    svg = comparison_plots.scatter(pd.Series([10.0, 20.0]), pd.Series(bads)).svg
-    assert "$\\math" not in svg
-    assert " %" in svg
-
-
-def test_the_settings_of_a_controller_have_its_colour_and_a_bound_is_black() -> None:
-    names = ("engine", "hpa", "kpa", "static", "clairvoyant", "hpa@40", "kpa@300s", "kpa@900s")
-    about = {name: {"foresight": name == "clairvoyant"} for name in names}
-    styles = comparison_plots._styles({"controllers": about})
-    assert len({styles[name][0] for name in ("engine", "hpa", "kpa", "static", "clairvoyant")}) == 5
-    assert styles["hpa@40"] == styles["hpa"]
-    assert styles["kpa@300s"][0] == styles["kpa@900s"][0] == styles["kpa"][0]
-    assert len({styles[name][1] for name in ("kpa", "kpa@300s", "kpa@900s")}) == 3
+def test_the_report_of_a_bundle_is_made_again_and_not_that_of_its_plan(tmp_path: Path) -> None:
+    for name in ("statement.json", "results.json", "plan.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(reports.RecordError, match=r"statement\.json: 'subject'"):
+        reports.write_whatever(tmp_path)

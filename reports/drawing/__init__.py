@@ -1,0 +1,1 @@
+"""How all reports draw: style, axes, legends, thinned series, and SVG of the same bytes."""
