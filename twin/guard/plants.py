@@ -18,9 +18,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from engine.config.complaints import close
+from engine.config.packaged import packaged_mapping
 from engine.config.strict import ConfigError, Strict, validated
 from engine.settings import EngineSettings
-from twin.guard.worlds import read_yaml
 
 Value = float | str
 
@@ -69,7 +69,7 @@ def read(path: Path | None = None) -> list[Plant]:
     Raises ConfigError, also for a setting that the engine has not got, for one that is neither
     planted nor left out, and for a line that is not there any more.
     """
-    plants = validated(PlantsConfig, read_yaml("plants.yaml", path))
+    plants = validated(PlantsConfig, packaged_mapping("guard/plants.yaml", path))
     there = paths()
     for setting in (*plants.settings, *plants.left_out):
         if setting not in there:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field
 
 from engine.config.complaints import close
 from engine.config.composition import composed
+from engine.config.packaged import packaged_mapping
 from engine.config.strict import ConfigError, Strict, validated
-
-FOLDER = "guard"
 
 
 class GuardWorldConfig(Strict):
@@ -32,21 +29,7 @@ class GuardWorldsConfig(Strict):
 
 def read(path: Path | None = None) -> GuardWorldsConfig:
     """The worlds of the file `path`, or the packaged ones; raises ConfigError."""
-    return validated(GuardWorldsConfig, read_yaml("worlds.yaml", path))
-
-
-def read_yaml(name: str, path: Path | None) -> dict[str, Any]:
-    """The mapping in `path`, or in the packaged file `name`; raises ConfigError."""
-    source = resources.files("conf").joinpath(FOLDER, name) if path is None else path
-    try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{source}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: cannot be read ({error})") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{source}: has to be a mapping")
-    return content
+    return validated(GuardWorldsConfig, packaged_mapping("guard/worlds.yaml", path))
 
 
 def chosen(wanted: tuple[str, ...], there: dict[str, GuardWorldConfig]) -> list[str]:

@@ -45,7 +45,7 @@ from scenarios.faults.parts import Death
 from twin.hunt.ports import RAISED, PortFault
 from twin.hunt.virtual import VirtualLoop
 from twin.world.cloud import CloudPort
-from twin.world.shell import SimulatedShell
+from twin.world.shell import Dying, SimulatedShell
 from twin.world.world import World
 
 LOOK_S, WRITE_S = 2.0, 4.0
@@ -57,16 +57,6 @@ QUICK_S = 0.2
 
 class DeadError(RuntimeError):
     """The process that calls was killed: nothing that it does reaches anybody."""
-
-
-@dataclass(slots=True)
-class _Dying:
-    """An engine that is to be killed, from `at_s` on and by `until_s` at the latest."""
-
-    how: Death
-    at_s: float
-    until_s: float
-    died: Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -106,7 +96,7 @@ class HuntedShell(SimulatedShell):
         """When samples are from that a lying source made up."""
         self.last_step_s = 0.0
         self.duration_s = math.inf
-        self._dying: list[_Dying] = []  # type: ignore[assignment]
+        self._dying: list[Dying] = []  # type: ignore[assignment]
 
     # --- what the world asks of a shell
 
@@ -120,7 +110,7 @@ class HuntedShell(SimulatedShell):
 
     def kill(self, death: Death, at_s: float, until_s: float, died: Callable[[str], None]) -> None:
         """Arrange for the engine's death: at a call of the infrastructure."""
-        self._dying.append(_Dying(death, at_s, until_s, died))
+        self._dying.append(Dying(death, at_s, until_s, died))
 
     def depose(self, behind_s: float) -> Callable[[], None]:
         """Let another engine lead, once it can; returns what makes the old one notice."""
@@ -180,7 +170,7 @@ class HuntedShell(SimulatedShell):
         """Start an engine: another process, which leads from now on."""
         self.engines.append(Engine(self))
 
-    def die(self, engine: Engine, dying: _Dying) -> None:
+    def die(self, engine: Engine, dying: Dying) -> None:
         """Kill it, and start another after a while, perhaps from an old memory."""
         self._dying.remove(dying)
         engine.die()
@@ -189,7 +179,7 @@ class HuntedShell(SimulatedShell):
         dying.died(f"killed; restarts after {dying.how.down_s:.0f} s")
         self.loop.call_later(max(dying.how.down_s, 0.1), self.start)
 
-    def dying(self, engine: Engine) -> _Dying | None:
+    def dying(self, engine: Engine) -> Dying | None:
         """The death that is due for `engine` at this moment."""
         if not engine.leads:
             return None

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, model_validator
 
 from engine.config.complaints import close
+from engine.config.packaged import packaged_mapping
 from engine.config.strict import ConfigError, Strict, validated
 
 Value = int | float | str
@@ -54,16 +53,7 @@ class PricedRulesConfig(Strict):
 
 def read(path: Path | None = None) -> dict[str, PricedRuleConfig]:
     """The rules of the file `path`, or the packaged ones; raises ConfigError."""
-    source = resources.files("conf").joinpath("price", "rules.yaml") if path is None else path
-    try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{source}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: cannot be read ({error})") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{source}: has to be a mapping")
-    return validated(PricedRulesConfig, content).rules
+    return validated(PricedRulesConfig, packaged_mapping("price/rules.yaml", path)).rules
 
 
 def chosen(

@@ -107,7 +107,7 @@ Watcher = Callable[[Observation, Plan], None]
 
 
 @dataclass(slots=True)
-class _Dying:
+class Dying:
     """An engine that is to be killed, from `at_s` on and by `until_s` at the latest."""
 
     how: Death
@@ -177,7 +177,7 @@ class SimulatedShell:
         self._interval_s = interval_s
         self._catch_up = catch_up
         self._seat = Seat(infrastructure, infrastructure.fence)
-        self._deaths: list[_Dying] = []
+        self._deaths: list[Dying] = []
         self._down_until_s = -math.inf
         self._memory_s, self._memory = -math.inf, ""
         self._memories: deque[tuple[float, str]] = deque()
@@ -214,7 +214,7 @@ class SimulatedShell:
 
     def kill(self, death: Death, at_s: float, until_s: float, died: Callable[[str], None]) -> None:
         """Arrange for the engine's death between `at_s` and `until_s`; before the run."""
-        self._deaths.append(_Dying(death, at_s, until_s, died))
+        self._deaths.append(Dying(death, at_s, until_s, died))
         self._keep_s = max(self._keep_s, death.snapshot_age_s)
 
     def depose(self, behind_s: float) -> Callable[[], None]:
@@ -294,14 +294,14 @@ class SimulatedShell:
         while len(self._memories) > 1 and self._memories[1][0] <= self.env.now - self._keep_s:
             self._memories.popleft()
 
-    def _dying(self, plan: Plan) -> _Dying | None:
+    def _dying(self, plan: Plan) -> Dying | None:
         """The death that is due now: with something to do, or at its last moment."""
         for death in self._deaths:
             if self.env.now >= death.at_s and (plan.actions or self.env.now >= death.until_s):
                 return death
         return None
 
-    def _die(self, death: _Dying) -> None:
+    def _die(self, death: Dying) -> None:
         now_s, how = self.env.now, death.how
         self._deaths.remove(death)
         old = [kept for kept in self._memories if kept[0] <= now_s - how.snapshot_age_s]

@@ -12,14 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.adapters import cabinet_files
-from engine.adapters.store.sealed import local_credentials
-from engine.adapters.store.sqlite import local_desk
-from engine.api.assembly import Office, assembled
+from engine.api.assembly import assembled
 from engine.api.context import ApiContext
+from engine.api.local_office import local_office, local_tokens
 from engine.api.serving import serving
 from engine.config.api import ApiConfig, ApiLimits, WhatIfConfig
-from engine.config.security import SecurityConfig
 from engine.model import (
     SAMPLE_DTYPE,
     Action,
@@ -37,8 +34,6 @@ from engine.model import (
     WeddingContext,
 )
 from engine.ports.metrics import Reading
-from engine.security.audit.courier import Courier
-from engine.security.audit.log import opened
 from engine.security.roles import Role
 from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
@@ -185,22 +180,15 @@ def stage(tmp_path: Path, names: tuple[str, ...], what_if: WhatIfConfig | None) 
     """An engine that is served and has made a step."""
     state = tmp_path / "state"
     state.mkdir()
-    desk = local_desk(state)
     context = assembled(
         Silent(),
         tuple(map(spec, names)),
         EngineSettings(),
         ApiConfig(port=0, limits=ApiLimits(drain_s=0.0, request_s=600.0), what_if=what_if),
-        office=Office(
-            state=state,
-            desk=desk,
-            courier=Courier(desk, opened(state / "audit")),
-            credentials=local_credentials(state),
-            security=SecurityConfig(),
-        ),
+        office=local_office(state),
         tree={},
     )
-    made = Stage(context, Tokens(local_credentials(state), cabinet_files.opened(state)), "")
+    made = Stage(context, local_tokens(state), "")
     made.step()
     with serving(context) as url:
         made.url = url

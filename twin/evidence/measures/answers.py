@@ -210,20 +210,14 @@ def served(folder: Path, say: Callable[[str], object] = len) -> Iterator[Server]
 
 def serve(folder: str) -> None:
     """Serve until SIGTERM; stdout begins with the URL and a token, and ends with figures."""
-    from engine.adapters import cabinet_files
-    from engine.adapters.audit_place import audit_of
-    from engine.adapters.store.sealed import local_credentials
-    from engine.adapters.store.sqlite import local_desk
-    from engine.api.assembly import Office, assembled
+    from engine.api.assembly import assembled
+    from engine.api.local_office import local_office, local_tokens
     from engine.api.serving import serving
     from engine.config.api import ApiConfig, ApiLimits, RateLimit
     from engine.config.composition import composed
     from engine.config.platform import PlatformConfig
-    from engine.config.security import SecurityConfig
     from engine.config.strict import validated
-    from engine.security.audit.courier import Courier
     from engine.security.roles import Role
-    from engine.security.tokens import Tokens
     from engine.settings import EngineSettings
     from twin.evidence.measures.ingest import SilentNotes
 
@@ -231,23 +225,15 @@ def serve(folder: str) -> None:
     specs = validated(PlatformConfig, tree["platform"]).specs()
     plenty = RateLimit(per_s=100_000.0, burst=1_000_000)
     config = ApiConfig(port=0, limits=ApiLimits(reads=plenty), predictions=None)
-    desk = local_desk(Path(folder))
     context = assembled(
         SilentNotes(),
         specs,
         EngineSettings(),
         config,
-        office=Office(
-            state=Path(folder),
-            desk=desk,
-            courier=Courier(desk, audit_of(Path(folder))),
-            credentials=local_credentials(Path(folder)),
-            security=SecurityConfig(),
-        ),
+        office=local_office(Path(folder)),
         tree={},
     )
-    tokens = Tokens(local_credentials(Path(folder)), cabinet_files.opened(Path(folder)))
-    token, _ = tokens.create(
+    token, _ = local_tokens(Path(folder)).create(
         "a client", [Role.VIEWER], None, now_s=time.time(), for_s=86_400.0, made_by="evidence"
     )
     stop = threading.Event()

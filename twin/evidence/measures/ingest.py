@@ -27,23 +27,17 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from engine.adapters import cabinet_files
-from engine.adapters.audit_place import audit_of
-from engine.adapters.store.sealed import local_credentials
-from engine.adapters.store.sqlite import local_desk
 from engine.api import assembly
+from engine.api.local_office import local_office, local_tokens
 from engine.api.serving import serving
 from engine.config.api import ApiConfig
-from engine.config.security import SecurityConfig
 from engine.config.strict import validated
 from engine.ingest.plain import WireVersion
 from engine.ingest.receiver import Receiver, WrittenCounts
 from engine.ingest.settings import ReceivedConfig
 from engine.ingest.sources import ReceivedSource
 from engine.model import Action, ActionResult, BootTime, ServiceSpec
-from engine.security.audit.courier import Courier
 from engine.security.roles import Role
-from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
 
 SERVICES = ("api", "database")
@@ -190,24 +184,17 @@ def receiving(folder: Path, config: ReceivedConfig) -> Iterator[Loopback]:
     )
     source = ReceivedSource(specs, 5.0, config)
     timed = _Timed(source.receiver)
-    desk = local_desk(folder)
     context = assembly.assembled(
         SilentNotes(),
         specs,
         EngineSettings(mode="recommend_only"),
         validated(ApiConfig, {"port": 0}),
-        office=assembly.Office(
-            state=folder,
-            desk=desk,
-            courier=Courier(desk, audit_of(folder)),
-            credentials=local_credentials(folder),
-            security=SecurityConfig(),
-        ),
+        office=local_office(folder),
         tree={},
         offered=assembly.Offered(receiver=timed),
     )
     with serving(context) as url:
-        token, _ = Tokens(local_credentials(folder), cabinet_files.opened(folder)).create(
+        token, _ = local_tokens(folder).create(
             "a sender", [Role.COLLECTOR], None, now_s=time.time(), for_s=3600.0, made_by="evidence"
         )
         yield Loopback(source, timed, url, token)

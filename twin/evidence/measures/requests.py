@@ -19,20 +19,16 @@ from unittest import mock
 import httpx
 import numpy as np
 
-from engine.adapters import cabinet_files
-from engine.adapters.audit_place import audit_of
-from engine.adapters.store.sealed import local_credentials
-from engine.adapters.store.sqlite import SqliteFile, local_desk
+from engine.adapters.store.sqlite import SqliteFile
 from engine.api import application, assembly
 from engine.api.context import ApiContext
+from engine.api.local_office import local_office, local_tokens
 from engine.api.serving import serving
 from engine.config.api import ApiConfig
-from engine.config.security import SecurityConfig
 from engine.config.strict import validated
 from engine.model import (
     SAMPLE_DTYPE,
     Action,
-    ActionResult,
     BootTime,
     Category,
     MonitoringSession,
@@ -48,10 +44,10 @@ from engine.model import (
 )
 from engine.monitoring.sessions import session_document
 from engine.ports.metrics import Reading
-from engine.security.audit.courier import Courier
 from engine.security.roles import Cell, Extent, Permission, PlatformState, Role
 from engine.security.tokens import Tokens
 from engine.settings import EngineSettings
+from twin.evidence.measures.ingest import SilentNotes
 
 NAMES = {Extent.STATELESS: "api", Extent.STATEFUL: "database", Extent.PLATFORM: "all-services"}
 ONE = (Extent.STATELESS, Extent.STATEFUL)
@@ -120,25 +116,6 @@ SAME = ":"
 
 OPEN = ("health", "readiness", "breakGlass")
 """Operations that anybody may ask for; the last one only with a code that was sealed for him."""
-
-
-class _Silent:
-    """Notes that nobody keeps."""
-
-    def step(self, *_: object, **__: object) -> None:
-        """Nothing."""
-
-    def without_store(self, actions: Sequence[Action], time_s: float) -> None:
-        """Nothing."""
-
-    def result(self, result: ActionResult) -> None:
-        """Nothing."""
-
-    def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
-        """Nothing."""
-
-    def status(self, status: Mapping[str, Any]) -> None:
-        """Nothing."""
 
 
 def over_http(
@@ -291,24 +268,17 @@ def served(
     limits = dict.fromkeys(("reads", "writes", "predictions"), AT_ONCE)
     config = validated(ApiConfig, {"port": 0, "limits": limits, "tls": tls})
     specs = tuple(_spec(NAMES[extent], extent is Extent.STATEFUL) for extent in ONE)
-    desk = local_desk(folder)
     context = assembly.assembled(
-        _Silent(),
+        SilentNotes(),
         specs,
         EngineSettings(),
         config,
-        office=assembly.Office(
-            state=folder,
-            desk=desk,
-            courier=Courier(desk, audit_of(folder)),
-            credentials=local_credentials(folder),
-            security=SecurityConfig(),
-        ),
+        office=local_office(folder),
         tree={},
     )
     step(context)
     with serving(context) as url:
-        yield context, url, Tokens(local_credentials(folder), cabinet_files.opened(folder))
+        yield context, url, local_tokens(folder)
 
 
 def _spec(name: str, stateful: bool) -> ServiceSpec:
