@@ -13,26 +13,26 @@ COMMANDS = {
         "engine.commands.usage:RUN",
     ),
     "serve": Command(
-        "engine.commands.run:serve", "[key=value ...]", "scale it, and be asked over HTTP",
+        "engine.commands.run:serve", "[key=value ...]", "scale it, and answer over HTTP",
         "engine.commands.usage:SERVE",
     ),
     "import": Command(
         "engine.commands.importing:run", "kubernetes|prometheus [key=value ...]",
-        "what a cluster and its metrics say, as files to run with", "engine.commands.usage:IMPORT",
+        "turn a cluster and its metrics into files to run with", "engine.commands.usage:IMPORT",
     ),
     "status": Command("engine.commands.status:run", "", "what the running engine sees and does"),
     "pause": Command(f"{REQUESTS}:pause", "[SERVICE] [--for TIME]", "do not scale"),
-    "resume": Command(f"{REQUESTS}:resume", "[SERVICE]", "take a pause back"),
+    "resume": Command(f"{REQUESTS}:resume", "[SERVICE]", "end a pause"),
     "floor": Command(f"{REQUESTS}:floor", "SERVICE N [--for TIME]", "keep at least N instances"),
-    "approve": Command(f"{REQUESTS}:approve", "DECISION", "let a waiting action pass"),
+    "approve": Command(f"{REQUESTS}:approve", "DECISION", "approve a waiting action"),
     "reject": Command(f"{REQUESTS}:reject", "DECISION", "refuse a waiting action"),
     "occasion": Command(
         "engine.commands.occasion:run", "propose|list|approve|drop",
-        "what is in no calendar: a launch, a TV spot, a load test",
+        "announce an event that is in no calendar: a launch, a TV spot",
     ),
     "learn": Command(
         "engine.commands.learn:run", "load=FILE|prometheus out=FILE [key=value ...]",
-        "how bookings become load, from those of the past", "engine.commands.usage:LEARN",
+        "learn from the past how bookings become load", "engine.commands.usage:LEARN",
     ),
     "alerts": Command(
         "engine.commands.alerts:run", "[list|ack|escalate]", "what the monitor finds wrong"
@@ -41,21 +41,25 @@ COMMANDS = {
         "engine.commands.monitor:run", "[start|list|end]", "what is watched, and how often"
     ),
     "audit": Command(
-        "engine.commands.audit:run", "verify|show|export", "who did what, and is the log whole"
+        "engine.commands.audit:run", "verify|show|export",
+        "show who did what, and check that the log is whole",
     ),
     "kubernetes": Command(
-        "engine.commands.kubernetes:run", "rbac|check|show", "what it needs and sees in a cluster"
+        "engine.commands.kubernetes:run", "rbac|check|show",
+        "what the engine needs and sees in a cluster",
     ),
     "aws": Command(
-        "engine.commands.aws:run", "policy|check|show", "what it needs and sees in an AWS account"
+        "engine.commands.aws:run", "policy|check|show",
+        "what the engine needs and sees in an AWS account",
     ),
     "token": Command(
-        "engine.commands.token:run", "create|list|revoke", "what is shown to the API"
+        "engine.commands.token:run", "create|list|revoke", "make and revoke tokens for the API"
     ),
     "keys": Command(
-        "engine.commands.keys:run", "make|use|list|rotate|retire", "what is kept is sealed"
+        "engine.commands.keys:run", "make|use|list|rotate|retire",
+        "make and rotate the keys that seal what is stored",
     ),
-    "record": Command("engine.commands.record:run", "open", "a sealed record of a live run"),
+    "record": Command("engine.commands.record:run", "open", "open a sealed record of a live run"),
     "privacy": Command(
         "engine.commands.privacy:run", "export|erase|retain|page", "what is held on one wedding"
     ),

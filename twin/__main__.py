@@ -24,7 +24,7 @@ COMMANDS = {
     ),
     "plan": Command(
         f"{MAKING}:plan", "[date=DAY] [months=N] [risk=R] [simultaneous=N] [key=value ...]",
-        "forecast the months to come, say what to buy and what gives way first", f"{USAGE}:PLAN",
+        "forecast the coming months, say what to buy and what fails first", f"{USAGE}:PLAN",
     ),
     "check": Command(
         "twin.check.command:run", "RECORD [--against BASELINE] [--update]",
@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "hindcast": Command(
         f"{MAKING}:hindcast", "scenario=NAME [controllers=[A,B]] [key=value ...] --config-dir DIR",
-        "hold the twin against days that were imported and that it was not fitted to",
+        "compare the twin with imported days that it was not fitted to",
         f"{USAGE}:HINDCAST",
     ),
     "serve": Command(
@@ -58,7 +58,7 @@ COMMANDS = {
     ),
     "leases": Command(
         f"{MAKING}:leases", "[worlds=N] [seed=K] [histories=N] [plants=N] [workers=N]",
-        "engines that share a platform while everything goes wrong; exit with 1 if it shows",
+        "test engines that share a platform under faults; exit with 1 if a rule is broken",
         f"{USAGE}:LEASES",
     ),
     "detect": Command(

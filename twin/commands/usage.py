@@ -21,21 +21,21 @@ VALIDATE = page("calibration", "usage: python -m twin validate [key=value ...]\n
 
 COMPARE = """usage: python -m twin compare [key=value ...] [--config-dir DIR]
 
-  controllers=[A,B]     whom to compare; names of the group controller (default: all that there are)
+  controllers=[A,B]     whom to compare; names of the group controller (default: all)
   hpa_targets=[50,70]   further CPU targets of hpa, in per cent, if it takes part; [] for none
   kpa_delays=[900]      further scale-down delays of kpa, in seconds, if it takes part; [] for none
-  replications=N        so many seeds, the same for everybody; figures get confidence intervals
+  replications=N        number of seeds, the same for everybody; figures get confidence intervals
   key=value             everything else as for run: scenario=, seed=, output=, engine.limits.… =
 """
 
 PRICE = """usage: python -m twin price [key=value ...] [--config-dir DIR]
 
-Runs the engine without each rule of caution in turn, on the day as it is and where the fault comes
-true that the rule is there for.  Interrupted, the same command goes on where it was.
+Runs the engine without each of its safety rules in turn, on the day as it is and on a day with the
+fault that the rule protects against.  An interrupted command continues where it stopped.
 
   scenario=[A,B]      where (default june_peak)
   weddings=[N,M]      at these sizes instead of each scenario's own
-  seeds=N             so many seeds, the same for everybody (default 3)
+  seeds=N             number of seeds, the same for everybody (default 3)
   rules=[A,B]         these rules only; all of them are in conf/price/rules.yaml
   threats=false       the day as it is only
   workers=N           processes (default: as many as cores)
@@ -44,13 +44,13 @@ true that the rule is there for.  Interrupted, the same command goes on where it
 
 HINDCAST = """usage: python -m twin hindcast scenario=NAME [key=value ...] [--config-dir DIR]
 
-The days that `python -m engine import prometheus` kept back: what the twin makes of them against
-what was measured, within the limits of `twin validate`.
+Plays the days that `python -m engine import prometheus` kept back, and compares the twin with what
+was measured, within the limits of `twin validate`.
 
   scenario=NAME      of the import; its files are in --config-dir
   measured=FILE      what was measured (default: measured.json beside the scenario's load)
   controllers=[A,B]  who scales in the twin (default: NAME_hpas, the team's own autoscalers, and
-                     NAME_as_measured, the counts that there were)
+                     NAME_as_measured, the measured counts)
   key=value          everything else as for run: seed=, output=, platform.services.… =
 """
 
@@ -63,12 +63,12 @@ FORECAST = """usage: python -m twin forecast day|wedding|season|train [key=value
 
   key=value   everything else: seed=, output=, engine.limits.… =
               population.simultaneous=   the platform's weddings at once (100,000, as for run)
-              seasons.drawn=             so many are drawn to learn from, and multiplied (2,000)
+              seasons.drawn=             how many are drawn to learn from, and multiplied (2,000)
 """
 
 DETECT = """usage: python -m twin detect [key=value ...]
 
-  worlds=N      so many worlds with a fault, each kind in its turn (default 26)
+  worlds=N      number of worlds with a fault, each kind in its turn (default 26)
   saturdays=N   whole Saturdays in June without a fault, also seen without the calendar (default 1)
   deliveries=N  worlds in which notices are on their way while things break (default 0)
   seed=1        of the worlds
@@ -84,22 +84,22 @@ killed and paused, messages are cut off, late, lost and doubled, clocks are set.
 action counts under an old epoch, two act at once, a shard has no owner for 15 s while there is a
 way to the table, or a history is not linearizable.
 
-  worlds=N      so many (default 1000), of 42 s each
+  worlds=N      number of worlds (default 1000), of 42 s each
   seed=0        of the first world
   histories=N   check the history of each N-th world (default 1; 0: of none)
-  plants=N      plant faults besides, one by one: each has to be seen in N worlds (default 0: no)
+  plants=N      also plant faults, one by one: each has to be detected in N worlds (default 0: no)
   workers=N     processes (default: as many as cores)
 """
 
 BENCHMARK = """usage: python -m twin benchmark nab|microsoft|nezha data=FOLDER [key=value ...]
 
 The monitor's own detectors on series that others have labelled, value by value, with thresholds
-that were chosen before (conf/benchmark.yaml); a simple rule stands beside.
+that were chosen before (conf/benchmark.yaml), beside a simple rule.
 
   data=FOLDER      nab: labels/combined_windows.json and data/GROUP/NAME.csv
                    microsoft: GROUP/NAME.csv with timestamp, value, label
                    nezha: DAY/metrics.csv and DAY/faults.csv; all may end in .csv.gz
-  thresholds=FILE  thresholds of one's own
+  thresholds=FILE  your own thresholds
   freeze=FILE      choose thresholds on these series, and write them down with the date
   output=FOLDER    where to (default outputs); benchmark.json in it has every figure
 """
@@ -125,7 +125,7 @@ Without data= the twin's own seasons are forecast, service by service.
 PLAN = """usage: python -m twin plan [key=value ...] [--config-dir DIR]
 
   date=2027-01-01       the day of planning: the first date that is planned for
-  months=12             so many months (1 ... 12)
+  months=12             number of months (1 ... 12)
   risk=0.02             accepted probability that in a month a service needs more than its limit
   population.simultaneous=N   the platform's weddings at once (100,000), in the year before
   check=false           do not run the twin at the limits that the plan predicts
