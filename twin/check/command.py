@@ -77,7 +77,7 @@ def _against(options: argparse.Namespace) -> bool:
     after = regression.read(options.record)
     if options.update and not options.against.exists():
         regression.write(after, options.against)
-        print(f"{options.against}: written, {len(after.by_seed)} seeds")
+        print(f"{options.against}: written, {regression.counted(len(after.by_seed))}")
         return True
     before = regression.read(options.against)
     changes = regression.compare(before, after)
@@ -87,6 +87,6 @@ def _against(options: argparse.Namespace) -> bool:
         options.markdown.write_text(text)
     if options.update:
         regression.write(after, options.against)
-        print(f"{options.against}: updated, {len(after.by_seed)} seeds")
+        print(f"{options.against}: updated, {regression.counted(len(after.by_seed))}")
         return True
     return not any(change.worse for change in changes) and not regression.gone(before, after)

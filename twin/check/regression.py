@@ -166,6 +166,11 @@ def guard_of(figure: str) -> Guard | None:
     return GUARDS.get(figure)
 
 
+def counted(seeds: int) -> str:
+    """So many seeds, in words: 1 seed, 20 seeds."""
+    return f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
+
+
 def markdown(changes: Sequence[Change], before: Runs, after: Runs) -> str:
     """What changed, fit for a comment on a pull request."""
     worse = [change for change in changes if change.worse]
@@ -193,8 +198,8 @@ def markdown(changes: Sequence[Change], before: Runs, after: Runs) -> str:
             f"| {change.difference:+.4g} | {bound} | {change.margin:.3g} | {mark} |"
         )
     lines += [f"| `{figure}` | | – | | | | ✗ not judged |" for figure in lost]
-    lines += ["", f"Paired over {seeds} seeds. A figure is worse if its mean difference is beyond "
-              "the margin with 99 % confidence."]  # fmt: skip
+    lines += ["", f"Paired over {counted(seeds)}. A figure is worse if its mean difference is "
+              "beyond the margin with 99 % confidence."]  # fmt: skip
     if seeds == 1:
         lines.append("With one pair nothing can be told from chance; run with replications.")
     return "\n".join(lines) + "\n"
