@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-random mutants evidence staging-demo kube-tools guard guard-power baselines lint format clean
+.PHONY: help run serve test test-random mutants soak fuzz evidence staging-demo kube-tools guard guard-power baselines lint format clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -31,6 +31,12 @@ test-random: $(VENV)/.installed-test ## Property tests on inputs that nobody has
 
 mutants: $(VENV)/.installed-test ## Spoil the decision code in each place: do the tests notice?
 	$(BIN)/python -m mutation $(ARGS)
+
+soak: $(VENV)/.installed-test ## A day of the live engine, every port in trouble: does anything grow?
+	$(BIN)/python -m tools.soak $(ARGS)
+
+fuzz: $(VENV)/.installed-test ## Spoilt bytes for all that reads those of others (ARGS="--inputs 1000000 traces")
+	$(BIN)/python -m tools.fuzz $(ARGS)
 
 evidence: $(VENV)/.installed-test ## What has to be shown before a deployment, and its page (ARGS="level=full")
 	$(BIN)/python -m twin evidence $(ARGS)

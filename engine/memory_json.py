@@ -103,8 +103,10 @@ def from_json(text: str) -> Memory:
                 f"engine memory: version {version!r} is not known (1 … {VERSION}); "
                 "it was written by a newer engine"
             )
-        return _memory(document)
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        memory = _memory(document)
+        to_json(memory)  # what could not be kept again was never kept
+        return memory
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"engine memory: not a snapshot of this engine ({error!r})") from error
 
 

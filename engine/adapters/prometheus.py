@@ -419,7 +419,7 @@ class PrometheusSource:
                 values = item["values"] if "values" in item else [item["value"]]
                 named = self._by_label.get(str(labels.get(self.config.label, "")))
                 points = {float(time_s): float(text) for time_s, text in values}
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 raise TroubleError("the answer holds no series of numbers") from None
             service = query.service or named
             if service is None:
@@ -497,7 +497,7 @@ def _result(body: bytes, status: int) -> tuple[dict[str, Any], list[Any]]:
     """An answer and its series; raises TroubleError for everything that has none."""
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         start = body[:40].decode("utf-8", "replace").split("\n")[0]
         raise TroubleError(f"HTTP {status}, no JSON: {start!r}") from None
     if not isinstance(document, dict) or document.get("status") != "success":

@@ -79,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
                 return _show(given.state, max(given.last, 0), as_json=given.json)
             case _:
                 return _export(given.state, given.folder, opened=given.opened)
-    except (OSError, SealError, CabinetError) as error:
+    except (OSError, ValueError, SealError, CabinetError) as error:
         return failed(error)
 
 

@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
                 print(f"{weddings.retain(time.time())} entries are gone", file=sys.stderr)
             case _:
                 _page(weddings, given.out)
-    except (NotAllowedError, WeddingError, CabinetError, SealError, OSError) as error:
+    except (NotAllowedError, WeddingError, CabinetError, SealError, OSError, ValueError) as error:
         return failed(error)
     return 0
 

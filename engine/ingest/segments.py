@@ -134,6 +134,22 @@ class _File:
     last: int
 
 
+def _rows_of(table: pyarrow.Table) -> SpanRows:
+    """The rows of a segment's table; raises ValueError, KeyError and what Arrow raises."""
+    if any(column.null_count for column in table.columns):
+        raise ValueError("a value is missing")
+    names = table.column("series").combine_chunks()
+    if isinstance(names, pyarrow.ChunkedArray):
+        names = names.chunk(0)
+    rows = SpanRows(
+        tuple(names.dictionary.to_pylist()), names.indices.to_numpy(),
+        *(table.column(name).to_numpy() for name in COLUMNS[1:]),
+    )  # fmt: skip
+    if len(rows) and not 0 <= rows.series.min() <= rows.series.max() < len(rows.labels):
+        raise ValueError("a series has no name")
+    return rows
+
+
 class SegmentFolder:
     """The segments of one tier; raises OSError where the disk does not do its part.
 
@@ -276,15 +292,13 @@ class SegmentFolder:
             file = pyarrow.BufferReader(opened)
         else:
             file = pyarrow.memory_map(str(path))
-        with file:
-            table = parquet.read_table(file, read_dictionary=["series"], use_threads=False)
-        names = table.column("series").combine_chunks()
-        if isinstance(names, pyarrow.ChunkedArray):
-            names = names.chunk(0)
-        return SpanRows(
-            tuple(names.dictionary.to_pylist()), names.indices.to_numpy(),
-            *(table.column(name).to_numpy() for name in COLUMNS[1:]),
-        )  # fmt: skip
+        try:
+            with file:
+                table = parquet.read_table(file, read_dictionary=["series"], use_threads=False)
+            return _rows_of(table)
+        except (pyarrow.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
+            words = str(error).splitlines() or [type(error).__name__]
+            raise OSError(0, f"it is damaged ({words[0][:100]})", str(path)) from None
 
     def _context(self, stem: str) -> str:
         return f"samples/{self.tier.name}/{stem}"

@@ -120,8 +120,12 @@ def from_json(text: str, services: Sequence[str], empty: MonitorMemory) -> Monit
         version = document["version"]
         if version != VERSION:
             raise ValueError(f"monitor memory: version {version!r} is not known ({VERSION})")
-        return _memory(document, services, empty)
-    except (KeyError, TypeError, AttributeError, OverflowError, IndexError) as error:
+        memory = _memory(document, services, empty)
+        to_json(memory, services)  # what could not be kept again was never kept
+        return memory
+    except (
+        KeyError, TypeError, AttributeError, OverflowError, IndexError, RecursionError,
+    ) as error:  # fmt: skip
         raise ValueError(f"monitor memory: not a snapshot of this monitor ({error!r})") from error
 
 

@@ -207,7 +207,7 @@ def read(path: Path, sealer: LineSealer | None = None) -> Iterator[dict[str, Any
 
     With a `sealer`, lines from before it was there are read too; what it cannot open is no line.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for text in lines:
             line = _opened(text, sealer)
             if line is not None:
@@ -232,7 +232,7 @@ def _opened(text: str, sealer: LineSealer | None) -> dict[str, Any] | None:
         if sealer is not None and not text.startswith("{"):
             text = sealer.open_text(text.rstrip("\n"), JOURNAL)
         line = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return line if isinstance(line, dict) else None
 

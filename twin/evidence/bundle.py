@@ -131,7 +131,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     """One of the bundle's files; raises BundleError."""
     try:
         raw = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise BundleError(f"{name}: cannot be read ({reason})") from None
     if not isinstance(raw, dict):

@@ -19,7 +19,7 @@ def parsed(lines: Iterable[str]) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise NoRowError(f"line {number} is no JSON object")

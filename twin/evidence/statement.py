@@ -142,7 +142,7 @@ def check(envelope: bytes, payload: bytes, key: Ed25519PublicKey | None) -> str:
             for one in content["signatures"]
         ]
         kind = content["payloadType"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "is no DSSE envelope"
     if not same or kind != PAYLOAD:
         return "does not sign the statement beside it"

@@ -118,7 +118,10 @@ class IcsSource:
             raise FeedError(f"{path} does not end; it may be half written")
         try:
             calendars = Calendar.from_ical(content, multiple=True)
-        except (ValueError, IndexError, KeyError, RecursionError, TypeError):
+        except (
+            ValueError, IndexError, KeyError, RecursionError, TypeError, AttributeError,
+            ArithmeticError, OSError,
+        ):  # fmt: skip
             raise FeedError(f"{path} is no iCalendar file") from None
         if not calendars:
             raise FeedError(f"{path} holds no calendar")
@@ -142,7 +145,9 @@ class IcsSource:
                         )  # fmt: skip
                 except EventError as error:
                     yield WrongRow("", where, str(error))
-                except (ValueError, OverflowError, ArithmeticError, TypeError, AttributeError):
+                except (
+                    ValueError, ArithmeticError, TypeError, AttributeError, KeyError, OSError,
+                ):  # fmt: skip
                     yield WrongRow("", where, "has times that cannot be worked out")
 
     def _floating(self, calendar: Component) -> dt.tzinfo | None:

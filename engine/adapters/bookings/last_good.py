@@ -41,6 +41,7 @@ class LastGood:
     ) -> None:
         self._path = folder / NAME
         self._sealer = sealer
+        self._roles = len(roles)
         words = [
             f"{key}={masked(value.get_secret_value()) if isinstance(value, SecretStr) else value}"
             for key, value in config
@@ -58,11 +59,14 @@ class LastGood:
             raw = json.loads(content)
             if raw["version"] != VERSION or raw["of"] != self._of:
                 return nothing
-            events = {str(row[0]): _event(row) for row in raw["events"]}
+            events = {str(row[0]): self._event(row) for row in raw["events"]}
             return KnownEvents(events, ever=True), float(raw["read_s"])
         except FileNotFoundError:
             return nothing
-        except (OSError, SealError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (
+            OSError, SealError, ValueError, KeyError, TypeError, IndexError, OverflowError,
+            RecursionError,
+        ) as error:  # fmt: skip
             log.warning(f"{self._path}: what was known of the bookings is left aside ({error})")
             return nothing
 
@@ -79,20 +83,21 @@ class LastGood:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, content)
 
+    def _event(self, row: list[Any]) -> BookedEvent:
+        name, starts_s, ends_s, people, major, updated_s = row
+        if len(people) != self._roles or not math.isfinite(float(starts_s)):
+            raise ValueError("an event that is none")
+        return BookedEvent(
+            str(name), float(starts_s), _figure(ends_s), tuple(_figure(count) for count in people),
+            bool(major), updated_s=_figure(updated_s),
+        )  # fmt: skip
+
 
 def _row(event: BookedEvent) -> list[Any]:
     return [
         event.id, event.starts_s, _finite(event.ends_s), [_finite(count) for count in event.people],
         event.major, _finite(event.updated_s),
     ]  # fmt: skip
-
-
-def _event(row: list[Any]) -> BookedEvent:
-    name, starts_s, ends_s, people, major, updated_s = row
-    return BookedEvent(
-        str(name), float(starts_s), _figure(ends_s), tuple(_figure(count) for count in people),
-        bool(major), updated_s=_figure(updated_s),
-    )  # fmt: skip
 
 
 def _finite(figure: float) -> float | None:

@@ -188,7 +188,10 @@ class RowReader:
         text = "" if given is None else str(given).strip()
         if not 0 < len(text) <= LONGEST_ID:
             raise _Wrong(f"{self._columns.id}: is no id (1 to {LONGEST_ID} characters)")
-        return self.named(text)
+        try:
+            return self.named(text)
+        except UnicodeEncodeError:  # half of a character, as JSON may have it
+            raise _Wrong(f"{self._columns.id}: is no text") from None
 
     def _zone_of(self, row: Mapping[str, object]) -> dt.tzinfo | None:
         name = row.get(self._columns.zone) if self._columns.zone else None
@@ -226,7 +229,7 @@ class RowReader:
             return math.nan
         try:
             count = float(given)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise _Wrong(f"{column}: is no number") from None
         if not 0.0 <= count <= MOST_PEOPLE:
             raise _Wrong(f"{column}: {count:g} is not allowed (0 … {MOST_PEOPLE:,.0f})")
@@ -264,7 +267,10 @@ def _seconds(given: object, zone: dt.tzinfo | None) -> float:
     if isinstance(given, bool) or given is None or given == "":
         raise _Wrong("is missing")
     if isinstance(given, int | float):
-        return float(given)
+        try:
+            return float(given)
+        except OverflowError:
+            raise _Wrong("is no time that clocks have") from None
     if not isinstance(given, dt.datetime):
         if isinstance(given, dt.date):
             raise _Wrong("is a date without a time")

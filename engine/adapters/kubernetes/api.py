@@ -155,7 +155,7 @@ def answered(answer: httpx.Response, path: str) -> dict[str, Any]:
         raise _refusal(answer, path)
     try:
         body = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
         raise ApiError(f"{path}: the answer is no object of Kubernetes")
@@ -166,7 +166,7 @@ def _event(line: bytes, path: str) -> dict[str, Any]:
     try:
         event = json.loads(line)
         body, what = event["object"], event["type"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ApiError(f"{path}: the watch said {line[:60]!r}") from None
     if what == "ERROR":
         code = body.get("code") if isinstance(body, dict) else None

@@ -132,7 +132,7 @@ class Aside:
                 raw = json.loads(self._letters.opened(line.decode(), CONTEXT))
                 scales = tuple(written.scale_of(text) for text in raw["scales"])
                 entries.append(AsideScales(scales, tuple(raw["audits"])))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 log.error(f"{self._path}: a line cannot be read: {type(error).__name__}")
         return tuple(entries)
 

@@ -30,7 +30,7 @@ def so_far(
     try:
         raw = json.loads(text)
         return SoFar(tuple(map(str, raw["approved_by"])), str(raw["rejected_by"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise OSError(0, f"it cannot be read ({error})", context) from None
 
 

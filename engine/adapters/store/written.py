@@ -95,7 +95,7 @@ def scale_of(text: str) -> ManualScale:
 
 
 def asked_of(kind: str, text: str) -> Asked:
-    """The request of a text; raises ValueError, KeyError, TypeError for what makes no sense."""
+    """The request of a text; raises as `readable` catches, for what makes no sense."""
     raw = _mapping(text)
     readers: dict[str, Callable[[dict[str, Any]], Request]] = {
         "floor": _floor, "pause": _pause, "scale": _scale,
@@ -123,7 +123,7 @@ def readable(
     for name, text in texts:
         try:
             parsed.append(read(name, text))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             complaints.append(f"{name} is ignored: {'; '.join(reason.splitlines())}")
     return parsed, complaints

@@ -183,7 +183,7 @@ class Alerts:
                 raise ValueError(f"alerts: version {document['version']!r} is not known")
             incidents = {raw["key"]: _incident(raw) for raw in document["incidents"]}
             opened = int(document["opened"])
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"alerts: not a snapshot of them ({error!r})") from error
         self.incidents, self._opened = incidents, opened
 

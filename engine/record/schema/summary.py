@@ -493,7 +493,7 @@ def from_file(kind: type[Kind], path: Path) -> Kind:
         raise SchemaError(f"{path}: cannot be read: it is not UTF-8 text") from error
     except OSError as error:
         raise SchemaError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SchemaError(f"{path}: is not JSON: {error}") from error
     return checked(kind, raw, str(path))
 

@@ -164,7 +164,7 @@ class AuditLog:
             self._ids = dict.fromkeys(map(str, head.get("ids", ())))
         except FileNotFoundError:
             pass
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise AuditError(f"{self._folder / HEAD}: cannot be read ({error})") from None
         covered = self._covered(self._folder / CHECKPOINTS)
         if covered < self._tree.size:
@@ -254,7 +254,7 @@ def _id_of(line: bytes) -> str:
     """The id of a row, "" for one that has none."""
     if b'"id":"' not in line:
         return ""
-    with contextlib.suppress(ValueError, AttributeError):
+    with contextlib.suppress(ValueError, AttributeError, RecursionError):
         return str(json.loads(line).get("id", ""))
     return ""
 

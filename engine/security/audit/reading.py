@@ -10,9 +10,17 @@ from engine.security.audit.sealed_rows import RowSealer, SealedRowError, is_seal
 
 
 def rows_in(lines: Iterable[str], sealer: RowSealer | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each line with its row; one that cannot be opened says so and nothing besides."""
+    """Each line with its row; one that cannot be opened says so and nothing besides.
+
+    Raises ValueError for a line that is no row.
+    """
     for line in lines:
-        row: dict[str, Any] = json.loads(line)
+        try:
+            row: dict[str, Any] = json.loads(line)
+        except RecursionError:
+            raise ValueError("a line is no row of the log") from None
+        if not isinstance(row, dict):
+            raise ValueError("a line is no row of the log")
         if is_sealed(row):
             row = _opened(row, sealer)
         yield line.rstrip("\n"), row

@@ -1,0 +1,119 @@
+"""What a soak judges by: what grows is seen, whatever it is, and what only fluctuates is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.soak.faults import WAYS, Faults
+from tools.soak.growth import LIMITS, LookAtProcess, complaints, growing_types, look, slope
+from twin.hunt.virtual import VirtualLoop
+
+ROUND_S, ROUNDS = 600.0, 6
+
+
+def looks(**measures: Sequence[float]) -> list[LookAtProcess]:
+    """A look an hour."""
+    hours = len(next(iter(measures.values())))
+    return [
+        LookAtProcess(float(hour), {name: row[hour] for name, row in measures.items()}, {})
+        for hour in range(hours)
+    ]
+
+
+def test_the_slope_is_that_of_most_pairs_whatever_a_few_samples_say() -> None:
+    points = [(float(x), 3.0 * x) for x in range(12)]
+    points[4], points[9] = (4.0, 1e9), (9.0, -1e9)
+    assert slope(points) == pytest.approx(3.0)
+    assert slope(points[:1]) == 0.0
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_what_grows_faster_than_it_may_is_named_with_how_fast(name: str) -> None:
+    by = max(1.5 * LIMITS[name].per_hour, LIMITS[name].least / 8.0)
+    wrong = complaints(looks(**{name: [100.0 + by * hour for hour in range(24)]}))
+    assert list(wrong) == [name]
+    assert f"{LIMITS[name].per_hour:g} is allowed" in wrong[name]
+
+
+def test_what_is_filled_once_and_then_full_does_not_grow() -> None:
+    filling = [min(1000.0 * hour, 9000.0) for hour in range(24)]
+    assert complaints(looks(**dict.fromkeys(LIMITS, filling))) == {}
+
+
+def test_what_goes_up_and_down_does_not_grow() -> None:
+    rng = np.random.default_rng(1)
+    restless = (20_000.0 + 100.0 * rng.standard_normal(24)).tolist()
+    assert complaints(looks(objects=restless)) == {}
+    assert complaints(looks(tasks=[20.0, 21.0] * 12)) == {}
+
+
+def test_the_type_of_what_grows_is_named() -> None:
+    seen = [LookAtProcess(float(k), {}, {"a.Row": 5 * k, "b.Kept": 7}) for k in range(8)]
+    assert growing_types(seen) == [("a.Row", 5.0)]
+
+
+def soaked(folder: Path, *plants: str) -> list[LookAtProcess]:
+    """Each port called each second over all rounds of faults, and a look after each round."""
+    loop = VirtualLoop()
+    faults = Faults(1, ROUND_S, plants)
+    made: list[LookAtProcess] = []
+
+    async def nothing() -> None:
+        return
+
+    async def called(port: str) -> None:
+        ask = faults.spoil(port)(nothing)
+        while True:
+            try:
+                async with asyncio.timeout(2.0):
+                    await ask()
+            except (Exception, SystemExit):
+                pass
+            except BaseException as error:
+                if isinstance(error, asyncio.CancelledError) and ended:
+                    raise
+            await asyncio.sleep(1.0)
+
+    async def story() -> None:
+        beside = [asyncio.create_task(called(port)) for port in WAYS]
+        beside.append(asyncio.create_task(faults.play({})))
+        for number in range(ROUNDS):
+            await asyncio.sleep(ROUND_S - loop.time() % ROUND_S - 5.0)
+            made.append(look(number / 6.0, len(asyncio.all_tasks(loop)), folder))
+            await asyncio.sleep(6.0)
+        ended.append(True)
+        for task in asyncio.all_tasks(loop) - {asyncio.current_task(loop)}:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+
+    ended: list[bool] = []
+    try:
+        loop.run_until_complete(story())
+    finally:
+        loop.close()
+    return made
+
+
+def test_faults_that_leave_nothing_behind_are_not_blamed(tmp_path: Path) -> None:
+    wrong = complaints(soaked(tmp_path))
+    assert not {"tasks", "files", "sockets", "threads"} & set(wrong)
+
+
+@pytest.mark.parametrize(
+    ("plant", "seen"),
+    [("list", {"objects", "blocks"}), ("task", {"tasks", "objects"}), ("file", {"files"})],
+)
+def test_a_planted_leak_is_seen(plant: str, seen: set[str], tmp_path: Path) -> None:
+    at_once = {name: replace(limit, span_h=0.0) for name, limit in LIMITS.items()}
+    assert seen <= set(complaints(soaked(tmp_path, plant), at_once))
+
+
+def test_of_a_short_soak_nothing_is_said_that_takes_hours_to_settle() -> None:
+    growing = [1000.0 * hour for hour in range(8)]
+    assert complaints(looks(objects=growing, blocks=growing, rss_kib=growing)) == {}
