@@ -440,14 +440,9 @@ def test_an_old_memory_without_a_count_or_a_slowdown_begins_with_none() -> None:
     assert (kept.desired, kept.slowdown) == (-1, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (to_json(MEMORY).replace('"level": 0.1', '"level": 1e999'), "not JSON compliant"),
-        (to_json(MEMORY).replace('"slowdown": 1.5', '"slowdown": NaN'), "not JSON compliant"),
-        ("[" * 100_000, "not a snapshot of this engine"),
-    ],
-)
-def test_a_memory_that_could_not_be_kept_again_is_none(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        from_json(text)
+def test_a_memory_that_could_not_be_kept_again_is_none() -> None:
+    for value in ("1e999", "NaN"):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            from_json(to_json(MEMORY).replace('"level": 0.1', f'"level": {value}'))
+    with pytest.raises(ValueError, match="not a snapshot of this engine"):
+        from_json("[" * 100_000)
