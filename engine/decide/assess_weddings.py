@@ -98,6 +98,8 @@ def _as_booked(
         schedule.issue(
             one.response, outlook, curves.of(k, forecast), one.traits.spec.name, now_s=now_s
         )
+        if schedule.is_due(one.response, now_s)
+        else (one.response, ())
         for k, (_, one) in enumerate(those)
     ]
     weighed = _weighed([one for _, one in those], curves, counts, settings)

@@ -139,15 +139,19 @@ def view(
     ready = service.ready
     then = [ready_then(counts, row[0], ready) for row in rows]
     fresh = rows[:NEWEST]
+    cpu = cpu_then = _median(fresh, 1)
+    memory = _median(fresh, 2)
+    if then[:NEWEST] != [ready] * len(fresh):
+        cpu, memory = (_median_now(fresh, column, then, ready) for column in (1, 2))
     return View(
         age_s=age_s,
         newest_s=newest_s,
         spacing_s=spacing_s,
         rows=tuple(rows),
         ready_then=tuple(then),
-        cpu_then=_median(fresh, 1),
-        cpu=_median_now(fresh, 1, then, ready),
-        memory=_median_now(fresh, 2, then, ready),
+        cpu_then=cpu_then,
+        cpu=cpu,
+        memory=memory,
         request_rate=_median(fresh, 3),
         p95_s=_median(fresh, 5),
         error_rate=_median(fresh, 7),
@@ -184,8 +188,6 @@ def _spacing_s(times_s: list[float]) -> float:
 
 def _median_now(rows: list[Row], column: int, then: list[int], ready: int) -> float:
     """The median of a share of what was ready `then`, as a share of what is `ready` now."""
-    if all(count == ready for count in then[: len(rows)]):
-        return _median(rows, column)
     shares = [
         (row[column] * count / max(ready, 1),) for row, count in zip(rows, then, strict=False)
     ]

@@ -10,8 +10,7 @@ unless it was wrong before they filled: what it was worth while slots were free 
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from statistics import median
 
 from engine.decide.assess import UNCLEAR_ERRORS
 from engine.decide.view import MOST_SHARE, NEWEST, View, most_rate
@@ -106,7 +105,10 @@ def answered(service: ServiceObservation, view: View) -> View:
     if not there:
         return view
     for name, value, highest in there:
-        if not value < NOTHING * _before(service.window[name], highest):
+        # What it was before cannot have been more than the highest: most looks end at that.
+        if not (
+            value < NOTHING * highest and value < NOTHING * _before(service.window[name], highest)
+        ):
             return view
     return view._replace(cpu=math.nan, cpu_then=math.nan, request_rate=math.nan)
 
@@ -116,9 +118,9 @@ def _before(values: FloatArray, highest: float) -> float:
 
     Higher than `highest` it cannot be.
     """
-    plausible = values[(values >= 0.0) & (values <= highest)]
+    plausible = [value for value in values.tolist() if 0.0 <= value <= highest]
     half = len(plausible) // 2
-    return float(np.median(plausible[:half])) if half >= NEWEST else 0.0
+    return median(plausible[:half]) if half >= NEWEST else 0.0
 
 
 def fallen(view: View, expected: float) -> bool:

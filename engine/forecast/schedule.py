@@ -231,10 +231,9 @@ def curves(
     fades.
     """
     bin_s, first = outlook.bin_s, _present(outlook, now_s)
-    level = np.array([[memory.level] for memory in memories])
-    surge = np.array([[m.surge if abs(m.surge) > 1e-4 else 0.0] for m in memories])
-    correction = level * _decay(count, bin_s, settings.level_decay_s)
-    correction += surge * _decay(count, bin_s, settings.surge_decay_s)
+    states = np.array([(m.level, m.surge if abs(m.surge) > 1e-4 else 0.0) for m in memories])
+    correction = states[:, :1] * _decay(count, bin_s, settings.level_decay_s)
+    correction += states[:, 1:] * _decay(count, bin_s, settings.surge_decay_s)
     for k, blend in enumerate(blends):
         if blend is not None:
             correction[k] = blend.correction(memories[k].level, memories[k].surge, count, bin_s)
@@ -242,8 +241,8 @@ def curves(
         ahead_s=_earliest(count, bin_s),
         correction=correction,
         sd=np.array([_deviation(count, bin_s, _deviations(m, outlook)) for m in memories]),
-        booked=outlook.load[rows, first : first + count],
-        major=outlook.major_load[rows, first : first + count],
+        booked=outlook.load[:, first : first + count].take(rows, axis=0),
+        major=outlook.major_load[:, first : first + count].take(rows, axis=0),
         bin_s=bin_s,
     )
 
@@ -287,6 +286,11 @@ def persisting(
     )
 
 
+def is_due(memory: ResponseMemory, now_s: float) -> bool:
+    """Whether it is time for the next forecast, of a service that was ever observed."""
+    return now_s - memory.issued_s >= ISSUE_EVERY_S and bool(memory.horizon_variance)
+
+
 def issue(
     memory: ResponseMemory, outlook: Outlook, load: Curve, service: str, *, now_s: float
 ) -> tuple[ResponseMemory, tuple[Forecast, ...]]:
@@ -296,9 +300,7 @@ def issue(
     service as the capacity to ask for, so what is judged is what is used; it has to reach as far as
     the last horizon.  A horizon that the outlook does not cover gets no forecast.
     """
-    if now_s - memory.issued_s < ISSUE_EVERY_S or not memory.horizon_variance:
-        return memory, ()
-    if not outlook.covers(now_s):
+    if not is_due(memory, now_s) or not outlook.covers(now_s):
         return memory, ()
     present = int((now_s - outlook.start_s) / outlook.bin_s)
     forecasts = []

@@ -23,6 +23,7 @@ from engine.record.schema.tables import DECISIONS
 Row = dict[str, Any]
 ACTION, WARM = "action", "warm"
 """Kinds of rows: a step of a service, and a change of what is held warm of it, which is none."""
+_ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 class Decisions:
@@ -152,4 +153,4 @@ def _action(now_s: float, action: Action, outcome: str) -> Row:
 
 def _json(evidence: Mapping[str, float]) -> str:
     rounded = {k: round(v, 6) if math.isfinite(v) else None for k, v in evidence.items()}
-    return json.dumps(rounded, sort_keys=True)
+    return _ENCODER.encode(rounded)

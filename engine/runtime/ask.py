@@ -26,8 +26,10 @@ def decide(
     there is none or one that cannot be meant.
     """
     name = name or type(controller).__name__
-    with blaming(name, when):
+    try:
         plan: object = controller.step(observation)
+    except Exception as error:
+        raise _blame(error, name, when) from error
     if not isinstance(plan, Plan):
         raise ControllerError(f"controller {name} returned {type(plan).__name__}, not a Plan")
     for field in ("actions", "awaiting"):
@@ -45,7 +47,11 @@ def blaming(name: str, when: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ControllerError(f"controller {name} raised {error!r} {when}") from error
+        raise _blame(error, name, when) from error
+
+
+def _blame(error: Exception, name: str, when: str) -> ControllerError:
+    return ControllerError(f"controller {name} raised {error!r} {when}")
 
 
 def _check(action: object, specs: Mapping[str, ServiceSpec], name: str) -> None:

@@ -345,11 +345,12 @@ class Cycle:
         if sighting is None or self._outlook is None:
             self.skipped += 1
             return None
-        self._measure_occasions(now_s, self._with_occasions(self._outlook), gathered.windows)
+        outlook = self._with_occasions(self._outlook)
+        self._measure_occasions(now_s, outlook, gathered.windows)
         return Observation(
             now_s=now_s,
             services=self._services(sighting, gathered.windows, now_s),
-            outlook=self._with_occasions(self._outlook),
+            outlook=outlook,
             results=self._results.new,
             approvals=self._answers(now_s),
             floors=(

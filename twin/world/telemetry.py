@@ -112,7 +112,7 @@ class Telemetry:
     def start(self) -> None:
         """Fix the order of delivery."""
         arriving = np.nonzero(np.isfinite(self.delivered_s))[0]
-        queue = [(float(self.delivered_s[k]), int(k)) for k in arriving]
+        queue = list(zip(self.delivered_s[arriving].tolist(), arriving.tolist(), strict=True))
         for k in self._again:
             at_s = float(self.delivered_s[k] + self.sampled_s[0])
             if np.isfinite(at_s) and not any(begin <= at_s < end for begin, end in self._dark):

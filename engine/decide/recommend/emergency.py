@@ -50,6 +50,8 @@ def drowning(row: Row, spec: ServiceSpec, ready: int, settings: EmergencySetting
     cpu, rate, p95_s, error_rate, queue = row[1], row[3], row[5], row[7], row[8]
     slots = max(ready, 1) * spec.slots
     queueing = settings.queue_per_slot * slots <= queue < math.inf
+    if not queueing and 0.0 <= cpu < settings.cpu:
+        return False  # most samples: whatever else they show
     failing = error_rate >= settings.error_rate
     slow = p95_s >= settings.response_time * spec.slo_p95_s
     if 0.0 <= cpu < math.inf:

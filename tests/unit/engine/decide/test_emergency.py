@@ -71,6 +71,8 @@ def sample(  # type: ignore[no-untyped-def]
         (sample(0.95, error_rate=0.02), True),
         (sample(0.95, error_rate=0.01999), False),
         (sample(0.94999, error_rate=0.02), False),
+        # A cpu below nothing is none: arrivals stand in for it.
+        (sample(-1.0, rate=950.0, error_rate=0.02), True),
         # Slow or failing without busy slots is somebody else's.
         (sample(0.3, p95_s=5.0, error_rate=0.5), False),
         # A queue of half the 10 x 10 slots is one if anything else bears it out …
