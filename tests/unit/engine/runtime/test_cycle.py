@@ -35,7 +35,7 @@ from engine.model import (
 )
 from engine.ports.infrastructure import Counts, Sighting
 from engine.ports.notifier import AlertState
-from engine.ports.store import Requests
+from engine.ports.store import Requests, RowKind
 from engine.runtime.cycle import CONTROLLER, Cycle, Gathered, NotedEvent, Safety, SavedMemory
 from tests.unit.engine.runtime.conftest import SPEC, START_S, Scripted, action
 
@@ -585,3 +585,16 @@ def test_the_outlook_with_what_people_expect_is_made_anew_only_when_something_ch
     booked = replace(OUTLOOK, load=2.0 * OUTLOOK.load)
     assert shown(booked, spot).load.max() == 36.0
     assert shown(OUTLOOK, replace(spot, ended_by="ada")) is OUTLOOK
+
+
+def test_what_came_of_what_people_expect_is_noted_once_it_is_over() -> None:
+    cycle = made(Scripted())
+    spot = Occasion("o1", "a spot", (("api", 2.0),), START_S, START_S + 600.0, approved_by="ada")
+    for after_s, rate in ((5.0, 18.0), (10.0, 27.0), (605.0, 9.0)):
+        window = np.zeros(1, SAMPLE_DTYPE)
+        window["time_s"], window["request_rate"] = START_S + after_s - 3.0, rate
+        given = replace(gathered(window=window), requests=Requests(occasions=(spot,)))
+        assert cycle.observe(START_S + after_s, given) is not None
+    (row,) = cycle.to_keep(START_S + 605.0, 1).rows
+    assert row.kind is RowKind.OCCASION
+    assert json.loads(row.content)["came"] == {"api": 2.5}
