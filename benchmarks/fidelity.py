@@ -29,10 +29,10 @@ import numpy as np
 from scipy import stats
 
 from engine.model import SAMPLE_FIELDS, BootTime, FloatArray, ServiceSpec
-from twin.queues import request_kernels
 from twin.queues.fluid import BUCKETS, FluidPlatform
+from twin.queues.kernels.requests import layout
+from twin.queues.kernels.requests.recursion import kiefer_wolfowitz
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
-from twin.queues.request_kernels import kiefer_wolfowitz
 from twin.queues.requests import RequestPlatform
 from twin.queues.validity import verified
 from twin.runs.lifetimes import interrupt_on_sigterm, worker_pool
@@ -219,7 +219,7 @@ def responses(counts: FloatArray) -> FloatArray:
 
 def counts_of(single: RequestPlatform) -> FloatArray:
     """What it has counted, over the fluid's `BUCKETS`."""
-    return BUCKETS.rebucketed(single.histogram(0), request_kernels.BUCKETS)
+    return BUCKETS.rebucketed(single.histogram(0), layout.BUCKETS)
 
 
 def pair(case: tuple[int, float, float, int]) -> list[float]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tests import composition
 from twin.config import parse
-from twin.queues.request_kernels import BUCKETS
+from twin.queues.kernels.requests.layout import BUCKETS
 from twin.world.world import World
 
 DAY_S = 86_400

@@ -111,6 +111,32 @@ class PlanningProblem(NamedTuple):
     apart_in: int
 
 
+class SlotUse(NamedTuple):
+    """How requests hold the slots of an instance, and how long they may wait for one."""
+
+    slots: float
+    """Of one instance."""
+    held_s: float
+    variability: float
+    """(ca2 + cs2) / 2: by how much more than evenly they come and hold, 1 where both are random."""
+    slack_s: float
+    """What the SLO leaves beside the service."""
+
+
+class Choices(NamedTuple):
+    """The places that one step from each count reaches, `first` to `last` (counts,)."""
+
+    first: Indices
+    last: Indices
+
+
+class Cheapest(NamedTuple):
+    """What is cheapest so far from each count, in USD, and the place where it is (counts,)."""
+
+    usd: FloatArray
+    place: Indices
+
+
 class Mpc:
     """Asks for the first step of the cheapest plan, each `sync_s`."""
 
@@ -247,7 +273,8 @@ def planning_problem(
     counts = _grid(one, scenarios * (held_s / spec.slots), options.usd_per_missed_request)
     variability = 0.5 * (1.0 + spec.service_scv)
     slack_s = max(1.0 - one.traits.sizing.held * one.slowdown, 0.0) * spec.slo_p95_s
-    stage = missed(scenarios, WEIGHTS, counts, float(spec.slots), held_s, variability, slack_s)
+    slot_use = SlotUse(float(spec.slots), held_s, variability, slack_s)
+    stage = missed(scenarios, WEIGHTS, counts, slot_use)
     _serve_no_more_than(stage, counts, service.ready + service.booting * np.arange(lead) / lead)
     stage *= options.usd_per_missed_request * bin_s
     stage += spec.price_per_hour * bin_s / 3600.0 * counts
@@ -271,7 +298,7 @@ def planning_problem(
 
 def first_step(plan: PlanningProblem) -> int:
     """The count that the cheapest plan asks for now."""
-    falls_to, rises_to = _cheapest(*plan)
+    falls_to, rises_to = _cheapest(plan)
     if falls_to != plan.start:
         return int(plan.counts[falls_to])
     return int(max(plan.counts[plan.start], plan.counts[rises_to]))
@@ -331,18 +358,13 @@ def reach(counts: FloatArray, limits: LimitSettings) -> tuple[Indices, Indices]:
 
 @njit(cache=True)
 def missed(
-    rates: FloatArray,
-    weights: FloatArray,
-    counts: FloatArray,
-    slots: float,
-    held_s: float,
-    variability: float,
-    slack_s: float,
+    rates: FloatArray, weights: FloatArray, counts: FloatArray, slot_use: SlotUse
 ) -> FloatArray:
     """Requests a second that are expected to be missed, M_k(n): (bins, counts).
 
     `rates` (bins, scores) have the `weights` (scores,), and `counts` (counts,) rise.
     """
+    slots, held_s, variability, slack_s = slot_use
     bins, places = len(rates), len(counts)
     result = np.zeros((bins, places))
     constant, slope = np.zeros(places + 1), np.zeros(places + 1)
@@ -381,35 +403,25 @@ def _waits(x: float) -> float:
 
 
 @njit(cache=True)
-def _cheapest(
-    counts: FloatArray,
-    start: int,
-    highest: Indices,
-    lowest: Indices,
-    stage: FloatArray,
-    rise: float,
-    lead: int,
-    rest_out: int,
-    apart_out: int,
-    rest_in: int,
-    apart_in: int,
-) -> tuple[int, int]:
-    """Where the cheapest plan falls to now, and what it has in the bin `lead`: `PlanningProblem`.
+def _cheapest(plan: PlanningProblem) -> tuple[int, int]:
+    """Where the cheapest plan falls to now, and what it has in the bin `lead`.
 
     Backwards: `here[r, i]` is the cost from bin k on with count i in it and r bins to rest,
     `after[r, i]` that from the end of the bin before on, when the count may change.
     """
+    stage, lead, apart_out = plan.stage, plan.lead, plan.apart_out
     bins, places = stage.shape
-    rest_out = min(rest_out, apart_out)
+    rest_out = min(plan.rest_out, apart_out)
     after = np.zeros((apart_out + 1, places))
     here = np.zeros((apart_out + 1, places))
     goes_to = np.zeros((lead + 1, places), np.int64)
     aside = np.zeros(places, np.int64)
     places_themselves = np.arange(places)
-    below = np.maximum(places_themselves - 1, 0)
-    above = np.minimum(places_themselves + 1, places - 1)
+    falling = Choices(plan.lowest, np.maximum(places_themselves - 1, 0))
+    rising = Choices(np.minimum(places_themselves + 1, places - 1), plan.highest)
+    free, price = np.zeros(places), plan.rise * plan.counts
     for k in range(bins - 1, -1, -1):
-        falls = k >= rest_in and (k - rest_in) % apart_in == 0
+        falls = k >= plan.rest_in and (k - plan.rest_in) % plan.apart_in == 0
         for r in range(apart_out + 1):
             # the rest counts from when a step is asked for, and that is `lead` bins before
             here[r] = stage[k] + after[r if k < lead else max(r - 1, 0)]
@@ -420,10 +432,10 @@ def _cheapest(
             goes[:] = places_themselves
             after[r] = here[r]
             if falls:
-                _step(here[r], lowest, below, counts, 0.0, after[r], goes)
+                _step(here[r], falling, free, Cheapest(after[r], goes))
             if k >= lead and r == 0:
-                _step(here[apart_out], above, highest, counts, rise, after[r], goes)
-    falls_to = goes_to[0, start]
+                _step(here[apart_out], rising, price, Cheapest(after[r], goes))
+    falls_to = goes_to[0, plan.start]
     place = falls_to
     for k in range(1, lead + 1):
         place = goes_to[k, place]
@@ -431,28 +443,20 @@ def _cheapest(
 
 
 @njit(cache=True)
-def _step(
-    values: FloatArray,
-    first: Indices,
-    last: Indices,
-    counts: FloatArray,
-    rise: float,
-    least: FloatArray,
-    goes: Indices,
-) -> None:
-    """Go from each count i to the best of the places `first` to `last`, if that is cheaper.
+def _step(values: FloatArray, choices: Choices, price: FloatArray, so_far: Cheapest) -> None:
+    """Go from each count i to the best of the choices, if that is cheaper than what is so far.
 
-    `values` (counts,) are the costs there, besides `rise` for each instance more; `least` (counts,)
-    and `goes` say what is cheapest so far, and where that is.
+    `values` (counts,) are the costs there (USD), `price` (counts,) what the instances cost besides
+    until they serve: the difference of two counts is what the step costs.
     """
-    best = np.empty(len(goes), np.int64)
-    line = values + rise * counts
-    _window(line, first, last, best)
-    for i in range(len(goes)):
-        cost = line[best[i]] - rise * counts[i]
-        if cost < least[i] - TIE_USD:
-            least[i] = cost
-            goes[i] = best[i]
+    best = np.empty(len(values), np.int64)
+    line = values + price
+    _window(line, choices.first, choices.last, best)
+    for i in range(len(values)):
+        cost = line[best[i]] - price[i]
+        if cost < so_far.usd[i] - TIE_USD:
+            so_far.usd[i] = cost
+            so_far.place[i] = best[i]
 
 
 @njit(cache=True)

@@ -108,16 +108,11 @@ class Reader:
         b = self._buffers
         symbols = 0
         if version is WireVersion.ONE:
-            series, samples, rare = wire.walk_1(
-                raw, b.scratch, self.key, *table.arrays, table.after, b.entries, b.hashes,
-                b.label_at, b.label_end, b.apart, b.row, b.value, b.at_ms, b.started_ms, b.rare,
-            )  # fmt: skip
+            message = raw, b.scratch, self.key
+            series, samples, rare = wire.walk_1(message, table.arrays, b.of_series, b.others)
         else:
-            series, samples, rare, symbols = wire.walk_2(
-                raw, self.key, *table.arrays, b.symbol_at, b.symbol_size, b.symbol_hash, b.refs,
-                b.entries, b.hashes, b.label_at, b.label_end, b.created_ms, b.row, b.value,
-                b.at_ms, b.started_ms, b.rare,
-            )  # fmt: skip
+            named = raw, b.refs, self.key, b.symbol_at, b.symbol_size, b.symbol_hash
+            series, samples, rare, symbols = wire.walk_2(named, table.arrays, b.of_series, b.others)
         if series < 0:
             raise WireError(wire.FAULTS[series])
         row, started_ms = b.row[:samples], b.started_ms[:samples]
@@ -166,3 +161,8 @@ class _Buffers:
         self.symbol_at, self.symbol_size = np.empty(symbols, np.int64), np.empty(symbols, np.int64)
         self.symbol_hash = np.empty(symbols, np.uint64)
         self.refs = np.empty(min(size, 4 * MOST_ROWS), np.int64)
+        of_series = wire.SeriesRows(
+            self.entries, self.hashes, self.label_at, self.label_end, self.apart, self.created_ms
+        )
+        self.of_series = tuple(of_series)
+        self.others = self.row, self.value, self.at_ms, self.started_ms, self.rare

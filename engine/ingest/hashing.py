@@ -5,8 +5,15 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False}
+compiled = njit(**_OPTIONS)
+"""Without numba's reference counts: nothing is allocated, and records of arrays cost nothing."""
 
 _ONE = np.uint64(1)
 _EIGHT = np.uint64(8)
@@ -17,7 +24,52 @@ _V3 = np.uint64(0x7465646279746573)
 _LAST = np.uint64(0xFF)
 
 
-@njit(cache=True, nogil=True)
+class Lookup(NamedTuple):
+    """The arrays of a table of label bytes; entries are numbered in the order of coming."""
+
+    keys: NDArray[np.uint64]
+    """(places,), a power of two: the hash of what is there."""
+    places: NDArray[np.int64]
+    """(places,): the number of what is there + 1; 0: nothing."""
+    starts: NDArray[np.int64]
+    """(entries,): where its bytes begin in the arena."""
+    sizes: NDArray[np.int64]
+    """(entries,): how many they are."""
+    arena: NDArray[np.uint8]
+    after: NDArray[np.int64]
+    """(entries + 1,): number + 1 of what came after each entry the last time, by number + 1."""
+
+
+class Piece(NamedTuple):
+    """Bytes of `b` from `start` to `end`."""
+
+    b: NDArray[np.uint8]
+    start: np.int64
+    end: np.int64
+
+
+class SymbolRefs(NamedTuple):
+    """The labels that `refs` from `start` to `end` name."""
+
+    refs: NDArray[np.int64]
+    start: np.int64
+    end: np.int64
+
+
+class Symbols(NamedTuple):
+    """The symbols of a message."""
+
+    b: NDArray[np.uint8]
+    """The message."""
+    at: NDArray[np.int64]
+    """(symbols,): where each begins."""
+    size: NDArray[np.int64]
+    """(symbols,): how many bytes it has."""
+    hashed: NDArray[np.uint64]
+    """(symbols,)."""
+
+
+@compiled
 def eight_bytes(b, i):
     """Eight bytes, the lowest first; the caller knows that they are there.
 
@@ -36,7 +88,7 @@ def eight_bytes(b, i):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _size(b, i):
     """Four bytes as a size, the lowest first; the caller knows that they are there."""
     u = np.uint64(i)
@@ -48,12 +100,12 @@ def _size(b, i):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _left(x, by):
     return (x << np.uint64(by)) | (x >> np.uint64(64 - by))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _round(v0, v1, v2, v3):
     v0 += v1
     v1 = _left(v1, 13) ^ v0
@@ -68,10 +120,16 @@ def _round(v0, v1, v2, v3):
     return v0, v1, v2, v3
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def _begun(key):
+    """The state of a SipHash before its first word."""
+    return _V0 ^ key[0], _V1 ^ key[1], _V2 ^ key[0], _V3 ^ key[1]
+
+
+@compiled
 def siphash(b, start, end, key):
     """SipHash-1-3 of the bytes from `start` to `end`; `key` is two 64-bit words."""
-    v0, v1, v2, v3 = _V0 ^ key[0], _V1 ^ key[1], _V2 ^ key[0], _V3 ^ key[1]
+    v0, v1, v2, v3 = _begun(key)
     i = start
     while i + 8 <= end:
         word = eight_bytes(b, i)
@@ -85,12 +143,13 @@ def siphash(b, start, end, key):
         word |= np.uint64(b[np.uint64(i)]) << shift
         shift += _EIGHT
         i += 1
-    return _closed(v0, v1, v2, v3, word)
+    return _closed((v0, v1, v2, v3), word)
 
 
-@njit(cache=True, nogil=True)
-def _closed(v0, v1, v2, v3, word):
+@compiled
+def _closed(state, word):
     """The last word of a SipHash, and its end."""
+    v0, v1, v2, v3 = state
     v3 ^= word
     v0, v1, v2, v3 = _round(v0, v1, v2, v3)
     v0 ^= word
@@ -101,21 +160,24 @@ def _closed(v0, v1, v2, v3, word):
     return v0 ^ v1 ^ v2 ^ v3
 
 
-@njit(cache=True, nogil=True)
-def siphash_of(hashes, refs, start, end, key):
-    """SipHash-1-3 of the hashes that `refs` from `start` to `end` point at, one word each."""
-    v0, v1, v2, v3 = _V0 ^ key[0], _V1 ^ key[1], _V2 ^ key[0], _V3 ^ key[1]
-    for k in range(start, end):
-        word = hashes[refs[k]]
+@compiled
+def siphash_of(labels, symbols, key):
+    """SipHash-1-3 of the hashes of the symbols that `labels` name, one word each."""
+    v0, v1, v2, v3 = _begun(key)
+    for k in range(labels.start, labels.end):
+        word = symbols.hashed[labels.refs[k]]
         v3 ^= word
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)
         v0 ^= word
-    return _closed(v0, v1, v2, v3, np.uint64(end - start) << np.uint64(59))
+    count = np.uint64(labels.end - labels.start)
+    return _closed((v0, v1, v2, v3), count << np.uint64(59))
 
 
-@njit(cache=True, nogil=True)
-def alike(a, i, b, j, size):
-    """Whether `size` bytes of `a` from `i` and of `b` from `j` are the same; both have so many."""
+@compiled
+def alike(a, i, piece):
+    """Whether the bytes of `a` from `i` are those of `piece`; `a` has so many."""
+    b, j, end = piece
+    size = end - j
     k = 0
     while k + 8 <= size:
         if eight_bytes(a, i + k) != eight_bytes(b, j + k):
@@ -128,52 +190,52 @@ def alike(a, i, b, j, size):
     return True
 
 
-@njit(cache=True, nogil=True)
-def look_up(b, start, end, h, keys, places, starts, sizes, arena):
-    """The number of the label bytes from `start` to `end` in the table; -1: they are not in it."""
-    mask = np.int64(len(keys) - 1)
+@compiled
+def look_up(piece, h, table):
+    """The number of the label bytes `piece`, hashed `h`, in the table; -1: they are not in it."""
+    mask = np.int64(len(table.keys) - 1)
     k = np.int64(h & np.uint64(mask))
-    while places[k] != 0:
-        one = places[k] - 1
+    while table.places[k] != 0:
+        one = table.places[k] - 1
         if (
-            keys[k] == h
-            and sizes[one] == end - start
-            and alike(arena, starts[one], b, start, end - start)
+            table.keys[k] == h
+            and table.sizes[one] == piece.end - piece.start
+            and alike(table.arena, table.starts[one], piece)
         ):
             return one
         k = (k + 1) & mask
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
-def look_up_refs(
-    b, refs, start, end, symbol_at, symbol_size, h, keys, places, starts, sizes, arena
-):
-    """The number of the labels that `refs` from `start` to `end` name; -1: not in the table."""
-    mask = np.int64(len(keys) - 1)
+@compiled
+def look_up_refs(labels, symbols, h, table):
+    """The number of the labels, hashed `h`, in the table; -1: they are not in it."""
+    mask = np.int64(len(table.keys) - 1)
     k = np.int64(h & np.uint64(mask))
-    while places[k] != 0:
-        if keys[k] == h:
-            one = places[k] - 1
-            at, stop = starts[one], starts[one] + sizes[one]
-            same = True
-            for r in range(start, end):
-                size = symbol_size[refs[r]]
-                if (
-                    at + 4 + size > stop
-                    or _size(arena, at) != size
-                    or not alike(arena, at + 4, b, symbol_at[refs[r]], size)
-                ):  # fmt: skip
-                    same = False
-                    break
-                at += 4 + size
-            if same and at == stop:
-                return one
+    while table.places[k] != 0:
+        one = table.places[k] - 1
+        if table.keys[k] == h and _written(table, one, labels, symbols):
+            return one
         k = (k + 1) & mask
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def _written(table, one, labels, symbols):
+    """Whether entry `one` of the table has these labels: sizes and bytes, one after the other."""
+    at, stop = table.starts[one], table.starts[one] + table.sizes[one]
+    for r in range(labels.start, labels.end):
+        symbol = labels.refs[r]
+        start, size = symbols.at[symbol], symbols.size[symbol]
+        if at + 4 + size > stop or _size(table.arena, at) != size:
+            return False
+        if not alike(table.arena, at + 4, Piece(symbols.b, start, start + size)):
+            return False
+        at += 4 + size
+    return at == stop
+
+
+@compiled
 def put_in(keys, places, h, one):
     """Enter number `one` under hash `h`; the table has room."""
     mask = np.int64(len(keys) - 1)
@@ -184,7 +246,7 @@ def put_in(keys, places, h, one):
     places[k] = one + 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def put_all_in(keys, places, hashes, numbers):
     """Enter all `numbers`, each under its hash."""
     for k in range(len(numbers)):

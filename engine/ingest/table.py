@@ -7,7 +7,7 @@ no room for is not remembered: its labels are then read again each time, which i
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,6 @@ from engine.ingest import hashing
 from engine.ingest.series import BYTES
 
 _Kind = TypeVar("_Kind", bound=np.generic)
-TableArrays = tuple[
-    NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]
-]
 FIRST = 1 << 11
 """Entries that there is room for at first."""
 
@@ -44,9 +41,12 @@ class LabelTable:
         return self._count
 
     @property
-    def arrays(self) -> TableArrays:
-        """What a walk looks up in: keys, places, starts, sizes, arena."""
-        return self.keys, self.places, self.starts, self.sizes, self.arena
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """What a walk looks up in: a `hashing.Lookup` as a plain tuple."""
+        table = hashing.Lookup(
+            self.keys, self.places, self.starts, self.sizes, self.arena, self.after
+        )
+        return tuple(table)
 
     def add(self, raw: bytes, hashed: int, series: int) -> None:
         """Remember that `raw`, whose hash is `hashed`, means `series`; when full, nothing is."""

@@ -26,11 +26,25 @@ recursive. `engine.ingest.plain` says the same in plain Python, and the tests co
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
+from numpy.typing import NDArray
 
 from engine.ingest import plain
-from engine.ingest.hashing import alike, eight_bytes, look_up, look_up_refs, siphash, siphash_of
+from engine.ingest.hashing import (
+    Lookup,
+    Piece,
+    SymbolRefs,
+    Symbols,
+    alike,
+    compiled,
+    eight_bytes,
+    look_up,
+    look_up_refs,
+    siphash,
+    siphash_of,
+)
 
 BROKEN, TOO_MANY, NO_SYMBOL, ODD_LABELS, OTHER = -1, -2, -3, -4, -5
 FAULTS = {
@@ -44,11 +58,39 @@ FAULTS = {
 
 HISTOGRAM, EXEMPLAR, METADATA = 1, 2, 3
 """What a rare row is."""
+
+
+class SeriesRows(NamedTuple):
+    """What is read of each series, (series,)."""
+
+    number: NDArray[np.int64]
+    """In the table; -1: it is not in it."""
+    hashes: NDArray[np.uint64]
+    """Of its labels, if they had to be hashed."""
+    label_at: NDArray[np.int64]
+    """Where its labels begin: in the message, in `scratch` where they are `apart`, in `refs`."""
+    label_end: NDArray[np.int64]
+    apart: NDArray[np.bool_]
+    created_ms: NDArray[np.int64]
+    """When it began, 0 if it does not say; 2.0 only."""
+
+
+class SampleRows(NamedTuple):
+    """What is read of each sample, (samples,)."""
+
+    row: NDArray[np.int64]
+    """Of its series."""
+    value: NDArray[np.float64]
+    at_ms: NDArray[np.int64]
+    started_ms: NDArray[np.int64]
+    """0 if it does not say."""
+
+
 _SEVEN = np.uint64(7)
 _EIGHT = np.uint64(8)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _varint(b, i, end):
     """The number at `i` and where it ends; -1 where it does not within `end`."""
     if i < end and b[np.uint64(i)] < 0x80:
@@ -67,7 +109,7 @@ def _varint(b, i, end):
     return np.uint64(0), np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _part(b, i, end):
     """Where the field whose length is at `i` begins and ends; -1 if it does not end by `end`."""
     size, i = _varint(b, i, end)
@@ -76,7 +118,7 @@ def _part(b, i, end):
     return i, i + np.int64(size)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _skip(b, i, end, tag):
     """Past a field that nobody knows; -1 where it does not end by `end`, or cannot be one."""
     wire = np.int64(tag & _SEVEN)
@@ -97,12 +139,13 @@ def _skip(b, i, end, tag):
     return i if i <= end else np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
-def _sample(b, i, end, bits, real, n, value, at_ms, started_ms, latest):
+@compiled
+def _sample(piece, samples, n, latest):
     """Read one sample into row `n`; whether it can be read.  `latest`: with a start, as in 2.0."""
-    value[n] = 0.0
-    at_ms[n] = 0
-    started_ms[n] = 0
+    b, i, end = piece
+    samples.value[n] = 0.0
+    samples.at_ms[n] = 0
+    samples.started_ms[n] = 0
     while i < end:
         tag, i = _varint(b, i, end)
         if i < 0:
@@ -110,19 +153,18 @@ def _sample(b, i, end, bits, real, n, value, at_ms, started_ms, latest):
         if tag == 9:
             if i + 8 > end:
                 return False
-            bits[0] = eight_bytes(b, i)
-            value[n] = real[0]
+            samples.value[n] = eight_bytes(b, i).view(np.float64)
             i += 8
         elif tag == 16:
             number, i = _varint(b, i, end)
             if i < 0:
                 return False
-            at_ms[n] = np.int64(number)
+            samples.at_ms[n] = np.int64(number)
         elif tag == 24 and latest:
             number, i = _varint(b, i, end)
             if i < 0:
                 return False
-            started_ms[n] = np.int64(number)
+            samples.started_ms[n] = np.int64(number)
         else:
             i = _skip(b, i, end, tag)
             if i < 0:
@@ -130,25 +172,26 @@ def _sample(b, i, end, bits, real, n, value, at_ms, started_ms, latest):
     return True
 
 
-@njit(cache=True, nogil=True)
-def walk_1(  # noqa: C901
-    b, scratch, key, keys, places, starts, sizes, arena, after,
-    number, hashes, label_at, label_end, apart, row, value, at_ms, started_ms, rare,
-):  # fmt: skip
-    """Read a `prometheus.WriteRequest` of all bytes of `b`.
+@compiled
+def walk_1(message, labels_table, series_rows, other_rows):  # noqa: C901
+    """Read a `prometheus.WriteRequest`.
 
-    `scratch` is as long as `b`: labels that do not lie together are put together there.  `key` is
-    the hash's; `keys` … `after` are the table's.  Fills for each series its `number` in the table
-    (-1: not in it), its `hashes` if it had to be hashed, and where its labels are (`label_at` to
-    `label_end`, in `scratch` where `apart`); for each sample the `row` of its series, `value`,
-    `at_ms`, and 0 for `started_ms`; and in `rare` (kind, row of the series or -1, from, to).
+    `message` is all its bytes `b`, `scratch`, and the key of the hash.  `scratch` is as long as
+    `b`: labels that do not lie together are put together there.  `labels_table` is a `Lookup`, and
+    `series_rows` `SeriesRows`, which are filled; `other_rows` are the arrays of `SampleRows` and
+    `rare` (rows, 4), which are filled, too: kind, row of the series or -1, from, to.  All of them
+    are plain tuples, which numba looks through faster than records.
     Returns how many series, samples and rare rows there are, or a fault, 0, 0.
     """
+    b, scratch, key = message
+    table = Lookup(*labels_table)
+    after = table.after
+    series = SeriesRows(*series_rows)
+    samples = SampleRows(other_rows[0], other_rows[1], other_rows[2], other_rows[3])
+    rare = other_rows[4]
     end = np.int64(len(b))
     i = np.int64(0)
     s, n, x, used = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    bits = np.empty(1, np.uint64)
-    real = bits.view(np.float64)
     previous = np.int64(0)
     while i < end:
         tag, i = _varint(b, i, end)
@@ -173,14 +216,15 @@ def walk_1(  # noqa: C901
         i, stop = _part(b, i, end)
         if i < 0:
             return BROKEN, 0, 0
-        if s == len(number):
+        if s == len(series.number):
             return TOO_MANY, 0, 0
         begun = i
         first, last, together = np.int64(0), np.int64(0), True
         guessed = after[previous] - 1
         if guessed >= 0:
-            size = sizes[guessed]
-            if size <= stop - i and alike(arena, starts[guessed], b, i, size):
+            size = table.sizes[guessed]
+            whole = Piece(b, i, i + size)
+            if size <= stop - i and alike(table.arena, table.starts[guessed], whole):
                 first, last = i, i + size  # whole labels, as those in the table are
                 i = last
             else:
@@ -204,11 +248,11 @@ def walk_1(  # noqa: C901
                 at, i = _part(b, i, stop)
                 if i < 0:
                     return BROKEN, 0, 0
-                if n == len(value):
+                if n == len(samples.value):
                     return TOO_MANY, 0, 0
-                if not _sample(b, at, i, bits, real, n, value, at_ms, started_ms, False):
+                if not _sample(Piece(b, at, i), samples, n, False):
                     return BROKEN, 0, 0
-                row[n] = s
+                samples.row[n] = s
                 n += 1
             elif tag == 26 or tag == 34:
                 at, i = _part(b, i, stop)
@@ -224,10 +268,10 @@ def walk_1(  # noqa: C901
                 if i < 0:
                     return BROKEN, 0, 0
         if guessed >= 0:
-            number[s] = guessed
+            series.number[s] = guessed
         elif together:
-            hashes[s] = siphash(b, first, last, key)
-            number[s] = look_up(b, first, last, hashes[s], keys, places, starts, sizes, arena)
+            series.hashes[s] = siphash(b, first, last, key)
+            series.number[s] = look_up(Piece(b, first, last), series.hashes[s], table)
         else:
             first = used
             j = begun
@@ -242,36 +286,37 @@ def walk_1(  # noqa: C901
                 else:
                     j = _skip(b, j, stop, tag)
             last = used
-            hashes[s] = siphash(scratch, first, last, key)
-            number[s] = look_up(scratch, first, last, hashes[s], keys, places, starts, sizes, arena)
-        label_at[s], label_end[s], apart[s] = first, last, not together
-        if number[s] >= 0:
-            if after[previous] != number[s] + 1:
-                after[previous] = number[s] + 1
-            previous = number[s] + 1
+            series.hashes[s] = siphash(scratch, first, last, key)
+            series.number[s] = look_up(Piece(scratch, first, last), series.hashes[s], table)
+        series.label_at[s], series.label_end[s], series.apart[s] = first, last, not together
+        if series.number[s] >= 0:
+            following = series.number[s] + 1
+            if after[previous] != following:
+                after[previous] = following
+            previous = following
         s += 1
     return s, n, x
 
 
-@njit(cache=True, nogil=True)
-def walk_2(  # noqa: C901
-    b, key, keys, places, starts, sizes, arena,
-    symbol_at, symbol_size, symbol_hash, refs,
-    number, hashes, label_at, label_end, created_ms, row, value, at_ms, started_ms, rare,
-):  # fmt: skip
-    """Read an `io.prometheus.write.v2.Request` of all bytes of `b`.
+@compiled
+def walk_2(message, labels_table, series_rows, other_rows):  # noqa: C901
+    """Read an `io.prometheus.write.v2.Request`.
 
-    As `walk_1`, with these besides: where each symbol is (`symbol_at`, `symbol_size`) and its
-    `symbol_hash`; `refs` has for each series, from `label_at` to `label_end`, the symbols of its
-    labels; `created_ms` when each series began, 0 if it does not say.  Returns as `walk_1`, with
-    the number of symbols as a fourth.
+    As `walk_1`, but `message` is all its bytes `b`, `refs`, the key of the hash, and the arrays
+    `at`, `size` and `hashed` of `Symbols`, which are filled; `refs` gets for each series, from
+    `label_at` to `label_end`, the symbols of its labels.  Returns as `walk_1`, with the number of
+    symbols as a fourth.
     """
+    b, refs, key = message[0], message[1], message[2]
+    symbol = Symbols(b, message[3], message[4], message[5])
+    table = Lookup(*labels_table)
+    series = SeriesRows(*series_rows)
+    samples = SampleRows(other_rows[0], other_rows[1], other_rows[2], other_rows[3])
+    rare = other_rows[4]
     end = np.int64(len(b))
     i = np.int64(0)
     s, n, x = np.int64(0), np.int64(0), np.int64(0)
     symbols, used = np.int64(0), np.int64(0)
-    bits = np.empty(1, np.uint64)
-    real = bits.view(np.float64)
     while i < end:  # the symbols first: they may come after what refers to them
         tag, i = _varint(b, i, end)
         if i < 0:
@@ -286,10 +331,10 @@ def walk_2(  # noqa: C901
         at, i = _part(b, i, end)
         if i < 0:
             return BROKEN, 0, 0, 0
-        if symbols == len(symbol_at):
+        if symbols == len(symbol.at):
             return TOO_MANY, 0, 0, 0
-        symbol_at[symbols], symbol_size[symbols] = at, i - at
-        symbol_hash[symbols] = siphash(b, at, i, key)
+        symbol.at[symbols], symbol.size[symbols] = at, i - at
+        symbol.hashed[symbols] = siphash(b, at, i, key)
         symbols += 1
     i = np.int64(0)
     while i < end:
@@ -298,10 +343,10 @@ def walk_2(  # noqa: C901
             i = _skip(b, i, end, tag)
             continue
         i, stop = _part(b, i, end)
-        if s == len(number):
+        if s == len(series.number):
             return TOO_MANY, 0, 0, 0
         first = used
-        created_ms[s] = 0
+        series.created_ms[s] = 0
         while i < stop:
             tag, i = _varint(b, i, stop)
             if i < 0:
@@ -327,11 +372,11 @@ def walk_2(  # noqa: C901
                 at, i = _part(b, i, stop)
                 if i < 0:
                     return BROKEN, 0, 0, 0
-                if n == len(value):
+                if n == len(samples.value):
                     return TOO_MANY, 0, 0, 0
-                if not _sample(b, at, i, bits, real, n, value, at_ms, started_ms, True):
+                if not _sample(Piece(b, at, i), samples, n, True):
                     return BROKEN, 0, 0, 0
-                row[n] = s
+                samples.row[n] = s
                 n += 1
             elif tag == 26 or tag == 34 or tag == 42:
                 at, i = _part(b, i, stop)
@@ -346,18 +391,16 @@ def walk_2(  # noqa: C901
                 ms, i = _varint(b, i, stop)
                 if i < 0:
                     return BROKEN, 0, 0, 0
-                created_ms[s] = np.int64(ms)
+                series.created_ms[s] = np.int64(ms)
             else:
                 i = _skip(b, i, stop, tag)
                 if i < 0:
                     return BROKEN, 0, 0, 0
         if (used - first) % 2 != 0:
             return ODD_LABELS, 0, 0, 0
-        hashes[s] = siphash_of(symbol_hash, refs, first, used, key)
-        number[s] = look_up_refs(
-            b, refs, first, used, symbol_at, symbol_size, hashes[s],
-            keys, places, starts, sizes, arena,
-        )  # fmt: skip
-        label_at[s], label_end[s] = first, used
+        labels = SymbolRefs(refs, first, used)
+        series.hashes[s] = siphash_of(labels, symbol, key)
+        series.number[s] = look_up_refs(labels, symbol, series.hashes[s], table)
+        series.label_at[s], series.label_end[s] = first, used
         s += 1
     return s, n, x, symbols

@@ -38,6 +38,10 @@ class States:
     season: FloatArray
     second: FloatArray
 
+    def copied(self) -> tuple[float, FloatArray, FloatArray]:
+        """As the compiled loops take them, which change the seasons."""
+        return self.level, self.season.copy(), self.second.copy()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Smoothing:
@@ -125,10 +129,7 @@ def tuned(
     knee = max(float(np.median(np.abs(steps))) if len(steps) else 0.0, 1e-6)
 
     def error(x: FloatArray) -> float:
-        return float(
-            loss(y, weights_of(x, names), states.level, states.season.copy(),
-                 states.second.copy(), lead, knee)
-        )  # fmt: skip
+        return float(loss(y, weights_of(x, names), states.copied(), (lead, knee)))
 
     return weights_of(minimum(error, names, restart=near is None), names)
 
@@ -194,16 +195,14 @@ def _effects(
 
 
 def _innovations(y: FloatArray, weights: FloatArray, states: States) -> FloatArray:
-    season, second = states.season.copy(), states.second.copy()
-    errors: FloatArray = innovations(y, weights, states.level, season, second)
+    errors: FloatArray = innovations(y, weights, states.copied())
     return errors
 
 
 def _run(
     y: FloatArray, weights: FloatArray, states: States, leads: FloatArray, *, out: FloatArray
 ) -> float:
-    season, second = states.season.copy(), states.second.copy()
-    return float(smooth(y, weights, states.level, season, second, leads, out))
+    return float(smooth(y, weights, states.copied(), (leads, out)))
 
 
 def _mean(y: FloatArray) -> float:

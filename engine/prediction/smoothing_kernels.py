@@ -3,8 +3,9 @@
 One loop serves simple, trended, damped, seasonal and double-seasonal smoothing: what a model does
 not have stands at zero.  `weights` are always alpha (level), beta (trend), phi (damping), gamma
 (season), omega (second season) and rho (autocorrelation of the errors; Taylor 2003).  `season`
-(m1,) and `second` (m2,) hold the states before the first value and are changed.  A missing value
-(NaN) teaches nothing.
+(m1,) and `second` (m2,) hold the states before the first value and are changed, `states` is the
+level and these two, as a plain tuple: numba looks through one four times as fast as through a
+record.  A missing value (NaN) teaches nothing.
 """
 
 from __future__ import annotations
@@ -14,22 +15,21 @@ from numba import njit
 
 from engine.model import FloatArray
 
+States = tuple[float, FloatArray, FloatArray]
+"""Level, `season` and `second`."""
+
 
 @njit(cache=True)
 def smooth(
-    y: FloatArray,
-    weights: FloatArray,
-    level: float,
-    season: FloatArray,
-    second: FloatArray,
-    leads: FloatArray,
-    forecasts: FloatArray,
+    y: FloatArray, weights: FloatArray, states: States, ahead: tuple[FloatArray, FloatArray]
 ) -> float:
     """Run along `y` and return the mean squared error one step ahead, after the first season.
 
-    `forecasts` (steps, leads) gets for each step what was expected `leads` steps later, from the
-    values up to this one.
+    `ahead` is `leads` and `forecasts` (steps, leads), which gets for each step what was expected
+    `leads` steps later, from the values up to this one.
     """
+    level, season, second = states
+    leads, forecasts = ahead
     alpha, beta, phi, gamma, omega, rho = weights
     m1, m2 = len(season), len(second)
     trend, error = 0.0, 0.0
@@ -51,31 +51,28 @@ def smooth(
             second[k] += omega * residual
             error = residual
         for n in range(len(leads)):
-            ahead = int(leads[n])
-            drift = float(ahead)
+            lead = int(leads[n])
+            drift = float(lead)
             if phi < 1.0:
-                drift = phi * (1.0 - phi**ahead) / (1.0 - phi)
+                drift = phi * (1.0 - phi**lead) / (1.0 - phi)
             forecasts[t, n] = (
                 level
                 + drift * trend
-                + season[(t + ahead) % m1]
-                + second[(t + ahead) % m2]
-                + rho**ahead * error
+                + season[(t + lead) % m1]
+                + second[(t + lead) % m2]
+                + rho**lead * error
             )
     return total / max(count, 1)
 
 
 @njit(cache=True)
-def loss(
-    y: FloatArray,
-    weights: FloatArray,
-    level: float,
-    season: FloatArray,
-    second: FloatArray,
-    ahead: int,
-    knee: float,
-) -> float:
-    """Mean error `ahead` steps ahead, after the first season: squared below `knee`, then linear."""
+def loss(y: FloatArray, weights: FloatArray, states: States, judged: tuple[int, float]) -> float:
+    """Mean error some steps ahead, after the first season: squared below a knee, then linear.
+
+    `judged` is how many steps ahead, and the knee.
+    """
+    level, season, second = states
+    ahead, knee = judged
     alpha, beta, phi, gamma, omega, rho = weights
     m1, m2 = len(season), len(second)
     drift = float(ahead)
@@ -107,18 +104,13 @@ def loss(
 
 
 @njit(cache=True)
-def innovations(
-    y: FloatArray,
-    weights: FloatArray,
-    level: float,
-    season: FloatArray,
-    second: FloatArray,
-) -> FloatArray:
+def innovations(y: FloatArray, weights: FloatArray, states: States) -> FloatArray:
     """What was not expected one step before: (steps,), NaN where nothing was measured.
 
     Linear in `y` and the first states, so that the effect of a regressor can be estimated from the
     innovations of both.
     """
+    level, season, second = states
     alpha, beta, phi, gamma, omega, rho = weights
     m1, m2 = len(season), len(second)
     trend, error = 0.0, 0.0

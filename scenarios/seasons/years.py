@@ -194,15 +194,10 @@ def generate(
         blocks.append(block)
         factor = np.exp(of_days.log_response[block.day, block.zone_id])
         factor *= block.activity[:, None]
-        kernels.add_load(
-            requests,
-            block.actual_s,
-            block.participants_actual,
-            block.happens,
-            factor,
-            table,
-            BIN_S,
+        attendance = kernels.Attendance(
+            block.actual_s, block.participants_actual, block.happens, factor
         )
+        kernels.add_load(requests, attendance, table, BIN_S)
     weddings = _joined(blocks)
     load = requests / BIN_S + _background(config, population, demand, of_days, offsets=offsets)
     return Seasons(

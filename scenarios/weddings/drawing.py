@@ -63,19 +63,15 @@ class WeddingDraw:
         mu, sigma = log_normal(60 * late.mean_min - floor_s, 60 * late.sd_min)
         booked_s = np.empty((count, phases + 1), dtype=np.int32)
         actual_s = np.empty((count, phases + 1), dtype=np.int32)
-        kernels.phase_times(
+        draws = kernels.Draws(
             ceremony_s,
             self._offsets_s,
             self.normal("late", count),
             self.normal("length", (count, phases)),
-            floor_s,
-            mu,
-            sigma,
-            60.0 * self._config.actual.overrun_sd_min,
-            SHORTEST_SHARE,
-            booked_s,
-            actual_s,
         )
+        overrun_sd_s = 60.0 * self._config.actual.overrun_sd_min
+        punctuality = kernels.Punctuality(floor_s, mu, sigma, overrun_sd_s, SHORTEST_SHARE)
+        kernels.phase_times(draws, punctuality, booked_s, actual_s)
         return booked_s, actual_s
 
     def people(

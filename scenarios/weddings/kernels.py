@@ -8,6 +8,7 @@ plainest way; the tests compare the two.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -17,27 +18,62 @@ IntArray = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
 
 
+class Draws(NamedTuple):
+    """What is drawn for the times of n weddings, and the phases around their ceremonies."""
+
+    ceremony_s: IntArray
+    """(n,): each booked ceremony, whole seconds from the window's start."""
+    offsets_s: IntArray
+    """(P + 1,): the phases around it."""
+    late_z: NDArray[np.float32]
+    """(n,): standard normal scores of the late starts."""
+    length_z: NDArray[np.float32]
+    """(n, P): of the lengths of the phases."""
+
+
+class Punctuality(NamedTuple):
+    """How far days depart from what was booked."""
+
+    floor_s: float
+    """The whole day shifts by floor_s + exp(late_mu + late_sigma z)."""
+    late_mu: float
+    late_sigma: float
+    length_sd_s: float
+    """Each phase lasts its booked length plus length_sd_s z,"""
+    shortest_share: float
+    """but at least so much of it."""
+
+
+class Events(NamedTuple):
+    """Events in order, in progress in [first, last)."""
+
+    first_s: IntArray
+    """(n,): whole seconds from the window's start."""
+    last_s: IntArray
+    counts: NDArray[np.bool_]
+    """(n,): whether it takes place."""
+
+
+class Attendance(NamedTuple):
+    """Who is at n weddings, when, and how busy he is."""
+
+    actual_s: IntArray
+    """(n, P + 1): where phases begin and end, whole seconds."""
+    participants: IntArray
+    """(n, R)."""
+    happens: NDArray[np.bool_]
+    """(n,)."""
+    factor: FloatArray
+    """(n, S): on the rates at which participants make requests."""
+
+
 @njit(cache=True)
 def phase_times(
-    ceremony_s: IntArray,
-    offsets_s: IntArray,
-    late_z: NDArray[np.float32],
-    length_z: NDArray[np.float32],
-    floor_s: float,
-    late_mu: float,
-    late_sigma: float,
-    length_sd_s: float,
-    shortest_share: float,
-    booked_s: IntArray,
-    actual_s: IntArray,
+    draws: Draws, punctuality: Punctuality, booked_s: IntArray, actual_s: IntArray
 ) -> None:
-    """Fill `booked_s` and `actual_s` (n, P + 1), whole seconds from the window's start.
-
-    `ceremony_s` (n,) is each booked ceremony, `offsets_s` (P + 1,) the phases around it, `late_z`
-    (n,) and `length_z` (n, P) standard normal scores.  The whole day shifts by
-    floor_s + exp(late_mu + late_sigma z); each phase then lasts its booked length plus
-    length_sd_s z, at least `shortest_share` of it.
-    """
+    """Fill `booked_s` and `actual_s` (n, P + 1), whole seconds from the window's start."""
+    ceremony_s, offsets_s, late_z, length_z = draws
+    floor_s, late_mu, late_sigma, length_sd_s, shortest_share = punctuality
     phases = len(offsets_s) - 1
     for i in range(len(ceremony_s)):
         at = ceremony_s[i] + offsets_s[0] + floor_s + math.exp(late_mu + late_sigma * late_z[i])
@@ -50,18 +86,10 @@ def phase_times(
             actual_s[i, p + 1] = math.floor(at)
 
 
-def phase_times_reference(
-    ceremony_s: IntArray,
-    offsets_s: IntArray,
-    late_z: NDArray[np.float32],
-    length_z: NDArray[np.float32],
-    floor_s: float,
-    late_mu: float,
-    late_sigma: float,
-    length_sd_s: float,
-    shortest_share: float,
-) -> tuple[IntArray, IntArray]:
+def phase_times_reference(draws: Draws, punctuality: Punctuality) -> tuple[IntArray, IntArray]:
     """`phase_times` with whole columns at once; returns (booked_s, actual_s)."""
+    ceremony_s, offsets_s, late_z, length_z = draws
+    floor_s, late_mu, late_sigma, length_sd_s, shortest_share = punctuality
     booked = ceremony_s[:, None] + offsets_s[None, :]
     lengths = np.diff(offsets_s).astype(float)
     first = booked[:, 0] + floor_s + np.exp(late_mu + late_sigma * late_z.astype(float))
@@ -87,18 +115,15 @@ def _climb(total: IntArray, best: IntArray, leaf: int, change: int) -> None:
 
 
 @njit(cache=True)
-def prefix_reaching(
-    first_s: IntArray, last_s: IntArray, counts: NDArray[np.bool_], duration_s: int, target: int
-) -> int:
+def prefix_reaching(events: Events, duration_s: int, target: int) -> int:
     """Smallest number of leading events with `target` of them in progress at one second.
 
-    `first_s`, `last_s` (n,) are whole seconds, an event is in progress in [first, last) inside
-    the window [0, duration_s) if `counts` says that it takes place.  Returns 0 where all n are
-    not enough.
+    Only what is inside the window [0, duration_s) counts.  Returns 0 where all are not enough.
 
     A segment tree over the seconds keeps the largest running sum of starts minus ends, so adding
     an event costs O(log duration) instead of a pass over the day, and the answer is exact.
     """
+    first_s, last_s, counts = events
     size = 1
     while size < duration_s:
         size *= 2
@@ -130,10 +155,9 @@ def prefix_reaching(
     return 0
 
 
-def prefix_reaching_reference(
-    first_s: IntArray, last_s: IntArray, counts: NDArray[np.bool_], duration_s: int, target: int
-) -> int:
+def prefix_reaching_reference(events: Events, duration_s: int, target: int) -> int:
     """`prefix_reaching` by adding one event after the other to every second that it covers."""
+    first_s, last_s, counts = events
     in_progress = np.zeros(duration_s, dtype=np.int64)
     for i in range(len(first_s)):
         if counts[i]:
@@ -192,20 +216,12 @@ def phase_levels_reference(
 
 
 @njit(cache=True)
-def add_load(
-    requests: FloatArray,
-    actual_s: IntArray,
-    participants: IntArray,
-    happens: NDArray[np.bool_],
-    factor: FloatArray,
-    table: FloatArray,
-    bin_s: int,
-) -> None:
-    """Add to `requests` (S, bins) what events make in each bin of `bin_s` seconds from 0.
+def add_load(requests: FloatArray, attendance: Attendance, table: FloatArray, bin_s: int) -> None:
+    """Add to `requests` (S, bins) what weddings make in each bin of `bin_s` seconds from 0.
 
-    `actual_s` (n, P + 1) whole seconds, `participants` (n, R), `factor` (n, S) on the rates `table`
-    (R, P, S) in requests/s per participant.  A bin gets its part of a phase that it cuts.
+    `table` (R, P, S) has requests/s per participant.  A bin gets its part of a phase that it cuts.
     """
+    actual_s, participants, happens, factor = attendance
     n, phases = actual_s.shape[0], actual_s.shape[1] - 1
     services, bins = requests.shape
     roles = participants.shape[1]
@@ -230,15 +246,10 @@ def add_load(
 
 
 def add_load_reference(
-    requests: FloatArray,
-    actual_s: IntArray,
-    participants: IntArray,
-    happens: NDArray[np.bool_],
-    factor: FloatArray,
-    table: FloatArray,
-    bin_s: int,
+    requests: FloatArray, attendance: Attendance, table: FloatArray, bin_s: int
 ) -> None:
     """`add_load` second by second."""
+    actual_s, participants, happens, factor = attendance
     bins = requests.shape[1]
     for i in np.flatnonzero(happens):
         for p in range(actual_s.shape[1] - 1):

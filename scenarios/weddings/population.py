@@ -111,9 +111,8 @@ def generate(config: PopulationConfig, streams: StreamOf) -> Population:
     drawn = draw.next(math.ceil(1.01 * expected + 4.0 * math.sqrt(expected)) + 16)
     while True:
         actual, happens = drawn["actual_s"], drawn["happens"]
-        count = kernels.prefix_reaching(
-            actual[:, 0], actual[:, -1], happens, config.duration_s, config.simultaneous
-        )
+        events = kernels.Events(actual[:, 0], actual[:, -1], happens)
+        count = kernels.prefix_reaching(events, config.duration_s, config.simultaneous)
         if count:
             break
         if len(actual) > 2 * MAX_WEDDINGS:

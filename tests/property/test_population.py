@@ -106,7 +106,7 @@ def test_compiled_prefix_agrees_with_the_reference(
     times: np.ndarray, target: int, duration_s: int, seed: int
 ) -> None:
     counts = np.random.default_rng(seed).random(len(times)) < 0.8
-    arguments = times[:, 0], times[:, 1], counts, duration_s, target
+    arguments = kernels.Events(times[:, 0], times[:, 1], counts), duration_s, target
     assert kernels.prefix_reaching(*arguments) == kernels.prefix_reaching_reference(*arguments)
 
 

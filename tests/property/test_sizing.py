@@ -13,7 +13,8 @@ from engine.decide.sizing import LATE_CRITICAL, LATE_DEFERRED, sizing
 from engine.model import ServiceSpec
 from engine.settings import CapacitySettings
 from tests.unit.engine.conftest import make_spec
-from twin.queues import kernels
+from twin.queues.kernels import services, survival
+from twin.queues.kernels.erlang import waiting_probability
 from twin.queues.response import fill_response, needed_curve, static_columns
 
 BUSY = np.concatenate((np.linspace(0.05, 8.0, 30), np.geomspace(8.0, 300.0, 8)))
@@ -52,7 +53,7 @@ def test_the_smaller_room_is_enough_wherever_the_square_roots_is(
 @given(specs(), st.booleans())
 def test_no_more_are_late_for_waiting_than_may_be(spec: ServiceSpec, critical: bool) -> None:
     size = sizing(spec, CapacitySettings(), critical=critical)
-    columns, table = static_columns([spec]), np.zeros((1, kernels.W_ROWS, kernels.X_POINTS))
+    columns, table = static_columns([spec]), np.zeros((1, survival.W_ROWS, survival.X_POINTS))
     fill_response([spec], np.ones(1), columns, table, changed=[0])
     most = NOT_LOG_NORMAL * (LATE_CRITICAL if critical else LATE_DEFERRED)
     slo_s = np.array([spec.slo_p95_s])
@@ -61,7 +62,8 @@ def test_no_more_are_late_for_waiting_than_may_be(spec: ServiceSpec, critical: b
         count = size.instances(rate, size.utilisation)
         if count == size._replace(room=math.inf).instances(rate, size.utilisation):
             continue  # the square root and the ceiling are no promise about the SLO
-        waits = kernels.waiting_probability(float(count * spec.slots), busy / count)
-        wait_s = columns[0, kernels.SPREAD] * spec.service_s / ((count - busy) * spec.slots)
-        late = kernels.survival_curve(0, waits, wait_s, slo_s, columns[0, kernels.MEAN_S], table)
-        assert late[0] - columns[0, kernels.BASE_SLOW] <= most
+        waits = waiting_probability(float(count * spec.slots), busy / count)
+        wait_s = columns[0, services.SPREAD] * spec.service_s / ((count - busy) * spec.slots)
+        mean_s = columns[0, services.MEAN_S]
+        late = survival.survival_curve(table[0], mean_s, slo_s, (waits, wait_s))
+        assert late[0] - columns[0, services.BASE_SLOW] <= most

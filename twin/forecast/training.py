@@ -125,10 +125,8 @@ def _curves(seasons: Seasons, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     for i in range(len(rows)):
         own[:] = 0.0
         one = slice(i, i + 1)
-        kernels.add_load(
-            own, actual_s[one], people[one], happens[one], factor[one],
-            seasons.response.rates, int(CURVE_BIN_S),
-        )  # fmt: skip
+        alone = kernels.Attendance(actual_s[one], people[one], happens[one], factor[one])
+        kernels.add_load(own, alone, seasons.response.rates, int(CURVE_BIN_S))
         curves[i] = own / CURVE_BIN_S
     return curves
 

@@ -1,8 +1,8 @@
 """The services as fluids: state arrays around the compiled tick.
 
 This class owns the arrays, checks what comes in, and keeps the response-time tables in step with
-slowdowns; the model itself is in `kernels`.  A call costs a few microseconds, whatever the load,
-so the world may change a service as often as it likes.
+slowdowns; the model itself is in `kernels.fluid`.  A call costs some microseconds, whatever the
+load, so the world may change a service as often as it likes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from engine.decide.callgraph import call_order
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from engine.record.response_times import Buckets, log_spaced
-from twin.queues import kernels
+from twin.queues.kernels import services as columns
+from twin.queues.kernels import survival
+from twin.queues.kernels.fluid import layout
+from twin.queues.kernels.fluid.advancing import advance, lose
+from twin.queues.kernels.fluid.sampling import fold
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour, by_service, check_calls_factor
 from twin.queues.response import fill_response, static_columns, with_more_calls
 
@@ -65,37 +69,46 @@ class FluidPlatform:
         self.sample_s = sample_s
         self._now_s = 0
         self._start_s = float(start_s)
-        self._arrivals = arrivals
-        self._order = np.array(call_order(services), dtype=np.int64)
-        self._calls = np.zeros((2, count, count))
+        calls = np.zeros((2, count, count))
         for s, spec in enumerate(services):
             for call in spec.calls:
-                self._calls[int(call.asynchronous), s, index[call.service]] += call.per_request
-
-        self._specified_calls = self._calls[0].copy()
+                calls[int(call.asynchronous), s, index[call.service]] += call.per_request
+        self._specified_calls = calls[0].copy()
         self._more_calls = np.ones(count)
-        self._spec = static_columns(services)
+        columns_of = static_columns(services)
         for s, behaviour in enumerate(behaviours):
-            self._spec[s, kernels.TIMEOUT_TICKS] = patience[s]
-            self._spec[s, kernels.QUEUE_LIMIT] = behaviour.queue_limit_per_slot
-            self._spec[s, kernels.RETRIES] = behaviour.max_retries
-            self._spec[s, kernels.RETRY_SHARE] = behaviour.retry_share
-        self._backoff = _backoff_shares(behaviours, levels)
-        self._table = np.zeros((count, kernels.W_ROWS, kernels.X_POINTS))
+            columns_of[s, columns.TIMEOUT_TICKS] = patience[s]
+            columns_of[s, columns.QUEUE_LIMIT] = behaviour.queue_limit_per_slot
+            columns_of[s, columns.RETRIES] = behaviour.max_retries
+            columns_of[s, columns.RETRY_SHARE] = behaviour.retry_share
+        backoff = _backoff_shares(behaviours, levels)
         self._slowdown = np.ones(count)
         self._tables: dict[tuple[int, tuple[float, ...]], tuple[FloatArray, FloatArray]] = {}
-
-        self._state = np.zeros((count, kernels.STATE_COLUMNS))
-        self._in_service = np.zeros((count, levels))
-        self._cohorts = np.zeros((count, max(patience) + 1, levels + kernels.EXTRA))
-        self._retries = np.zeros((count, self._backoff.shape[2], levels))
-        self._parts = np.zeros((count, kernels.PARTS, 4))
-        self._waits = np.zeros((count, kernels.W_ROWS, kernels.SHIFTS))
-        self._spans = np.zeros((count, kernels.STEPS * (max(patience) + 2), 2))
         self._histogram = np.zeros((count, len(BUCKETS)))
         samples = ticks // sample_s
         self.metrics: FloatArray = np.full((count, samples, len(SAMPLE_FIELDS)), np.nan)
         self.truth: FloatArray = np.zeros((count, samples, len(TRUTH_FIELDS)))
+        self._fluid = layout.Fluid(
+            spec=columns_of,
+            order=np.array(call_order(services), dtype=np.int64),
+            calls=calls,
+            backoff=backoff,
+            table=np.zeros((count, survival.W_ROWS, survival.X_POINTS)),
+            arrivals=arrivals,
+            state=np.zeros((count, layout.STATE_COLUMNS)),
+            in_service=np.zeros((count, levels)),
+            cohorts=np.zeros((count, max(patience) + 1, levels + layout.EXTRA)),
+            retries=np.zeros((count, backoff.shape[2], levels)),
+            parts=np.zeros((count, layout.PARTS, 4)),
+            waits=np.zeros((count, survival.W_ROWS, layout.SHIFTS)),
+            incoming=np.zeros((count, 2)),
+            done=np.zeros((count, levels)),
+            spans=np.zeros((count, layout.STEPS * (max(patience) + 2), 2)),
+            span_count=np.zeros(count, np.int64),
+            metrics=self.metrics,
+            truth=self.truth,
+        )
+        self._arrays = tuple(self._fluid)
         self._use_tables(range(count))
 
     @property
@@ -114,34 +127,14 @@ class FluidPlatform:
         Raises ValueError for a time before now or after the last tick of the arrivals.
         """
         until_s = int(until_s)
-        if not self._now_s <= until_s <= self._arrivals.shape[1]:
+        if not self._now_s <= until_s <= self._fluid.arrivals.shape[1]:
             raise ValueError(
                 f"until_s: {until_s} is not allowed "
-                f"({self._now_s} … {self._arrivals.shape[1]}, whole seconds)"
+                f"({self._now_s} … {self._fluid.arrivals.shape[1]}, whole seconds)"
             )
         if until_s == self._now_s:
             return
-        kernels.advance(
-            self._now_s,
-            until_s,
-            self.sample_s,
-            self._start_s,
-            self._spec,
-            self._order,
-            self._calls,
-            self._backoff,
-            self._table,
-            self._arrivals,
-            self._state,
-            self._in_service,
-            self._cohorts,
-            self._retries,
-            self._parts,
-            self._waits,
-            self._spans,
-            self.metrics,
-            self.truth,
-        )
+        advance((self._now_s, until_s), (self.sample_s, self._start_s), self._arrays)
         self._now_s = until_s
 
     def set_ready(self, service: int, instances: int, crashed: int = 0) -> None:
@@ -153,19 +146,10 @@ class FluidPlatform:
         """
         if instances < 0 or crashed < 0:
             raise ValueError(f"instances: {min(instances, crashed)} is not allowed (0 or more)")
-        before = self._state[service, kernels.READY]
+        before = self._fluid.state[service, layout.READY]
         if crashed and before > 0.0:
-            kernels.lose(
-                service,
-                self._now_s,
-                min(crashed / before, 1.0),
-                self._spec,
-                self._backoff,
-                self._state,
-                self._in_service,
-                self._retries,
-            )
-        self._state[service, kernels.READY] = instances
+            lose(service, self._now_s, min(crashed / before, 1.0), self._arrays)
+        self._fluid.state[service, layout.READY] = instances
 
     def set_slowdown(self, service: int, factor: float) -> None:
         """From now on requests hold their slots `factor` times as long as specified.
@@ -194,28 +178,28 @@ class FluidPlatform:
         affected = self._above(service)
         self._fold(affected)
         self._more_calls[service] = factor
-        self._calls[0, service] = self._specified_calls[service] * factor
+        self._fluid.calls[0, service] = self._specified_calls[service] * factor
         self._use_tables(affected)
 
     def ready(self, service: int) -> float:
         """Instances that can start requests now."""
-        return float(self._state[service, kernels.READY])
+        return float(self._fluid.state[service, layout.READY])
 
     def totals(self) -> FloatArray:
         """Counts since the start and stocks now, shape (services, 9), as `TRUTH_FIELDS[:9]`."""
         result = np.empty((len(self.services), 9))
-        earlier = self._state[:, kernels.EARLIER : kernels.EARLIER + kernels.COUNTS]
-        result[:, : kernels.COUNTS] = self._state[:, : kernels.COUNTS] + earlier
-        result[:, kernels.COUNTS] = self._state[:, kernels.QUEUED]
-        result[:, kernels.COUNTS + 1] = self._in_service.sum(axis=1)
+        earlier = self._fluid.state[:, layout.EARLIER : layout.EARLIER + layout.COUNTS]
+        result[:, : layout.COUNTS] = self._fluid.state[:, : layout.COUNTS] + earlier
+        result[:, layout.COUNTS] = self._fluid.state[:, layout.QUEUED]
+        result[:, layout.COUNTS + 1] = self._fluid.in_service.sum(axis=1)
         return result
 
     def conservation_error(self) -> float:
         """Largest |arrived - served - failed - shed - timed out - queued - in flight| / arrived."""
         totals = self.totals()
-        arrived = totals[:, kernels.ARRIVED]
-        outcomes = totals[:, kernels.SERVED : kernels.TIMED_OUT + 1].sum(axis=1)
-        stocks = totals[:, kernels.COUNTS :].sum(axis=1)
+        arrived = totals[:, layout.ARRIVED]
+        outcomes = totals[:, layout.SERVED : layout.TIMED_OUT + 1].sum(axis=1)
+        stocks = totals[:, layout.COUNTS :].sum(axis=1)
         return float((np.abs(arrived - outcomes - stocks) / np.maximum(arrived, 1.0)).max())
 
     def histogram(self, service: int) -> FloatArray:
@@ -229,6 +213,7 @@ class FluidPlatform:
 
     def _use_tables(self, changed: Sequence[int]) -> None:
         """Put the response tables for the slowdowns in force in place."""
+        spec, table = self._fluid.spec, self._fluid.table
         for s in changed:
             below = self._below(s)
             relevant = tuple(
@@ -243,15 +228,15 @@ class FluidPlatform:
             kept = self._tables.get((s, relevant))
             if kept is None:
                 services = with_more_calls(self.services, self._more_calls)
-                fill_response(services, self._slowdown, self._spec, self._table, changed=[s])
-                self._tables[s, relevant] = (self._spec[s].copy(), self._table[s].copy())
+                fill_response(services, self._slowdown, spec, table, changed=[s])
+                self._tables[s, relevant] = (spec[s].copy(), table[s].copy())
             else:
-                self._spec[s], self._table[s] = kept
+                spec[s], table[s] = kept
 
     def _below(self, service: int) -> set[int]:
         """The service and those that requests to it wait for."""
         below = {service}
-        for s in self._order:
+        for s in self._fluid.order:
             if s in below:
                 below |= {int(c) for c in np.flatnonzero(self._specified_calls[s])}
         return below
@@ -259,7 +244,7 @@ class FluidPlatform:
     def _above(self, service: int) -> list[int]:
         """The service and those whose requests wait for it."""
         above = {service}
-        for s in reversed(self._order):
+        for s in reversed(self._fluid.order):
             if any(self._specified_calls[s, callee] > 0.0 for callee in above):
                 above.add(int(s))
         return sorted(above)
@@ -267,8 +252,8 @@ class FluidPlatform:
     def _fold(self, changed: Sequence[int]) -> None:
         """Move the record of waits into the histogram, by the tables that it was made with."""
         for s in changed:
-            kernels.fold(s, self._waits, BUCKETS.edges_s, self._table, self._histogram[s])
-            self._waits[s] = 0.0
+            fold(self._fluid.waits[s], self._fluid.table[s], BUCKETS.edges_s, self._histogram[s])
+            self._fluid.waits[s] = 0.0
 
 
 def _backoff_shares(behaviours: Sequence[ClientBehaviour], levels: int) -> NDArray[np.float64]:

@@ -25,8 +25,8 @@ import numpy as np
 
 from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from scenarios.streams import Streams
-from twin.queues import request_kernels
 from twin.queues.fluid import BUCKETS, FluidPlatform
+from twin.queues.kernels.requests.layout import BUCKETS as REQUEST_BUCKETS
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
 from twin.queues.requests import RequestPlatform
 
@@ -236,8 +236,7 @@ class HybridPlatform:
 
     def _histograms(self, service: int) -> list[FloatArray]:
         cells = [
-            BUCKETS.rebucketed(cell.histogram(service), request_kernels.BUCKETS)
-            for cell in self.cells
+            BUCKETS.rebucketed(cell.histogram(service), REQUEST_BUCKETS) for cell in self.cells
         ]
         return [self._fluid.histogram(service), *cells]
 

@@ -138,12 +138,27 @@ class ReferencePlatform:
             self._answer(s)
         self.tick += 1
 
-    def _move(self, s: int, incoming: dict[int, float]) -> None:  # noqa: C901
-        spec, client, state, tick = self.specs[s], self.clients[s], self.services[s], self.tick
-        slots = state.ready * spec.slots
-        holding_s = spec.service_s * state.slowdown
-        capacity = slots / holding_s
+    def _move(self, s: int, incoming: dict[int, float]) -> None:
+        """The same parts in the same order as `kernels.fluid.moving.move`."""
+        spec, state = self.specs[s], self.services[s]
+        capacity = state.ready * spec.slots / (spec.service_s * state.slowdown)
         state.refused = 0.0
+        self._time_out(s)
+        backlog = sum(cohort.amount for cohort in state.cohorts)
+        arrived = self._arrive(s, incoming)
+        started, used = self._start(s, capacity, backlog, arrived)
+        self._shed(s)
+        self._relax(s, capacity, arrived, used)
+        queued = sum(cohort.amount for cohort in state.cohorts)
+        if used > 0.0:
+            mean = sum(n * (a + b) / 2.0 for n, a, b in state.spans) / used
+            state.own_delay_s = mean + state.wait_p * state.wait_s
+        elif queued > 0.0:
+            state.own_delay_s = self.tick + 1.0 - state.cohorts[0].tick
+        self._complete(s, started)
+
+    def _time_out(self, s: int) -> None:
+        client, state, tick = self.clients[s], self.services[s], self.tick
         for cohort in state.cohorts:
             if cohort.tick <= tick - math.ceil(client.timeout_s):
                 state.timed_out += cohort.amount
@@ -153,17 +168,24 @@ class ReferencePlatform:
                 cohort.waiting = {}
         state.cohorts = [c for c in state.cohorts if c.amount > 0.0]
 
+    def _arrive(self, s: int, incoming: dict[int, float]) -> float:
+        state, tick = self.services[s], self.tick
         again = state.due.pop(tick, {})
         state.retried += sum(again.values())
-        new = {level: again.get(level, 0.0) for level in range(client.max_retries + 1)}
+        new = {level: again.get(level, 0.0) for level in range(self.clients[s].max_retries + 1)}
         new[0] += self.arrivals[s, tick] + incoming[0]
         new[CALLS] = incoming[CALLS]
         arrived = sum(new.values())
         state.arrived += arrived
-        backlog = sum(cohort.amount for cohort in state.cohorts)
         if arrived > 0.0:
             state.cohorts.append(Cohort(tick, new, arrived))
+        return arrived
 
+    def _start(
+        self, s: int, capacity: float, backlog: float, arrived: float
+    ) -> tuple[dict[int, float], float]:
+        """What starts, by attempt level and in all."""
+        state, tick = self.services[s], self.tick
         started: dict[int, float] = {}
         used = 0.0
         state.spans = []
@@ -188,43 +210,52 @@ class ReferencePlatform:
                 started[level] = started.get(level, 0.0) + part
             used += amount
         state.cohorts = [c for c in state.cohorts if c.amount > 0.0]
+        return started, used
+
+    def _limit(self, s: int) -> float:
+        """How many may wait."""
+        state = self.services[s]
+        return self.clients[s].queue_limit_per_slot * max(state.ready, 1) * self.specs[s].slots
+
+    def _shed(self, s: int) -> None:
+        state, tick = self.services[s], self.tick
+        queued, limit = sum(cohort.amount for cohort in state.cohorts), self._limit(s)
+        if queued <= limit or state.cohorts[-1].tick != tick:
+            return
+        cohort = state.cohorts[-1]
+        shed = min(queued - limit, cohort.amount)
+        for level, part in cohort.take(shed).items():
+            self._retry(s, level, part, tick)
+        cohort.admitted -= shed
+        state.shed += shed
+        state.refused += shed
+        state.cohorts = [c for c in state.cohorts if c.amount > 0.0]
+
+    def _relax(self, s: int, capacity: float, arrived: float, used: float) -> None:
+        spec, client, state = self.specs[s], self.clients[s], self.services[s]
         queued = sum(cohort.amount for cohort in state.cohorts)
-
-        limit = client.queue_limit_per_slot * max(state.ready, 1) * spec.slots
-        if queued > limit and state.cohorts[-1].tick == tick:
-            cohort = state.cohorts[-1]
-            shed = min(queued - limit, cohort.amount)
-            for level, part in cohort.take(shed).items():
-                self._retry(s, level, part, tick)
-            cohort.admitted -= shed
-            state.shed += shed
-            state.refused += shed
-            queued -= shed
-            state.cohorts = [c for c in state.cohorts if c.amount > 0.0]
-
         spread = 0.5 * (1.0 + spec.service_scv)
         state.wait_p = 1.0
-        if capacity > 0.0:
-            room_s = min(max(limit - queued, 0.0) / capacity, math.ceil(client.timeout_s))
-            state.wait_s = min(state.wait_s, room_s)
-            highest = min(math.sqrt(state.wait_s**2 + 4.0 / math.pi * spread / capacity), room_s)
-            if queued > 1e-12 * max(arrived, 1.0):
-                if arrived > capacity:
-                    stationary = spread / (arrived - capacity)
-                    state.wait_s = max(state.wait_s, min(stationary, highest))
-            elif used < capacity:
-                stationary = spread / (capacity - used)
-                falling = state.wait_s - (1.0 - used / capacity)
-                state.wait_s = min(max(stationary, falling), highest)
-                state.wait_p = erlang_c(slots, used / capacity)
-            else:
-                state.wait_s = highest
-        if used > 0.0:
-            mean = sum(n * (a + b) / 2.0 for n, a, b in state.spans) / used
-            state.own_delay_s = mean + state.wait_p * state.wait_s
-        elif queued > 0.0:
-            state.own_delay_s = tick + 1.0 - state.cohorts[0].tick
+        if capacity <= 0.0:
+            return
+        room_s = min(max(self._limit(s) - queued, 0.0) / capacity, math.ceil(client.timeout_s))
+        state.wait_s = min(state.wait_s, room_s)
+        highest = min(math.sqrt(state.wait_s**2 + 4.0 / math.pi * spread / capacity), room_s)
+        if queued > 1e-12 * max(arrived, 1.0):
+            if arrived > capacity:
+                stationary = spread / (arrived - capacity)
+                state.wait_s = max(state.wait_s, min(stationary, highest))
+        elif used < capacity:
+            stationary = spread / (capacity - used)
+            falling = state.wait_s - (1.0 - used / capacity)
+            state.wait_s = min(max(stationary, falling), highest)
+            state.wait_p = erlang_c(state.ready * spec.slots, used / capacity)
+        else:
+            state.wait_s = highest
 
+    def _complete(self, s: int, started: dict[int, float]) -> None:
+        state = self.services[s]
+        holding_s = self.specs[s].service_s * state.slowdown
         for level in {*started, *state.in_service}:
             amount = state.in_service.get(level, 0.0) + started.get(level, 0.0)
             state.in_service[level] = amount * holding_s / (1.0 + holding_s)

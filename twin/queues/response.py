@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.decide.callgraph import call_order
 from engine.model import FloatArray, ServiceSpec
-from twin.queues import kernels
+from twin.queues.kernels import services as columns
+from twin.queues.kernels import staffing, survival
 
 SHAPE_LIMIT = 1e4
 """Largest gamma shape used: an SCV below 1e-4 counts as 1e-4."""
@@ -80,38 +81,38 @@ def fill_response(
 ) -> None:
     """Write the response-time columns of `spec` and the survival tables of the `changed` services.
 
-    `spec` and `table` are laid out as `kernels.advance` wants them; `slowdown` has one factor a
+    `spec` and `table` are those of `kernels.services.Services`; `slowdown` has one factor a
     service.
     """
     moments = base_moments(services, slowdown)
     for s in changed:
         mean_s, variance = moments[s]
         shape = min(mean_s**2 / max(variance, 1e-300), SHAPE_LIMIT)
-        kernels.fill_table(shape, mean_s / shape, table[s])
-        spec[s, kernels.SLOWDOWN] = slowdown[s]
-        spec[s, kernels.MEAN_S] = mean_s
+        survival.fill_table(table[s], shape, mean_s / shape)
+        spec[s, columns.SLOWDOWN] = slowdown[s]
+        spec[s, columns.MEAN_S] = mean_s
         slo_s = services[s].slo_p95_s
-        spec[s, kernels.BASE_SLOW] = math.exp(
-            kernels.log_gamma_survival(shape, slo_s * shape / mean_s)
+        spec[s, columns.BASE_SLOW] = math.exp(
+            survival.log_gamma_survival(shape, slo_s * shape / mean_s)
         )
         for column, share in (
-            (kernels.BASE_P50, 0.50),
-            (kernels.BASE_P95, 0.05),
-            (kernels.BASE_P99, 0.01),
+            (columns.BASE_P50, 0.50),
+            (columns.BASE_P95, 0.05),
+            (columns.BASE_P99, 0.01),
         ):
             # the survival falls with the grid, its negative logarithm rises
-            at = np.interp(-math.log(share), -table[s, 0], np.arange(kernels.X_POINTS))
-            spec[s, column] = math.exp(kernels.LN_X0 + at * kernels.D_LN_X)
+            at = np.interp(-math.log(share), -table[s, 0], np.arange(survival.X_POINTS))
+            spec[s, column] = math.exp(survival.LN_X0 + at * survival.D_LN_X)
 
 
 def static_columns(services: Sequence[ServiceSpec]) -> FloatArray:
-    """The columns of `kernels` that describe a service, clients and slowdown left at zero."""
-    spec = np.zeros((len(services), kernels.SPEC_COLUMNS))
+    """The columns that describe a service, clients and slowdown left at zero."""
+    spec = np.zeros((len(services), columns.SPEC_COLUMNS))
     for s, service in enumerate(services):
-        spec[s, kernels.SLOTS] = service.slots
-        spec[s, kernels.SERVICE_S] = service.service_s
-        spec[s, kernels.SPREAD] = 0.5 * (1.0 + service.service_scv)
-        spec[s, kernels.SLO_S] = service.slo_p95_s
+        spec[s, columns.SLOTS] = service.slots
+        spec[s, columns.SERVICE_S] = service.service_s
+        spec[s, columns.SPREAD] = 0.5 * (1.0 + service.service_scv)
+        spec[s, columns.SLO_S] = service.slo_p95_s
     return spec
 
 
@@ -135,8 +136,8 @@ def needed_curve(
     rates = np.ascontiguousarray(rates, dtype=np.float64)
     if not np.isfinite(rates).all():
         raise ValueError("rates must be finite")
-    columns, table = _staffing(service, tuple(platform), slowdown)
-    counts: NDArray[np.int64] = kernels.needed_curve(0, rates, columns, table)
+    spec, table = _staffing(service, tuple(platform), slowdown)
+    counts: NDArray[np.int64] = staffing.needed_curve(spec, table, 0, rates)
     return counts
 
 
@@ -144,21 +145,21 @@ def needed_curve(
 def _staffing(
     service: ServiceSpec, platform: tuple[ServiceSpec, ...], slowdown: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Kernel columns and survival table of one service alone."""
+    """Columns and survival table of one service alone."""
     if not platform:
         service = replace(service, calls=())
         platform = (service,)
-    names = [spec.name for spec in platform]
+    names = [listed.name for listed in platform]
     if service.name not in names:
         raise ValueError(f"{service.name} is none of the services {', '.join(names)}")
     s = names.index(service.name)
     factors = np.ones(len(platform))
     factors[s] = slowdown
-    columns = static_columns(platform)
-    table = np.zeros((len(platform), kernels.W_ROWS, kernels.X_POINTS))
-    fill_response(platform, factors, columns, table, changed=[s])
-    columns = columns[s : s + 1].copy()
+    spec = static_columns(platform)
+    table = np.zeros((len(platform), survival.W_ROWS, survival.X_POINTS))
+    fill_response(platform, factors, spec, table, changed=[s])
+    spec = spec[s : s + 1].copy()
     table = table[s : s + 1].copy()
-    columns.flags.writeable = False
+    spec.flags.writeable = False
     table.flags.writeable = False
-    return columns, table
+    return spec, table

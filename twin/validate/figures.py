@@ -12,8 +12,8 @@ from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from twin.measure.bench import Measured
 from twin.measure.driver import Arrivals
 from twin.measure.meters import Increments
+from twin.queues.kernels.requests.layout import BUCKETS
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
-from twin.queues.request_kernels import BUCKETS
 from twin.queues.requests import RequestPlatform
 from twin.validate.cells import Cell
 

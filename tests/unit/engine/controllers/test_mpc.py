@@ -10,7 +10,15 @@ from functools import cache
 import numpy as np
 import pytest
 
-from engine.controllers.mpc import WEIGHTS, Mpc, PlanningProblem, first_step, missed, reach
+from engine.controllers.mpc import (
+    WEIGHTS,
+    Mpc,
+    PlanningProblem,
+    SlotUse,
+    first_step,
+    missed,
+    reach,
+)
 from engine.decide.rails.limits import step_bounds
 from engine.model import BootTime, FloatArray, Observation, ServiceSpec
 from engine.settings import EngineSettings, LimitSettings
@@ -185,7 +193,9 @@ def test_a_step_reaches_as_far_as_the_rails_let_it(step_out: float, step_in: flo
 def test_who_comes_too_late_by_hand() -> None:
     counts = np.array([0.0, 0.5, 1.0, 2.0, 20.0])
     # Ten slots are busy, of ten an instance; 100 requests/s, each for 0.1 s, with 0.05 s to wait.
-    shares = missed(np.array([[100.0]]), np.ones(1), counts, 10.0, 0.1, 1.0, 0.05)[0] / 100.0
+    shares = (
+        missed(np.array([[100.0]]), np.ones(1), counts, SlotUse(10.0, 0.1, 1.0, 0.05))[0] / 100.0
+    )
     assert shares[0] == pytest.approx(2.0)  # nobody is served, and all of it is left over
     assert shares[1] == pytest.approx(1.5)  # half of it is
     assert shares[2] == pytest.approx(1.0)  # the queue does not get shorter
@@ -201,9 +211,11 @@ def test_what_is_missed_is_weighed_over_the_forecast() -> None:
     counts = np.arange(0.0, 40.0)
     rates = np.array([[100.0, 200.0], [0.0, 100.0]])
     weights = np.array([0.75, 0.25])
-    whole = missed(rates, weights, counts, 10.0, 0.1, 1.0, 0.05)
+    whole = missed(rates, weights, counts, SlotUse(10.0, 0.1, 1.0, 0.05))
     for k, q in itertools.product(range(2), range(2)):
-        alone = missed(rates[k : k + 1, q : q + 1], np.ones(1), counts, 10.0, 0.1, 1.0, 0.05)
+        alone = missed(
+            rates[k : k + 1, q : q + 1], np.ones(1), counts, SlotUse(10.0, 0.1, 1.0, 0.05)
+        )
         whole[k] -= weights[q] * alone[0]
     np.testing.assert_allclose(whole, 0.0, atol=1e-9)
     assert WEIGHTS.sum() == pytest.approx(1.0)

@@ -236,7 +236,7 @@ def test_smoothing_agrees_with_statsmodels() -> None:
     smoothed = np.empty((len(y), 2))
     weights = np.array([alpha, beta, phi, gamma, 0.0, 0.0])
     leads = np.array([1.0, 5.0])
-    smooth(y, weights, states.level, states.season.copy(), np.zeros(1), leads, smoothed)
+    smooth(y, weights, (states.level, states.season.copy(), np.zeros(1)), (leads, smoothed))
     np.testing.assert_allclose(smoothed[:-1, 0], theirs.fittedvalues[1:], rtol=1e-9)
     np.testing.assert_allclose(smoothed[-1], theirs.forecast(5)[[0, 4]], rtol=1e-9)
 
@@ -246,15 +246,12 @@ def test_the_compiled_loops_say_the_same() -> None:
     y[100:110] = np.nan
     weights = np.array([0.3, 0.01, 0.9, 0.2, 0.1, 0.4])
     states = smoothing.first(y, smoothing.WEEKLY, (24, 168))
-    args = (states.level, states.season.copy(), states.second.copy())
     ahead = np.empty((len(y), 1))
-    squared = smooth(y, weights, *args, np.array([3.0]), ahead)
-    args = (states.level, states.season.copy(), states.second.copy())
+    squared = smooth(y, weights, states.copied(), (np.array([3.0]), ahead))
     missed = y[27:] - ahead[24:-3, 0]
     expected = np.nanmean(np.abs(missed)) - 0.5e-9
-    assert loss(y, weights, *args, 3, 1e-9) == pytest.approx(expected, rel=1e-6)
-    args = (states.level, states.season.copy(), states.second.copy())
-    surprise = innovations(y, weights, *args)
+    assert loss(y, weights, states.copied(), (3, 1e-9)) == pytest.approx(expected, rel=1e-6)
+    surprise = innovations(y, weights, states.copied())
     assert squared == pytest.approx(np.nanmean(surprise[24:] ** 2), rel=1e-9)
 
 

@@ -223,8 +223,9 @@ def test_load_in_bins_is_as_in_the_reference(streams: Callable[[int], StreamOf])
     happens = rng.random(n) < 0.8
     factor, table = rng.random((n, 2)), rng.random((2, phases, 2))
     fast, plain = np.zeros((2, 60)), np.zeros((2, 60))
-    kernels.add_load(fast, actual_s, participants, happens, factor, table, BIN_S)
-    kernels.add_load_reference(plain, actual_s, participants, happens, factor, table, BIN_S)
+    attendance = kernels.Attendance(actual_s, participants, happens, factor)
+    kernels.add_load(fast, attendance, table, BIN_S)
+    kernels.add_load_reference(plain, attendance, table, BIN_S)
     assert plain.sum() > 0.0
     assert fast == pytest.approx(plain)
 

@@ -283,11 +283,10 @@ def test_compiled_phase_times_agree_with_the_reference() -> None:
     late_z = noise.standard_normal(500, dtype=np.float32)
     length_z = 3 * noise.standard_normal((500, 3), dtype=np.float32)
     booked_s, actual_s = np.empty((2, 500, 4), dtype=np.int32)
-    settings = (-600.0, 6.9, 0.5, 900.0, 0.25)
-    kernels.phase_times(ceremony_s, offsets_s, late_z, length_z, *settings, booked_s, actual_s)
-    booked, actual = kernels.phase_times_reference(
-        ceremony_s, offsets_s, late_z, length_z, *settings
-    )
+    draws = kernels.Draws(ceremony_s, offsets_s, late_z, length_z)
+    punctuality = kernels.Punctuality(-600.0, 6.9, 0.5, 900.0, 0.25)
+    kernels.phase_times(draws, punctuality, booked_s, actual_s)
+    booked, actual = kernels.phase_times_reference(draws, punctuality)
     assert np.array_equal(booked_s, booked)
     assert np.abs(actual_s - actual).max() <= 1  # sums in another order may round to the next
     assert np.diff(actual_s, axis=1).min() >= 0.25 * 1_800 - 1

@@ -7,9 +7,9 @@ import pytest
 import simpy
 
 from engine.model import SAMPLE_FIELDS, BootTime, Call, ServiceSpec
-from twin.queues import request_kernels as loop
+from twin.queues.kernels.requests import layout
+from twin.queues.kernels.requests.recursion import kiefer_wolfowitz
 from twin.queues.port import TRUTH_FIELDS, ClientBehaviour
-from twin.queues.request_kernels import kiefer_wolfowitz
 from twin.queues.requests import RequestPlatform
 
 M = {name: i for i, name in enumerate(SAMPLE_FIELDS)}
@@ -159,7 +159,7 @@ def test_a_response_waits_for_its_calls_one_after_the_other():
     totals = made.totals()
     assert totals[1, T["arrived"]] / totals[0, T["arrived"]] == pytest.approx(2.5, rel=0.01)
     assert totals[2, T["arrived"]] / totals[0, T["arrived"]] == pytest.approx(0.3, rel=0.02)
-    mean_s = made._real[0, loop.RESPONDED] / totals[0, T["served"]]
+    mean_s = made._loop.real[0, layout.RESPONDED] / totals[0, T["served"]]
     assert mean_s == pytest.approx(0.05 + 2.5 * 0.02, rel=0.01)
     assert made.conservation_error() == 0.0
 
@@ -200,7 +200,7 @@ def test_drained_instances_finish_what_they_serve_and_start_nothing():
     totals = made.totals()[0]
     assert totals[T["failed"]] == totals[T["queued"]] == 0.0
     assert totals[T["served"]] == 200.0
-    assert made._count[0, [loop.IDLE, loop.BUSY, loop.DRAINING]].tolist() == [0, 0, 0]
+    assert made._loop.counts[0, [layout.IDLE, layout.BUSY, layout.DRAINING]].tolist() == [0, 0, 0]
 
 
 def test_a_crash_fails_what_was_in_service_there_and_nothing_else():

@@ -5,10 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from engine.model import BootTime, Call, ServiceSpec
-from twin.queues import kernels
 from twin.queues.fluid import FluidPlatform
 from twin.queues.port import ClientBehaviour
 from twin.queues.reference import erlang_c
@@ -39,13 +37,6 @@ def count_for(spec, rate, platform=(), slowdown=1.0):
 
 SERVERS = (1, 2, 5, 16, 64, 250, 1000)
 LOADS = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
-
-
-@pytest.mark.parametrize("servers", SERVERS)
-@pytest.mark.parametrize("rho", LOADS)
-def test_probability_of_waiting_is_erlangs(servers, rho):
-    exact = erlang_c(servers, rho)
-    assert kernels.waiting_probability(servers, rho) == pytest.approx(exact, rel=0.008, abs=1e-11)
 
 
 @pytest.mark.parametrize("servers", SERVERS)
@@ -104,42 +95,6 @@ def test_wait_returns_to_normal_after_overload():
     p95_s = platform.metrics[0, :, 5]
     assert p95_s[24] > 5.0
     assert p95_s[-1] == pytest.approx(p95_s[15], rel=1e-3)
-
-
-@pytest.mark.parametrize("scv", [0.3, 1.0, 2.5])
-def test_tail_without_waiting_is_the_gamma_distributions(scv):
-    x_s = np.geomspace(0.01, 2.0, 60)
-    distribution = stats.gamma(1.0 / scv, scale=0.04 * scv)
-    exact = distribution.sf(x_s)
-    table = np.empty((1, kernels.W_ROWS, kernels.X_POINTS))
-    kernels.fill_table(1.0 / scv, 0.04 * scv, table[0])
-    survival = kernels.survival_curve(0, 0.0, 0.0, x_s, 0.04, table)
-    kept = exact > 1e-12
-    np.testing.assert_allclose(survival[kept], exact[kept], rtol=0.01)
-    for x, share in zip(x_s, exact, strict=True):
-        log_share = kernels.log_gamma_survival(1.0 / scv, x / (0.04 * scv))
-        if share > 1e-300:
-            assert math.exp(log_share) == pytest.approx(share, rel=1e-11)
-
-
-@pytest.mark.parametrize("scv", [0.3, 1.0, 2.5])
-@pytest.mark.parametrize("wait_s", [0.0005, 0.004, 0.04, 0.3])
-def test_tail_with_waiting_is_the_convolution(scv, wait_s):
-    x_s = np.geomspace(0.02, 3.0, 25)
-    shape, scale_s = 1.0 / scv, 0.04 * scv
-    table = np.empty((1, kernels.W_ROWS, kernels.X_POINTS))
-    kernels.fill_table(shape, scale_s, table[0])
-    survival = kernels.survival_curve(0, 1.0, wait_s, x_s, 0.04, table)
-    exact = np.empty(x_s.size)
-    for k, x in enumerate(x_s):
-        # density of the gamma times the exponential's tail, even in the gamma's own quantiles
-        edges_s = np.concatenate([[0.0], np.geomspace(1e-12, x, 20_001)])
-        mass = -np.diff(stats.gamma.sf(edges_s, shape, scale=scale_s))
-        middle_s = 0.5 * (edges_s[1:] + edges_s[:-1])
-        exact[k] = stats.gamma.sf(x, shape, scale=scale_s)
-        exact[k] += (mass * np.exp(-(x - middle_s) / wait_s)).sum()
-    kept = exact > 1e-8
-    np.testing.assert_allclose(survival[kept], exact[kept], rtol=0.03)
 
 
 def test_base_response_is_the_sum_of_service_and_calls():
