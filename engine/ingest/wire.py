@@ -153,7 +153,7 @@ def _sample(piece, samples, n, latest):
         if tag == 9:
             if i + 8 > end:
                 return False
-            samples.value[n] = eight_bytes(b, i).view(np.float64)
+            samples.value[n] = np.uint64(eight_bytes(b, i)).view(np.float64)
             i += 8
         elif tag == 16:
             number, i = _varint(b, i, end)
