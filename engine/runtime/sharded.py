@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from engine.ports.clock import Clock
+from engine.runtime.own_load import OwnLoad
 from engine.runtime.patience import Patience, PortError, words
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shared import SharedPorts
@@ -53,6 +54,8 @@ class ShardedShell:
         """By shard."""
         self.last_step_s = 0.0
         """What the last step took, all shards together."""
+        self.load = OwnLoad()
+        """How busy this engine is."""
         self._shared = shared
         self._keeper = shared.keeper
         self._make = make
@@ -65,7 +68,7 @@ class ShardedShell:
         self._show = show
         self._close = close
         self._stop = asyncio.Event()
-        self._steps = self._skipped = 0
+        self._steps = self._left_out = 0
         self._shards = {shard.name: shard for shard in shared.keeper.layout.shards}
 
     def stop(self) -> None:
@@ -90,14 +93,14 @@ class ShardedShell:
                 await self._clock.wait(min(due_s, until_s) - now_s, self._stop)
                 if self._stop.is_set() or self._clock.now_s() < due_s:
                     continue
-                stepped = due
+                self._left_out, stepped = (due - stepped - 1 if stepped >= 0 else 0), due
                 try:
                     await self.step(due_s)
                 except Exception:
                     # What nobody thought of must not leave the platform to itself.
                     log.exception("a step came to nothing")
         finally:
-            await asyncio.to_thread(self._keeper.leave, 3.0)
+            await self._hand_over()
 
     async def step(self, due_s: float) -> None:
         """One step of each shard that this engine has, and perhaps the end of a cycle."""
@@ -109,6 +112,7 @@ class ShardedShell:
         for shard in epochs:
             if shard not in self.shells:
                 self.shells[shard], self._ends[shard] = self._make(self._shards[shard])
+                self.shells[shard].load = self.load
                 log.info(f"shard {shard}: this engine has it now", epoch=epochs[shard])
         self._shared.together.statuses = []
         await asyncio.gather(*(shell.step(due_s) for shell in self.shells.values()))
@@ -120,6 +124,9 @@ class ShardedShell:
         if due_s % self._cycle_s < self._sample_s and (shard := self._keeper.boundary()):
             self._forget(shard, "it goes to another engine")
         self.last_step_s = time.perf_counter() - began_s
+        self.load.stepped(
+            due_s, self._clock.now_s(), left_out=self._left_out, sample_s=self._sample_s
+        )
         await self._tell(due_s)
 
     async def close(self) -> None:
@@ -134,10 +141,29 @@ class ShardedShell:
             except PortError as error:
                 log.warning(f"a port could not be closed: {error}")
 
+    async def _hand_over(self) -> None:
+        """Keep what each shard remembers, then give all of them back: who is next goes on there."""
+        now_s = self._clock.now_s()
+        ended = await asyncio.gather(
+            *(shell.finish(now_s) for shell in self.shells.values()), return_exceptions=True
+        )
+        for error in ended:
+            if isinstance(error, Exception):
+                log.error(f"what a shard remembers could not be kept: {words(error)}")
+        try:
+            self._shared.together.flush()
+        except Exception as error:
+            log.error(f"the end could not be noted: {words(error)}")
+        shards = len(self.shells)
+        await asyncio.to_thread(self._keeper.leave, 3.0)
+        log.info(f"this engine has handed {shards} shards over", steps=self._steps,
+                 samples=self.load.samples)  # fmt: skip
+
     def _forget(self, shard: str, why: str) -> None:
         if self.shells.pop(shard, None) is None:
             return  # it came after this step had begun
         self._ends.pop(shard)()
+        self.load.let_go(self._shards[shard].services)
         log.info(f"shard {shard}: this engine has it no more: {why}")
 
     async def _tell(self, due_s: float) -> None:
@@ -184,6 +210,7 @@ class ShardedShell:
             "standing": parts[0]["standing"] if parts else {},
             "engine": self._keeper.member,
             "step_s": self.last_step_s,
+            "load": self.load.shown(),
             "engines": engines,
             "epochs": {shard: epoch for shard, (_, epoch) in owners.items()},
         }

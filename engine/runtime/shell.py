@@ -61,6 +61,7 @@ from engine.ports.metrics import NO_SAMPLES, Reading, checked
 from engine.ports.notifier import Alert
 from engine.ports.store import Kept, Requests
 from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, Safety
+from engine.runtime.own_load import OwnLoad
 from engine.runtime.patience import Patience, PortError, words
 from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
@@ -137,6 +138,8 @@ class LiveShell:
         self.watch = watch
         self.fence = NO_FENCE
         """Of the lead under which it acts; NO_FENCE while it does not lead."""
+        self.load = OwnLoad()
+        """How busy the engine is; the same for all shells of one engine."""
         self._names = tuple(spec.name for spec in specs)
         self._metrics = ports.metrics
         self._infrastructure = ports.infrastructure
@@ -212,10 +215,11 @@ class LiveShell:
                 await self._wait(min(due_s, until_s) - now_s)
                 if self._stop.is_set() or self._now_s() < due_s:
                     continue  # a timer may be early
-                stepped = due
+                left_out, stepped = (due - stepped - 1 if stepped >= 0 else 0), due
                 await self.step(due_s)
+                self.load.stepped(due_s, self._now_s(), left_out=left_out, sample_s=self._sample_s)
         finally:
-            await self._end(self._now_s())
+            await self.finish(self._now_s())
 
     async def step(self, now_s: float) -> None:
         """One look at everything, one decision, and its actions.
@@ -237,6 +241,14 @@ class LiveShell:
             log.exception("a step came to nothing")
             self.cycle.skipped += 1
             self.cycle.troubles.are(now_s, ENGINE, [words(error)])
+        await self._tell(now_s)
+
+    async def finish(self, now_s: float) -> None:
+        """After the last step: keep what is remembered, and what an answer under way says."""
+        await self._applying.finished()
+        if self.fence != NO_FENCE and self._begun:
+            await self._keep(now_s)
+        self._tried_to_keep = False
         await self._tell(now_s)
 
     async def close(self) -> None:
@@ -372,6 +384,7 @@ class LiveShell:
         if observation is None:
             await self._show(now_s, None, None)
             return
+        self.load.take_up(reading.windows)
         began = time.perf_counter()
         plan = self.cycle.decide(observation)
         compute_s = time.perf_counter() - began
@@ -618,6 +631,7 @@ class LiveShell:
             "floors": dict(plan.floors) if plan is not None else {},
             "awaiting": self.cycle.awaiting(),
             "standing": self.cycle.standing.model_dump(mode="json"),
+            "load": self.load.shown(),
         }
         feed = feed_of(self._bookings)
         if feed is not None:
@@ -629,14 +643,6 @@ class LiveShell:
         if self.watch is not None:
             status["monitor"] = self.watch.shown()
         return status
-
-    async def _end(self, now_s: float) -> None:
-        """Keep what is known, also what an answer that is still under way says."""
-        await self._applying.finished()
-        if self.fence != NO_FENCE and self._begun:
-            await self._keep(now_s)
-        self._tried_to_keep = False
-        await self._tell(now_s)
 
     # --- calling and noting
 

@@ -1,22 +1,33 @@
-"""`/metrics`: the engine's own figures for Prometheus."""
+"""`/metrics`: the engine's own figures for Prometheus.
+
+How busy it is has the names that staging's workers use, so that one set of queries reads both: the
+engine is a service of its own platform file where its page is scraped with that service's label.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from engine.api.access import Context, Reader
 from engine.api.answers import documented
 from engine.api.context import ApiContext
 from engine.api.routes.looking import readiness_document
+from engine.runtime.own_load import BUCKETS, arrived
 
 router = APIRouter()
 
@@ -42,7 +53,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
     },
 )
 async def metrics(context: Context, principal: Reader) -> Response:
-    """Counts of instances, steps, troubles, waiting questions, listening clients."""
+    """Instances, steps, troubles, waiting questions, listening clients, and its own load."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(context, context.visible(principal)))
     return Response(generate_latest(registry), media_type=MEDIA_TYPE)
@@ -56,6 +67,13 @@ class Family(NamedTuple):
     labels: tuple[str, ...] = ()
     counts: bool = False
     """Whether it only grows; its name then ends in `_total`."""
+    buckets: bool = False
+    """Whether it is a histogram."""
+
+    @property
+    def kind(self) -> str:
+        """Its type, as Prometheus has it."""
+        return "histogram" if self.buckets else "counter" if self.counts else "gauge"
 
     def empty(self) -> CounterMetricFamily | GaugeMetricFamily:
         """Without any value yet."""
@@ -82,10 +100,25 @@ LOOKS = Family("wedtwin_monitor_looks", "Times that the monitor looked", counts=
 UNDELIVERED = Family("wedtwin_notices_undelivered", "Notices that no receiver took yet")
 FINDINGS = Family("wedtwin_findings", "What is wrong now", ("service", "severity"))
 INCIDENTS = Family("wedtwin_incidents", "Incidents that are not over", ("service", "severity"))
+SLOTS = Family("wedtwin_slots", "Threads that step: one")
+BUSY = Family(
+    "wedtwin_slots_busy_seconds", "For how long the thread that steps had the processor",
+    counts=True,
+)  # fmt: skip
+REQUESTS = Family("wedtwin_requests", "Samples of its services that came due", counts=True)
+RESPONSES = Family(
+    "wedtwin_responses", "Samples that its steps took up", ("outcome",), counts=True
+)  # fmt: skip
+QUEUE = Family("wedtwin_queue_depth", "Samples of steps that were due and not made")
+RESPONSE = Family(
+    "wedtwin_response_seconds", "From when the step of a sample was due until it was over",
+    buckets=True,
+)  # fmt: skip
 
+OWN_LOAD = (SLOTS, BUSY, REQUESTS, RESPONSES, QUEUE, RESPONSE)
 FAMILIES = (
     READY, STEP_AGE, STEPS, SKIPPED, STREAMS, AWAITING, TROUBLES, INSTANCES, FLOORS, LOOKS,
-    UNDELIVERED, FINDINGS, INCIDENTS,
+    UNDELIVERED, FINDINGS, INCIDENTS, *OWN_LOAD,
 )  # fmt: skip
 """All of them, in the order in which they are shown."""
 
@@ -93,7 +126,7 @@ FAMILIES = (
 def markdown() -> str:
     """The families as the table of `docs/reference/metrics.md`."""
     rows = [
-        f"| `{one.name}{'_total' if one.counts else ''}` | {'counter' if one.counts else 'gauge'} "
+        f"| `{one.name}{'_total' if one.counts else ''}` | {one.kind} "
         f"| {', '.join(f'`{label}`' for label in one.labels)} | {one.text} |"
         for one in FAMILIES
     ]
@@ -132,6 +165,28 @@ class _Figures(Collector):
         yield floors
         yield from _watched(board.shown.status.get("monitor") if board.shown else None,
                             self._services)  # fmt: skip
+        yield from _own(board.shown.status.get("load") if board.shown else None, context.wall_s())
+
+
+def _own(load: Mapping[str, Any] | None, now_s: float) -> Iterator[Metric]:
+    """How busy the engine itself is, as of the newest step."""
+    if load is None:
+        return
+    yield SLOTS.of(1.0)
+    yield BUSY.of(load["busy_s"])
+    yield REQUESTS.of(arrived(load["arrived"], load["per_s"], load["at_s"], now_s))
+    responses = RESPONSES.empty()
+    responses.add_metric(["served"], load["samples"])
+    yield responses
+    yield QUEUE.of(load["waiting"])
+    up_to = accumulate(load["counts"])
+    bounds = [*map(repr, BUCKETS.edges_s.tolist()), "+Inf"]
+    response = HistogramMetricFamily(RESPONSE.name, RESPONSE.text)
+    response.add_metric(
+        [], [(bound, float(count)) for bound, count in zip(bounds, up_to, strict=True)],
+        load["sum_s"],
+    )  # fmt: skip
+    yield response
 
 
 def _watched(monitor: Mapping[str, Any] | None, services: tuple[str, ...]) -> Iterator[Metric]:

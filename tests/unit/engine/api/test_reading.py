@@ -9,23 +9,33 @@ import math
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from starlette.testclient import TestClient
 
 from engine.adapters.store import statements
 from engine.adapters.store.halves import SqlDesk
 from engine.api.answers import below, cursor_of
 from engine.api.problems import ProblemError
-from engine.api.routes.exposition import FAMILIES, FINDINGS, INCIDENTS, LOOKS, UNDELIVERED
+from engine.api.routes.exposition import (
+    FAMILIES,
+    FINDINGS,
+    INCIDENTS,
+    LOOKS,
+    OWN_LOAD,
+    UNDELIVERED,
+)
 from engine.api.routes.metrics import line
 from engine.api.samples import BLOCK, Samples
-from engine.model import SAMPLE_FIELDS, ActionResult, Budget, Plan, Status
+from engine.model import SAMPLE_DTYPE, SAMPLE_FIELDS, ActionResult, Budget, Plan, Status
 from engine.ports.lease import Fence
 from engine.ports.store import Kept
 from engine.runtime.outbox import Outbox
+from engine.runtime.own_load import OwnLoad
 from engine.security.roles import Role
 from tests.unit.engine.api.conftest import NOW_S, Engine, action, recommendation
 
@@ -348,7 +358,8 @@ def test_figures_for_prometheus(client: TestClient, everybody: dict[str, str]) -
     assert 'wedtwin_instances{service="api",what="ready"} 4.0' in text
     assert 'wedtwin_wedding_floor{service="api"} 3.0' in text
     shown = set(re.findall(r"^# HELP (\w+) ", text, re.M))
-    watched = {LOOKS, UNDELIVERED, FINDINGS, INCIDENTS}  # there is no monitor here
+    # There is no monitor here, and no word of the engine's own load.
+    watched = {LOOKS, UNDELIVERED, FINDINGS, INCIDENTS, *OWN_LOAD}
     assert shown == {
         f"{one.name}_total" if one.counts else one.name for one in set(FAMILIES) - watched
     }
@@ -510,3 +521,33 @@ def test_an_old_decision_is_found_by_its_id_by_who_may_see_it(
     assert client.get(f"{API}/decisions/d2", headers=limited).status_code == 200
     shown = paged(client, limited, "limit=10")
     assert [one["decision_id"] for one in shown] == ["d2"]
+
+
+def test_the_engines_own_load_has_the_names_that_staging_workers_use(
+    client: TestClient, engine: Engine, repository: Path
+) -> None:
+    headers = engine.token("prometheus", Role.VIEWER)
+    assert b"wedtwin_slots" not in client.get("/metrics", headers=headers).content
+    own = OwnLoad(lambda: 2.5)
+    windows = {"api": np.zeros(1, SAMPLE_DTYPE), "database": np.zeros(1, SAMPLE_DTYPE)}
+    own.take_up(windows)
+    own.stepped(NOW_S, NOW_S + 0.3, left_out=2, sample_s=5.0)
+    shown = engine.context.board.shown
+    assert shown is not None
+    engine.context.board.status({**shown.status, "load": own.shown()})
+    page = client.get("/metrics", headers=headers).text
+    lines = [line for line in page.splitlines() if line.startswith("wedtwin_")]
+    samples = {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+    assert samples["wedtwin_slots"] == 1.0
+    assert samples["wedtwin_slots_busy_seconds_total"] == 2.5
+    due = samples["wedtwin_requests_total"]
+    assert due == pytest.approx(2 / 5.0 * min(engine.context.wall_s() - NOW_S - 0.3, 15.0))
+    assert samples['wedtwin_responses_total{outcome="served"}'] == 2.0
+    assert samples["wedtwin_queue_depth"] == 4.0
+    assert samples['wedtwin_response_seconds_bucket{le="+Inf"}'] == 2.0
+    assert samples['wedtwin_response_seconds_bucket{le="0.259493"}'] == 0.0
+    assert samples['wedtwin_response_seconds_bucket{le="0.389239"}'] == 2.0
+    assert samples["wedtwin_response_seconds_sum"] == pytest.approx(0.6)
+    read = yaml.safe_load((repository / "conf/metrics/scrape.yaml").read_text())["figures"]
+    there = {name.partition("{")[0] for name in samples}
+    assert {figure for figure, rule in read.items() if rule["metric"] not in there} == {"memory"}

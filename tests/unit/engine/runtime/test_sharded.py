@@ -7,6 +7,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
+from engine.model import SAMPLE_DTYPE
 from engine.ports.lease import Fence
 from engine.runtime.settings import LiveSettings
 from engine.runtime.sharded import ShardedShell
@@ -23,6 +26,7 @@ class Keeper:
     def __init__(self) -> None:
         self.held: dict[str, Fence] = {}
         self.given_back = ""
+        self.calls: list[str] = []
 
     def epochs(self) -> dict[str, Fence]:
         return dict(self.held)
@@ -38,12 +42,21 @@ class Keeper:
     def members(self) -> tuple[str, ...]:
         return ("me",)
 
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def leave(self, wait_s: float) -> None:
+        self.calls.append(f"leave {wait_s:g}")
+
 
 class World:
     def __init__(self) -> None:
         self.keeper, self.stepped, self.ended = Keeper(), list[tuple[str, float]](), list[str]()
         self.statuses: list[Any] = []
         self.raises = ""
+        self.at_s = 0.0
+        self.finished: list[tuple[str, float]] = []
+        self.broken = ""
         self.meanwhile: Callable[[], None] = lambda: None
         notes = SimpleNamespace(status=self.statuses.append)
         together = SimpleNamespace(statuses=[], flush=self.flush)
@@ -57,9 +70,19 @@ class World:
             pass
 
         self.shell = ShardedShell(
-            shared, self.make, clock=SimpleNamespace(), settings=LiveSettings(),
+            shared, self.make, clock=self, settings=LiveSettings(),
             sample_s=5.0, cycle_s=15.0, show=nothing, close=nothing,
         )  # type: ignore[arg-type]  # fmt: skip
+
+    def now_s(self) -> float:
+        return self.at_s
+
+    async def wait(self, duration_s: float, stop: asyncio.Event) -> None:
+        self.at_s += duration_s
+        self.beat(stop)
+
+    def beat(self, stop: asyncio.Event) -> None:
+        """A wait is over."""
 
     def flush(self) -> None:
         self.meanwhile()
@@ -72,7 +95,13 @@ class World:
             if shard.name in self.parts:
                 self.together.statuses.append(self.parts[shard.name])
 
-        return SimpleNamespace(step=step), lambda: self.ended.append(shard.name)
+        async def finish(now_s: float) -> None:
+            self.finished.append((shard.name, now_s))
+            if self.broken == shard.name:
+                raise OSError("it cannot be kept")
+
+        shell = SimpleNamespace(step=step, finish=finish)
+        return shell, lambda: self.ended.append(shard.name)
 
     def step(self, due_s: float) -> None:
         self.stepped.clear()
@@ -144,3 +173,53 @@ def test_a_step_that_cannot_be_noted_is_made_all_the_same() -> None:
     world.step(5.0)
     assert world.stepped == [("a", 5.0)]
     assert world.statuses[-1]["engine"] == "me"
+
+
+def test_who_ends_keeps_what_each_shard_remembers_before_it_gives_them_back() -> None:
+    world = World()
+    world.keeper.held = {"a": Fence(1), "b": Fence(1)}
+    world.broken = "a"
+    order: list[object] = []
+    world.meanwhile = lambda: order.append([*world.finished])
+
+    def beat(stop: asyncio.Event) -> None:
+        if world.at_s > 10.0:
+            stop.set()
+
+    world.beat = beat  # type: ignore[method-assign]
+    asyncio.run(world.shell.run())
+    assert world.finished == [("a", 15.0), ("b", 15.0)]
+    assert order == [[], [], world.finished]
+    assert world.keeper.calls == ["start", "leave 3"]
+
+
+def test_how_busy_it_is_counts_all_shards_and_the_steps_that_were_left_out() -> None:
+    world = World()
+    world.keeper.held = {"a": Fence(1), "b": Fence(1)}
+    window = np.zeros(1, SAMPLE_DTYPE)
+    window["time_s"] = 5.0
+    world.meanwhile = lambda: (
+        [shell.load.take_up({name: window}) for name, shell in world.shell.shells.items()] and None
+    )
+    began = [5.0]
+
+    def beat(stop: asyncio.Event) -> None:
+        if len(began) > 2:
+            stop.set()
+
+    async def slow(_: str) -> None:
+        began.append(world.at_s)
+        world.at_s += 13.0 if len(began) == 2 else 0.0
+
+    world.beat = beat  # type: ignore[method-assign]
+    world.shell._show = slow
+    asyncio.run(world.shell.run())
+    loads = [status["load"] for status in world.statuses]
+    assert [load["samples"] for load in loads] == [2, 2]
+    assert [load["waiting"] for load in loads] == [0, 4]
+    assert [load["per_s"] for load in loads] == [2 / 5.0, 0.0]
+    del world.keeper.held["a"]
+    world.step(25.0)
+    world.keeper.held["a"] = Fence(3)
+    world.step(30.0)
+    assert world.statuses[-1]["load"]["samples"] == 3

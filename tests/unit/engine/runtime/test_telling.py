@@ -19,6 +19,7 @@ from engine.model import ActionResult, Plan, Status
 from engine.ports.infrastructure import Counts, Sighting, Unreachable
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
 from engine.ports.notifier import Alert, AlertState
+from engine.runtime.own_load import OwnLoad
 from engine.runtime.shell import MEMORY_TRIES, LiveSettings
 from tests.unit.engine.runtime.conftest import START_S, LiveWorld, simulated
 
@@ -81,7 +82,27 @@ def test_the_status_says_all_that_people_ask_for(world: LiveWorld, scripted: Any
         "floors": {"api": 7},
         "awaiting": ["api-1"],
         "standing": shell.cycle.standing.model_dump(mode="json"),
+        "load": OwnLoad().shown(),  # of the steps before
     }  # fmt: skip
+
+
+def test_how_busy_it_is_counts_each_sample_and_the_steps_that_were_left_out(
+    world: LiveWorld, scripted: Any
+) -> None:
+    def busy() -> None:
+        world.clock.time_s += 12.0  # the step is over when two more were due
+
+    world.clock.at[START_S + 10.0] = busy
+    shell = world.shell(scripted(), duration_s=41.0)
+    asyncio.run(shell.run())
+    loads = [status["load"] for status in world.notes.statuses]
+    times_s = [status["time_s"] - START_S for status in world.notes.statuses]
+    assert times_s == [5.0, 10.0, 25.0, 30.0, 35.0, 40.0]
+    assert [load["samples"] for load in loads] == [0, 1, 2, 5, 6, 7]
+    assert [load["waiting"] for load in loads] == [0, 0, 0, 2, 0, 0]
+    assert loads[2]["sum_s"] == 12.0
+    assert [load["per_s"] for load in loads] == [0.0, *[1 / 5.0] * 5]
+    assert shell.load.samples == 8
 
 
 def test_the_status_of_a_platform_that_is_out_of_sight_says_when_it_was_counted(
