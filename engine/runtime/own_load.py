@@ -54,11 +54,11 @@ class OwnLoad:
             newest_s = float(times_s[-1])
             before_s = self._newest_s.get(name)
             self._newest_s[name] = newest_s
-            self._active += before_s is None or newest_s > before_s
-            if before_s is None:
-                self._now += 1
-            elif newest_s > before_s:
-                self._now += len(times_s) - int(times_s.searchsorted(before_s, side="right"))
+            new = 1
+            if before_s is not None:
+                new = len(times_s) - int(times_s.searchsorted(before_s, side="right"))
+            self._now += new
+            self._active += new > 0
             self._services += 1
 
     def let_go(self, services: Iterable[str]) -> None:
@@ -93,3 +93,8 @@ class OwnLoad:
 def arrived(before: float, per_s: float, at_s: float, now_s: float) -> float:
     """Samples that have come due by `now_s`: `before` until `at_s`, and then so many a second."""
     return before + per_s * min(max(now_s - at_s, 0.0), LONGEST_S)
+
+
+def left_out(last: int, due: int) -> int:
+    """Beats between the step that was made `last` (-1: none was) and the one that is due."""
+    return due - last - 1 if last >= 0 else 0

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from engine.ports.clock import Clock
-from engine.runtime.own_load import OwnLoad
+from engine.runtime.own_load import OwnLoad, left_out
 from engine.runtime.patience import Patience, PortError, words
 from engine.runtime.settings import LiveSettings
 from engine.runtime.shared import SharedPorts
@@ -68,7 +68,9 @@ class ShardedShell:
         self._show = show
         self._close = close
         self._stop = asyncio.Event()
-        self._steps = self._left_out = 0
+        self._steps = 0
+        self._left_out = 0
+        """Steps that were not made before the newest one."""
         self._shards = {shard.name: shard for shard in shared.keeper.layout.shards}
 
     def stop(self) -> None:
@@ -93,7 +95,7 @@ class ShardedShell:
                 await self._clock.wait(min(due_s, until_s) - now_s, self._stop)
                 if self._stop.is_set() or self._clock.now_s() < due_s:
                     continue
-                self._left_out, stepped = (due - stepped - 1 if stepped >= 0 else 0), due
+                self._left_out, stepped = left_out(stepped, due), due
                 try:
                     await self.step(due_s)
                 except Exception:

@@ -61,7 +61,7 @@ from engine.ports.metrics import NO_SAMPLES, Reading, checked
 from engine.ports.notifier import Alert
 from engine.ports.store import Kept, Requests
 from engine.runtime.cycle import INFRASTRUCTURE, METRICS, Cycle, Gathered, Safety
-from engine.runtime.own_load import OwnLoad
+from engine.runtime.own_load import OwnLoad, left_out
 from engine.runtime.patience import Patience, PortError, words
 from engine.runtime.ports import Ports
 from engine.runtime.settings import LiveSettings
@@ -215,9 +215,9 @@ class LiveShell:
                 await self._wait(min(due_s, until_s) - now_s)
                 if self._stop.is_set() or self._now_s() < due_s:
                     continue  # a timer may be early
-                left_out, stepped = (due - stepped - 1 if stepped >= 0 else 0), due
+                missed, stepped = left_out(stepped, due), due
                 await self.step(due_s)
-                self.load.stepped(due_s, self._now_s(), left_out=left_out, sample_s=self._sample_s)
+                self.load.stepped(due_s, self._now_s(), left_out=missed, sample_s=self._sample_s)
         finally:
             await self.finish(self._now_s())
 

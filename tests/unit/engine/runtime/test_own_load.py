@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.model import SAMPLE_DTYPE
-from engine.runtime.own_load import BUCKETS, LONGEST_S, OwnLoad, arrived
+from engine.runtime.own_load import BUCKETS, LONGEST_S, OwnLoad, arrived, left_out
 
 
 def window(*times_s: float) -> NDArray[np.void]:
@@ -116,3 +116,12 @@ def test_of_a_step_that_is_heard_of_no_more_nothing_comes_due_after_a_while() ->
     assert arrived(3.0, 2.0, 100.0, 101.5) == 6.0
     assert arrived(3.0, 2.0, 100.0, 90.0) == 3.0
     assert arrived(3.0, 2.0, 100.0, 1e6) == 3.0 + 2.0 * LONGEST_S == 33.0
+
+
+@pytest.mark.parametrize(
+    ("last", "due", "count"), [(-1, 7, 0), (0, 1, 0), (0, 3, 2), (7, 8, 0), (7, 10, 2), (7, 5, -3)]
+)
+def test_what_was_not_made_lies_between_the_last_beat_and_this_one(
+    last: int, due: int, count: int
+) -> None:
+    assert left_out(last, due) == count
