@@ -94,6 +94,7 @@ def test_the_processor_is_that_of_the_thread_that_steps() -> None:
 def test_buckets_reach_from_a_quick_step_to_one_of_a_minute() -> None:
     assert (BUCKETS.edges_s[0], len(BUCKETS)) == (0.002, 28)
     assert 60.0 < BUCKETS.edges_s[-1] < 80.0
+    assert BUCKETS.edges_s[5] == 0.015188
 
 
 def test_what_comes_due_grows_with_the_time_whenever_the_steps_are_made() -> None:

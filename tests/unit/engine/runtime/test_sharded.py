@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -175,7 +177,9 @@ def test_a_step_that_cannot_be_noted_is_made_all_the_same() -> None:
     assert world.statuses[-1]["engine"] == "me"
 
 
-def test_who_ends_keeps_what_each_shard_remembers_before_it_gives_them_back() -> None:
+def test_who_ends_keeps_what_each_shard_remembers_before_it_gives_them_back(
+    logged: io.StringIO,
+) -> None:
     world = World()
     world.keeper.held = {"a": Fence(1), "b": Fence(1)}
     world.broken = "a"
@@ -191,6 +195,23 @@ def test_who_ends_keeps_what_each_shard_remembers_before_it_gives_them_back() ->
     assert world.finished == [("a", 15.0), ("b", 15.0)]
     assert order == [[], [], world.finished]
     assert world.keeper.calls == ["start", "leave 3"]
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    kept, handed = lines[-2:]
+    assert kept["event"] == "what a shard remembers could not be kept: it cannot be kept"
+    assert handed["event"] == "this engine has handed 2 shards over"
+    assert (handed["steps"], handed["samples"]) == (2, 0)
+    assert sum("could not be kept" in line["event"] for line in lines) == 1
+
+
+def test_an_end_that_cannot_be_noted_is_said_and_the_shards_are_given_back(
+    logged: io.StringIO,
+) -> None:
+    world = World()
+    world.raises = "full"
+    world.beat = lambda stop: stop.set()  # type: ignore[method-assign]
+    asyncio.run(world.shell.run())
+    assert world.keeper.calls == ["start", "leave 3"]
+    assert "the end could not be noted" in logged.getvalue()
 
 
 def test_how_busy_it_is_counts_all_shards_and_the_steps_that_were_left_out() -> None:
@@ -198,9 +219,13 @@ def test_how_busy_it_is_counts_all_shards_and_the_steps_that_were_left_out() -> 
     world.keeper.held = {"a": Fence(1), "b": Fence(1)}
     window = np.zeros(1, SAMPLE_DTYPE)
     window["time_s"] = 5.0
-    world.meanwhile = lambda: (
-        [shell.load.take_up({name: window}) for name, shell in world.shell.shells.items()] and None
-    )
+
+    def meanwhile() -> None:
+        for name, shell in world.shell.shells.items():
+            shell.load.take_up({name: window})
+        world.at_s += 0.25
+
+    world.meanwhile = meanwhile
     began = [5.0]
 
     def beat(stop: asyncio.Event) -> None:
@@ -218,8 +243,19 @@ def test_how_busy_it_is_counts_all_shards_and_the_steps_that_were_left_out() -> 
     assert [load["samples"] for load in loads] == [2, 2]
     assert [load["waiting"] for load in loads] == [0, 4]
     assert [load["per_s"] for load in loads] == [2 / 5.0, 0.0]
+    assert [load["at_s"] for load in loads] == [5.25, 20.25]
+    assert [load["sum_s"] for load in loads] == [2 * 0.25, 2 * 0.25]
     del world.keeper.held["a"]
     world.step(25.0)
     world.keeper.held["a"] = Fence(3)
     world.step(30.0)
     assert world.statuses[-1]["load"]["samples"] == 3
+
+
+def test_before_its_first_step_none_was_left_out() -> None:
+    world = World()
+    world.keeper.held = {"a": Fence(1)}
+    window = np.zeros(1, SAMPLE_DTYPE)
+    world.meanwhile = lambda: world.shell.load.take_up({"api": window})
+    world.step(5.0)
+    assert world.statuses[-1]["load"]["waiting"] == 0
