@@ -148,7 +148,7 @@ def test_who_asks_before_it_has_begun_does_not_end_it() -> None:
 
 
 def test_what_does_not_begin_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "BEGINS_S", 0.005)
+    monkeypatch.setattr(apart, "BEGINS_S", 0.0)
 
     async def ask() -> None:
         trials = Trials(QUICK, {}, 0.01, most=2)

@@ -13,6 +13,7 @@ from engine.model import Calendar, FloatArray, Series
 from engine.prediction.classical import baselines
 from engine.prediction.forecaster import LEVELS, NO_EVENTS
 from engine.prediction.intervals import quantiles
+from reports import rendering
 from reports.backtest import content as report
 from twin.backtest import cases, command, from_traces, results
 from twin.backtest.rolling import RolledForecasts, RollingWindow, roll
@@ -305,6 +306,6 @@ def test_the_record_and_the_report_show_both_groups(
     assert [cell.replace("\xa0", " ") for cell in texts.hours.rows[0]] == [
         "1 h", "event hours", "12", "16.7 %", "83.3 %", "66.7 %", "36.7 %",
     ]  # fmt: skip
-    assert "## In event hours and outside" in report.markdown(texts)
+    assert "## In event hours and outside" in rendering.text("backtest", texts=texts)
     terminal.show_backtest(content, Path())
     assert "66.7%" in capsys.readouterr().err
