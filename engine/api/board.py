@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.adapters.store.recent import Recent
 from engine.api.booked import weddings_of
 from engine.api.decisions import DecisionBook
 from engine.api.events import PLATFORM, EventKind, EventRing
@@ -83,6 +84,7 @@ class Board:
         """When each service had its last emergency."""
         self._awaiting: Mapping[str, Mapping[str, Any]] = {}
         self._number = 0
+        self._results = Recent()
 
     def begin_after(self, samples: Mapping[str, FloatArray], steps: Sequence[PastStep]) -> None:
         """Show what an engine before this one saw; to be called before the first step."""
@@ -116,9 +118,10 @@ class Board:
         try:
             self._notes.result(result)
         finally:
+            is_new = self.first_heard(result)
             row = self.decisions.result(result)
             self.manual.result(result)
-            if row is not None:
+            if row is not None and is_new:
                 self.events.publish(EventKind.RESULT, row["service"], row)
 
     def event(self, time_s: float, kind: str, name: str, what: str, *, detail: str) -> None:
@@ -161,6 +164,13 @@ class Board:
         """Ids of actions that wait and were asked about by the engine before this one."""
         standing = self.shown.status["awaiting"] if self.shown is not None else ()
         return tuple([one for one in standing if one not in self._awaiting])
+
+    def first_heard(self, result: ActionResult) -> bool:
+        """Whether nobody has said this very result before.
+
+        Of two engines of which one takes over from the other both may say it.
+        """
+        return self._results.add(result.decision_id, f"{result.status.value}/{result.time_s:.3f}")
 
     def recall(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take actions of `asked_before` in, as the store has them."""

@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from engine.model import Status
+from engine.model import Quantity, Status
 from engine.ports.desk import Desk, KeptRow
 from engine.ports.store import RowKind
+from engine.record.decisions import ACTION, WARM
 
 Row = Mapping[str, Any]
 
@@ -44,7 +45,7 @@ def page(
             if kept.row.kind is RowKind.RESULT:
                 _note(results, (kept,))
                 continue
-            row = _document(kept, results.get(kept.row.id, ()))
+            row = document(kept, results.get(kept.row.id, ()))
             if wanted(row):
                 if len(chosen) == most:
                     return chosen, below + 1
@@ -61,7 +62,7 @@ def one(desk: Desk, decision_id: str) -> Row | None:
         return None
     results: dict[str, list[Row]] = {}
     _note(results, desk.history(kept.position, PIECE, (RowKind.RESULT,)))
-    return _document(kept, results.get(decision_id, ()))
+    return document(kept, results.get(decision_id, ()))
 
 
 def asked(desk: Desk, decision_ids: Iterable[str]) -> list[Row]:
@@ -71,7 +72,7 @@ def asked(desk: Desk, decision_ids: Iterable[str]) -> list[Row]:
         kept = desk.row(RowKind.DECISION, decision_id)
         if kept is not None:
             scale_id = json.loads(kept.row.content).get("scale_id", "")
-            rows.append({**_document(kept, ()), "scale_id": scale_id})
+            rows.append({**document(kept, ()), "scale_id": scale_id})
     return rows
 
 
@@ -87,13 +88,14 @@ def _note(results: dict[str, list[Row]], rows: Iterable[KeptRow]) -> None:
         results.setdefault(result["decision_id"], []).append(result)
 
 
-def _document(kept: KeptRow, results: Iterable[Row]) -> Row:
+def document(kept: KeptRow, results: Iterable[Row]) -> Row:
+    """The row of a decision, with what became of it by `results` (contents of result rows)."""
     action = json.loads(kept.row.content)
     decided_s = action["decided_s"]
     row: dict[str, Any] = {
         "number": None,
         "time_s": round(decided_s, 3),
-        "kind": "action",
+        "kind": WARM if action.get("quantity") == Quantity.WARM else ACTION,
         "decision_id": kept.row.id,
         "service": action["service"],
         "from_instances": action["from_instances"],

@@ -190,6 +190,7 @@ def run(
         notes: Notes = recording
         if serves:
             from engine.api import assembly as api
+            from engine.api.others import following
             from engine.api.recalled import recall
             from engine.api.receiving import KeptSamples
             from engine.api.records import Records
@@ -216,6 +217,7 @@ def run(
             )
             notes = context.board
             recall(context.board, state / JOURNAL, sealer, now_s)
+            held.enter_context(following(database, context.board, letters))
             held.enter_context(api.served(context, _announce))
         cycle = Cycle(
             controller,

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
+from engine.adapters.store.recent import Recent
 from engine.adapters.store.schema import Transaction
 
 TOGETHER = 256
@@ -59,6 +60,18 @@ class Link(Protocol):
         ...
 
 
+class Hints(Protocol):
+    """Wakes whoever waits for what is appended; for one thread."""
+
+    def wait(self, timeout_s: float, over: threading.Event) -> None:
+        """Until there may be something new, the time is over, or it is `over`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class _Change(Generic[_Result]):
     """A write that waits for its turn."""
 
@@ -81,6 +94,8 @@ class Database(ABC):
     """What people know it as, without a password."""
 
     def __init__(self, link: Callable[[], Link]) -> None:
+        self.own = Recent()
+        """Keys of history rows that this process wanted to keep."""
         self._link = link
         self._waiting: queue.SimpleQueue[_Change[Any] | None] = queue.SimpleQueue()
         self._starting = threading.Lock()
@@ -104,6 +119,10 @@ class Database(ABC):
     def version(self) -> tuple[int, int] | None:
         """Another one after each commit, of whichever process; told at once, or None."""
         return None
+
+    def hints(self) -> Hints:
+        """Hints at what is appended; where the database has none, only the time passes."""
+        return _Time()
 
     @abstractmethod
     def read(self, look: Callable[[Transaction], _Result]) -> _Result:
@@ -165,6 +184,16 @@ class Database(ABC):
             else:
                 change.succeed()
         link.tidy()
+
+
+class _Time:
+    """`Hints` of nothing."""
+
+    def wait(self, timeout_s: float, over: threading.Event) -> None:
+        over.wait(timeout_s)
+
+    def close(self) -> None:
+        pass
 
 
 def _all_made(

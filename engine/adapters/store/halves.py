@@ -48,6 +48,7 @@ class SqlStore:
 
     async def keep(self, kept: Kept, fence: Fence) -> None:
         """Keep it, on the disk when this returns; raises FencedOffError, OSError."""
+        self._note_own(kept)
         await self._change(
             lambda to: statements.keep(to, kept, fence, self._letters, log=self._log)
         )
@@ -64,6 +65,11 @@ class SqlStore:
     async def close(self) -> None:
         """Let go of the database."""
         await self._calls.call(self.database.close)
+
+    def _note_own(self, kept: Kept) -> None:
+        """Before others can see them, these rows are known as this process's own."""
+        for row in kept.rows:
+            self.database.own.add(row.kind.value, row.id)
 
     async def _look(self, look: Callable[[Transaction], _Result]) -> _Result:
         return await self._calls.call(lambda: self.database.read(look))

@@ -23,6 +23,7 @@ from psycopg import conninfo
 from engine.adapters.blocking import BlockingCalls
 from engine.adapters.store import leases
 from engine.adapters.store.database import TRIES, Database
+from engine.adapters.store.listening import CHANNEL, Notifications
 from engine.adapters.store.schema import (
     FIRST_TABLE,
     NewerStoreError,
@@ -75,6 +76,10 @@ class PostgresDatabase(Database):
     def apart(self) -> PostgresDatabase:
         """The same database over connections of its own."""
         return PostgresDatabase(self._url)
+
+    def hints(self) -> Notifications:
+        """Hints at what is appended, by whichever engine."""
+        return Notifications(_patient(self._url), CONNECT_S)
 
     def read(self, look: Callable[[Transaction], _Result]) -> _Result:
         """What `look` sees, at one moment; raises OSError."""
@@ -136,6 +141,10 @@ class _Statements:
         cursor = self._connection.execute(text, values or None)
         return cursor.fetchall() if cursor.description is not None else []
 
+    def appended(self, position: int) -> None:
+        # Sent at the commit.  Never a content: it may be sealed, and is longer than may be sent.
+        self.execute("SELECT pg_notify(?, ?)", CHANNEL, str(position))
+
 
 class _Connection:
     """`Link`, which is made anew after it broke."""
@@ -145,9 +154,7 @@ class _Connection:
     def __init__(self, url: str, name: str) -> None:
         self._url = url
         self._name = name
-        said = conninfo.conninfo_to_dict(url)
-        others = {key: value for key, value in PATIENCE.items() if key not in said}
-        self._address = conninfo.make_conninfo(url, **others)
+        self._address = _patient(url)
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def begin(self) -> Transaction:
@@ -227,6 +234,12 @@ class _Connection:
                 raise
             self._connection = connection
         return self._connection
+
+
+def _patient(url: str) -> str:
+    said = conninfo.conninfo_to_dict(url)
+    others = {key: value for key, value in PATIENCE.items() if key not in said}
+    return conninfo.make_conninfo(url, **others)
 
 
 def _begin_to_write(statements: Transaction) -> None:

@@ -69,6 +69,10 @@ class Transaction(Protocol):
         """Run it; the rows that it gives."""
         ...
 
+    def appended(self, position: int) -> None:
+        """Hint at the history up to there, to whoever waits for it, once the transaction lasts."""
+        ...
+
 
 class NewerStoreError(ValueError):
     """A store that a later version of the product has written."""

@@ -194,6 +194,7 @@ class ShardStore(SqlStore):
                 )  # fmt: skip
             statements.keep_rest(to, kept, fence, self._letters, log=self._log)
 
+        self._note_own(kept)
         await self._change(make)
 
     async def put_memory_aside(self, fence: Fence) -> str:

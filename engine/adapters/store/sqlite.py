@@ -52,6 +52,9 @@ class _Statements:
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._connection.execute(statement, values).fetchall()
 
+    def appended(self, position: int) -> None:
+        """A file wakes nobody: who follows it looks now and then."""
+
 
 class SqliteFile(Database):
     """The file in the folder `state`; both halves of the store may share one of these."""

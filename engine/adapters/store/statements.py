@@ -330,7 +330,7 @@ def _append(
     if not rows:
         return
     [(last,)] = transaction.execute("SELECT COALESCE(MAX(position), 0) FROM history")
-    audits = []
+    audits, newest = [], 0
     for position, one in enumerate(rows, start=int(last) + 1):
         new = transaction.execute(
             f"INSERT INTO history ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) "  # nosec B608 (names of ours)
@@ -340,6 +340,9 @@ def _append(
         )  # fmt: skip
         if new:
             audits.append(one.audit)
+            newest = position
+    if newest:
+        transaction.appended(newest)
     staging.stage(transaction, audits, letters, log)
 
 

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,17 @@ from psycopg import conninfo
 from starlette.testclient import TestClient
 
 from engine.adapters.lease_file import take_lead
-from engine.adapters.store import place, postgres, said, schema, statements
+from engine.adapters.store import follower, place, postgres, said, schema, statements
 from engine.adapters.store.credentials import SqlCredentials
+from engine.adapters.store.database import Database
+from engine.adapters.store.follower import Follower
 from engine.adapters.store.halves import SqlDesk, SqlStore
+from engine.adapters.store.listening import CHANNEL
 from engine.adapters.store.postgres import PostgresDatabase, PostgresLease
+from engine.adapters.store.sealed import letters_of
 from engine.adapters.store.sqlite import SqliteFile
 from engine.api.application import application
+from engine.api.others import Others
 from engine.commands import requests, status, token
 from engine.commands.assembly import _database
 from engine.config.api import ApiConfig
@@ -46,9 +51,12 @@ from engine.ports.contract import StagingDesk
 from engine.ports.desk import RequestError, SoFar
 from engine.ports.lease import Fence, FencedOffError, NotLeadingError
 from engine.ports.store import HistoryRow, Kept, RowKind, Store
+from engine.runtime.outbox import Outbox
 from engine.security.roles import Role
+from tests.unit.engine.adapters.test_sealed_store import SEALER
 from tests.unit.engine.api.conftest import Engine, engine_in
 from tests.unit.engine.api.conftest import action as api_action
+from tests.unit.engine.api.test_events import stream
 from tests.unit.engine.runtime.conftest import Scripted, action, begun
 from twin.staging.parts import as_postgres, postgres_user
 from twin.staging.ports import free_ports
@@ -426,6 +434,133 @@ def asked(engine: Engine, headers: dict[str, str]) -> httpx.Response:
     return TestClient(application(engine.context)).get(
         "/api/scalability/services/api", headers=headers
     )
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 300.0
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+async def decide(database: Database, *names: str) -> None:
+    """As the shell of an engine keeps what it decides: again, until it is acknowledged."""
+    outbox = Outbox()
+    outbox.decided([api_action(name) for name in names], "acts")
+    rows = outbox.rows(0.0)
+    for _ in range(50):
+        with contextlib.suppress(OSError):
+            await SqlStore(database, letters_of(SEALER)).keep(Kept(rows=rows), Fence(1))
+            return
+    raise AssertionError("the store takes nothing")
+
+
+@pytest.mark.parametrize("through", ["hints", "a pooler that loses them"])
+def test_a_decision_of_one_engine_is_an_event_of_the_other_whatever_is_cut(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through: str
+) -> None:
+    monkeypatch.setattr(follower, "POLL_S", 0.2)
+    if through != "hints":
+        monkeypatch.setattr(PostgresDatabase, "hints", Database.hints)
+    name = server.new()
+    one, two = two_engines(server.url(name), tmp_path)
+    headers = two.token("ann", Role.VIEWER)
+    databases = [PostgresDatabase(server.url(name)) for _ in range(2)]
+    reader = Follower(databases[1], Others(two.context.board).take, letters_of(SEALER))
+    wanted = [f"d{k}" for k in range(40)]
+    heard: list[str] = []
+    with TestClient(application(two.context)) as client, reader.running():
+        last = stream(client, headers)[-1]["id"]
+
+        def hear() -> bool:
+            nonlocal last
+            for event in stream(client, headers, last):
+                last = event["id"]
+                if event["event"] == "decision":
+                    heard.append(event["data"]["decision_id"])
+            return len(heard) >= len(wanted)
+
+        eventually(lambda: reader.position is not None)
+        for k, decision in enumerate(wanted):
+            asyncio.run(decide(databases[0], decision))
+            asyncio.run(decide(databases[1], f"own {k}"))
+            if k % 8 == 3:
+                server.cut_off(name)
+            if k == 20:
+                server.end(signal.SIGKILL)
+                server.start()
+        eventually(hear)
+    assert heard == wanted
+    assert all(two.context.board.decisions.action(decision) is not None for decision in wanted)
+    for engine in (one, two):
+        engine.context.identity.close()
+        engine.context.desk.close()
+    for database in databases:
+        database.close()
+
+
+def test_a_hint_wakes_the_reader_long_before_it_looks_by_itself(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "POLL_S", 3600.0)
+    url = server.url(server.new())
+    databases = [PostgresDatabase(url) for _ in range(2)]
+    heard: list[str] = []
+    reader = Follower(databases[1], lambda kept: heard.append(kept.row.id), letters_of(SEALER))
+    with reader.running():
+        eventually(lambda: reader.position is not None)
+        for k in range(5):
+            asyncio.run(decide(databases[0], f"d{k}"))
+            eventually(lambda k=k: len(heard) > k)  # type: ignore[misc]
+    assert heard == [f"d{k}" for k in range(5)]
+    for database in databases:
+        database.close()
+
+
+def test_a_hint_is_the_newest_position_and_comes_with_the_commit_alone(server: Server) -> None:
+    url = server.url(server.new())
+    database = PostgresDatabase(url)
+    asyncio.run(decide(database, "d1"))
+    rows = (HistoryRow(RowKind.DECISION, "late", 1.0, "{}"),)
+    with psycopg.connect(url, autocommit=True) as listener:
+        listener.execute(f"LISTEN {CHANNEL}".encode())
+        with pytest.raises(FencedOffError):
+            asyncio.run(SqlStore(database).keep(Kept(rows=rows), Fence(0)))
+        asyncio.run(decide(database, "d1"))  # it is there already
+        asyncio.run(decide(database, "d2", "d3"))
+        hints = list(listener.notifies(timeout=300.0, stop_after=1))
+    newest = database.read(lambda at: at.execute("SELECT MAX(position) FROM history"))
+    assert [hint.payload for hint in hints] == [str(newest[0][0])]
+    database.close()
+
+
+def test_of_many_who_append_at_once_none_is_seen_before_one_with_a_lesser_position(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "TOGETHER", 7)
+    url = server.url(server.new())
+    writers = [PostgresDatabase(url) for _ in range(4)]
+    reading = PostgresDatabase(url)
+    heard: list[str] = []
+    reader = Follower(reading, lambda kept: heard.append(kept.row.id), letters_of(SEALER))
+    reader.catch_up()
+
+    def write(number: int) -> None:
+        for k in range(25):
+            asyncio.run(decide(writers[number], f"{number}/{k}/a", f"{number}/{k}/b"))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(len(writers))]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        reader.catch_up()
+    reader.catch_up()
+    there = reading.read(lambda at: at.execute("SELECT id FROM history ORDER BY position"))
+    assert len(heard) == 200
+    assert heard == [name for (name,) in there]
+    reader.close()
+    for database in (*writers, reading):
+        database.close()
 
 
 def test_a_token_that_is_made_at_one_engine_holds_at_the_other_and_so_does_its_end(
