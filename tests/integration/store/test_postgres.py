@@ -509,6 +509,7 @@ def test_a_hint_wakes_the_reader_long_before_it_looks_by_itself(
     reader = Follower(databases[1], lambda kept: heard.append(kept.row.id), letters_of(SEALER))
     with reader.running():
         eventually(lambda: reader.position is not None)
+        assert "history" in {thread.name for thread in threading.enumerate()}
         for k in range(5):
             asyncio.run(decide(databases[0], f"d{k}"))
             eventually(lambda k=k: len(heard) > k)  # type: ignore[misc]

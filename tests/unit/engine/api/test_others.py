@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.api.others import Others
+from engine.adapters.store.letters import PLAIN
+from engine.adapters.store.sqlite import SqliteFile
+from engine.api.others import Others, following
 from engine.model import Action, ActionResult, Plan, Quantity, Status
 from engine.ports.desk import KeptRow
 from engine.ports.lease import Fence
@@ -128,6 +132,11 @@ def test_a_result_of_what_nobody_remembers_and_other_kinds_are_not_shown(other: 
     other.outbox.result(ActionResult("long ago", Status.FAILED, NOW_S, "no"))
     other.outbox.noted(RowKind.FINDING, "f1", NOW_S, {"state": "began"})
     assert other.hand_over() == []
+
+
+def test_in_a_file_there_is_nobody_to_follow(engine: Engine, tmp_path: Path) -> None:
+    with following(SqliteFile(tmp_path), engine.context.board, PLAIN):
+        assert "history" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("content", ["{", "{}", "[]", json.dumps({"decided_s": None})])
