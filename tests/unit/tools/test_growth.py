@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.soak.faults import WAYS, Faults
-from tools.soak.growth import LIMITS, LookAtProcess, complaints, growing_types, look, slope
-from twin.hunt.virtual import VirtualLoop
-
-ROUND_S, ROUNDS = 600.0, 6
+from tests import soaking, warm
+from tools.soak.growth import LIMITS, LookAtProcess, complaints, growing_types, slope
 
 
 def looks(**measures: Sequence[float]) -> list[LookAtProcess]:
@@ -59,45 +59,16 @@ def test_the_type_of_what_grows_is_named() -> None:
 
 
 def soaked(folder: Path, *plants: str) -> list[LookAtProcess]:
-    """Each port called each second over all rounds of faults, and a look after each round."""
-    loop = VirtualLoop()
-    faults = Faults(1, ROUND_S, plants)
-    made: list[LookAtProcess] = []
+    """What is seen in a process that does nothing but soak.
 
-    async def nothing() -> None:
-        return
-
-    async def called(port: str) -> None:
-        ask = faults.spoil(port)(nothing)
-        while True:
-            try:
-                async with asyncio.timeout(2.0):
-                    await ask()
-            except (Exception, SystemExit):
-                pass
-            except BaseException as error:
-                if isinstance(error, asyncio.CancelledError) and ended:
-                    raise
-            await asyncio.sleep(1.0)
-
-    async def story() -> None:
-        beside = [asyncio.create_task(called(port)) for port in WAYS]
-        beside.append(asyncio.create_task(faults.play({})))
-        for number in range(ROUNDS):
-            await asyncio.sleep(ROUND_S - loop.time() % ROUND_S - 5.0)
-            made.append(look(number / 6.0, len(asyncio.all_tasks(loop)), folder))
-            await asyncio.sleep(6.0)
-        ended.append(True)
-        for task in asyncio.all_tasks(loop) - {asyncio.current_task(loop)}:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-
-    ended: list[bool] = []
-    try:
-        loop.run_until_complete(story())
-    finally:
-        loop.close()
-    return made
+    A look goes through all objects of a process, and one that runs tests has millions.
+    """
+    script = str(Path(soaking.__file__))
+    run = subprocess.run(
+        [sys.executable, script, str(folder), *plants], cwd=warm.ROOT,
+        env={**os.environ, "PYTHONPATH": str(warm.ROOT)}, stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    return [LookAtProcess(*one) for one in json.loads(run.stdout)]
 
 
 def test_faults_that_leave_nothing_behind_are_not_blamed(tmp_path: Path) -> None:
