@@ -290,7 +290,7 @@ class Monitor:
             against = np.ones_like(expected)
         spacing_s = within(or_zero(times[:, 2] - times[:, 1]), 1.0, MOST_ELAPSED_S)
         residuals, chance = residuals_of(
-            watched, figures, ready_then, against, rise=rise, spacing_s=spacing_s
+            watched, figures, ready_then, against, ready=ready, rise=rise, spacing_s=spacing_s
         )
         elapsed_s = every_s if memory.last_s == memories.NEVER else now_s - memory.last_s
         elapsed_s = min(max(elapsed_s, 0.0), MOST_ELAPSED_S)

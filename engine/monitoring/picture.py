@@ -285,16 +285,18 @@ def residuals_of(
     ready_then: FloatArray,
     expected: FloatArray,
     *,
+    ready: FloatArray,
     rise: FloatArray,
     spacing_s: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """What is left of the figures when all is taken out that is known beforehand, and its chance.
 
     `figures` (services, fields), `ready_then` (services,) instances that were ready when the
-    samples were taken, NaN where that changed much; `expected` (services,) in requests/s, `rise`
-    its growth per second, `spacing_s` what lies between two samples.  Returns the residuals and
-    the standard deviation that chance alone gives them, (services, residuals) both: of counts it
-    is Poisson's, and events that are usually a few minutes early or late move a steep load.
+    samples were taken, NaN where that changed much; `ready` (services,) those that are now, which
+    stand for them there; `expected` (services,) in requests/s, `rise` its growth per second,
+    `spacing_s` what lies between two samples.  Returns the residuals and the standard deviation
+    that chance alone gives them, (services, residuals) both: of counts it is Poisson's, and events
+    that are usually a few minutes early or late move a steep load.
     """
     rate, p95_s = figures[:, RATE], figures[:, P95]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -302,7 +304,8 @@ def residuals_of(
         usual = rate * traits.service_s
         called = traits.calls @ or_zero(rate)
         called[(traits.calls > 0.0) @ np.isnan(rate)] = np.nan  # a caller is not measured
-        waiting = figures[:, QUEUE] / np.maximum(or_zero(ready_then) * traits.slots, 1.0)
+        there = or_zero(np.where(np.isnan(ready_then), ready, ready_then))
+        waiting = figures[:, QUEUE] / np.maximum(there * traits.slots, 1.0)
         residuals = np.empty((len(figures), len(RESIDUALS)))
         residuals[:, LOAD] = np.log(rate / expected)
         residuals[:, WORK] = np.where(usual > LEAST_BUSY, np.log(busy / usual), np.nan)
@@ -314,7 +317,7 @@ def residuals_of(
         of_rate = OF_MEDIAN / (rate * spacing_s)
         of_called = OF_MEDIAN / (called * spacing_s)
         variance = np.zeros_like(residuals)
-        little = OF_CAPACITY * ready_then * traits.rate_per_instance / np.fmax(expected, rate)
+        little = OF_CAPACITY * there * traits.rate_per_instance / np.fmax(expected, rate)
         variance[:, LOAD] = of_rate + (rise * EARLY_OR_LATE_S) ** 2 + or_zero(little) ** 2
         variance[:, WORK] = of_rate
         variance[:, CALLS] = of_rate + of_called

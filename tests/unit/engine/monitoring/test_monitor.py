@@ -57,6 +57,21 @@ def test_a_figure_above_its_threshold_is_said_with_the_second_sample(
     assert finding.since_s == settled.now_s - 7.0  # the first of the two samples that show it
 
 
+@pytest.mark.parametrize(("before", "after"), [(10, 8), (10, 15), (3, 2), (2, 5)])
+@pytest.mark.parametrize(("per_slot", "says"), [(0.1, False), (0.4, False), (0.7, True)])
+def test_a_queue_is_shared_by_the_slots_there_are_also_while_their_count_changes(
+    before: int, after: int, per_slot: float, says: bool
+) -> None:
+    platform = Platform(make_monitor(detectors={}))
+    platform.ready["api"] = platform.desired["api"] = before
+    platform.change("api", queue=0.05 * before * API.slots)
+    platform.steps(120)
+    platform.ready["api"] = platform.desired["api"] = after
+    platform.change("api", queue=per_slot * after * API.slots)
+    kinds = {finding.kind for finding in began(platform.steps(4))}
+    assert (FindingKind.QUEUE_GROWTH in kinds) is says
+
+
 def test_one_wild_sample_says_nothing(settled: Platform) -> None:
     settled.change("api", cpu=1.0, p95_s=30.0, error_rate=1.0, queue=1e5, rate=5000.0)
     looks = settled.steps(1)
