@@ -38,6 +38,8 @@ EFFECTS = np.array([0.25, 0.25, 0.25, 0.4, 0.01, 0.5])
 """The smallest departure of each residual that anybody has to hear of."""
 ONLY_UP = np.array([False, False, False, True, True, True])
 """Residuals that are bad news in one direction alone."""
+OF_SLOTS = ("cpu", "queue_per_slot")
+"""Levels that say how full a service is."""
 COUNTS_KEPT = 13
 """Looks for which the counts of instances are kept: a minute at 5 s."""
 LEAST_BAD = 3.0
@@ -104,14 +106,14 @@ class Watched(NamedTuple):
 def level_table(traits: Watched, settings: MonitorSettings, figures: Sequence[str]) -> FloatArray:
     """All levels: (2, services, figures, 2), usual and of a wedding day, warning and critical.
 
-    So `table[int(wedding_day)]` are those that hold.  Full slots of a service that nobody waits for
-    are as usual on a wedding day as on any other.
+    So `table[int(wedding_day)]` are those that hold.  Full slots of a service that nobody waits
+    for, and what waits there, are as usual on a wedding day as on any other.
     """
     table = np.zeros((2, len(traits.names), len(figures), 2))
     for wedding_day in (False, True):
         for i, name in enumerate(traits.names):
             for k, figure in enumerate(figures):
-                stricter = wedding_day and (figure != "cpu" or bool(traits.waited_for[i]))
+                stricter = wedding_day and (figure not in OF_SLOTS or bool(traits.waited_for[i]))
                 own = settings.levels(name, figure, wedding_day=stricter)
                 table[int(wedding_day), i, k] = own.warning, own.critical
     return table

@@ -302,6 +302,23 @@ def test_full_slots_are_no_alarm_where_nobody_waits_for_the_service() -> None:
     assert severities == {"database": Severity.INFO, "api": Severity.CRITICAL}
 
 
+@pytest.mark.parametrize(
+    ("figure", "value", "kind"),
+    [("cpu", 0.83, FindingKind.CPU), ("queue", 30.0, FindingKind.QUEUE_GROWTH)],
+)
+def test_where_nobody_waits_full_slots_are_as_usual_on_a_wedding_day(
+    figure: str, value: float, kind: FindingKind
+) -> None:
+    calls = (Call("database", 2.0, asynchronous=True),)
+    specs = (make_spec("api", calls=calls, user_facing=True), DATABASE)
+    platform = Platform(make_monitor(specs, detectors={}))
+    platform.outlook.major_events[:] = 1.0
+    platform.steps(120)
+    platform.change("api", **{figure: value})
+    platform.change("database", **{figure: value})
+    assert {f.service for f in began(platform.steps(10)) if f.kind is kind} == {"api"}
+
+
 def test_instances_that_never_come_are_said_when_their_time_has_passed(settled: Platform) -> None:
     settled.desired["api"] = 20
     looks = settled.steps(160)
