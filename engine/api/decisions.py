@@ -13,7 +13,7 @@ Row = Mapping[str, Any]
 
 
 class DecisionBook:
-    """Rows by number, the newest `most` of them; written by one thread and read by others.
+    """Rows by number, the newest `most` of them; from any thread.
 
     A row is a frozen value: what becomes of an action is a new row in the place of the old one.
     """

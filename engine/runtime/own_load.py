@@ -8,11 +8,13 @@ the thread that steps, busy while it has the processor.
 
 All but what waits only grows, so a look that is missed loses nothing.  What it is asked for grows
 with the time, not with the steps: who looks between two steps now and then sees none of them or
-two, and would take that for a load that comes and goes.
+two, and would take that for a load that comes and goes.  Nor does it grow with the samples that
+came: they come later where an engine has too much to do, and that is no reason to ask less of it.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -24,6 +26,8 @@ from engine.record.response_times import Buckets, log_spaced
 
 LONGEST_S = 15.0
 """An engine that makes no step for so long is asked for no more: others may have its shards."""
+SILENT_S = 60.0
+"""Of a service without a new sample for so long none comes due."""
 BUCKETS = Buckets(log_spaced(0.002, 0.002 * 1.5**26, 27).round(6))
 """Of response times: 2 ms to 76 s, by a half each."""
 
@@ -42,7 +46,12 @@ class OwnLoad:
         self._counts = [0] * len(BUCKETS)
         self._sum_s = 0.0
         self._newest_s: dict[str, float] = {}
-        self._now = self._services = self._active = 0
+        self._renewed_s: dict[str, float] = {}
+        """When the step was due that had the last new sample of each service."""
+        self._renewed: list[str] = []
+        self._seen: list[str] = []
+        """Services that this step has new samples of, and any."""
+        self._now = 0
         self._arrived = self._per_s = self._at_s = 0.0
 
     def take_up(self, windows: Mapping[str, NDArray[np.void]]) -> None:
@@ -58,13 +67,15 @@ class OwnLoad:
             if before_s is not None:
                 new = len(times_s) - int(times_s.searchsorted(before_s, side="right"))
             self._now += new
-            self._active += new > 0
-            self._services += 1
+            self._seen.append(name)
+            if new > 0:
+                self._renewed.append(name)
 
     def let_go(self, services: Iterable[str]) -> None:
         """Another engine has them from now on."""
         for name in services:
             self._newest_s.pop(name, None)
+            self._renewed_s.pop(name, None)
 
     def stepped(self, due_s: float, now_s: float, *, left_out: int, sample_s: float) -> None:
         """The step of `due_s` is over; before it, so many were `left_out` (times: epoch seconds).
@@ -73,13 +84,18 @@ class OwnLoad:
         """
         took_s = now_s - due_s
         self._arrived = arrived(self._arrived, self._per_s, self._at_s, now_s)
-        self._per_s, self._at_s = self._active / sample_s, now_s
+        self._renewed_s.update(dict.fromkeys(self._renewed, due_s))
+        last_s = [self._renewed_s.get(name, -math.inf) for name in self._seen]
+        due = sum(due_s - renewed_s <= SILENT_S for renewed_s in last_s)
+        self._per_s, self._at_s = due / sample_s, now_s
         self.samples += self._now
-        self.waiting = max(left_out, 0) * self._services
+        self.waiting = max(left_out, 0) * len(self._seen)
         self._counts[BUCKETS.bucket(max(took_s, 0.0))] += self._now
         self._sum_s += self._now * max(took_s, 0.0)
         self._busy_s = self._busy_of()
-        self._now = self._services = self._active = 0
+        self._now = 0
+        self._renewed.clear()
+        self._seen.clear()
 
     def shown(self) -> dict[str, Any]:
         """All of it, for the status: `counts` are of `BUCKETS`."""

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.model import SAMPLE_DTYPE
-from engine.runtime.own_load import BUCKETS, LONGEST_S, OwnLoad, arrived, left_out
+from engine.runtime.own_load import BUCKETS, LONGEST_S, SILENT_S, OwnLoad, arrived, left_out
 
 
 def window(*times_s: float) -> NDArray[np.void]:
@@ -106,11 +106,25 @@ def test_what_comes_due_grows_with_the_time_whenever_the_steps_are_made() -> Non
     own.take_up({"api": window(5.0, 10.0, 15.0), "mail": window(5.0)})
     step(own, 1.0, 1, due_s=20.0)
     shown = own.shown()
-    assert (shown["arrived"], shown["per_s"], shown["at_s"]) == (4.2, 1 / 5.0, 21.0)
+    assert (shown["arrived"], shown["per_s"], shown["at_s"]) == (4.2, 2 / 5.0, 21.0)
     own.take_up({"api": window(15.0)})
     step(own, 0.0, 0, due_s=25.0)
     shown = own.shown()
-    assert (shown["arrived"], shown["per_s"]) == (pytest.approx(5.0), 0.0)
+    assert (shown["arrived"], shown["per_s"]) == (pytest.approx(5.8), 1 / 5.0)
+
+
+@pytest.mark.parametrize("each", [1, 2, 3, 12])
+def test_as_much_comes_due_however_late_samples_come_and_none_of_who_is_silent(each: int) -> None:
+    own = OwnLoad(lambda: 0.0)
+    rates = []
+    for number in range(40):
+        newest_s = 5.0 * (number - number % each)
+        own.take_up({"api": window(newest_s - 5.0, newest_s), "gone": window(0.0)})
+        step(own, 0.1, 0, due_s=5.0 * number)
+        rates.append(own.shown()["per_s"])
+    silent = int(SILENT_S / 5.0)
+    assert rates[: silent + 1] == [2 / 5.0] * (silent + 1)
+    assert set(rates[silent + 1 :]) == {1 / 5.0}
 
 
 def test_of_a_step_that_is_heard_of_no_more_nothing_comes_due_after_a_while() -> None:
