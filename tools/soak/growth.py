@@ -36,6 +36,8 @@ class Limit:
     span_h: float = 0.0
 
 
+LEAST_LOOKS = 3
+"""Of fewer that are judged nothing can be said: any two differ by what is going on just then."""
 FILLED_H = 6.0
 """So long it takes until caches, rings and the allocator's pools are full."""
 LIMITS: dict[str, Limit] = {
@@ -114,6 +116,8 @@ def complaints(
 ) -> dict[str, str]:
     """Why each measure that grows too fast does, by its name; empty if none does."""
     grown, judged = slopes(looks), second_half(looks)
+    if len(judged) < LEAST_LOOKS:
+        return {}
     span_h = judged[-1].hour - judged[0].hour
     return {
         name: f"grows by {grown[name]:.1f} an hour; {limit.per_hour:g} is allowed: {limit.reason}"

@@ -53,6 +53,13 @@ def test_what_goes_up_and_down_does_not_grow() -> None:
     assert complaints(looks(tasks=[20.0, 21.0] * 12)) == {}
 
 
+@pytest.mark.parametrize(("hours", "names"), [(1, []), (2, []), (4, []), (5, list(LIMITS))])
+def test_of_two_looks_nothing_is_said(hours: int, names: list[str]) -> None:
+    leaking = [1e6 * hour for hour in range(hours)]
+    at_once = {name: replace(limit, span_h=0.0) for name, limit in LIMITS.items()}
+    assert list(complaints(looks(**dict.fromkeys(LIMITS, leaking)), at_once)) == names
+
+
 def test_the_type_of_what_grows_is_named() -> None:
     seen = [LookAtProcess(float(k), {}, {"a.Row": 5 * k, "b.Kept": 7}) for k in range(8)]
     assert growing_types(seen) == [("a.Row", 5.0)]

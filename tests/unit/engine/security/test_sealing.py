@@ -177,7 +177,7 @@ def test_the_commands_seal_rotate_and_retire_while_tokens_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, file = ["--state", str(tmp_path)], tmp_path / "keys"
-    tokens_command.run(["create", "pat", "--role", "viewer", *state])
+    tokens_command.run(["create", "night-desk", "--role", "viewer", *state])
     shown = capsys.readouterr().out.strip()
     assert keys.run(["list", *state]) == 2  # nothing is sealed yet
     assert keys.run(["make", str(file)]) == 0
@@ -190,8 +190,8 @@ def test_the_commands_seal_rotate_and_retire_while_tokens_go_on(
     with closing(SqliteFile(tmp_path)) as store:
         [(text,)] = store.read(lambda at: at.execute("SELECT content FROM credentials"))
     assert text.startswith(ARMOUR)
-    assert b"pat" not in b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
-    assert seen(running, shown, now_s).name == "pat"
+    assert b"night-desk" not in b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
+    assert seen(running, shown, now_s).name == "night-desk"
 
     capsys.readouterr()
     old = file.read_text().split("_")[1]
@@ -202,16 +202,16 @@ def test_the_commands_seal_rotate_and_retire_while_tokens_go_on(
     # The keys of the audit log, and the token.
     assert newest.endswith("  1 documents, 1 texts of the store")
     assert before == f"{old}  0 documents, 0 texts of the store"
-    assert seen(running, shown, now_s).name == "pat"
+    assert seen(running, shown, now_s).name == "night-desk"
     assert keys.run(["retire", old, *state]) == 0
     assert keys.run(["retire", old, *state]) == 2
-    running.revoke("pat", now_s + 1.0)
+    running.revoke("night-desk", now_s + 1.0)
     assert tokens_of(tmp_path).book().tokens[0].revoked_s == now_s + 1.0
 
     monkeypatch.setenv("WT_TEST_KEYS", KEY)
     assert keys.run(["use", "--variable", "WT_TEST_KEYS", *state]) == 0
     assert keys.run(["use", "--variable", "WT_NO_SUCH", *state]) == 2
-    assert tokens_of(tmp_path).book().tokens[0].name == "pat"
+    assert tokens_of(tmp_path).book().tokens[0].name == "night-desk"
     audited = (tmp_path / AUDIT / ROWS).read_text()
     opened = list(rows_in(audited.splitlines(), row_sealer_of(tmp_path)))
     verbs = [row["action"] for _, row in opened]
