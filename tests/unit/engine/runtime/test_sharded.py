@@ -242,7 +242,7 @@ def test_how_busy_it_is_counts_all_shards_and_the_steps_that_were_left_out() -> 
     loads = [status["load"] for status in world.statuses]
     assert [load["samples"] for load in loads] == [2, 2]
     assert [load["waiting"] for load in loads] == [0, 4]
-    assert [load["per_s"] for load in loads] == [2 / 5.0, 0.0]
+    assert [load["per_s"] for load in loads] == [2 / 5.0, 2 / 5.0]
     assert [load["at_s"] for load in loads] == [5.25, 20.25]
     assert [load["sum_s"] for load in loads] == [2 * 0.25, 2 * 0.25]
     del world.keeper.held["a"]
