@@ -14,7 +14,6 @@ came: they come later where an engine has too much to do, and that is no reason 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -48,8 +47,8 @@ class OwnLoad:
         self._newest_s: dict[str, float] = {}
         self._renewed_s: dict[str, float] = {}
         """When the step was due that had the last new sample of each service."""
-        self._renewed: list[str] = []
-        self._seen: list[str] = []
+        self._renewed: set[str] = set()
+        self._seen: set[str] = set()
         """Services that this step has new samples of, and any."""
         self._now = 0
         self._arrived = self._per_s = self._at_s = 0.0
@@ -67,15 +66,14 @@ class OwnLoad:
             if before_s is not None:
                 new = len(times_s) - int(times_s.searchsorted(before_s, side="right"))
             self._now += new
-            self._seen.append(name)
+            self._seen.add(name)
             if new > 0:
-                self._renewed.append(name)
+                self._renewed.add(name)
 
     def let_go(self, services: Iterable[str]) -> None:
         """Another engine has them from now on."""
         for name in services:
             self._newest_s.pop(name, None)
-            self._renewed_s.pop(name, None)
 
     def stepped(self, due_s: float, now_s: float, *, left_out: int, sample_s: float) -> None:
         """The step of `due_s` is over; before it, so many were `left_out` (times: epoch seconds).
@@ -85,8 +83,7 @@ class OwnLoad:
         took_s = now_s - due_s
         self._arrived = arrived(self._arrived, self._per_s, self._at_s, now_s)
         self._renewed_s.update(dict.fromkeys(self._renewed, due_s))
-        last_s = [self._renewed_s.get(name, -math.inf) for name in self._seen]
-        due = sum(due_s - renewed_s <= SILENT_S for renewed_s in last_s)
+        due = sum(due_s - self._renewed_s[name] <= SILENT_S for name in self._seen)
         self._per_s, self._at_s = due / sample_s, now_s
         self.samples += self._now
         self.waiting = max(left_out, 0) * len(self._seen)
