@@ -24,6 +24,7 @@ def test_the_engine_lives_through_every_fault_of_every_port(tmp_path: Path) -> N
     )  # fmt: skip
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-4000:]
     assert "the engine ended with 0" in run.stdout
+    assert "not judged  tasks: 2 looks are judged, 3 are needed" in run.stdout
     looks = json.loads((tmp_path / "soak.json").read_text())
     assert len(looks) == 3
     assert all(one["tasks"] > 5 and one["sockets"] > 2 for one in looks)

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     SkippingClock().install()
 
     from tools.soak.faults import Faults
-    from tools.soak.growth import LIMITS, complaints, growing_types, slopes
+    from tools.soak.growth import LIMITS, complaints, growing_types, not_judged, slopes
     from tools.soak.served import Soak
 
     faults = Faults(given.seed, given.round, tuple(given.plant))
@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> int:
               f"{grown[name]:12.2f} {limit:>9}")  # fmt: skip
     for name, by in growing_types(soak.looks):
         print(f"  {by:8.2f} an hour more of {name}")
+    for name, why in not_judged(soak.looks).items():
+        print(f"not judged  {name}: {why}")
     for name, why in wrong.items():
         print(f"GROWS  {name}: {why}")
     if given.output is not None:

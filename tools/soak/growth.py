@@ -116,15 +116,29 @@ def complaints(
 ) -> dict[str, str]:
     """Why each measure that grows too fast does, by its name; empty if none does."""
     grown, judged = slopes(looks), second_half(looks)
-    if len(judged) < LEAST_LOOKS:
-        return {}
     span_h = judged[-1].hour - judged[0].hour
+    silent = not_judged(looks, limits)
     return {
         name: f"grows by {grown[name]:.1f} an hour; {limit.per_hour:g} is allowed: {limit.reason}"
         for name, limit in limits.items()
-        if grown.get(name, 0.0) > limit.per_hour
+        if name not in silent
+        and grown.get(name, 0.0) > limit.per_hour
         and grown[name] * span_h > limit.least
-        and span_h >= limit.span_h
+    }
+
+
+def not_judged(
+    looks: Sequence[LookAtProcess], limits: Mapping[str, Limit] = LIMITS
+) -> dict[str, str]:
+    """Why nothing can be said of some measures, by their names: a soak that was too short."""
+    judged = second_half(looks)
+    if len(judged) < LEAST_LOOKS:
+        return dict.fromkeys(limits, f"{len(judged)} looks are judged, {LEAST_LOOKS} are needed")
+    span_h = judged[-1].hour - judged[0].hour
+    return {
+        name: f"{span_h:.2g} h are judged, {limit.span_h:g} are needed"
+        for name, limit in limits.items()
+        if span_h < limit.span_h
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests import soaking, warm
-from tools.soak.growth import LIMITS, LookAtProcess, complaints, growing_types, slope
+from tools.soak.growth import LIMITS, LookAtProcess, complaints, growing_types, not_judged, slope
 
 
 def looks(**measures: Sequence[float]) -> list[LookAtProcess]:
@@ -57,7 +57,9 @@ def test_what_goes_up_and_down_does_not_grow() -> None:
 def test_of_two_looks_nothing_is_said(hours: int, names: list[str]) -> None:
     leaking = [1e6 * hour for hour in range(hours)]
     at_once = {name: replace(limit, span_h=0.0) for name, limit in LIMITS.items()}
-    assert list(complaints(looks(**dict.fromkeys(LIMITS, leaking)), at_once)) == names
+    seen = looks(**dict.fromkeys(LIMITS, leaking))
+    assert list(complaints(seen, at_once)) == names
+    assert list(not_judged(seen, at_once)) == ([] if names else list(LIMITS))
 
 
 def test_the_type_of_what_grows_is_named() -> None:
@@ -94,4 +96,8 @@ def test_a_planted_leak_is_seen(plant: str, seen: set[str], tmp_path: Path) -> N
 
 def test_of_a_short_soak_nothing_is_said_that_takes_hours_to_settle() -> None:
     growing = [1000.0 * hour for hour in range(8)]
-    assert complaints(looks(objects=growing, blocks=growing, rss_kib=growing)) == {}
+    seen = looks(objects=growing, blocks=growing, rss_kib=growing)
+    assert complaints(seen) == {}
+    assert not_judged(seen) == dict.fromkeys(
+        ("objects", "blocks", "rss_kib"), "3 h are judged, 6 are needed"
+    )
