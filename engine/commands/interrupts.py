@@ -19,22 +19,27 @@ AGAIN_S = 0.02
 def repeat_lost_interrupts() -> None:
     """From now on send SIGINT to the main thread anew whenever a KeyboardInterrupt was lost.
 
-    Any other exception that nobody can be told of is shown as before.
+    What is lost while one is on its way comes again with it: a second one would end what the first
+    one only asks to stop.  Any other exception that nobody can be told of is shown as before.
     """
     show = sys.unraisablehook
+    on_its_way = False
 
     def repeat_or_show(lost: sys.UnraisableHookArgs) -> None:
+        nonlocal on_its_way
         if lost.exc_type is not KeyboardInterrupt:
             show(lost)
-            return
-        timer = threading.Timer(AGAIN_S, _interrupt)
-        timer.daemon = True
-        timer.start()
+        elif not on_its_way:
+            on_its_way = True
+            timer = threading.Timer(AGAIN_S, interrupt)
+            timer.daemon = True
+            timer.start()
+
+    def interrupt() -> None:
+        nonlocal on_its_way
+        on_its_way = False  # before the signal, which may be lost at once
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
 
     sys.unraisablehook = repeat_or_show
-
-
-def _interrupt() -> None:
-    main = threading.main_thread().ident
-    assert main is not None
-    signal.pthread_kill(main, signal.SIGINT)
