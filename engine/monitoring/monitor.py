@@ -286,7 +286,8 @@ class Monitor:
         expected, rise = booked(outlook, self._outlook_rows(outlook), middle_s)
         against = expected
         if not self.settings.calendar:
-            rise = np.zeros_like(rise)
+            # Nothing is booked; arrivals are compared with themselves alone.
+            expected, rise = np.full_like(expected, np.nan), np.zeros_like(rise)
             against = np.ones_like(expected)
         spacing_s = within(or_zero(times[:, 2] - times[:, 1]), 1.0, MOST_ELAPSED_S)
         residuals, chance = residuals_of(
@@ -315,6 +316,7 @@ class Monitor:
             lost=lost,
             fell=fell,
             expected=expected,
+            against=against,
             rise=rise,
             least=np.minimum(expected, expected * np.exp(-2.0 * EARLY_OR_LATE_S * rise)),
             events=_at(outlook, outlook.events, now_s),
@@ -359,18 +361,10 @@ class Monitor:
             key = f"{symptom.service}/{symptom.watcher}/{symptom.kind}/{_of_what(symptom)}"
             if key not in worst or symptom.severity.rank > worst[key].severity.rank:
                 worst[key] = symptom
-        # What was lost a minute ago is still behind what it leads to now.
-        earlier = [
-            own.finding.symptom
-            for own in memory.lasting.values()
-            if own.finding.kind in LEADS and picture.now_s - own.seen_s <= CAUSES_S
-            if not any(now.service == own.finding.service and now.kind in LEADS for now in symptoms)
-        ]
-        likely = {}
-        if symptoms:
-            departing = _departing(picture, symptoms)
-            first = leads(by_name(self._watched, windows), picture.now_s, departing)
-            likely = causes(self._graph, picture, [*symptoms, *earlier], first)
+        likely: Mapping[str, tuple[Cause, ...]] = {}
+        # To look for causes is most of the work, and what lasts for long has them.
+        if any(_asks_why(memory.lasting.get(key), picture.now_s) for key in worst):
+            likely = self._causes(memory, picture, symptoms, windows)
         lasting, began = dict(memory.lasting), []
         number = memory.findings
         for key, symptom in worst.items():
@@ -380,7 +374,8 @@ class Monitor:
                 finding = self._finding(symptom, picture, likely[symptom.service], number)
                 began.append(finding)
             else:
-                finding = self._gone_on(before.finding, symptom, picture, likely[symptom.service])
+                better = likely[symptom.service] if _asks_why(before, picture.now_s) else ()
+                finding = self._gone_on(before.finding, symptom, picture, better)
             lasting[key] = Lasting(finding, picture.now_s)
         ended = []
         for key, own in memory.lasting.items():
@@ -398,6 +393,25 @@ class Monitor:
             ended=tuple(ended),
             silent=silent,
         ), memory._replace(lasting=lasting, findings=number)
+
+    def _causes(
+        self,
+        memory: MonitorMemory,
+        picture: Picture,
+        symptoms: Sequence[Symptom],
+        windows: Sequence[ServiceObservation],
+    ) -> Mapping[str, tuple[Cause, ...]]:
+        """What is likely behind the symptoms of each service."""
+        # What was lost a minute ago is still behind what it leads to now.
+        earlier = [
+            own.finding.symptom
+            for own in memory.lasting.values()
+            if own.finding.kind in LEADS and picture.now_s - own.seen_s <= CAUSES_S
+            if not any(now.service == own.finding.service and now.kind in LEADS for now in symptoms)
+        ]
+        departing = _departing(picture, symptoms)
+        first = leads(by_name(self._watched, windows), picture.now_s, departing)
+        return causes(self._graph, picture, [*symptoms, *earlier], first)
 
     def _still(
         self, own: Lasting, now_s: float, silent: frozenset[str], scope: LookScope | None
@@ -432,16 +446,10 @@ class Monitor:
     def _gone_on(
         self, finding: Finding, symptom: Symptom, picture: Picture, likely: tuple[Cause, ...]
     ) -> Finding:
-        """The finding with its newest symptom.
-
-        Its causes stay the best that were named in its first minute: later ones are of what it led
-        to.
-        """
-        early = picture.now_s - finding.noticed_s <= MINUTE_S
-        better = likely[0].kind is not CauseKind.UNKNOWN and (
-            finding.causes[0].kind is CauseKind.UNKNOWN
-            or (early and likely[0].weight >= finding.causes[0].weight)
-        )
+        """The finding with its newest symptom, and with `likely` causes where these are better."""
+        named = finding.causes[0]
+        better = bool(likely) and likely[0].kind is not CauseKind.UNKNOWN
+        better = better and (named.kind is CauseKind.UNKNOWN or likely[0].weight >= named.weight)
         chosen = likely if better else finding.causes
         worse = symptom.severity.rank > finding.severity.rank
         return replace(
@@ -483,6 +491,17 @@ def _made(config: WatcherConfig, specs: Sequence[ServiceSpec], key: str) -> Dete
     except Exception as error:  # somebody's own code may raise anything
         raise ConfigError(f"{key}: {config.factory} raised {error!r} when made") from error
     return detector
+
+
+def _asks_why(own: Lasting | None, now_s: float) -> bool:
+    """Whether a finding with a symptom now may get causes: one that begins, or has none, or is new.
+
+    The causes of one that lasts stay the best that were named in its first minute: later ones are
+    of what it led to.
+    """
+    if own is None or own.finding.causes[0].kind is CauseKind.UNKNOWN:
+        return True
+    return now_s - own.finding.noticed_s <= MINUTE_S
 
 
 def _departing(picture: Picture, symptoms: Sequence[Symptom]) -> list[int]:

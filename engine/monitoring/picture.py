@@ -126,9 +126,10 @@ class Picture(NamedTuple):
     them.  `sampled_s` is the time of the newest sample (-inf: none yet), `evidence_s` that of the
     one before, from which on a figure that is a median has been so.  `fresh`: a sample is young
     enough to count; `renewed`: one came since the last look; `wild`: one that cannot be.
-    `expected` is the booked load in requests/s (NaN: the calendar does not cover this time), `rise`
-    its growth per second as a share, and `least` the booked load if everything is twice as late as
-    it usually may be.
+    `expected` is the booked load in requests/s (NaN: the calendar does not cover this time, or is
+    not asked), `rise` its growth per second as a share, and `least` the booked load if everything
+    is twice as late as it usually may be.  `against` is what the arrivals are compared with: the
+    booked load, or 1 request/s where the calendar is not asked.
     `events` are booked to be in progress; on a `wedding_day` there are major ones among them, and
     soon there will be if there are before the next look.
     `residuals` and `z` (services, residuals): how far from what is usual, in its spread;
@@ -154,6 +155,7 @@ class Picture(NamedTuple):
     lost: FloatArray
     fell: FloatArray
     expected: FloatArray
+    against: FloatArray
     rise: FloatArray
     least: FloatArray
     events: float

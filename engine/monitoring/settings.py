@@ -61,12 +61,12 @@ class SaturationSettings(Strict):
 
 
 class SilenceSettings(Strict):
-    """When booked load does not come."""
+    """When booked load does not come, or usual load where the calendar is not asked."""
 
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
-    """Less than this share of the booked load is silence ..."""
+    """Less than this share of the booked (usual) load is silence ..."""
     least_rate: Positive = 1.0
-    """... where at least so many requests/s are booked."""
+    """... where at least so many requests/s are booked (usual)."""
 
 
 class BurnWindow(Strict):

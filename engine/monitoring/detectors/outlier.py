@@ -72,10 +72,12 @@ def symptom(
     words = "a logarithm of a ratio"
     if residual == LOAD:
         # exp of what is far beyond is infinite, which no record can hold.
-        expected = float(picture.expected[service])
+        against, expected = float(picture.against[service]), float(picture.expected[service])
         figure, value = "request_rate", float(picture.figures[service, RATE])
-        low, high = (expected * float(np.exp(np.clip(edge, -20.0, 20.0))) for edge in (low, high))
+        low, high = (against * float(np.exp(np.clip(edge, -20.0, 20.0))) for edge in (low, high))
         words = f"{expected:.3g} requests/s are booked"
+        if np.isnan(expected):
+            words = f"{against * float(np.exp(centre)):.3g} requests/s are usual"
     elif ONLY_UP[residual]:
         low, words = float("nan"), ""
     far = abs(float(picture.z[service, residual]))

@@ -1,4 +1,4 @@
-"""Silence: no load where some is booked, or no samples at all, which is no calm."""
+"""Silence: no load where some is booked or usual, or no samples at all, which is no calm."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Silences:
         self._services = len(traits.names)
         self._settings = settings.silence
         self._stale_after_s = settings.stale_after_s
+        self._calendar = settings.calendar
 
     def begin(self) -> Arrays:
         """Since when nothing came: counted from the first look."""
@@ -35,8 +36,12 @@ class Silences:
         blind = (silent_s > 0.0) & (
             np.isfinite(picture.sampled_s) | (silent_s > self._stale_after_s)
         )
-        usual = within(or_zero(picture.centre[:, LOAD]), USUAL_AT_LEAST, USUAL_AT_MOST)
-        expected = picture.least * np.exp(usual)
+        usual = picture.centre[:, LOAD]
+        if self._calendar:
+            usual = within(or_zero(usual), USUAL_AT_LEAST, USUAL_AT_MOST)
+            expected = picture.least * np.exp(usual)
+        else:
+            expected = picture.against * np.exp(usual)
         rate = picture.column(RATE)
         quiet = (
             picture.fresh

@@ -162,6 +162,54 @@ def test_a_dead_service_on_a_quiet_day_is_said_as_silence(settled: Platform) -> 
     assert finding.symptom.value < finding.symptom.low
 
 
+@pytest.mark.parametrize("load", [2000.0, 500.0, 20.0, 0.0])
+def test_without_the_calendar_what_is_booked_is_no_reason_for_silence(load: float) -> None:
+    platform = Platform(make_monitor(calendar=False), booked(load))
+    assert began(platform.steps(120)) == []
+
+
+@pytest.mark.parametrize(
+    ("rate", "then", "is_silence"),
+    [
+        (500.0, 0.0, True),
+        (500.0, 3.0, True),
+        (500.0, 100.0, True),
+        (500.0, 250.0, False),
+        (500.0, 900.0, False),
+        (20.0, 0.0, True),
+        (20.0, 10.0, False),
+        (0.5, 0.0, False),
+        (0.0, 0.0, False),
+        (0.0, 500.0, False),
+    ],
+)
+def test_without_the_calendar_silence_is_less_than_usual(
+    rate: float, then: float, is_silence: bool
+) -> None:
+    platform = Platform(make_monitor(calendar=False, detectors={}), booked(5000.0))
+    platform.change("api", rate=rate)
+    assert began(platform.steps(120)) == []
+    platform.change("api", rate=then)
+    silences = [f for f in began(platform.steps(5)) if f.kind is FindingKind.SILENCE]
+    assert [f.service for f in silences] == ["api"] * is_silence
+
+
+def test_without_the_calendar_an_outlier_says_what_is_usual_and_a_promise_is_not_spoken_of() -> (
+    None
+):
+    platform = Platform(make_monitor(calendar=False), booked(50_000.0))
+    platform.outlook.events[:] = 9.0
+    platform.steps(120)
+    platform.change("api", rate=900.0, cpu=0.9)
+    platform.change("database", rate=1800.0, cpu=0.9)
+    looks = platform.steps(5)
+    assert FindingKind.PROMISE_BROKEN not in {f.kind for f in began(looks)}
+    symptom = first(looks, FindingKind.OUTLIER, "api").symptom
+    assert symptom.words.endswith(" requests/s are usual")
+    assert 450.0 < float(symptom.words.split()[0]) < 550.0
+    assert symptom.low < 500.0 < symptom.high < symptom.value
+
+
 def test_no_load_where_none_is_booked_is_no_silence() -> None:
     platform = Platform(make_monitor(), booked(0.0))
     for name in ("api", "database"):
