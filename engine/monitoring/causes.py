@@ -130,14 +130,23 @@ def _evidence(
     evidence = _Evidence()
     _of_slowness(graph, far, evidence)
     _of_arrivals(graph, picture, far, evidence)
+    slow = {s.service for s in symptoms if _is_slow_instance(s)}
     for symptom in symptoms:
         row = graph.names.index(symptom.service)
+        if len(slow) > 1 and _is_slow_instance(symptom):
+            # One instance of each of several services: what they share is slow, as a zone is.
+            evidence.add(row, CauseKind.SLOWNESS, SPEAKS_FOR[symptom.kind][1])
+            continue
         if symptom.kind in SPEAKS_FOR:
             evidence.add(row, *SPEAKS_FOR[symptom.kind])
         if symptom.kind is FindingKind.INSTANCE_DIFFERS:
             # Then the service is slow because that instance is.
             evidence.weights.pop((row, CauseKind.SLOWNESS), None)
     return evidence.weights
+
+
+def _is_slow_instance(symptom: Symptom) -> bool:
+    return symptom.kind is FindingKind.INSTANCE_DIFFERS and symptom.figure in ("cpu", "p95_s")
 
 
 SPEAKS_FOR: Mapping[FindingKind, tuple[CauseKind, float]] = {

@@ -65,6 +65,8 @@ from engine.monitoring.settings import MonitorSettings, WatcherConfig
 _OURS = "engine.monitoring."
 INSTANCES = "instances"
 """The rule that looks at single instances."""
+SILENCE = "silence"
+"""The rule that looks for silence."""
 MOST_ELAPSED_S = 240.0
 """A look stands for no longer than this, whatever went by since the last."""
 MINUTE_S = 60.0
@@ -203,6 +205,8 @@ class Monitor:
             return False
         if not 0.0 <= now_s - memory.last_s < self.settings.calm_s:
             return False
+        if memory.detectors[SILENCE]["few_s"].any():  # the next samples say whether it was chance
+            return False
         if self._bands is None or self._bands[0] is not memory.bands:
             self._bands = (memory.bands, memory.bands.tolist())
         more = self._glances.calm(windows, self._bands[1], now_s)
@@ -306,6 +310,7 @@ class Monitor:
             figures=figures,
             sampled_s=sampled_s,
             evidence_s=evidence_s,
+            spacing_s=spacing_s,
             fresh=fresh,
             renewed=renewed,
             wild=wild(rows, watched.most) & renewed,

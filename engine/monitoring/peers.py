@@ -67,12 +67,12 @@ class PeerComparison(NamedTuple):
     """What is far from the others: `above` says in which direction that is bad news.
 
     `by` (instances,) is how far a value has to be from the median at least, and `times` how many
-    times the median, 0 for no such limit.
+    times the median, for all or (instances,); 0 for no such limit.
     """
 
     values: FloatArray
     by: FloatArray
-    times: float = 0.0
+    times: FloatArray | float = 0.0
     above: bool = True
 
 
@@ -87,7 +87,7 @@ def odd(apart: PeerComparison, spreads: float) -> tuple[NDArray[np.bool_], float
     away = values - median if apart.above else median - values
     with np.errstate(invalid="ignore"):
         far = away > np.maximum(apart.by, spreads * spread)
-        if apart.times > 0.0:
+        if np.any(apart.times > 0.0):
             far &= values > apart.times * median if apart.above else values < median / apart.times
     return far, median
 

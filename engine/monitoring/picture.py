@@ -66,6 +66,7 @@ class Watched(NamedTuple):
     slots: FloatArray
     service_s: FloatArray
     slo_p95_s: FloatArray
+    service_scv: FloatArray
     rate_per_instance: FloatArray
     start_s: FloatArray
     """Until an instance that was asked for serves, in 95 % of the cases."""
@@ -95,6 +96,7 @@ class Watched(NamedTuple):
             slots=np.array([float(spec.slots) for spec in specs]),
             service_s=np.array([spec.service_s for spec in specs]),
             slo_p95_s=np.array([spec.slo_p95_s for spec in specs]),
+            service_scv=np.array([spec.service_scv for spec in specs]),
             rate_per_instance=np.array([spec.rate_per_instance for spec in specs]),
             start_s=np.array([spec.boot.p95_s + spec.warmup_s for spec in specs]),
             calls=calls,
@@ -124,8 +126,9 @@ class Picture(NamedTuple):
 
     `figures` (services, fields) are in the order of `SAMPLE_FIELDS`, NaN where nothing fresh says
     them.  `sampled_s` is the time of the newest sample (-inf: none yet), `evidence_s` that of the
-    one before, from which on a figure that is a median has been so.  `fresh`: a sample is young
-    enough to count; `renewed`: one came since the last look; `wild`: one that cannot be.
+    one before, from which on a figure that is a median has been so, and `spacing_s` the time from
+    that to the newest.  `fresh`: a sample is young enough to count; `renewed`: one came since the
+    last look; `wild`: one that cannot be.
     `expected` is the booked load in requests/s (NaN: the calendar does not cover this time, or is
     not asked), `rise` its growth per second as a share, and `least` the booked load if everything
     is twice as late as it usually may be.  `against` is what the arrivals are compared with: the
@@ -145,6 +148,7 @@ class Picture(NamedTuple):
     figures: FloatArray
     sampled_s: FloatArray
     evidence_s: FloatArray
+    spacing_s: FloatArray
     fresh: NDArray[np.bool_]
     renewed: NDArray[np.bool_]
     wild: NDArray[np.bool_]

@@ -1,12 +1,14 @@
 """One instance that differs from its peers: hot, full, slow, failing, or passed over.
 
 A figure of one instance is of few requests, so one look says nothing: the same instance has to be
-odd in the same figure in two samples, one after the other.  Where more than a few are odd, or the
-figures of all scatter, it is not one instance that is wrong, and others say what is.
+odd in the same figure in two samples, one after the other, and farther than chance puts it.  Where
+more than a few are odd, or the figures of all scatter, it is not one instance that is wrong, and
+others say what is.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 
@@ -39,6 +41,10 @@ SAMPLE_S = 5.0
 LEAST_REQUESTS = 20.0
 """Of fewer requests in a sample neither a quantile says much, nor how many came."""
 TIMES_SLOW = 2.0
+OF_LOG_P95 = 1.45
+"""Standard deviation of the logarithm of a measured p95, times the root of the number of requests:
+sqrt(q / (1 - q)) / ln(1 / (1 - q)) at q = 0.95 for exponential times, which are the usual spread
+(variance of a sample quantile: David and Nagaraja, Order Statistics, 2003, ch. 10)."""
 AGAIN = 2
 """So many samples have to say it."""
 
@@ -131,15 +137,32 @@ class OddInstances:
         least = np.full(len(samples), self._least[service, figure])
         came = samples[:, RATE] * SAMPLE_S
         column = COLUMNS[figure]
+        by_chance = self._settings.spreads / math.sqrt(AGAIN)  # and so often in a row
+        if column == CPU:
+            busy = float(np.nanmean(values)) if not np.isnan(values).all() else 0.0
+            by = np.maximum(least, by_chance * self._of_cpu(service, busy))
+            return PeerComparison(values, by)
         if column == P95:
-            return PeerComparison(
-                np.where(came >= LEAST_REQUESTS, values, np.nan), least, TIMES_SLOW
-            )
+            values = np.where(came >= LEAST_REQUESTS, values, np.nan)
+            of_log = OF_LOG_P95 / np.sqrt(np.maximum(came, LEAST_REQUESTS))
+            times = np.maximum(TIMES_SLOW, np.exp(by_chance * of_log))
+            return PeerComparison(values, least, times)
         if column == ERRORS:
             return PeerComparison(values, np.where(came * values >= LEAST_BAD, least, np.inf))
         if column == RATE:
             return PeerComparison(values, least, 1.0 / self._settings.rate_share, above=False)
         return PeerComparison(values, least)
+
+    def _of_cpu(self, service: int, busy: float) -> float:
+        """The standard deviation that chance gives the cpu of one sample where it is `busy`.
+
+        So many requests begin in a sample as a Poisson distribution says, and each takes its time:
+        the variance of what they take together is their mean number times the mean square of it.
+        """
+        traits = self._traits
+        mean_s, scv = float(traits.service_s[service]), float(traits.service_scv[service])
+        slots = float(traits.slots[service])
+        return math.sqrt(max(busy, 0.0) * mean_s * (1.0 + scv) / (slots * SAMPLE_S))
 
     def _symptom(
         self, i: int, k: int, now_s: float, instance: str, *, value: float, median: float

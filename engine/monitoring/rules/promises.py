@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.monitoring.fewer import fewer
 from engine.monitoring.findings import FindingKind, Severity, Symptom
 from engine.monitoring.picture import ERRORS, FAILURES, RATE, Arrays, Picture, Watched, level_table
 from engine.monitoring.settings import MonitorSettings
@@ -16,6 +17,7 @@ class Promises:
 
     def __init__(self, traits: Watched, settings: MonitorSettings) -> None:
         own, names = settings.events, traits.names
+        self._services = len(names)
         self._updates = names.index(own.live_updates) if own.live_updates in names else -1
         self._uploads = names.index(own.uploads) if own.uploads in names else -1
         self._share = settings.silence.share
@@ -23,13 +25,16 @@ class Promises:
         self._failing = level_table(traits, settings, ["error_rate"])[:, :, 0, 1]
 
     def begin(self) -> Arrays:
-        """It remembers nothing."""
-        return {}
+        """For how long too few requests came, of each service."""
+        return {"few_s": np.zeros(self._services)}
 
     def look(self, memory: Arrays, picture: Picture) -> tuple[Arrays, Sequence[Symptom]]:
         """Which promises are broken; none without an event in progress."""
         if not picture.events >= 1.0:
-            return memory, ()
+            return self.begin(), ()
+        few = fewer(
+            memory["few_s"], picture, picture.least, share=self._share, least_rate=self._least_rate
+        )
         carried = picture.ready * picture.traits.rate_per_instance
         # What nobody waits for may queue for a while.
         short = picture.present & picture.traits.waited_for & (picture.expected > carried)
@@ -54,19 +59,17 @@ class Promises:
             (self._uploads, FindingKind.UPLOADS_FAILING),
         ):
             if i >= 0 and picture.fresh[i]:
-                symptoms += self._service(picture, i, kind)
-        return memory, symptoms
+                symptoms += self._service(picture, i, kind, stalled=bool(few.by_far[i]))
+        return {"few_s": few.seen_s}, symptoms
 
-    def _service(self, picture: Picture, i: int, kind: FindingKind) -> list[Symptom]:
+    def _service(
+        self, picture: Picture, i: int, kind: FindingKind, *, stalled: bool
+    ) -> list[Symptom]:
         errors, rate = float(picture.figures[i, ERRORS]), float(picture.figures[i, RATE])
         expected = float(picture.least[i])
         limit = float(self._failing[int(picture.wedding_day), i])
         failing = errors > limit and picture.residuals[i, FAILURES] > 0.0
-        stalled = (
-            kind is FindingKind.LIVE_UPDATES_STALLED
-            and expected >= self._least_rate
-            and rate < self._share * expected
-        )
+        stalled = stalled and kind is FindingKind.LIVE_UPDATES_STALLED
         if not (failing or stalled):
             return []
         return [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.monitoring.fewer import fewer
 from engine.monitoring.findings import FindingKind, Severity, Symptom
 from engine.monitoring.picture import LOAD, RATE, Arrays, Picture, Watched, or_zero, within
 from engine.monitoring.settings import MonitorSettings
@@ -24,8 +25,8 @@ class Silences:
         self._calendar = settings.calendar
 
     def begin(self) -> Arrays:
-        """Since when nothing came: counted from the first look."""
-        return {"silent_s": np.zeros(self._services)}
+        """For how long nothing was measured, and for how long too few requests came."""
+        return {"silent_s": np.zeros(self._services), "few_s": np.zeros(self._services)}
 
     def look(self, memory: Arrays, picture: Picture) -> tuple[Arrays, Sequence[Symptom]]:
         """Which services are silent, and of which nothing is known."""
@@ -42,13 +43,11 @@ class Silences:
             expected = picture.least * np.exp(usual)
         else:
             expected = picture.against * np.exp(usual)
-        rate = picture.column(RATE)
-        quiet = (
-            picture.fresh
-            & (expected >= self._settings.least_rate)
-            & (rate < self._settings.share * expected)
+        own, rate = self._settings, picture.column(RATE)
+        few_s, quiet = fewer(
+            memory["few_s"], picture, expected, share=own.share, least_rate=own.least_rate
         )
-        memory = {"silent_s": silent_s}
+        memory = {"silent_s": silent_s, "few_s": few_s}
         if not (blind.any() or quiet.any()):
             return memory, ()
         names = picture.traits.names
@@ -76,7 +75,7 @@ class Silences:
                 value=float(rate[i]),
                 since_s=float(picture.evidence_s[i]),
                 confidence=0.95,
-                low=float(self._settings.share * expected[i]),
+                low=float(own.share * expected[i]),
                 words=f"{expected[i]:.3g} requests/s are expected",
             )
             for i in np.flatnonzero(quiet).tolist()

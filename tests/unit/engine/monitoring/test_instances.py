@@ -8,12 +8,17 @@ from functools import partial
 import numpy as np
 import pytest
 
-from engine.model import SAMPLE_FIELDS, InstanceFigures, Observation
+from engine.model import SAMPLE_FIELDS, InstanceFigures, Observation, ServiceSpec
 from engine.monitoring.alerts.machine import Alerts
 from engine.monitoring.alerts.settings import AlertSettings
 from engine.monitoring.beside import MonitorStage
 from engine.monitoring.findings import CauseKind, Finding, FindingKind
 from engine.monitoring.monitor import Monitor
+from engine.monitoring.peers import PeerFigures
+from engine.monitoring.picture import Watched
+from engine.monitoring.rules.instances import OddInstances
+from engine.monitoring.settings import PeerSettings
+from tests.unit.engine.conftest import make_spec
 from tests.unit.engine.monitoring.conftest import Platform, make_monitor
 
 STEP_S = 5.0
@@ -24,6 +29,7 @@ class Single:
 
     def __init__(self, platform: Platform, count: int = 10) -> None:
         self.platform, self.count = platform, count
+        self.services = ["api"]
         self.odd: dict[int, dict[str, float]] = {}
         self.rate = 50.0
         self._noise = np.random.default_rng(2)
@@ -37,7 +43,10 @@ class Single:
         ])  # fmt: skip
         samples[:, 1:] *= 1.0 + 0.03 * self._noise.standard_normal((self.count, 8))
         assert samples.shape[1] == len(SAMPLE_FIELDS)
-        return {"api": InstanceFigures(tuple(f"api-{k}" for k in range(self.count)), samples)}
+        return {
+            name: InstanceFigures(tuple(f"{name}-{k}" for k in range(self.count)), samples)
+            for name in self.services
+        }
 
     def steps(self, count: int, **figures: float) -> list[Finding]:
         began: list[Finding] = []
@@ -83,6 +92,27 @@ def test_a_service_that_is_slow_because_of_one_instance_is_blamed_on_that(single
     assert {f.kind for f in began} > {FindingKind.INSTANCE_DIFFERS}
     lasting = [own.finding for own in single.platform.monitor.memory.lasting.values()]
     assert {f.causes[0].kind for f in lasting if f.service == "api"} == {CauseKind.INSTANCE}
+
+
+@pytest.mark.parametrize(
+    ("services", "figures", "cause"),
+    [
+        (["api"], {"p95_s": 1.5}, CauseKind.INSTANCE),
+        (["api", "database"], {"p95_s": 1.5}, CauseKind.SLOWNESS),
+        (["api", "database"], {"cpu": 0.95}, CauseKind.SLOWNESS),
+        (["api", "database"], {"memory": 0.8}, CauseKind.INSTANCE),
+        (["api", "database"], {"error_rate": 0.4}, CauseKind.INSTANCE),
+    ],
+)
+def test_slow_instances_of_several_services_are_no_single_instance(
+    single: Single, services: list[str], figures: dict[str, float], cause: CauseKind
+) -> None:
+    single.services, single.odd = services, {3: figures}
+    single.steps(6)
+    lasting = [own.finding for own in single.platform.monitor.memory.lasting.values()]
+    differ = [f for f in lasting if f.kind is FindingKind.INSTANCE_DIFFERS]
+    assert {f.service for f in differ} == set(services)
+    assert {f.causes[0].kind for f in differ} == {cause}
 
 
 def test_an_instance_that_is_well_again_ends_its_finding(single: Single) -> None:
@@ -151,3 +181,63 @@ def test_beside_a_live_engine_instances_are_looked_at_when_they_are_due() -> Non
         began += [(platform.now_s, finding.kind) for finding in news.began]
     first_s = platform.now_s - 7 * STEP_S
     assert began == [(first_s + 15.0, FindingKind.INSTANCE_DIFFERS)]
+
+
+def compared(spec: ServiceSpec, **figures: list[float]) -> set[str]:
+    """The figures of which two samples say that one of the instances is odd."""
+    rule = OddInstances(Watched.of([spec]), PeerSettings())
+    memory, symptoms = rule.begin(), ()
+    for k in (1, 2):
+        usual = dict.fromkeys(SAMPLE_FIELDS, 0.0) | {"time_s": 15.0 * k}
+        (count,) = {len(values) for values in figures.values()}
+        rows = [
+            list((usual | {name: values[i] for name, values in figures.items()}).values())
+            for i in range(count)
+        ]
+        own = InstanceFigures(tuple(f"{spec.name}-{i}" for i in range(count)), np.array(rows))
+        peers = PeerFigures.of([spec.name], {spec.name: own}, 0.0, 15.0 * k)
+        memory, symptoms = rule.among(memory, peers, 15.0 * k)
+    return {symptom.figure for symptom in symptoms}
+
+
+@pytest.mark.parametrize(
+    ("slots", "service_s", "cpu", "is_odd"),
+    [
+        # Standard deviation of a sample's cpu: sqrt(mean cpu * service_s * 2 / (slots * 5 s)).
+        (4, 0.9, [0.41, 0.0, 0.0], False),  # 0.11
+        (4, 0.9, [0.53, 0.2, 0.21], False),  # 0.17
+        (4, 0.9, [1.0, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05], True),  # 0.12
+        (4, 0.09, [0.41, 0.0, 0.0], True),  # 0.035
+        (64, 0.9, [0.41, 0.0, 0.0], True),  # 0.028
+        (64, 0.9, [0.2, 0.0, 0.0], False),  # less than a quarter more
+    ],
+)
+def test_a_cpu_that_chance_explains_is_not_odd(
+    slots: int, service_s: float, cpu: list[float], is_odd: bool
+) -> None:
+    spec = make_spec("jobs", slots=slots, service_s=service_s)
+    assert compared(spec, cpu=cpu) == ({"cpu"} if is_odd else set())
+
+
+@pytest.mark.parametrize(
+    ("per_sample", "slow_s", "is_odd"),
+    [
+        # 6 / sqrt(2) * 1.45 / sqrt(requests) of the logarithm: that of 4.0, 2.4 and 1.9 times.
+        (20.0, 3.6, False),
+        (20.0, 4.2, True),
+        (50.0, 2.3, False),
+        (50.0, 2.6, True),
+        (100.0, 1.95, False),  # not twice as slow
+        (100.0, 2.1, True),
+        (10.0, 9.0, False),  # so few say nothing of a quantile
+    ],
+)
+def test_a_p95_of_few_requests_has_to_be_farther_away(
+    per_sample: float, slow_s: float, is_odd: bool
+) -> None:
+    spec = make_spec("jobs", slo_p95_s=1.0)
+    count = 6
+    odd = compared(
+        spec, p95_s=[1.0] * (count - 1) + [slow_s], request_rate=[per_sample / 5.0] * count
+    )
+    assert odd == ({"p95_s"} if is_odd else set())
