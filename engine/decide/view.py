@@ -1,9 +1,11 @@
 """Read a metric window as it really comes: late, with holes, NaN and single wild samples.
 
-Each figure is the median of the newest three samples that hold it, so one sample with a wrong
-unit moves nothing.  Samples older than `stale_after_s` do not count, unless they come so seldom
-that three of them take longer; a service without any that counts is `stale`: nobody may take
-silence for calm.  A sample from the future is no sample, and a figure that cannot be is no figure.
+Each figure is the median of the newest three samples, so one with a wrong unit moves nothing.
+Where some of these do not hold it, older ones take their place; but not of response times and
+errors, which are missing where nobody asks.  Samples older than `stale_after_s` do not count,
+unless they come so seldom that three of them take longer; a service without any that counts is
+`stale`: nobody may take silence for calm.  A sample from the future is no sample, and a figure that
+cannot be is no figure.
 
 The CPU and the memory are shares of the instances that were ready when the sample was taken.  They
 are read as shares of what is ready now: samples are late, and the count may have changed meanwhile.
@@ -39,7 +41,7 @@ Row = tuple[float, float, float, float, float, float, float, float, float]
 
 
 class View(NamedTuple):
-    """What the newest samples of one service say; NaN where none of them holds the figure.
+    """What the newest samples of one service say; NaN where none of three holds the figure.
 
     `cpu`, `memory`, `error_rate` are fractions, `request_rate` 1/s, `queue_depth` requests,
     `p95_s` seconds.  `rows` are the fresh samples, newest first, without what cannot be.
@@ -139,10 +141,10 @@ def view(
     ready = service.ready
     then = [ready_then(counts, row[0], ready) for row in rows]
     fresh = rows[:NEWEST]
-    cpu = cpu_then = _median(fresh, 1)
-    memory = _median(fresh, 2)
-    if then[:NEWEST] != [ready] * len(fresh):
-        cpu, memory = (_median_now(fresh, column, then, ready) for column in (1, 2))
+    cpu = cpu_then = _median(rows, 1)
+    memory = _median(rows, 2)
+    if then != [ready] * len(rows):
+        cpu, memory = (_median_now(rows, column, then, ready) for column in (1, 2))
     return View(
         age_s=age_s,
         newest_s=newest_s,
@@ -152,10 +154,10 @@ def view(
         cpu_then=cpu_then,
         cpu=cpu,
         memory=memory,
-        request_rate=_median(fresh, 3),
+        request_rate=_median(rows, 3),
         p95_s=_median(fresh, 5),
         error_rate=_median(fresh, 7),
-        queue_depth=_median(fresh, 8),
+        queue_depth=_median(rows, 8),
     )
 
 
@@ -195,15 +197,20 @@ def _median_now(rows: list[Row], column: int, then: list[int], ready: int) -> fl
 
 
 def _median(rows: Sequence[tuple[float, ...]], column: int) -> float:
-    """Median of the plausible (finite, not negative) values of a column; NaN without any."""
-    if len(rows) == NEWEST:
+    """Median of the plausible (finite, not negative) values of a column in the newest three rows.
+
+    NaN without any; where there are one or two, those of older rows make it three.
+    """
+    if len(rows) >= NEWEST:
         a, b, c = rows[0][column], rows[1][column], rows[2][column]
         if a >= 0.0 and b >= 0.0 and c >= 0.0 and a + b + c < math.inf:
             if a <= b:
                 return b if b <= c else max(a, c)
             return a if a <= c else max(b, c)
-    values = sorted([row[column] for row in rows if 0.0 <= row[column] < math.inf])
+    values = [row[column] for row in rows[:NEWEST] if 0.0 <= row[column] < math.inf]
     if not values:
         return NAN
+    older = [row[column] for row in rows[NEWEST:] if 0.0 <= row[column] < math.inf]
+    values = sorted(values + older[: NEWEST - len(values)])
     count = len(values)
     return 0.5 * (values[(count - 1) // 2] + values[count // 2])

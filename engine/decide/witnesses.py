@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from statistics import median
 
+import numpy as np
+
 from engine.decide.assess import UNCLEAR_ERRORS
 from engine.decide.view import MOST_SHARE, NEWEST, View, most_rate
 from engine.forecast.schedule import FALLEN_SHARE
@@ -92,10 +94,11 @@ def answered(service: ServiceObservation, view: View) -> View:
 
     Who is answered has asked, and has held a slot.  So where all of the two that are measured have
     come to less than `NOTHING` of what the older half of the window shows, while response times are
-    measured still, they are wrong.  The same view where they do not say so, and once most of that
-    half is as they are.
+    measured still, they are wrong.  Where nobody measures response times, nothing says that the
+    requests have ended, and they are taken for wrong as well.  The same view where they do not say
+    so, and once most of that half is as they are.
     """
-    if not view.p95_s >= 0.0:
+    if not view.p95_s >= 0.0 and np.isfinite(service.window["p95_s"]).any():
         return view
     of_load = (
         ("cpu", view.cpu, MOST_SHARE),

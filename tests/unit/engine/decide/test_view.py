@@ -54,6 +54,47 @@ def test_a_figure_is_the_median_of_the_newest_three_that_can_be_one(newest_three
 
 
 @pytest.mark.parametrize(
+    ("five", "median"),
+    [
+        # Oldest first; of the newest three that lack it, the ones before take the place.
+        ((0.9, 0.1, NAN, 0.3, 0.4), 0.3),
+        ((0.9, 0.1, 0.3, NAN, 0.4), 0.3),
+        ((0.9, 0.1, 0.3, 0.4, NAN), 0.3),
+        ((0.1, 0.3, NAN, NAN, 1.9), 0.3),  # a wild one after two that are missing
+        ((0.1, 0.3, NAN, 1.9, NAN), 0.3),
+        ((0.2, NAN, NAN, 1.9, 0.4), 0.4),
+        ((0.2, -1.0, INF, 1.9, 0.4), 0.4),
+        ((NAN, 0.2, NAN, NAN, 0.4), 0.3),  # there are no more
+        ((NAN, NAN, NAN, NAN, 0.4), 0.4),
+        ((0.1, 0.3, NAN, NAN, NAN), NAN),  # lost
+        ((0.9, 0.9, 0.1, 0.2, 0.3), 0.2),  # of three that hold it none is older
+    ],
+)
+def test_one_wild_sample_beside_missing_ones_moves_nothing(five, median) -> None:  # type: ignore[no-untyped-def]
+    ages_s = (23.0, 18.0, 13.0, 8.0, 3.0)
+    assert cpu_of(*zip(ages_s, five, strict=True)) == pytest.approx(median, nan_ok=True)
+    window = make_window(samples=5)
+    for figure in ("memory", "request_rate", "queue_depth", "p95_s", "error_rate"):
+        window[figure] = five
+    seen = view(make_service(window=window), NOW_S, 45.0)
+    for value in (seen.memory, seen.request_rate, seen.queue_depth):
+        assert value == pytest.approx(median, nan_ok=True)
+    # Who is idle has no response times and no failures, and neither counts for longer.
+    for value, most in ((seen.p95_s, INF), (seen.error_rate, 1.0)):
+        there = [one for one in five[2:] if 0.0 <= one <= most and one < INF]
+        expected = float(np.median(there)) if there else NAN
+        assert value == pytest.approx(expected, nan_ok=True)
+
+
+def test_what_was_ready_counts_for_each_sample_that_takes_a_place() -> None:
+    window = window_of((23.0, NAN), (18.0, 0.6), (13.0, NAN), (8.0, 0.4), (3.0, 0.2))
+    service = make_service(ready=20, window=window)
+    seen = view(service, NOW_S, 45.0, ((NOW_S - 100.0, 10), (NOW_S - 10.0, 20)))
+    assert seen.cpu == pytest.approx(0.3)  # 0.6 of ten, 0.4 and 0.2 of twenty
+    assert seen.cpu_then == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
     ("samples", "cpu"),
     [
         ([(3.0, 0.3)], 0.3),

@@ -260,6 +260,28 @@ def test_who_is_answered_has_asked_and_kept_slots_busy(now: dict[str, float], go
     )
 
 
+@pytest.mark.parametrize(
+    ("p95_s", "gone"),
+    [
+        # Measured until the newest samples, or once in the window: the requests have ended.
+        ([0.2] * 9 + [math.nan] * 3, False),
+        ([0.2] + [math.nan] * 11, False),
+        # Nobody measures it, so nothing says so.
+        ([math.nan] * 12, True),
+        ([math.inf] * 12, True),
+    ],
+)
+def test_where_nobody_measures_response_times_nothing_says_that_requests_have_ended(
+    p95_s: list[float], gone: bool
+) -> None:
+    window = make_window()
+    window["p95_s"] = p95_s
+    window["request_rate"][-3:] = window["cpu"][-3:] = 0.0
+    service = make_service(SPEC, window=window)
+    looked = view(service, NOW_S, 45.0)
+    assert math.isnan(answered(service, looked).request_rate) is gone
+
+
 @pytest.mark.parametrize(("unmeasured", "dead"), [("cpu", "request_rate"), ("request_rate", "cpu")])
 def test_of_two_figures_the_one_that_is_measured_tells(unmeasured: str, dead: str) -> None:
     window = make_window()
