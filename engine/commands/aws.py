@@ -10,27 +10,18 @@ All take the overrides of `python -m engine run`.  Exit codes: 0 done, 1 it cann
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 
 from engine.commands.failing import failed
+from engine.commands.of_infrastructure import composed_with, parser_of
 
 COMMANDS = ("policy", "check", "show")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Do what the first argument says; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m engine aws", allow_abbrev=False, description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    parser.add_argument(
-        "--config-dir", action="append", default=[], metavar="DIR",
-        help="a folder of your own, searched besides the packaged tree",
-    )  # fmt: skip
+    parser = parser_of("aws", __doc__, COMMANDS)
     parser.add_argument(
         "--account", default="*", metavar="NUMBER",
         help="policy: the account's twelve digits (default: whichever the policy is attached in)",
@@ -45,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     from engine.commands import aws_account
 
     try:
-        settings = aws_account.composed_for(given.overrides, given.config_dir)
+        settings = composed_with("aws", given.overrides, given.config_dir)
         return aws_account.done(given.command, settings, given.account, recommends=given.recommend)
     except ValueError as error:
         return failed(error)

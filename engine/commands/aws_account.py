@@ -14,27 +14,15 @@ from engine.adapters.aws import infrastructure as adapter
 from engine.adapters.aws.client import AwsError
 from engine.adapters.aws.policy import document
 from engine.adapters.aws.settings import AwsConfig
-from engine.config import secrets
-from engine.config.composition import composed
-from engine.config.live import parse
+from engine.commands.of_infrastructure import parsed_with
 from engine.config.strict import ConfigError
 from engine.model import ServiceSpec
 from engine.ports.infrastructure import Unreachable
 
 
-def composed_for(overrides: Sequence[str], config_dirs: Sequence[str]) -> dict[str, Any]:
-    """The tree of a run with the infrastructure of this name; raises ConfigError."""
-    secrets.learn_arguments(overrides)
-    chosen = any(one.startswith("infrastructure=") for one in overrides)
-    ours = [] if chosen else ["infrastructure=aws"]
-    return composed([*ours, *overrides], config_dirs, root="live")
-
-
 def done(command: str, settings: Mapping[str, Any], account: str, *, recommends: bool) -> int:
     """Do what `command` says; returns the exit code, and raises ValueError for bad input."""
-    config = parse(settings)
-    if not config.infrastructure.factory.startswith(adapter.__name__):
-        raise ConfigError("infrastructure: this is for infrastructure=aws alone")
+    config = parsed_with("aws", settings, adapter)
     specs, options = config.platform.specs(), config.infrastructure.options
     if command == "policy":
         return _print_policy(specs, options, account, acts=not recommends)

@@ -15,26 +15,17 @@ All take the overrides of `python -m engine run`.  Exit codes: 0 done, 1 it cann
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from engine.commands.failing import failed
+from engine.commands.of_infrastructure import composed_with, parser_of
 
 COMMANDS = ("rbac", "check", "show", "scaledobjects", "scaler")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Do what the first argument says; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m engine kubernetes", allow_abbrev=False, description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
-    parser.add_argument(
-        "--config-dir", action="append", default=[], metavar="DIR",
-        help="a folder of your own, searched besides the packaged tree",
-    )  # fmt: skip
+    parser = parser_of("kubernetes", __doc__, COMMANDS)
     parser.add_argument(
         "--account", default="wedtwin/wedtwin", metavar="NAMESPACE/NAME",
         help="rbac: the service account that the engine runs as (default: %(default)s)",
@@ -53,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     from engine.commands import kubernetes_cluster as cluster
 
     try:
-        settings = cluster.composed_for(given.overrides, given.config_dir)
+        settings = composed_with("kubernetes", given.overrides, given.config_dir)
         return cluster.done(
             given.command, settings, (account[0], account[1]), recommends=given.recommend,
             scaler=given.scaler,

@@ -16,20 +16,11 @@ from engine.adapters.kubernetes.keda import scaled_objects
 from engine.adapters.kubernetes.preflight import floors_of
 from engine.adapters.kubernetes.settings import KubernetesConfig, Mode
 from engine.adapters.kubernetes.workloads import KubeObject
-from engine.config import secrets
-from engine.config.composition import composed
-from engine.config.live import ClusterLeaseConfig, parse
+from engine.commands.of_infrastructure import parsed_with
+from engine.config.live import ClusterLeaseConfig
 from engine.config.strict import ConfigError
 from engine.model import ServiceSpec
 from engine.ports.infrastructure import Unreachable
-
-
-def composed_for(overrides: Sequence[str], config_dirs: Sequence[str]) -> dict[str, Any]:
-    """The tree of a run with the infrastructure of this name; raises ConfigError."""
-    secrets.learn_arguments(overrides)
-    chosen = any(one.startswith("infrastructure=") for one in overrides)
-    ours = [] if chosen else ["infrastructure=kubernetes"]
-    return composed([*ours, *overrides], config_dirs, root="live")
 
 
 def done(
@@ -41,9 +32,7 @@ def done(
     scaler: bool,
 ) -> int:
     """Do what `command` says; returns the exit code, and raises ValueError for bad input."""
-    config = parse(settings)
-    if not config.infrastructure.factory.startswith(adapter.__name__):
-        raise ConfigError("infrastructure: this is for infrastructure=kubernetes alone")
+    config = parsed_with("kubernetes", settings, adapter)
     specs, options = config.platform.specs(), config.infrastructure.options
     if command == "rbac":
         lead = config.live.cluster_lease if config.live.lease == "kubernetes" else None
