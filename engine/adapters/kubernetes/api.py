@@ -183,7 +183,7 @@ def _refusal(answer: httpx.Response, path: str) -> ApiError:
     try:
         said = answer.json()
         message, reason = str(said.get("message", "")), str(said.get("reason", ""))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         message = answer.text[:100].strip()
     status = answer.status_code
     if status == 401:

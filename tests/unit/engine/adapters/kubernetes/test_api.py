@@ -83,3 +83,11 @@ def test_what_says_nothing_of_the_kind_is_taken_at_its_word(
     sent, came = asked(answer)
     assert (len(sent), waits) == (1, [])
     assert isinstance(came, ApiError)
+
+
+def test_a_refusal_that_is_nested_too_deep_is_a_refusal_all_the_same() -> None:
+    """An exception of another kind would end a watch, and nobody would hear of it."""
+    answer = httpx.Response(500, content=b"[" * 200_000)
+    error = module._refusal(answer, "/api/v1/pods")
+    assert error.status == 500
+    assert str(error).startswith("/api/v1/pods: [[[")
