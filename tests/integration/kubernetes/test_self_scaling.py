@@ -24,7 +24,7 @@ import yaml
 
 from tests import warm
 from tests.control_plane import PATIENCE_S, ControlPlane, until
-from tests.integration.kubernetes.test_live import CALENDAR
+from tests.integration.kubernetes.test_live import CALENDAR, FAST
 from tests.integration.kubernetes.test_roles import granted
 from tests.integration.store.test_postgres import Server, server  # noqa: F401 (a fixture)
 from tools.many_engines.faults import wrong
@@ -40,13 +40,6 @@ ENGINES = (
 )  # fmt: skip
 """One engine carries 14 samples/s, by what is specified here: far fewer than it could, so that the
 test needs less of the machine than three busy engines would."""
-FAST = (
-    "engine=staging", "engine.sample_s=1", "engine.cycle_s=2",
-    "engine.limits.cooldown_out_s=3", "engine.limits.cooldown_in_s=3",
-    "engine.limits.stabilisation_s=4", "engine.limits.flip_hold_s=3",
-    "engine.emergency.calm_s=4", "engine.forecast.surge_decay_s=4",
-    "engine.verify.settle_s=3", "engine.verify.watch_s=4", "engine.verify.hold_s=6",
-)  # fmt: skip
 FIGURES = {
     "request_rate": {"metric": "wedtwin_requests_total", "take": "rate"},
     "queue_depth": {"metric": "wedtwin_queue_depth"},
