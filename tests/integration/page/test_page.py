@@ -498,7 +498,7 @@ def test_a_token_that_is_revoked_ends_the_visit(browser: Browser, stage: Stage) 
     stage.tokens.revoke(token.split("_")[1], time.time())
     stage.step()
     browser.reads("Show who you are")
-    assert "812" not in browser.text("body")
+    assert "812 weddings" not in browser.text("body") and "Safe" not in browser.text("body")
     assert browser.value("sessionStorage.length") == 0
 
 

@@ -24,7 +24,7 @@ from engine.security.sealing import Sealer, SealError, keys_in, made
 
 KEY = made()
 SEALER = Sealer(lambda: keys_in(KEY, "here"))
-ROW = HistoryRow(RowKind.DECISION, "api-1", 1.0, '{"evidence": {"cpu": 0.4711}}')
+ROW = HistoryRow(RowKind.DECISION, "api-1", 1.0, '{"evidence": {"cpu": 0.47110815}}')
 
 
 def bytes_of(folder: Path) -> bytes:
@@ -34,9 +34,9 @@ def bytes_of(folder: Path) -> bytes:
 def kept(folder: Path, *, sealer: Sealer = SEALER) -> None:
     async def keep() -> None:
         store = SqlStore(SqliteFile(folder), letters_of(sealer))
-        await store.keep(Kept(memory='{"learned": 0.4711}', rows=(ROW,)), Fence(1))
-        await store.show_status('{"cpu": 0.4711}', Fence(1))
-        assert await store.memory() == '{"learned": 0.4711}'
+        await store.keep(Kept(memory='{"learned": 0.47110815}', rows=(ROW,)), Fence(1))
+        await store.show_status('{"cpu": 0.47110815}', Fence(1))
+        assert await store.memory() == '{"learned": 0.47110815}'
         assert await store.newest() == Fence(1)
         await store.close()
 
@@ -45,9 +45,9 @@ def kept(folder: Path, *, sealer: Sealer = SEALER) -> None:
 
 def test_no_figure_of_memory_status_or_history_is_in_the_file(tmp_path: Path) -> None:
     kept(tmp_path)
-    assert b"4711" not in bytes_of(tmp_path)
+    assert b"47110815" not in bytes_of(tmp_path)
     with closing(SqlDesk(SqliteFile(tmp_path), letters_of(SEALER))) as desk:
-        assert desk.status() == '{"cpu": 0.4711}'
+        assert desk.status() == '{"cpu": 0.47110815}'
         row = desk.row(RowKind.DECISION, "api-1")
         assert row is not None and row.row == ROW
         assert [one.row for one in desk.history()] == [ROW]
@@ -122,7 +122,7 @@ def test_a_key_that_rows_are_sealed_with_is_not_retired_by_mistake(
     old = file.read_text().split("_")[1]
     kept(tmp_path, sealer=Sealer(lambda: keys_in(file.read_text(), "file")))
     with closing(desk_of(tmp_path)) as desk:
-        assert desk.status() == '{"cpu": 0.4711}'
+        assert desk.status() == '{"cpu": 0.47110815}'
     assert keys.run(["rotate", *state]) == 0
     kept(tmp_path, sealer=Sealer(lambda: keys_in(file.read_text().splitlines()[1], "an old one")))
     with closing(SqliteFile(tmp_path)) as file_of_it:
@@ -131,7 +131,7 @@ def test_a_key_that_rows_are_sealed_with_is_not_retired_by_mistake(
     assert "2 texts of the store" in capsys.readouterr().err
     assert keys.run(["rotate", *state]) == keys.run(["retire", old, *state]) == 0
     with closing(desk_of(tmp_path)) as desk:
-        assert desk.status() == '{"cpu": 0.4711}'
+        assert desk.status() == '{"cpu": 0.47110815}'
         assert [one.row for one in desk.history()] == [ROW]
 
 
@@ -142,9 +142,9 @@ def test_a_sealed_journal_is_gone_on_with_and_read_by_who_has_the_key(tmp_path: 
     plain.close()
     for _ in range(2):
         journal = Journal(tmp_path, heading, SEALER)
-        journal.result(ActionResult("api-4711", Status.COMPLETED, 1002.0, "cpu 0.4711"))
+        journal.result(ActionResult("api-47110815", Status.COMPLETED, 1002.0, "cpu 0.47110815"))
         journal.close()
-    assert b"4711" not in (tmp_path / JOURNAL).read_bytes()
+    assert b"47110815" not in (tmp_path / JOURNAL).read_bytes()
     kinds = [line["kind"] for line in read(tmp_path / JOURNAL, SEALER)]
     assert kinds == ["run", "event", "event", "result", "event", "result"]
     assert [line["kind"] for line in read(tmp_path / JOURNAL)] == ["run", "event"]
@@ -155,22 +155,22 @@ def test_a_sealed_journal_is_gone_on_with_and_read_by_who_has_the_key(tmp_path: 
 
 
 PEOPLE = (
-    ManualFloor("api", 5, 2e9, "patricia-4711"),
-    ManualScale("one", "api", 7, 2e9, "patricia-4711", "a fair", 4),
+    ManualFloor("api", 5, 2e9, "patricia-47110815"),
+    ManualScale("one", "api", 7, 2e9, "patricia-47110815", "a fair", 4),
 )
 
 
 def test_no_word_of_who_asks_and_answers_is_in_the_file(tmp_path: Path) -> None:
-    answer = Approval("api-1", False, 1.0, "patricia-4711")
-    audit = '{"actor":"patricia-4711","id":"0123456789abcdef"}'
+    answer = Approval("api-1", False, 1.0, "patricia-47110815")
+    audit = '{"actor":"patricia-47110815","id":"0123456789abcdef"}'
     with closing(SqlDesk(SqliteFile(tmp_path), letters_of(SEALER))) as desk:
         for request in PEOPLE:
             desk.ask(request, audit=audit)
         desk.answer(answer)
-        assert b"4711" not in bytes_of(tmp_path)
+        assert b"47110815" not in bytes_of(tmp_path)
         assert [one.request for one in desk.asked()[0]] == list(PEOPLE)
         row = desk.row(RowKind.SCALE, "one")
-        assert row is not None and "patricia-4711" in row.row.content
+        assert row is not None and "patricia-47110815" in row.row.content
         assert [one.text for one in desk.staged()] == [audit]
         with pytest.raises(RequestError, match="refused"):
             desk.answer(Approval("api-1", True, 2.0, "eve"))
@@ -230,9 +230,9 @@ def test_a_rotation_seals_every_text_anew_piece_by_piece_and_goes_on_where_it_wa
     old = sealer.key_id
 
     async def keep(store: SqlStore, rows: tuple[HistoryRow, ...], fence: int) -> None:
-        await store.keep(Kept("memory 4711", (), rows), Fence(fence))
+        await store.keep(Kept("memory 47110815", (), rows), Fence(fence))
         await store.put_memory_aside(Fence(fence))
-        await store.keep(Kept("memory 4711"), Fence(fence))
+        await store.keep(Kept("memory 47110815"), Fence(fence))
         await store.close()
 
     # Some of it from before it was sealed, and all of it readable afterwards.
@@ -253,11 +253,11 @@ def test_a_rotation_seals_every_text_anew_piece_by_piece_and_goes_on_where_it_wa
         del lines[1:]
         sealer.renew()
         assert [one.row.content for one in desk.history()] == [
-            "cpu 0", "cpu 1", "memory 4711", "cpu 2", "cpu 3", "cpu 4", "memory 4711",
+            "cpu 0", "cpu 1", "memory 47110815", "cpu 2", "cpu 3", "cpu 4", "memory 47110815",
         ]  # fmt: skip
         assert len(desk.asked()[0]) == 1
         assert desk.so_far("api-1") == SoFar((), "pat")
-    assert b"4711" not in bytes_of(tmp_path)
+    assert b"47110815" not in bytes_of(tmp_path)
 
 
 def test_a_row_whose_key_is_gone_for_good_does_not_keep_the_others(tmp_path: Path) -> None:
