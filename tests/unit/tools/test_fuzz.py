@@ -71,7 +71,11 @@ def test_a_reader_that_hangs_is_ended_and_named() -> None:
     assert "time" in outcome.crashes
 
 
-def test_a_reader_that_keeps_what_it_is_given_is_named() -> None:
+@pytest.mark.parametrize("once_mib", [0, 512])
+def test_a_reader_that_keeps_what_it_is_given_is_named(once_mib: int) -> None:
+    once = bytearray(once_mib << 20)
+    once[::4096] = bytes(len(once[::4096]))  # every page of it is there
+    del once  # the process was larger, and is not any more
     kept: list[bytearray] = []
     target = FuzzTarget(
         "own",
