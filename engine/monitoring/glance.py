@@ -115,7 +115,7 @@ class Glances:
                 ),
                 np.fmin(warning[:, 2], 0.5 * traits.slo_p95_s * np.exp(high[:, RESPONSE])),
                 np.fmin(warning[:, 3], high[:, FAILURES]),
-                np.fmin(warning[:, 4], high[:, WAITING]) * slots,
+                np.fmin(warning[:, 4], traits.patience * high[:, WAITING]) * slots,
                 picture.ready,
                 picture.desired,
                 picture.ready,

@@ -32,7 +32,7 @@ LOAD, WORK, CALLS, RESPONSE, FAILURES, WAITING = range(len(RESIDUALS))
 """Columns of `Picture.residuals`.  The first three are logarithms: arrivals over what is expected,
 busy slots over what the requests should keep busy, arrivals over the calls that the callers should
 make.  `response` is the logarithm of p95 over half the SLO, 0 below; `errors` the failed share;
-`queue` the waiting requests per slot."""
+`queue` the waiting requests per slot, as a share of `Watched.patience`."""
 
 EFFECTS = np.array([0.25, 0.25, 0.25, 0.4, 0.01, 0.5])
 """The smallest departure of each residual that anybody has to hear of."""
@@ -76,6 +76,12 @@ class Watched(NamedTuple):
     """(services, 1, fields): the largest value that each figure can have."""
     waited_for: NDArray[np.bool_]
     """Whether users wait for it, directly or through another service."""
+    patience: FloatArray
+    """How many times as many requests may wait per slot as where users wait for each.
+
+    1 where they do.  A queue in front of work that nobody waits for takes the surges up, and there
+    what waits is late when its wait comes near the promised response time: the time that a request
+    for each slot waits is the service time, so this many times that is the promise."""
 
     @classmethod
     def of(cls, specs: Sequence[ServiceSpec]) -> Watched:
@@ -102,6 +108,12 @@ class Watched(NamedTuple):
             calls=calls,
             most=most,
             waited_for=np.array([spec.name in critical for spec in specs]),
+            patience=np.array(
+                [
+                    1.0 if spec.name in critical else max(spec.slo_p95_s / spec.service_s, 1.0)
+                    for spec in specs
+                ]
+            ),
         )
 
 
@@ -109,7 +121,8 @@ def level_table(traits: Watched, settings: MonitorSettings, figures: Sequence[st
     """All levels: (2, services, figures, 2), usual and of a wedding day, warning and critical.
 
     So `table[int(wedding_day)]` are those that hold.  Full slots of a service that nobody waits
-    for, and what waits there, are as usual on a wedding day as on any other.
+    for, and what waits there, are as usual on a wedding day as on any other.  What may wait there
+    is `Watched.patience` times as much, unless the service has levels of its own.
     """
     table = np.zeros((2, len(traits.names), len(figures), 2))
     for wedding_day in (False, True):
@@ -118,6 +131,8 @@ def level_table(traits: Watched, settings: MonitorSettings, figures: Sequence[st
                 stricter = wedding_day and (figure not in OF_SLOTS or bool(traits.waited_for[i]))
                 own = settings.levels(name, figure, wedding_day=stricter)
                 table[int(wedding_day), i, k] = own.warning, own.critical
+                if figure == "queue_per_slot" and not settings.has_own(name, figure):
+                    table[int(wedding_day), i, k] *= traits.patience[i]
     return table
 
 
@@ -321,7 +336,7 @@ def residuals_of(
         residuals[:, RESPONSE] = np.log(np.maximum(2.0 * p95_s / traits.slo_p95_s, 1.0))
         bad = _bad(figures, spacing_s) >= LEAST_BAD
         residuals[:, FAILURES] = np.where(bad, figures[:, ERRORS], 0.0)
-        residuals[:, WAITING] = waiting
+        residuals[:, WAITING] = waiting / traits.patience
         of_rate = OF_MEDIAN / (rate * spacing_s)
         of_called = OF_MEDIAN / (called * spacing_s)
         variance = np.zeros_like(residuals)

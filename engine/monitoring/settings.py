@@ -46,7 +46,9 @@ class QueueSettings(Strict):
     """When a queue is one that grows."""
 
     per_slot: Levels = Levels(warning=0.5, critical=2.0)
-    """Waiting requests per slot."""
+    """Waiting requests per slot.  For a service that nobody waits for, times its promised response
+    time over its service time, if that is more than 1: there the queue may take half of the promise
+    (0.5) before anybody hears of it."""
 
 
 class SaturationSettings(Strict):
@@ -272,8 +274,7 @@ class MonitorSettings(Strict):
 
         On a `wedding_day` they are stricter.
         """
-        own = self.by_service.get(service)
-        given: Levels | None = None if own is None else getattr(own, figure)
+        given = self._own(service, figure)
         if given is None:
             given = (
                 self.queue.per_slot if figure == "queue_per_slot" else getattr(self.limits, figure)
@@ -283,6 +284,14 @@ class MonitorSettings(Strict):
             return given
         share: float = getattr(self.wedding_day, figure)
         return Levels(warning=share * given.warning, critical=share * given.critical)
+
+    def has_own(self, service: str, figure: str) -> bool:
+        """Whether a service has levels of its own for `figure`."""
+        return self._own(service, figure) is not None
+
+    def _own(self, service: str, figure: str) -> Levels | None:
+        own = self.by_service.get(service)
+        return None if own is None else getattr(own, figure)
 
     def beside(self, platform: Mapping[str, ServiceMonitorSettings]) -> MonitorSettings:
         """The same with what the platform says of its services, where nothing is said here."""

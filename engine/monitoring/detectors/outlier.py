@@ -18,6 +18,7 @@ from engine.monitoring.picture import (
     ONLY_UP,
     RATE,
     RESIDUALS,
+    WAITING,
     Arrays,
     Picture,
 )
@@ -80,6 +81,9 @@ def symptom(
             words = f"{against * float(np.exp(centre)):.3g} requests/s are usual"
     elif ONLY_UP[residual]:
         low, words = float("nan"), ""
+        if residual == WAITING:
+            patience = float(picture.traits.patience[service])
+            value, high = patience * value, patience * high
     far = abs(float(picture.z[service, residual]))
     return Symptom(
         service=picture.traits.names[service],

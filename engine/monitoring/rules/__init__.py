@@ -30,7 +30,7 @@ def rules(specs: Sequence[ServiceSpec], settings: MonitorSettings) -> Mapping[st
         "queue": QueueGrowth(traits, settings),
         "saturation": SaturationAhead(traits, settings.saturation),
         "silence": Silences(traits, settings),
-        "burn_rate": BurnRates(traits, settings.slo),
+        "burn_rate": BurnRates(traits, settings.slo, settings.every_s),
         "capacity": Capacity(traits, settings.capacity),
         "restarts": Restarts(traits, settings.restarts),
         "promises": Promises(traits, settings),

@@ -30,7 +30,7 @@ class QueueGrowth:
         before = memory["before"]
         share = min(picture.elapsed_s / BEFORE_S, 1.0)
         after = np.where(np.isnan(queue), before, before + share * (queue - before))
-        per_slot = picture.residuals[:, WAITING]
+        per_slot = picture.traits.patience * picture.residuals[:, WAITING]
         warning, critical = self._levels[int(picture.wedding_day)].T
         long = (per_slot > warning) & ((queue > before) | (per_slot > critical))
         symptoms = []

@@ -367,6 +367,47 @@ def test_where_nobody_waits_full_slots_are_as_usual_on_a_wedding_day(
     assert {f.service for f in began(platform.steps(10)) if f.kind is kind} == {"api"}
 
 
+@pytest.mark.parametrize(
+    ("user_facing", "slo_p95_s", "own", "limit"),
+    [
+        (True, 0.5, None, 0.5),  # waited for: half a request for each slot
+        (False, 0.5, None, 5.0),  # 0.05 s each: with five for each slot half of the 0.5 s is over
+        (False, 10.0, None, 100.0),
+        (False, 0.02, None, 0.5),  # promised in less than a request takes
+        (False, 10.0, 2.0, 2.0),  # said for this service: no more and no less than that
+    ],
+)
+@pytest.mark.parametrize(("share", "says"), [(0.9, False), (1.15, True)])
+@pytest.mark.parametrize("detectors", [{}, None])
+def test_before_work_that_nobody_waits_for_a_queue_may_take_half_of_the_promised_time(
+    user_facing: bool,
+    slo_p95_s: float,
+    *,
+    own: float | None,
+    limit: float,
+    share: float,
+    says: bool,
+    detectors: dict[str, object] | None,
+) -> None:
+    api = make_spec(
+        "api", calls=(Call("database", 2.0, asynchronous=not user_facing),), user_facing=True
+    )
+    work = make_spec("database", service_s=0.05, slo_p95_s=slo_p95_s)
+    levels = {"queue_per_slot": {"warning": own, "critical": 4.0 * own}} if own else {}
+    changes = {
+        "by_service": {"database": levels},
+        **({} if detectors is None else {"detectors": {}}),
+    }
+    platform = Platform(make_monitor((api, work), **changes))
+    platform.steps(240)
+    platform.change("database", queue=share * limit * 10 * work.slots)
+    said = [f for f in began(platform.steps(12)) if f.symptom.figure.startswith("queue")]
+    assert bool(said) is says
+    assert {f.service for f in said} <= {"database"}
+    for finding in said:
+        assert finding.symptom.value == pytest.approx(share * limit)
+
+
 def test_instances_that_never_come_are_said_when_their_time_has_passed(settled: Platform) -> None:
     settled.desired["api"] = 20
     looks = settled.steps(160)
@@ -397,10 +438,38 @@ def test_capacity_that_cannot_carry_what_is_booked_breaks_a_promise() -> None:
     assert finding.guests == 1200.0 * 109.0
 
 
-def test_a_budget_that_burns_pages_and_one_error_at_night_does_not(settled: Platform) -> None:
-    settled.change("api", error_rate=0.03)
-    finding = first(settled.steps(80), FindingKind.BURN_RATE)
+@pytest.mark.parametrize(
+    ("share", "after_s"),
+    [
+        # Google, The Site Reliability Workbook, ch. 5: (1 - objective) / share * window * factor.
+        (1.0, 0.001 / 1.0 * 3600.0 * 14.4),
+        (0.1, 0.001 / 0.1 * 3600.0 * 14.4),
+        (0.03, 0.001 / 0.03 * 3600.0 * 14.4),
+        (0.012, 0.001 / 0.012 * 21_600.0 * 6.0),
+    ],
+)
+@pytest.mark.parametrize("good_looks", [1, 60, 720])
+def test_a_budget_burns_as_fast_whatever_the_monitor_saw_before(
+    share: float, after_s: float, good_looks: int
+) -> None:
+    platform = Platform(make_monitor(detectors={}, calm_s=5.0))
+    platform.steps(good_looks)
+    platform.change("api", error_rate=share)
+    began_s = platform.now_s
+    finding = first(platform.steps(int(after_s / 5.0) + 12), FindingKind.BURN_RATE)
     assert finding.symptom.value > finding.symptom.limit
+    # The first look shows a sample of two seconds, and a figure is the median of three.
+    assert after_s - 5.0 <= finding.noticed_s - began_s <= 1.05 * after_s + 15.0
+
+
+def test_what_a_monitor_sees_in_its_first_minutes_is_no_share_of_three_days() -> None:
+    platform = Platform(make_monitor(detectors={}, calm_s=5.0))
+    platform.change("api", error_rate=0.008)
+    kinds = {finding.kind for finding in began(platform.steps(240))}
+    assert FindingKind.BURN_RATE not in kinds
+
+
+def test_one_error_at_night_pages_nobody() -> None:
     night = Platform(make_monitor(), booked(0.2))
     night.change("api", rate=0.2, cpu=0.0002, error_rate=1.0)
     night.change("database", rate=0.4, cpu=0.0002)
