@@ -19,7 +19,17 @@ import numpy as np
 from engine.model import FloatArray, ServiceSpec
 from engine.monitoring.findings import Cause, CauseKind, FindingKind, Symptom
 from engine.monitoring.lags import Leads
-from engine.monitoring.picture import CALLS, FAILURES, LOAD, RESPONSE, WORK, Picture, or_zero
+from engine.monitoring.picture import (
+    CALLS,
+    CPU,
+    ERRORS,
+    FAILURES,
+    LOAD,
+    RESPONSE,
+    WORK,
+    Picture,
+    or_zero,
+)
 
 FAR = 3.0
 """Fewer spreads from what is usual are no evidence."""
@@ -32,6 +42,12 @@ PASSED_ON = 0.7
 WENT_FIRST = 0.5
 """What who went wrong first weighs more, and who did later less, at r = 1."""
 MOST_CAUSES = 3
+FULL = 0.95
+"""From this utilisation on, slots are full: what arrives beyond is not served."""
+MOST_FAILING = 0.99
+"""A larger share of failed requests says nothing more of the work of the others."""
+OF_CALLEES = 0.5
+"""Callees that fail so large a share of their requests, of the own share, are why they fail."""
 
 _WORDS = {
     CauseKind.LOAD: "more arrives at {} than is booked",
@@ -59,6 +75,8 @@ class CallGraph:
             for call in spec.calls:
                 self.calls[i, row[call.service]] = True
                 self.waits[i, row[call.service]] = not call.asynchronous
+        self.entered = np.array([s.user_facing for s in specs]) | ~self.calls.any(axis=0)
+        """Where load comes in that no other service sends."""
         self.near = _nearness(self.calls | self.calls.T)
         self.below = _nearness(self.waits) > 0.0
         """[caller, callee] over any number of calls in time; each is below itself."""
@@ -128,7 +146,7 @@ def _evidence(
     """What speaks for each service and kind of cause; a weight that is missing is 0."""
     far = np.clip(or_zero(picture.z), -MOST, MOST)
     evidence = _Evidence()
-    _of_slowness(graph, far, evidence)
+    _of_slowness(graph, far, _slow_work(graph, picture), evidence)
     _of_arrivals(graph, picture, far, evidence)
     slow = {s.service for s in symptoms if _is_slow_instance(s)}
     for symptom in symptoms:
@@ -172,9 +190,23 @@ class _Evidence:
             self.weights[row, kind] = self.weights.get((row, kind), 0.0) + weight
 
 
-def _of_slowness(graph: CallGraph, far: FloatArray, evidence: _Evidence) -> None:
+def _slow_work(graph: CallGraph, picture: Picture) -> FloatArray:
+    """How far beyond what is usual the work of a request is, in its spreads (services,).
+
+    Full slots cannot get fuller, and callers come again for what failed: the more arrives, the less
+    work each request seems to be.  There the work is that of the requests that were served, unless
+    they fail because what the service waits for fails.  In a surge those are as many as ever.
+    """
+    failing = np.clip(or_zero(picture.column(ERRORS)), 0.0, MOST_FAILING)
+    theirs = np.where(graph.waits, failing, 0.0).max(axis=1, initial=0.0)
+    own = (picture.column(CPU) >= FULL) & (theirs < OF_CALLEES * failing)
+    served = np.where(own, -np.log1p(-failing) / picture.scale[:, WORK], 0.0)
+    slow: FloatArray = _beyond(np.clip(or_zero(picture.z[:, WORK] + served), -MOST, MOST))
+    return slow
+
+
+def _of_slowness(graph: CallGraph, far: FloatArray, slow: FloatArray, evidence: _Evidence) -> None:
     """Work that takes longer than usual; a service that waits for a slow one is slow as well."""
-    slow = _beyond(far[:, WORK])
     for i in range(len(graph.names)):
         below = graph.below[i].copy()
         below[i] = False
@@ -188,7 +220,8 @@ def _of_slowness(graph: CallGraph, far: FloatArray, evidence: _Evidence) -> None
 def _of_arrivals(graph: CallGraph, picture: Picture, far: FloatArray, evidence: _Evidence) -> None:
     """More or less that arrives, more calls for the same, and figures that contradict."""
     many = _beyond(far[:, CALLS])
-    surge = _beyond(np.abs(far[:, LOAD]))
+    # Less reaches a callee when its callers are slow or fail: that is no cause of its own.
+    surge = _beyond(np.where(graph.entered, np.abs(far[:, LOAD]), far[:, LOAD]))
     departure = or_zero(picture.residuals - picture.centre)
     # Much more arrives and nothing is busier: that is a figure that is wrong.
     wrong = (departure[:, LOAD] > CONTRADICTED) & (departure[:, WORK] < -CONTRADICTED)

@@ -45,6 +45,7 @@ from engine.monitoring.peers import PeerFigures
 from engine.monitoring.picture import (
     EARLY_OR_LATE_S,
     RESIDUALS,
+    WORK,
     Detector,
     Picture,
     Watched,
@@ -416,7 +417,11 @@ class Monitor:
         ]
         departing = _departing(picture, symptoms)
         first = leads(by_name(self._watched, windows), picture.now_s, departing)
-        return causes(self._graph, picture, [*symptoms, *earlier], first)
+        likely = causes(self._graph, picture, [*symptoms, *earlier], first)
+        for own in memory.lasting.values():
+            if own.finding.service in likely and _cannot_be_seen(own.finding.causes[0], picture):
+                likely[own.finding.service] = own.finding.causes
+        return likely
 
     def _still(
         self, own: Lasting, now_s: float, silent: frozenset[str], scope: LookScope | None
@@ -478,6 +483,17 @@ class Monitor:
             rows = [outlook.services.get(name, -1) for name in self._watched.names]
             self._rows = (outlook.services, np.array(rows, dtype=np.intp))
         return self._rows[1]
+
+
+def _cannot_be_seen(cause: Cause, picture: Picture) -> bool:
+    """Whether a service that was slow could be so still, and nothing in this look would show it.
+
+    While instances come and go nobody can say how long the work of a request takes.
+    """
+    names = picture.traits.names
+    if cause.kind is not CauseKind.SLOWNESS or cause.service not in names:
+        return False
+    return bool(np.isnan(picture.residuals[names.index(cause.service), WORK]))
 
 
 def _made(config: WatcherConfig, specs: Sequence[ServiceSpec], key: str) -> Detector:

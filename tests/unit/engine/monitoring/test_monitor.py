@@ -259,6 +259,58 @@ def test_a_surge_is_blamed_where_users_enter(settled: Platform) -> None:
         assert (cause.service, cause.kind) == ("api", CauseKind.LOAD)
 
 
+@pytest.mark.parametrize(
+    ("work", "came", "cause"),
+    [  # of a request, times the usual; requests/s that arrive, retries included; 500 are booked
+        (3.0, 500.0, ("api", CauseKind.SLOWNESS)),
+        (3.0, 900.0, ("api", CauseKind.SLOWNESS)),
+        (3.0, 1500.0, ("api", CauseKind.SLOWNESS)),
+        (2.5, 800.0, ("api", CauseKind.SLOWNESS)),
+        (1.0, 1100.0, ("api", CauseKind.LOAD)),
+        (1.0, 1500.0, ("api", CauseKind.LOAD)),
+        (1.0, 5000.0, ("api", CauseKind.LOAD)),
+    ],
+)
+@pytest.mark.parametrize("grows", [False, True])
+def test_full_slots_that_serve_less_are_slow_whatever_comes_again(
+    settled: Platform, work: float, came: float, *, cause: tuple[str, CauseKind], grows: bool
+) -> None:
+    served = 1000.0 / work  # ten instances that 500 requests/s keep half busy
+    bad = 1.0 - served / came
+    settled.change("api", rate=came, cpu=1.0, error_rate=bad, queue=400.0, p95_s=3.0)
+    settled.change("database", rate=2.0 * served, cpu=0.5 * served / 500.0)
+    looks = settled.steps(4)
+    if grows:  # while the count changes nobody can say how long the work of a request takes
+        settled.ready["api"] = settled.desired["api"] = 13
+        settled.change("api", cpu=1.0, error_rate=max(1.0 - 1.3 * served / came, 0.0))
+    looks += settled.steps(8)
+    lasting = [f for f in looks[-1].lasting if f.service == "api"]
+    assert lasting
+    assert {(f.causes[0].service, f.causes[0].kind) for f in lasting} == {cause}
+
+
+def test_a_service_that_fails_because_its_callee_does_is_not_called_slow(
+    settled: Platform,
+) -> None:
+    settled.change("database", rate=1000.0, cpu=1.0, error_rate=0.6, p95_s=3.0, queue=900.0)
+    settled.change("api", rate=900.0, cpu=1.0, error_rate=0.7, p95_s=3.0)
+    named = {
+        (cause.service, cause.kind)
+        for finding in settled.steps(6)[-1].lasting
+        for cause in finding.causes
+    }
+    assert ("database", CauseKind.SLOWNESS) in named
+    assert ("api", CauseKind.SLOWNESS) not in named
+
+
+def test_less_that_reaches_a_callee_is_not_its_doing(settled: Platform) -> None:
+    settled.change("api", rate=150.0, cpu=0.15)
+    settled.change("database", rate=300.0, cpu=0.15)
+    finding = first(settled.steps(6), FindingKind.OUTLIER, "database")
+    assert (finding.causes[0].service, finding.causes[0].kind) == ("api", CauseKind.LOAD)
+    assert all(cause.service == "api" for cause in finding.causes)
+
+
 def test_instances_that_go_without_being_asked_to_are_said_at_once(settled: Platform) -> None:
     settled.ready["api"] = 6
     finding = settled.step().began[0]
