@@ -13,7 +13,6 @@ It is long because the API is: a method an operation, and nothing else.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +73,7 @@ from engine.api.what_if_documents import WhatIfChoices, WhatIfDocument
 from engine.config.recurrence import Recurrence
 from engine.config.security import is_safe
 from engine.model import Direction
+from engine.security.foreign_json import ForeignJsonError, parsed, parsed_object
 from engine.security.tls import client_context
 
 BASE = "/api/scalability"
@@ -613,7 +613,7 @@ class EngineClient:
                     answer.read()
                     raise _problem(answer)
                 yield from _events(answer.iter_lines())
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ForeignJsonError) as error:
             raise ApiUnreachableError(f"{self._http.base_url}: {error}") from error
 
     # --- inside
@@ -669,15 +669,17 @@ def _planned(date: str, months: int, risk: float) -> dict[str, str]:
 
 def _parsed(kind: type[_Answer], answer: httpx.Response) -> _Answer:
     try:
-        return kind.model_validate(answer.json(), extra="ignore")
-    except (ValueError, ValidationError) as error:
+        return kind.model_validate(parsed(answer.content), extra="ignore")
+    except (ForeignJsonError, ValidationError) as error:
         raise ApiUnreachableError(f"{answer.url}: it is no engine's answer: {error}") from error
 
 
 def _problem(answer: httpx.Response) -> Exception:
     try:
-        return ApiProblemError(ProblemDocument.model_validate(answer.json(), extra="ignore"))
-    except (ValueError, ValidationError):
+        return ApiProblemError(
+            ProblemDocument.model_validate(parsed(answer.content), extra="ignore")
+        )
+    except (ForeignJsonError, ValidationError):
         return ApiUnreachableError(f"{answer.url}: answers with {answer.status_code}")
 
 
@@ -688,5 +690,6 @@ def _events(lines: Iterator[str]) -> Iterator[ClientEvent]:
         if line and name:
             fields[name] = value.removeprefix(" ") if colon else ""
         elif not line and "data" in fields:
-            yield ClientEvent(fields["id"], fields["event"], json.loads(fields["data"]))
+            content = parsed_object(fields["data"])
+            yield ClientEvent(fields.get("id", ""), fields.get("event", "message"), content)
             fields = {}

@@ -21,6 +21,7 @@ from typing import IO
 from engine.adapters.blocking import BlockingCalls
 from engine.ports.lease import NO_FENCE, Fence, NotLeadingError
 from engine.record.files import write_atomically
+from engine.security.foreign_json import parsed_object
 
 LEADER = "leader"
 FENCE = "fence"
@@ -149,10 +150,9 @@ def _lock(file: IO[str]) -> None:
 def _read(file: IO[str]) -> dict[str, object]:
     file.seek(0)
     try:
-        who = json.loads(file.read())
+        return parsed_object(file.read())
     except ValueError:
         return {}
-    return who if isinstance(who, dict) else {}
 
 
 def _holder(file: IO[str]) -> str:

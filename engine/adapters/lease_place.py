@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.record.files import remove, write_atomically
+from engine.security.foreign_json import parsed_object
 
 FILE = "lease.place"
 """In the state folder of an engine that leads by a Lease."""
@@ -39,7 +40,7 @@ def lease_place(state: Path) -> LeasePlace | None:
     """By what Lease a folder's engine leads, None if by none; raises OSError."""
     file = state / FILE
     try:
-        read = json.loads(file.read_text(encoding="utf-8"))
+        read = parsed_object(file.read_bytes())
         return LeasePlace(str(read["name"]), {str(k): str(v) for k, v in read["options"].items()})
     except (FileNotFoundError, NotADirectoryError):
         return None

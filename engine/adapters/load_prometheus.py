@@ -15,9 +15,11 @@ import numpy as np
 
 from engine.adapters.load_history import MOST_STEPS, STEP_S
 from engine.adapters.prometheus import SERVICE, PrometheusConfig, trusted
+from engine.adapters.prometheus_history import series_in
 from engine.config.secrets import revealed
 from engine.config.strict import ConfigError, validated
 from engine.prediction.event_learning import PastLoad
+from engine.security.foreign_json import ForeignJsonError, parsed, words
 from engine.security.outbound import BlockingOutboundTransport
 from engine.security.tls import TlsError
 
@@ -69,9 +71,14 @@ def read(
                     "end": f"{start_s + (last + 1) * STEP_S:.0f}",
                 }  # fmt: skip
                 for series in _series(client, parameters):
-                    label = of_label or str(series.get("metric", {}).get(config.label, ""))
-                    if label in labels:
-                        _take(load[labels[label]], series.get("values", ()), start_s)
+                    try:
+                        label = of_label or str(series.get("metric", {}).get(config.label, ""))
+                        if label in labels:
+                            _take(load[labels[label]], series.get("values", ()), start_s)
+                    except (TypeError, ValueError, AttributeError, OverflowError):
+                        raise OSError(
+                            "metrics.url: the answer holds no series of numbers"
+                        ) from None
     return PastLoad(tuple(services), start_s, STEP_S, load)
 
 
@@ -79,16 +86,18 @@ def _series(client: httpx.Client, parameters: Mapping[str, str]) -> list[dict[st
     """The series of an answer; raises OSError for one that is none."""
     try:
         answer = client.post("api/v1/query_range", data=dict(parameters))
-        document = answer.json()
+        document = parsed(answer.content)
     except httpx.HTTPError as error:
         raise OSError(f"metrics.url: cannot be asked: {error or type(error).__name__}") from None
-    except ValueError:
-        raise OSError(f"metrics.url: answered {answer.status_code} and no JSON") from None
+    except ForeignJsonError as error:
+        raise OSError(f"metrics.url: answered {answer.status_code} and {error}") from None
     if not isinstance(document, dict) or document.get("status") != "success":
-        said = document.get("error", "") if isinstance(document, dict) else ""
-        raise OSError(f"metrics.url: answered {answer.status_code}: {str(said)[:200]}")
-    result = document.get("data", {}).get("result", [])
-    return [one for one in result if isinstance(one, dict)]
+        said = words(document.get("error"), 200) if isinstance(document, dict) else ""
+        raise OSError(f"metrics.url: answered {answer.status_code}: {said}")
+    try:
+        return series_in(document)
+    except ValueError as error:
+        raise OSError(f"metrics.url: {error}") from None
 
 
 def _take(row: np.ndarray, values: Sequence[Any], start_s: float) -> None:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import json
 import logging
 import math
 import re
@@ -61,6 +60,7 @@ from engine.model import SAMPLE_FIELDS, InstanceFigures, ServiceSpec
 from engine.ports.metrics import INSTANCES_S, WINDOW, Reading, SampleWindow
 from engine.security import tls
 from engine.security.addresses import complaint
+from engine.security.foreign_json import ForeignJsonError, parsed, words
 from engine.security.outbound import OutboundTransport
 
 FIGURES = SAMPLE_FIELDS[1:]
@@ -423,7 +423,7 @@ class PrometheusSource:
                 raise TroubleError("the answer holds no series of numbers") from None
             service = query.service or named
             if service is None:
-                others.append(str(labels.get(self.config.label, "")))
+                others.append(words(labels.get(self.config.label), 200))
                 continue
             if query.single:
                 name = str(labels.get(self.config.instance, ""))
@@ -496,12 +496,12 @@ def _by_figure(asked: Sequence[AnsweredQuery]) -> dict[str, dict[str, Points]]:
 def _result(body: bytes, status: int) -> tuple[dict[str, Any], list[Any]]:
     """An answer and its series; raises TroubleError for everything that has none."""
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
+        document = parsed(body)
+    except ForeignJsonError:
         start = body[:40].decode("utf-8", "replace").split("\n")[0]
         raise TroubleError(f"HTTP {status}, no JSON: {start!r}") from None
     if not isinstance(document, dict) or document.get("status") != "success":
-        said = document.get("error") if isinstance(document, dict) else None
+        said = words(document.get("error"), 500) if isinstance(document, dict) else ""
         raise TroubleError(f"HTTP {status}: {said or 'the query was not successful'}")
     answer = document.get("data")
     kind = answer.get("resultType") if isinstance(answer, dict) else None
@@ -524,8 +524,8 @@ def _warnings(document: Mapping[str, Any]) -> tuple[str, ...]:
 def _texts(given: object) -> tuple[str, ...]:
     """Annotations of an answer: a list, or whatever else somebody made of it."""
     if isinstance(given, list):
-        return tuple(map(str, given))
-    return (str(given),) if given else ()
+        return tuple(words(str(one), 500) for one in given)
+    return (words(str(given), 500),) if given else ()
 
 
 def _epoch_s(date: str) -> float:

@@ -21,6 +21,7 @@ from engine.config.secrets import revealed
 from engine.config.strict import ConfigError
 from engine.model import FloatArray
 from engine.security import tls
+from engine.security.foreign_json import ForeignJsonError, parsed, words
 from engine.security.outbound import BlockingOutboundTransport
 
 STEPS_AT_ONCE = 2_016
@@ -68,9 +69,10 @@ class PastMetrics:
         for first in range(0, grid.steps, STEPS_AT_ONCE):
             count = min(STEPS_AT_ONCE, grid.steps - first)
             for series in self._piece(key, query, grid, first, count=count):
-                labels = tuple(sorted((str(k), str(v)) for k, v in series["metric"].items()))
-                row = rows.setdefault(labels, np.full(grid.steps, np.nan))
-                _take(row, series.get("values") or (), grid)
+                with _refusing_other_shapes(key):
+                    labels = tuple(sorted((str(k), str(v)) for k, v in series["metric"].items()))
+                    row = rows.setdefault(labels, np.full(grid.steps, np.nan))
+                    _take(row, series.get("values") or (), grid)
         return [PastSeries(dict(labels), row) for labels, row in rows.items()]
 
     def at(self, key: str, query: str, time_s: float) -> list[tuple[dict[str, str], float]]:
@@ -82,9 +84,10 @@ class PastMetrics:
             raise HistoryError(f"{key}: the server answered {status}: {said}")
         answers = []
         for one in result:
-            value = float(one["value"][1])
-            if math.isfinite(value):
-                answers.append(({str(k): str(v) for k, v in one["metric"].items()}, value))
+            with _refusing_other_shapes(key):
+                value = float(one["value"][1])
+                if math.isfinite(value):
+                    answers.append(({str(k): str(v) for k, v in one["metric"].items()}, value))
         return answers
 
     def _piece(
@@ -119,17 +122,19 @@ class PastMetrics:
                 "token right, and not expired?"
             )
         try:
-            document = answer.json()
-        except ValueError:
+            document = parsed(answer.content)
+        except ForeignJsonError:
             raise HistoryError(
                 f"metrics.url: answered {answer.status_code} and no JSON; is it the address of a "
                 "Prometheus?"
             ) from None
         if not isinstance(document, dict) or document.get("status") != "success":
-            said = document.get("error", "") if isinstance(document, dict) else ""
-            return None, answer.status_code, str(said)[:300]
-        result = (document.get("data") or {}).get("result") or []
-        return [one for one in result if isinstance(one, dict)], answer.status_code, ""
+            said = words(document.get("error"), 300) if isinstance(document, dict) else ""
+            return None, answer.status_code, said
+        try:
+            return series_in(document), answer.status_code, ""
+        except ValueError as error:
+            raise HistoryError(f"metrics.url: {error}") from None
 
 
 @contextmanager
@@ -155,6 +160,24 @@ def connected(
         transport=BlockingOutboundTransport(to_self=True, verify=trust),
     ) as client:
         yield PastMetrics(client, revealed(dict(parameters)))
+
+
+def series_in(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The series of a successful answer; raises ValueError for one that has no list of them."""
+    content = document.get("data") or {}
+    result = (content.get("result") or []) if isinstance(content, dict) else None
+    if not isinstance(result, list):
+        raise ValueError("the answer holds no series")
+    return [one for one in result if isinstance(one, dict)]
+
+
+@contextmanager
+def _refusing_other_shapes(key: str) -> Iterator[None]:
+    """Raises HistoryError naming `key` for a series that is none of numbers with labels."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
+        raise HistoryError(f"{key}: the answer holds no series of numbers") from None
 
 
 def _take(row: FloatArray, values: Sequence[Any], grid: HistoryGrid) -> None:

@@ -27,6 +27,7 @@ from engine.importing.figures import (
     ImportedService,
     SourcedFigure,
 )
+from engine.security.foreign_json import parsed_object
 
 SCHEMA = 1
 
@@ -150,7 +151,7 @@ def earlier(out: Path, name: str) -> ImportedPlatform:
     """What was imported before, with what was changed by hand since; raises ConfigError."""
     path = companion(out, name)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parsed_object(path.read_bytes())
         if raw.pop("schema") != SCHEMA or raw.pop("kind") != "import":
             raise ValueError(f"it is no import of schema {SCHEMA}")
         platform = ImportedPlatform.of(raw)

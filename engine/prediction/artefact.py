@@ -28,6 +28,7 @@ import skops
 from numpy.typing import NDArray
 
 from engine.record.files import write_atomically
+from engine.security.foreign_json import ForeignJsonError, parsed
 
 FORMAT = "wedtwin-model"
 FORMAT_VERSION = 1
@@ -241,8 +242,8 @@ def _parts(content: bytes) -> dict[str, bytes]:
 
 def _manifest(text: bytes) -> dict[str, Any]:
     try:
-        manifest = json.loads(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        manifest = parsed(text)
+    except ForeignJsonError:
         raise ArtefactError("is damaged (its manifest cannot be read)") from None
     expected: dict[str, type | tuple[type, ...]] = {
         "format": str,

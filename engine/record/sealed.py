@@ -16,6 +16,7 @@ from typing import Protocol
 
 from engine.record.folders import write_whole
 from engine.record.schema.summary import FILE, SEALED, Summary, checked, read
+from engine.security.foreign_json import parsed_object
 
 SUFFIX = ".sealed"
 VERSION = 1
@@ -114,7 +115,7 @@ def _marker(record: Path, sealer: FileSealer) -> tuple[str, dict[str, str]]:
     if not path.is_file():
         raise ValueError(f"{record}: is no sealed record; it has no {SEALED}")
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        raw = parsed_object(path.read_bytes())
         version, mark, files = raw["version"], str(raw["record"]), str(raw["files"])
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path}: was touched") from None

@@ -8,8 +8,6 @@ every few seconds, so that nobody can make the engine ask by showing it keys tha
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 import math
 import ssl
 import threading
@@ -25,6 +23,7 @@ from joserfc import jwk, jws
 from joserfc.errors import JoseError
 
 from engine.config.security import OidcConfig
+from engine.security.foreign_json import parsed, parsed_object
 from engine.security.identity import NotAuthenticatedError, UnknownKeyError
 from engine.security.outbound import BlockingOutboundTransport
 from engine.security.roles import Method, Principal, Role
@@ -96,7 +95,7 @@ class KeySource:
             else:
                 self._renewed_s = self._clock()
 
-    def _published(self) -> Any:
+    def _published(self) -> dict[str, Any]:
         """What is there; raises ValueError for what is not a small answer of that very address."""
         verify: ssl.SSLContext | bool = True
         if self._config.ca is not None:
@@ -119,7 +118,7 @@ class KeySource:
                 body += part
                 if len(body) > LARGEST or time.monotonic() > until_s:
                     raise ValueError(f"more than {LARGEST} bytes, or {PATIENCE_S:g} s")
-        return json.loads(body)
+        return parsed_object(body)
 
 
 class Oidc:
@@ -207,8 +206,8 @@ class Oidc:
             raise NotAuthenticatedError("the token's key is for another algorithm")
         try:
             signed = jws.deserialize_compact(shown, key, algorithms=[algorithm])
-            claims = json.loads(signed.payload or b"")
-        except (JoseError, ValueError, RecursionError):
+            claims = parsed(signed.payload or b"")
+        except (JoseError, ValueError):
             raise NotAuthenticatedError("the token's signature does not fit") from None
         if not isinstance(claims, dict):
             raise NotAuthenticatedError("the token says nothing")
@@ -266,10 +265,9 @@ def _part(encoded: str) -> Mapping[str, Any] | None:
     """The header of a token, None if it is none."""
     try:
         raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-        header = json.loads(raw)
-    except (ValueError, binascii.Error, RecursionError):
+        return parsed_object(raw)
+    except ValueError:  # no base64, or no JSON object
         return None
-    return header if isinstance(header, dict) else None
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float:

@@ -15,7 +15,6 @@ HMAC-SHA-256 over "timestamp.body", as the engine's own notices have.  One that 
 from __future__ import annotations
 
 import hmac
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -35,6 +34,7 @@ from engine.config.secrets import revealed
 from engine.config.security import is_safe
 from engine.config.strict import ConfigError
 from engine.model import ServiceSpec
+from engine.security.foreign_json import ForeignJsonError, parsed
 from engine.security.outbound import OutboundTransport
 from engine.security.tls import TlsError, client_context
 
@@ -191,9 +191,9 @@ class HttpSource:
     def _parsed(self, body: bytes, etag: str) -> _Page:
         host = self._first.host
         try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            raise FeedError(f"{host} answered with something that is no JSON") from None
+            document = parsed(body)
+        except ForeignJsonError as error:
+            raise FeedError(f"{host} answered with something that is {error}") from None
         config = self._config
         rows: object = document
         after: object = None

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from engine.adapters.kubernetes.access import Access, AccessError
+from engine.security.foreign_json import ForeignJsonError, parsed_object, words
 from engine.security.outbound import OutboundTransport
 
 JSON, PATCH = "application/json", "application/json-patch+json"
@@ -154,24 +155,21 @@ def answered(answer: httpx.Response, path: str) -> dict[str, Any]:
     if not answer.is_success:
         raise _refusal(answer, path)
     try:
-        body = answer.json()
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise ApiError(f"{path}: the answer is no object of Kubernetes")
-    return body
+        return parsed_object(answer.content)
+    except ForeignJsonError as error:
+        raise ApiError(f"{path}: the answer is no object of Kubernetes: {error}") from None
 
 
 def _event(line: bytes, path: str) -> dict[str, Any]:
     try:
-        event = json.loads(line)
+        event = parsed_object(line)
         body, what = event["object"], event["type"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ForeignJsonError, KeyError):
         raise ApiError(f"{path}: the watch said {line[:60]!r}") from None
     if what == "ERROR":
         code = body.get("code") if isinstance(body, dict) else None
-        said = str(body.get("message", "")) if isinstance(body, dict) else ""
-        raise ApiError(f"{path}: {said[:200]}", code if isinstance(code, int) else 500)
+        said = words(body.get("message"), 200) if isinstance(body, dict) else ""
+        raise ApiError(f"{path}: {said}", code if isinstance(code, int) else 500)
     if not isinstance(body, dict):
         raise ApiError(f"{path}: the watch said {line[:60]!r}")
     return {"type": what, "object": body}
@@ -179,16 +177,15 @@ def _event(line: bytes, path: str) -> dict[str, Any]:
 
 def _refusal(answer: httpx.Response, path: str) -> ApiError:
     """What the server says why; a proxy before it may say anything."""
-    message, reason = "", ""
     try:
-        said = answer.json()
-        message, reason = str(said.get("message", "")), str(said.get("reason", ""))
-    except (ValueError, AttributeError, RecursionError):
-        message = answer.text[:100].strip()
+        said = parsed_object(answer.content)
+        message, reason = words(said.get("message"), 400), words(said.get("reason"), 100)
+    except ForeignJsonError:
+        message, reason = answer.text[:100].strip(), ""
     status = answer.status_code
     if status == 401:
         message = "the token or certificate is not accepted (401): is it of this cluster, expired?"
-    text = message[:400] or f"HTTP status {status}"
+    text = message or f"HTTP status {status}"
     return ApiError(text if status in (401, 403) else f"{path}: {text}", status, reason)
 
 

@@ -7,13 +7,13 @@ either; the adapter reads no more than this.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.model import BootTime, Call, ServiceSpec, Thresholds
+from engine.security.foreign_json import parsed_object
 
 
 class PlaceError(RuntimeError):
@@ -100,7 +100,7 @@ WORKER_WORDS = ("python", "folder", "instance", "service", "zone", "launched", "
 def raw_stack(place: Place) -> dict[str, Any]:
     """`stack.json` as it stands; raises PlaceError without a platform in the folder."""
     try:
-        raw: dict[str, Any] = json.loads(place.stack.read_text(encoding="utf-8"))
+        return parsed_object(place.stack.read_bytes())
     except FileNotFoundError:
         raise PlaceError(
             f"folder: no stack is up in {place.folder}; "
@@ -108,7 +108,6 @@ def raw_stack(place: Place) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise PlaceError(f"{place.stack} cannot be read: {error}") from None
-    return raw
 
 
 def load(place: Place) -> PoolPlatform:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from engine.record.schema.parts import About, Part
 from engine.record.schema.summary import SchemaError, checked
+from engine.security.foreign_json import ForeignJsonError, parsed
 
 FILE = "events.jsonl"
 
@@ -45,7 +46,7 @@ def read(folder: Path) -> Iterator[Event]:
         if not line.strip():
             continue
         try:
-            raw = json.loads(line)
-        except ValueError as error:
-            raise SchemaError(f"{path}: line {number} is not JSON: {error}") from error
+            raw = parsed(line)
+        except ForeignJsonError as error:
+            raise SchemaError(f"{path}: line {number}: {error}") from error
         yield checked(Event, raw, f"{path}: line {number}")

@@ -383,7 +383,7 @@ BROKEN = {
     ),
     "broken event": (
         lambda f: (f / "events.jsonl").write_text('{"time_s": 1, "kind": "x"}\n{"time'),
-        "events.jsonl: line 2 is not JSON",
+        "events.jsonl: line 2: no JSON",
     ),
     "event without a time": (
         lambda f: (f / "events.jsonl").write_text('{"kind": "x"}\n'),
