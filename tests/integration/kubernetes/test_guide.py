@@ -140,6 +140,56 @@ def test_the_manifests_make_a_pod_that_passes_what_its_namespace_demands(
     }
 
 
+def test_several_engines_have_a_volume_each(
+    cluster: ControlPlane, tmp_path: Path, repository: Path, at_a_desk: dict[str, str]
+) -> None:
+    guide = (repository / "docs" / "guides" / "many-engines.md").read_text(encoding="utf-8")
+    (block,) = BLOCK.findall(guide)
+    typed(block, tmp_path, at_a_desk)
+    inside = "/api/v1/namespaces/wedtwin"
+    claims = {f"state-engine-{n}" for n in range(3)}
+    until(
+        lambda: (
+            claims
+            <= {
+                claim["metadata"]["name"]
+                for claim in cluster.ask("GET", f"{inside}/persistentvolumeclaims")["items"]
+            }
+        ),
+        "a claim for each of the engines",
+    )
+    pods = {
+        pod["metadata"]["name"]: pod["spec"]
+        for pod in cluster.ask("GET", f"{inside}/pods")["items"]
+    }
+    for n in range(3):
+        volumes = {volume["name"]: volume for volume in pods[f"engine-{n}"]["volumes"]}
+        assert volumes["state"]["persistentVolumeClaim"]["claimName"] == f"state-engine-{n}"
+        (container,) = pods[f"engine-{n}"]["containers"]
+        (store,) = container["env"]
+        assert store["valueFrom"]["secretKeyRef"]["name"] == "engines-store"
+    made = yaml.safe_load_all(
+        typed("kubectl kustomize deploy/kubernetes/engines", tmp_path, at_a_desk)
+    )
+    kinds = [one["kind"] for one in made]
+    assert "StatefulSet" in kinds and "PodDisruptionBudget" in kinds
+    assert not {"Deployment", "PersistentVolumeClaim"} & set(kinds)
+
+
+def test_the_example_arguments_of_several_engines_are_a_configuration(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.config.composition import composed
+    from engine.config.live import parse
+    from engine.config.secrets import revealed
+
+    monkeypatch.setenv("WEDTWIN_STORE", "postgresql://wedtwin@db/wedtwin")
+    arguments = repository / "deploy" / "kubernetes" / "engines" / "arguments"
+    config = parse(composed(arguments.read_text().split(), root="live"))
+    assert config.live.lease == "shards"
+    assert revealed({"store": config.live.store})["store"] == "postgresql://wedtwin@db/wedtwin"
+
+
 def test_the_example_arguments_are_a_configuration(repository: Path) -> None:
     from engine.config.composition import composed
     from engine.config.live import parse
