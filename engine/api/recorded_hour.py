@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from engine.api.booked import AHEAD_S
 from engine.api.figures import figure, series_of
@@ -37,6 +36,7 @@ from engine.model import SAMPLE_FIELDS, FloatArray, ServiceSpec
 from engine.record.schema.summary import SEALED, Summary
 from engine.record.schema.tables import DECISIONS, TIMELINE, WEDDINGS, Table
 from engine.record.sealed import FileSealer, read_part, read_summary
+from engine.security.foreign_yaml import parsed_yaml
 from engine.security.roles import PlatformState
 from engine.settings import CapacitySettings
 
@@ -233,7 +233,7 @@ def _decision(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _platform(record: Path, sealer: FileSealer | None) -> RecordedPlatform:
     def read() -> RecordedPlatform:
-        tree = yaml.safe_load(read_part(record, "config.yaml", sealer))
+        tree = parsed_yaml(read_part(record, "config.yaml", sealer))
         config = validated(PlatformConfig, tree["platform"], "platform")
         sized = tree["engine"].get("capacity", {})
         capacity = validated(CapacitySettings, sized, "engine.capacity")

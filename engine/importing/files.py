@@ -28,6 +28,7 @@ from engine.importing.figures import (
     SourcedFigure,
 )
 from engine.security.foreign_json import parsed_object
+from engine.security.foreign_yaml import parsed_yaml
 
 SCHEMA = 1
 
@@ -196,9 +197,9 @@ def with_given(
 
 def _with_changes(platform: ImportedPlatform, path: Path) -> ImportedPlatform:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = parsed_yaml(path.read_bytes())
         now = {str(name): dict(_leaves(one)) for name, one in raw["services"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"name: {path} cannot be read: {error}") from None
     services = dict(platform.services)
     for name, one in platform.services.items():

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from engine.config.strict import ConfigError
 from engine.importing.figures import SourcedFigure
 from engine.importing.quantities import quantity
+from engine.security.foreign_yaml import ForeignYamlError, parsed_yaml
 
 TYPE = "node.kubernetes.io/instance-type"
 ANNOTATION = "wedtwin/price-per-hour"
@@ -24,11 +23,11 @@ def table(path: Path | None) -> dict[str, float]:
     if path is None:
         return {}
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = parsed_yaml(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"prices: {path} cannot be read: {error.strerror}") from None
-    except (ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"prices: {path} is no YAML: {str(error).splitlines()[0]}") from None
+    except ForeignYamlError as error:
+        raise ConfigError(f"prices: {path} is {error}") from None
     if not isinstance(raw, Mapping) or not raw:
         raise ConfigError(f"prices: {path} holds no prices (a line each: m5.large: 0.096)")
     for name, price in raw.items():

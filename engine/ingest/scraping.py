@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,6 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from engine.config.complaints import lines
@@ -36,6 +34,7 @@ from engine.ingest.settings import ScrapedConfig, TargetConfig
 from engine.ingest.sources import SamplesSource
 from engine.model import ServiceSpec
 from engine.ports.metrics import Reading
+from engine.security.foreign_yaml import ForeignYamlError, parsed_yaml
 from engine.security.outbound import OutboundTransport
 
 ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -252,10 +251,10 @@ class ScrapedSource(SamplesSource):
             stat = path.stat()
             if self._file_signature == (stat.st_mtime_ns, stat.st_size):
                 return
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML too
+            raw = parsed_yaml(path.read_bytes())  # JSON is YAML too
             self._of_file = TypeAdapter(list[TargetConfig]).validate_python(raw)
             self._file_signature, self._file_trouble = (stat.st_mtime_ns, stat.st_size), ""
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, json.JSONDecodeError) as error:
+        except (OSError, ForeignYamlError) as error:
             self._file_trouble = f"metrics.targets_file: {path}: {error}"
         except ValidationError as error:
             said = lines(error, TargetConfig, "metrics.targets_file")

@@ -8,6 +8,9 @@ RecursionError for brackets that are nested too deep.  The last one is no ValueE
 forgets it lets it through, and the loop around the reader ends.  Who reads what others
 wrote therefore calls `parsed` or `parsed_object`, and catches `ForeignJsonError`.
 
+JSON can spell halves of characters, which no file, no path and no terminal takes: each becomes a
+question mark.
+
 Two things are as in the standard library.  NaN and Infinity are read, since one odd number must not
 cost all other rows of an answer; the caller checks its numbers.  Of equal keys the last one counts,
 as in the programs that write most of these answers.
@@ -18,6 +21,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+HALF = "\\ud"
+"""How the spelling of half a character begins."""
+
 
 class ForeignJsonError(ValueError):
     """What was read is no JSON, or another kind of JSON than was asked for."""
@@ -26,7 +32,10 @@ class ForeignJsonError(ValueError):
 def parsed(content: bytes | bytearray | str) -> Any:
     """The value; raises ForeignJsonError."""
     try:
-        return json.loads(content)
+        if not isinstance(content, str):
+            content = content.decode(json.detect_encoding(content))
+        value = json.loads(content)
+        return _of_whole_characters(value) if HALF in content.lower() else value
     except json.JSONDecodeError as error:
         raise ForeignJsonError(f"no JSON ({error.msg} at character {error.pos})") from None
     except UnicodeDecodeError:
@@ -45,12 +54,21 @@ def parsed_object(content: bytes | bytearray | str) -> dict[str, Any]:
     return value
 
 
-def words(value: object, most: int) -> str:
-    r"""At most so many characters of a text in an answer, "" for anything that is no text.
+def _of_whole_characters(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, list):
+        return [_of_whole_characters(one) for one in value]
+    if isinstance(value, dict):
+        return {_of_whole_characters(key): _of_whole_characters(one) for key, one in value.items()}
+    return value
 
-    JSON can spell halves of characters (`\ud800`), which no file and no terminal takes: each
-    becomes a question mark.
-    """
-    if not isinstance(value, str):
-        return ""
-    return value[:most].encode("utf-8", "replace").decode("utf-8")
+
+def whole(text: str) -> str:
+    """The same with a question mark for each half of a character."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def words(value: object, most: int) -> str:
+    """At most so many characters of a text in an answer, "" for anything that is no text."""
+    return value[:most] if isinstance(value, str) else ""

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from engine.adapters.aws.settings import AwsConfig
 from engine.config.secrets import learn
+from engine.security.foreign_json import whole
 
 READ_ATTEMPTS = 3
 AT_ONCE = 10
@@ -128,7 +129,10 @@ class AwsClients:
             answer: dict[str, Any] = await getattr(client, operation)(**parameters)
         except exceptions.ClientError as error:
             raise _refusal(error) from None
-        except (exceptions.BotoCoreError, OSError, TimeoutError, ValueError) as error:
+        except (
+            exceptions.BotoCoreError, OSError, TimeoutError, ValueError,
+            RecursionError,  # of an answer that is nested too deep
+        ) as error:  # fmt: skip
             raise self._silence(error) from None
         return answer
 
@@ -215,7 +219,7 @@ class AwsClients:
 
 def _refusal(error: exceptions.ClientError) -> AwsError:
     said = error.response.get("Error", {})
-    code, message = str(said.get("Code", "")), str(said.get("Message", "")).strip()
+    code, message = whole(str(said.get("Code", ""))), whole(str(said.get("Message", ""))).strip()
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     obstacle = CODES.get(code)
     if obstacle is None:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import SecretStr
 
 from engine.adapters.kubernetes.settings import KubernetesConfig
 from engine.config.secrets import learn
 from engine.security.addresses import complaint
+from engine.security.foreign_yaml import ForeignYamlError, parsed_yaml
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its own account."""
@@ -99,9 +99,9 @@ def _of_file(path: Path, config: KubernetesConfig) -> Access:
         why = getattr(error, "strerror", None) or error
         raise AccessError(f"kubeconfig: {path} cannot be read: {why}") from None
     try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise AccessError(f"kubeconfig: {path} is no YAML: {str(error).splitlines()[0]}") from None
+        tree = parsed_yaml(text)
+    except ForeignYamlError as error:
+        raise AccessError(f"kubeconfig: {path} is {error}") from None
     if not isinstance(tree, Mapping):
         raise AccessError(f"kubeconfig: {path} holds no kubeconfig")
     where = f"kubeconfig: {path}"

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from engine.adapters.kubernetes.access import Access, AccessError
+from engine.adapters.kubernetes.shapes import complaint
 from engine.security.foreign_json import ForeignJsonError, parsed_object, words
 from engine.security.outbound import OutboundTransport
 
@@ -155,9 +156,12 @@ def answered(answer: httpx.Response, path: str) -> dict[str, Any]:
     if not answer.is_success:
         raise _refusal(answer, path)
     try:
-        return parsed_object(answer.content)
+        body = parsed_object(answer.content)
     except ForeignJsonError as error:
         raise ApiError(f"{path}: the answer is no object of Kubernetes: {error}") from None
+    if why := complaint(body):
+        raise ApiError(f"{path}: the answer is no object of Kubernetes: {why}")
+    return body
 
 
 def _event(line: bytes, path: str) -> dict[str, Any]:
@@ -170,7 +174,7 @@ def _event(line: bytes, path: str) -> dict[str, Any]:
         code = body.get("code") if isinstance(body, dict) else None
         said = words(body.get("message"), 200) if isinstance(body, dict) else ""
         raise ApiError(f"{path}: {said}", code if isinstance(code, int) else 500)
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or complaint(body):
         raise ApiError(f"{path}: the watch said {line[:60]!r}")
     return {"type": what, "object": body}
 

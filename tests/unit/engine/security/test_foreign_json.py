@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,10 +108,29 @@ def test_of_equal_keys_the_last_counts_and_an_odd_number_costs_no_other_row() ->
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [("all well", "all we"), ("\ud800 x", "? x"), ("é", "é"), ("", ""), (None, ""), ([1], "")],
+    [("all well", "all we"), ("é", "é"), ("", ""), (None, ""), ([1], "")],
 )
-def test_words_are_a_text_that_can_be_written(value: object, shown: str) -> None:
+def test_words_are_a_text_of_so_many_characters(value: object, shown: str) -> None:
     assert words(value, 6) == shown
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (b'["\\ud800", "\\uDfff x"]', ["?", "? x"]),
+        (b'{"\\ud800": {"a": ["\\ud83d"]}}', {"?": {"a": ["?"]}}),
+        (b'"\\ud83d\\ude00 \\u00e9"', "\U0001f600 é"),
+        ('"\\ud800"'.encode("utf-16"), "?"),
+        ('"\\ud800"', "?"),
+    ],
+)
+def test_halves_of_characters_become_question_marks(content: str | bytes, value: object) -> None:
+    assert parsed(content) == value
+
+
+def test_bytes_that_are_half_a_character_are_no_text() -> None:
+    with pytest.raises(ForeignJsonError, match="no characters"):
+        parsed(b'"\xed\xa0\x80"')
 
 
 ACCESS: Any = SimpleNamespace(url="https://cluster.test", context=True, headers=dict)
@@ -239,7 +257,7 @@ def test_an_event_that_is_no_object_ends_the_stream_in_words(body: bytes) -> Non
     except ApiUnreachableError as error:
         can_be_written(error)
     else:
-        assert [event.content for event in events] == [json.loads(text)]
+        assert [event.content for event in events] == [parsed(text)]
 
 
 @pytest.mark.parametrize("lines", [b"data: {}", b"id: 1\ndata: {}", b"event: step\ndata: {}"])
