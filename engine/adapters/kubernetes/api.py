@@ -159,7 +159,7 @@ def answered(answer: httpx.Response, path: str) -> dict[str, Any]:
         body = parsed_object(answer.content)
     except ForeignJsonError as error:
         raise ApiError(f"{path}: the answer is no object of Kubernetes: {error}") from None
-    if why := complaint(body):
+    if why := complaint(path, body):
         raise ApiError(f"{path}: the answer is no object of Kubernetes: {why}")
     return body
 
@@ -174,7 +174,7 @@ def _event(line: bytes, path: str) -> dict[str, Any]:
         code = body.get("code") if isinstance(body, dict) else None
         said = words(body.get("message"), 200) if isinstance(body, dict) else ""
         raise ApiError(f"{path}: {said}", code if isinstance(code, int) else 500)
-    if not isinstance(body, dict) or complaint(body):
+    if not isinstance(body, dict) or complaint(path, body):
         raise ApiError(f"{path}: the watch said {line[:60]!r}")
     return {"type": what, "object": body}
 

@@ -37,11 +37,17 @@ OBJECT: Shape = {
 }
 
 
-def complaint(body: Mapping[str, Any]) -> str:
-    """What of an object, or of a list of objects, has another shape; "" if nothing has."""
+ANY_OBJECT: Shape = {"metadata": _METADATA}
+"""What is certain of an object of a resource that anybody may have defined."""
+OF_KUBERNETES = ("/api/v1/", "/apis/apps/", "/apis/autoscaling/", "/apis/keda.sh/")
+
+
+def complaint(path: str, body: Mapping[str, Any]) -> str:
+    """What of the object, or of the list of objects, at `path` has another shape; "" if nothing."""
     if body.get("kind") == "Status":  # its status is a word
         return ""
-    return _amiss(body, OBJECT, "") or _amiss(body, {"items": [OBJECT]}, "")
+    shape = OBJECT if path.startswith(OF_KUBERNETES) else ANY_OBJECT
+    return _amiss(body, shape, "") or _amiss(body, {"items": [shape]}, "")
 
 
 def _amiss(value: object, shape: Shape, where: str) -> str:

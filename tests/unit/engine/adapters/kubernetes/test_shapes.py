@@ -50,12 +50,26 @@ FINE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize(("body", "why"), ODD)
 def test_another_shape_is_named_by_its_place(body: dict[str, Any], why: str) -> None:
-    assert complaint(body).endswith(why)
+    assert complaint("/apis/apps/v1/namespaces/shop/deployments", body).endswith(why)
 
 
 @pytest.mark.parametrize("body", FINE)
 def test_what_kubernetes_may_leave_out_is_no_complaint(body: dict[str, Any]) -> None:
-    assert complaint(body) == ""
+    assert complaint("/apis/apps/v1/namespaces/shop/deployments", body) == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"spec": {"selector": "app=x", "triggers": {}, "metrics": 3}, "status": {"conditions": {}}},
+        {"items": [{"spec": {"containers": "none"}}]},
+    ],
+)
+def test_what_a_resource_of_ones_own_has_in_its_spec_is_its_affair(body: dict[str, Any]) -> None:
+    assert complaint("/apis/example.com/v1/namespaces/shop/fleets/api", body) == ""
+    assert complaint("/apis/example.com/v1/fleets", {"metadata": [], **body}) == (
+        ".metadata is no object"
+    )
 
 
 WORKLOAD = {
