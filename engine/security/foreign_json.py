@@ -29,13 +29,17 @@ class ForeignJsonError(ValueError):
     """What was read is no JSON, or another kind of JSON than was asked for."""
 
 
-def parsed(content: bytes | bytearray | str) -> Any:
-    """The value; raises ForeignJsonError."""
+def parsed(content: bytes | bytearray | str, *, mends: bool = True) -> Any:
+    """The value; raises ForeignJsonError.
+
+    Without `mends` halves of characters stay, for who has to refuse them: names that differ in
+    them alone would become one.
+    """
     try:
         if not isinstance(content, str):
             content = content.decode(json.detect_encoding(content))
         value = json.loads(content)
-        return _of_whole_characters(value) if HALF in content.lower() else value
+        return _of_whole_characters(value) if mends and HALF in content.lower() else value
     except json.JSONDecodeError as error:
         raise ForeignJsonError(f"no JSON ({error.msg} at character {error.pos})") from None
     except UnicodeDecodeError:

@@ -191,7 +191,7 @@ class HttpSource:
     def _parsed(self, body: bytes, etag: str) -> _Page:
         host = self._first.host
         try:
-            document = parsed(body)
+            document = parsed(body, mends=False)  # an id that is spelt so is refused
         except ForeignJsonError as error:
             raise FeedError(f"{host} answered with something that is {error}") from None
         config = self._config

@@ -128,6 +128,10 @@ def test_halves_of_characters_become_question_marks(content: str | bytes, value:
     assert parsed(content) == value
 
 
+def test_whoever_has_to_refuse_halves_gets_them() -> None:
+    assert parsed(b'["\\ud800", "\\udfff"]', mends=False) == ["\ud800", "\udfff"]
+
+
 def test_bytes_that_are_half_a_character_are_no_text() -> None:
     with pytest.raises(ForeignJsonError, match="no characters"):
         parsed(b'"\xed\xa0\x80"')
